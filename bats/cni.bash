@@ -1,0 +1,63 @@
+# For the tests of CNI: the plugins as a runtime calls them, and what is left of them.
+
+# Our plugins as links in $BIN, a container's namespace /run/netns/box, and forwarding on from the start.
+set_up_plugins() {
+  BIN=$BATS_TEST_TMPDIR/bin
+  # Without duplicate address detection no address of a link comes later than the link.
+  in_host sysctl -q net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv6.conf.default.accept_dad=0
+  in_host ip netns add box
+  ocinet install-plugins "$BIN" >/dev/null
+}
+
+# plugin TYPE COMMAND [JSON [VARIABLE=VALUE...]]: calls it for "eth0" of container "c1" in /run/netns/box, from the
+# directory $PLUGINS if that is set; a variable given as NAME= is not set at all
+plugin() {
+  local variables=(CNI_CONTAINERID=c1 CNI_NETNS=/run/netns/box CNI_IFNAME=eth0 "CNI_PATH=${PLUGINS:-$BIN}" "${@:4}") variable
+  for variable in "${@:4}"; do
+    [[ $variable != *= ]] || variables=(--unset="${variable%=}" "${variables[@]/#${variable%=}=*/}")
+  done
+  mapfile -t variables < <(printf '%s\n' "${variables[@]}" | grep .)
+  in_host env -i PATH="$PATH" OCINET_STATE_DIR="$STATE_DIR" "${variables[@]}" CNI_COMMAND="$2" \
+    "${PLUGINS:-$BIN}/$1" <<<"${3-}"
+}
+
+in_box() { in_host ip netns exec box "$@"; }
+
+# conf TYPE [JSON [VERSION]]: a network configuration for one plugin, with the JSON, or what jq makes one of, merged into it
+conf() {
+  jq -nc --arg type "$1" --arg version "${3-1.1.0}" '{ cniVersion: $version, name: "net", $type } + ('"${2:-"{}"}"')'
+}
+
+# with_result CONF RESULT [JSON]: the configuration as CHECK and DEL get it, and the next plugin of a chain
+with_result() { jq -c --argjson result "$2" --argjson more "${3:-"{}"}" '. + { prevResult: $result } + $more' <<<"$1"; }
+
+# adds TYPE JSON [VARIABLE...]: ADD, whose result is then in $RESULT
+adds() {
+  run -0 --separate-stderr plugin "$1" ADD "${@:2}"
+  # shellcheck disable=SC2034,SC2154 # for the tests; of bats
+  RESULT=$output
+}
+
+# refused CODE MESSAGE TYPE COMMAND [JSON [VARIABLE...]]: the plugin's error is that, on stdout and nowhere else
+refused() {
+  run -1 --separate-stderr plugin "${@:3}"
+  [ -z "$stderr" ] || fail "on stderr:" "$stderr"
+  jq -se --argjson code "$1" --arg message "$2" '.[0].code == $code and .[0].msg == $message and length == 1' <<<"$output" ||
+    fail "expected:" "$1 $2" "but there is:" "$output"
+}
+
+# elements NAME: what nft knows of one of our sets or maps, on one line
+elements() {
+  in_host nft list table inet ocinet 2>/dev/null | awk -v name="$1" '
+    $2 == name && /\{/ { on = 1 } on && /elements/ { sub(/.*elements = /, ""); found = 1 } on && found { print } on && /\}/ { exit }' |
+    tr -d '\n\t' | sed 's/}}$/}/'
+}
+
+# What ADD may leave that DEL has to take: links, elements of nft, leases, records, locks.
+cni_traces() {
+  in_host ip -o link | grep -F veth
+  in_host nft list ruleset | grep -F 'elements ='
+  find "$STATE_DIR" "$HOST_DIR/cni" -type f ! -name 'last_reserved_ip.*' ! -name lock -size +0 | grep .
+}
+
+equal() { [ "$1" = "$2" ] || fail "expected:" "$1" "but there is:" "$2"; }

@@ -1,0 +1,282 @@
+#!/usr/bin/env bats
+# The command line: what it says, to whom, and with which exit status.
+load lib
+
+setup() {
+  set_up_hosts
+  in_host ip netns add box
+  BOX=/run/netns/box
+}
+
+teardown() {
+  ocinet down box || true
+  in_host ip netns delete box
+  tear_down_hosts
+}
+
+# says STATUS MESSAGE COMMAND...: one line on stderr, nothing on stdout
+says() {
+  run --separate-stderr "-$1" "${@:3}"
+  # shellcheck disable=SC2053,SC2154 # a pattern; run sets it
+  [[ -z $output && ${#stderr_lines[@]} = 1 && $stderr == $2 ]] || fail "stdout: $output" "stderr: $stderr" "and not: $2"
+}
+
+# misuse MESSAGE COMMAND...: the same, with where to read on
+misuse() {
+  run --separate-stderr -2 "${@:2}"
+  [[ -z $output && ${stderr_lines[0]} == "ocinet: $1" && ${stderr_lines[-1]} == "(ocinet --help says more)" ]] ||
+    fail "stdout: $output" "stderr: $stderr"
+}
+
+box() { in_host ip netns exec box "$@"; }
+
+@test "up attaches a named namespace, and down takes all of it away" {
+  ocinet up "$BOX" --id other && ocinet down other && ocinet gc
+  snapshot >"$BATS_TEST_TMPDIR/before"
+  run -0 --separate-stderr ocinet up "$BOX" -p 8080:80
+  [ "$output" = "box default eth0 172.16.28.2/24 fd6f:6369:6e65:28::2/64" ]
+  [ -z "$stderr" ]
+  run -0 ocinet ls
+  [[ ${lines[0]} == "ID   STATE  NETWORKS "*" PORTS" ]]
+  [[ ${lines[1]} == "box  up     default:ip4=172.16.28.2, default:ip6=fd6f:6369:6e65:28::2  8080:80/tcp" ]]
+  box busybox ping -c 1 -W 2 198.51.100.1
+  says 1 'ocinet: Cannot attach container "box": it is attached already; take it down first' ocinet up "$BOX"
+  run -0 --separate-stderr ocinet down box
+  [ -z "$output$stderr" ]
+  ocinet gc
+  assert_same_snapshot "$BATS_TEST_TMPDIR/before"
+}
+
+@test "up, ls, inspect and down answer in JSON" {
+  run -0 ocinet up "$BOX" --json --net default -p 127.0.0.1:8080:80/udp
+  jq -e '.id == "box" and .state == "up" and .netns == "/run/netns/box" and (.networks | length) == 1' <<<"$output"
+  jq -e '.networks[0] | .name == "default" and .ifname == "eth0" and .by == "ptp" and (.mac | test("^02:")) and
+    .ips[0] == "172.16.28.2/24" and .gateways[0] == "172.16.28.1" and .routes[0] == "0.0.0.0/0"' <<<"$output"
+  jq -e '.ports == [{mapping: "127.0.0.1:8080:80/udp", driver: "nftables", keepsClientAddress: true}]' <<<"$output"
+  local said=$output
+  run -0 ocinet ls --json
+  [ "$(jq -c '.[0]' <<<"$output")" = "$(jq -c . <<<"$said")" ]
+  run -0 ocinet inspect --json box
+  [ "$(jq -c '.[0]' <<<"$output")" = "$(jq -c . <<<"$said")" ]
+  run -0 ocinet inspect box
+  [ "$(jq -c '.[0]' <<<"$output")" = "$(jq -c . <<<"$said")" ]
+  run -0 ocinet down --json box nobody
+  [ "$(jq -c . <<<"$output")" = '[{"id":"box","was":"attached"},{"id":"nobody","was":"absent"}]' ]
+  run -0 ocinet ls --json
+  [ "$output" = "[]" ]
+}
+
+@test "a namespace is named by its path, by a process in it, or by --id" {
+  background holder in_host ip netns exec box sleep 1000
+  wait_for 5 in_box
+  local pid
+  pid=$(<"$BATS_TEST_TMPDIR/background/holder")
+  run -0 ocinet up "$pid"
+  [[ $output == "pid-$pid default eth0 172.16.28."* ]]
+  says 1 "ocinet: Cannot *" ocinet up "/proc/$pid/ns/net"
+  ocinet down "pid-$pid"
+  run -0 ocinet up "/proc/$pid/ns/net"
+  [[ $output == "pid-$pid "* ]]
+  ocinet down "pid-$pid"
+  run -0 ocinet up "$pid" --id web.1 --json
+  jq -e --argjson pid "$pid" '.id == "web.1" and .pid == $pid' <<<"$output"
+  ocinet down web.1
+}
+
+in_box() {
+  [ "$(readlink "/proc/$(<"$BATS_TEST_TMPDIR/background/holder")/ns/net")" = "$(box readlink /proc/self/ns/net)" ]
+}
+
+@test "a container whose process has ended is shown as that, and gc takes it" {
+  background holder in_host unshare --net sleep 1000
+  wait_for 5 is_apart
+  local pid
+  pid=$(<"$BATS_TEST_TMPDIR/background/holder")
+  ocinet up "$pid" --id c1
+  stop holder
+  run -0 ocinet ls --json
+  jq -e --arg state "its process $pid has ended" '.[0].state == $state' <<<"$output"
+  snapshot >"$BATS_TEST_TMPDIR/before"
+  run -0 ocinet gc --dry-run
+  [[ $output == "nft "*"ip link del dev veth"*"c1: its process $pid has ended"* ]]
+  run -0 ocinet gc --dry-run --json
+  jq -e '.report.containers[0].id == "c1"' <<<"$output"
+  assert_same_snapshot "$BATS_TEST_TMPDIR/before"
+  run -0 ocinet gc --json
+  jq -e '.containers[0].id == "c1" and (.shared | length) == 2 and .problems == []' <<<"$output"
+  run -0 ocinet gc
+  [ -z "$output" ]
+}
+
+is_apart() {
+  [ "$(readlink "/proc/$(<"$BATS_TEST_TMPDIR/background/holder")/ns/net")" != "$(in_host readlink /proc/self/ns/net)" ]
+}
+
+@test "--dry-run prints the lines for ip and nft, and changes nothing" {
+  snapshot >"$BATS_TEST_TMPDIR/before"
+  run -0 ocinet up --dry-run "$BOX" -p 8080:80
+  local line
+  for line in "ip link add name veth[0-9a-f]+ address 02:[0-9a-f:]+ type veth peer name eth0 address 02:[0-9a-f:]+ netns $BOX" \
+    "nft add element inet ocinet ports4 \{ tcp \. 8080 : 172\.16\.28\.2 \. 80 \}" \
+    "sysctl -w net/ipv4/ip_forward=1" \
+    "nsenter --net=$BOX sysctl -w net/ipv6/conf/lo/disable_ipv6=0" \
+    "nsenter --net=$BOX ip address replace 172\.16\.28\.2/24 dev eth0 brd \+ noprefixroute"; do
+    grep -Ex "$line" <<<"$output"
+  done
+  local said=$output
+  run ! grep -vE '^(ip|nft|sysctl|nsenter --net=[^ ]+ (ip|sysctl)) ' <<<"$said"
+  run -0 ocinet up --dry-run --json "$BOX" -p 8080:80
+  # The host's side and the container's are told side by side.
+  [ "$(jq -r '.lines[]' <<<"$output" | sort)" = "$(sort <<<"$said")" ]
+  jq -e '.report.networks[0].ips[0] == "172.16.28.2/24"' <<<"$output"
+  assert_same_snapshot "$BATS_TEST_TMPDIR/before"
+
+  # What is told is what is done.
+  run -0 --separate-stderr ocinet up --log-level debug "$BOX" -p 8080:80
+  while read -r line; do
+    [[ $line == *sysctl* || $stderr == *"${line#*ip }"* || $stderr == *"${line#nft }"* ]] || fail "not done: $line"
+  done <<<"$said"
+  snapshot >"$BATS_TEST_TMPDIR/before"
+  run -0 ocinet down --dry-run box
+  grep -E '^ip link del dev veth' <<<"$output"
+  grep -Fx "nft delete element inet ocinet ports4 { tcp . 8080 : 172.16.28.2 . 80 }" <<<"$output"
+  assert_same_snapshot "$BATS_TEST_TMPDIR/before"
+}
+
+@test "--dry-run works where ocinet has never run" {
+  OCINET_STATE_DIR=$BATS_TEST_TMPDIR/none ocinet up --dry-run "$BOX"
+  OCINET_STATE_DIR=$BATS_TEST_TMPDIR/none ocinet gc --dry-run
+  [ ! -e "$BATS_TEST_TMPDIR/none" ]
+}
+
+@test "--dry-run ends no slirp4netns" {
+  background holder as_user unshare -Urn sleep 1000
+  wait_for 5 is_apart
+  local pid
+  pid=$(<"$BATS_TEST_TMPDIR/background/holder")
+  run -0 as_user "$OCINET" up --dry-run "$pid" -p 8080:80
+  [[ $output == *"slirp4netns --exit-fd=3 "*'"execute":"add_hostfwd"'* ]]
+  as_user "$OCINET" up "$pid" --id c1
+  run -0 as_user "$OCINET" down --dry-run c1
+  [[ $output == "kill -KILL "* || $output == "kill -SIGKILL "* ]]
+  [ "$(processes | grep -c ^slirp4netns)" = 1 ]
+  as_user "$OCINET" down c1
+}
+
+@test "--log-level debug tells on stderr what is run" {
+  run -0 --separate-stderr ocinet up --log-level debug "$BOX" --json
+  jq -e '.id == "box"' <<<"$output"
+  [[ $stderr == *"run ip -batch -"*"  < link add name veth"*"run nft -f -"*"  = 0"* ]]
+}
+
+@test "--help is everywhere, with an example that names the command" {
+  run -0 ocinet --help
+  [[ $output == "Usage: ocinet "*"Example:"* ]]
+  local commands verb
+  mapfile -t commands < <(sed -n '/^Commands:/,/^$/s/^  \([a-z][a-z-]*\).*/\1/p' <<<"$output")
+  ((${#commands[@]} >= 10))
+  for verb in "${commands[@]}"; do
+    run -0 --separate-stderr ocinet "$verb" --help
+    [[ $output == "Usage: ocinet $verb "*"Example:"*"ocinet $verb"* && -z $stderr ]] || fail "$verb --help:" "$output"
+  done
+}
+
+@test "wrong use is told from failure: 2, and 1" {
+  misuse "unknown command 'nonsense'" ocinet nonsense
+  misuse "unknown option '--nett'" ocinet up --nett x "$BOX"
+  misuse "missing required argument 'pid-or-path'" ocinet up
+  misuse "missing required argument 'ids'" ocinet down
+  misuse "too many arguments for 'ls'. Expected 0 arguments but got 1." ocinet ls box
+  misuse "option '--log-level <level>' argument 'loud' is invalid. Allowed choices are error, debug." ocinet ls --log-level loud
+  misuse "option '--id <ID>' argument missing" ocinet up "$BOX" --id
+  run -2 --separate-stderr ocinet
+  [[ -z $output && $stderr == "Usage: ocinet "* ]]
+}
+
+@test "what is no namespace is refused in one line" {
+  says 1 'ocinet: Cannot use process 999999999: it does not run' ocinet up 999999999
+  says 1 'ocinet: Cannot use namespace "box": it is not an absolute path; a named one is in /run/netns' ocinet up box
+  says 1 'ocinet: Cannot use namespace "/etc/passwd": it is no namespace; ip netns add NAME makes one, /run/netns/NAME' \
+    ocinet up /etc/passwd
+  says 1 'ocinet: Cannot enter namespace "/run/netns/none": there is none' ocinet up /run/netns/none
+  says 1 'ocinet: Cannot attach "/proc/self/ns/net": it is this very network namespace' ocinet up /proc/self/ns/net
+  says 1 "ocinet: Cannot attach \"$HOST_PID\": it is this very network namespace" ocinet up "$HOST_PID"
+  in_host ip netns attach own "$HOST_PID"
+  says 1 'ocinet: Cannot attach "/run/netns/own": it is this very network namespace' ocinet up /run/netns/own
+  in_host ip netns delete own
+}
+
+@test "what up cannot do is refused in one line" {
+  says 1 'ocinet: Cannot attach "/run/netns/box" to network "host": it is a namespace of its own' ocinet up "$BOX" --net host
+  says 1 'ocinet: networks not found: nowhere (there are: default-restricted, default)' ocinet up "$BOX" --net nowhere
+  says 1 'ocinet: Cannot use container id "../x": *' ocinet up "$BOX" --id ../x
+  says 1 'ocinet: Cannot publish "80": *' ocinet up "$BOX" -p 80
+  run -0 ocinet ls --json
+  [ "$output" = "[]" ]
+}
+
+@test "down, inspect: a container that is not there" {
+  run -0 --separate-stderr ocinet down nobody
+  [[ $output == "nobody was not attached" && -z $stderr ]]
+  says 1 'ocinet: Cannot inspect container "nobody": it is not attached; see ocinet ls' ocinet inspect nobody
+  says 1 'ocinet: Cannot take down "../x": *' ocinet down ../x
+  says 1 'ocinet: Cannot inspect container "../x": *' ocinet inspect ../x
+}
+
+@test "a state directory that is not one's own is refused in one line" {
+  says 1 'ocinet: Cannot keep state in "state": OCINET_STATE_DIR has to be an absolute path' \
+    env OCINET_STATE_DIR=state "$OCINET" ls
+  chown "$OCINET_TEST_USER" "$STATE_DIR"
+  says 1 "ocinet: Cannot keep state in $STATE_DIR: it belongs to user *; remove it, or set OCINET_STATE_DIR" ocinet ls
+  chown root "$STATE_DIR"
+}
+
+@test "version, in text and JSON" {
+  run -0 ocinet version
+  [[ $output =~ ^ocinet\ [0-9]+\.[0-9]+\.[0-9]+$ ]]
+  [ "$(ocinet --version)" = "$output" ]
+  local runtime
+  for runtime in deno node; do
+    OCINET_RUNTIME=$runtime ocinet version --json | jq -e --arg version "${output#ocinet }" --arg runtime "$runtime" \
+      '.version == $version and .runtime == $runtime'
+  done
+}
+
+@test "doctor says of each thing whether it is there, and ends with 1 when one is missing" {
+  run ocinet doctor --json
+  jq -e 'length > 10 and all(.name != "" and (.status | IN("ok", "warning", "missing")))' <<<"$output"
+  jq -e '[.[] | select(.name == "slirp4netns")] | length == 1 and .[0].status == "ok"' <<<"$output"
+  local missing
+  missing=$(jq '[.[] | select(.status == "missing")] | length' <<<"$output")
+  [ "$status" = $((missing > 0)) ]
+  jq -e 'all(.status != "missing" or .remedy != null)' <<<"$output"
+  run ocinet doctor
+  [ "$status" = $((missing > 0)) ]
+  [[ $output == *"slirp4netns"*" missing for root's containers."* ]]
+}
+
+@test "hooks-json selects containers by annotation, or takes all" {
+  run -0 ocinet hooks-json --net default -p 8080:80
+  jq -e '.version == "1.0.0" and .stages == ["createRuntime", "poststop"] and (.hook.path | startswith("/")) and
+    .hook.args[-4:] == ["hook", "auto", "--net=default", "--publish=8080:80"] and
+    .when == {annotations: {"^org\\.ocinet\\.net$": "."}}' <<<"$output"
+  run -0 ocinet hooks-json --always
+  jq -e '.when == {always: true}' <<<"$output"
+  says 1 'ocinet: Cannot publish ports with --net=none: *' ocinet hooks-json --net none -p 80:80
+}
+
+@test "on Node all is as on Deno" {
+  local said
+  said=$(ocinet up --dry-run "$BOX" -p 8080:80)
+  export OCINET_RUNTIME=node
+  [ "$(ocinet up --dry-run "$BOX" -p 8080:80 | sort)" = "$(sort <<<"$said")" ]
+  run -0 ocinet up "$BOX"
+  [ "$output" = "box default eth0 172.16.28.2/24 fd6f:6369:6e65:28::2/64" ]
+  run -0 ocinet ls --json
+  jq -e '.[0].state == "up"' <<<"$output"
+  misuse "unknown option '--nett'" ocinet up --nett x "$BOX"
+  says 1 'ocinet: Cannot use process 999999999: it does not run' ocinet up 999999999
+  ocinet down box
+  run -0 ocinet ls --json
+  [ "$output" = "[]" ]
+}

@@ -1,0 +1,267 @@
+#!/usr/bin/env bats
+# gc: what it takes and why, what it leaves alone, and that hooks do it in passing.
+load lib
+load contained
+
+setup() {
+  set_up_hosts
+  in_host sysctl -q net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv6.conf.default.accept_dad=0
+  network blue.conf blue bridge 10.1.1.0/24
+  snapshot >"$BATS_TEST_TMPDIR/before"
+}
+
+# box NAME OPTIONS...: an attached namespace with a process in it
+box() {
+  background "$1" in_host unshare --net sleep 1000
+  wait_for 5 is_apart "$(pid_of "$1")"
+  ocinet up "$(pid_of "$1")" --id "$1" "${@:2}"
+}
+
+pid_of() { cat "$BATS_TEST_TMPDIR/background/$1"; }
+is_apart() { [ "$(readlink "/proc/$1/ns/net")" != "$(in_host readlink /proc/self/ns/net)" ]; }
+
+end_box() {
+  local pid
+  pid=$(pid_of "$1")
+  kill -KILL "$pid"
+  wait_for 5 gone "$pid"
+}
+
+journal_of() { echo "$STATE_DIR/containers/$1/journal.json"; }
+
+# change_journal NAME FILTER
+change_journal() {
+  local changed
+  changed=$(jq "$2" "$(journal_of "$1")")
+  echo "$changed" >"$(journal_of "$1")"
+}
+
+# stale_boxes: one for each reason that gc has, and one that lives
+stale_boxes() {
+  box lives --net blue
+  box ended --net blue -p 8080:80
+  box rebooted --net blue
+  box unfinished --net blue -p 8081:80
+  in_host ip netns add named
+  ocinet up /run/netns/named --net default
+  mkdir "$STATE_DIR/containers/begun"
+
+  end_box ended
+  end_box rebooted
+  change_journal rebooted '.bootId = "00000000-0000-0000-0000-000000000000"'
+  change_journal unfinished '.phase = "planned"'
+  in_host ip netns delete named
+  wait_for 5 veths_are 2
+}
+
+# The kernel takes a link away some time after the namespace of its other end.
+veths_are() { [ "$(in_host ip -o link | grep -c veth)" = "$1" ]; }
+
+reasons() {
+  cat <<REASONS
+begun: it was given up before anything was done
+ended: its process $(pid_of ended) has ended
+named: its namespace /run/netns/named is gone
+rebooted: the machine has been restarted since
+unfinished: its attaching was cut short
+REASONS
+}
+
+@test "gc --dry-run says what it would take and why, and the lines for it; it changes nothing" {
+  stale_boxes
+  snapshot >"$BATS_TEST_TMPDIR/stale"
+  run -0 ocinet gc --dry-run
+  equal "$(reasons)" "$(grep -E '^[a-z]+: ' <<<"$output")"
+  [[ $output == *"nft delete element inet ocinet ports4 { tcp . 8080 : "*"ip link del dev veth"* ]]
+  assert_same_snapshot "$BATS_TEST_TMPDIR/stale"
+  run -0 ocinet gc --dry-run --json
+  jq -e '(.report // .).containers | map(.id) == ["begun", "ended", "named", "rebooted", "unfinished"]' <<<"$output"
+  assert_same_snapshot "$BATS_TEST_TMPDIR/stale"
+
+  run -0 ocinet gc
+  equal "$(reasons)" "$output"
+  run -0 ocinet gc
+  equal "" "$output"
+  run -0 ocinet ls --json
+  jq -e 'length == 1 and .[0].id == "lives" and .[0].state == "up"' <<<"$output"
+  ocinet down lives
+  ocinet gc
+  stop lives
+  stop unfinished
+  # A reboot would have taken the rules and the link of the one that was attached before it.
+  in_host nft delete table inet ocinet
+  wait_for 5 veths_are 0
+  ocinet gc
+  assert_same_snapshot "$BATS_TEST_TMPDIR/before"
+}
+
+@test "gc --dry-run says what shared things would go with the last container" {
+  box last --net blue
+  run -0 ocinet gc --dry-run
+  equal "" "$output"
+  end_box last
+  run -0 ocinet gc --dry-run
+  [[ $output == *"last: its process"* ]]
+  wait_for 5 veths_are 0
+  run -0 ocinet gc --dry-run
+  [[ $output == *"
+nft table inet ocinet: no container is left that needs it
+bridge blue0: no container is left that needs it
+state in $STATE_DIR: no container is left that needs it" ]]
+  in_host ip link show blue0
+  run -0 ocinet gc
+  assert_same_snapshot "$BATS_TEST_TMPDIR/before"
+}
+
+@test "gc --json" {
+  box one --net blue
+  run -0 ocinet gc --json
+  jq -e '. == { containers: [], shared: [], problems: [] }' <<<"$output"
+  end_box one
+  run -0 ocinet gc --json
+  # shellcheck disable=SC2016 # jq's variable
+  jq -e --arg pid "$(pid_of one)" --arg state "$STATE_DIR" '. == {
+    containers: [{ id: "one", reason: "its process \($pid) has ended" }],
+    shared: ["nft table inet ocinet", "bridge blue0", "state in \($state)"],
+    problems: [] }' <<<"$output"
+  run -0 ocinet gc --json
+  jq -e '. == { containers: [], shared: [], problems: [] }' <<<"$output"
+  assert_same_snapshot "$BATS_TEST_TMPDIR/before"
+}
+
+@test "what gc cannot take it names, takes the rest, and ends with 1" {
+  box one --net blue
+  box two --net blue
+  end_box one
+  end_box two
+  in_host mount --bind -o ro "$STATE_DIR/containers/one" "$STATE_DIR/containers/one"
+  run -1 ocinet gc --json
+  jq -e '(.containers | map(.id)) == ["two"] and (.problems | length) == 1 and .shared == []' <<<"$output"
+  in_host umount "$STATE_DIR/containers/one"
+  run -0 ocinet gc --json
+  jq -e '(.containers | map(.id)) == ["one"] and .problems == []' <<<"$output"
+  assert_same_snapshot "$BATS_TEST_TMPDIR/before"
+}
+
+with_each_runtime "hooks take what others left, in passing" in_passing
+in_passing() {
+  local stale
+  for stale in 1 2 3; do
+    box "stale$stale" --net blue -p "808$stale:80"
+    end_box "stale$stale"
+  done
+  prepare a "$1" --net blue -p 8081:80
+  # At the latest who needs its port takes it.
+  start_container a "$(bundle_path a)"
+  local _
+  for _ in 1 2 3; do
+    delete_container a
+    start_container a "$(bundle_path a)"
+  done
+  equal a "$(ls "$STATE_DIR/containers")"
+  delete_container a
+  run -0 ocinet gc
+  assert_same_snapshot "$BATS_TEST_TMPDIR/before"
+}
+
+@test "the port of a container that has ended goes to who wants it, whoever is asked" {
+  local n
+  for n in {4..6}; do box "box$n" --net blue -p "808$n:80"; done
+  end_box box5
+  run -1 ocinet up "$(pid_of box6)" --id other -p 8084:80
+  [[ $output == *'container "box4" has it' ]]
+  ocinet down box6
+  ocinet up "$(pid_of box6)" --id box6 -p 8085:80
+  [ ! -e "$STATE_DIR/containers/box5" ]
+  ocinet down box4 box6
+  stop box4
+  stop box6
+  ocinet gc
+  assert_same_snapshot "$BATS_TEST_TMPDIR/before"
+}
+
+@test "a later process with a container's pid is not the container" {
+  box one --net blue -p 8080:80
+  # As if the journal's process had ended, and its pid had come to this one.
+  change_journal one '.container.init.startTime = "1"'
+  run -0 ocinet ls --json
+  # shellcheck disable=SC2016 # jq's variable
+  jq -e --argjson pid "$(pid_of one)" '.[0].state == "its process \($pid) has ended"' <<<"$output"
+  nsenter --net="/proc/$(pid_of one)/ns/net" ip link add mine type bridge
+  run -0 ocinet gc
+  [[ $output == "one: its process $(pid_of one) has ended"* ]]
+  [ -e "/proc/$(pid_of one)" ]
+  nsenter --net="/proc/$(pid_of one)/ns/net" ip link show mine
+  stop one
+  assert_same_snapshot "$BATS_TEST_TMPDIR/before"
+}
+
+@test "nor is a later namespace with a container's path the container's" {
+  in_host ip netns add named
+  ocinet up /run/netns/named --net blue
+  in_host ip netns delete named
+  in_host ip netns add named
+  in_host ip -n named link add eth0 type bridge
+  run -0 ocinet gc
+  [[ $output == "named: its namespace /run/netns/named is gone"* ]]
+  in_host ip -n named link show eth0
+  in_host ip netns delete named
+  assert_same_snapshot "$BATS_TEST_TMPDIR/before"
+}
+
+@test "a container of another host namespace is left to that" {
+  box one --net blue -p 8080:80
+  in_host ip netns add elsewhere
+  local elsewhere=(in_host ip netns exec elsewhere "$OCINET")
+  run -0 "${elsewhere[@]}" gc --json
+  jq -e '. == { containers: [], shared: [], problems: [] }' <<<"$output"
+  end_box one
+  run -0 "${elsewhere[@]}" gc --json
+  jq -e '. == { containers: [], shared: [], problems: [] }' <<<"$output"
+  # Nor does a hook there take it in passing, or the port.
+  background there in_host ip netns exec elsewhere unshare --net sleep 1000
+  wait_for 5 is_apart "$(pid_of there)"
+  run -1 "${elsewhere[@]}" up "$(pid_of there)" --id there -p 8080:80
+  [[ $output == *'container "one" has it' ]]
+  [ -e "$(journal_of one)" ]
+  stop there
+  in_host ip netns delete elsewhere
+  run -0 ocinet gc
+  [[ $output == "one: its process"* ]]
+  assert_same_snapshot "$BATS_TEST_TMPDIR/before"
+}
+
+@test "state in another directory is another's: gc there takes nothing of ours" {
+  box one --net blue -p 8080:80
+  mkdir "$BATS_TEST_TMPDIR/other"
+  OCINET_STATE_DIR=$BATS_TEST_TMPDIR/other run -0 ocinet gc --json
+  jq -e '.containers == [] and .shared == []' <<<"$output"
+  in_one() { in_host nsenter --net="/proc/$(pid_of one)/ns/net" -- "$@"; }
+  serve tcp 80 in_one
+  [ "$(ask tcp 192.0.2.1 8080 in_peer)" = 192.0.2.2 ]
+  stop tcp4-80
+  stop tcp6-80
+  ocinet down one
+  stop one
+  ocinet gc
+  assert_same_snapshot "$BATS_TEST_TMPDIR/before"
+}
+
+@test "who is busy with a container is left to it" {
+  box one --net blue
+  change_journal one '.phase = "planned"'
+  mkdir -p "$STATE_DIR/locks"
+  background holder in_host flock --no-fork "$STATE_DIR/locks/one" sleep 1000
+  wait_for 5 is_held
+  run -0 ocinet gc --json
+  jq -e '.containers == []' <<<"$output"
+  run -0 ocinet gc --dry-run
+  equal "" "$output"
+  stop holder
+  run -0 ocinet gc
+  [[ $output == "one: its attaching was cut short"* ]]
+  stop one
+  assert_same_snapshot "$BATS_TEST_TMPDIR/before"
+}
+
+is_held() { ! flock --nonblock "$STATE_DIR/locks/one" true; }

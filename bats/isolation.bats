@@ -1,0 +1,140 @@
+#!/usr/bin/env bats
+# Who reaches whom: on one network, on different ones, through a host that forwards nothing by itself; and what of the
+# host's own stays out of reach. Each test has containers of both runtimes.
+load lib
+load contained
+
+@test "containers on one bridge reach each other" {
+  network blue.conf blue bridge 10.1.1.0/24,fd00:1::/64
+  launch a runc --net blue
+  launch b crun --net blue
+  serve tcp 80 in_container b
+  serve udp 53 in_container b
+  equal 10.1.1.2 "$(ask tcp 10.1.1.3 80 in_container a)"
+  equal fd00:1::2 "$(ask tcp fd00:1::3 80 in_container a)"
+  equal 10.1.1.2 "$(ask udp 10.1.1.3 53 in_container a)"
+  reaches 10.1.1.2 in_container b
+}
+
+@test "containers on one network of links of their own reach each other" {
+  launch a runc
+  launch b crun
+  serve tcp 80 in_container b
+  equal 172.16.28.2 "$(ask tcp 172.16.28.3 80 in_container a)"
+  equal fd6f:6369:6e65:28::2 "$(ask tcp fd6f:6369:6e65:28::3 80 in_container a)"
+  reaches 172.16.28.2 in_container b
+}
+
+@test "containers on different networks do not" {
+  network blue.conf blue bridge 10.1.1.0/24,fd00:1::/64
+  network red.conf red ptp 10.1.2.0/24,fd00:2::/64 '{ "ipam": { "routes": [{ "dst": "0.0.0.0/0" }, { "dst": "::/0" }] } }'
+  launch blue runc --net blue
+  launch red crun --net red
+  launch plain runc --net default
+  launch shut crun --net default-restricted
+  # It has no routes to the others, but who is root inside could add them.
+  in_container shut ip route add default via 172.31.0.1
+  in_container shut ip -6 route add default via fd6f:6369:6e65:31::1
+  local blue="10.1.1.2 fd00:1::2" red="10.1.2.2 fd00:2::2"
+  local plain="172.16.28.2 fd6f:6369:6e65:28::2" shut="172.31.0.2 fd6f:6369:6e65:31::2"
+  local id address
+  for address in $blue $red $plain $shut; do reaches "$address" in_host || fail "the host cannot reach $address"; done
+  for id in blue red plain; do
+    reaches 192.0.2.2 in_container $id
+    reaches 2001:db8:1::2 in_container $id
+  done
+  local all="$blue $red $plain $shut"
+  # shellcheck disable=SC2086 # lists
+  equal "" "$(for id in blue red plain shut; do reached_from $id ${all/${!id}/} & done && wait)"
+}
+
+# reached_from ID ADDRESS...: those that answer the container, a line each
+reached_from() {
+  # shellcheck disable=SC2016 # the inner shell's
+  in_container "$1" sh -c '
+    from=$1; shift
+    for address; do busybox ping -q -c 2 -i 0.2 -W 1 "$address" >/dev/null 2>&1 && echo "$address from $from" & done
+    wait' sh "$@"
+}
+
+@test "what the host serves on its loopback is not a container's to reach" {
+  network blue.conf blue bridge 10.1.1.0/24
+  launch a runc --net default -p 8080:80
+  launch b crun --net blue -p 8081:80
+  serve tcp 6379 in_host
+  serve tcp 80 in_container a
+  local id
+  for id in a b; do
+    in_container $id sysctl -q net.ipv4.conf.all.route_localnet=1
+    in_container $id ip address delete 127.0.0.1/8 dev lo
+    in_container $id ip route add 127.0.0.0/8 via "$(default_routes $id | sed -n '1s/ .*//p')"
+    ask tcp 192.0.2.1 6379 in_container $id
+    PATIENCE=0.3 run ! ask tcp 127.0.0.1 6379 in_container $id
+  done
+  ask tcp 127.0.0.1 8080 in_host
+  ask tcp 127.0.0.1 6379 in_host
+}
+
+@test "a host whose iptables forwards nothing forwards for containers" {
+  drop_forwarded
+  forwards_for_containers
+}
+
+@test "so does one that begins to drop what it forwards later" {
+  in_host iptables-nft -A FORWARD -s 203.0.113.0/24 -j DROP
+  in_host ip6tables-nft -A FORWARD -s 2001:db8:ffff::/64 -j DROP
+  launch early crun
+  drop_forwarded
+  forwards_for_containers
+}
+
+drop_forwarded() {
+  in_host iptables-nft -P FORWARD DROP
+  in_host ip6tables-nft -P FORWARD DROP
+}
+
+forwards_for_containers() {
+  network blue.conf blue bridge 10.1.1.0/24,fd00:1::/64
+  launch a runc --net default -p 8080:80
+  launch b crun --net blue -p 8081:81
+  launch c runc --net blue
+  serve tcp 80 in_container a
+  serve tcp 81 in_container b
+  serve tcp 82 in_peer
+  local id
+  for id in a b; do
+    equal 192.0.2.1 "$(ask tcp 192.0.2.2 82 in_container $id)"
+    equal 2001:db8:1::1 "$(ask tcp 2001:db8:1::2 82 in_container $id)"
+  done
+  equal 192.0.2.2 "$(ask tcp 192.0.2.1 8080 in_peer)"
+  equal 2001:db8:1::2 "$(ask tcp 2001:db8:1::1 8081 in_peer)"
+  equal 10.1.1.3 "$(ask tcp 10.1.1.2 81 in_container c)"
+  equal fd00:1::3 "$(ask tcp fd00:1::2 81 in_container c)"
+}
+
+@test "gc takes away the rule that lets our packets past iptables" {
+  drop_forwarded
+  in_host sysctl -q net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
+  snapshot >"$BATS_TEST_TMPDIR/before"
+  launch a runc
+  delete_container a
+  run -1 changes_since "$BATS_TEST_TMPDIR/before"
+  ocinet gc
+  assert_same_snapshot "$BATS_TEST_TMPDIR/before"
+}
+
+@test "containers on a bridge reach each other whether or not the host's rules see what is bridged" {
+  [ -e /proc/sys/net/bridge ] || skip "this kernel has no br_netfilter"
+  network blue.conf blue bridge 10.1.1.0/24
+  drop_forwarded
+  launch a runc --net blue -p 8080:80
+  launch b crun --net blue
+  serve tcp 80 in_container a
+  local seen
+  for seen in 0 1; do
+    in_host sysctl -q net.bridge.bridge-nf-call-iptables=$seen
+    equal 10.1.1.3 "$(ask tcp 10.1.1.2 80 in_container b)"
+    ask tcp 192.0.2.1 8080 in_container a
+    ask tcp 192.0.2.1 8080 in_container b
+  done
+}

@@ -1,0 +1,332 @@
+#!/usr/bin/env bats
+# The second law: ocinet killed with -9 at any step leaves nothing that gc does not take, and nothing that keeps the
+# same container from being attached at once.
+load lib
+load contained
+
+setup() {
+  set_up_hosts
+  in_host sysctl -q net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
+  WRAPPERS=$BATS_TEST_TMPDIR/wrappers
+}
+
+# --- killed by the programs it runs
+
+# make_wrappers PROGRAM...: stand in for them when $WRAPPERS is first on PATH. Each call is a line in the file `calls`;
+# the one whose number is in the file `at` kills ocinet before or (as the file `when` says) after it does its work.
+make_wrappers() {
+  mkdir -p "$WRAPPERS"
+  cat >"$WRAPPERS/wrapper" <<'WRAPPER'
+#!/bin/bash
+dir=${0%/*} name=${0##*/}
+PATH=${PATH//$dir:}
+real=$(PATH=$PATH:/usr/sbin:/sbin type -P "$name")
+
+kill_ocinet() {
+  local pid=$PPID
+  until [[ $(</proc/$pid/comm) =~ ^(deno|node|MainThread)$ ]]; do
+    pid=$(sed 's/.*) . \([0-9]*\) .*/\1/' /proc/$pid/stat)
+    ((pid > 1)) || return
+  done 2>/dev/null
+  kill -KILL "$pid"
+}
+
+echo "$$ $name" >>"$dir/calls"
+number=$(grep -n "^$$ $name$" "$dir/calls" | tail -n 1 | cut -d: -f1)
+PATH=$dir:$PATH
+((number == $(<"$dir/at"))) || exec "$real" "$@"
+case $(<"$dir/when") in
+  before) kill_ocinet ;;
+  after)
+    "$real" "$@"
+    kill_ocinet
+    ;;
+esac 2>/dev/null
+exit 1
+WRAPPER
+  chmod 755 "$WRAPPERS" "$WRAPPERS/wrapper"
+  local program
+  for program; do ln -sf wrapper "$WRAPPERS/$program"; done
+  touch "$WRAPPERS/calls"
+  chmod 666 "$WRAPPERS/calls"
+}
+
+# kill_at NUMBER before|after COMMAND...: what the command says is in $output, how it ended in $status
+kill_at() {
+  echo "$1" >"$WRAPPERS/at"
+  echo "$2" >"$WRAPPERS/when"
+  : >"$WRAPPERS/calls"
+  run "${@:3}"
+  # What ocinet had started goes on without it for a moment.
+  wait_for 10 empty_cgroup || fail "still there:" "$(processes)"
+}
+
+wrapped() { in_host env PATH="$WRAPPERS:$PATH" "$OCINET" "$@"; }
+
+# kill_at_each_call COMMAND...: before the first program that it runs, after the second … until it runs to its end
+kill_at_each_call() {
+  local number when=after program
+  for number in {1..60}; do
+    [ $when = before ] && when=after || when=before
+    prepare_kill
+    kill_at "$number" $when "$@"
+    ((status != 0)) || break
+    program=$(sed -n "$number s/.* //p" "$WRAPPERS/calls")
+    ((status == 137)) || fail "$when $program, call $number, it ended with $status:" "$output"
+    is_cleaned "$when $program, call $number"
+  done
+  ((status == 0)) || fail "it never ran to its end:" "$output"
+  KILLS=$((number - 1))
+}
+
+# What has to be so before each
+prepare_kill() { :; }
+
+# --- killed between two system calls
+
+# kill_at_each_moment MILLISECONDS COMMAND...: after so many of them, twice as many … until it runs to its end
+kill_at_each_moment() {
+  local step=$1 moment n
+  shift
+  for n in {1..200}; do
+    moment=$(printf '%d.%03d' $((n * step / 1000)) $((n * step % 1000)))
+    prepare_kill
+    run in_host timeout --foreground --signal KILL "$moment" "$OCINET" "$@"
+    # 124: it ended as it was about to be killed.
+    ((status != 0 && status != 124)) || break
+    ((status == 137)) || fail "after $moment s it ended with $status:" "$output"
+    wait_for 10 empty_cgroup
+    is_cleaned "after $moment s"
+  done
+  ((status != 137)) || fail "it never ran to its end"
+  KILLS=$((n - 1))
+}
+
+# --- what has to be true afterwards
+
+# make_box: a namespace and a network with everything
+make_box() {
+  network blue.conf blue bridge 10.1.1.0/24,fd00:1::/64 '{ "macspoofchk": true }'
+  in_host ip netns add box
+  in_box ip link set dev lo up
+  snapshot >"$BATS_TEST_TMPDIR/before"
+  quick_look >"$BATS_TEST_TMPDIR/quick"
+  COUNT=0
+}
+
+up_options=(--net blue -p 8080:80 -p 5353:53/udp)
+
+# is_cleaned WHERE: by gc; every third time the container is attached anew at once, and taken down
+is_cleaned() {
+  if ((COUNT++ % 3 == 1)); then
+    run -0 ocinet up /run/netns/box "${up_options[@]}"
+    reaches 10.1.1.1 in_box || fail "Killed $1, then attached anew, the container does not reach its gateway"
+    run -0 ocinet down box
+  fi
+  # It may have had nothing left to do but to say so.
+  ! is_up || run -0 ocinet down box
+  run -0 ocinet gc
+  looks_clean "$1"
+}
+
+is_up() {
+  grep -qs '"phase":"done"' "$STATE_DIR/containers/box/journal.json"
+}
+
+looks_clean() {
+  quick_look | diff -U0 "$BATS_TEST_TMPDIR/quick" - || fail "Killed $1, it leaves that."
+}
+
+# A snapshot that takes a tenth of the time
+quick_look() {
+  # shellcheck disable=SC2016 # the inner shell's
+  in_host bash -c 'ip -o link; nft list ruleset; find "$1" -mindepth 1; ip netns exec box ip -o link | sort' look "$STATE_DIR" |
+    sed 's/ state [A-Z]*//; s/,LOWER_UP//; s/NO-CARRIER,//'
+}
+
+in_box() { in_host ip netns exec box "$@"; }
+
+ends_clean() {
+  ocinet gc
+  assert_same_snapshot "$BATS_TEST_TMPDIR/before"
+  in_host ip netns delete box
+}
+
+@test "ocinet killed by any program that attaching runs" {
+  make_box
+  make_wrappers ip nft nsenter sh conntrack bridge tc iptables ip6tables flock
+  prepare_kill() { in_host nft 'add table ip filter; add chain ip filter FORWARD { type filter hook forward priority filter; policy drop; }'; }
+  prepare_kill
+  quick_look >"$BATS_TEST_TMPDIR/quick"
+  kill_at_each_call wrapped up /run/netns/box "${up_options[@]}"
+  ((KILLS >= 10)) || fail "it ran $KILLS programs only"
+  ocinet down box
+  in_host nft delete table ip filter
+  ends_clean
+}
+
+@test "ocinet killed by any program that detaching runs" {
+  make_box
+  make_wrappers ip nft nsenter sh conntrack
+  prepare_kill() { ocinet up /run/netns/box "${up_options[@]}"; }
+  # A container that is attached is none of gc's business: its detaching is done again.
+  is_cleaned() {
+    run -0 ocinet down box
+    run -0 ocinet gc
+    looks_clean "$1"
+  }
+  kill_at_each_call wrapped down box
+  ((KILLS >= 3)) || fail "it ran $KILLS programs only"
+  ends_clean
+}
+
+@test "ocinet killed by any program that gc runs" {
+  make_box
+  make_wrappers ip nft nsenter sh conntrack
+  prepare_kill() {
+    in_host ip netns add dead
+    ocinet up /run/netns/dead "${up_options[@]}"
+    in_host ip netns delete dead
+  }
+  kill_at_each_call wrapped gc
+  ((KILLS >= 5)) || fail "it ran $KILLS programs only"
+  ends_clean
+}
+
+@test "ocinet killed at any moment of attaching" {
+  make_box
+  kill_at_each_moment 6 up /run/netns/box "${up_options[@]}"
+  ((KILLS >= 10))
+  ocinet down box
+  ends_clean
+}
+
+@test "ocinet killed at any moment of detaching" {
+  make_box
+  prepare_kill() { run -0 ocinet up /run/netns/box "${up_options[@]}"; }
+  is_cleaned() {
+    run -0 ocinet down box
+    run -0 ocinet gc
+    looks_clean "$1"
+  }
+  kill_at_each_moment 12 down box
+  ((KILLS >= 5))
+  ends_clean
+}
+
+@test "ocinet on Node killed by some programs and at some moments" {
+  export OCINET_RUNTIME=node
+  make_box
+  make_wrappers nft nsenter flock
+  kill_at_each_call wrapped up /run/netns/box "${up_options[@]}"
+  ocinet down box
+  ocinet gc
+  kill_at_each_moment 40 up /run/netns/box "${up_options[@]}"
+  ((KILLS >= 3))
+  ocinet down box
+  ends_clean
+}
+
+@test "a hook that is killed leaves nothing" {
+  network blue.conf blue bridge 10.1.1.0/24,fd00:1::/64
+  prepare a runc --net blue -p 8080:80,5353:53/udp --dns 192.0.2.9 --hosts-entry 192.0.2.9=db --hostname box
+  make_wrappers ip nft nsenter sh mount hostname conntrack
+  # shellcheck disable=SC2016 # jq's variable
+  set_config "$(bundle_path a)" '.hooks.createRuntime[0].env |= map(sub("^PATH="; "PATH=\($wrappers):"))' --arg wrappers "$WRAPPERS"
+  snapshot >"$BATS_TEST_TMPDIR/before"
+  attempt() { start_container a "$(bundle_path a)"; }
+  is_cleaned() {
+    delete_container a 2>/dev/null || true
+    run -0 ocinet gc
+    assert_same_snapshot "$BATS_TEST_TMPDIR/before" || fail "Killed $1, it leaves that."
+  }
+  local number
+  for number in 1 3 5 7 9; do
+    kill_at $number after attempt
+    ((status != 0)) || fail "it runs fewer than $number programs"
+    is_cleaned "after call $number"
+  done
+}
+
+# --- an ordinary user's
+
+# user_bundle ID OPTIONS...: as `ocinet inject OPTIONS` makes it
+user_bundle() {
+  make_bundle "$(bundle_path "$1")" runc rootless
+  as_user "$OCINET" inject "${@:2}" "$(bundle_path "$1")"
+  # The directory of state stays once it is there.
+  as_user "$OCINET" ls
+}
+
+# user_is_clean WHERE: no process, no file, no socket, and the port is free
+user_is_clean() {
+  run -0 as_user "$OCINET" gc
+  wait_for 5 no_user_traces || fail "Killed $1, it leaves that:" "$(processes)" "$(user_files)" "$(port_holder)"
+}
+
+no_user_traces() { [ -z "$(processes)$(user_files)$(port_holder)" ]; }
+user_files() { find "$HOST_DIR/user/run/ocinet" -mindepth 1; }
+port_holder() { in_host ss -Hltn "sport = :8080"; }
+
+@test "a user's hook killed by any program that it runs" {
+  make_wrappers sh mkfifo setsid nsenter slirp4netns head rm ip
+  user_bundle a -p 8080:80 --dns 192.0.2.9
+  # shellcheck disable=SC2016 # jq's variable
+  set_config "$(bundle_path a)" '.hooks.createRuntime[0].env |= map(sub("^PATH="; "PATH=\($wrappers):"))' --arg wrappers "$WRAPPERS"
+  snapshot >"$BATS_TEST_TMPDIR/before"
+  attempt() { start_container a "$(bundle_path a)"; }
+  echo before >"$WRAPPERS/when"
+  local number
+  for number in {1..40..2}; do
+    echo "$number" >"$WRAPPERS/at"
+    : >"$WRAPPERS/calls"
+    run attempt
+    # runc takes the container away, and does not call poststop.
+    ((status != 0)) || break
+    rm -rf "$BATS_TEST_TMPDIR/user/runc/a"
+    user_is_clean "before call $number ($(sed -n "$number s/.* //p" "$WRAPPERS/calls"))"
+  done
+  ((status == 0 && number >= 8)) || fail "$number programs, then:" "$output"
+  serve tcp 80 in_container a
+  [ "$(ask tcp 192.0.2.1 8080 in_peer)" = 192.0.2.2 ]
+  stop tcp4-80
+  stop tcp6-80
+  delete_container a
+  user_is_clean "at the end"
+  assert_same_snapshot "$BATS_TEST_TMPDIR/before"
+}
+
+@test "a user's slirp4netns, container, or runtime killed" {
+  user_bundle a -p 8080:80
+  snapshot >"$BATS_TEST_TMPDIR/before"
+  local who
+  for who in slirp4netns init slirp4netns,init; do
+    start_container a "$(bundle_path a)"
+    [[ $who != *slirp4netns* ]] || kill -KILL "$(<"$HOST_DIR/user/run/ocinet/containers/a/slirp4netns.pid")"
+    [[ $who != *init* ]] || kill_container a
+    if [ $who = slirp4netns ]; then
+      wait_for 2 only_the_container_is_left
+      delete_container a
+    else
+      rm -r "$BATS_TEST_TMPDIR/user/runc/a"
+    fi
+    user_is_clean "$who"
+  done
+
+  # At a moment of its own choosing, while the hook works.
+  local moment
+  for moment in 0.1 0.2 0.3; do
+    as_user timeout --foreground --signal KILL $moment runc --root "$BATS_TEST_TMPDIR/user/runc" run --detach \
+      --bundle "$(bundle_path a)" a </dev/null >"$BATS_TEST_TMPDIR/a.log" 2>&1 3>&- || true
+    wait_for 10 no_runc
+    # Killed once the container ran, it leaves the container running.
+    as_user runc --root "$BATS_TEST_TMPDIR/user/runc" delete --force a 2>/dev/null || true
+    rm -rf "$BATS_TEST_TMPDIR/user/runc/a"
+    kill_processes
+    user_is_clean "runc after $moment s"
+  done
+  assert_same_snapshot "$BATS_TEST_TMPDIR/before"
+}
+
+only_the_container_is_left() { [ "$(processes)" = "sleep 1000" ]; }
+no_runc() { ! processes | grep -qE "^runc|hook createRuntime"; }

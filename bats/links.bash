@@ -1,0 +1,98 @@
+# Networks of one plugin, and the law that each of them keeps: what the tests of link types have in common.
+
+# plugin NAME JSON: a network with that one plugin
+plugin() {
+  jq -n --arg name "$1" --argjson plugin "$2" '{ cniVersion: "1.0.0", $name, plugins: [$plugin] }' \
+    >"$NET_DIR/$1.conflist"
+}
+
+# static ADDRESS...: an "ipam" with these, each with a prefix length
+static() {
+  jq -n -c '{ type: "static", addresses: [$ARGS.positional[] | { address: . }] }' --args "$@"
+}
+
+# add_box BOX: a new namespace with that name
+add_box() {
+  in_host ip netns add "$1"
+  in_box "$1" ip link set dev lo up
+}
+
+# up BOX NETS: a new namespace with that name, attached
+up() {
+  add_box "$1"
+  ocinet up --net-dir "$NET_DIR" --net "$2" "/run/netns/$1" >"$BATS_TEST_TMPDIR/up.log" 2>&1 ||
+    fail "$(<"$BATS_TEST_TMPDIR/up.log")"
+}
+
+# down BOX...: detached, and the namespaces are gone
+down() {
+  local box
+  for box; do
+    ocinet down "$box"
+    in_host ip netns delete "$box"
+  done
+}
+
+# in_box BOX COMMAND...
+in_box() { in_host ip netns exec "$@"; }
+
+# result BOX: of its first network, but for routes
+result() { ocinet inspect "$1" | jq -c '.[0].networks[0]'; }
+
+# link_of BOX NAME FILTER: jq on all that `ip` says of it
+link_of() { in_box "$1" ip -d -j address show dev "$2" | jq -e -c ".[0] | $3"; }
+
+# inside BOX: its links with their addresses, routes, and settings for links
+inside() {
+  # shellcheck disable=SC2016 # the inner shell's
+  in_box "$1" sh -c '
+    ip -br link; ip -br address
+    for family in -4 -6; do ip $family route show table all; ip $family rule; done | grep -v l3mdev
+    tc qdisc
+    ls /proc/sys/net/ipv4/conf'
+}
+
+# remember BOX: a new namespace of that name, and what it and the host look like with nothing of ours there
+remember() {
+  run -0 ocinet gc
+  add_box "$1"
+  snapshot >"$BATS_TEST_TMPDIR/before"
+  inside "$1" >"$BATS_TEST_TMPDIR/inside"
+}
+
+# is_remembered BOX: after gc, both are as they were
+is_remembered() {
+  diff "$BATS_TEST_TMPDIR/inside" <(inside "$1")
+  run -0 ocinet gc
+  assert_same_snapshot "$BATS_TEST_TMPDIR/before"
+}
+
+# keeps_law NETS: attaching and detaching a namespace leaves it and the host as they were; so does its end in between
+keeps_law() {
+  remember law
+  ocinet up --net-dir "$NET_DIR" --net "$1" /run/netns/law
+  run -1 changes_since "$BATS_TEST_TMPDIR/before"
+  ocinet down law
+  is_remembered law
+  ends_well "$1"
+}
+
+# ends_well NETS: the second half of that, which destroys a virtual link that was moved in
+ends_well() {
+  ocinet up --net-dir "$NET_DIR" --net "$1" /run/netns/law
+  in_host ip netns delete law
+  sed -i '/^law$/d' "$BATS_TEST_TMPDIR/before"
+  ocinet down law
+  run -0 ocinet gc
+  assert_same_snapshot "$BATS_TEST_TMPDIR/before"
+}
+
+# refused NETS TEXT: cannot be attached, for that reason, and nothing comes of it
+refused() {
+  remember refused
+  run -1 ocinet up --net-dir "$NET_DIR" --net "$1" /run/netns/refused
+  # shellcheck disable=SC2154 # `run` sets it
+  [[ $output == *"$2"* ]] || fail "expected: $2" "but it says: $output"
+  is_remembered refused
+  in_host ip netns delete refused
+}

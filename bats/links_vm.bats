@@ -1,0 +1,141 @@
+#!/usr/bin/env bats
+# Links of kinds that a cut-down kernel lacks. This kernel is also one that looks for a new link's name where the request
+# comes from, and the host has an eth0.
+load lib
+load contained
+load links
+
+# Seconds to wait for an answer in a machine that is emulated.
+PATIENTLY=20
+
+@test "ipvlan: each mode" {
+  local mode ipam
+  # Where only addresses lead to a container, the others have to know the way.
+  in_peer ip route add 10.7.0.1/32 via 192.0.2.1
+  for mode in l2 l3 l3s; do
+    ipam=$(static 192.0.2.77/24)
+    [ $mode = l2 ] || ipam=$(static 10.7.0.1/24 | jq -c '.routes = [{ dst: "192.0.2.0/24", scope: 253 }]')
+    plugin net "{ \"type\": \"ipvlan\", \"mode\": \"$mode\", \"mtu\": 1400, \"ipam\": $ipam }"
+    up box net
+    link_of box eth0 ".linkinfo.info_kind == \"ipvlan\" and .linkinfo.info_data.mode == \"$mode\" and .mtu == 1400"
+    equal "$(in_host ip -j link show dev eth0 | jq '.[0].address')" "$(ocinet inspect box | jq '.. | .mac? // empty')"
+    wait_for $PATIENTLY reaches 192.0.2.2 in_box box || fail "$mode"
+    down box
+  done
+}
+
+@test "vlan, and macvlan on a VLAN" {
+  local id
+  for id in 7 8; do
+    in_peer ip link add link eth0 name eth0.$id up type vlan id $id
+    in_peer ip address add 10.$id.0.2/24 dev eth0.$id
+    plugin vlan$id "{ \"type\": \"vlan\", \"master\": \"eth0\", \"vlanId\": $id, \"ipam\": $(static 10.$id.0.1/24) }"
+  done
+  up box vlan7,vlan8
+  link_of box eth0 '.linkinfo | .info_kind == "vlan" and .info_data.id == 7'
+  link_of box eth1 '.linkinfo.info_data.id == 8 and .mtu == 1500'
+  wait_for $PATIENTLY reaches 10.7.0.2 in_box box
+  wait_for $PATIENTLY reaches 10.8.0.2 in_box box
+  down box
+  in_host ip link add link eth0 name eth0.7 up type vlan id 7
+  plugin macvlan7 "{ \"type\": \"macvlan\", \"master\": \"eth0.7\", \"ipam\": $(static 10.7.0.3/24) }"
+  up box macvlan7
+  wait_for $PATIENTLY reaches 10.7.0.2 in_box box
+  down box
+  in_host ip link delete eth0.7
+}
+
+@test "dummy, as what is made and as a device of the host's" {
+  plugin made "{ \"type\": \"dummy\", \"ipam\": $(static 10.7.0.1/24 fd00:7::1/64) }"
+  plugin moved '{ "type": "host-device", "device": "dummy0" }'
+  in_host ip link add name dummy0 type dummy
+  in_host ip link set dev dummy0 mtu 1234
+  up box made,moved
+  link_of box eth0 '.linkinfo.info_kind == "dummy" and ([.addr_info[] | select(.scope == "global").local] == ["10.7.0.1", "fd00:7::1"])'
+  reaches 10.7.0.1 in_box box
+  link_of box eth1 '.mtu == 1234 and .ifalias == "dummy0"'
+  down box
+  in_host ip -j link show dev dummy0 | jq -e '.[0] | .mtu == 1234 and .ifalias == null'
+  in_host ip link delete dummy0
+}
+
+@test "bridge: VLANs, a trunk, and the default VLAN" {
+  local net
+  plugin seven "{ \"type\": \"bridge\", \"bridge\": \"br0\", \"vlan\": 7, \"isGateway\": true, \"ipam\": $(static 10.7.0.2/24) }"
+  plugin same "{ \"type\": \"bridge\", \"bridge\": \"br0\", \"vlan\": 7, \"ipam\": $(static 10.7.0.3/24) }"
+  plugin eight "{ \"type\": \"bridge\", \"bridge\": \"br0\", \"vlan\": 8, \"preserveDefaultVlan\": true, \"ipam\": $(static 10.7.0.4/24) }"
+  plugin trunk "{ \"type\": \"bridge\", \"bridge\": \"br0\", \"vlanTrunk\": [{ \"id\": 7 }, { \"minID\": 20, \"maxID\": 22 }] }"
+  for net in seven same eight trunk; do
+    up $net $net
+    equal "$(expected_vlans $net)" "$(vlans_of $net)"
+  done
+  wait_for $PATIENTLY reaches 10.7.0.3 in_box seven
+  wait_for $PATIENTLY reaches 10.7.0.2 in_host
+  cannot_reach 10.7.0.4 in_box seven
+  in_box trunk ip link add link eth0 name eth0.7 up type vlan id 7
+  in_box trunk ip address add 10.7.0.5/24 dev eth0.7
+  wait_for $PATIENTLY reaches 10.7.0.2 in_box trunk
+  down seven same eight trunk
+  in_host ip link delete br0.7
+  in_host ip link delete br0
+}
+
+expected_vlans() {
+  case $1 in
+    seven | same) echo "7 PVID Egress Untagged" ;;
+    eight) printf '1 Egress Untagged\n8 PVID Egress Untagged\n' ;;
+    trunk) printf '1 PVID Egress Untagged\n7 \n20 \n21 \n22 \n' ;;
+  esac
+}
+
+# vlans_of BOX: those of its port, a line each
+vlans_of() {
+  local port
+  port=$(in_host ip -j link show master br0 | jq -r --argjson peer "$(link_of "$1" eth0 .link_index)" '.[] | select(.ifindex == $peer).ifname')
+  in_host bridge -j vlan show dev "$port" |
+    jq -r '.[0].vlans[] | "\(.vlan) \(.flags // [] | join(" "))"'
+}
+
+@test "none of them leaves anything" {
+  plugin a "{ \"type\": \"ipvlan\", \"ipam\": $(static 10.7.0.1/24) }"
+  plugin b "{ \"type\": \"vlan\", \"master\": \"eth0\", \"vlanId\": 9, \"mtu\": 1400, \"ipam\": $(static 10.9.0.1/24) }"
+  plugin c "{ \"type\": \"dummy\", \"ipam\": $(static 10.8.0.1/24 fd00:8::1/64) }"
+  plugin d "{ \"type\": \"bridge\", \"bridge\": \"br0\", \"vlan\": 7, \"vlanTrunk\": [{ \"id\": 8 }], \"isGateway\": true,
+    \"ipam\": $(static 10.6.0.2/24) }"
+  in_host sysctl -q net.ipv4.ip_forward=1
+  keeps_law a,b,c,d
+}
+
+@test "host-device: hardware comes back by itself when its namespace ends, and gets its name again" {
+  modprobe e1000
+  local name device state=$BATS_TEST_TMPDIR/state
+  wait_for $PATIENTLY any_hardware
+  name=$(hardware)
+  device=$(readlink -f "/sys/class/net/$name/device")
+  plugin net "{ \"type\": \"host-device\", \"pciBusID\": \"${device##*/}\" }"
+  ip -j link show dev "$name" | jq 'del(.[].ifindex)' >"$BATS_TEST_TMPDIR/link"
+  # Once taken back from a namespace that lives, once from one that does not.
+  ip netns add alive
+  local box
+  for box in alive gone; do
+    [ $box = alive ] || ip netns add gone
+    OCINET_STATE_DIR=$state "$OCINET" up --net-dir "$NET_DIR" --net net /run/netns/$box
+    run -1 ip link show dev "$name"
+    ip netns exec $box ip -j link show dev eth0 | jq -e --arg name "$name" '.[0].ifalias == $name'
+    [ $box = alive ] || ip netns delete gone
+    OCINET_STATE_DIR=$state "$OCINET" down $box
+    diff "$BATS_TEST_TMPDIR/link" <(ip -j link show dev "$name" | jq 'del(.[].ifindex)')
+  done
+  ip netns delete alive
+  OCINET_STATE_DIR=$state "$OCINET" gc
+  rmmod e1000
+}
+
+any_hardware() { [ -n "$(hardware)" ]; }
+
+hardware() {
+  local path
+  for path in /sys/class/net/*/device; do
+    [ ! -e "$path" ] || basename "$(dirname "$path")"
+  done
+}

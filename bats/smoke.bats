@@ -1,0 +1,102 @@
+#!/usr/bin/env bats
+# The test library itself, and that the program starts wherever and however it is called.
+load lib
+
+@test "host and peer see each other" {
+  in_host busybox ping -c 1 -W 2 192.0.2.2
+  in_peer busybox ping -c 1 -W 2 2001:db8:1::1
+  in_host busybox ping -c 1 -W 2 198.51.100.1
+  in_host busybox ping -c 1 -W 2 2001:db8:2::1
+}
+
+@test "servers answer with the client's address" {
+  serve tcp 80 in_host
+  serve udp 53 in_host
+  [ "$(ask tcp 192.0.2.1 80 in_peer)" = 192.0.2.2 ]
+  [ "$(ask tcp 2001:db8:1::1 80 in_peer)" = 2001:db8:1::2 ]
+  [ "$(ask udp 192.0.2.1 53 in_peer)" = 192.0.2.2 ]
+  [ "$(ask udp 2001:db8:1::1 53 in_peer)" = 2001:db8:1::2 ]
+  [ "$(ask tcp ::1 80 in_host)" = ::1 ]
+  run ! ask tcp 192.0.2.1 81 in_peer
+}
+
+@test "a container runs under runc" { container_runs runc; }
+@test "a container runs under crun" { container_runs crun; }
+@test "a container runs under runc as an ordinary user" { container_runs runc rootless; }
+@test "a container runs under crun as an ordinary user" { container_runs crun rootless; }
+
+container_runs() {
+  local bundle=$BATS_TEST_TMPDIR/bundle
+  make_bundle "$bundle" "$@"
+  # An ordinary user's bundle, as the runtimes make it, has the host's network.
+  set_config "$bundle" '.linux.namespaces |= (map(select(.type != "network")) + [{type: "network"}])'
+  snapshot >"$BATS_TEST_TMPDIR/before"
+  set_args "$bundle" sh -c "ip addr show lo; id"
+  run -0 run_container foreground "$bundle"
+  [[ $output == *"127.0.0.1/8"*"uid=0 gid=0"* ]]
+
+  set_args "$bundle" sleep 1000
+  start_container background "$bundle"
+  run -0 exec_container background hostname
+  [ -e "/proc/$(container_pid background)" ]
+  run -0 in_container background ip -br link
+  [[ $output == "lo "* && $output != *eth0* ]]
+  kill_container background
+  delete_container background
+  assert_same_snapshot "$BATS_TEST_TMPDIR/before"
+}
+
+@test "a snapshot is the same twice and shows what changes" {
+  snapshot >"$BATS_TEST_TMPDIR/before"
+  assert_same_snapshot "$BATS_TEST_TMPDIR/before"
+  in_host ip link add name br0 type bridge
+  in_host ip address add 10.1.2.1/24 dev br0
+  in_host ip link set br0 up
+  in_host ip rule add to 10.9.9.9 table 77
+  in_host nft add table inet example
+  in_host tc qdisc add dev eth0 clsact
+  touch "$STATE_DIR/journal"
+  background sleeper in_host sleep 1000
+  run -1 changes_since "$BATS_TEST_TMPDIR/before"
+  for what in br0 10.1.2.0/24 10.9.9.9 "table inet example" clsact journal "sleep 1000" conf.br0.forwarding; do
+    [[ $output == *"$what"* ]] || fail "not seen: $what"
+  done
+  stop sleeper
+  rm "$STATE_DIR/journal"
+  in_host bash -c 'ip link delete br0; ip rule delete table 77; nft delete table inet example; tc qdisc delete dev eth0 clsact'
+  assert_same_snapshot "$BATS_TEST_TMPDIR/before"
+}
+
+@test "what a test leaves behind is noticed" {
+  in_host ip link add name left0 type veth peer name left1
+  in_host ip netns add left2
+  in_host bash -c 'setsid sleep 1001 >/dev/null 2>&1 3>&- &'
+  run -0 what_is_left
+  [ "${lines[0]}" = "process: sleep 1001" ]
+  [[ $output == *"namespace: left2"*"link: left"* ]]
+  kill_processes
+  in_host ip netns delete left2
+  in_host ip link delete left0
+}
+
+@test "ocinet starts through a symlink, through PATH, with no environment, from anywhere" {
+  local says="ocinet "
+  ln -s "$OCINET" "$BATS_TEST_TMPDIR/link"
+  cd /
+  [[ $(ocinet version) == "$says"* ]]
+  [[ $(in_host "$BATS_TEST_TMPDIR/link" version) == "$says"* ]]
+  [[ $(PATH="$PROJECT/dist:$PATH" in_host ocinet version) == "$says"* ]]
+  [[ $(in_host env -i PATH="$PATH" "$OCINET" version) == "$says"* ]]
+  [[ $(in_host env -i "$OCINET" version) == "$says"* ]]
+}
+
+@test "ocinet starts on Deno and on Node, each without the other" {
+  local runtime bin
+  for runtime in deno node; do
+    bin=$BATS_TEST_TMPDIR/$runtime
+    mkdir "$bin"
+    ln -s "$(command -v $runtime)" "$bin/$runtime"
+    [[ $(in_host env -i PATH="$bin" "$OCINET" version) == "ocinet "* ]]
+    [[ $(OCINET_RUNTIME=$runtime ocinet version) == "ocinet "* ]]
+  done
+}

@@ -1,0 +1,164 @@
+/**
+ * Times attaching a container to a bridge with masquerade and one published port, and taking it down again: whole
+ * processes, cold, in turns, with no other container there and with 150. Ratios are medians of one run.
+ *
+ * usage: bench [ROUNDS]
+ */
+import { type Contender, contenders } from "./bench_contenders.ts";
+
+const crowd = 150;
+
+if (Deno.args[0] === "worker") await work(contenders[Deno.args[1]!]!);
+else await compare(Number(Deno.args[0] ?? 20));
+Deno.exit(0);
+
+/** Milliseconds that one attaching and one taking down took. */
+interface Times {
+  readonly up: number;
+  readonly down: number;
+}
+
+/** One contender in a host of its own, driven by lines on its standard input: `round`, or `fill N`. */
+async function work(contender: Contender): Promise<void> {
+  await contender.prepare?.();
+  let made = 0;
+  for await (const line of lines(Deno.stdin.readable)) {
+    const [verb, count] = line.split(" ");
+    if (verb === "fill") {
+      for (let i = 0; i < Number(count); i++) await attach(contender, `crowd${made++}`, 20000 + made);
+      console.log("{}");
+    } else console.log(JSON.stringify(await round(contender, `round${made++}`)));
+  }
+}
+
+async function attach(contender: Contender, id: string, port: number): Promise<Deno.ChildProcess> {
+  const box = new Deno.Command("unshare", { args: ["--net", "sleep", "infinity"], stdin: "null" }).spawn();
+  await ownNamespace(box.pid);
+  await contender.up(id, box.pid, port);
+  return box;
+}
+
+async function round(contender: Contender, id: string): Promise<Times> {
+  const box = new Deno.Command("unshare", { args: ["--net", "sleep", "infinity"], stdin: "null" }).spawn();
+  await ownNamespace(box.pid);
+  const start = performance.now();
+  await contender.up(id, box.pid, 8080);
+  const made = performance.now();
+  await contender.down(id, box.pid, 8080);
+  const gone = performance.now();
+  box.kill("SIGKILL");
+  await box.status;
+  return { up: made - start, down: gone - made };
+}
+
+async function ownNamespace(pid: number): Promise<void> {
+  const ours = Deno.readLinkSync("/proc/self/ns/net");
+  while (Deno.readLinkSync(`/proc/${pid}/ns/net`) === ours) {
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+}
+
+async function* lines(stream: ReadableStream<Uint8Array>): AsyncGenerator<string> {
+  let rest = "";
+  for await (const part of stream.pipeThrough(new TextDecoderStream())) {
+    const [...whole] = (rest + part).split("\n");
+    rest = whole.pop()!;
+    yield* whole;
+  }
+}
+
+interface Worker {
+  readonly name: string;
+  ask(line: string): Promise<Times>;
+  end(): Promise<void>;
+}
+
+function start(name: string): Worker {
+  const furnish = "mount --make-rprivate / && mount -t sysfs sysfs /sys && mount -t tmpfs tmpfs /run && " +
+    "mkdir -p /run/lock /run/netns && ip link set lo up && sysctl -qw net.ipv4.ip_forward=1";
+  const child = new Deno.Command("unshare", {
+    args: [
+      ...["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"],
+      ...[
+        "sh",
+        "-c",
+        `${furnish} && exec "$@"`,
+        "sh",
+        Deno.execPath(),
+        "run",
+        "-A",
+        "scripts/bench.ts",
+        "worker",
+        name,
+      ],
+    ],
+    stdin: "piped",
+    stdout: "piped",
+  }).spawn();
+  const [input, output] = [child.stdin.getWriter(), lines(child.stdout)];
+  return {
+    name,
+    ask: async (line) => {
+      await input.write(new TextEncoder().encode(`${line}\n`));
+      const { value, done } = await output.next();
+      if (done) throw new Error(`${name} ended early`);
+      return JSON.parse(value);
+    },
+    end: async () => {
+      await input.close();
+      await child.status;
+    },
+  };
+}
+
+async function compare(rounds: number): Promise<void> {
+  const names = Object.keys(contenders).filter((name) => contenders[name]!.isInstalled());
+  const missing = Object.keys(contenders).filter((name) => !names.includes(name));
+  if (missing.length > 0) console.log(`not installed, so not compared: ${missing.join(", ")}`);
+  const workers = names.map(start);
+  const empty = await measure(workers, rounds);
+  await Promise.all(workers.map((worker) => worker.ask(`fill ${crowd}`)));
+  const crowded = await measure(workers, rounds);
+  await Promise.all(workers.map((worker) => worker.end()));
+  report("with no other container", names, empty);
+  report(`with ${crowd} containers present`, names, crowded);
+  console.log("\ngrowth from none to all of them");
+  for (const name of names) {
+    const [up, down] = (["up", "down"] as const).map((what) =>
+      median(crowded[name]!, what) / median(empty[name]!, what)
+    );
+    console.log(`  ${name.padEnd(28)} up ${ratio(up!)}   down ${ratio(down!)}`);
+  }
+}
+
+async function measure(workers: readonly Worker[], rounds: number): Promise<Record<string, Times[]>> {
+  const times: Record<string, Times[]> = Object.fromEntries(workers.map(({ name }) => [name, []]));
+  for (let i = -2; i < rounds; i++) {
+    for (const { name, ask } of workers) {
+      const one = await ask("round");
+      if (i >= 0) times[name]!.push(one);
+    }
+  }
+  return times;
+}
+
+function report(title: string, names: readonly string[], times: Record<string, Times[]>): void {
+  const base = names.includes("netavark") ? "netavark" : names[0]!;
+  console.log(`\n${title} (median of ${times[base]!.length}; ratio to ${base})`);
+  for (const name of names) {
+    const cells = (["up", "down"] as const).map((what) => {
+      const own = median(times[name]!, what);
+      return `${what} ${own.toFixed(0).padStart(4)} ms ${ratio(own / median(times[base]!, what))}`;
+    });
+    console.log(`  ${name.padEnd(28)} ${cells.join("   ")}`);
+  }
+}
+
+function median(times: readonly Times[], what: keyof Times): number {
+  const sorted = times.map((time) => time[what]).sort((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)]!;
+}
+
+function ratio(value: number): string {
+  return `${value.toFixed(2)}x`;
+}

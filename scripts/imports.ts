@@ -1,0 +1,100 @@
+/** Checks that imports in src/ point one way, and that only src/host/ knows which runtime it is on. */
+import { readdirSync, readFileSync } from "node:fs";
+import { dirname, join, normalize } from "node:path";
+import process from "node:process";
+import { type Token, tokens } from "./tokens.ts";
+
+/** What each part of src/ may import, besides itself. */
+const below: Readonly<Record<string, readonly string[]>> = {
+  net: [],
+  cni: ["net"],
+  oci: ["net"],
+  plan: ["cni", "oci", "net"],
+  plugins: ["plan", "cni", "oci", "net"],
+  uplinks: ["plan", "cni", "oci", "net"],
+  host: ["plan", "cni", "oci", "net"],
+  runtime: ["plugins", "uplinks", "host", "plan", "cni", "oci", "net"],
+  commands: ["runtime", "plugins", "uplinks", "host", "plan", "cni", "oci", "net"],
+  sleeping: [],
+  typed: ["commands"],
+  main: [
+    "sleeping",
+    "typed",
+    "commands",
+    "runtime",
+    "plugins",
+    "uplinks",
+    "host",
+    "plan",
+    "cni",
+    "oci",
+    "net",
+  ],
+};
+const forTests = ["node:test", "node:assert/strict"];
+/** Tests work on the real file system. */
+const realWorld = "src/host/runtime.ts";
+
+/** What is wrong in one file of src/: `file:line: reason`, a line each. */
+export function findings(file: string, source: string): string[] {
+  const code = tokens(source);
+  return code.flatMap((token, i) => {
+    const reason = importReason(file, code, i) ?? nameReason(file, code, i);
+    return reason ? [`${file}:${token.line}: ${reason}`] : [];
+  });
+}
+
+function importReason(file: string, code: readonly Token[], i: number): string | undefined {
+  const specifier = importedAt(code, i);
+  if (specifier === undefined) return;
+  if (specifier.startsWith("node:")) return nodeReason(file, specifier);
+  if (!specifier.startsWith(".")) return;
+  const target = normalize(join(dirname(file), specifier));
+  if (file.endsWith("_test.ts") && target === realWorld) return;
+  const [from, to] = [partOf(file), partOf(target)];
+  if (to === undefined) return `${target} is outside src/`;
+  if (from === undefined || !(from in below)) return `no rule says what ${from ?? file} may import`;
+  if (from === to || below[from]!.includes(to)) return;
+  return `${from} must not import ${to}; it may import ${below[from]!.join(", ") || "nothing"}`;
+}
+
+function nodeReason(file: string, specifier: string): string | undefined {
+  if (file === "src/host/node.ts") return;
+  if (!file.endsWith("_test.ts")) return `only src/host/node.ts may import ${specifier}`;
+  if (!forTests.includes(specifier)) return `a test may import ${forTests.join(" and ")}, not ${specifier}`;
+}
+
+function nameReason(file: string, code: readonly Token[], i: number): string | undefined {
+  const [before, at, after] = [code[i - 1], code[i], code[i + 1]];
+  if (at?.kind !== "word") return;
+  if (at.text === "Deno" && file !== "src/host/deno.ts") return "only src/host/deno.ts may name Deno";
+  // Somebody else's method may be called process, as ipaddr.js's is.
+  const global = before?.text !== "." || code[i - 2]?.text === "globalThis";
+  const used = after?.text === "." || after?.text === "[" || after?.text === "?";
+  if (at.text === "process" && global && used && file !== "src/host/node.ts") {
+    return "only src/host/node.ts may name process";
+  }
+}
+
+/** The specifier, where token i is one: `from "x"`, `import "x"`, `import("x")`. */
+function importedAt(code: readonly Token[], i: number): string | undefined {
+  const [second, first, at] = [code[i - 2], code[i - 1], code[i]];
+  if (at?.kind !== "string") return;
+  const imports = first?.text === "from" || first?.text === "import" ||
+    (first?.text === "(" && second?.text === "import");
+  return imports ? at.text.slice(1, -1) : undefined;
+}
+
+/** "plan" of src/plan/step.ts, "main" of src/main.ts. */
+function partOf(file: string): string | undefined {
+  return /^src\/(\w+?)(?:_test)?(?:\/|\.ts$)/.exec(file)?.[1];
+}
+
+if (import.meta.main) {
+  const files = readdirSync("src", { recursive: true, encoding: "utf8" }).filter((file) =>
+    file.endsWith(".ts")
+  );
+  const found = files.flatMap((file) => findings(`src/${file}`, readFileSync(`src/${file}`, "utf8")));
+  for (const line of found) console.error(line);
+  process.exitCode = found.length ? 1 : 0;
+}

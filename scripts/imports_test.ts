@@ -1,0 +1,87 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { findings } from "./imports.ts";
+
+test("imports downward are right", () => {
+  assert.deepEqual(findings("src/plan/ip.ts", `import { family } from "../net/address.ts";`), []);
+  assert.deepEqual(findings("src/cni/result.ts", `import { family } from "../net/address.ts";`), []);
+  assert.deepEqual(findings("src/runtime/gc.ts", `import type { A } from "../plugins/main/bridge.ts";`), []);
+  assert.deepEqual(findings("src/main.ts", `import { hook } from "./commands/hook.ts";`), []);
+  assert.deepEqual(
+    findings("src/plugins/main/ptp.ts", `import "./veth.ts"; import ip from "ipaddr.js";`),
+    [],
+  );
+});
+
+test("imports upward are found with their line", () => {
+  assert.deepEqual(findings("src/plan/ip.ts", `import {\n  attach,\n} from "../runtime/attach.ts";\n`), [
+    "src/plan/ip.ts:3: plan must not import runtime; it may import cni, oci, net",
+  ]);
+  assert.deepEqual(findings("src/net/names.ts", `export * from "../cni/error.ts";`), [
+    "src/net/names.ts:1: net must not import cni; it may import nothing",
+  ]);
+  assert.deepEqual(findings("src/commands/up.ts", `const m = await import("../main.ts");`), [
+    "src/commands/up.ts:1: commands must not import main; it may import " +
+    "runtime, plugins, uplinks, host, plan, cni, oci, net",
+  ]);
+});
+
+test("plugins, uplinks and host do not import each other", () => {
+  for (const [from, to] of [["plugins", "host"], ["host", "uplinks"], ["uplinks", "plugins"]]) {
+    assert.deepEqual(findings(`src/${from}/a.ts`, `import type { A } from "../${to}/a.ts";`), [
+      `src/${from}/a.ts:1: ${from} must not import ${to}; it may import plan, cni, oci, net`,
+    ]);
+  }
+});
+
+test("types imported in place count too", () => {
+  assert.equal(findings("src/oci/state.ts", `let x: import("../cni/error.ts").CniError;`).length, 1);
+});
+
+test("folders without a rule and files outside src are found", () => {
+  assert.deepEqual(findings("src/utils/a.ts", `import "../net/address.ts";`), [
+    "src/utils/a.ts:1: no rule says what utils may import",
+  ]);
+  assert.deepEqual(findings("src/main.ts", `import "../scripts/build.ts";`), [
+    "src/main.ts:1: scripts/build.ts is outside src/",
+  ]);
+});
+
+test("node: belongs to host/node.ts and Deno to host/deno.ts", () => {
+  const node = `import type * as Fs from "node:fs";\nprocess.exit();`;
+  assert.deepEqual(findings("src/host/node.ts", node), []);
+  assert.deepEqual(findings("src/host/deno.ts", node), [
+    "src/host/deno.ts:1: only src/host/node.ts may import node:fs",
+    "src/host/deno.ts:2: only src/host/node.ts may name process",
+  ]);
+  assert.deepEqual(findings("src/host/deno.ts", `Deno.exit(0);`), []);
+  assert.deepEqual(findings("src/main.ts", `\nglobalThis.Deno?.exit(globalThis.process.pid);`), [
+    "src/main.ts:2: only src/host/deno.ts may name Deno",
+    "src/main.ts:2: only src/host/node.ts may name process",
+  ]);
+});
+
+test("tests import the test runner and assertions, nothing else of Node's", () => {
+  const source = `import { test } from "node:test"; import assert from "node:assert/strict";`;
+  assert.deepEqual(findings("src/net/names_test.ts", source), []);
+  assert.deepEqual(findings("src/net/names_test.ts", `import "node:fs";`), [
+    "src/net/names_test.ts:1: a test may import node:test and node:assert/strict, not node:fs",
+  ]);
+});
+
+test("words in strings, templates, comments and patterns are no code; holes are", () => {
+  const source = [
+    `// process.exit`,
+    `/* Deno.exit */ const quote = /["'\`/]Deno/.test(text) ? 4 / 2 : "Deno" in globalThis;`,
+    "const said = `process.exit ${`Deno ${ { a: 1 }.a } Deno`} Deno`;",
+    `ipaddr.process(said);`,
+    "const bad = `a ${Deno.pid} b`;",
+  ].join("\n");
+  assert.deepEqual(findings("src/main.ts", source), ["src/main.ts:5: only src/host/deno.ts may name Deno"]);
+});
+
+test("tests may work on the real system", () => {
+  const source = `import { realWorld } from "../host/runtime.ts";`;
+  assert.deepEqual(findings("src/plugins/table_test.ts", source), []);
+  assert.equal(findings("src/plugins/table.ts", source).length, 1);
+});

@@ -1,0 +1,32 @@
+# Runs what prints TAP and adds it up.
+
+# tap NAME COMMAND...: shows the TAP that the command prints (all of it, or with TAP_QUIET only when something failed),
+# then "NAME: N passed, N failed, N skipped". Fails if a test or the command did.
+tap() {
+  local name=$1 output status=0
+  shift
+  output=$(mktemp)
+  if [ -n "${TAP_QUIET-}" ]; then
+    "$@" >"$output" 2>&1 || status=$?
+    ((status == 0)) || cat "$output"
+  else
+    "$@" 2>&1 | tee "$output" || status=$?
+  fi
+  tally "$name" "$status" <"$output" || status=1
+  rm -f "$output"
+  return "$status"
+}
+
+# Subtests are indented and count in their test. A command that fails without a failed test, as Deno does when a file
+# does not load, counts as one.
+tally() {
+  awk -v name="$1" -v status="$2" '
+    tolower($0) ~ /^(not )?ok .*# (skip|todo)/ { skipped++; next }
+    /^ok / { passed++ }
+    /^not ok / { failed++ }
+    END {
+      if (status && !failed) failed = 1
+      printf "%s: %d passed, %d failed, %d skipped\n", name, passed, failed, skipped
+      exit failed > 0
+    }'
+}

@@ -1,0 +1,78 @@
+import { type Fields, fields, parseJson } from "./fields.ts";
+
+/** What libcni keeps of an attachment (api.go, cachedInfo); either may take down what the other put up. */
+export interface CacheEntry extends CacheName {
+  readonly netns?: string;
+  /** The text of the network's file; "" where there is none. */
+  readonly config: string;
+  readonly cniArgs: readonly (readonly [string, string])[];
+  readonly capabilityArgs: Readonly<Record<string, unknown>>;
+  /** The result, of whatever version. */
+  readonly result: unknown;
+}
+
+/** By what an entry is found. */
+export interface CacheName {
+  readonly containerId: string;
+  readonly ifName: string;
+  readonly networkName: string;
+}
+
+const kind = "cniCacheV1";
+
+/** The name of an entry's file in the cache's `results` directory. */
+export function cacheFile({ networkName, containerId, ifName }: CacheName): string {
+  return `${networkName}-${containerId}-${ifName}`;
+}
+
+/** An entry as libcni writes it: the configuration is base64 of its bytes, what is empty is left out. */
+export function formatCache(entry: CacheEntry): string {
+  const { containerId, config, ifName, networkName, netns, cniArgs, capabilityArgs, result } = entry;
+  return JSON.stringify({
+    ...{ kind, containerId, config: encode(config), ifName, networkName },
+    ...(netns ? { netns } : {}),
+    ...(cniArgs.length > 0 ? { cniArgs } : {}),
+    ...(Object.keys(capabilityArgs).length > 0 ? { capabilityArgs } : {}),
+    result,
+  });
+}
+
+/**
+ * Reads an entry. Old versions wrote the bare result: then what the file's name says is all that else is known.
+ * @returns undefined for a file of another kind
+ * @throws CniError for what is not JSON, and for an entry whose parts are not what they should be
+ */
+export function parseCache(text: string, name?: CacheName): CacheEntry | undefined {
+  const json = parseJson(text, "cache file");
+  const entry = fields(json, "cache file");
+  if (!entry.has("kind") && name) {
+    return { ...name, config: "", cniArgs: [], capabilityArgs: {}, result: json };
+  }
+  if (entry.string("kind") !== kind) return undefined;
+  const netns = entry.string("netns");
+  return {
+    containerId: entry.string("containerId") ?? "",
+    ifName: entry.string("ifName") ?? "",
+    networkName: entry.string("networkName") ?? "",
+    ...(netns === undefined ? {} : { netns }),
+    config: decode(entry.string("config") ?? ""),
+    cniArgs: readArgs(entry),
+    capabilityArgs: { ...entry.raw("capabilityArgs") as Record<string, unknown> | undefined },
+    result: entry.raw("result"),
+  };
+}
+
+function readArgs(entry: Fields): CacheEntry["cniArgs"] {
+  return (entry.list("cniArgs") ?? []).filter((pair): pair is [string, string] =>
+    Array.isArray(pair) && pair.length === 2 && pair.every((word) => typeof word === "string")
+  );
+}
+
+function encode(text: string): string {
+  // Not all at once: a long file would be more arguments than a function can have.
+  return btoa(Array.from(new TextEncoder().encode(text), (byte) => String.fromCharCode(byte)).join(""));
+}
+
+function decode(base64: string): string {
+  return new TextDecoder().decode(Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0)));
+}

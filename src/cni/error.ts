@@ -1,0 +1,43 @@
+/** The error codes of CNI (SPEC.md, "Error"), and 999, which the reference plugins use for all others. */
+export const codes = {
+  unknown: 0,
+  incompatibleVersion: 1,
+  unsupportedField: 2,
+  unknownContainer: 3,
+  invalidEnvironment: 4,
+  io: 5,
+  decode: 6,
+  invalidConfig: 7,
+  invalidNetns: 8,
+  tryAgainLater: 11,
+  unavailable: 50,
+  limitedConnectivity: 51,
+  internal: 999,
+} as const;
+
+/** A refusal with CNI's code; `details` carries what a tool said. */
+export class CniError extends Error {
+  readonly code: number;
+  readonly details: string;
+
+  constructor(code: keyof typeof codes | number, message: string, details = "") {
+    super(message);
+    this.name = "CniError";
+    this.code = typeof code === "number" ? code : codes[code];
+    this.details = details;
+  }
+}
+
+/** An error as a plugin prints it: JSON with `code`, `msg` and, unless empty, `details`. */
+export function errorJson(error: unknown, cniVersion?: string): string {
+  const { code, message, details } = error instanceof CniError
+    ? error
+    : new CniError("internal", messageOf(error));
+  return JSON.stringify({ cniVersion, code, msg: message, details: details || undefined }, null, 4);
+}
+
+/** What a person is told of an error: the message, and the details behind it. */
+export function messageOf(error: unknown): string {
+  if (error instanceof CniError) return error.details ? `${error.message}: ${error.details}` : error.message;
+  return error instanceof Error ? error.message : String(error);
+}

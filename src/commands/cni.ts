@@ -1,0 +1,161 @@
+import { identifierProblem, linkNameProblem, sha512 } from "../net/names.ts";
+import { messageOf } from "../cni/error.ts";
+import { fields, parseJson } from "../cni/fields.ts";
+import { resultFor, versions } from "../cni/result.ts";
+import { type Given, type Option, parseWords, UsageError } from "../oci/options.ts";
+import type { World } from "../plan/world.ts";
+import { cachedList, readCache } from "../runtime/cni_cache.ts";
+import { addNetwork, checkNetwork, delNetwork, gcNetwork, networkStatus } from "../runtime/cni_runtime.ts";
+import { findList, type FoundList } from "../runtime/conflists.ts";
+import type { RuntimeCall } from "../runtime/runtime_call.ts";
+import { stateDirectory } from "../runtime/state.ts";
+import type { Report } from "./report.ts";
+
+/** The options of `ocinet cni`; each outweighs the variable of the environment that it names. */
+export const cniOptions: readonly Option[] = [
+  option("ifname", "NAME", "CNI_IFNAME: the interface's name in the container (default: eth0)"),
+  option("container-id", "ID", "CNI_CONTAINERID (default: made of the namespace's path, as cnitool does)"),
+  option("path", "DIRS", "CNI_PATH: directories with plugins; ours need none"),
+  option("netconf-path", "DIR", "NETCONFPATH: the directory of network files (default: /etc/cni/net.d)"),
+  option("args", "PAIRS", "CNI_ARGS: K=V;K=V"),
+  option("capability-args", "JSON", "CAP_ARGS: what networks with such capabilities are given"),
+  option("cache-dir", "DIR", "where results are kept, in libcni's format (default: /var/lib/cni)"),
+  { ...option("valid", "ATTACHMENT", "for gc: one to keep, as CONTAINERID/IFNAME"), many: true },
+];
+
+function option(name: string, value: string, text: string): Option {
+  return { name, value, text, many: false, annotation: false };
+}
+
+/** The verbs of `ocinet cni`. */
+export const verbs = ["add", "del", "check", "gc", "status", "version"] as const;
+
+type Verb = typeof verbs[number];
+
+/**
+ * Acts as a CNI runtime, with cnitool's environment: CNI_PATH, NETCONFPATH, CAP_ARGS, CNI_ARGS, CNI_IFNAME.
+ * @param words verb, network and namespace
+ * @throws Error for a verb, network or namespace that is none; CniError of the plugin that refuses
+ */
+export async function cni(
+  world: World,
+  words: readonly (string | undefined)[],
+  given: Given,
+): Promise<Report> {
+  const [verb, network, netns] = words;
+  if (verb === "version") return { json: versionsJson, text: `${JSON.stringify(versionsJson)}\n` };
+  if (!(verbs as readonly (string | undefined)[]).includes(verb)) {
+    throw new UsageError(`Cannot do "ocinet cni ${verb}": it is not one of ${verbs.join(", ")}`);
+  }
+  if (network === undefined) {
+    throw new UsageError(`Cannot do "ocinet cni ${verb}": it needs the name of a network`);
+  }
+  const state = stateDirectory(world);
+  const call = await callOf(world, verb as Verb, { network, netns: netns ?? "", given });
+  switch (verb as Verb) {
+    case "add": {
+      const result = resultFor(call.list.cniVersion, await addNetwork(world, state, call));
+      return { json: result, text: `${JSON.stringify(result, null, 4)}\n` };
+    }
+    case "del":
+      return done(await delNetwork(world, state, call));
+    case "check":
+      return done(await checkNetwork(world, state, call));
+    case "status":
+      return done(await networkStatus(world, state, call));
+    default:
+      return done(await gcNetwork(world, state, call, (given.get("valid") ?? []).map(parseValid)));
+  }
+}
+
+/**
+ * The same for a script's call, without what only people need: words first, then options.
+ * @throws Error for options that are none
+ */
+export async function cniByWords(world: World, argv: readonly string[]): Promise<string> {
+  const first = argv.findIndex((word) => word.startsWith("-"));
+  const words = first < 0 ? argv : argv.slice(0, first);
+  const { text } = await cni(world, words, parseWords(argv.slice(words.length), cniOptions));
+  return text;
+}
+
+const versionsJson = { cniVersion: versions.at(-1), supportedVersions: versions };
+
+function done(_: void): Report {
+  return { json: {}, text: "" };
+}
+
+function parseValid(text: string): { containerID: string; ifname: string } {
+  const [containerID, ifname = "eth0"] = text.split("/");
+  if (!containerID || identifierProblem(containerID) || linkNameProblem(ifname)) {
+    throw new Error(
+      `Cannot keep attachment ${JSON.stringify(text)}: it is not CONTAINERID or CONTAINERID/IFNAME`,
+    );
+  }
+  return { containerID, ifname };
+}
+
+/** What a call is about. */
+interface Subject {
+  readonly network: string;
+  readonly netns: string;
+  readonly given: Given;
+}
+
+async function callOf(world: World, verb: Verb, subject: Subject): Promise<RuntimeCall> {
+  const { network, netns, given } = subject;
+  const value = (name: string, variable: string) => given.get(name)?.at(-1) ?? world.env(variable) ?? "";
+  const ifname = value("ifname", "CNI_IFNAME") || "eth0";
+  const id = value("container-id", "CNI_CONTAINERID");
+  const containerId = id || await cnitoolId(netns);
+  for (const problem of [linkNameProblem(ifname), identifierProblem(containerId)]) {
+    if (problem) throw new Error(`Cannot call plugins for "${containerId}" "${ifname}": ${problem}`);
+  }
+  checkNetns(verb, netns, id);
+  const cacheDirectory = given.get("cache-dir")?.at(-1) ?? "/var/lib/cni";
+  const directory = value("netconf-path", "NETCONFPATH") || "/etc/cni/net.d";
+  const call = { containerId, ifname, netns, cacheDirectory };
+  const { list, text } = verb === "del"
+    ? findAgain(world, directory, { ...call, list: { name: network } })
+    : findList(world, directory, network);
+  return {
+    ...{ ...call, list, config: text },
+    args: value("args", "CNI_ARGS"),
+    capabilityArgs: parseObject(value("capability-args", "CAP_ARGS") || "{}"),
+    path: value("path", "CNI_PATH").split(":").filter((part) => part !== ""),
+  };
+}
+
+/** Without a namespace nothing can be added; and the container's id is made of its path. */
+function checkNetns(verb: Verb, netns: string, id: string): void {
+  const needed = verb === "add" || verb === "check" || (verb === "del" && id === "");
+  if (needed && netns === "") {
+    throw new UsageError(`Cannot do "ocinet cni ${verb}": it needs the path of a network namespace`);
+  }
+  if (netns !== "" && !netns.startsWith("/")) {
+    throw new UsageError(`Cannot use namespace "${netns}": it is not an absolute path`);
+  }
+}
+
+/** A network whose file is gone, or says nothing any more, is still known by what is kept of the attachment. */
+function findAgain(world: World, directory: string, call: Parameters<typeof readCache>[1]): FoundList {
+  try {
+    return findList(world, directory, call.list.name);
+  } catch (error) {
+    const cached = readCache(world, call);
+    const list = cached && cachedList(cached);
+    if (!list) throw new Error(messageOf(error));
+    return { list, text: cached.config };
+  }
+}
+
+function parseObject(text: string): Readonly<Record<string, unknown>> {
+  const json = parseJson(text, "CAP_ARGS");
+  fields(json, "CAP_ARGS");
+  return json as Record<string, unknown>;
+}
+
+/** cnitool's name for the container of a namespace: the first ten bytes of the path's SHA-512. */
+async function cnitoolId(netns: string): Promise<string> {
+  return `cnitool-${(await sha512(netns)).slice(0, 20)}`;
+}

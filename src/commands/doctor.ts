@@ -1,0 +1,33 @@
+import type { World } from "../plan/world.ts";
+import { examine, type Finding } from "../runtime/doctor.ts";
+import type { Report } from "./report.ts";
+
+/** Says of everything this machine has to have whether it does, and what to do where it does not. */
+export async function doctor(world: World): Promise<Report> {
+  return reportOf(await examine(world), world.uid === 0 ? "root's" : "your rootless");
+}
+
+/** The findings as a person reads them, and a status that is not 0 when something is missing. */
+export function reportOf(findings: readonly Finding[], whose: string): Report {
+  const missing = findings.filter(({ status }) => status === "missing").length;
+  return {
+    json: findings,
+    text: findingsText(findings) + summary(missing, whose),
+    code: missing > 0 ? 1 : 0,
+  };
+}
+
+const labels = { ok: "ok", warning: "warn", missing: "MISSING" } as const;
+
+function findingsText(findings: readonly Finding[]): string {
+  const width = Math.max(...findings.map(({ name }) => name.length));
+  return findings.map(({ name, status, found, remedy }) => {
+    const line = `${labels[status].padEnd(7)}  ${name.padEnd(width)}  ${found}\n`;
+    return remedy === undefined ? line : `${line}         -> ${remedy}\n`;
+  }).join("");
+}
+
+function summary(missing: number, whose: string): string {
+  if (missing === 0) return `\nNothing is missing for ${whose} containers.\n`;
+  return `\n${missing} ${missing === 1 ? "thing is" : "things are"} missing for ${whose} containers.\n`;
+}

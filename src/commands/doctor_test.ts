@@ -1,0 +1,35 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Finding } from "../runtime/doctor.ts";
+import { reportOf } from "./doctor.ts";
+
+const findings: readonly Finding[] = [
+  { name: "ip", status: "ok", found: "6.1.0 (/usr/sbin/ip)" },
+  { name: "conntrack", status: "warning", found: "not found", remedy: "apt-get install conntrack" },
+  { name: "nft", status: "missing", found: "not found", remedy: "apt-get install nftables" },
+];
+
+test("doctor says a line of each finding, and under it what to do", () => {
+  const { text, json, code } = reportOf(findings, "root's");
+  assert.equal(
+    text,
+    [
+      "ok       ip         6.1.0 (/usr/sbin/ip)",
+      "warn     conntrack  not found",
+      "         -> apt-get install conntrack",
+      "MISSING  nft        not found",
+      "         -> apt-get install nftables",
+      "",
+      "1 thing is missing for root's containers.",
+      "",
+    ].join("\n"),
+  );
+  assert.equal(code, 1);
+  assert.deepEqual(json, findings);
+});
+
+test("doctor is content when nothing is missing", () => {
+  const { text, code } = reportOf(findings.slice(0, 2), "your rootless");
+  assert.match(text, /\n\nNothing is missing for your rootless containers\.\n$/);
+  assert.equal(code, 0);
+});

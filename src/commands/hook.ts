@@ -1,0 +1,114 @@
+import { messageOf } from "../cni/error.ts";
+import { type Config, rootPath } from "../oci/config.ts";
+import { type Given, parseAnnotations, parseWords } from "../oci/options.ts";
+import { parseState, type State } from "../oci/state.ts";
+import type { World } from "../plan/world.ts";
+import { attach } from "../runtime/attach.ts";
+import { containerOfProcess, enterUser } from "../runtime/container.ts";
+import { detach } from "../runtime/detach.ts";
+import type { Rootfs } from "../runtime/files.ts";
+import type { Container } from "../runtime/journal.ts";
+import { collectInPassing } from "../runtime/gc.ts";
+import { stateDirectory } from "../runtime/state.ts";
+import { parseWish, type Wish } from "../runtime/wish.ts";
+
+const stages = ["createRuntime", "prestart", "createContainer", "poststop", "auto"] as const;
+
+/**
+ * Acts as an OCI hook of a stage. The stage is an argument because runtimes do not agree on what `status` is when.
+ * @param argv the stage, or `auto` where one command has to serve createRuntime and poststop; then network options, which outweigh annotations
+ * @param stdin the container's state as JSON
+ */
+export async function hook(world: World, argv: readonly string[], stdin: string): Promise<void> {
+  const state = parseState(stdin);
+  const directory = stateDirectory(world);
+  try {
+    await act(world, argv, state, directory);
+  } catch (error) {
+    log(world, directory, `${argv[0]} ${state.id}: ${messageOf(error)}`);
+    throw error;
+  }
+}
+
+/** crun does not show what a hook says (it has annotations for that), so failures can be read here as well. */
+function log(world: World, directory: string, line: string): void {
+  const path = `${directory}/hook.log`;
+  const old = (world.read(path) ?? "").split("\n").slice(-100).join("\n");
+  world.write(path, `${old}${new Date().toISOString()} ${line.replaceAll("\n", " ")}\n`);
+}
+
+async function act(world: World, argv: readonly string[], state: State, directory: string): Promise<void> {
+  const [stage, ...words] = argv;
+  switch (stage === "auto" ? stageOf(state) : stage as typeof stages[number]) {
+    case "createRuntime":
+    case "prestart":
+      await collectInPassing(world, directory);
+      return await connect(world, directory, state, givenOf(words, state));
+    case "createContainer":
+      // All is done by createRuntime where the runtime lets us into the container from outside.
+      return;
+    case "poststop":
+      await detach(world, directory, state.id);
+      return await collectInPassing(world, directory);
+    default:
+      throw new Error(`Cannot act as hook "${stage ?? ""}": it is not one of ${stages.join(", ")}`);
+  }
+}
+
+/** A container without a process has come to its end. */
+function stageOf({ pid }: State): typeof stages[number] {
+  return pid === 0 ? "poststop" : "createRuntime";
+}
+
+function givenOf(words: readonly string[], { annotations }: State): Given {
+  return new Map([...parseAnnotations(annotations), ...parseWords(words)]);
+}
+
+async function connect(world: World, directory: string, state: State, given: Given): Promise<void> {
+  if (state.pid === 0) throw new Error(`Cannot attach container "${state.id}": its state has no "pid"`);
+  const wish = parseWish(given);
+  const container = containerOfProcess(world, state.pid);
+  const own = world.stat("/proc/self/ns/net")?.identity;
+  if (wish.mode.kind !== "host" && container.identity === own) {
+    throw new Error(
+      `Cannot attach container "${state.id}": it is in this very network namespace; give it one of its own ` +
+        '(linux.namespaces in config.json needs {"type": "network"}), or use --net=host',
+    );
+  }
+  const config = configOf(world, state);
+  checkHostname(config, wish, state);
+  const rootfs = rootfsOf(config, state, container);
+  await attach(world, directory, {
+    id: state.id,
+    container,
+    wish,
+    replace: true,
+    ...(rootfs ? { rootfs } : {}),
+  });
+}
+
+function configOf(world: World, { bundle }: State): Config | undefined {
+  const text = bundle.startsWith("/") ? world.read(`${bundle}/config.json`) : undefined;
+  return text === undefined ? undefined : JSON.parse(text);
+}
+
+/** The root file system of a bundle, as its config.json names it. */
+function rootfsOf(
+  config: Config | undefined,
+  { bundle, pid }: State,
+  container: Container,
+): Rootfs | undefined {
+  const path = config === undefined ? "" : rootPath(config);
+  if (path === "") return undefined;
+  return { pid, enter: enterUser(container), path: path.startsWith("/") ? path : `${bundle}/${path}` };
+}
+
+/** A runtime sets the config's host name once its hooks have run, over ours. */
+function checkHostname(config: Config | undefined, { files }: Wish, { id }: State): void {
+  const own = config?.["hostname"];
+  if (files.hostname === undefined || typeof own !== "string" || own === "" || own === files.hostname) return;
+  throw new Error(
+    `Cannot name container "${id}" "${files.hostname}": its config.json has hostname "${own}", which the runtime sets ` +
+      "after us; take that out, or let ocinet inject --hostname set it",
+  );
+}

@@ -1,0 +1,75 @@
+import { messageOf } from "../cni/error.ts";
+import { type Config, formatConfig, parseConfig, rootPath, withHooks, withoutHooks } from "../oci/config.ts";
+import type { Given } from "../oci/options.ts";
+import type { World } from "../plan/world.ts";
+import { mountProblem } from "../runtime/files.ts";
+import { chooseNetworks, loadNetworks } from "../runtime/networks.ts";
+import { parseWish, type Wish } from "../runtime/wish.ts";
+import { hookEntries } from "./hook_entry.ts";
+import type { Report } from "./report.ts";
+
+/** How to change a bundle. */
+export interface InjectOptions {
+  readonly given: Given;
+  readonly remove?: boolean;
+  readonly print?: boolean;
+  readonly dryRun?: boolean;
+}
+
+/**
+ * Makes a bundle's config.json call this file, or no longer. What is written means what it meant before in all else.
+ * @throws Error when there is no such bundle, or what is asked for cannot work
+ */
+export function inject(world: World, bundle: string, options: InjectOptions): Promise<Report> {
+  const path = `${absolute(world, bundle)}/config.json`;
+  const text = world.read(path);
+  if (text === undefined) {
+    throw new Error(`Cannot change bundle "${bundle}": it has no config.json; runc spec makes one`);
+  }
+  const config = attempt(`read ${path}`, () => parseConfig(text));
+  const changed = options.remove ? withoutHooks(config) : add(world, bundle, config, options.given);
+  const result = formatConfig(changed, text);
+  const show = options.print || options.dryRun;
+  if (!show && JSON.stringify(changed) !== JSON.stringify(config)) {
+    attempt(`write ${path}`, () => world.put(path, result));
+  }
+  return Promise.resolve({ json: changed, text: show ? result : "", dryText: result });
+}
+
+function attempt<T>(what: string, act: () => T): T {
+  try {
+    return act();
+  } catch (error) {
+    throw new Error(`Cannot ${what}: ${messageOf(error)}`);
+  }
+}
+
+function absolute(world: World, path: string): string {
+  const clean = path.replace(/\/+$/, "") || "/";
+  return clean.startsWith("/") ? clean : `${world.readLink("/proc/self/cwd")}/${clean}`;
+}
+
+function add(world: World, bundle: string, config: Config, given: Given): Config {
+  const wish = parseWish(given);
+  chooseNetworks(wish.mode.kind === "contained" ? loadNetworks(world, wish.netDirectories) : [], wish.mode);
+  checkFiles(world, bundle, config, wish);
+  const { hostname } = wish.files;
+  return withHooks(config, hookEntries(world, given), {
+    ownNamespace: wish.mode.kind !== "host",
+    ...(hostname === undefined ? {} : { hostname }),
+  });
+}
+
+/** A file can be mounted only over one that is there; better said now than when the container starts. */
+function checkFiles(world: World, bundle: string, config: Config, { files }: Wish): void {
+  const root = rootPath(config);
+  const rootfs = root.startsWith("/") ? root : `${absolute(world, bundle)}/${root}`;
+  const wanted = [
+    ...(files.resolv === "network" || files.resolv === "none" ? [] : ["resolv.conf"]),
+    ...(files.hosts === undefined ? [] : ["hosts"]),
+  ];
+  for (const name of wanted) {
+    const problem = mountProblem(world, rootfs, name);
+    if (problem) throw new Error(`Cannot provide /etc/${name} in ${rootfs}: ${problem}`);
+  }
+}

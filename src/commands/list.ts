@@ -1,0 +1,21 @@
+import { family } from "../net/address.ts";
+import type { World } from "../plan/world.ts";
+import { describeAll, type Description } from "../runtime/describe.ts";
+import { containerIds } from "../runtime/journal.ts";
+import { stateDirectory } from "../runtime/state.ts";
+import { type Report, tableText } from "./report.ts";
+
+/** Lists the containers that are attached, and those whose state was left behind. */
+export function list(world: World): Promise<Report> {
+  const state = stateDirectory(world);
+  const all = describeAll(world, state, containerIds(world, state));
+  const text = tableText(["ID", "STATE", "NETWORKS", "PORTS"], all.map(row));
+  return Promise.resolve({ json: all, text });
+}
+
+function row({ id, state, networks, ports }: Description): readonly string[] {
+  const joined = networks.flatMap(({ name, ips }) =>
+    ips.map((ip) => `${name}:ip${family(ip)}=${ip.split("/")[0]}`)
+  );
+  return [id, state, joined.join(", "), ports.map(({ mapping }) => mapping).join(", ")];
+}

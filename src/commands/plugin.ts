@@ -1,0 +1,116 @@
+import { type Environment, parseCommand, parseEnvironment } from "../cni/environment.ts";
+import { CniError, errorJson } from "../cni/error.ts";
+import { fields, parseJson } from "../cni/fields.ts";
+import { atLeast, oldestVersion, resultFor, versions } from "../cni/result.ts";
+import { identifierProblem } from "../net/names.ts";
+import type { World } from "../plan/world.ts";
+import { table } from "../plugins/table.ts";
+import { add } from "../runtime/plugin_add.ts";
+import { asCniError, type Context, contextOf, type PluginCall } from "../runtime/plugin_call.ts";
+import { check, status } from "../runtime/plugin_check.ts";
+import { collectGarbage, del } from "../runtime/plugin_del.ts";
+import { stateDirectory } from "../runtime/state.ts";
+
+/**
+ * The version of the reference plugins that ours stand in for. nerdctl reads it from the about text, and asks for at
+ * least 1.7.1 of the firewall plugin.
+ */
+const standsInFor = "v1.9.1";
+
+/** What a plugin call prints, and how it ends. */
+export interface Answer {
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly code: number;
+}
+
+/** Whether a program's name is that of one of our plugin types. */
+export function isPluginName(name: string): boolean {
+  return Object.hasOwn(table, name);
+}
+
+/**
+ * Acts as the CNI plugin of a type: reads the environment, then the request on standard input.
+ * @param readStdin is not called for VERSION, nor where there is no command at all
+ */
+export async function plugin(world: World, type: string, readStdin: () => Promise<string>): Promise<Answer> {
+  if (!world.env("CNI_COMMAND")) return { stdout: "", stderr: about(type), code: 0 };
+  if (world.env("CNI_COMMAND") === "VERSION") return { stdout: `${versionJson()}\n`, stderr: "", code: 0 };
+  let version: string | undefined;
+  try {
+    const environment = parseEnvironment(world.env);
+    const call = parseCall(type, environment, await readStdin());
+    version = call.version;
+    const stdout = await act(await contextOf(world, stateDirectory(world), call));
+    return { stdout, stderr: "", code: 0 };
+  } catch (error) {
+    return { stdout: errorJson(asCniError(error), version), stderr: "", code: 1 };
+  }
+}
+
+function about(type: string): string {
+  return `CNI ${type} plugin ${standsInFor}\nCNI protocol versions supported: ${versions.join(", ")}\n`;
+}
+
+function versionJson(): string {
+  return JSON.stringify({ cniVersion: versions.at(-1), supportedVersions: versions });
+}
+
+/** The order of the checks is the reference's (skel.go): configuration, name, command, versions. */
+function parseCall(type: string, environment: Environment, stdin: string): PluginCall {
+  const json = parseJson(stdin);
+  const conf = fields(json);
+  const network = conf.string("name") ?? "";
+  if (network === "") throw new CniError("invalidConfig", "missing network name");
+  if (identifierProblem(network)) {
+    throw new CniError("invalidConfig", "invalid characters found in network name", network);
+  }
+  const command = parseCommand(environment.command);
+  const version = conf.string("cniVersion") ?? oldestVersion;
+  if (!(versions as readonly string[]).includes(version)) {
+    const supported = versions.map((known) => JSON.stringify(known)).join(" ");
+    throw new CniError(
+      "incompatibleVersion",
+      "incompatible CNI versions",
+      `config is ${JSON.stringify(version)}, plugin supports [${supported}]`,
+    );
+  }
+  const since = command === "CHECK"
+    ? "0.4.0"
+    : command === "GC" || command === "STATUS"
+    ? "1.1.0"
+    : oldestVersion;
+  if (!atLeast(version, since)) {
+    throw new CniError("incompatibleVersion", `config version does not allow ${command}`);
+  }
+  return {
+    type,
+    command,
+    environment,
+    request: json as Record<string, unknown>,
+    network,
+    version,
+  };
+}
+
+async function act(context: Context): Promise<string> {
+  const { command, version } = context.call;
+  switch (command) {
+    case "ADD":
+      return JSON.stringify(resultFor(version, await add(context)), null, 4);
+    case "DEL":
+      await del(context);
+      return "";
+    case "CHECK":
+      await check(context);
+      return "";
+    case "GC":
+      await collectGarbage(context);
+      return "";
+    case "STATUS":
+      await status(context);
+      return "";
+    case "VERSION":
+      return versionJson();
+  }
+}

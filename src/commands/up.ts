@@ -1,0 +1,43 @@
+import { containerOptions, type Given, type Option } from "../oci/options.ts";
+import type { World } from "../plan/world.ts";
+import { attach } from "../runtime/attach.ts";
+import { containerOfPath, containerOfProcess } from "../runtime/container.ts";
+import { describeContainer } from "../runtime/describe.ts";
+import { stateDirectory } from "../runtime/state.ts";
+import { parseWish } from "../runtime/wish.ts";
+import type { Report } from "./report.ts";
+
+/** The name to take it down by, and the options that make sense without a container's root file system. */
+export const upOptions: readonly Option[] = [
+  ...containerOptions.filter(({ name }) => ["net", "publish", "net-dir"].includes(name)),
+  {
+    name: "id",
+    value: "ID",
+    text: "the name to take it down by (default: the path's last word, or pid-N)",
+    many: false,
+    annotation: false,
+  },
+];
+
+/** Attaches a namespace to networks. */
+export async function up(world: World, target: string, given: Given): Promise<Report> {
+  const wish = parseWish(given);
+  const isPid = /^[0-9]+$/.test(target);
+  const container = isPid ? containerOfProcess(world, Number(target)) : containerOfPath(world, target);
+  if (wish.mode.kind === "host") {
+    throw new Error(`Cannot attach "${target}" to network "host": it is a namespace of its own`);
+  }
+  if (container.identity === world.stat("/proc/self/ns/net")?.identity) {
+    throw new Error(`Cannot attach "${target}": it is this very network namespace`);
+  }
+  const name = given.get("id")?.at(-1) ??
+    (container.init ? `pid-${container.init.pid}` : target.slice(target.lastIndexOf("/") + 1));
+  const journal = await attach(world, stateDirectory(world), { id: name, container, wish, replace: false });
+  const described = describeContainer(world, journal!);
+  return {
+    json: described,
+    text: described.networks.map(({ name: network, ifname, ips }) =>
+      `${name} ${network} ${ifname} ${ips.join(" ")}\n`
+    ).join(""),
+  };
+}

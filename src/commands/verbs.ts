@@ -1,0 +1,131 @@
+import { containerOptions, type Given, type Option, UsageError } from "../oci/options.ts";
+import type { World } from "../plan/world.ts";
+import { cni, cniOptions } from "./cni.ts";
+import { doctor } from "./doctor.ts";
+import { down } from "./down.ts";
+import { gc } from "./gc.ts";
+import { hooksJson } from "./hooks_json.ts";
+import { inject } from "./inject.ts";
+import { installPlugins } from "./install_plugins.ts";
+import { inspect } from "./inspect.ts";
+import { list } from "./list.ts";
+import type { Report } from "./report.ts";
+import { up, upOptions } from "./up.ts";
+
+/** What was typed after a verb. */
+export interface Typed {
+  /** One for each word of the verb's usage; undefined where it may be left out and was. */
+  readonly words: readonly (string | undefined)[];
+  readonly given: Given;
+  /** Names of the flags that were set. */
+  readonly flags: ReadonlySet<string>;
+  readonly version: string;
+}
+
+/** A command that people type. */
+export interface Verb {
+  /** The verb, and after it what it needs, in Commander's notation. */
+  readonly usage: string;
+  readonly text: string;
+  readonly example: string;
+  /** One that changes something has --dry-run; all have --json and --log-level. */
+  readonly changes?: boolean;
+  readonly options?: readonly Option[];
+  readonly flags?: Readonly<Record<string, string>>;
+  act(world: World, typed: Typed): Promise<Report>;
+}
+
+/** Every command that people type, in the order of their help. */
+export const verbs: readonly Verb[] = [
+  {
+    usage: "hook <stage> [options...]",
+    text: "be an OCI hook of a stage: createRuntime, prestart, createContainer, poststop, or auto for all",
+    example: "ocinet hook createRuntime --net=default < state.json",
+    options: containerOptions,
+    // Reached only with --help or the like: a call without goes past all this (main.ts).
+    act: () =>
+      Promise.reject(new UsageError("Cannot be a hook with these options: it has --net, -p and their like")),
+  },
+  {
+    usage: "inject <bundle>",
+    text: "make a bundle's config.json call ocinet",
+    example: "ocinet inject --net default -p 8080:80 ./bundle",
+    changes: true,
+    options: containerOptions,
+    flags: { remove: "take ocinet out of it again", print: "show the result instead of writing it" },
+    act: (world, { words: [bundle], given, flags }) =>
+      inject(world, bundle!, {
+        ...{ given, remove: flags.has("remove"), print: flags.has("print"), dryRun: flags.has("dry-run") },
+      }),
+  },
+  {
+    usage: "hooks-json",
+    text: "print a hooks.d file for podman and CRI-O",
+    example: "ocinet hooks-json > /etc/containers/oci/hooks.d/ocinet.json",
+    options: containerOptions,
+    flags: { always: "for every container, not just those with an annotation org.ocinet.net" },
+    act: (world, { given, flags }) => hooksJson(world, given, flags.has("always")),
+  },
+  {
+    usage: "up <pid-or-path>",
+    text: "attach a network namespace, given by a process in it or by its path",
+    example: "ocinet up --net default -p 8080:80 /run/netns/box",
+    changes: true,
+    options: upOptions,
+    act: (world, { words: [target], given }) => up(world, target!, given),
+  },
+  {
+    usage: "down <ids...>",
+    text: "take containers' networks away",
+    example: "ocinet down box",
+    changes: true,
+    act: (world, { words }) => down(world, words as readonly string[]),
+  },
+  {
+    usage: "ls",
+    text: "list the containers that are attached",
+    example: "ocinet ls --json",
+    act: (world) => list(world),
+  },
+  {
+    usage: "inspect <ids...>",
+    text: "show all that is known of containers, as JSON",
+    example: "ocinet inspect box | jq '.[0].networks'",
+    act: (world, { words }) => inspect(world, words as readonly string[]),
+  },
+  {
+    usage: "gc",
+    text: "take away what ended containers left",
+    example: "ocinet gc --dry-run",
+    changes: true,
+    act: (world, { flags }) => gc(world, flags.has("dry-run")),
+  },
+  {
+    usage: "doctor",
+    text: "look whether this machine has all it takes, and say what to do where it has not",
+    example: "ocinet doctor",
+    act: (world) => doctor(world),
+  },
+  {
+    usage: "cni <verb> [network] [netns]",
+    text: "be a CNI runtime: add, del, check, gc, status, version; with cnitool's environment",
+    example: "ocinet cni add mynet /run/netns/box",
+    changes: true,
+    options: cniOptions,
+    act: (world, { words, given }) => cni(world, words, given),
+  },
+  {
+    usage: "install-plugins <directory>",
+    text: "link every CNI plugin type to this file",
+    example: "ocinet install-plugins /opt/cni/bin",
+    changes: true,
+    act: (world, { words: [directory] }) => installPlugins(world, directory!),
+  },
+  {
+    usage: "version",
+    text: "print the version",
+    example: "ocinet version",
+    act: ({ runtime }, { version }) =>
+      Promise.resolve({ text: `ocinet ${version}\n`, json: { version, runtime } }),
+  },
+];

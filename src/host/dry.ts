@@ -1,0 +1,49 @@
+import { typedLines } from "../plan/batch.ts";
+import type { World } from "../plan/world.ts";
+
+/**
+ * A world that only looks: what would change something is told instead. A program's input is told line by line, which
+ * for `ip` and `nft` are the very lines they would get.
+ */
+export function dryWorld(world: World, tell: (line: string) => void): World {
+  const ended: string[] = [];
+  return {
+    ...world,
+    read: (path) => ended.some((process) => path.startsWith(process)) ? undefined : world.read(path),
+    write: () => {},
+    create: () => true,
+    put: (path, text) => {
+      const key = path.startsWith("/proc/sys/") ? path.slice(10) : path;
+      tell(`sysctl -w ${key}=${text}`);
+    },
+    symlink: () => {},
+    makeDirectory: () => {},
+    remove: () => {},
+    removeEmpty: () => {},
+    lock: () => Promise.resolve(() => {}),
+    share: () => Promise.resolve(() => {}),
+    tryOwn: (path) => Promise.resolve(isLocked(world, path) ? undefined : () => {}),
+    tryLock: (path) => Promise.resolve(isLocked(world, path) ? undefined : () => {}),
+    signal: (pid, name) => {
+      tell(`kill -${name} ${pid}`);
+      ended.push(`/proc/${pid}/`);
+      return true;
+    },
+    request: (socket, text) => {
+      tell(`${socket} <- ${text}`);
+      return Promise.resolve('{"return":{}}');
+    },
+    run: (argv, options = {}) => {
+      if (options.looks) return world.run(argv, options);
+      typedLines(argv, options.stdin).forEach(tell);
+      return Promise.resolve({ code: 0, stdout: "", stderr: "" });
+    },
+  };
+}
+
+/** Whether somebody has the lock: asked of the kernel's list, for to try would make the file. */
+function isLocked(world: World, path: string): boolean {
+  const inode = world.stat(path)?.identity.split(":")[1];
+  const locks = (world.read("/proc/locks") ?? "").split("\n").map((row) => row.trim().split(/\s+/));
+  return locks.some(([, kind, , , , file]) => kind === "FLOCK" && file?.split(":")[2] === inode);
+}

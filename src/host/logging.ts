@@ -1,0 +1,21 @@
+import type { World } from "../plan/world.ts";
+
+/** A world that tells every program it runs, with its input and how it ended. */
+export function loggingWorld(world: World, tell: (line: string) => void): World {
+  return {
+    ...world,
+    run: async (argv, runOptions) => {
+      const input = runOptions?.stdin?.trimEnd().split("\n").map((line) => `  < ${line}`) ?? [];
+      [`run ${argv.join(" ")}`, ...input].forEach(tell);
+      const output = await world.run(argv, runOptions);
+      tell(`  = ${output.code} ${output.stderr.trim()}`.trimEnd());
+      return output;
+    },
+    request: async (socket, text) => {
+      tell(`send ${socket} ${text}`);
+      const answer = await world.request(socket, text);
+      tell(`  = ${answer}`);
+      return answer;
+    },
+  };
+}

@@ -1,0 +1,210 @@
+import type * as ChildProcess from "node:child_process";
+import type * as Fs from "node:fs";
+import type * as Net from "node:net";
+import {
+  needProgram,
+  type Output,
+  type RunOptions,
+  searchPath,
+  type Stat,
+  type World,
+} from "../plan/world.ts";
+
+/** Node's modules, loaded when first wanted: Deno reads this file too, and must not pay for them. */
+function builtin<T>(name: string): T {
+  return process.getBuiltinModule(name as "node:fs") as T;
+}
+
+/** The world through Node's API. */
+export function nodeWorld(): World {
+  const fs = builtin<typeof Fs>("node:fs");
+  const world: World = {
+    runtime: "node",
+    pid: process.pid,
+    uid: process.getuid!(),
+    self: [process.execPath, fs.realpathSync(process.argv[1]!)],
+
+    env: (name) => process.env[name],
+    environment: () => ({ ...process.env }) as Record<string, string>,
+
+    read: (path) => orUndefined(() => fs.readFileSync(path, "utf8")),
+    list: (path) => orUndefined(() => fs.readdirSync(path)) ?? [],
+    stat: (path) => orUndefined(() => toStat(fs.statSync(path))),
+    readLink: (path) => orUndefined(() => fs.readlinkSync(path)),
+
+    write: (path, text, mode = 0o600) => {
+      const temporary = temporaryName(path);
+      fs.writeFileSync(temporary, text, { mode });
+      fs.renameSync(temporary, path);
+    },
+    create: (path, text, mode = 0o600) => {
+      const temporary = temporaryName(path);
+      fs.writeFileSync(temporary, text, { mode });
+      try {
+        fs.linkSync(temporary, path);
+        return true;
+      } catch (error) {
+        if (codeOf(error) === "EEXIST") return false;
+        throw error;
+      } finally {
+        fs.unlinkSync(temporary);
+      }
+    },
+    put: (path, text) => {
+      const { O_WRONLY, O_TRUNC } = fs.constants;
+      const fd = fs.openSync(path, O_WRONLY | O_TRUNC);
+      try {
+        fs.writeFileSync(fd, text);
+      } finally {
+        fs.closeSync(fd);
+      }
+    },
+    symlink: (target, path) => fs.symlinkSync(target, path),
+    makeDirectory: (path, mode = 0o700) => void fs.mkdirSync(path, { recursive: true, mode }),
+    remove: (path) => fs.rmSync(path, { recursive: true, force: true }),
+    removeEmpty: (path) => {
+      try {
+        fs.rmdirSync(path);
+      } catch { /* It is not there, or not empty: both are fine. */ }
+    },
+
+    lock: async (path) => (await lock(path, ["-x"]))!,
+    tryLock: (path) => lock(path, ["-x", "-n"]),
+    share: async (directory) => (await flock(fs.openSync(directory, "r"), ["-s"]))!,
+    tryOwn: (directory) => flock(fs.openSync(directory, "r"), ["-x", "-n"]),
+
+    run: (argv, options) => run(world, argv, options),
+    request,
+    canListen: (host, port) =>
+      new Promise((resolve) => {
+        const server = builtin<typeof Net>("node:net").createServer();
+        server.on("error", (error) => resolve(codeOf(error) !== "EADDRINUSE"));
+        server.listen({ host, port, ipv6Only: host.includes(":") }, () => server.close(() => resolve(true)));
+      }),
+    signal: (pid, name) => {
+      try {
+        process.kill(pid, name);
+        return true;
+      } catch {
+        return false;
+      }
+    },
+  };
+  return world;
+
+  async function lock(path: string, how: readonly string[]): Promise<(() => void) | undefined> {
+    while (true) {
+      const fd = orUndefined(() => fs.openSync(path, "a", 0o600));
+      if (fd === undefined) {
+        fs.mkdirSync(path.slice(0, path.lastIndexOf("/")), { recursive: true, mode: 0o700 });
+        continue;
+      }
+      const unlock = await flock(fd, how);
+      if (!unlock) return undefined;
+      // Whoever had it may have removed the name while we waited; then the lock on this inode is worth nothing.
+      if (orUndefined(() => fs.statSync(path))?.ino === fs.fstatSync(fd).ino) {
+        return () => {
+          fs.unlinkSync(path);
+          unlock();
+        };
+      }
+      unlock();
+    }
+  }
+
+  /** Node cannot flock(2): util-linux's flock locks our own open file for us, and the lock stays with it. */
+  function flock(fd: number, how: readonly string[]): Promise<(() => void) | undefined> {
+    return new Promise((resolve, reject) => {
+      const child = builtin<typeof ChildProcess>("node:child_process").spawn(
+        needProgram(world, "flock"),
+        [...how, "3"],
+        { stdio: ["ignore", "ignore", "ignore", fd] },
+      );
+      child.on("error", reject);
+      child.on("close", (code) => {
+        if (code === 0) return resolve(() => fs.closeSync(fd));
+        fs.closeSync(fd);
+        resolve(undefined);
+      });
+    });
+  }
+}
+
+let temporaries = 0;
+
+function temporaryName(path: string): string {
+  const at = path.lastIndexOf("/") + 1;
+  return `${path.slice(0, at)}.${path.slice(at)}.${process.pid}.${temporaries++}`;
+}
+
+function codeOf(error: unknown): string | undefined {
+  return (error as { code?: string }).code;
+}
+
+function orUndefined<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (codeOf(error) === "ENOENT" || codeOf(error) === "ENOTDIR") return undefined;
+    throw error;
+  }
+}
+
+function toStat(stats: Fs.Stats): Stat {
+  return {
+    kind: stats.isFile() ? "file" : stats.isDirectory() ? "directory" : stats.isSocket() ? "socket" : "other",
+    identity: `${stats.dev}:${stats.ino}`,
+    uid: stats.uid,
+    mode: stats.mode & 0o7777,
+  };
+}
+
+function run(world: World, argv: readonly string[], options: RunOptions = {}): Promise<Output> {
+  const [program, ...args] = argv;
+  return new Promise((resolve, reject) => {
+    const child = builtin<typeof ChildProcess>("node:child_process").spawn(
+      needProgram(world, program!),
+      args,
+      {
+        env: { ...(options.env ?? { LC_ALL: "C", PATH: searchPath(world).join(":") }) },
+        stdio: [options.stdin === undefined ? "ignore" : "pipe", "pipe", "pipe"],
+        timeout: options.timeout,
+        killSignal: "SIGKILL",
+      },
+    );
+    let [stdout, stderr] = ["", ""];
+    child.stdout!.setEncoding("utf8").on("data", (text: string) => stdout += text);
+    child.stderr!.setEncoding("utf8").on("data", (text: string) => stderr += text);
+    child.on("error", reject);
+    child.on("close", (code) => {
+      if (options.passOn && code === 0) nodeProcess.print("stderr", stderr);
+      resolve({ code: code ?? 128, stdout, stderr });
+    });
+    // A program that ends without reading it all closes the pipe; its exit status says why.
+    child.stdin?.on("error", () => {}).end(options.stdin);
+  });
+}
+
+function request(socket: string, text: string): Promise<string> {
+  return new Promise((resolve, reject) => {
+    let answer = "";
+    const connection = builtin<typeof Net>("node:net").connect({ path: socket, allowHalfOpen: true });
+    connection.setEncoding("utf8").on("data", (part: string) => answer += part);
+    connection.on("error", reject);
+    connection.on("end", () => {
+      connection.end();
+      resolve(answer);
+    });
+    connection.end(text);
+  });
+}
+
+/** What a program's entry needs of its process. */
+export const nodeProcess = {
+  args: (): readonly string[] => process.argv.slice(2),
+  stdin: (): Promise<string> => Promise.resolve(builtin<typeof Fs>("node:fs").readFileSync(0, "utf8")),
+  print: (to: "stdout" | "stderr", text: string): void =>
+    builtin<typeof Fs>("node:fs").writeFileSync(to === "stdout" ? 1 : 2, text),
+  isTerminal: (): boolean => process.stdout.isTTY === true,
+  exit: (code: number): never => process.exit(code),
+};

@@ -1,0 +1,57 @@
+import { ownProcess, realWorld } from "./host/runtime.ts";
+import { cniByWords } from "./commands/cni.ts";
+import { failure } from "./commands/failure.ts";
+import { hook } from "./commands/hook.ts";
+import { isPluginName, plugin } from "./commands/plugin.ts";
+import { wake } from "./sleeping.ts";
+import type * as typed from "./typed.ts";
+
+declare const OCINET_VERSION: string;
+declare const ocinetTyped: typeof typed;
+
+/** Options by which a person gives themselves away. */
+const typedOnly = ["--help", "-h", "--json", "--dry-run", "--log-level"];
+
+/** Who calls decides what this file is; only what that needs is evaluated. */
+async function main(): Promise<number> {
+  const [verb, ...rest] = ownProcess.args();
+  const called = calledAs();
+  if (isPluginName(called)) return await beAPlugin(called);
+  if (verb === "version" && rest.length === 0) {
+    ownProcess.print("stdout", `ocinet ${OCINET_VERSION}\n`);
+    return 0;
+  }
+  try {
+    if (verb === "hook" && !rest.includes("--help")) {
+      await hook(realWorld(), rest, await ownProcess.stdin());
+      return 0;
+    }
+    if (verb === "cni" && !rest.some((word) => typedOnly.includes(word))) {
+      ownProcess.print("stdout", await cniByWords(realWorld(), rest));
+      return 0;
+    }
+    const world = realWorld();
+    wake(world.read(world.self.at(-1)!)!);
+    return await ocinetTyped.runCommand(world, ownProcess, OCINET_VERSION);
+  } catch (error) {
+    const { text, code } = failure(error);
+    ownProcess.print("stderr", text);
+    return code;
+  }
+}
+
+/** The name this file was called by, which its launcher passes on. */
+function calledAs(): string {
+  const path = realWorld().env("OCINET_CALLED_AS") ?? "";
+  return path.slice(path.lastIndexOf("/") + 1);
+}
+
+async function beAPlugin(type: string): Promise<number> {
+  const { stdout, stderr, code } = await plugin(realWorld(), type, ownProcess.stdin);
+  if (stderr !== "") ownProcess.print("stderr", stderr);
+  if (stdout !== "") ownProcess.print("stdout", stdout);
+  return code;
+}
+
+// Not awaited at the top: the bundle is a plain script.
+main().then((code) => ownProcess.exit(code));

@@ -1,0 +1,52 @@
+import { parseAddress } from "./address.ts";
+
+/** What `--hosts-entry` asks for: the host's own file, or names by address. */
+export type Hosts = "host" | ReadonlyMap<string, readonly string[]>;
+
+/**
+ * Reads every value of `--hosts-entry`: `IP=NAME[,IP=NAME…]`, or `host` alone. The names of one address come together.
+ * @throws Error naming the value and the reason
+ */
+export function parseHostsEntries(values: readonly string[]): Hosts {
+  const items = values.flatMap((value) => value.split(","));
+  if (items.includes("host")) {
+    if (items.some((item) => item !== "host")) {
+      throw new Error("cannot pass --hosts-entry=host with multiple hosts-entries");
+    }
+    return "host";
+  }
+  const names = new Map<string, string[]>();
+  for (const item of items) {
+    const [ip, name, ...rest] = item.split("=");
+    if (!ip || !name || rest.length > 0 || !/^[A-Za-z0-9_.-]+$/.test(name)) {
+      throw new Error(`Did not understand --hosts-entry ${JSON.stringify(item)}: it is not IP=NAME`);
+    }
+    const address = parseAddress(ip);
+    if (!address) throw new Error(`Invalid IP passed to --hosts-entry: ${JSON.stringify(ip)}`);
+    names.set(address, [...names.get(address) ?? [], name]);
+  }
+  return names;
+}
+
+const localhost = [
+  "127.0.0.1\tlocalhost localhost.localdomain localhost4 localhost4.localdomain4",
+  "::1\tlocalhost localhost.localdomain localhost6 localhost6.localdomain6",
+  "fe00::0\tip6-localnet",
+  "ff02::1\tip6-allnodes",
+  "ff02::2\tip6-allrouters",
+];
+
+/** A hosts(5) file with the entries, and the container's own name beside localhost. */
+export function formatHosts(
+  entries: ReadonlyMap<string, readonly string[]>,
+  hostname: string | undefined,
+): string {
+  const [first, ...others] = localhost;
+  return [
+    hostname === undefined ? first : `${first} ${hostname}`,
+    ...others,
+    ...(entries.size > 0 ? ["", "# Added by ocinet --hosts-entry"] : []),
+    ...Array.from(entries, ([address, names]) => `${address} ${names.join(" ")}`),
+    "",
+  ].join("\n");
+}

@@ -1,0 +1,34 @@
+/** What `--net` asks for: `host`, `none`, or being contained in networks. */
+export type Mode =
+  | { readonly kind: "host" }
+  | { readonly kind: "none" }
+  | { readonly kind: "contained"; readonly all: boolean; readonly networks: ReadonlyMap<string, string> };
+
+/**
+ * Reads every value of `--net`, as rkt does (common.go, NetList): names with optional arguments, separated by commas;
+ * nothing at all means `default`; `host` outweighs `none`, and that outweighs networks.
+ * @returns for contained, each network's CNI_ARGS text, "" for none
+ * @throws Error in rkt's words
+ */
+export function parseNets(values: readonly string[]): Mode {
+  const named = new Map<string, string>();
+  for (const item of values.flatMap((value) => value.split(","))) {
+    const [name, args, ...rest] = item.split(":");
+    if (!name) throw new Error("Cannot read --net: netname must not be empty");
+    if (rest.length > 0) {
+      throw new Error(
+        `Cannot read --net: network "${name}" provided with invalid arguments: [${rest.join(":")}]`,
+      );
+    }
+    if (named.has(name)) throw new Error(`Cannot read --net: found duplicate netname "${name}"`);
+    if (args !== undefined && (name === "all" || name === "host")) {
+      throw new Error(`Cannot read --net: arguments are not supported by special netname "${name}"`);
+    }
+    named.set(name, args ?? "");
+  }
+  if (named.has("host")) return { kind: "host" };
+  if (named.has("none")) return { kind: "none" };
+  const all = named.delete("all");
+  if (named.size === 0 && !all) named.set("default", "");
+  return { kind: "contained", all, networks: named };
+}

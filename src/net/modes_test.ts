@@ -1,0 +1,46 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parseNets } from "./modes.ts";
+
+function contained(all: boolean, networks: Readonly<Record<string, string>>) {
+  return { kind: "contained", all, networks: new Map(Object.entries(networks)) };
+}
+
+test("names and arguments are read as rkt reads them", () => {
+  const rows: readonly (readonly [readonly string[], unknown])[] = [
+    [[], contained(false, { default: "" })],
+    [["default"], contained(false, { default: "" })],
+    [["a,b"], contained(false, { a: "", b: "" })],
+    [["a", "b:IP=10.0.0.1;K=V"], contained(false, { a: "", b: "IP=10.0.0.1;K=V" })],
+    [["all"], contained(true, {})],
+    [["all,a:IP=10.0.0.1"], contained(true, { a: "IP=10.0.0.1" })],
+    [["a:"], contained(false, { a: "" })],
+  ];
+  for (const [values, wanted] of rows) assert.deepEqual(parseNets(values), wanted, values.join(" "));
+});
+
+test("host outweighs none, and that outweighs networks", () => {
+  for (const values of [["host"], ["none,host"], ["a", "host", "none"], ["all,host"]]) {
+    assert.deepEqual(parseNets(values), { kind: "host" });
+  }
+  for (const values of [["none"], ["a,none"], ["none:IP=1.2.3.4"], ["all", "none"]]) {
+    assert.deepEqual(parseNets(values), { kind: "none" });
+  }
+});
+
+test("what rkt refuses is refused in its words", () => {
+  const rows: readonly (readonly [readonly string[], string])[] = [
+    [[""], "netname must not be empty"],
+    [["a,"], "netname must not be empty"],
+    [[":IP=1.2.3.4"], "netname must not be empty"],
+    [["a,a"], 'found duplicate netname "a"'],
+    [["a", "a:IP=1.2.3.4"], 'found duplicate netname "a"'],
+    [["none", "none"], 'found duplicate netname "none"'],
+    [["all:K=V"], 'arguments are not supported by special netname "all"'],
+    [["host:K=V"], 'arguments are not supported by special netname "host"'],
+    [["a:IP=fd00::1"], 'network "a" provided with invalid arguments: [:1]'],
+  ];
+  for (const [values, message] of rows) {
+    assert.throws(() => parseNets(values), { message: `Cannot read --net: ${message}` });
+  }
+});

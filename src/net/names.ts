@@ -1,0 +1,57 @@
+/** CNI's pattern for container ids and network names (SPEC.md, "Parameters"). */
+const identifier = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
+
+/** Longest container id we take: it is a file name, and has to leave room for what we append. */
+export const longestId = 200;
+
+/** The reason why a text cannot be a container id or network name, or undefined when it can. */
+export function identifierProblem(text: string): string | undefined {
+  if (text === "") return "it is empty";
+  if (text.length > longestId) return `it is longer than ${longestId} characters`;
+  if (!identifier.test(text)) {
+    return 'it may have only letters, digits, "_", "." and "-", and starts with a letter or digit';
+  }
+  return undefined;
+}
+
+/** The reason why a text cannot name a network link (Linux dev_valid_name), or undefined when it can. */
+export function linkNameProblem(text: string): string | undefined {
+  if (text === "") return "interface name is empty";
+  if (new TextEncoder().encode(text).length > 15) return "interface name is too long";
+  if (text === "." || text === "..") return "interface name is . or ..";
+  if (/[/:\s]/u.test(text)) return "interface name contains / or : or whitespace characters";
+  // The kernel refuses them: these directories of its sysctls are for every link.
+  if (text === "all" || text === "default") return "interface name is all or default";
+  // The kernel takes more than these, but "%d" is a pattern to it, and `ip` reads "@" and a leading "-" its own way.
+  if (!/^[A-Za-z0-9_.+][A-Za-z0-9_.+-]*$/.test(text)) {
+    return "interface name has characters other than A-Z a-z 0-9 _ . + -";
+  }
+  return undefined;
+}
+
+/** A MAC address in the kernel's text, lower case, or undefined. */
+export function parseMac(text: string): string | undefined {
+  const mac = text.toLowerCase().replaceAll("-", ":");
+  return /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(mac) ? mac : undefined;
+}
+
+/** SHA-512 of the words, in lower-case hex; no two different lists of words give the same text to hash. */
+export async function digest(...parts: readonly string[]): Promise<string> {
+  return await sha512(parts.map((part) => `${part.length}:${part}`).join(""));
+}
+
+/** SHA-512 of a text, in lower-case hex. */
+export async function sha512(text: string): Promise<string> {
+  const hash = new Uint8Array(await crypto.subtle.digest("SHA-512", new TextEncoder().encode(text)));
+  return Array.from(hash, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+/** A locally administered unicast MAC address made of 40 bits of a digest. */
+export function macFrom(hex: string): string {
+  return `02:${hex.slice(-10).match(/../g)!.join(":")}`;
+}
+
+/** The host's end of an attachment's veth: 44 bits of its digest, 15 bytes long. */
+export function vethFrom(hex: string): string {
+  return `veth${hex.slice(0, 11)}`;
+}

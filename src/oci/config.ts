@@ -1,0 +1,174 @@
+/** A bundle's config.json, as JSON has it. */
+export type Config = Readonly<Record<string, unknown>>;
+
+/** A hook's entry (runtime-spec, "POSIX-platform Hooks"). */
+export interface HookEntry {
+  readonly path: string;
+  readonly args: readonly string[];
+  readonly env: readonly string[];
+}
+
+const tokens = /"(?:[^"\\]|\\.)*"|-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?/g;
+const numberMark = "\0number ";
+
+/**
+ * Reads a config.json. Numbers that JavaScript cannot hold are kept as they are written: a limit of
+ * 18446744073709551615 is common, and 18446744073709552000 is no number to a runtime.
+ * @throws Error when it is not JSON, or no object
+ */
+export function parseConfig(text: string): Config {
+  const plain: unknown = JSON.parse(text);
+  if (typeof plain !== "object" || plain === null || Array.isArray(plain)) {
+    throw new Error("it is not a JSON object");
+  }
+  const exact = text.replace(
+    tokens,
+    (token) =>
+      token.startsWith('"') || String(Number(token)) === token ? token : JSON.stringify(numberMark + token),
+  );
+  return JSON.parse(exact);
+}
+
+/** Writes a config.json, indented and ended as another text is. */
+export function formatConfig(config: Config, like: string): string {
+  const indent = /^\s*\{\s*\n([ \t]+)"/.exec(like)?.[1];
+  const text = JSON.stringify(config, null, indent)
+    .replace(/"\\u0000number ([^"]*)"/g, (_, number: string) => number);
+  return like.endsWith("\n") ? `${text}\n` : text;
+}
+
+/** By this our own entries are known again; hooks get exactly the environment that is written there. */
+export const hookMark = "OCINET_HOOK=1";
+
+/** In our entries' environment: the host name that the config had before we set another. */
+const hostnameBefore = "OCINET_HOSTNAME_BEFORE=";
+
+/** Likewise the network namespace's place and entry, in JSON, before we took it out; `null` where we put one in. */
+const networkBefore = "OCINET_NETWORK_BEFORE=";
+
+/** The stages we are called at, and those we know of from older versions and take out as well. */
+const stages = ["createRuntime", "poststop", "prestart", "createContainer"] as const;
+
+/**
+ * The config with our hooks in it and a network namespace, or for mode `host` without one.
+ * Our own entries of an earlier time are replaced; whatever else is there stays.
+ */
+export function withHooks(
+  config: Config,
+  entries: Readonly<Record<string, HookEntry>>,
+  { ownNamespace, hostname }: { readonly ownNamespace: boolean; readonly hostname?: string },
+): Config {
+  const bare = withoutHooks(config);
+  const hooks = asObject(bare["hooks"]);
+  const network = networkOf(bare);
+  const env = [
+    // The runtime sets the config's host name after its hooks have run, so that is where it has to be.
+    ...(hostname === undefined ? [] : [`${hostnameBefore}${bare["hostname"] ?? ""}`]),
+    ...((network === null) === ownNamespace ? [`${networkBefore}${JSON.stringify(network)}`] : []),
+  ];
+  const added = Object.entries(entries).map(([stage, entry]) =>
+    [stage, [...asList(hooks[stage]), { ...entry, env: [...entry.env, ...env] }]] as const
+  );
+  return {
+    ...withNamespace(bare, ownNamespace),
+    ...(hostname === undefined ? {} : { hostname }),
+    hooks: { ...hooks, ...Object.fromEntries(added) },
+  };
+}
+
+/** The config as it was without our hooks: with its own host name, and its own network namespace or none. */
+export function withoutHooks(config: Config): Config {
+  const [hostname, network] = [saved(config, hostnameBefore), saved(config, networkBefore)];
+  const bare = dropHooks(config);
+  const named = hostname === undefined ? bare : withHostname(bare, hostname);
+  return network === undefined ? named : withNetwork(named, JSON.parse(network));
+}
+
+function saved(config: Config, name: string): string | undefined {
+  const env = Object.values(asObject(config["hooks"])).flatMap(asList).filter(isOurs)
+    .flatMap((entry) => asList(asObject(entry)["env"]).map(String));
+  return env.find((line) => line.startsWith(name))?.slice(name.length);
+}
+
+function withHostname(config: Config, hostname: string): Config {
+  const { hostname: _, ...rest } = config;
+  return hostname === "" ? rest : { ...config, hostname };
+}
+
+/** The network namespace's entry and its place in the list. */
+type Network = readonly [place: number, entry: unknown] | null;
+
+function networkOf(config: Config): Network {
+  const namespaces = namespacesOf(config);
+  const place = namespaces.findIndex(isNetwork);
+  return place < 0 ? null : [place, namespaces[place]];
+}
+
+/** Gives back what was there; whoever has changed the entry meanwhile knew better. */
+function withNetwork(config: Config, network: Network): Config {
+  const namespaces = namespacesOf(config);
+  if (network === null) {
+    const isMade = (entry: unknown) => isNetwork(entry) && Object.keys(asObject(entry)).length === 1;
+    return withNamespaces(config, namespaces.filter((entry) => !isMade(entry)));
+  }
+  const [place, entry] = network;
+  return namespaces.some(isNetwork)
+    ? config
+    : withNamespaces(config, [...namespaces.slice(0, place), entry, ...namespaces.slice(place)]);
+}
+
+/** A list or an object that our entries alone had filled goes with them. */
+function dropHooks(config: Config): Config {
+  const all = Object.entries(asObject(config["hooks"]));
+  const isCalled = (stage: string, entries: unknown) =>
+    (stages as readonly string[]).includes(stage) && asList(entries).some(isOurs);
+  if (!all.some(([stage, entries]) => isCalled(stage, entries))) return config;
+  const kept = all.flatMap(([stage, entries]) => {
+    if (!isCalled(stage, entries)) return [[stage, entries] as const];
+    const others = asList(entries).filter((entry) => !isOurs(entry));
+    return others.length === 0 ? [] : [[stage, others] as const];
+  });
+  const { hooks: _, ...rest } = config;
+  return kept.length === 0 ? rest : { ...config, hooks: Object.fromEntries(kept) };
+}
+
+function isOurs(entry: unknown): boolean {
+  return asList(asObject(entry)["env"]).includes(hookMark);
+}
+
+function withNamespace(config: Config, wanted: boolean): Config {
+  const namespaces = namespacesOf(config);
+  if (namespaces.some(isNetwork) === wanted) return config;
+  return withNamespaces(
+    config,
+    wanted ? [...namespaces, { type: "network" }] : namespaces.filter((entry) => !isNetwork(entry)),
+  );
+}
+
+function namespacesOf(config: Config): readonly unknown[] {
+  return asList(asObject(config["linux"])["namespaces"]);
+}
+
+function withNamespaces(config: Config, namespaces: readonly unknown[]): Config {
+  return { ...config, linux: { ...asObject(config["linux"]), namespaces } };
+}
+
+function isNetwork(entry: unknown): boolean {
+  return asObject(entry)["type"] === "network";
+}
+
+/** The root file system's path as the config has it, relative to the bundle. */
+export function rootPath(config: Config): string {
+  const path = asObject(config["root"])["path"];
+  return typeof path === "string" ? path : "";
+}
+
+function asObject(value: unknown): Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value)
+    ? value as Record<string, unknown>
+    : {};
+}
+
+function asList(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
+}

@@ -1,0 +1,43 @@
+/** What a runtime tells a hook on its standard input (runtime-spec, "State"). */
+export interface State {
+  readonly id: string;
+  /** The container's first process as the runtime sees it; 0 where there is none, as at poststop. */
+  readonly pid: number;
+  /** Absolute, except that crun has "/" in startContainer. */
+  readonly bundle: string;
+  readonly annotations: Readonly<Record<string, string>>;
+}
+
+/**
+ * Reads the state. `status` is left alone: runtimes differ in what they call a stage.
+ * @throws Error naming what is missing or of another kind
+ */
+export function parseState(text: string): State {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw new Error(
+      `Cannot read the OCI state on standard input: it is not JSON: ${(error as Error).message}`,
+    );
+  }
+  if (typeof json !== "object" || json === null || Array.isArray(json)) throw wrong("it is not an object");
+  const { id, pid = 0, bundle = "", annotations } = json as Record<string, unknown>;
+  if (typeof id !== "string" || id === "") throw wrong('it has no "id"');
+  if (!Number.isSafeInteger(pid) || (pid as number) < 0) throw wrong(`its "pid" is ${JSON.stringify(pid)}`);
+  if (typeof bundle !== "string") throw wrong(`its "bundle" is ${JSON.stringify(bundle)}`);
+  return { id, pid: pid as number, bundle, annotations: parseStrings(annotations ?? {}) };
+}
+
+function parseStrings(json: unknown): Readonly<Record<string, string>> {
+  if (typeof json !== "object" || json === null || Array.isArray(json)) {
+    throw wrong('its "annotations" are no object');
+  }
+  const bad = Object.entries(json).find(([, value]) => typeof value !== "string");
+  if (bad) throw wrong(`its annotation "${bad[0]}" is no string`);
+  return json as Record<string, string>;
+}
+
+function wrong(reason: string): Error {
+  return new Error(`Cannot read the OCI state on standard input: ${reason}`);
+}

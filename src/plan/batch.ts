@@ -1,0 +1,124 @@
+import type { Line, Place, Step, Sysctl } from "./step.ts";
+
+/** How to run a program in each place: words to put before it. The host's are empty unless a session owns it. */
+export type Prefixes = Readonly<Record<Place, readonly string[]>>;
+
+/** Steps that one process carries out, in their order. */
+export interface Batch {
+  readonly tool: Step["tool"];
+  readonly on: Place;
+  readonly steps: readonly Step[];
+}
+
+/** Lanes of batches: those of one lane come one after the other, the lanes of a stage go side by side. */
+export type Stage = readonly (readonly Batch[])[];
+
+const links = ["ip", "sysctl", "bridge", "tc"];
+
+/**
+ * The fewest processes for the steps, and the shortest wait for them. Claims come first: nothing is made for who cannot
+ * have all that was asked for. Between two steps that stand alone (a spawn, an exec …) links and rules go side by side,
+ * for rules name addresses and never need a link to be there. Of links, the host's come first, then its sysctls, which
+ * may be those links' own; then the container's sysctls and links, so that a link there comes up only once both are as
+ * they should be; then bridge ports and tc.
+ */
+export function stages(steps: readonly Step[]): readonly Stage[] {
+  const claims = steps.filter(({ tool }) => tool === "claim");
+  const first: readonly Stage[] = claims.length > 0 ? [[[{ tool: "claim", on: "host", steps: claims }]]] : [];
+  return [...first, ...runsOf(steps.filter(({ tool }) => tool !== "claim")).map(stage)];
+}
+
+/** The steps cut wherever one stands alone. */
+function runsOf(steps: readonly Step[]): readonly (readonly Step[])[] {
+  const runs: Step[][] = [];
+  for (const step of steps) {
+    const last = runs.at(-1);
+    if (last && goesTogether(step) && goesTogether(last[0]!)) last.push(step);
+    else runs.push([step]);
+  }
+  return runs;
+}
+
+function goesTogether({ tool }: Step): boolean {
+  return tool === "nft" || links.includes(tool);
+}
+
+function stage(steps: readonly Step[]): Stage {
+  const [step] = steps;
+  if (!goesTogether(step!)) return [[{ tool: step!.tool, on: step!.on, steps }]];
+  const rules = places.map((on) => batchOf(steps, "nft", on));
+  return [linkBatches(steps), rules].map((lane) => lane.filter((batch) => batch.steps.length > 0))
+    .filter((lane) => lane.length > 0);
+}
+
+const places: readonly Place[] = ["host", "container"];
+
+function batchOf(steps: readonly Step[], tool: Step["tool"], on: Place): Batch {
+  return { tool, on, steps: steps.filter((step) => step.tool === tool && step.on === on) };
+}
+
+function linkBatches(steps: readonly Step[]): readonly Batch[] {
+  const [sysctls, lines] = [batchOf(steps, "sysctl", "container"), batchOf(steps, "ip", "container")];
+  return [
+    batchOf(steps, "ip", "host"),
+    batchOf(steps, "sysctl", "host"),
+    // One process does both: it is in the container's namespace already.
+    { tool: "ip", on: "container", steps: [...sysctls.steps, ...lines.steps] },
+    ...(["bridge", "tc"] as const).flatMap((tool) => places.map((on) => batchOf(steps, tool, on))),
+  ];
+}
+
+/** A program to start: its words, and what it reads. */
+export interface Invocation {
+  readonly argv: readonly string[];
+  readonly stdin?: string;
+}
+
+/**
+ * Writes `key=value` arguments below /proc/sys up to the word "--", then becomes the rest; a key's first letter is "?" if
+ * the kernel may lack it, or else "!".
+ */
+const sysctlsThen = 'while [ "$1" != -- ]; do k=${1%%=*}; f=/proc/sys/${k#?}; ' +
+  '[ "${k%"${k#?}"}" = "?" ] && [ ! -e "$f" ] || echo "${1#*=}" >"$f" || exit 9; shift; done; shift; exec "$@"';
+
+/** The program that carries out lines of `ip`, `bridge`, `tc` or `nft` in a place, after setting sysctls there. */
+export function invocation(
+  steps: readonly (Line | Sysctl)[],
+  prefix: readonly string[],
+  which: "run" | "undo",
+): Invocation {
+  const sysctls = steps.filter((step) => step.tool === "sysctl");
+  const lines = steps.filter((step) => step.tool !== "sysctl");
+  const text = lines.map((line) => `${line[which]}\n`).join("");
+  const tool = lines[0]?.tool;
+  const flags = which === "undo" ? ["-force", "-batch", "-"] : ["-batch", "-"];
+  const program = tool === undefined ? ["true"] : tool === "nft" ? ["nft", "-f", "-"] : [tool, ...flags];
+  if (sysctls.length === 0) return { argv: [...prefix, ...program], stdin: text };
+  const settings = sysctls.map(({ key, value, undo, optional }) =>
+    `${optional ? "?" : "!"}${key}=${which === "run" ? value : undo}`
+  );
+  return { argv: [...prefix, "sh", "-c", sysctlsThen, "sh", ...settings, "--", ...program], stdin: text };
+}
+
+/** What a program with its input does, a line each, as a person would type it into a shell. */
+export function typedLines(argv: readonly string[], stdin = ""): readonly string[] {
+  const script = argv.indexOf(sysctlsThen);
+  if (script >= 0) {
+    const prefix = argv.slice(0, script - 2);
+    const end = argv.indexOf("--", script);
+    const settings = argv.slice(script + 2, end).map((setting) => ["sysctl", "-w", setting.slice(1)]);
+    const program = argv.slice(end + 1);
+    return [
+      ...settings.flatMap((words) => typedLines([...prefix, ...words])),
+      ...(program[0] === "true" ? [] : typedLines([...prefix, ...program], stdin)),
+    ];
+  }
+  const command = argv.map(quote).join(" ").replace(/ -(force -)?batch -$| -f -$/, "");
+  const lines = stdin.split("\n").filter((line) => line !== "");
+  return lines.length === 0 ? [command] : lines.map((line) => `${command} ${line}`);
+}
+
+/** A word as a shell reads it. */
+function quote(word: string): string {
+  return /^[A-Za-z0-9_@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
+}

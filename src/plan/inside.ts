@@ -1,0 +1,177 @@
+import { addressOf, family, hostLength, lengthOf, networkOf } from "../net/address.ts";
+import type { Step } from "./step.ts";
+
+/** A link in the container's namespace. What only the kernel knows is absent while the link is but planned. */
+export interface InsideLink {
+  readonly name: string;
+  readonly mac?: string;
+  readonly mtu?: number;
+  readonly queueLength?: number;
+  readonly promiscuous?: boolean;
+  readonly allMulticast?: boolean;
+  /** The index of the other end of a veth, in the namespace that it is in. */
+  readonly peer?: number;
+  readonly kind?: string;
+  /** The table of a VRF. */
+  readonly table?: number;
+  readonly master?: string;
+}
+
+/** A route, its destination in canonical text. */
+export interface InsideRoute {
+  readonly dst: string;
+  readonly dev: string;
+  /** Absent: the main one. */
+  readonly table?: number;
+  /** What else it says, in `ip route`'s words and order: `via`, `proto`, `scope`, `src`, `metric` … */
+  readonly attributes: readonly (readonly [string, string])[];
+}
+
+/** What there is in the container's namespace, or will be once what is planned has been done. */
+export interface Inside {
+  readonly links: ReadonlyMap<string, InsideLink>;
+  readonly routes: readonly InsideRoute[];
+  /** Routing tables that rules lead to. */
+  readonly tables: ReadonlySet<number>;
+}
+
+/** A namespace that nobody has touched. */
+export const emptyInside: Inside = { links: new Map(), routes: [], tables: new Set() };
+
+/** A script that prints what `parseInside` reads. */
+export const lookInside = "ip -d -j link; echo --; " +
+  ["ip -4 -j route show table all", "ip -6 -j route show table all", "ip -4 -j rule", "ip -6 -j rule"].map((
+    look,
+  ) => `${look} 2>&-; echo --`)
+    .join("; ");
+
+type Row = Readonly<Record<string, unknown>>;
+
+/** Reads what `lookInside` printed. */
+export function parseInside(text: string): Inside {
+  const [links = [], routes4 = [], routes6 = [], ...rules] = text.split(/^--$/m).map((part) =>
+    JSON.parse(part.trim() || "[]") as readonly Row[]
+  );
+  return {
+    links: new Map(links.map((row) => [String(row["ifname"]), readLink(row)])),
+    routes: [
+      ...routes4.filter(isOrdinary).map((row) => readRoute(row, 4)),
+      ...routes6.filter(isOrdinary).map((row) => readRoute(row, 6)),
+    ],
+    tables: new Set(rules.flat().map(({ table }) => Number(table)).filter((id) => id > 0)),
+  };
+}
+
+function readLink(row: Row): InsideLink {
+  const flags = row["flags"] as readonly string[] | undefined;
+  const info = row["linkinfo"] as { info_kind?: string; info_data?: { table?: number } } | undefined;
+  return {
+    name: String(row["ifname"]),
+    mac: row["address"] as string | undefined,
+    mtu: row["mtu"] as number | undefined,
+    queueLength: row["txqlen"] as number | undefined,
+    promiscuous: flags?.includes("PROMISC"),
+    allMulticast: flags?.includes("ALLMULTI"),
+    peer: row["link_index"] as number | undefined,
+    kind: info?.info_kind,
+    table: info?.info_data?.table,
+    master: row["master"] as string | undefined,
+  };
+}
+
+/** How JSON and the words name the same things. */
+const names = [["gateway", "via"], ["protocol", "proto"], ["scope", "scope"], ["prefsrc", "src"], [
+  "metric",
+  "metric",
+]] as const;
+
+/** Not one of those that the kernel has for its own addresses. */
+function isOrdinary({ type = "unicast", table = 1 }: Row): boolean {
+  return type === "unicast" && Number(table) > 0;
+}
+
+function readRoute(row: Row, of: 4 | 6): InsideRoute {
+  const everywhere = of === 4 ? "0.0.0.0/0" : "::/0";
+  const dst = String(row["dst"]);
+  return {
+    dst: dst === "default" ? everywhere : dst.includes("/") ? dst : `${dst}/${hostLength(dst)}`,
+    dev: String(row["dev"]),
+    ...(row["table"] === undefined ? {} : { table: Number(row["table"]) }),
+    attributes: names.flatMap(([key, word]) =>
+      row[key] === undefined ? [] : [[word, String(row[key])] as const]
+    ),
+  };
+}
+
+/** What will be there once the steps have been done, as far as their lines say it. */
+export function insideAfter(inside: Inside, steps: readonly Step[]): Inside {
+  return steps.reduce((seen, step) => {
+    if (step.on !== "container") return seen;
+    if (step.tool === "exec") return afterLine(seen, step.run?.slice(2).join(" ") ?? "");
+    return step.tool === "ip" ? afterLine(seen, step.run) : seen;
+  }, inside);
+}
+
+function afterLine(inside: Inside, line: string): Inside {
+  const [object, verb, ...rest] = line.split(" ");
+  switch (`${object} ${verb}`) {
+    case "address replace":
+      return withRoutes(inside, connected(rest));
+    case "route add":
+    case "route replace":
+      return withRoutes(inside, [plannedRoute(rest)]);
+    case "route del":
+      return withoutRoute(inside, plannedRoute(rest));
+    case "rule add":
+      return { ...inside, tables: new Set([...inside.tables, Number(rest.at(-1))]) };
+    case "link add":
+    case "link set":
+      return withLink(inside, rest);
+    default:
+      return inside;
+  }
+}
+
+function withRoutes(inside: Inside, routes: readonly InsideRoute[]): Inside {
+  return { ...inside, routes: [...inside.routes, ...routes] };
+}
+
+function withoutRoute(inside: Inside, { dst, dev }: InsideRoute): Inside {
+  const isIt = (route: InsideRoute) => route.dst === dst && route.dev === dev && route.table === undefined;
+  return { ...inside, routes: inside.routes.filter((route) => !isIt(route)) };
+}
+
+/** The route that the kernel makes for an address. */
+function connected([address, , dev, ...flags]: readonly string[]): readonly InsideRoute[] {
+  if (flags.includes("noprefixroute") || lengthOf(address!) === hostLength(addressOf(address!))) return [];
+  const scope = [["scope", "link"], ["src", addressOf(address!)]] as const;
+  const attributes = [
+    ["proto", "kernel"],
+    ...(family(address!) === 4 ? scope : [["metric", "256"]]),
+  ] as const;
+  return [{ dst: networkOf(address!), dev: dev!, attributes: attributes as InsideRoute["attributes"] }];
+}
+
+function plannedRoute([dst, ...rest]: readonly string[]): InsideRoute {
+  const pairs = rest.flatMap((word, i) => i % 2 === 0 ? [[word, rest[i + 1] ?? ""] as const] : []);
+  const value = (wanted: string) => pairs.find(([word]) => word === wanted)?.[1];
+  const table = value("table");
+  return {
+    dst: dst!,
+    dev: value("dev") ?? "",
+    ...(table === undefined ? {} : { table: Number(table) }),
+    attributes: pairs.filter(([word]) => word !== "dev" && word !== "table"),
+  };
+}
+
+function withLink(inside: Inside, [, name, ...rest]: readonly string[]): Inside {
+  const value = (word: string) => rest[rest.indexOf(word) + 1];
+  const added = rest[0] === "type" && rest[1] === "vrf"
+    ? { kind: "vrf", table: Number(value("table")) }
+    : rest.includes("master")
+    ? { master: value("master")! }
+    : undefined;
+  if (!added) return inside;
+  const link = { ...(inside.links.get(name!) ?? { name: name! }), ...added };
+  return { ...inside, links: new Map([...inside.links, [name!, link]]) };
+}

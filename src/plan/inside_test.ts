@@ -1,0 +1,80 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { addAddress, addRoute, setLink } from "./ip.ts";
+import { emptyInside, type Inside, insideAfter, lookInside, parseInside } from "./inside.ts";
+import type { Step } from "./step.ts";
+
+const links = `[{"ifindex":1,"ifname":"lo","flags":["LOOPBACK"],"mtu":65536,"link_type":"loopback"},
+{"ifindex":2,"link_index":7,"ifname":"eth0","flags":["BROADCAST","PROMISC","UP"],"mtu":1400,"txqlen":1000,
+"address":"02:00:00:00:00:01","master":"blue","linkinfo":{"info_kind":"veth"}},
+{"ifindex":3,"ifname":"blue","flags":[],"linkinfo":{"info_kind":"vrf","info_data":{"table":10}}}]`;
+const routes4 = `[{"dst":"default","gateway":"10.1.2.1","dev":"eth0","flags":[]},
+{"dst":"10.1.2.0/24","dev":"eth0","protocol":"kernel","scope":"link","prefsrc":"10.1.2.3","flags":[]},
+{"dst":"10.9.9.9","dev":"eth0","scope":"link","table":"7","flags":[]},
+{"type":"local","dst":"10.1.2.3","dev":"eth0","table":"local","protocol":"kernel","flags":[]}]`;
+const routes6 =
+  `[{"dst":"fd00::/64","dev":"eth0","protocol":"kernel","metric":256,"flags":[],"pref":"medium"}]`;
+const rules =
+  `[{"priority":0,"src":"all","table":"local"},{"priority":32765,"src":"10.1.2.3","table":"100"}]`;
+
+test("the container's side is read from what ip prints of it", () => {
+  assert.match(lookInside, /^ip -d -j link; echo --; ip -4 -j route show table all 2>&-; echo --;/);
+  const inside = parseInside([links, routes4, routes6, rules, "", ""].join("\n--\n"));
+  assert.deepEqual(inside.links.get("eth0"), {
+    name: "eth0",
+    mac: "02:00:00:00:00:01",
+    mtu: 1400,
+    queueLength: 1000,
+    promiscuous: true,
+    allMulticast: false,
+    peer: 7,
+    kind: "veth",
+    table: undefined,
+    master: "blue",
+  });
+  assert.equal(inside.links.get("blue")?.table, 10);
+  assert.deepEqual(showRoutes(inside), [
+    "0.0.0.0/0 eth0 via 10.1.2.1",
+    "10.1.2.0/24 eth0 proto kernel scope link src 10.1.2.3",
+    "10.9.9.9/32 eth0 in 7 scope link",
+    "fd00::/64 eth0 proto kernel metric 256",
+  ]);
+  assert.deepEqual([...inside.tables], [100]);
+});
+
+function showRoutes({ routes }: Inside): readonly string[] {
+  return routes.map(({ dst, dev, table, attributes }) =>
+    [dst, dev, ...(table === undefined ? [] : ["in", table]), ...attributes.flat()].join(" ")
+  );
+}
+
+test("what is planned for the container counts as there, and what is planned for the host does not", () => {
+  const container = (run: string): Step => ({ tool: "ip", on: "container", run });
+  const steps: readonly Step[] = [
+    addAddress("container", "10.1.2.3/24", "eth0"),
+    addAddress("container", "fd00::3/64", "eth0"),
+    addAddress("container", "10.3.3.3/32", "eth0"),
+    container("address replace 10.4.4.4/24 dev eth0 brd + noprefixroute"),
+    addAddress("host", "10.5.5.5/24", "veth1"),
+    addRoute("container", { dst: "0.0.0.0/0", gw: "10.1.2.1" }, "eth0"),
+    addRoute("container", { dst: "10.6.0.0/16", gw: "10.1.2.1", table: 7 }, "eth0"),
+    addRoute("container", { dst: "10.7.0.0/16", gw: "10.1.2.1" }, "eth0"),
+    container("route del 10.7.0.0/16 dev eth0 via 10.1.2.1"),
+    container("rule add from 10.1.2.3/32 lookup 100"),
+    { tool: "exec", on: "container", run: "ip -6 rule add from fd00::3/128 lookup 101".split(" ") },
+    container("link add name blue type vrf table 10"),
+    setLink("container", "eth0", "master", "blue"),
+  ];
+  const inside = insideAfter(emptyInside, steps);
+  assert.deepEqual(showRoutes(inside), [
+    "10.1.2.0/24 eth0 proto kernel scope link src 10.1.2.3",
+    "fd00::/64 eth0 proto kernel metric 256",
+    "0.0.0.0/0 eth0 via 10.1.2.1",
+    "10.6.0.0/16 eth0 in 7 via 10.1.2.1",
+  ]);
+  assert.deepEqual([...inside.tables], [100, 101]);
+  assert.deepEqual([...inside.links.values()], [
+    { name: "blue", kind: "vrf", table: 10 },
+    { name: "eth0", master: "blue" },
+  ]);
+});

@@ -1,0 +1,117 @@
+/** Where a step acts: in the namespace the caller lives in, or in the container's. */
+export type Place = "host" | "container";
+
+/** One line in the words of the tool that makes the change; `undo` takes back just that change. */
+export interface Line {
+  readonly tool: "ip" | "bridge" | "nft" | "tc";
+  readonly on: Place;
+  readonly run: string;
+  readonly undo?: string;
+  /** The thing may be there already, made by another attachment of the same moment. */
+  readonly shared?: boolean;
+}
+
+/** Writes one sysctl; `key` is a path below /proc/sys, so that dots in link names survive. */
+export interface Sysctl {
+  readonly tool: "sysctl";
+  readonly on: Place;
+  readonly key: string;
+  readonly value: string;
+  /** The kernel may lack the setting, as it does all of IPv6's when that is off. */
+  readonly optional?: boolean;
+  /** The value to put back; absent when the namespace takes it to the grave or the setting is shared. */
+  readonly undo?: string;
+}
+
+/** Reserves a name for an owner by making a file; only a file with that content is ever removed. */
+export interface Claim {
+  readonly tool: "claim";
+  readonly on: "host";
+  readonly path: string;
+  readonly owner: string;
+}
+
+/** Runs a program; either half may be absent. */
+export interface Exec {
+  readonly tool: "exec";
+  readonly on: Place;
+  readonly run?: readonly string[];
+  readonly undo?: readonly string[];
+  /** What a person is shown in place of a script. */
+  readonly shows?: string;
+  /** Its failing stops nothing: it may find nothing to do. */
+  readonly tolerant?: boolean;
+}
+
+/** Starts a process that outlives us; `run` returns once it is ready, and has written its pid to `pidFile`. */
+export interface Spawn {
+  readonly tool: "spawn";
+  readonly on: "host";
+  readonly run: readonly string[];
+  /** The program's name in `run`: the words before it only serve to start it. */
+  readonly name: string;
+  readonly pidFile: string;
+  /** A word of the process's command line: a pid whose command line lacks it is somebody else's. */
+  readonly mark: string;
+  /** Files that it makes and does not remove. */
+  readonly leaves: readonly string[];
+}
+
+/** Asks slirp4netns's API socket. It forgets by dying, so there is nothing to undo. */
+export interface Send {
+  readonly tool: "send";
+  readonly on: "host";
+  readonly socket: string;
+  readonly run: string;
+}
+
+/** What can be done to a system. */
+export type Step = Line | Sysctl | Claim | Exec | Spawn | Send;
+
+/** A value for a hole of `words`. */
+export type Hole = string | number;
+
+/**
+ * One line for `ip`, `nft` or `tc` in which every hole is one plain word.
+ * @throws Error for a word that could end the line, quote, or be read as several words or an option.
+ */
+export function words(text: TemplateStringsArray, ...holes: readonly Hole[]): string {
+  return text.reduce((line, part, i) => line + word(holes[i - 1]!) + part);
+}
+
+function word(hole: Hole): string {
+  const value = String(hole);
+  // Without "@", by which nft names a set and ip the link below, and "%", of which the kernel makes a number.
+  if (!/^[A-Za-z0-9_.:/+-]+$/.test(value) || value.startsWith("-")) {
+    throw new Error(`Cannot use ${JSON.stringify(value)} in a command: it is not one plain word`);
+  }
+  return value;
+}
+
+/** The steps as a person reads them, one a line: container steps are marked, undo lines left out. */
+export function show(steps: readonly Step[]): string {
+  return steps.map(showStep).join("\n");
+}
+
+function showStep(step: Step): string {
+  const place = step.on === "container" ? "container: " : "";
+  switch (step.tool) {
+    case "ip":
+    case "bridge":
+    case "nft":
+    case "tc":
+      return `${place}${step.tool} ${step.run}`;
+    case "sysctl":
+      return `${place}sysctl -w ${step.key}=${step.value}`;
+    case "claim":
+      return `claim ${step.path}`;
+    case "exec":
+      return step.run
+        ? `${place}${step.shows ?? step.run.join(" ")}`
+        : `${place}at the end: ${step.undo?.join(" ")}`;
+    case "spawn":
+      return step.run.slice(step.run.indexOf(step.name)).join(" ");
+    case "send":
+      return `send ${step.socket} ${step.run}`;
+  }
+}

@@ -1,0 +1,166 @@
+/** What a finished program left. */
+export interface Output {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** What identifies a file, and says whose it is. */
+export interface Stat {
+  readonly kind: "file" | "directory" | "socket" | "other";
+  /** `device:inode`, which tells two namespaces apart. */
+  readonly identity: string;
+  readonly uid: number;
+  /** Permission bits. */
+  readonly mode: number;
+}
+
+/**
+ * Everything impure. The real one, a test's and the one of `--dry-run` differ only here.
+ * Paths are absolute. What is missing reads as undefined or empty; any other failure throws, naming the path.
+ */
+export interface World {
+  readonly runtime: "deno" | "node";
+  readonly pid: number;
+  readonly uid: number;
+  /** The program and leading arguments that run this file again, all absolute. */
+  readonly self: readonly string[];
+
+  env(name: string): string | undefined;
+  /** The whole environment, for programs that get it passed on. */
+  environment(): Readonly<Record<string, string>>;
+
+  read(path: string): string | undefined;
+  list(path: string): readonly string[];
+  stat(path: string): Stat | undefined;
+  readLink(path: string): string | undefined;
+
+  /** Replaces the file whole: readers see the old text or the new one. */
+  write(path: string, text: string, mode?: number): void;
+  /** Makes the file whole, or answers false because the name is taken. */
+  create(path: string, text: string, mode?: number): boolean;
+  /** Writes into a file that is there, such as one of /proc, or a mounted one whose inode must stay. */
+  put(path: string, text: string): void;
+  symlink(target: string, path: string): void;
+  makeDirectory(path: string, mode?: number): void;
+  /** Removes a file or a whole directory. */
+  remove(path: string): void;
+  /** Removes a directory unless something is in it. */
+  removeEmpty(path: string): void;
+
+  /** Waits for the exclusive flock(2) on a file it makes, with its directory; the file goes when it is let go. */
+  lock(path: string): Promise<() => void>;
+  /** Like `lock`, but answers undefined when somebody has it. */
+  tryLock(path: string): Promise<(() => void) | undefined>;
+  /** Waits for the shared flock(2) on a directory that is there. */
+  share(directory: string): Promise<() => void>;
+  /** Takes the exclusive one, or answers undefined when somebody shares it. */
+  tryOwn(directory: string): Promise<(() => void) | undefined>;
+
+  /** Runs a program found on PATH or in the system's own directories, with a clean environment unless one is given. */
+  run(argv: readonly string[], options?: RunOptions): Promise<Output>;
+  /** Sends one request to a unix socket, ends the sending side, and gives the whole answer. */
+  request(socket: string, text: string): Promise<string>;
+  /** Whether nobody listens on the TCP port of a host's address; a reason other than that counts as free. */
+  canListen(address: string, port: number): Promise<boolean>;
+  /** Sends a signal; false when there is no such process. */
+  signal(pid: number, name: "SIGTERM" | "SIGKILL"): boolean;
+}
+
+/** How a program is run. */
+export interface RunOptions {
+  readonly stdin?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  /** Milliseconds after which the program is killed. */
+  readonly timeout?: number;
+  /** What it says on stderr is passed on to ours, if it succeeds. */
+  readonly passOn?: boolean;
+  /** It changes nothing: a dry run runs it too. */
+  readonly looks?: boolean;
+}
+
+/** Makes a file whole, and its directory if it has none, or answers false because the name is taken. */
+export function createWithDirectory(world: World, path: string, text: string): boolean {
+  const directory = path.slice(0, path.lastIndexOf("/"));
+  for (let tries = 0;; tries++) {
+    try {
+      return world.create(path, text);
+    } catch (error) {
+      // It may vanish again: who gives up the last file takes it along.
+      if (tries === 4 || world.stat(directory) !== undefined) throw error;
+      world.makeDirectory(directory, 0o755);
+    }
+  }
+}
+
+/** Removes from a directory what `write` and `create` had begun in processes that were killed over it. */
+export function removeAbandoned(world: World, directory: string): void {
+  for (const name of world.list(directory)) {
+    // Their temporary files are .NAME.PID.NUMBER.
+    const pid = /^\..+\.([0-9]+)\.[0-9]+$/.exec(name)?.[1];
+    if (pid !== undefined && world.stat(`/proc/${pid}`) === undefined) world.remove(`${directory}/${name}`);
+  }
+}
+
+/** The directories where programs are looked for after PATH: a hook may have none, and Deno then makes one up. */
+export const programDirectories = [
+  "/usr/local/sbin",
+  "/usr/local/bin",
+  "/usr/sbin",
+  "/usr/bin",
+  "/sbin",
+  "/bin",
+] as const;
+
+/** The absolute path of a program, or undefined. */
+export function findProgram(world: World, name: string): string | undefined {
+  return searchPath(world).map((dir) => `${dir}/${name}`).find((file) => isProgram(world, file));
+}
+
+/** The directories where programs are looked for, for us and for what we run. */
+export function searchPath(world: World): readonly string[] {
+  const path = world.env("PATH")?.split(":").filter((dir) => dir.startsWith("/")) ?? [];
+  return [...new Set([...path, ...programDirectories])];
+}
+
+/** A directory that may not be read, as after `su`, has no program for us. */
+function isProgram(world: World, file: string): boolean {
+  try {
+    const stat = world.stat(file);
+    return stat?.kind === "file" && (stat.mode & 0o111) !== 0;
+  } catch {
+    return false;
+  }
+}
+
+/** Programs we run, and the Debian package each is in. */
+export const packages: Readonly<Record<string, string>> = {
+  ip: "iproute2",
+  tc: "iproute2",
+  bridge: "iproute2",
+  nft: "nftables",
+  nsenter: "util-linux",
+  unshare: "util-linux",
+  flock: "util-linux",
+  setsid: "util-linux",
+  hostname: "hostname",
+  slirp4netns: "slirp4netns",
+  pasta: "passt",
+  newuidmap: "uidmap",
+  newgidmap: "uidmap",
+  conntrack: "conntrack",
+  udhcpc: "udhcpc",
+  runc: "runc",
+  crun: "crun",
+  iptables: "iptables",
+  ip6tables: "iptables",
+};
+
+/** Like `findProgram`. @throws Error naming the program and the package that has it. */
+export function needProgram(world: World, name: string): string {
+  if (name.startsWith("/")) return name;
+  const found = findProgram(world, name);
+  if (found) return found;
+  const from = packages[name];
+  throw new Error(`Cannot run "${name}": it is not on PATH; ${from ? `install ${from}` : "install it"}`);
+}

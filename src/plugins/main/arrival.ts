@@ -1,0 +1,108 @@
+import { CniError } from "../../cni/error.ts";
+import type { Fields } from "../../cni/fields.ts";
+import type { Dns, Result } from "../../cni/result.ts";
+import { macFrom, parseMac, vethFrom } from "../../net/names.ts";
+import type { Attachment } from "../../plan/attachment.ts";
+import { setLink } from "../../plan/ip.ts";
+import { type Line, type Step, type Sysctl, words } from "../../plan/step.ts";
+import type { Lease } from "../plugin.ts";
+import { addAddresses, addRoutes, enableIpv6, withLease } from "./layer3.ts";
+
+/**
+ * The name of a link on its way into the container. Made under its final one, it could not be where the host has a link
+ * of that name: until Linux 6.15 the kernel looked for it in the namespace that the request came from.
+ */
+export function interimName(at: Attachment): string {
+  return vethFrom(at.digest);
+}
+
+/** Gives a link that was made in the container's namespace its final name; from here on the container's side ends it. */
+export function arrive(at: Attachment): readonly Line[] {
+  const interim = interimName(at);
+  return [
+    inContainer(words`link show dev ${interim}`, words`link del dev ${interim}`),
+    inContainer(words`link set dev ${interim} name ${at.ifname}`, words`link del dev ${at.ifname}`),
+  ];
+}
+
+function inContainer(run: string, undo: string): Line {
+  return { tool: "ip", on: "container", run, undo };
+}
+
+/** When a link in the container comes up. */
+export interface Rise {
+  /** It will be given addresses. */
+  readonly layer3: boolean;
+  /** It comes up only with its addresses: what `arp_notify` tells the neighbours of is those that are there by then. */
+  readonly late: boolean;
+}
+
+/** Reads from the `ipam` of a configuration when the link comes up; DHCP asks through a link that is up. */
+export function parseRise(conf: Fields): Rise {
+  const ipam = conf.object("ipam")?.string("type");
+  return { layer3: ipam !== undefined, late: ipam !== undefined && ipam !== "dhcp" };
+}
+
+/** Sets the link up, unless that has to wait for its addresses. */
+export function rise({ late }: Rise, ifname: string): readonly Line[] {
+  return late ? [] : [setLink("container", ifname, "up")];
+}
+
+/** Has the kernel tell the neighbours of the link's addresses as it comes up: they forget whoever had these before. */
+export function announce(link: string, families: readonly (4 | 6)[]): readonly Sysctl[] {
+  return families.map((family) => ({
+    tool: "sysctl",
+    on: "container",
+    key: `net/ipv${family}/conf/${link}/${family === 4 ? "arp" : "ndisc"}_notify`,
+    value: "1",
+    optional: true,
+  }));
+}
+
+/**
+ * Gives a link in the container its addresses, sets it up, and adds the routes.
+ * @param names those that it may have when its sysctls are set, which is before it is renamed if both are done at once
+ */
+export function configure(lease: Lease, ifname: string, names: readonly string[]): readonly Step[] {
+  if (lease.ips.length === 0) throw new CniError("internal", "IPAM plugin returned missing IP config");
+  return [
+    ...enableIpv6(lease, ...names),
+    ...addAddresses(lease, ifname),
+    setLink("container", ifname, "up"),
+    ...addRoutes(lease, ifname),
+  ];
+}
+
+/** The result for the one link in the container. */
+export function resultOf(at: Attachment, mac: string | undefined, dns: Dns): Result {
+  const link = { name: at.ifname, ...(mac ? { mac } : {}), sandbox: at.netns };
+  return { interfaces: [link], ips: [], routes: [], dns };
+}
+
+/** The result once that link has its addresses. */
+export function addressed(made: Result, lease: Lease, dns: Dns): Result {
+  return withLease(made, lease, 0, dns);
+}
+
+/** A MAC address that was asked for: in the configuration, or by the runtime, which outweighs it and CNI_ARGS. */
+export interface MacWish {
+  readonly own?: string;
+  readonly runtime?: string;
+}
+
+/** Reads `mac` and `runtimeConfig.mac`. */
+export function parseMacWish(conf: Fields): MacWish {
+  return { own: conf.string("mac"), runtime: conf.object("runtimeConfig")?.string("mac") };
+}
+
+/** The MAC address that the strongest wish names, or one of our choosing. @throws CniError for a wish that is none */
+export function chooseMac({ own, runtime }: MacWish, at: Attachment): string {
+  const wanted = runtime ?? (at.args.get("MAC") || own);
+  if (wanted === undefined) return macFrom(at.digest);
+  const mac = parseMac(wanted);
+  if (mac !== undefined) return mac;
+  throw new CniError(
+    "internal",
+    `invalid args ${wanted} for MAC addr: address ${wanted}: invalid MAC address`,
+  );
+}

@@ -1,0 +1,333 @@
+import { CniError } from "../../cni/error.ts";
+import type { Fields } from "../../cni/fields.ts";
+import { type Dns, hasDns, type Ip, parseDns, type Result, type Route } from "../../cni/result.ts";
+import { addressOf, contains, family, lengthOf, networkOf, plus } from "../../net/address.ts";
+import { linkNameProblem, macFrom, parseMac } from "../../net/names.ts";
+import type { Attachment } from "../../plan/attachment.ts";
+import { addAddress, addBridge, addVeth, ownAlias, setLink } from "../../plan/ip.ts";
+import { masquerade } from "../../plan/nft.ts";
+import { allowOnlyMac } from "../../plan/nft_bridge.ts";
+import type { Plan } from "../../plan/plan.ts";
+import type { Link, Seen } from "../../plan/seen.ts";
+import { type Line, type Step, words } from "../../plan/step.ts";
+import type { Lease, Sight } from "../plugin.ts";
+import { announce, parseRise, type Rise, rise } from "./arrival.ts";
+import { parseTrunk, portVlans, type Vlans } from "./bridge_vlan.ts";
+import { addAddresses, addRoutes, enableIpv6, gatewayFor, withLease } from "./layer3.ts";
+import { forward, forwardingSysctls, settleIpv6, vethEnds } from "./veth.ts";
+
+interface Conf {
+  readonly bridge: string;
+  readonly isGateway: boolean;
+  readonly isDefaultGateway: boolean;
+  readonly forceAddress: boolean;
+  readonly ipMasq: boolean;
+  readonly mtu?: number;
+  readonly hairpinMode: boolean;
+  readonly promiscMode: boolean;
+  readonly vlans: Vlans;
+  readonly macSpoofCheck: boolean;
+  readonly duplicateAddressDetection: boolean;
+  readonly linkDown: boolean;
+  readonly rise: Rise;
+  readonly portIsolation: boolean;
+  readonly mac?: string;
+  readonly dns?: Dns;
+}
+
+/** Reads a bridge configuration; defaults are the reference plugin's (1.9.1). */
+export function parse(conf: Fields): Conf {
+  const [isDefaultGateway, linkDown] = [
+    flag(conf, "isDefaultGateway"),
+    flag(conf, "disableContainerInterface"),
+  ];
+  const [hairpinMode, promiscMode] = [flag(conf, "hairpinMode"), flag(conf, "promiscMode")];
+  if (hairpinMode && promiscMode) {
+    throw new CniError("internal", "cannot set hairpin mode and promiscuous mode at the same time");
+  }
+  if (linkDown && conf.object("ipam")?.string("type")) {
+    throw new CniError("internal", "cannot use IPAM when DisableContainerInterface flag is set");
+  }
+  const dns = parseDns(conf.object("dns"));
+  const isGateway = flag(conf, "isGateway") || isDefaultGateway;
+  const [bridge, vlan] = [conf.string("bridge") ?? "cni0", vlanId(conf)];
+  checkName(bridge);
+  if (isGateway && vlan !== 0) checkName(vlanLink(bridge, vlan));
+  return {
+    bridge,
+    isGateway,
+    isDefaultGateway,
+    forceAddress: flag(conf, "forceAddress"),
+    ipMasq: flag(conf, "ipMasq"),
+    mtu: conf.integer("mtu", { min: 0, max: 65535 }) || undefined,
+    hairpinMode,
+    promiscMode,
+    vlans: {
+      id: vlan,
+      trunk: parseTrunk(conf.objects("vlanTrunk")),
+      keepDefault: flag(conf, "preserveDefaultVlan"),
+    },
+    macSpoofCheck: flag(conf, "macspoofchk"),
+    duplicateAddressDetection: flag(conf, "enabledad"),
+    linkDown,
+    rise: parseRise(conf),
+    portIsolation: flag(conf, "portIsolation"),
+    mac: wantedMac(conf),
+    ...(hasDns(dns) ? { dns } : {}),
+  };
+}
+
+function flag(conf: Fields, key: string): boolean {
+  return conf.boolean(key) ?? false;
+}
+
+function checkName(link: string): void {
+  const problem = linkNameProblem(link);
+  if (problem) {
+    throw new CniError("invalidConfig", `Cannot use bridge link ${JSON.stringify(link)}: ${problem}`);
+  }
+}
+
+function vlanId(conf: Fields): number {
+  const id = conf.integer("vlan") ?? 0;
+  if (id < 0 || id > 4094) {
+    throw new CniError("internal", `invalid VLAN ID ${id} (must be between 0 and 4094)`);
+  }
+  return id;
+}
+
+/** runtimeConfig's address before that of args.cni; that of CNI_ARGS, which is weaker still, is the attachment's. */
+function wantedMac(conf: Fields): string | undefined {
+  return conf.object("runtimeConfig")?.string("mac") ?? conf.object("args")?.object("cni")?.string("mac");
+}
+
+/** The bridge, and the gateway's link of a VLAN. */
+export function sight({ bridge, vlans }: Conf): Sight {
+  const links = vlans.id === 0 ? [bridge] : [bridge, vlanLink(bridge, vlans.id)];
+  return { links, sysctls: forwardingSysctls, defaultLink: true };
+}
+
+/** Puts the container on the bridge, and makes the bridge for the first one. */
+export function link(conf: Conf, at: Attachment, seen: Seen): Plan {
+  const { bridge, mtu, vlans } = conf;
+  const found = seen.links.get(bridge);
+  if (found && found.kind !== "bridge") {
+    throw new CniError(
+      "internal",
+      `failed to create bridge "${bridge}": "${bridge}" already exists but is not a bridge`,
+    );
+  }
+  const mac = found?.mac ?? macFrom(at.networkDigest);
+  const { host, container } = vethEnds(at, chosenMac(conf, at));
+  return {
+    steps: [
+      ...(found ? wakeBridge(found, at) : makeBridge(bridge, mac, mtu, vlans)),
+      ...(conf.promiscMode ? [setLink("host", bridge, "promisc", "on")] : []),
+      addVeth({ host, container, netns: at.netns, mtu, master: bridge }),
+      setPort(host.name, conf),
+      setLink("host", host.name, "up"),
+      ...settleIpv6(host.name),
+      ...portVlans(host.name, vlans),
+      ...(conf.macSpoofCheck ? allowOnlyMac(host.name, container.mac) : []),
+      ...(conf.linkDown ? [] : rise(conf.rise, at.ifname)),
+    ],
+    result: {
+      interfaces: [{ name: bridge, mac }, host, { ...container, sandbox: at.netns }],
+      ips: [],
+      routes: [],
+      dns: conf.dns ?? {},
+    },
+  };
+}
+
+function chosenMac({ mac }: Conf, at: Attachment): string | undefined {
+  const wanted = mac ?? at.args.get("MAC");
+  if (wanted === undefined) return undefined;
+  const parsed = parseMac(wanted);
+  if (parsed === undefined) {
+    throw new CniError("invalidConfig", `Cannot use MAC address "${wanted}": it is not one`);
+  }
+  return parsed;
+}
+
+function makeBridge(name: string, mac: string, mtu: number | undefined, vlans: Vlans): readonly Step[] {
+  return [
+    addBridge(name, mac, mtu, vlans.id !== 0 || vlans.trunk !== undefined),
+    ...finishBridge(name),
+  ];
+}
+
+function finishBridge(name: string): readonly Step[] {
+  return [setLink("host", name, "alias", ownAlias, "up"), ...settleIpv6(name)];
+}
+
+/** A bridge that is down carries nothing. If it is ours by its address, whoever made it was stopped half-way. */
+function wakeBridge({ name, mac, up }: Link, { networkDigest }: Attachment): readonly Step[] {
+  if (up !== false) return [];
+  return mac === macFrom(networkDigest) ? finishBridge(name) : [setLink("host", name, "up")];
+}
+
+function setPort(port: string, { hairpinMode, portIsolation }: Conf): Line {
+  const [hairpin, isolated] = [hairpinMode ? "on" : "off", portIsolation ? "on" : "off"];
+  return setLink("host", port, "type", "bridge_slave", "hairpin", hairpin, "isolated", isolated);
+}
+
+/**
+ * Lets a container reach its own published ports by the host's address. Where br_netfilter shows nat what is bridged
+ * (it comes with Docker and Kubernetes), the kernel then does not route but bridge it, back to the port it came from.
+ */
+export function reflect(at: Attachment): Line {
+  return setLink("host", vethEnds(at).host.name, "type", "bridge_slave", "hairpin", "on");
+}
+
+/** The container's port has to be on the bridge. */
+export function lost({ bridge }: Conf, _at: Attachment, made: Result, seen: Seen): string | undefined {
+  const ports = made.interfaces.filter(({ name, sandbox }) =>
+    sandbox === undefined && seen.links.get(name)?.master === bridge
+  );
+  return ports.length > 0 ? undefined : `CNI veth created for bridge ${bridge} was not found`;
+}
+
+/** Gives the container its addresses and routes, and the bridge the gateway's. */
+export function address(conf: Conf, at: Attachment, given: Lease, made: Result, seen: Seen): Plan {
+  if (given.ips.length === 0) throw new CniError("internal", "IPAM plugin returned missing IP config");
+  const lease = { ...given, ips: given.ips.map((ip) => withGateway(ip, conf)) };
+  const routes = conf.isDefaultGateway ? withDefaultRoutes(lease) : lease.routes;
+  const gateways = conf.isGateway ? gatewayAddresses(lease.ips) : [];
+  return {
+    steps: [
+      ...setGateway(conf, at, gateways, seen),
+      ...(conf.isGateway ? forward(lease.ips, seen) : []),
+      ...detectDuplicates(conf, at.ifname),
+      ...enableIpv6(lease, at.ifname),
+      ...announce(at.ifname, [4]),
+      ...addAddresses(lease, at.ifname),
+      ...(conf.rise.late ? [setLink("container", at.ifname, "up")] : []),
+      ...addRoutes({ ...lease, routes }, at.ifname),
+      ...(conf.ipMasq ? masquerade(lease.ips) : []),
+    ],
+    result: withVlanLink(conf, at, withLease(made, { ...lease, routes }, 2, conf.dns), seen),
+  };
+}
+
+function withGateway(ip: Ip, { isGateway }: Conf): Ip {
+  return ip.gateway === undefined && isGateway
+    ? { ...ip, gateway: plus(addressOf(networkOf(ip.address)), 1n) }
+    : ip;
+}
+
+function withDefaultRoutes({ ips, routes }: Lease): readonly Route[] {
+  const missing = ["0.0.0.0/0", "::/0"].map((dst) => ({ dst, gw: gatewayFor(ips, dst) }))
+    .filter(({ dst, gw }) => gw && !routes.some((route) => route.dst === dst && route.gw !== undefined));
+  // A default route without a gateway of its own would be this very one.
+  return [...routes.filter((route) => !missing.some(({ dst }) => dst === route.dst)), ...missing];
+}
+
+function gatewayAddresses(ips: readonly Ip[]): readonly string[] {
+  return ips.flatMap(({ address, gateway }) =>
+    gateway === undefined ? [] : [`${gateway}/${lengthOf(address)}`]
+  );
+}
+
+function setGateway(conf: Conf, at: Attachment, gateways: readonly string[], seen: Seen): readonly Step[] {
+  const { bridge, vlans } = conf;
+  if (vlans.id === 0) {
+    return gateways.flatMap((gateway) => setAddress(gateway, bridge, conf, seen.links.get(bridge)));
+  }
+  if (gateways.length === 0) return [];
+  const name = vlanLink(bridge, vlans.id);
+  const made = seen.links.has(name) ? [] : makeVlanLink(conf, at);
+  return [...made, ...gateways.flatMap((gateway) => setAddress(gateway, name, conf, seen.links.get(name)))];
+}
+
+/** A veth from the host to a port of the bridge, on which the host is in the VLAN. */
+function makeVlanLink({ bridge, vlans, mtu }: Conf, at: Attachment): readonly Step[] {
+  const [name, port] = [vlanLink(bridge, vlans.id), vlanPort(bridge, vlans.id)];
+  const size = mtu === undefined ? "" : words` mtu ${mtu}`;
+  return [
+    {
+      tool: "ip",
+      on: "host",
+      // The port comes first: of a peer, the kernel passes over `master`.
+      run: words`link add name ${port}` + size + words` master ${bridge}` +
+        words` type veth peer name ${name} address ${vlanMac(at, vlans.id)}` + size,
+      shared: true,
+    },
+    setLink("host", port, "up"),
+    setLink("host", name, "alias", ownAlias, "up"),
+    ...settleIpv6(name),
+    ...portVlans(port, { ...vlans, trunk: undefined }),
+  ];
+}
+
+function setAddress(
+  gateway: string,
+  link: string,
+  { forceAddress }: Conf,
+  found: Link | undefined,
+): readonly Step[] {
+  if (found?.addresses.includes(gateway)) return [];
+  const others = found?.addresses.filter((address) => conflicts(address, gateway)) ?? [];
+  if (others.length > 0 && !forceAddress) {
+    throw new CniError(
+      "internal",
+      `failed to set bridge addr: "${link}" already has an IP address different from ${gateway}`,
+    );
+  }
+  return [
+    ...others.map((address): Line => ({
+      tool: "ip",
+      on: "host",
+      run: words`address del ${address} dev ${link}`,
+    })),
+    addAddress("host", gateway, link),
+  ];
+}
+
+/** A bridge has one IPv4 subnet, and any number of IPv6 ones that do not overlap. */
+function conflicts(address: string, gateway: string): boolean {
+  if (family(address) !== family(gateway)) return false;
+  return family(address) === 4 || contains(networkOf(address), addressOf(gateway)) ||
+    contains(networkOf(gateway), addressOf(address));
+}
+
+function detectDuplicates(conf: Conf, ifname: string): readonly Step[] {
+  const wanted = conf.duplicateAddressDetection ? ["enhanced_dad=1", "accept_dad=1"] : ["accept_dad=0"];
+  return wanted.map((text) => {
+    const [key, value] = text.split("=");
+    return {
+      tool: "sysctl",
+      on: "container",
+      key: `net/ipv6/conf/${ifname}/${key}`,
+      value: value!,
+      optional: true,
+    };
+  });
+}
+
+function vlanLink(bridge: string, id: number): string {
+  return `${bridge}.${id}`;
+}
+
+/** As long as the link's own name, and as much the bridge's alone. */
+function vlanPort(bridge: string, id: number): string {
+  return `${bridge}+${id}`;
+}
+
+function vlanMac(at: Attachment, id: number): string {
+  return macFrom(at.networkDigest.slice(0, 64) + id.toString(16).padStart(4, "0"));
+}
+
+function withVlanLink(
+  { bridge, vlans, isGateway }: Conf,
+  at: Attachment,
+  result: Result,
+  seen: Seen,
+): Result {
+  if (vlans.id === 0 || !isGateway) return result;
+  const name = vlanLink(bridge, vlans.id);
+  return {
+    ...result,
+    interfaces: [...result.interfaces, { name, mac: seen.links.get(name)?.mac ?? vlanMac(at, vlans.id) }],
+  };
+}

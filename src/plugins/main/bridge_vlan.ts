@@ -1,0 +1,52 @@
+import { CniError } from "../../cni/error.ts";
+import type { Fields } from "../../cni/fields.ts";
+import { type Line, words } from "../../plan/step.ts";
+
+/** The VLANs of a bridge port: `id` untagged (0 for none), `trunk` tagged. */
+export interface Vlans {
+  readonly id: number;
+  readonly trunk?: readonly { readonly min: number; readonly max: number }[];
+  readonly keepDefault: boolean;
+}
+
+/** Reads `vlanTrunk`: each entry one `id`, or a range from `minID` to `maxID`. */
+export function parseTrunk(entries: readonly Fields[] | undefined): Vlans["trunk"] {
+  return entries?.flatMap((entry) => {
+    const [id, min, max] = ["id", "minID", "maxID"].map((key) => entry.integer(key));
+    for (const [key, value] of Object.entries({ id, minID: min, maxID: max })) {
+      if (value !== undefined && (value < 0 || value > 4094)) throw wrong(`incorrect trunk ${key} parameter`);
+    }
+    if (min !== undefined && max !== undefined && min > max) {
+      throw wrong("minID is greater than maxID in trunk parameter");
+    }
+    if ((min === undefined) !== (max === undefined)) {
+      const missing = min === undefined ? "minID" : "maxID";
+      throw wrong(`minID and maxID should be configured simultaneously, ${missing} is missing`);
+    }
+    return [
+      ...(min === undefined ? [] : [{ min, max: max! }]),
+      ...(id === undefined ? [] : [{ min: id, max: id }]),
+    ];
+  });
+}
+
+function wrong(message: string): CniError {
+  return new CniError("internal", message);
+}
+
+/** The lines that put a port into its VLANs, and out of the default one. */
+export function portVlans(port: string, { id, trunk, keepDefault }: Vlans): readonly Line[] {
+  const tagged = trunk ?? [];
+  if (id === 0 && tagged.length === 0) return [];
+  return [
+    ...(keepDefault ? [] : [vlan(words`vlan del dev ${port} vid ${1}`)]),
+    vlan(words`vlan add dev ${port} vid ${id === 0 ? 1 : id} pvid untagged`),
+    ...tagged.map(({ min, max }) =>
+      vlan(words`vlan add dev ${port} vid ${min === max ? min : `${min}-${max}`}`)
+    ),
+  ];
+}
+
+function vlan(run: string): Line {
+  return { tool: "bridge", on: "host", run };
+}

@@ -1,0 +1,88 @@
+import { CniError } from "../../cni/error.ts";
+import type { Fields } from "../../cni/fields.ts";
+import { type Dns, oldestVersion, parseDns, parseResult, type Result } from "../../cni/result.ts";
+import type { Attachment } from "../../plan/attachment.ts";
+import type { Plan } from "../../plan/plan.ts";
+import type { Seen } from "../../plan/seen.ts";
+import { words } from "../../plan/step.ts";
+import type { Lease, Sight } from "../plugin.ts";
+import { addressed, announce, configure, parseRise, resultOf, type Rise, rise } from "./arrival.ts";
+import { addOnMaster, findMaster, namesOf, type Parent, parseParent, sightOfMaster } from "./master.ts";
+
+interface Conf {
+  readonly parent: Parent;
+  readonly mode: string;
+  /** The master's where it is 0. */
+  readonly mtu: number;
+  readonly rise: Rise;
+  readonly dns: Dns;
+  /** What the plugins before it in the chain made. */
+  readonly before?: Result;
+}
+
+/** Reads an ipvlan configuration. */
+export function parse(conf: Fields): Conf {
+  const before = conf.raw("prevResult");
+  return {
+    parent: parseParent(conf),
+    mode: parseMode(conf.string("mode") ?? "l2"),
+    mtu: conf.integer("mtu", { min: 0, max: 65535 }) ?? 0,
+    rise: parseRise(conf),
+    dns: parseDns(conf.object("dns")),
+    ...(before === undefined
+      ? {}
+      : { before: parseResult(before, conf.string("cniVersion") ?? oldestVersion) }),
+  };
+}
+
+function parseMode(mode: string): string {
+  if (["l2", "l3", "l3s"].includes(mode)) return mode;
+  throw new CniError("internal", `unknown ipvlan mode: ${JSON.stringify(mode)}`);
+}
+
+/** The master. */
+export function sight(conf: Conf): Sight {
+  return sightOfMaster(parentOf(conf));
+}
+
+/** In a chain, one that names no master is made on the interface of the plugins before it. */
+function parentOf({ parent, before }: Conf): Parent {
+  return { ...parent, master: parent.master ?? before?.interfaces[0]?.name };
+}
+
+/** Makes the link on its master; without `ipam`, it gets the addresses of the chain's result. */
+export function link(conf: Conf, at: Attachment, seen: Seen): Plan {
+  const { mode, mtu, before } = conf;
+  if (
+    conf.parent.master === undefined && before &&
+    (before.interfaces.length !== 1 || !before.interfaces[0]?.name)
+  ) {
+    throw new CniError("internal", "chained master failure. PrevResult lacks a single named interface");
+  }
+  const parent = parentOf(conf);
+  const master = findMaster(parent, seen);
+  const steps = [
+    ...addOnMaster({ parent, master, mtu, type: words` type ipvlan mode ${mode}` }, at),
+    ...announce(namesOf(parent, at)[0]!, [4, 6]),
+  ];
+  const result = resultOf(at, master?.mac, conf.dns);
+  if (conf.rise.layer3) return { steps: [...steps, ...rise(conf.rise, at.ifname)], result };
+  const more = address(conf, at, leaseOf(before), result);
+  return { steps: [...steps, ...more.steps], result: more.result };
+}
+
+function leaseOf(before: Result | undefined): Lease {
+  if (before && before.ips.length > 0) return { ips: before.ips, routes: before.routes, dns: {}, claims: [] };
+  throw new CniError(
+    "invalidConfig",
+    'Cannot use type "ipvlan" without addresses: give it an "ipam" with a "type"',
+  );
+}
+
+/** Gives it its addresses. The configuration's `dns` counts, even where it has none and IPAM's has some. */
+export function address(conf: Conf, at: Attachment, lease: Lease, made: Result): Plan {
+  return {
+    steps: configure(lease, at.ifname, namesOf(conf.parent, at)),
+    result: addressed(made, lease, conf.dns),
+  };
+}

@@ -1,0 +1,91 @@
+import { CniError } from "../../cni/error.ts";
+import type { Fields } from "../../cni/fields.ts";
+import { type Dns, parseDns, type Result } from "../../cni/result.ts";
+import type { Attachment } from "../../plan/attachment.ts";
+import type { Plan } from "../../plan/plan.ts";
+import type { Seen } from "../../plan/seen.ts";
+import { words } from "../../plan/step.ts";
+import type { Lease, Sight } from "../plugin.ts";
+import {
+  addressed,
+  announce,
+  chooseMac,
+  configure,
+  type MacWish,
+  parseMacWish,
+  parseRise,
+  resultOf,
+  type Rise,
+  rise,
+} from "./arrival.ts";
+import {
+  addOnMaster,
+  checkMtu,
+  findMaster,
+  namesOf,
+  type Parent,
+  parseParent,
+  sightOfMaster,
+} from "./master.ts";
+
+interface Conf {
+  readonly parent: Parent;
+  readonly mode: string;
+  /** The master's where it is 0. */
+  readonly mtu: number;
+  readonly mac: MacWish;
+  /** How many broadcasts may wait; the kernel's choice where it is 0. */
+  readonly queue: number;
+  readonly rise: Rise;
+  readonly dns: Dns;
+}
+
+/** Reads a macvlan configuration. */
+export function parse(conf: Fields): Conf {
+  return {
+    parent: parseParent(conf),
+    mode: parseMode(conf.string("mode") ?? "bridge"),
+    mtu: conf.integer("mtu") ?? 0,
+    mac: parseMacWish(conf),
+    queue: conf.integer("bcqueuelen", { min: 0, max: 2 ** 32 - 1 }) ?? 0,
+    rise: parseRise(conf),
+    dns: parseDns(conf.object("dns")),
+  };
+}
+
+function parseMode(mode: string): string {
+  if (["bridge", "private", "vepa", "passthru"].includes(mode)) return mode;
+  throw new CniError("internal", `unknown macvlan mode: ${JSON.stringify(mode)}`);
+}
+
+/** The master. */
+export function sight({ parent }: Conf): Sight {
+  return sightOfMaster(parent);
+}
+
+/** Makes the link on its master. */
+export function link(conf: Conf, at: Attachment, seen: Seen): Plan {
+  const { parent, mode, mtu, queue } = conf;
+  const master = findMaster(parent, seen);
+  checkMtu(mtu, master);
+  const chosen = chooseMac(conf.mac, at);
+  // In this mode the kernel gives it the master's, whatever else it is told.
+  const mac = mode === "passthru" ? undefined : chosen;
+  const type = words` type macvlan mode ${mode}` + (queue === 0 ? "" : words` bcqueuelen ${queue}`);
+  return {
+    steps: [
+      ...addOnMaster({ parent, master, mac, mtu, type }, at),
+      ...(conf.rise.layer3 ? announce(namesOf(parent, at)[0]!, [4, 6]) : []),
+      ...rise(conf.rise, at.ifname),
+    ],
+    result: resultOf(at, mac ?? master?.mac, conf.dns),
+  };
+}
+
+/** Gives it its addresses. The configuration's `dns` counts, even where it has none and IPAM's has some. */
+export function address({ parent, dns }: Conf, at: Attachment, lease: Lease, made: Result): Plan {
+  return {
+    steps: configure(lease, at.ifname, namesOf(parent, at)),
+    result: addressed(made, lease, dns),
+  };
+}

@@ -1,0 +1,115 @@
+import { CniError } from "../../cni/error.ts";
+import type { Fields } from "../../cni/fields.ts";
+import { type Dns, parseDns, type Result } from "../../cni/result.ts";
+import type { Attachment } from "../../plan/attachment.ts";
+import { setLink } from "../../plan/ip.ts";
+import type { Plan } from "../../plan/plan.ts";
+import { type Step, words } from "../../plan/step.ts";
+import type { Lease, Sight } from "../plugin.ts";
+import {
+  addressed,
+  announce,
+  arrive,
+  chooseMac,
+  configure,
+  interimName,
+  type MacWish,
+  parseMacWish,
+  parseRise,
+  resultOf,
+  type Rise,
+  rise,
+} from "./arrival.ts";
+
+interface Conf {
+  readonly multiQueue: boolean;
+  /** The kernel's choice where it is 0. */
+  readonly mtu: number;
+  readonly mac: MacWish;
+  /** Numbers of the user and the group that may open it; without either, root alone. */
+  readonly owner?: number;
+  readonly group?: number;
+  readonly selinuxContext?: string;
+  /** A bridge in the container to be a port of. */
+  readonly bridge?: string;
+  readonly rise: Rise;
+  readonly dns: Dns;
+}
+
+/** Reads a tap configuration. */
+export function parse(conf: Fields): Conf {
+  return {
+    multiQueue: conf.boolean("multiQueue") ?? false,
+    mtu: conf.integer("mtu", { min: 0, max: 65535 }) ?? 0,
+    mac: parseMacWish(conf),
+    owner: conf.integer("owner", { min: 0, max: 2 ** 32 - 1 }),
+    group: conf.integer("group", { min: 0, max: 2 ** 32 - 1 }),
+    selinuxContext: parseContext(conf.string("selinuxContext")),
+    bridge: conf.string("bridge"),
+    rise: parseRise(conf),
+    dns: parseDns(conf.object("dns")),
+  };
+}
+
+function parseContext(context: string | undefined): string | undefined {
+  if (context === undefined || /^[A-Za-z0-9_][!-~]*$/.test(context)) return context;
+  throw new CniError(
+    "invalidConfig",
+    `Cannot use SELinux context ${JSON.stringify(context)}: it is not one plain word`,
+  );
+}
+
+/** Nothing of the host matters. */
+export function sight(): Sight {
+  return {};
+}
+
+/** Makes the device on the host, for it is made where `ip` runs, and moves it into the container. */
+export function link(conf: Conf, at: Attachment): Plan {
+  const { mtu, bridge } = conf;
+  const [interim, mac] = [interimName(at), chooseMac(conf.mac, at)];
+  return {
+    steps: [
+      addTap(interim, conf),
+      setLink("host", interim, "address", mac, ...(mtu === 0 ? [] : ["mtu", mtu])),
+      setLink("host", interim, "netns", at.netns),
+      ...(conf.rise.layer3 ? announce(interim, [4]) : []),
+      ...arrive(at),
+      ...(bridge === undefined ? [] : [setLink("container", at.ifname, "master", bridge)]),
+      ...rise(conf.rise, at.ifname),
+    ],
+    result: resultOf(at, mac, conf.dns),
+  };
+}
+
+function addTap(name: string, conf: Conf): Step {
+  const run = words`tuntap add mode tap name ${name}` + flagsOf(conf) + ownersOf(conf);
+  const undo = words`link del dev ${name}`;
+  if (conf.selinuxContext === undefined) return { tool: "ip", on: "host", run, undo };
+  return {
+    tool: "exec",
+    on: "host",
+    run: ["runcon", conf.selinuxContext, "ip", ...run.split(" ")],
+    undo: ["ip", ...undo.split(" ")],
+  };
+}
+
+/** As the reference has them, which goes two ways: frames have headers (vnet_hdr, pi) where both owners are named. */
+function flagsOf({ multiQueue, owner, group, selinuxContext }: Conf): string {
+  const both = owner !== undefined && group !== undefined && selinuxContext === undefined;
+  return [["multi_queue", multiQueue], ["vnet_hdr", both], ["pi", both && !multiQueue]]
+    .map(([flag, set]) => set ? ` ${flag}` : "").join("");
+}
+
+function ownersOf({ owner, group }: Conf): string {
+  return (owner === undefined ? "" : words` user ${owner}`) +
+    (group === undefined ? "" : words` group ${group}`);
+}
+
+/** Gives it its addresses. The configuration's `dns` counts, even where it has none and IPAM's has some. */
+export function address({ dns }: Conf, at: Attachment, lease: Lease, made: Result): Plan {
+  return {
+    steps: configure(lease, at.ifname, [interimName(at), at.ifname]),
+    result: addressed(made, lease, dns),
+  };
+}

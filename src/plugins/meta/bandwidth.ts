@@ -1,0 +1,144 @@
+import { CniError } from "../../cni/error.ts";
+import type { Fields } from "../../cni/fields.ts";
+import type { Result } from "../../cni/result.ts";
+import { macFrom, vethFrom } from "../../net/names.ts";
+import type { Attachment } from "../../plan/attachment.ts";
+import type { Plan } from "../../plan/plan.ts";
+import type { Seen } from "../../plan/seen.ts";
+import { type Line, type Step, words } from "../../plan/step.ts";
+import type { Sight } from "../plugin.ts";
+import { hostLinks } from "./previous.ts";
+
+/** A rate in bytes a second, and how many bytes may go at once after a pause. */
+interface Limit {
+  readonly rate: number;
+  readonly burst: number;
+}
+
+interface Conf {
+  /** To the container. */
+  readonly ingress?: Limit;
+  /** From the container. */
+  readonly egress?: Limit;
+}
+
+const keys = ["ingressRate", "ingressBurst", "egressRate", "egressBurst"] as const;
+
+/** Reads limits in bits; those of the configuration outweigh runtimeConfig's, all of them if there is one. */
+export function parse(conf: Fields): Conf {
+  const given = keys.some((key) => conf.has(key)) ? conf : conf.object("runtimeConfig")?.object("bandwidth");
+  if (!given) return {};
+  return {
+    ingress: parseLimit(given, "ingressRate", "ingressBurst"),
+    egress: parseLimit(given, "egressRate", "egressBurst"),
+  };
+}
+
+function parseLimit(given: Fields, rateKey: string, burstKey: string): Limit | undefined {
+  const [rate, burst] = [given.integer(rateKey, { min: 0 }) ?? 0, given.integer(burstKey, { min: 0 }) ?? 0];
+  if (rate === 0 && burst === 0) return undefined;
+  if (burst === 0) throw new CniError("internal", "if rate is set, burst must also be set");
+  if (rate === 0) throw new CniError("internal", "if burst is set, rate must also be set");
+  const limit = { rate: Math.floor(rate / 8), burst: Math.floor(burst / 8) };
+  if (limit.burst >= 2 ** 32 - 1) throw new CniError("internal", "burst cannot be more than 4GB");
+  const small = limit.rate === 0 ? [rateKey, rate] : limit.burst === 0 ? [burstKey, burst] : undefined;
+  if (small) {
+    throw new CniError(
+      "invalidConfig",
+      `Cannot limit bandwidth by "${small[0]}" ${small[1]}: it is under 8 bits`,
+    );
+  }
+  return limit;
+}
+
+/** Which of the host's links is the other end of the container's, unless it is by its name one that we made. */
+export function sight({ ingress, egress }: Conf, at: Attachment, made?: Result): Sight {
+  if ((!ingress && !egress) || !made) return {};
+  const links = hostLinks(made);
+  return links.length === 0 || links.includes(vethFrom(at.digest)) ? {} : { links, inside: true };
+}
+
+/** Shapes what enters the host's end of the veth (after a detour through an ifb link), and what leaves it. */
+export function plan({ ingress, egress }: Conf, at: Attachment, made: Result, seen: Seen): Plan {
+  if (!ingress && !egress) return { steps: [], result: made };
+  const veth = hostEnd(at, made, seen);
+  const ifb = { name: ifbName(at, made), mac: macFrom(at.digest.slice(0, 74)) };
+  return {
+    steps: [
+      ...(egress ? [addIfb(ifb, seen.links.get(veth)?.mtu)] : []),
+      ...(ingress ? [shape(veth, ingress)] : []),
+      ...(egress ? redirect(veth, ifb.name) : []),
+      ...(egress ? [shape(ifb.name, egress)] : []),
+    ],
+    result: egress && !made.interfaces.some(({ name }) => name === ifb.name)
+      ? { ...made, interfaces: [...made.interfaces, ifb] }
+      : made,
+  };
+}
+
+/** Without a look, so only where the namespace is gone and all is to be undone, the last link is taken for it. */
+function hostEnd(at: Attachment, made: Result, seen: Seen): string {
+  if (made.interfaces.length === 0) throw new CniError("internal", "no interfaces provided");
+  const links = hostLinks(made);
+  const own = vethFrom(at.digest);
+  if (links.includes(own)) return own;
+  const end = seen.inside ? peerOf(at.ifname, seen, links) : links.findLast((name) => !ifbPattern.test(name));
+  if (end === undefined) {
+    throw new CniError("internal", "no veth peer of container interface found in host ns");
+  }
+  return end;
+}
+
+function peerOf(ifname: string, seen: Seen, links: readonly string[]): string | undefined {
+  const peer = seen.inside?.links.get(ifname)?.peer;
+  if (peer === undefined) {
+    throw new CniError("internal", `container interface ${ifname} has no veth peer: it is not a veth`);
+  }
+  return links.find((name) => seen.links.get(name)?.index === peer);
+}
+
+const ifbPattern = /^bwp[0-9a-f]{12}$/;
+
+/** The reference's is of another hash; one that a result names, so of its making, is taken down all the same. */
+function ifbName(at: Attachment, made: Result): string {
+  return hostLinks(made).find((name) => ifbPattern.test(name)) ?? `bwp${at.digest.slice(0, 12)}`;
+}
+
+function addIfb({ name, mac }: { name: string; mac: string }, mtu: number | undefined): Line {
+  const size = mtu === undefined ? "" : words` mtu ${mtu}`;
+  return {
+    tool: "ip",
+    on: "host",
+    run: words`link add name ${name} address ${mac}` + size + " txqueuelen 0 up type ifb",
+    undo: words`link del dev ${name}`,
+  };
+}
+
+/** A bucket that holds what comes in 25 ms more than it lets through at once. */
+function shape(link: string, { rate, burst }: Limit): Line {
+  const limit = Math.min(Math.floor(rate * 0.025) + burst, 2 ** 32 - 1);
+  return {
+    tool: "tc",
+    on: "host",
+    run: words`qdisc add dev ${link} root handle 1: tbf rate ${`${rate}bps`}` +
+      words` burst ${`${burst}b`} limit ${`${limit}b`}`,
+    undo: words`qdisc del dev ${link} root`,
+  };
+}
+
+function redirect(veth: string, ifb: string): readonly Step[] {
+  return [
+    {
+      tool: "tc",
+      on: "host",
+      run: words`qdisc add dev ${veth} handle ffff: ingress`,
+      undo: words`qdisc del dev ${veth} ingress`,
+    },
+    {
+      tool: "tc",
+      on: "host",
+      run: words`filter add dev ${veth} parent ffff: protocol all prio 1 u32 match u32 0 0 classid 1:1 ` +
+        words`action mirred egress redirect dev ${ifb}`,
+    },
+  ];
+}

@@ -1,0 +1,150 @@
+import { CniError } from "../../cni/error.ts";
+import type { Fields } from "../../cni/fields.ts";
+import type { Result } from "../../cni/result.ts";
+import { addressOf, family } from "../../net/address.ts";
+import { linkNameProblem } from "../../net/names.ts";
+import { parseHostIp, type PortMapping } from "../../net/port_mapping.ts";
+import type { Attachment } from "../../plan/attachment.ts";
+import { maskVisitors, publish } from "../../plan/nft.ts";
+import type { Plan } from "../../plan/plan.ts";
+import type { Exec, Step } from "../../plan/step.ts";
+import type { Sight } from "../plugin.ts";
+import { ownIps } from "./previous.ts";
+
+interface Conf {
+  readonly mappings: readonly PortMapping[];
+  /** Who is masqueraded on the way to the container: those who would get no answer otherwise, all, or nobody. */
+  readonly masks: "needed" | "all" | "none";
+}
+
+/**
+ * Reads the mappings of runtimeConfig, and how they are to be led. Of the reference's options, `backend` may name either
+ * of its backends, and means our own table all the same; `markMasqBit` is checked and not needed, for what we masquerade
+ * we know without a mark; `externalSetMarkChain`, a chain of iptables, and `conditionsV4` and `conditionsV6`, rules
+ * before the lookup of a port, are refused: our table has one lookup for all containers.
+ */
+export function parse(conf: Fields): Conf {
+  const entries = conf.object("runtimeConfig")?.objects("portMappings") ?? [];
+  checkBackend(conf);
+  const all = conf.boolean("masqAll") ?? false;
+  return {
+    mappings: entries.map(parseMapping),
+    masks: (conf.boolean("snat") ?? true) ? all ? "all" : "needed" : "none",
+  };
+}
+
+function checkBackend(conf: Fields): void {
+  const backend = conf.string("backend");
+  if (backend !== undefined && backend !== "iptables" && backend !== "nftables") {
+    throw failed(`unrecognized backend ${JSON.stringify(backend)}`);
+  }
+  const [bit, chain] = [conf.integer("markMasqBit"), conf.string("externalSetMarkChain")];
+  if (bit !== undefined && chain !== undefined) {
+    throw failed("Cannot specify externalSetMarkChain and markMasqBit");
+  }
+  if (bit !== undefined && (bit < 0 || bit > 31)) throw failed("MasqMarkBit must be between 0 and 31");
+  if (chain !== undefined) {
+    throw failed(
+      `Cannot use externalSetMarkChain ${
+        JSON.stringify(chain)
+      }: our rules are nft's, and call no chain of iptables`,
+    );
+  }
+  checkConditions(conf, backend);
+}
+
+const others = { iptables: "nftables", nftables: "iptables" } as const;
+
+function checkConditions(conf: Fields, backend: keyof typeof others | undefined): void {
+  for (const key of ["conditionsV4", "conditionsV6"]) {
+    const [first] = conf.strings(key) ?? [];
+    if (first === undefined) continue;
+    const syntax = /^[-!]/.test(first) ? "iptables" : "nftables";
+    if (backend !== undefined && syntax !== backend) {
+      throw failed(
+        `${backend} backend was requested but configuration contains ${
+          others[backend]
+        }-specific options [${key}]`,
+      );
+    }
+    throw failed(
+      `Cannot use "${key}": ports are looked up once for all containers; name the host's address in "hostIP" instead`,
+    );
+  }
+}
+
+function failed(problem: string): CniError {
+  return new CniError("internal", `failed to parse config: ${problem}`);
+}
+
+function parseMapping(entry: Fields): PortMapping {
+  const [hostPort, port] = [entry.integer("hostPort") ?? 0, entry.integer("containerPort") ?? 0];
+  if (port <= 0 || port > 65535) {
+    throw new CniError("internal", `failed to parse config: Invalid container port number: ${port}`);
+  }
+  if (hostPort <= 0 || hostPort > 65535) {
+    throw new CniError("internal", `failed to parse config: Invalid host port number: ${hostPort}`);
+  }
+  const protocol = (entry.string("protocol") ?? "tcp").toLowerCase();
+  if (!["tcp", "udp", "sctp"].includes(protocol)) {
+    throw new CniError(
+      "internal",
+      `failed to parse config: invalid protocol "${protocol}": it is neither tcp, udp nor sctp`,
+    );
+  }
+  const text = entry.string("hostIP");
+  const host = text === undefined ? {} : parseHostIp(text);
+  if (!host) throw new CniError("internal", `failed to parse config: invalid hostIP "${text}"`);
+  return { protocol: protocol as PortMapping["protocol"], hostPort, port, ...host };
+}
+
+/** Nothing of the host matters. */
+export function sight(): Sight {
+  return {};
+}
+
+/** Leads the host's ports to the container's first address of each family. */
+export function plan({ mappings, masks }: Conf, at: Attachment, made: Result): Plan {
+  if (mappings.length === 0) return { steps: [], result: made };
+  const addresses = firstOfEach(ownIps(made, at.ifname).map(({ address }) => addressOf(address)));
+  const published = mappings.flatMap((mapping) =>
+    addresses.filter((address) => mapping.family === undefined || mapping.family === family(address))
+      .map((address) => publish({ ...mapping, address }))
+  );
+  return {
+    steps: [
+      ...(masks === "none" ? [] : reachableFromLoopback(made, addresses)),
+      ...(masks === "needed" ? [] : addresses.map((address) => maskVisitors(address, masks === "all"))),
+      ...published,
+      ...mappings.flatMap(forgetFlows),
+    ],
+    result: made,
+  };
+}
+
+function firstOfEach(addresses: readonly string[]): readonly string[] {
+  return [4, 6].flatMap((of) => addresses.filter((address) => family(address) === of).slice(0, 1));
+}
+
+/** Lets packets of 127.0.0.1 leave by the host's link to the container; the answer to them comes back translated. */
+function reachableFromLoopback({ interfaces }: Result, addresses: readonly string[]): readonly Step[] {
+  const link = interfaces.find(({ sandbox }) => sandbox === undefined);
+  // A result may be another program's, and the name becomes part of a path.
+  if (
+    !link || linkNameProblem(link.name) !== undefined || !addresses.some((address) => family(address) === 4)
+  ) return [];
+  return [{
+    tool: "sysctl",
+    on: "host",
+    key: `net/ipv4/conf/${link.name}/route_localnet`,
+    value: "1",
+    optional: true,
+  }];
+}
+
+/** A UDP flow outlives its rule: without this, a client goes on being led to an address that is gone. */
+function forgetFlows({ protocol, hostPort }: PortMapping): readonly Exec[] {
+  if (protocol !== "udp") return [];
+  const flush = ["conntrack", "-D", "-p", "udp", "--orig-port-dst", String(hostPort)];
+  return [{ tool: "exec", on: "host", run: flush, undo: flush, tolerant: true }];
+}

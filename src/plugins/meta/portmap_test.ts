@@ -1,0 +1,178 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { fields } from "../../cni/fields.ts";
+import { emptyResult, type Result } from "../../cni/result.ts";
+import type { Attachment } from "../../plan/attachment.ts";
+import { show } from "../../plan/step.ts";
+import * as portmap from "./portmap.ts";
+
+const at = { containerId: "c1", network: "n1", ifname: "eth0" } as Attachment;
+const made: Result = {
+  ...emptyResult,
+  interfaces: [{ name: "cni0" }, { name: "veth1" }, { name: "eth0", sandbox: "/n" }],
+  ips: [{ address: "10.1.2.3/24", interface: 2 }, { address: "10.1.2.4/24", interface: 2 }, {
+    address: "fd00::3/64",
+    interface: 2,
+  }],
+};
+
+function parse(...portMappings: readonly unknown[]) {
+  return portmap.parse(fields({ runtimeConfig: { portMappings } }));
+}
+
+function plan(mappings: readonly unknown[], result = made): string {
+  return show(portmap.plan(parse(...mappings), at, result).steps);
+}
+
+test("mappings are read as every client spells them", () => {
+  const rows = [
+    [{ hostPort: 8080, containerPort: 80 }, { protocol: "tcp", hostPort: 8080, port: 80 }],
+    [
+      { HostPort: 8080, ContainerPort: 80, Protocol: "UDP", HostIP: "" },
+      { protocol: "udp", hostPort: 8080, port: 80 },
+    ],
+    [
+      { hostPort: 1, containerPort: 65535, protocol: "sctp", hostIP: "::1" },
+      { protocol: "sctp", hostIp: "::1", family: 6, hostPort: 1, port: 65535 },
+    ],
+    [{ hostPort: 1, containerPort: 1, hostIP: "0.0.0.0" }, {
+      protocol: "tcp",
+      family: 4,
+      hostPort: 1,
+      port: 1,
+    }],
+    [{ hostPort: 1, containerPort: 1, hostIP: "::" }, { protocol: "tcp", family: 6, hostPort: 1, port: 1 }],
+  ];
+  for (const [entry, wanted] of rows) assert.deepEqual(parse(entry).mappings, [wanted]);
+  assert.deepEqual(portmap.parse(fields({})), { mappings: [], masks: "needed" });
+});
+
+test("a mapping that cannot be is refused", () => {
+  const good = { hostPort: 1, containerPort: 1 };
+  const rows: readonly (readonly [unknown, string])[] = [
+    [{ ...good, containerPort: 0 }, "Invalid container port number: 0"],
+    [{ hostPort: 1 }, "Invalid container port number: 0"],
+    [{ ...good, containerPort: 70000 }, "Invalid container port number: 70000"],
+    [{ ...good, hostPort: -1 }, "Invalid host port number: -1"],
+    [{ ...good, hostPort: 65536 }, "Invalid host port number: 65536"],
+    [{ ...good, protocol: "tcp }\n" }, 'invalid protocol "tcp }\n": it is neither tcp, udp nor sctp'],
+    [{ ...good, hostIP: "1.2.3.4 }" }, 'invalid hostIP "1.2.3.4 }"'],
+    [{ ...good, hostIP: "010.2.3.4" }, 'invalid hostIP "010.2.3.4"'],
+  ];
+  for (const [entry, message] of rows) {
+    assert.throws(() => parse(entry), { code: 999, message: `failed to parse config: ${message}` });
+  }
+  assert.throws(() => parse({ ...good, hostPort: "80" }), { code: 6 });
+});
+
+test("a port leads to the container's first address of each family", () => {
+  assert.equal(
+    plan([{ hostPort: 8080, containerPort: 80 }]),
+    `sysctl -w net/ipv4/conf/cni0/route_localnet=1
+nft add element inet ocinet ports4 { tcp . 8080 : 10.1.2.3 . 80 }
+nft add element inet ocinet ports6 { tcp . 8080 : fd00::3 . 80 }`,
+  );
+});
+
+test("a port on one address, or one family, leads to that family only", () => {
+  const ports = ["10.0.0.1", "::1", "0.0.0.0", "::"].map((hostIP, i) => ({
+    hostPort: i + 1,
+    containerPort: 80,
+    hostIP,
+  }));
+  assert.equal(
+    plan(ports),
+    `sysctl -w net/ipv4/conf/cni0/route_localnet=1
+nft add element inet ocinet hostports4 { 10.0.0.1 . tcp . 1 : 10.1.2.3 . 80 }
+nft add element inet ocinet hostports6 { ::1 . tcp . 2 : fd00::3 . 80 }
+nft add element inet ocinet ports4 { tcp . 3 : 10.1.2.3 . 80 }
+nft add element inet ocinet ports6 { tcp . 4 : fd00::3 . 80 }`,
+  );
+});
+
+test("flows of UDP are forgotten, before and after", () => {
+  const { steps } = portmap.plan(parse({ hostPort: 53, containerPort: 53, protocol: "udp" }), at, made);
+  const flush = ["conntrack", "-D", "-p", "udp", "--orig-port-dst", "53"];
+  assert.deepEqual(steps.at(-1), { tool: "exec", on: "host", run: flush, undo: flush, tolerant: true });
+});
+
+test("addresses of other interfaces are passed over; those of no interface are the container's", () => {
+  const [eth0] = made.interfaces.slice(2);
+  const ips = [{ address: "10.9.9.9/24", interface: 0 }, { address: "10.1.2.5/24" }, {
+    address: "10.8.8.8/24",
+    interface: 7,
+  }];
+  const port = [{ hostPort: 1, containerPort: 2 }];
+  assert.equal(
+    plan(port, { ...made, interfaces: [{ name: "eth0" }, eth0!], ips }),
+    `sysctl -w net/ipv4/conf/eth0/route_localnet=1
+nft add element inet ocinet ports4 { tcp . 1 : 10.1.2.5 . 2 }`,
+  );
+});
+
+test("a link that another program names oddly becomes no path", () => {
+  const interfaces = [{ name: "../../../kernel" }, ...made.interfaces];
+  assert.doesNotMatch(
+    plan([{ hostPort: 1, containerPort: 2 }], { ...made, interfaces, ips: [{ address: "10.1.2.3/24" }] }),
+    /kernel/,
+  );
+});
+
+test("without mappings nothing is done, and the result is handed on", () => {
+  assert.deepEqual(portmap.plan(parse(), at, made), { steps: [], result: made });
+});
+
+test("visitors are masqueraded where they have to be, always, or never", () => {
+  const runtimeConfig = { portMappings: [{ hostPort: 1, containerPort: 2 }] };
+  const lines = (conf: Record<string, unknown>) =>
+    show(portmap.plan(portmap.parse(fields({ ...conf, runtimeConfig })), at, made).steps);
+  const ports = `nft add element inet ocinet ports4 { tcp . 1 : 10.1.2.3 . 2 }
+nft add element inet ocinet ports6 { tcp . 1 : fd00::3 . 2 }`;
+  const local = "sysctl -w net/ipv4/conf/cni0/route_localnet=1";
+  const masked = `nft add element inet ocinet masked4 { 10.1.2.3 }
+nft add element inet ocinet masked6 { fd00::3 }`;
+  for (
+    const conf of [{}, { snat: true, masqAll: false }, { backend: "" }, {
+      markMasqBit: 0,
+      backend: "iptables",
+    }]
+  ) {
+    assert.equal(lines(conf), `${local}\n${ports}`);
+  }
+  assert.equal(lines({ masqAll: true, backend: "nftables" }), `${local}\n${masked}\n${ports}`);
+  assert.equal(lines({ snat: false, masqAll: true }), `${masked.replaceAll("masked", "unmasked")}\n${ports}`);
+});
+
+test("options that our one table cannot honour are refused", () => {
+  const rows: readonly (readonly [Record<string, unknown>, string])[] = [
+    [{ backend: "ipfw" }, 'unrecognized backend "ipfw"'],
+    [{ markMasqBit: 32 }, "MasqMarkBit must be between 0 and 31"],
+    [{ markMasqBit: -1 }, "MasqMarkBit must be between 0 and 31"],
+    [{ markMasqBit: 1, externalSetMarkChain: "X" }, "Cannot specify externalSetMarkChain and markMasqBit"],
+    [
+      { externalSetMarkChain: "X" },
+      'Cannot use externalSetMarkChain "X": our rules are nft\'s, and call no chain of iptables',
+    ],
+    [
+      { backend: "iptables", conditionsV4: ["ip", "saddr", "1.2.3.4"] },
+      "iptables backend was requested but configuration contains nftables-specific options [conditionsV4]",
+    ],
+    [
+      { backend: "nftables", conditionsV6: ["!", "-s", "fd00::1"] },
+      "nftables backend was requested but configuration contains iptables-specific options [conditionsV6]",
+    ],
+    ...["conditionsV4", "conditionsV6"].map((key) =>
+      [
+        { [key]: ["-s", "1.2.3.4"] },
+        `Cannot use "${key}": ports are looked up once for all containers; name the host's address in "hostIP" instead`,
+      ] as const
+    ),
+  ];
+  for (const [conf, message] of rows) {
+    assert.throws(() => portmap.parse(fields(conf)), {
+      code: 999,
+      message: `failed to parse config: ${message}`,
+    });
+  }
+  assert.deepEqual(portmap.parse(fields({ conditionsV4: [] })).masks, "needed");
+});

@@ -1,0 +1,94 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { fields } from "../../cni/fields.ts";
+import { emptyResult, type Result } from "../../cni/result.ts";
+import type { Attachment } from "../../plan/attachment.ts";
+import { emptyInside, type Inside, insideAfter } from "../../plan/inside.ts";
+import { addAddress, addRoute } from "../../plan/ip.ts";
+import type { Seen } from "../../plan/seen.ts";
+import { show, type Step } from "../../plan/step.ts";
+import * as sbr from "./sbr.ts";
+
+const at = { ifname: "eth0" } as Attachment;
+const made: Result = {
+  ...emptyResult,
+  interfaces: [{ name: "cni0" }, { name: "eth0", sandbox: "/n" }],
+  ips: [{ address: "10.1.2.3/24", gateway: "10.1.2.1", interface: 1 }, {
+    address: "fd00::3/64",
+    interface: 1,
+  }],
+};
+const inside = insideAfter(emptyInside, [
+  addAddress("container", "10.1.2.3/24", "eth0"),
+  addRoute("container", { dst: "0.0.0.0/0", gw: "10.1.2.1" }, "eth0"),
+  addRoute("container", { dst: "10.9.0.0/16", gw: "10.8.0.1" }, "eth0"),
+  addAddress("container", "10.7.7.7/24", "eth1"),
+  addAddress("container", "fd00::3/64", "eth0"),
+  addAddress("container", "fe80::3/64", "eth0"),
+]);
+
+function plan(conf: Record<string, unknown>, seen: Inside = inside, before = made) {
+  const look: Seen = { links: new Map(), sysctls: new Map(), inside: seen };
+  return sbr.plan(sbr.parse(fields(conf)), at, before, look);
+}
+
+test("each address gets a table with its routes, and a rule; the main table loses them", () => {
+  const { steps, result } = plan({});
+  assert.equal(
+    show(steps),
+    `container: ip route replace 10.1.2.0/24 dev eth0 proto kernel scope link src 10.1.2.3 table 100
+container: ip route replace 0.0.0.0/0 via 10.1.2.1 dev eth0 table 100
+container: ip route replace fd00::/64 dev eth0 proto kernel metric 256 table 101
+container: ip route del 10.1.2.0/24 dev eth0
+container: ip route del 0.0.0.0/0 via 10.1.2.1 dev eth0
+container: ip route del 10.9.0.0/16 via 10.8.0.1 dev eth0
+container: ip route del fd00::/64 dev eth0
+container: ip rule add from 10.1.2.3/32 lookup 100
+container: ip -6 rule add from fd00::3/128 lookup 101`,
+  );
+  assert.deepEqual(steps.slice(-2).map(undoOf), [
+    "rule del from 10.1.2.3/32 lookup 100",
+    ["ip", "-6", "rule", "del", "from", "fd00::3/128", "lookup", "101"],
+  ]);
+  assert.equal(result, made);
+});
+
+function undoOf(step: Step) {
+  return "undo" in step ? step.undo : undefined;
+}
+
+test("tables are the first that are free, and none of the kernel's", () => {
+  const taken = new Set([100, 102, ...Array.from({ length: 150 }, (_, i) => 103 + i)]);
+  assert.match(show(plan({}, { ...inside, tables: taken }).steps), / lookup 101\n.* lookup 256$/);
+});
+
+test("a default route is added where the interface has none but a gateway, its own or one that is given", () => {
+  const bare = { ...inside, routes: inside.routes.filter(({ dst }) => dst !== "0.0.0.0/0") };
+  assert.match(show(plan({}, bare).steps), /route replace 0\.0\.0\.0\/0 via 10\.1\.2\.1 dev eth0 table 100/);
+  const text = show(plan({ gateways: ["10.1.2.254", "fd00::1"] }, bare).steps);
+  assert.match(text, /route replace 0\.0\.0\.0\/0 via 10\.1\.2\.254 dev eth0 table 100/);
+  assert.match(text, /route replace ::\/0 via fd00::1 dev eth0 table 101/);
+});
+
+test("with source hints the subnets stay in the main table, and say from which address to send", () => {
+  const text = show(plan({ addSourceHints: true }).steps);
+  assert.match(text, /route replace 10\.1\.2\.0\/24 dev eth0 proto kernel scope link src 10\.1\.2\.3$/m);
+  assert.match(text, /route replace fd00::\/64 dev eth0 proto kernel metric 256 src fd00::3$/m);
+  assert.deepEqual(text.match(/route del \S+/g), ["route del 0.0.0.0/0", "route del 10.9.0.0/16"]);
+});
+
+test("a table that is named gets the rules, and nothing else is done", () => {
+  assert.equal(
+    show(plan({ table: 77 }).steps),
+    `container: ip rule add from 10.1.2.3/32 lookup 77
+container: ip -6 rule add from fd00::3/128 lookup 77`,
+  );
+  assert.deepEqual(sbr.sight(), { inside: true });
+});
+
+test("gateways are addresses, one of a family", () => {
+  const message = 'Cannot use "gateways": there is more than one of a family';
+  assert.throws(() => plan({ gateways: ["10.0.0.1", "10.0.0.2"] }), { message });
+  assert.throws(() => plan({ gateways: ["10.0.0.300"] }), { message: "invalid IP address: 10.0.0.300" });
+  assert.throws(() => plan({ table: 0 }), { code: 6 });
+});

@@ -1,0 +1,74 @@
+import type { Fields } from "../cni/fields.ts";
+import type { Dns, Ip, Result, Route } from "../cni/result.ts";
+import type { Attachment } from "../plan/attachment.ts";
+import type { Plan } from "../plan/plan.ts";
+import type { Seen } from "../plan/seen.ts";
+import type { Claim, Step } from "../plan/step.ts";
+import type { World } from "../plan/world.ts";
+
+/** What to look up of the host before a plugin plans. */
+export interface Sight {
+  readonly links?: readonly string[];
+  readonly sysctls?: readonly string[];
+  /** The name of the default route's link. */
+  readonly defaultLink?: boolean;
+  /** That link itself as well, as if it were one of `links`. */
+  readonly defaultMaster?: boolean;
+  /** Devices, each by its directory in /sys or its link's MAC address; the link of each is one of `links`, too. */
+  readonly devices?: readonly string[];
+  /** Files, by absolute path. */
+  readonly files?: readonly string[];
+  /** The container's links, routes and rules: the one look that takes a process. */
+  readonly inside?: boolean;
+}
+
+/** Addresses that an IPAM type gives, and the claims by which it holds them. */
+export interface Lease {
+  readonly ips: readonly Ip[];
+  readonly routes: readonly Route[];
+  readonly dns: Dns;
+  readonly claims: readonly Claim[];
+}
+
+/** A type that makes an interface. */
+export interface Main<Conf> {
+  /** The container's link is not ours to delete: it was there before. */
+  readonly keepsLink?: boolean;
+  parse(conf: Fields): Conf;
+  sight(conf: Conf): Sight;
+  /** Before there is an address. */
+  link(conf: Conf, at: Attachment, seen: Seen): Plan;
+  /** Once there is one; not called where the configuration has no `ipam`. */
+  address(conf: Conf, at: Attachment, lease: Lease, made: Result, seen: Seen): Plan;
+  /** Steps whose undoing takes back an ADD of which nothing is written down, where those of ADD now would not. */
+  unrecorded?(at: Attachment): readonly Step[];
+  /** What is no longer as ADD left it, beside the links, addresses and routes of its result, and our rules. */
+  lost?(conf: Conf, at: Attachment, made: Result, seen: Seen): string | undefined;
+}
+
+/** A type that changes what others made. */
+export interface Meta<Conf> {
+  /** What to say where there are no others; "must be called as chained plugin" unless told. */
+  readonly unchained?: string;
+  parse(conf: Fields): Conf;
+  /** @param made what others made, where they have made it already */
+  sight(conf: Conf, at: Attachment, made?: Result): Sight;
+  plan(conf: Conf, at: Attachment, made: Result, seen: Seen): Plan;
+  /** What is no longer as ADD left it, beside our rules. */
+  lost?(conf: Conf, at: Attachment, made: Result, seen: Seen): string | undefined;
+}
+
+/** A type that gives addresses. */
+export interface Ipam<Conf> {
+  parse(conf: Fields): Conf;
+  /** @throws CniError when none is free, or the one asked for is not. */
+  lease(conf: Conf, at: Attachment, world: World): Lease;
+  /** Gives back all that the attachment holds, without knowing what that is. */
+  release(conf: Conf, at: Attachment, world: World): void;
+  /** Gives back what no attachment of the network in `valid` holds; each is `containerID ifname`. */
+  collect?(conf: Conf, at: Attachment, valid: ReadonlySet<string>, world: World): void;
+  /** Why the attachment does not hold its addresses (any more), or undefined when it does. */
+  lost?(conf: Conf, at: Attachment, world: World): string | undefined;
+  /** Why no address can be had now, or undefined when one can. */
+  exhausted?(conf: Conf, at: Attachment, world: World): string | undefined;
+}

@@ -1,0 +1,60 @@
+import * as hostLocal from "./ipam/host_local.ts";
+import * as statik from "./ipam/static.ts";
+import * as bridge from "./main/bridge.ts";
+import * as dummy from "./main/dummy.ts";
+import * as hostDevice from "./main/host_device.ts";
+import * as ipvlan from "./main/ipvlan.ts";
+import * as loopback from "./main/loopback.ts";
+import * as macvlan from "./main/macvlan.ts";
+import * as ptp from "./main/ptp.ts";
+import * as tap from "./main/tap.ts";
+import * as vlan from "./main/vlan.ts";
+import * as bandwidth from "./meta/bandwidth.ts";
+import * as firewall from "./meta/firewall.ts";
+import * as portmap from "./meta/portmap.ts";
+import * as sbr from "./meta/sbr.ts";
+import * as tuning from "./meta/tuning.ts";
+import * as vrf from "./meta/vrf.ts";
+import type { Ipam, Main, Meta } from "./plugin.ts";
+
+/** A type as the rest of the program sees it; what `parse` gives is handed back unread. */
+export type Row =
+  | { readonly role: "main"; readonly plugin: Main<unknown> }
+  | { readonly role: "meta"; readonly plugin: Meta<unknown> }
+  | { readonly role: "ipam"; readonly plugin: Ipam<unknown> };
+
+/** Every type that this file is, and nothing that every object has: "constructor" is no type. */
+export const table: Readonly<Record<string, Row>> = Object.assign(
+  Object.create(null) as Record<string, Row>,
+  {
+    "bandwidth": meta(bandwidth),
+    "bridge": main(bridge),
+    "dummy": main(dummy),
+    "firewall": meta(firewall),
+    "host-device": main(hostDevice),
+    "host-local": ipam(hostLocal),
+    "ipvlan": main(ipvlan),
+    "loopback": main(loopback),
+    "macvlan": main(macvlan),
+    "portmap": meta(portmap),
+    "ptp": main(ptp),
+    "sbr": meta(sbr),
+    "static": ipam(statik),
+    "tap": main(tap),
+    "tuning": meta(tuning),
+    "vlan": main(vlan),
+    "vrf": meta(vrf),
+  },
+);
+
+function main<Conf>(plugin: Main<Conf>): Row {
+  return { role: "main", plugin: plugin as Main<unknown> };
+}
+
+function meta<Conf>(plugin: Meta<Conf>): Row {
+  return { role: "meta", plugin: plugin as Meta<unknown> };
+}
+
+function ipam<Conf>(plugin: Ipam<Conf>): Row {
+  return { role: "ipam", plugin: plugin as Ipam<unknown> };
+}

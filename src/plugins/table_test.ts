@@ -1,0 +1,19 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { table } from "./table.ts";
+
+test("every type has a row, in the order of the alphabet", () => {
+  const names = Object.keys(table);
+  assert.deepEqual(names, [...names].sort());
+  for (const [name, row] of Object.entries(table)) {
+    assert.match(name, /^[a-z0-9-]+$/);
+    assert.equal(typeof row.plugin.parse, "function", name);
+  }
+});
+
+test("what every object has is no type", () => {
+  for (const name of ["constructor", "toString", "__proto__"]) {
+    assert.equal(Object.hasOwn(table, name), false);
+    assert.equal(table[name], undefined, name);
+  }
+});

@@ -1,0 +1,302 @@
+import { type Batch, invocation, type Prefixes, type Stage, stages } from "../plan/batch.ts";
+import { baseTable } from "../plan/nft.ts";
+import { bridgeTable } from "../plan/nft_bridge.ts";
+import {
+  type Claim,
+  type Exec,
+  type Line,
+  type Send,
+  show,
+  type Spawn,
+  type Step,
+  type Sysctl,
+} from "../plan/step.ts";
+import { createWithDirectory, type Output, type World } from "../plan/world.ts";
+import { passForwardPolicy } from "./forward_policy.ts";
+import { ownerIsAlive } from "./process.ts";
+
+/** A step that could not be done, with what its tool said. */
+export class StepError extends Error {
+  readonly step: Step;
+  readonly details: string;
+
+  constructor(step: Step, details: string) {
+    super(`Cannot do "${show([step])}"`);
+    this.name = "StepError";
+    this.step = step;
+    this.details = details.trim();
+  }
+}
+
+/** Something failed, and what had been done by then could not all be taken back. */
+export class RollbackError extends Error {
+  readonly first: unknown;
+  readonly problems: readonly string[];
+
+  constructor(first: unknown, problems: readonly string[]) {
+    super(problems.join("; "));
+    this.name = "RollbackError";
+    this.first = first;
+    this.problems = problems;
+  }
+}
+
+/**
+ * Does the steps; when one fails, takes back those that were done.
+ * @throws StepError of the first step that failed, in a RollbackError if the taking back failed too
+ */
+export async function apply(world: World, prefixes: Prefixes, steps: readonly Step[]): Promise<void> {
+  const done: Step[] = [];
+  try {
+    for (const stage of stages(steps)) await applyStage(world, prefixes, stage, done);
+  } catch (error) {
+    const problems = await undo(world, prefixes, done);
+    throw problems.length > 0 ? new RollbackError(error, problems) : error;
+  }
+}
+
+async function applyStage(world: World, prefixes: Prefixes, stage: Stage, done: Step[]): Promise<void> {
+  const ends = await Promise.allSettled(stage.map(async (lane) => {
+    for (const batch of lane) await applyBatch(world, prefixes, batch, done);
+  }));
+  const failed = ends.find((end) => end.status === "rejected");
+  if (failed) throw failed.reason;
+}
+
+async function applyBatch(world: World, prefixes: Prefixes, batch: Batch, done: Step[]): Promise<void> {
+  const step = batch.steps[0]!;
+  switch (step.tool) {
+    case "ip":
+    case "bridge":
+    case "tc":
+      return await applyLines(world, prefixes, batch.steps as readonly (Line | Sysctl)[], done);
+    case "sysctl":
+      if (batch.on === "container") {
+        return await applyLines(world, prefixes, batch.steps as readonly Sysctl[], done);
+      }
+      (batch.steps as readonly Sysctl[]).forEach((sysctl) => setSysctl(world, sysctl));
+      break;
+    case "nft":
+      await applyRules(world, prefixes, batch.steps as readonly Line[]);
+      break;
+    case "claim":
+      for (const claim of batch.steps as readonly Claim[]) {
+        applyClaim(world, claim);
+        done.push(claim);
+      }
+      return;
+    case "exec":
+      await applyExec(world, prefixes, step);
+      break;
+    case "spawn":
+      await applySpawn(world, prefixes, step);
+      break;
+    case "send":
+      await applySend(world, step);
+      break;
+  }
+  done.push(...batch.steps);
+}
+
+async function applyLines(
+  world: World,
+  prefixes: Prefixes,
+  steps: readonly (Line | Sysctl)[],
+  done: Step[],
+): Promise<void> {
+  const { argv, stdin } = invocation(steps, prefixes[steps[0]!.on], "run");
+  const { code, stderr } = await world.run(argv, { stdin });
+  if (code === 0) {
+    done.push(...steps);
+    return;
+  }
+  const lines = steps.filter((step) => step.tool !== "sysctl");
+  const at = failedLine(stderr);
+  const failed = lines[at];
+  if (!failed) {
+    // A line that `ip` cannot even read ends it without that: any of those before it may have been done.
+    done.push(...steps);
+    const wrong = /argument "([^"]+)" is wrong/.exec(stderr)?.[1];
+    const read = lines.find(({ run }) => wrong !== undefined && run.split(" ").includes(wrong));
+    throw new StepError(read ?? lines[0] ?? steps[0]!, stderr);
+  }
+  done.push(...steps.filter((step) => step.tool === "sysctl"), ...lines.slice(0, at));
+  // Somebody made the same shared thing between our look and our line.
+  if (!failed.shared || !stderr.includes("File exists")) throw new StepError(failed, reason(stderr));
+  if (at + 1 < lines.length) await applyLines(world, prefixes, lines.slice(at + 1), done);
+}
+
+/** `ip -batch` stops at the first bad line and names it: "Command failed -:3". */
+function failedLine(stderr: string): number {
+  return Number(/Command failed -:([0-9]+)/.exec(stderr)?.[1] ?? NaN) - 1;
+}
+
+function reason(stderr: string): string {
+  return stderr.split("\n").filter((line) => !line.startsWith("Command failed")).join(" ").trim();
+}
+
+function setSysctl(world: World, { key, value, optional }: Sysctl): void {
+  try {
+    world.put(`/proc/sys/${key}`, value);
+  } catch (error) {
+    if (!optional) throw new Error(`Cannot set sysctl "${key}" to ${value}: ${(error as Error).message}`);
+  }
+}
+
+async function applyRules(world: World, prefixes: Prefixes, steps: readonly Line[]): Promise<void> {
+  const { argv, stdin } = invocation(steps, prefixes[steps[0]!.on], "run");
+  const first = await world.run(argv, { stdin });
+  if (first.code === 0) return;
+  if (!first.stderr.includes("No such file or directory")) throw ruleError(steps, first, 0);
+  // Before the table, which says that it has been done.
+  await passForwardPolicy(world, prefixes.host);
+  const tables = [baseTable, ...(stdin!.includes(" bridge ocinet ") ? [bridgeTable] : [])].join("");
+  const second = await world.run(argv, { stdin: tables + stdin });
+  if (second.code !== 0) throw ruleError(steps, second, tables.split("\n").length - 1);
+}
+
+/** nft names the place of an error: "/dev/stdin:1:40-49: Error: …". */
+function ruleError(steps: readonly Line[], { stderr }: Output, before: number): StepError {
+  const line = Number(/^[^:]*:([0-9]+):/.exec(stderr)?.[1] ?? NaN) - 1 - before;
+  const what = /Error: (?:Could not process rule: )?(.*)/.exec(stderr)?.[1] ?? stderr;
+  return new StepError(steps[line] ?? steps[0]!, what);
+}
+
+function applyClaim(world: World, step: Claim): void {
+  if (world.read(step.path)?.trim() === step.owner) return;
+  if (createWithDirectory(world, step.path, step.owner)) return;
+  throw new StepError(step, `"${world.read(step.path)?.split(/\s/)[0]}" has it`);
+}
+
+async function applyExec(world: World, prefixes: Prefixes, step: Exec): Promise<void> {
+  if (!step.run) return;
+  try {
+    const { code, stderr, stdout } = await world.run([...prefixes[step.on], ...step.run]);
+    if (code !== 0 && !step.tolerant) {
+      throw new StepError(step, stderr || stdout || `it ended with status ${code}`);
+    }
+  } catch (error) {
+    if (!step.tolerant) throw error;
+  }
+}
+
+async function applySpawn(world: World, prefixes: Prefixes, step: Spawn): Promise<void> {
+  const { code, stderr } = await world.run([...prefixes.host, ...step.run]);
+  if (code !== 0) throw new StepError(step, stderr || `it ended with status ${code}`);
+}
+
+async function applySend(world: World, step: Send): Promise<void> {
+  const answer = await world.request(step.socket, step.run);
+  const error = /"error":\s*\{\s*"desc":\s*"([^"]*)"/.exec(answer)?.[1];
+  if (error !== undefined || answer === "") throw new StepError(step, error ?? "no answer");
+}
+
+/** What `ip` and `tc` say of a thing that is gone already. */
+const gone =
+  /Cannot find device|No such (process|file or directory|device)|Cannot assign requested address|does not exist|Address not found|handle of zero|Invalid handle|Cannot find specified qdisc/;
+
+/**
+ * Takes steps back, last first. What is gone already is fine; what goes wrong is collected, and stops nothing.
+ * @param prefixes without a `container` when there is none any more: its side of the steps is left to its end.
+ * @returns the problems, a line each
+ */
+export async function undo(
+  world: World,
+  prefixes: Pick<Prefixes, "host"> & Partial<Prefixes>,
+  steps: readonly Step[],
+): Promise<readonly string[]> {
+  const problems: string[] = [];
+  const undoLane = async (lane: readonly Batch[]) => {
+    for (const batch of [...lane].reverse()) {
+      if (batch.on === "container" && prefixes.container === undefined) continue;
+      try {
+        problems.push(...await undoBatch(world, prefixes as Prefixes, batch));
+      } catch (error) {
+        problems.push((error as Error).message);
+      }
+    }
+  };
+  for (const stage of [...stages(steps)].reverse()) await Promise.all(stage.map(undoLane));
+  return problems;
+}
+
+async function undoBatch(world: World, prefixes: Prefixes, batch: Batch): Promise<readonly string[]> {
+  const steps = [...batch.steps].reverse();
+  const step = steps[0]!;
+  switch (step.tool) {
+    case "claim":
+      (steps as readonly Claim[]).forEach((claim) => undoClaim(world, claim));
+      return [];
+    case "exec":
+      if (!step.undo) return [];
+      await applyExec(world, prefixes, { ...step, run: step.undo, tolerant: true });
+      return [];
+    case "spawn":
+      return await stop(world, step);
+    case "send":
+      return [];
+    case "nft":
+      return await undoRules(world, prefixes, steps as readonly Line[]);
+    default:
+      return await undoLines(world, prefixes, steps as readonly (Line | Sysctl)[]);
+  }
+}
+
+async function undoLines(
+  world: World,
+  prefixes: Prefixes,
+  all: readonly (Line | Sysctl)[],
+): Promise<readonly string[]> {
+  const steps = all.filter((step) => step.undo !== undefined);
+  if (steps.length === 0) return [];
+  const { argv, stdin } = invocation(steps, prefixes[steps[0]!.on], "undo");
+  const { code, stderr } = await world.run(argv, { stdin });
+  if (code === 0) return [];
+  return stderr.split("\n").filter((line) =>
+    line !== "" && !line.startsWith("Command failed") && !gone.test(line)
+  );
+}
+
+async function undoRules(
+  world: World,
+  prefixes: Prefixes,
+  steps: readonly Line[],
+): Promise<readonly string[]> {
+  const { argv, stdin } = invocation(steps, prefixes[steps[0]!.on], "undo");
+  const { code, stderr } = await world.run(argv, { stdin });
+  if (code === 0) return [];
+  const gone = stderr.includes("No such file or directory");
+  if (steps.length === 1) return gone || stderr.includes("File exists") ? [] : [stderr.trim()];
+  // One element fails the whole: that of a table that is gone, or one that leads to another container by now.
+  const parts = gone ? byTable(steps) : steps.map((step) => [step]);
+  if (parts.length === 1) return [];
+  const problems: string[] = [];
+  for (const part of parts) problems.push(...await undoRules(world, prefixes, part));
+  return problems;
+}
+
+/** "add element inet ocinet ports4 …" is of "inet ocinet". */
+function byTable(steps: readonly Line[]): readonly (readonly Line[])[] {
+  const tableOf = ({ run }: Line) => run.split(" ").slice(2, 4).join(" ");
+  return [...new Set(steps.map(tableOf))].map((table) => steps.filter((step) => tableOf(step) === table));
+}
+
+/** Gives up a claim, if it is the owner's. */
+export function undoClaim(world: World, { path, owner }: Claim): void {
+  if (world.read(path)?.trim() !== owner) return;
+  world.remove(path);
+  world.removeEmpty(path.slice(0, path.lastIndexOf("/")));
+}
+
+/** Ends a process we started. SIGTERM would stay pending in one that crun made us start with all signals blocked. */
+async function stop(world: World, { pidFile, mark, leaves }: Spawn): Promise<readonly string[]> {
+  const pid = Number(world.read(pidFile)?.trim() || NaN);
+  leaves.forEach((path) => world.remove(path));
+  if (!Number.isSafeInteger(pid) || !ownerIsAlive(world, pid, mark)) return [];
+  world.signal(pid, "SIGKILL");
+  for (let waited = 0; waited < 2000; waited += 5) {
+    if (!ownerIsAlive(world, pid, mark)) return [];
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  return [`Cannot end process ${pid} (${mark}): it is still there after 2 s`];
+}

@@ -1,0 +1,57 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { PluginConf } from "../cni/network_list.ts";
+import type { Attachment } from "../plan/attachment.ts";
+import { parseChain, sightOf } from "./chain.ts";
+
+test("a chain's plugins say together what to look at, each thing once", () => {
+  const chain = parseChain([{ type: "bridge" }, { type: "bridge", bridge: "br1" }, { type: "portmap" }], {});
+  assert.deepEqual(chain.map(({ role }) => role), ["main", "main", "meta"]);
+  const at = { containerId: "c1", args: new Map<string, string>() } as unknown as Attachment;
+  assert.deepEqual(sightOf([{ chain, at }]), {
+    links: ["cni0", "br1"],
+    sysctls: ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"],
+    defaultLink: true,
+    defaultMaster: false,
+    devices: [],
+    files: [],
+    inside: false,
+  });
+  assert.deepEqual(sightOf([]), {
+    links: [],
+    sysctls: [],
+    defaultLink: false,
+    defaultMaster: false,
+    devices: [],
+    files: [],
+    inside: false,
+  });
+});
+
+test("what an ipam object lacks is filled in, however its key is spelt", () => {
+  const ipam = { type: "host-local", subnet: "10.1.2.0/24" };
+  const dirOf = (conf: Record<string, unknown>) => {
+    const [parsed] = parseChain([{ type: "bridge", ...conf } as PluginConf], { dataDir: "/s" });
+    return parsed?.role === "main" && (parsed.ipam?.conf as { dataDir: string }).dataDir;
+  };
+  assert.equal(dirOf({ ipam }), "/s");
+  assert.equal(dirOf({ IPAM: ipam }), "/s");
+  assert.equal(dirOf({ ipam: { ...ipam, dataDir: "/own" } }), "/own");
+});
+
+test("a type that is not ours, or not in its place, is refused", () => {
+  for (const type of ["nothing", "host-local", "constructor", "__proto__", "../bridge"]) {
+    assert.throws(() => parseChain([{ type }], {}), {
+      code: 7,
+      message: new RegExp(
+        `^Cannot use plugin type "${type}": it is not one of ours \\(.*bridge.*portmap.*\\)$`,
+      ),
+    });
+  }
+  for (const type of ["bridge", "dhcpx", "constructor"]) {
+    assert.throws(() => parseChain([{ type: "bridge", ipam: { type } }], {}), {
+      code: 7,
+      message: new RegExp(`^Cannot use plugin type "${type}": it is not one of ours \\(.*host-local.*\\)$`),
+    });
+  }
+});

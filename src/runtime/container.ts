@@ -1,0 +1,108 @@
+import type { Prefixes } from "../plan/batch.ts";
+import type { World } from "../plan/world.ts";
+import type { Container, Journal } from "./journal.ts";
+import { bootId, identify, isAlive } from "./process.ts";
+import { isRoot } from "./user.ts";
+
+/**
+ * The container whose first process has a pid.
+ * @throws Error when there is none, or its namespaces may not be entered
+ */
+export function containerOfProcess(world: World, pid: number): Container {
+  const init = identify(world, pid);
+  if (!init) throw new Error(`Cannot use process ${pid}: it does not run`);
+  const netns = `/proc/${pid}/ns/net`;
+  const identity = identityOf(world, netns, `the network namespace of process ${pid}`);
+  const userns = usernsToEnter(world, pid);
+  return { netns, identity, init, ...(userns === undefined ? {} : { userns }) };
+}
+
+/** The container whose network namespace is at a path. @throws Error when there is none */
+export function containerOfPath(world: World, path: string): Container {
+  const pid = /^\/proc\/([0-9]+)\/ns\/net$/.exec(path)?.[1];
+  if (pid !== undefined && pid !== "self") return containerOfProcess(world, Number(pid));
+  if (!path.startsWith("/")) {
+    throw new Error(
+      `Cannot use namespace "${path}": it is not an absolute path; a named one is in /run/netns`,
+    );
+  }
+  const identity = identityOf(world, path, `namespace "${path}"`);
+  if (deviceOf(identity) !== deviceOf(world.stat("/proc/self/ns/net")!.identity)) {
+    throw new Error(
+      `Cannot use namespace "${path}": it is no namespace; ip netns add NAME makes one, /run/netns/NAME`,
+    );
+  }
+  return { netns: path, identity };
+}
+
+/** All namespaces are files of one device. */
+function deviceOf(identity: string): string {
+  return identity.slice(0, identity.indexOf(":"));
+}
+
+function identityOf(world: World, path: string, what: string): string {
+  try {
+    const stat = world.stat(path);
+    if (stat) return stat.identity;
+  } catch (error) {
+    const why =
+      "; crun makes the init of a container without root unreadable, and runc one that joins namespaces " +
+      "by path: use runc with namespaces of its own, or run as root";
+    throw new Error(`Cannot enter ${what}: ${(error as Error).message}${isRoot(world) ? "" : why}`);
+  }
+  throw new Error(`Cannot enter ${what}: there is none`);
+}
+
+/** Root has power over every namespace; others have to enter the user namespace that owns the network one. */
+function usernsToEnter(world: World, pid: number): string | undefined {
+  if (world.uid === 0) return undefined;
+  const path = `/proc/${pid}/ns/user`;
+  return world.readLink(path) === world.readLink("/proc/self/ns/user") ? undefined : path;
+}
+
+/** The container for whoever asks now: its hook may have been in the user namespace that we have to enter. */
+export function fromHere(world: World, container: Container): Container {
+  if (!container.init) return container;
+  const { userns: _, ...rest } = container;
+  const userns = usernsToEnter(world, container.init.pid);
+  return userns === undefined ? rest : { ...rest, userns };
+}
+
+/** How to run a program on either side. */
+export function prefixesOf(container: Container): Prefixes {
+  return { host: [], container: ["nsenter", ...enterUser(container), `--net=${container.netns}`] };
+}
+
+/** The same for whoever asks now, when the container may be gone: then there is no running in it. */
+export function livePrefixes(world: World, container: Container): Pick<Prefixes, "host"> & Partial<Prefixes> {
+  return isThere(world, container) ? prefixesOf(fromHere(world, container)) : { host: [] };
+}
+
+/** Words for nsenter that give power over the container's other namespaces. */
+export function enterUser({ userns }: Container): readonly string[] {
+  return userns === undefined ? [] : [`--user=${userns}`, "--preserve-credentials"];
+}
+
+/** Whether the container's namespace is still there, and still the same one. */
+export function isThere(world: World, { netns, identity, init }: Container): boolean {
+  if (init && !isAlive(world, init)) return false;
+  try {
+    return world.stat(netns)?.identity === identity;
+  } catch {
+    // Unreadable is not gone: it is a living process of somebody else's.
+    return true;
+  }
+}
+
+/** Why a container that was attached no longer is, or undefined when it is. */
+export function staleness(world: World, journal: Journal): string | undefined {
+  if (journal.bootId !== bootId(world)) return "the machine has been restarted since";
+  if (isThere(world, journal.container)) return undefined;
+  const { init, netns } = journal.container;
+  return init ? `its process ${init.pid} has ended` : `its namespace ${netns} is gone`;
+}
+
+/** The network namespace that this process is in. */
+export function ownNamespace(world: World): string {
+  return world.readLink("/proc/self/ns/net") ?? "";
+}

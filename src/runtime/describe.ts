@@ -1,0 +1,85 @@
+import { showMapping } from "../net/port_mapping.ts";
+import type { World } from "../plan/world.ts";
+import { staleness } from "./container.ts";
+import { DamagedJournal, type Journal, readJournal } from "./journal.ts";
+import { containerPaths } from "./state.ts";
+
+/** A container as scripts see it. */
+export interface Description {
+  readonly id: string;
+  readonly created: string;
+  /** `up`, or why it is not. */
+  readonly state: string;
+  readonly netns: string;
+  readonly pid?: number;
+  readonly networks: readonly DescribedNetwork[];
+  readonly ports: readonly DescribedPort[];
+}
+
+/** One of its interfaces. */
+export interface DescribedNetwork {
+  readonly name: string;
+  readonly ifname: string;
+  /** The plugin's type, or the uplink. */
+  readonly by: string;
+  readonly mac?: string;
+  readonly ips: readonly string[];
+  readonly gateways: readonly string[];
+  readonly routes: readonly string[];
+  readonly nameservers: readonly string[];
+}
+
+/** One of its published ports. */
+export interface DescribedPort {
+  readonly mapping: string;
+  readonly driver: string;
+  /** Whether the container sees who connects from another host. */
+  readonly keepsClientAddress: boolean;
+}
+
+/** What is known of a container, from what is written down of it. */
+export function describeContainer(world: World, journal: Journal): Description {
+  const { id, created, container, attachments, ports } = journal;
+  const rootless = attachments.some(({ by }) => by === "slirp4netns");
+  return {
+    id,
+    created,
+    state: staleness(world, journal) ?? (journal.phase === "done" ? "up" : "unfinished"),
+    netns: container.netns,
+    ...(container.init ? { pid: container.init.pid } : {}),
+    networks: attachments.map(describeNetwork),
+    ports: ports.map((port) => ({
+      mapping: showMapping(port),
+      driver: rootless ? "slirp4netns" : "nftables",
+      // slirp4netns opens the container's connection with the peer's address; the host's loopback becomes its gateway.
+      keepsClientAddress: true,
+    })),
+  };
+}
+
+/** What is known of each of these containers; those that are gone by now are left out. */
+export function describeAll(world: World, state: string, ids: readonly string[]): readonly Description[] {
+  return ids.flatMap((id) => {
+    try {
+      const journal = readJournal(world, containerPaths(state, id));
+      return journal ? [describeContainer(world, journal)] : [];
+    } catch (error) {
+      if (!(error instanceof DamagedJournal)) throw error;
+      return [{ id, created: "", state: error.message, netns: "", networks: [], ports: [] }];
+    }
+  });
+}
+
+function describeNetwork({ network, ifname, by, result }: Journal["attachments"][number]): DescribedNetwork {
+  const mac = result?.interfaces.find(({ name, sandbox }) => name === ifname && sandbox !== undefined)?.mac;
+  return {
+    name: network.name,
+    ifname,
+    by,
+    ...(mac === undefined ? {} : { mac }),
+    ips: result?.ips.map(({ address }) => address) ?? [],
+    gateways: result?.ips.flatMap(({ gateway }) => gateway ?? []) ?? [],
+    routes: result?.routes.map(({ dst, gw }) => gw === undefined ? dst : `${dst} via ${gw}`) ?? [],
+    nameservers: result?.dns.nameservers ?? [],
+  };
+}

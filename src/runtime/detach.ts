@@ -1,0 +1,54 @@
+import type { World } from "../plan/world.ts";
+import { attachmentOf } from "./attachment.ts";
+import { parseChain, releaseAddresses } from "./chain.ts";
+import { DamagedJournal, type Journal, readJournal } from "./journal.ts";
+import { salvage } from "./salvage.ts";
+import { containerPaths } from "./state.ts";
+import { takeBackAll } from "./take_back.ts";
+
+/**
+ * Takes away all that was done for a container, from what is written down of it. Its namespace may be gone.
+ * @returns whether there was anything
+ * @throws Error when something resisted; what is written down stays, for another try
+ */
+export async function detach(world: World, state: string, id: string): Promise<boolean> {
+  const paths = containerPaths(state, id);
+  if (world.stat(paths.directory) === undefined) return false;
+  const unlock = await world.lock(paths.lock);
+  try {
+    const journal = await readOrSalvage(world, state, id);
+    if (!journal) {
+      // Ended before it had written anything down, so before it had done anything.
+      world.remove(paths.directory);
+      return false;
+    }
+    await detachLocked(world, state, journal);
+    return true;
+  } finally {
+    unlock();
+  }
+}
+
+/** A container's journal, or in place of a damaged one what is found of the container by its name. */
+export async function readOrSalvage(world: World, state: string, id: string): Promise<Journal | undefined> {
+  try {
+    return readJournal(world, containerPaths(state, id));
+  } catch (error) {
+    if (!(error instanceof DamagedJournal)) throw error;
+    return await salvage(world, state, id);
+  }
+}
+
+/** The same, for who has the container's lock. */
+export async function detachLocked(world: World, state: string, journal: Journal): Promise<void> {
+  await takeBackAll(world, journal, `container "${journal.id}"`);
+  if (journal.phase === "planning") releaseUnwritten(world, state, journal);
+  world.remove(containerPaths(state, journal.id).directory);
+}
+
+function releaseUnwritten(world: World, state: string, { attachments, id, container }: Journal): void {
+  for (const attached of attachments) {
+    const chain = parseChain(attached.network.plugins, { dataDir: `${state}/networks` });
+    releaseAddresses(chain, attachmentOf(attached, id, container), world);
+  }
+}

@@ -1,0 +1,184 @@
+import { baseTable } from "../../plan/nft.ts";
+import { bridgeTable } from "../../plan/nft_bridge.ts";
+import { findProgram, type World } from "../../plan/world.ts";
+import { asRoot, type Check, type Finding, kindOf, lack, ok, warn } from "./finding.ts";
+
+/** A command that works only if the kernel has something. */
+interface Try {
+  readonly name: string;
+  readonly run: string;
+  /** Every container of root needs it; otherwise only what `use` says. */
+  readonly needed?: boolean;
+  readonly use: string;
+  /** The module that has it, and the kernel's build option. */
+  readonly module: string;
+  readonly option: string;
+  /** That module makes links on the host when it is loaded, so it must not be loaded for a try. */
+  readonly intrusive?: boolean;
+}
+
+const nat = "add table inet t; add chain inet t";
+
+const tries: readonly Try[] = [
+  {
+    name: "veth",
+    run: "ip link add p0 type veth peer name p1",
+    needed: true,
+    use: "every network",
+    module: "veth",
+    option: "VETH",
+  },
+  {
+    name: "bridge",
+    run: "ip link add t0 type bridge",
+    needed: true,
+    use: 'type "bridge"',
+    module: "bridge",
+    option: "BRIDGE",
+  },
+  {
+    name: "bridge VLANs",
+    run: "ip link add t1 type bridge vlan_filtering 1",
+    use: '"vlan" and "vlanTrunk" of type "bridge"',
+    module: "bridge",
+    option: "BRIDGE_VLAN_FILTERING",
+  },
+  link("macvlan", "link p0 type macvlan", "macvlan", "MACVLAN"),
+  link("ipvlan", "link p1 type ipvlan", "ipvlan", "IPVLAN"),
+  link("vlan", "link p0 type vlan id 5", "8021q", "VLAN_8021Q"),
+  { ...link("dummy", "type dummy", "dummy", "DUMMY"), intrusive: true },
+  link("vrf", "type vrf table 10", "vrf", "NET_VRF"),
+  link("vxlan", "type vxlan id 5 dstport 4789", "vxlan", "VXLAN"),
+  { ...link("ifb", "type ifb", "ifb", "IFB"), intrusive: true },
+  {
+    name: "tbf",
+    run: "tc qdisc add dev lo root tbf rate 1mbit burst 10kb latency 25ms",
+    use: 'type "bandwidth"',
+    module: "sch_tbf",
+    option: "NET_SCH_TBF",
+  },
+  rules("nat", `nft '${nat} a { type nat hook prerouting priority -100; }'`, "nft_chain_nat", "NFT_NAT"),
+  rules(
+    "masquerade",
+    `nft '${nat} b { type nat hook postrouting priority 100; }; add rule inet t b masquerade'`,
+    "nft_masq",
+    "NFT_MASQ",
+  ),
+  rules(
+    "fib",
+    `nft '${nat} c { type filter hook prerouting priority 0; }; add rule inet t c fib daddr type local accept'`,
+    "nft_fib_inet",
+    "NFT_FIB_INET",
+  ),
+  rules(
+    "maps",
+    "nft 'add table inet t; add map inet t m { type inet_proto . inet_service : ipv4_addr . inet_service; }'",
+    "nf_tables",
+    "NF_TABLES",
+  ),
+  rules("ocinet's table", load(baseTable), "nf_tables", "NF_TABLES_INET"),
+  {
+    name: "nft bridge",
+    run: load(bridgeTable),
+    use: '"macspoofchk" of type "bridge"',
+    module: "nf_tables",
+    option: "NF_TABLES_BRIDGE",
+  },
+];
+
+function link(type: string, words: string, module: string, option: string): Try {
+  return { name: type, run: `ip link add x-${type} ${words}`, use: `type "${type}"`, module, option };
+}
+
+function rules(name: string, run: string, module: string, option: string): Try {
+  return {
+    name: name === "ocinet's table" ? name : `nft ${name}`,
+    run,
+    needed: true,
+    use: "every network",
+    module,
+    option,
+  };
+}
+
+function load(table: string): string {
+  return `nft -f - <<'END'\n${table}END`;
+}
+
+/** Runs every second argument, and says after the argument before it how that ended. */
+const script = `PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
+while [ $# -gt 0 ]; do
+  said=$(sh -c "$2" 2>&1 </dev/null); printf '%s\\t%s\\t%s\\n' "$1" $? "$(echo $said)"
+  shift 2
+done`;
+
+/** What the kernel can do, by doing it in a network namespace that ends with the doing. */
+export const kernelChecks: readonly Check[] = [
+  { name: "kernel", look: (world) => kindOf(world) === "root" ? tryAsRoot(world) : tryAsUser(world) },
+];
+
+async function tryAsRoot(world: World): Promise<readonly Finding[]> {
+  const able = tries.filter(({ run }) => findProgram(world, run.split(" ")[0]!));
+  const waiting = able.filter((one) => one.intrusive && isLoadable(world, one.module));
+  const outcome = await attempt(world, ["unshare", "--net"], able.filter((one) => !waiting.includes(one)));
+  if (typeof outcome === "string") {
+    return lack(world, "both", {
+      name: "kernel",
+      found: `a network namespace cannot be made: ${outcome}`,
+      remedy: "run this where root has CAP_SYS_ADMIN and CAP_NET_ADMIN, not in a container without them",
+    });
+  }
+  return able.flatMap((one) =>
+    waiting.includes(one)
+      ? ok(`kernel: ${one.name}`, `module ${one.module} is there, and not loaded yet`)
+      : judge(world, one, outcome.get(one.name))
+  );
+}
+
+/** Whether the kernel lacks a module that is there for it to load. */
+function isLoadable(world: World, module: string): boolean {
+  if (world.stat(`/sys/module/${module}`)) return false;
+  const release = world.read("/proc/sys/kernel/osrelease")?.trim();
+  return world.read(`/lib/modules/${release}/modules.dep`)?.includes(`/${module}.ko`) ?? false;
+}
+
+function judge(world: World, { name, needed, use, module, option }: Try, said: string | undefined) {
+  if (said === "") return ok(`kernel: ${name}`, "works");
+  const finding = {
+    name: `kernel: ${name}`,
+    found: `does not work (${said ?? "no answer"}); it is for ${use}`,
+    remedy: asRoot(world, `modprobe ${module}`) + `; without that module, a kernel with CONFIG_${option}`,
+  };
+  return needed ? lack(world, "root", finding) : warn(finding.name, finding.found, finding.remedy);
+}
+
+async function tryAsUser(world: World): Promise<readonly Finding[]> {
+  const name = "kernel: user namespaces";
+  const power = { name, run: "ip link set dev lo up" };
+  const outcome = await attempt(world, ["unshare", "--user", "--map-root-user", "--net"], [power]);
+  const said = typeof outcome === "string" ? outcome : outcome.get(name);
+  if (said === "") return ok(name, "work");
+  return lack(world, "rootless", {
+    name,
+    found: `do not work (${said ?? "no answer"})`,
+    remedy:
+      'look at the sysctls with "userns" or "user" in their names below; in a container, allow it unshare(2)',
+  });
+}
+
+/** What each try said, "" where it worked; or what there was to say instead of trying. */
+async function attempt(
+  world: World,
+  prefix: readonly string[],
+  wanted: readonly Pick<Try, "name" | "run">[],
+): Promise<ReadonlyMap<string, string> | string> {
+  const pairs = wanted.flatMap(({ name, run }) => [name, run]);
+  const { code, stdout, stderr } = await world.run([...prefix, "sh", "-c", script, "sh", ...pairs], {
+    timeout: 20_000,
+  });
+  if (code !== 0) return stderr.trim() || `status ${code}`;
+  const rows = stdout.split("\n").map((row) => row.split("\t"));
+  return new Map(
+    rows.map(([name, status, said]) => [name!, status === "0" ? "" : said || `status ${status}`]),
+  );
+}

@@ -1,0 +1,181 @@
+import { findProgram, type World } from "../../plan/world.ts";
+import {
+  asRoot,
+  type Check,
+  type Finding,
+  install,
+  type Kind,
+  kindOf,
+  lack,
+  ok,
+  warn,
+  whose,
+} from "./finding.ts";
+
+interface Program {
+  readonly name: string;
+  readonly needs: Kind | "both";
+  /** Only some networks use it. */
+  readonly optional?: boolean;
+  readonly use: string;
+  /** The words that make it tell its version. */
+  readonly version?: string;
+  /** The oldest that will do. */
+  readonly least?: string;
+  /** Another program that does as well, and for whom. */
+  readonly instead?: { readonly name: string; readonly of: readonly Kind[] };
+}
+
+const everybody: readonly Kind[] = ["root", "rootless"];
+
+const rows: readonly Program[] = [
+  { name: "ip", needs: "both", version: "-V", use: "makes links, addresses and routes" },
+  {
+    name: "nft",
+    needs: "root",
+    version: "--version",
+    least: "1.0",
+    use: "masquerades, isolates networks and publishes ports",
+  },
+  { name: "nsenter", needs: "both", version: "--version", use: "enters containers" },
+  { name: "unshare", needs: "both", optional: true, version: "--version", use: "lets doctor try the kernel" },
+  { name: "slirp4netns", needs: "rootless", version: "--version", use: "connects rootless containers" },
+  { name: "setsid", needs: "rootless", version: "--version", use: "starts slirp4netns in the background" },
+  {
+    name: "runc",
+    needs: "both",
+    version: "--version",
+    use: "runs containers",
+    instead: { name: "crun", of: ["root"] },
+  },
+  {
+    name: "crun",
+    needs: "both",
+    optional: true,
+    version: "--version",
+    use: "runs containers",
+    instead: { name: "runc", of: everybody },
+  },
+  {
+    name: "conntrack",
+    needs: "root",
+    optional: true,
+    version: "--version",
+    use: "makes clients of a published UDP port notice at once that its container was replaced",
+  },
+  { name: "udhcpc", needs: "root", optional: true, version: "--help", use: "gets addresses by DHCP" },
+  { name: "hostname", needs: "both", optional: true, version: "--version", use: "sets --hostname" },
+];
+
+const flock: Program = {
+  name: "flock",
+  needs: "both",
+  version: "--version",
+  use: "locks files for Node, which cannot",
+};
+
+/** Whether each program is there, and new enough. */
+export const programChecks: readonly Check[] = [
+  ...rows.map((row) => ({ name: row.name, look: (world: World) => lookFor(world, row) })),
+  { name: flock.name, look: (world) => world.runtime === "node" ? lookFor(world, flock) : [] },
+  { name: "pasta", look: lookForPasta },
+  ...["newuidmap", "newgidmap"].map((name) => ({
+    name,
+    look: (world: World) => lookForIdMapper(world, name),
+  })),
+];
+
+async function lookFor(world: World, program: Program): Promise<readonly Finding[]> {
+  const { name, version, least, needs } = program;
+  const path = findProgram(world, name);
+  if (path === undefined) return absent(world, program);
+  const found = version === undefined ? undefined : await versionOf(world, [path, version]);
+  if (least !== undefined && found !== undefined && isOlder(found, least)) {
+    return lack(world, needs, {
+      name,
+      found: `${found} (${path}) is older than ${least}`,
+      remedy: `${install(world, name)}, in version ${least} or later`,
+    });
+  }
+  return ok(name, `${found ?? "some version"} (${path})`);
+}
+
+function absent(world: World, program: Program): readonly Finding[] {
+  const { name, needs, optional, use, instead } = program;
+  if (instead?.of.includes(kindOf(world)) && findProgram(world, instead.name)) {
+    return ok(name, `not found; ${instead.name} does as well`);
+  }
+  const found = `not found; it ${use}`;
+  const remedy = install(world, name);
+  if (!optional) return lack(world, needs, { name, found, remedy });
+  const matters = needs === "both" || needs === kindOf(world);
+  return matters ? warn(name, found, remedy) : ok(name, `not found; only ${whose[needs]} containers use it`);
+}
+
+/** The first thing that looks like a version in what a command says, on either stream. */
+export async function versionOf(world: World, argv: readonly string[]): Promise<string | undefined> {
+  const { stdout, stderr } = await world.run(argv, { timeout: 5000 });
+  return /[0-9]+(\.[0-9]+)+/.exec(stdout + stderr)?.[0];
+}
+
+/** Whether a version such as "1.0.6" comes before another. */
+export function isOlder(version: string, least: string): boolean {
+  const [a, b] = [version, least].map((text) => text.split(".").map(Number));
+  const at = b!.findIndex((part, i) => (a![i] ?? 0) !== part);
+  return at >= 0 && (a![at] ?? 0) < b![at]!;
+}
+
+const oldestPasta = "2024_02";
+
+/** Distributions' builds may not know their version; Debian's package does, and the options tell a lower bound. */
+async function lookForPasta(world: World): Promise<readonly Finding[]> {
+  const name = "pasta";
+  const path = findProgram(world, name);
+  if (path === undefined) {
+    return findProgram(world, "slirp4netns")
+      ? ok(name, "not found; slirp4netns does as well")
+      : warn(name, "not found; it connects rootless containers", install(world, name));
+  }
+  const version = await pastaVersion(world, path);
+  if (version !== undefined && version >= oldestPasta) return ok(name, `${version} or later (${path})`);
+  return warn(
+    name,
+    `${
+      version ?? "of unknown version"
+    } (${path}); it is used from ${oldestPasta} on: older ones do not end with ` +
+      "the container, and stall servers that speak first, such as SSH",
+    `nothing, as slirp4netns is used; or ${install(world, name)}, in version ${oldestPasta} or later`,
+  );
+}
+
+async function pastaVersion(world: World, path: string): Promise<string | undefined> {
+  const said = await world.run([path, "--version"], { timeout: 5000 });
+  const own = /([0-9]{4}_[0-9]{2})_[0-9]{2}/.exec(said.stdout + said.stderr)?.[1];
+  if (own !== undefined) return own;
+  const [, year, month] = /^Package: passt\n(?:.+\n)*?Version: .*?git([0-9]{4})([0-9]{2})[0-9]{2}/m.exec(
+    world.read("/var/lib/dpkg/status") ?? "",
+  ) ?? [];
+  if (year !== undefined) return `${year}_${month}`;
+  const help = await world.run([path, "--help"], { timeout: 5000 });
+  return /--map-host-loopback/.test(help.stdout + help.stderr) ? "2024_08" : undefined;
+}
+
+async function lookForIdMapper(world: World, name: string): Promise<readonly Finding[]> {
+  const path = findProgram(world, name);
+  const use = "rootless containers with more than one user need it";
+  if (path === undefined) {
+    return lack(world, "rootless", { name, found: `not found; ${use}`, remedy: install(world, name) });
+  }
+  if ((world.stat(path)!.mode & 0o4000) !== 0) return ok(name, `setuid (${path})`);
+  if (await hasCapability(world, path)) return ok(name, `with file capabilities (${path})`);
+  return lack(world, "rootless", {
+    name,
+    found: `${path} is neither setuid nor has file capabilities`,
+    remedy: asRoot(world, `chmod u+s ${path}`),
+  });
+}
+
+async function hasCapability(world: World, path: string): Promise<boolean> {
+  if (!findProgram(world, "getcap")) return false;
+  return /cap_set[ug]id/.test((await world.run(["getcap", path], { timeout: 5000 })).stdout);
+}

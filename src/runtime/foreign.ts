@@ -1,0 +1,95 @@
+import type { Command } from "../cni/environment.ts";
+import { CniError } from "../cni/error.ts";
+import { fields } from "../cni/fields.ts";
+import type { Output, World } from "../plan/world.ts";
+import { table } from "../plugins/table.ts";
+
+/** How a plugin that is not ours is called. */
+export interface ForeignCall {
+  readonly type: string;
+  readonly command: Command;
+  /** The request as it goes to the plugin's standard input. */
+  readonly request: unknown;
+  /** CNI's variables, beside which the plugin gets our whole environment. */
+  readonly env: Readonly<Record<string, string>>;
+  readonly path: readonly string[];
+}
+
+/** The file of a plugin: as for libcni, the first of that name that is one, whether or not it can be run. */
+function searchPlugin(world: World, type: string, path: readonly string[]): string | undefined {
+  return path.map((directory) => `${directory}/${type}`).find((file) => world.stat(file)?.kind === "file");
+}
+
+/** Where a plugin is. @throws CniError in libcni's words when no directory has it */
+export function findPlugin(world: World, type: string, path: readonly string[]): string {
+  const found = searchPlugin(world, type, path);
+  if (found) return found;
+  const problem = path.length === 0 ? "no paths provided" : `failed to find plugin "${type}" in path`;
+  throw new CniError("internal", path.length === 0 ? problem : `${problem} [${path.join(" ")}]`);
+}
+
+/** A type that no directory has, or whose file is this very program, runs in this process. */
+export function isOurs(world: World, type: string, path: readonly string[]): boolean {
+  if (!Object.hasOwn(table, type)) return false;
+  const found = searchPlugin(world, type, path);
+  return found === undefined || world.stat(found)?.identity === world.stat(world.self.at(-1)!)?.identity;
+}
+
+/**
+ * Runs a plugin that is not ours (SPEC.md, "Execution Protocol").
+ * @returns what it printed, parsed; undefined where it printed nothing
+ * @throws CniError with the plugin's own code and message, or in libcni's words where it gave none (raw_exec.go)
+ */
+export async function callForeign(world: World, call: ForeignCall): Promise<unknown> {
+  const file = findPlugin(world, call.type, call.path);
+  const env = {
+    ...world.environment(),
+    ...call.env,
+    CNI_COMMAND: call.command,
+    CNI_PATH: call.path.join(":"),
+  };
+  const { code, stdout, stderr } = await runPlugin(world, file, JSON.stringify(call.request), env);
+  if (code !== 0) throw foreignError(code, stdout, stderr);
+  if (stdout.trim() === "") {
+    if (call.command !== "ADD") return undefined;
+    throw new CniError("decode", "failed to unmarshal raw result: unexpected end of JSON input");
+  }
+  try {
+    return JSON.parse(stdout);
+  } catch (error) {
+    throw new CniError("decode", `failed to unmarshal raw result: ${(error as Error).message}`);
+  }
+}
+
+/** A file that somebody is just installing cannot be run yet; like libcni, we try again for five seconds. */
+async function runPlugin(
+  world: World,
+  file: string,
+  stdin: string,
+  env: Readonly<Record<string, string>>,
+): Promise<Output> {
+  for (let tries = 0;; tries++) {
+    try {
+      return await world.run([file], { stdin, env, passOn: true });
+    } catch (error) {
+      if (tries === 5 || !/ETXTBSY|Text file busy/i.test(String(error))) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 1000));
+    }
+  }
+}
+
+function foreignError(code: number, stdout: string, stderr: string): CniError {
+  const said = (problem: string) => new CniError("internal", `netplugin failed${problem}`);
+  if (stdout.trim() === "") {
+    return stderr.trim() === ""
+      ? said(` with no error message: exit status ${code}`)
+      : said(`: ${JSON.stringify(stderr.trim())}`);
+  }
+  try {
+    const error = fields(JSON.parse(stdout), "error");
+    return new CniError(error.integer("code") ?? 0, error.string("msg") ?? "", error.string("details") ?? "");
+  } catch (error) {
+    const problem = (error as Error).message;
+    return said(` but error parsing its diagnostic message ${JSON.stringify(stdout)}: ${problem}`);
+  }
+}

@@ -1,0 +1,92 @@
+import type { Result } from "../cni/result.ts";
+import type { NetworkList } from "../cni/network_list.ts";
+import { identifierProblem } from "../net/names.ts";
+import type { PortMapping } from "../net/port_mapping.ts";
+import type { Step } from "../plan/step.ts";
+import type { World } from "../plan/world.ts";
+import type { ProcessIdentity } from "./process.ts";
+import type { ContainerPaths } from "./state.ts";
+
+/** What is written down of a container before anything is done for it, and removed once all of it is undone. */
+export interface Journal {
+  readonly format: 1;
+  readonly id: string;
+  readonly created: string;
+  readonly bootId: string;
+  /** The network namespace that we did it from, e.g. `net:[4026531840]`. */
+  readonly host: string;
+  readonly container: Container;
+  /** `planning`: addresses may be taken that no step names yet; `planned`: some steps may be done. */
+  readonly phase: "planning" | "planned" | "done";
+  readonly attachments: readonly Attached[];
+  readonly ports: readonly PortMapping[];
+  readonly steps: readonly Step[];
+}
+
+/** The namespace a container is in, and by what to know that it is still that one. */
+export interface Container {
+  readonly netns: string;
+  /** `device:inode` of the namespace. */
+  readonly identity: string;
+  /** The container's first process, where the namespace was given by one. */
+  readonly init?: ProcessIdentity;
+  /** The user namespace to enter first, where we have no power over the network one from outside. */
+  readonly userns?: string;
+}
+
+/** One network of a container. */
+export interface Attached {
+  readonly network: NetworkList;
+  readonly ifname: string;
+  readonly args: string;
+  readonly digest: string;
+  readonly networkDigest: string;
+  /** How the container is connected: its plugin's type, or an uplink's name. */
+  readonly by: string;
+  readonly result?: Result;
+}
+
+/** Writes the journal; a reader sees the old one or the new. */
+export function writeJournal(world: World, paths: ContainerPaths, journal: Journal): void {
+  world.makeDirectory(paths.directory);
+  world.write(paths.journal, JSON.stringify(journal));
+}
+
+/** A journal that is there and says nothing. */
+export class DamagedJournal extends Error {}
+
+/**
+ * The journal of a container, or undefined when there is none.
+ * @throws DamagedJournal naming the file when nothing can be made of it, Error when it is of a later version
+ */
+export function readJournal(world: World, paths: ContainerPaths): Journal | undefined {
+  const text = world.read(paths.journal);
+  if (text === undefined) return undefined;
+  const journal = parseJournal(text, paths.journal);
+  if (journal.format === 1) return journal;
+  throw new Error(
+    `Cannot read ${paths.journal}: its format is ${journal.format}, and this program knows 1; ` +
+      "use the version of ocinet that wrote it",
+  );
+}
+
+function parseJournal(text: string, path: string): Journal {
+  const damaged = (problem: string) =>
+    new DamagedJournal(
+      `Cannot read ${path}: ${problem}; ocinet down ${
+        path.split("/").at(-2)
+      } takes away what is found by its name`,
+    );
+  try {
+    const journal = JSON.parse(text) as Journal;
+    if (typeof journal?.format === "number" && Array.isArray(journal.steps)) return journal;
+  } catch (error) {
+    throw damaged((error as Error).message);
+  }
+  throw damaged("it is not a journal");
+}
+
+/** The ids of all containers that have state. */
+export function containerIds(world: World, state: string): readonly string[] {
+  return world.list(`${state}/containers`).filter((name) => identifierProblem(name) === undefined).sort();
+}

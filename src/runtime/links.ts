@@ -1,0 +1,119 @@
+import { refuseUnknownArgs } from "../cni/args.ts";
+import { fields } from "../cni/fields.ts";
+import { digest } from "../net/names.ts";
+import { showMapping } from "../net/port_mapping.ts";
+import type { Attachment } from "../plan/attachment.ts";
+import { contain } from "../plan/nft.ts";
+import type { World } from "../plan/world.ts";
+import * as bridge from "../plugins/main/bridge.ts";
+import * as portmap from "../plugins/meta/portmap.ts";
+import { attachmentOf } from "./attachment.ts";
+import { type ChainPlan, parseChain, type Parsed, planChain, seenAfter, sightOf } from "./chain.ts";
+import { prefixesOf } from "./container.ts";
+import type { Attached, Container } from "./journal.ts";
+import type { ChosenNetwork } from "./networks.ts";
+import type { Request } from "./request.ts";
+import { see } from "./see.ts";
+import type { Wish } from "./wish.ts";
+
+/** One of a container's interfaces, with the configuration of its network read. */
+export interface PlannedLink {
+  readonly attached: Attached;
+  readonly at: Attachment;
+  readonly chain: readonly Parsed[];
+}
+
+/** Reads the configuration of a network for a container. @throws Error for what cannot be used */
+export async function plannedLink(
+  state: string,
+  network: ChosenNetwork,
+  { id, container }: Request,
+): Promise<PlannedLink> {
+  const { list, ifname, args } = network;
+  const [own, shared] = await Promise.all([digest(id, list.name, ifname), digest(list.name)]);
+  const chain = parseChain(list.plugins, { dataDir: `${state}/networks` });
+  const by = list.plugins[0]!.type;
+  const attached = { network: list, ifname, args, digest: own, networkDigest: shared, by };
+  const at = attachmentOf(attached, id, container);
+  refuseUnknownArgs(at.args);
+  return { attached, at, chain };
+}
+
+/** Plans a container's links, each on what those before it will have made. Takes addresses on the way. */
+export async function planLinks(
+  world: World,
+  links: readonly PlannedLink[],
+  wish: Wish,
+  container: Container,
+): Promise<readonly ChainPlan[]> {
+  const seen = await see(world, sightOf(links), prefixesOf(container).container);
+  const plans = links.reduce<readonly ChainPlan[]>((before, link) => {
+    const { steps, result } = planChain(link, seenAfter(seen, before.flatMap(({ steps }) => steps)), world);
+    return [...before, { steps: [...steps, ...contain(result.ips)], result }];
+  }, []);
+  const target = publishedThrough(links);
+  return onceOnly(plans.map((plan, i) => i === target ? withPorts(plan, links[i]!, wish) : plan));
+}
+
+/** Ports lead to the first network that masquerades, or else to the last (rkt, portfwd.go). */
+function publishedThrough(links: readonly PlannedLink[]): number {
+  const masked = links.findIndex(({ attached }) =>
+    attached.network.plugins.some((plugin) => plugin["ipMasq"] === true)
+  );
+  return masked >= 0 ? masked : links.length - 1;
+}
+
+function withPorts({ steps, result }: ChainPlan, { attached, at }: PlannedLink, { ports }: Wish): ChainPlan {
+  if (ports.length === 0) return { steps, result };
+  const loopback = ports.find(({ hostIp }) => hostIp === "::1");
+  if (loopback) {
+    throw new Error(
+      `Cannot publish "${
+        showMapping(loopback)
+      }": Linux leads nothing from ::1 to another address; publish it on 127.0.0.1`,
+    );
+  }
+  const missing = ports.find(({ family }) =>
+    !result.ips.some(({ address }) => family === undefined || address.includes(":") === (family === 6))
+  );
+  if (missing) {
+    throw new Error(
+      `Cannot publish port ${missing.hostPort}: network "${at.network}" gives the container no ` +
+        (missing.family === undefined ? "address" : `IPv${missing.family} address`),
+    );
+  }
+  const reflected = attached.by === "bridge" ? [bridge.reflect(at)] : [];
+  const { masks } = portmap.parse(
+    fields(attached.network.plugins.find(({ type }) => type === "portmap") ?? {}),
+  );
+  return {
+    steps: [...steps, ...reflected, ...portmap.plan({ mappings: ports, masks }, at, result).steps],
+    result,
+  };
+}
+
+/**
+ * Of several default routes the first wins: the kernel would refuse the second, and no network is worth less for it.
+ * One that leaves the main table, as sbr and vrf have it, is out of the way.
+ */
+function onceOnly(plans: readonly ChainPlan[]): readonly ChainPlan[] {
+  const holders = new Map<string, string>();
+  return plans.map(({ steps, result }) => ({
+    result,
+    steps: steps.filter((step) =>
+      step.tool !== "ip" || step.on !== "container" || isFirst(step.run, holders)
+    ),
+  }));
+}
+
+function isFirst(line: string, holders: Map<string, string>): boolean {
+  const enslaved = /^link set dev (\S+) master /.exec(line)?.[1];
+  for (const [dst, dev] of holders) if (dev === enslaved) holders.delete(dst);
+  const [, verb, dst, dev] = /^route (add|del) (0\.0\.0\.0\/0|::\/0) (?!.* table ).*?dev (\S+)/.exec(line) ??
+    [];
+  if (verb === undefined) return true;
+  if (verb === "add" && !holders.has(dst!)) holders.set(dst!, dev!);
+  else if (verb === "add" || holders.get(dst!) !== dev) return false;
+  else holders.delete(dst!);
+  return true;
+}

@@ -1,0 +1,181 @@
+import { refuseUnknownArgs } from "../cni/args.ts";
+import { CniError } from "../cni/error.ts";
+import { emptyResult, parseResult, type Result, resultFor } from "../cni/result.ts";
+import type { Prefixes } from "../plan/batch.ts";
+import type { Claim, Step } from "../plan/step.ts";
+import type { Lease } from "../plugins/plugin.ts";
+import { table } from "../plugins/table.ts";
+import { apply, RollbackError, undo, undoClaim } from "./apply.ts";
+import { type ParsedIpam, planMeta, seenAfter } from "./chain.ts";
+import { isThere } from "./container.ts";
+import {
+  callIpam,
+  checkNamespace,
+  type Context,
+  lock,
+  lookFor,
+  parse,
+  prefixesFor,
+  previousResult,
+} from "./plugin_call.ts";
+import { takeBack } from "./plugin_del.ts";
+import { newRecord, readRecord, removeRecord, writeRecord } from "./plugin_record.ts";
+import { bootId } from "./process.ts";
+
+/**
+ * ADD: makes what the plugin is for, or nothing at all.
+ * @throws CniError with the code that the specification, or the reference plugin, has for it
+ */
+export async function add(context: Context): Promise<Result> {
+  // Nobody takes away what containers share while somebody has the directory in common with us.
+  const [release, unlock] = await Promise.all([context.world.share(context.state), lock(context)]);
+  try {
+    const prepared = await prepare(context, previousResult(context));
+    await perform([prepared]);
+    return prepared.result;
+  } finally {
+    unlock();
+    release();
+  }
+}
+
+/** An ADD that has been planned, and for which addresses have been taken. */
+export interface Prepared {
+  readonly context: Context;
+  /** What had to be done already, so that an IPAM plugin that is not ours could speak through the link. */
+  readonly done?: readonly Step[];
+  readonly steps: readonly Step[];
+  readonly result: Result;
+}
+
+/**
+ * Plans an ADD on what the plugins before it made, or will have made by what is `planned`.
+ * @throws CniError; then no address is taken, and nothing done
+ */
+export async function prepare(
+  context: Context,
+  before: Result | undefined,
+  planned: readonly Step[] = [],
+): Promise<Prepared> {
+  const { call, at } = context;
+  refuseUnknownArgs(at.args);
+  await giveWay(context);
+  if (table[call.type]!.role === "ipam") return prepareLease(context);
+  checkNamespace(context);
+  const parsed = parse(context);
+  const seen = await lookFor(context, parsed, before);
+  if (parsed.role === "meta") {
+    return { context, ...planMeta(parsed, at, before, seenAfter(seen, planned)) };
+  }
+  const link = parsed.plugin.link(parsed.conf, at, seen);
+  const addressed = (lease: Lease) => parsed.plugin.address(parsed.conf, at, lease, link.result, seen);
+  if (parsed.foreignIpam !== undefined) return await prepareForeign(context, link.steps, addressed);
+  if (parsed.ipam !== undefined) return prepareOwn(context, parsed.ipam, link.steps, addressed);
+  return { context, ...link };
+}
+
+/** A record of what no longer exists makes way; one of what does is a reason to refuse. */
+async function giveWay(context: Context): Promise<void> {
+  const { world, state, key, container } = context;
+  const old = readRecord(world, state, key);
+  if (!old) return;
+  const same = old.container.identity === container.identity && old.container.netns === container.netns;
+  if (same && old.bootId === bootId(world) && isThere(world, container)) {
+    throw new CniError(
+      "internal",
+      `Cannot attach "${key.ifname}" of container "${key.containerId}" to network "${key.network}": ` +
+        `it is attached by ${key.type} already; DEL comes first`,
+    );
+  }
+  await takeBack(context, old);
+}
+
+function prepareLease(context: Context): Prepared {
+  const { world, call, at, conf } = context;
+  const row = table[call.type]!;
+  if (row.role !== "ipam") throw new Error(`"${call.type}" gives no addresses`);
+  const { ips, routes, dns, claims } = row.plugin.lease(row.plugin.parse(conf), at, world);
+  return { context, steps: claims, result: { ...emptyResult, ips, routes, dns } };
+}
+
+type Addressed = (lease: Lease) => { readonly steps: readonly Step[]; readonly result: Result };
+
+function prepareOwn(
+  context: Context,
+  ipam: ParsedIpam,
+  link: readonly Step[],
+  addressed: Addressed,
+): Prepared {
+  const { world, at } = context;
+  const lease = ipam.plugin.lease(ipam.conf, at, world);
+  try {
+    const { steps, result } = addressed(lease);
+    return { context, steps: [...lease.claims, ...link, ...steps], result };
+  } catch (error) {
+    lease.claims.forEach((claim) => undoClaim(world, claim));
+    throw error;
+  }
+}
+
+async function prepareForeign(
+  context: Context,
+  link: readonly Step[],
+  addressed: Addressed,
+): Promise<Prepared> {
+  const linked: Prepared = { context, steps: link, result: emptyResult };
+  await orAbandon([linked], () => carryOut([linked]));
+  try {
+    const answer = await callIpam(context, "ADD");
+    const { ips, routes, dns } = parseResult(answer, context.call.version);
+    return { context, done: link, ...addressed({ ips, routes, dns, claims: [] }) };
+  } catch (error) {
+    await abandon({ context, done: link, steps: [], result: emptyResult });
+    throw error;
+  }
+}
+
+/** Does what was prepared, all at once; or nothing of it stays. @throws CniError, StepError, RollbackError */
+export async function perform(all: readonly Prepared[]): Promise<void> {
+  await orAbandon(all, async () => {
+    // What could not be told in the version that was asked for is not done.
+    all.forEach(({ context, result }) => resultFor(context.call.version, result));
+    await carryOut(all);
+  });
+}
+
+async function orAbandon(all: readonly Prepared[], action: () => Promise<void>): Promise<void> {
+  try {
+    await action();
+  } catch (error) {
+    // What could not be taken back now is left, with what is written down of it, to DEL.
+    if (!(error instanceof RollbackError)) { for (const one of [...all].reverse()) await abandon(one); }
+    throw error;
+  }
+}
+
+async function carryOut(all: readonly Prepared[]): Promise<void> {
+  const [first] = all;
+  if (!first) return;
+  all.forEach(write);
+  const { world } = first.context;
+  await apply(world, prefixesFor(first.context) as Prefixes, all.flatMap(({ steps }) => steps));
+}
+
+/** Before anything is done. */
+function write({ context, done = [], steps }: Prepared): void {
+  const { world, state, key, container, call } = context;
+  if (done.length + steps.length === 0) return;
+  const { request } = call;
+  writeRecord(world, state, newRecord(world, key, { container, request, steps: [...done, ...steps] }));
+}
+
+/** Gives up an ADD that is not, or no longer, done: what it had to do beforehand, and the addresses it took. */
+export async function abandon({ context, done, steps }: Prepared): Promise<void> {
+  const { world, state, key } = context;
+  if (done) {
+    await callIpam(context, "DEL").catch(() => {});
+    await undo(world, prefixesFor(context), done);
+  }
+  steps.filter((step): step is Claim => step.tool === "claim").forEach((claim) => undoClaim(world, claim));
+  removeRecord(world, state, key);
+}

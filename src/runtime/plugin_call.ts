@@ -1,0 +1,133 @@
+import type { Command, Environment } from "../cni/environment.ts";
+import { CniError, messageOf } from "../cni/error.ts";
+import { type Fields, fields } from "../cni/fields.ts";
+import { parseResult, type Result } from "../cni/result.ts";
+import { digest } from "../net/names.ts";
+import type { Attachment } from "../plan/attachment.ts";
+import type { Prefixes } from "../plan/batch.ts";
+import type { Seen } from "../plan/seen.ts";
+import type { World } from "../plan/world.ts";
+import { table } from "../plugins/table.ts";
+import { RollbackError, StepError } from "./apply.ts";
+import { type Parsed, parsePlugin, sightOf } from "./chain.ts";
+import { livePrefixes } from "./container.ts";
+import { callForeign, isOurs } from "./foreign.ts";
+import type { Container } from "./journal.ts";
+import type { RecordKey } from "./plugin_record.ts";
+import { see } from "./see.ts";
+
+/** One call of one of our plugins by a CNI runtime; the environment and the network's name have been checked. */
+export interface PluginCall {
+  readonly type: string;
+  readonly command: Command;
+  readonly environment: Environment;
+  readonly request: Readonly<Record<string, unknown>>;
+  readonly network: string;
+  readonly version: string;
+}
+
+/** What acting on a call needs at hand. */
+export interface Context {
+  readonly world: World;
+  readonly state: string;
+  readonly call: PluginCall;
+  readonly conf: Fields;
+  readonly key: RecordKey;
+  readonly at: Attachment;
+  /** The container as the call names it; its namespace may be gone, or not be named at all. */
+  readonly container: Container;
+}
+
+/** Gathers what acting on a call needs. */
+export async function contextOf(world: World, state: string, call: PluginCall): Promise<Context> {
+  const { type, network, environment: { containerId, ifname, netns, args }, request } = call;
+  const [own, shared] = await Promise.all([digest(containerId, network, ifname), digest(network)]);
+  const identity = netns === "" ? undefined : world.stat(netns)?.identity;
+  return {
+    ...{ world, state, call, conf: fields(request) },
+    key: { type, network, containerId, ifname },
+    at: { containerId, network, ifname, netns, digest: own, networkDigest: shared, args },
+    container: { netns, identity: identity ?? "" },
+  };
+}
+
+/** Two calls for one attachment wait for each other; those of other attachments do not. */
+export async function lock({ world, state, at, call }: Context): Promise<() => void> {
+  return await world.lock(`${state}/locks/${at.digest.slice(0, 32)}-${call.type}`);
+}
+
+/** The configuration of a call of a type that is not IPAM. @throws CniError for what the type cannot use */
+export function parse({ world, call }: Context): Parsed {
+  const { request, type, environment } = call;
+  return parsePlugin({ ...request, type }, {}, (ipam) => isOurs(world, ipam, environment.path));
+}
+
+/** The result of the plugins before this one, or for DEL and CHECK of all. @throws CniError for one that is none */
+export function previousResult({ conf, call }: Context): Result | undefined {
+  const raw = conf.raw("prevResult");
+  return raw === undefined ? undefined : parseResult(raw, call.version);
+}
+
+/** How to run a program for the call: in the container only while its namespace is there. */
+export function prefixesFor({ world, container }: Context): Pick<Prefixes, "host"> & Partial<Prefixes> {
+  return livePrefixes(world, container);
+}
+
+/** Looks up what a plugin wants to have seen. */
+export async function lookFor(context: Context, parsed: Parsed, made: Result | undefined): Promise<Seen> {
+  const wanted = sightOf([{ chain: [parsed], at: context.at, ...(made ? { made } : {}) }]);
+  return await see(context.world, wanted, prefixesFor(context).container);
+}
+
+/** The namespace has to be one, and not ours. @throws CniError as the reference does, but before anything is done */
+export function checkNamespace({ world, call, container }: Context): void {
+  const { netns, netnsOverride } = call.environment;
+  const [own, problem] = [world.stat("/proc/self/ns/net")!.identity, `failed to open netns "${netns}"`];
+  if (container.identity === "") {
+    const message = `${problem}: failed to Statfs "${netns}": no such file or directory`;
+    throw new CniError("internal", message);
+  }
+  // All namespaces are files of one device.
+  if (container.identity.split(":")[0] !== own.split(":")[0]) {
+    throw new CniError("internal", `${problem}: unknown FS magic on "${netns}": it is no namespace`);
+  }
+  if (!netnsOverride && container.identity === own) {
+    throw new CniError("invalidNetns", "plugin's netns and netns from CNI_NETNS should not be the same");
+  }
+}
+
+/** The IPAM type that the configuration names, if it is not ours to run here. */
+export function foreignIpam({ world, call, conf }: Context): string | undefined {
+  if (table[call.type]?.role !== "main") return undefined;
+  const type = conf.object("ipam")?.string("type");
+  return type === undefined || isOurs(world, type, call.environment.path) ? undefined : type;
+}
+
+/**
+ * Calls the IPAM plugin that is not ours, with the whole request, as the specification's delegation has it.
+ * @throws CniError with the plugin's own code and message
+ */
+export async function callIpam(context: Context, command: Command): Promise<unknown> {
+  const { world, call } = context;
+  const { containerId, netns, ifname, args, path } = call.environment;
+  const env = {
+    CNI_CONTAINERID: containerId,
+    CNI_NETNS: netns,
+    CNI_IFNAME: ifname,
+    CNI_ARGS: [...args].map((pair) => pair.join("=")).join(";"),
+  };
+  return await callForeign(world, {
+    ...{ type: foreignIpam(context) ?? "", command, env, path },
+    request: call.request,
+  });
+}
+
+/** An error with CNI's code: 999 for what has none. */
+export function asCniError(error: unknown): CniError {
+  if (error instanceof CniError) return error;
+  if (error instanceof StepError) return new CniError("internal", error.message, error.details);
+  if (!(error instanceof RollbackError)) return new CniError("internal", messageOf(error));
+  const first = asCniError(error.first);
+  const problems = `then could not undo all: ${error.message}`;
+  return new CniError(first.code, first.message, [first.details, problems].filter(Boolean).join("; "));
+}

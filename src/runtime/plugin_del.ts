@@ -1,0 +1,153 @@
+import { emptyResult, type Result } from "../cni/result.ts";
+import { vethFrom } from "../net/names.ts";
+import { show, type Step, words } from "../plan/step.ts";
+import type { Lease } from "../plugins/plugin.ts";
+import { hostLinks } from "../plugins/meta/previous.ts";
+import { table } from "../plugins/table.ts";
+import type { Parsed } from "./chain.ts";
+import { isThere, ownNamespace } from "./container.ts";
+import {
+  callIpam,
+  type Context,
+  contextOf,
+  foreignIpam,
+  lock,
+  lookFor,
+  parse,
+  prefixesFor,
+  previousResult,
+} from "./plugin_call.ts";
+import {
+  isAttachedByOther,
+  listKeys,
+  type PluginRecord,
+  readRecord,
+  type RecordKey,
+  removeRecord,
+} from "./plugin_record.ts";
+import { bootId } from "./process.ts";
+import { linkNames } from "./see.ts";
+import { takeBackAll, undoAll } from "./take_back.ts";
+
+/**
+ * DEL: takes away what ADD made, from what is written down of it, or else from what the configuration would make.
+ * What is gone already is fine, the namespace too.
+ * @throws Error when something resisted, after all else has been done
+ */
+export async function del(context: Context): Promise<void> {
+  const { world, state, key } = context;
+  const unlock = await lock(context);
+  try {
+    const problems: unknown[] = [];
+    const attempt = (action: () => Promise<unknown>) => action().catch((error) => void problems.push(error));
+    if (foreignIpam(context) !== undefined) await attempt(() => callIpam(context, "DEL"));
+    const record = readRecord(world, state, key);
+    await attempt(() => record ? takeBack(context, record) : delUnrecorded(context));
+    if (problems.length > 0) throw problems[0];
+  } finally {
+    unlock();
+  }
+}
+
+/** Undoes a record and removes it; what resists leaves it for another try. */
+export async function takeBack({ world, state, container }: Context, record: PluginRecord): Promise<void> {
+  // The namespace may be known by another path by now.
+  const now = container.identity === record.container.identity ? container : record.container;
+  await takeBackAll(world, { ...record, container: now }, whatOf(record));
+  removeRecord(world, state, record);
+}
+
+function whatOf({ type, ifname, containerId, network }: RecordKey): string {
+  return `${type}'s "${ifname}" of container "${containerId}" on network "${network}"`;
+}
+
+/** Another program's ADD, or one whose record is lost: the same plan again, only to be undone. */
+async function delUnrecorded(context: Context): Promise<void> {
+  const { world, state, at, call, conf, key } = context;
+  const row = table[call.type]!;
+  if (row.role === "ipam") row.plugin.release(row.plugin.parse(conf), at, world);
+  else {
+    const parsed = parse(context);
+    if (parsed.role === "main") parsed.ipam?.plugin.release(parsed.ipam.conf, at, world);
+    await undoAll(world, prefixesFor(context), await plannedAgain(context, parsed), whatOf(key));
+  }
+  // It may be there and say nothing.
+  removeRecord(world, state, key);
+}
+
+/** What ADD would do now, and what it certainly has made: a link of this name in the container. */
+async function plannedAgain(context: Context, parsed: Parsed): Promise<readonly Step[]> {
+  const { world, at } = context;
+  if (parsed.role === "main" && parsed.plugin.unrecorded) return parsed.plugin.unrecorded(at);
+  const before = previousResult(context) ?? emptyResult;
+  const link = deleteLink(context, parsed);
+  try {
+    const steps = await plan(context, parsed, before);
+    // Rules name addresses and ports, which are another container's by now unless this one is still there.
+    const names = linkNames(world);
+    const still = hostLinks(before).length > 0 && hostLinks(before).every((name) => names.has(name));
+    const own = (step: Step) =>
+      !["nft", "exec"].includes(step.tool) || show([step]).includes(vethFrom(at.digest));
+    return [...still ? steps : steps.filter(own), ...link];
+  } catch {
+    // Where ADD would refuse, it has not made anything else either.
+    return link;
+  }
+}
+
+async function plan(context: Context, parsed: Parsed, before: Result): Promise<readonly Step[]> {
+  const { at } = context;
+  const seen = await lookFor(context, parsed, before);
+  if (parsed.role === "meta") return parsed.plugin.plan(parsed.conf, at, before, seen).steps;
+  const link = parsed.plugin.link(parsed.conf, at, seen);
+  const ips = before.ips.filter(({ interface: i }) =>
+    i === undefined || before.interfaces[i]?.name === at.ifname
+  );
+  if (ips.length === 0) return link.steps;
+  const lease: Lease = { ips, routes: before.routes, dns: {}, claims: [] };
+  return [...link.steps, ...parsed.plugin.address(parsed.conf, at, lease, link.result, seen).steps];
+}
+
+/** Whoever made the container's link, it has this name; unless another network's ADD made it, and this one's failed. */
+function deleteLink({ world, state, key, at: { ifname } }: Context, parsed: Parsed): readonly Step[] {
+  if (parsed.role !== "main" || parsed.plugin.keepsLink === true) return [];
+  if (isAttachedByOther(world, state, key)) return [];
+  return [{
+    ...{ tool: "ip", on: "container" },
+    run: words`link show dev ${ifname}`,
+    undo: words`link del dev ${ifname}`,
+  }];
+}
+
+/** GC: takes away all of this type on the network that no attachment of the list has; goes on after errors. */
+export async function collectGarbage(context: Context): Promise<void> {
+  const { world, state, key, conf } = context;
+  const listed = conf.objects("cni.dev/valid-attachments") ?? conf.objects("cni.dev/attachments") ?? [];
+  const valid = new Set(listed.map((one) => `${one.string("containerID")} ${one.string("ifname")}`));
+  const problems: unknown[] = [];
+  const attempt = (action: () => Promise<unknown>) => action().catch((error) => void problems.push(error));
+  for (const stale of listKeys(world, state, key)) {
+    if (!valid.has(`${stale.containerId} ${stale.ifname}`)) await attempt(() => collect(context, stale));
+  }
+  await attempt(() => Promise.resolve(collectLeases(context, valid)));
+  if (foreignIpam(context) !== undefined) await attempt(() => callIpam(context, "GC"));
+  if (problems.length > 0) throw problems[0];
+}
+
+/** What is another network namespace's is left to whoever is in there. */
+async function collect({ world, state, call }: Context, key: RecordKey): Promise<void> {
+  const record = readRecord(world, state, key);
+  if (record && record.bootId === bootId(world) && record.host !== ownNamespace(world)) return;
+  const { containerId, ifname } = key;
+  const netns = record && isThere(world, record.container) ? record.container.netns : "";
+  const environment = { ...call.environment, containerId, ifname, netns };
+  await del(
+    await contextOf(world, state, { ...call, environment, request: record?.request ?? call.request }),
+  );
+}
+
+function collectLeases({ world, conf, call, at }: Context, valid: ReadonlySet<string>): void {
+  const type = table[call.type]!.role === "ipam" ? call.type : conf.object("ipam")?.string("type");
+  const row = type === undefined ? undefined : table[type];
+  if (row?.role === "ipam") row.plugin.collect?.(row.plugin.parse(conf), at, valid, world);
+}

@@ -1,0 +1,182 @@
+import { fromNumber } from "../net/address.ts";
+import { collide, parseHostIp, type PortMapping, showMapping } from "../net/port_mapping.ts";
+import type { Claim } from "../plan/step.ts";
+import { createWithDirectory, type World } from "../plan/world.ts";
+
+/**
+ * The claims that keep two containers from publishing one port: a file for each, named for the address it is on, in a
+ * directory for the port, so that looking for a rival costs the same however many ports are published.
+ */
+export function portClaims(state: string, ports: readonly PortMapping[], id: string): readonly Claim[] {
+  return ports.map((port) => ({
+    tool: "claim",
+    on: "host",
+    path: `${directoryOf(state, port)}/${fileOf(port)}`,
+    owner: id,
+  }));
+}
+
+function directoryOf(state: string, { protocol, hostPort }: PortMapping): string {
+  return `${state}/ports/${protocol}/${hostPort}`;
+}
+
+function fileOf({ family, hostIp }: PortMapping): string {
+  return `${family ?? "any"} ${hostIp ?? "any"}`;
+}
+
+function readFile(name: string, { protocol, hostPort }: PortMapping): PortMapping {
+  const [family, hostIp] = name.split(" ");
+  return {
+    protocol,
+    hostPort,
+    port: 0,
+    ...(family === "any" ? {} : { family: Number(family) as 4 | 6 }),
+    ...(hostIp === "any" ? {} : { hostIp }),
+  };
+}
+
+/**
+ * Takes ports for a container, before anything else is done for it.
+ * @throws Error naming the first port that is taken, and who has it; others may be claimed by then
+ */
+export async function takePorts(
+  world: World,
+  state: string,
+  ports: readonly PortMapping[],
+  id: string,
+): Promise<void> {
+  await claimPorts(world, state, ports, id);
+  await checkListeners(world, ports);
+}
+
+async function claimPorts(
+  world: World,
+  state: string,
+  ports: readonly PortMapping[],
+  id: string,
+): Promise<void> {
+  ports.forEach((port, i) => {
+    const twin = ports.slice(0, i).find((other) => collide(port, other));
+    if (twin) throw taken(port, `this container publishes it already, as "${showMapping(twin)}"`);
+  });
+  const claims = portClaims(state, ports, id);
+  for (const [i, port] of ports.entries()) {
+    const path = claims[i]!.path;
+    const rival = findRival(world, state, port, id);
+    if (rival !== undefined) throw taken(port, `container "${rival}" has it`);
+    if (!createWithDirectory(world, path, id) && world.read(path) !== id) {
+      throw taken(port, `container "${world.read(path) ?? "?"}" has it`);
+    }
+    await settle(world, state, port, id);
+  }
+}
+
+/**
+ * Two that claim a port at the same moment, one on all addresses and one on some, find each other's claim once both are
+ * there. The one whose id comes first waits for the other to give up; who was there before does not.
+ */
+async function settle(world: World, state: string, port: PortMapping, id: string): Promise<void> {
+  for (let waited = 0;; waited += 5) {
+    const rival = findRival(world, state, port, id);
+    if (rival === undefined) return;
+    if (rival < id || waited >= 200) throw taken(port, `container "${rival}" has it`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/** Refuses ports that programs of the host's listen on. They have to be claimed: to look is to listen for a moment. */
+async function checkListeners(world: World, ports: readonly PortMapping[]): Promise<void> {
+  const protocols = [...new Set(ports.map(({ protocol }) => protocol))];
+  const busy = protocols.includes("tcp") &&
+    await isBusy(world, ports.filter(({ protocol }) => protocol === "tcp"));
+  const listeners = protocols.flatMap((protocol) =>
+    protocol === "tcp" && !busy ? [] : readListeners(world, protocol)
+  );
+  for (const port of ports) {
+    const listener = listeners.find((other) => collide(port, other));
+    if (listener) throw taken(port, `${findProcess(world, listener.inode)} listens on it`);
+  }
+}
+
+/** Tries the ports: to read the kernel's list of TCP sockets takes milliseconds, for it is a hash table of that size. */
+async function isBusy(world: World, ports: readonly PortMapping[]): Promise<boolean> {
+  for (const { hostIp, family, hostPort } of ports) {
+    const anywhere = family === 4 ? ["0.0.0.0"] : family === 6 ? ["::"] : ["0.0.0.0", "::"];
+    for (const address of hostIp === undefined ? anywhere : [hostIp]) {
+      if (!await world.canListen(address, hostPort)) return true;
+    }
+  }
+  return false;
+}
+
+/** The first by id of the containers that have published the port, be it on one address or all. */
+function findRival(world: World, state: string, port: PortMapping, id: string): string | undefined {
+  return findRivals(world, state, [port], id).toSorted()[0];
+}
+
+/** The other containers that have published one of the ports. */
+export function findRivals(
+  world: World,
+  state: string,
+  ports: readonly PortMapping[],
+  id: string,
+): readonly string[] {
+  const owners = ports.flatMap((port) => {
+    const directory = directoryOf(state, port);
+    const names = world.list(directory).filter((name) => !name.startsWith("."));
+    return names.filter((name) => collide(port, readFile(name, port))).map((name) =>
+      world.read(`${directory}/${name}`)
+    );
+  });
+  return [...new Set(owners.flatMap((owner) => owner === undefined || owner === id ? [] : [owner]))];
+}
+
+function taken(port: PortMapping, reason: string): Error {
+  return new Error(`Cannot publish "${showMapping(port)}": ${reason}`);
+}
+
+interface Listener extends PortMapping {
+  readonly inode: string;
+}
+
+/** Sockets that wait for peers: TCP ones that listen (state 0A), UDP ones that are bound and not connected (07). */
+function readListeners(world: World, protocol: PortMapping["protocol"]): readonly Listener[] {
+  if (protocol === "sctp") return [];
+  const waiting = protocol === "tcp" ? "0A" : "07";
+  return [4, 6].flatMap((family) => {
+    const rows = (world.read(`/proc/self/net/${protocol}${family === 6 ? "6" : ""}`) ?? "").split("\n").slice(
+      1,
+    );
+    return rows.map((row) => row.trim().split(/\s+/)).filter((row) => row[3] === waiting).map((row) => {
+      const [address, port] = row[1]!.split(":");
+      const host = parseHostIp(fromHex(address!))!;
+      // An IPv6 socket on all addresses takes IPv4 connections too.
+      const where = host.family === 6 && host.hostIp === undefined ? {} : host;
+      return { protocol, hostPort: parseInt(port!, 16), port: 0, inode: row[9]!, ...where };
+    });
+  });
+}
+
+/** /proc has addresses as 32-bit words in the machine's order. */
+function fromHex(hex: string): string {
+  const bytes = hex.match(/.{8}/g)!.map((word) => word.match(/../g)!.reverse().join("")).join("");
+  return fromNumber(BigInt(`0x${bytes}`), hex.length === 8 ? 4 : 6);
+}
+
+function findProcess(world: World, inode: string): string {
+  const pid = world.list("/proc").filter((name) => /^[0-9]+$/.test(name)).find((pid) =>
+    holds(world, pid, inode)
+  );
+  if (pid === undefined) return "a process of another user";
+  return `process ${pid} (${world.read(`/proc/${pid}/comm`)?.trim()})`;
+}
+
+function holds(world: World, pid: string, inode: string): boolean {
+  try {
+    return world.list(`/proc/${pid}/fd`).some((fd) =>
+      world.readLink(`/proc/${pid}/fd/${fd}`) === `socket:[${inode}]`
+    );
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,32 @@
+import type { World } from "../plan/world.ts";
+
+/** A process that is not mistaken for a later one with its pid. */
+export interface ProcessIdentity {
+  readonly pid: number;
+  /** Field 22 of /proc/PID/stat, in clock ticks since boot. */
+  readonly startTime: string;
+}
+
+/** The identity of a running process, or undefined when there is none or it is a zombie. */
+export function identify(world: World, pid: number): ProcessIdentity | undefined {
+  const stat = world.read(`/proc/${pid}/stat`);
+  if (stat === undefined) return undefined;
+  // The second field is the command's name in parentheses, and may hold anything, parentheses and spaces too.
+  const rest = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return rest[0] === "Z" || rest[0] === "X" ? undefined : { pid, startTime: rest[19] ?? "" };
+}
+
+/** Whether that very process still runs. */
+export function isAlive(world: World, { pid, startTime }: ProcessIdentity): boolean {
+  return identify(world, pid)?.startTime === startTime;
+}
+
+/** Whether a pid is a running process whose command line has the mark. */
+export function ownerIsAlive(world: World, pid: number, mark: string): boolean {
+  return identify(world, pid) !== undefined && (world.read(`/proc/${pid}/cmdline`) ?? "").includes(mark);
+}
+
+/** The kernel's id of this boot: state of another one describes things that no longer exist. */
+export function bootId(world: World): string {
+  return world.read("/proc/sys/kernel/random/boot_id")?.trim() ?? "";
+}

@@ -1,0 +1,13 @@
+import type { Rootfs } from "./files.ts";
+import type { Container } from "./journal.ts";
+import type { Wish } from "./wish.ts";
+
+/** A container to attach. */
+export interface Request {
+  readonly id: string;
+  readonly container: Container;
+  readonly wish: Wish;
+  readonly rootfs?: Rootfs;
+  /** Take down what is there under this id, instead of refusing. */
+  readonly replace: boolean;
+}

@@ -1,0 +1,168 @@
+import { networkOf } from "../net/address.ts";
+import { fromNumber, parseAddress, toNumber } from "../net/address.ts";
+import { lookInside, parseInside } from "../plan/inside.ts";
+import type { Device, Link, Seen } from "../plan/seen.ts";
+import type { World } from "../plan/world.ts";
+
+/** What to look for. */
+export interface Wanted {
+  readonly links: readonly string[];
+  readonly sysctls: readonly string[];
+  readonly defaultLink: boolean;
+  readonly defaultMaster: boolean;
+  readonly devices: readonly string[];
+  readonly files: readonly string[];
+  readonly inside: boolean;
+}
+
+/** Looks at the host's side, and where it is wanted and there, through the words that enter it, at the container's. */
+export async function see(
+  world: World,
+  wanted: Wanted,
+  container: readonly string[] | undefined,
+): Promise<Seen> {
+  const seen = seeHost(world, wanted);
+  if (!wanted.inside || !container) return seen;
+  const { code, stdout, stderr } = await world.run([...container, "sh", "-c", lookInside], { looks: true });
+  if (code !== 0) throw new Error(`Cannot look into the container's network namespace: ${stderr.trim()}`);
+  return { ...seen, inside: parseInside(stdout) };
+}
+
+/**
+ * Looks at the host's side, without starting a program: /proc/self/net is always that of our own namespace, and /sys
+ * is believed only where it agrees with it (it shows the namespace it was mounted in).
+ */
+function seeHost(
+  world: World,
+  { links, sysctls, defaultLink, defaultMaster, devices, files }: Omit<Wanted, "inside">,
+): Seen {
+  const route = defaultLink ? defaultRouteLink(world) : undefined;
+  const found = devices.flatMap((id) => {
+    const device = findDevice(world, id);
+    return device === undefined ? [] : [[id, device] as const];
+  });
+  const behind = [...(defaultMaster ? [route] : []), ...found.map(([, { link }]) => link)];
+  const wanted = new Set([...links, ...behind.filter((name) => name !== undefined)]);
+  const names = wanted.size > 0 ? linkNames(world) : new Set<string>();
+  return {
+    links: new Map(
+      [...wanted].filter((name) => names.has(name)).map((name) => [name, readLink(world, name)]),
+    ),
+    devices: new Map(found),
+    sysctls: new Map(sysctls.map((key) => [key, world.read(`/proc/sys/${key}`)?.trim() ?? ""])),
+    files: new Map(files.flatMap((path) => {
+      const text = world.read(path);
+      return text === undefined ? [] : [[path, text] as const];
+    })),
+    ...(route === undefined ? {} : { defaultLink: route }),
+  };
+}
+
+/** The names of the links in our network namespace. */
+export function linkNames(world: World): ReadonlySet<string> {
+  const rows = (world.read("/proc/self/net/dev") ?? "").split("\n").slice(2);
+  return new Set(rows.map((row) => row.split(":")[0]!.trim()));
+}
+
+function readLink(world: World, name: string): Link {
+  const file = (leaf: string) => world.read(`/sys/class/net/${name}/${leaf}`)?.trim() ?? "";
+  const index = Number(file("ifindex"));
+  const master = world.readLink(`/sys/class/net/${name}/master`)?.split("/").at(-1);
+  if (index === 0 || index !== indexInProc(world, name)) {
+    throw new Error(
+      `Cannot look at link "${name}": /sys shows another network namespace than this process is in; ` +
+        "mount a sysfs of this one, as `ip netns exec` does",
+    );
+  }
+  return {
+    name,
+    index,
+    mac: file("address"),
+    mtu: Number(file("mtu")),
+    kind: /^DEVTYPE=(.*)$/m.exec(file("uevent"))?.[1] ?? "",
+    up: (Number(file("flags")) & 1) !== 0,
+    hardware: world.stat(`/sys/class/net/${name}/device`) !== undefined,
+    ...(master === undefined ? {} : { master }),
+    addresses: [...addresses4(world, name), ...addresses6(world, name)],
+  };
+}
+
+/** The device with a directory in /sys, or whose link has a MAC address; virtio puts a level in between. */
+function findDevice(world: World, id: string): Device | undefined {
+  if (!id.startsWith("/")) {
+    const link = [...linkNames(world)].find((name) =>
+      world.read(`/sys/class/net/${name}/address`)?.trim() === id
+    );
+    return link === undefined ? undefined : { link };
+  }
+  if (world.stat(id) === undefined) return undefined;
+  const between = world.list(id).filter((name) => name.startsWith("virtio")).map((name) =>
+    `${id}/${name}/net`
+  );
+  const link = [`${id}/net`, ...between].map((directory) => world.list(directory)).find((links) =>
+    links.length > 0
+  )
+    ?.toSorted()[0];
+  const driver = world.readLink(`${id}/driver`)?.split("/").at(-1);
+  return { ...(link === undefined ? {} : { link }), ...(driver === undefined ? {} : { driver }) };
+}
+
+function indexInProc(world: World, name: string): number {
+  const rows = (world.read("/proc/self/net/dev_mcast") ?? "").split("\n").concat(
+    (world.read("/proc/self/net/igmp") ?? "").split("\n").map((row) => row.replace(/\s*:.*/, "")),
+  );
+  const row = rows.map((row) => row.trim().split(/\s+/)).find(([, link]) => link === name);
+  return row ? Number(row[0]) : Number(world.read(`/sys/class/net/${name}/ifindex`));
+}
+
+/** The IPv4 addresses of a link: our own that lie in a subnet which a route without gateway leads to it. */
+function addresses4(world: World, name: string): readonly string[] {
+  const rows = (world.read("/proc/self/net/route") ?? "").split("\n").slice(1).map((row) => row.split("\t"));
+  const subnets = rows.filter(([link, , gateway]) => link === name && gateway === "00000000")
+    .map((row) => `${fromHex(row[1]!)}/${prefixLength(row[7]!)}`);
+  if (subnets.length === 0) return [];
+  const locals = [
+    ...(world.read("/proc/self/net/fib_trie") ?? "").matchAll(/\|-- ([0-9.]+)\n\s+\/32 host LOCAL/g),
+  ];
+  const own = [...new Set(locals.map(([, address]) => address!))];
+  return subnets.flatMap((subnet) =>
+    own.map((address) => `${address}/${subnet.split("/")[1]}`).filter((cidr) => networkOf(cidr) === subnet)
+  );
+}
+
+/** /proc/net/route has addresses as they lie in memory. */
+function fromHex(hex: string): string {
+  return fromNumber(BigInt(`0x${hex.match(/../g)!.reverse().join("")}`), 4);
+}
+
+function prefixLength(hexMask: string): number {
+  return toNumber(fromHex(hexMask)).toString(2).replaceAll("0", "").length;
+}
+
+/** The IPv6 addresses of a link, those of link scope (0x20) left out. */
+function addresses6(world: World, name: string): readonly string[] {
+  const rows = (world.read("/proc/self/net/if_inet6") ?? "").split("\n").map((row) =>
+    row.trim().split(/\s+/)
+  );
+  return rows.filter((row) => row[5] === name && row[3] !== "20").map((row) =>
+    `${parseAddress(row[0]!.match(/..../g)!.join(":"))}/${parseInt(row[2]!, 16)}`
+  );
+}
+
+function defaultRouteLink(world: World): string | undefined {
+  const rows = (world.read("/proc/self/net/route") ?? "").split("\n").slice(1).map((row) => row.split("\t"));
+  const four = rows.find((row) => row[1] === "00000000" && row[7] === "00000000")?.[0];
+  if (four !== undefined) return four;
+  const six = (world.read("/proc/self/net/ipv6_route") ?? "").split("\n").map((row) =>
+    row.trim().split(/\s+/)
+  );
+  return six.find((row) => row[0] === "0".repeat(32) && row[1] === "00" && row[9] !== "lo")?.[9];
+}
+
+/** Whether the host has IPv6 beyond its own links: an address of global scope (0x00) that is not lo's. */
+export function hasIpv6(world: World): boolean {
+  const rows = (world.read("/proc/self/net/if_inet6") ?? "").split("\n").map((row) =>
+    row.trim().split(/\s+/)
+  );
+  return rows.some((row) => row[3] === "00" && row[5] !== "lo");
+}

@@ -1,0 +1,61 @@
+import { identifierProblem } from "../net/names.ts";
+import type { World } from "../plan/world.ts";
+import { isRoot, outerUid } from "./user.ts";
+
+/**
+ * Where state lives that is no longer true after a reboot.
+ * An ordinary user's is in the runtime directory, found without the environment, which hooks may not have.
+ * @throws Error when a directory of that name belongs to somebody else, or others may write into it
+ */
+export function stateDirectory(world: World): string {
+  const directory = world.env("OCINET_STATE_DIR") || defaultDirectory(world);
+  if (!directory.startsWith("/")) {
+    throw new Error(`Cannot keep state in "${directory}": OCINET_STATE_DIR has to be an absolute path`);
+  }
+  world.makeDirectory(directory, 0o700);
+  const stat = world.stat(directory);
+  // A dry run makes none.
+  if (stat === undefined) return directory;
+  if (stat.uid !== world.uid) {
+    throw new Error(
+      `Cannot keep state in ${directory}: it belongs to user ${stat.uid}; remove it, or set OCINET_STATE_DIR`,
+    );
+  }
+  if ((stat.mode & 0o022) !== 0) {
+    throw new Error(
+      `Cannot keep state in ${directory}: others may write into it; chmod 700 ${directory}`,
+    );
+  }
+  return directory;
+}
+
+/** A runtime directory counts only if it is ours: after `su`, the environment names another user's. */
+function defaultDirectory(world: World): string {
+  if (isRoot(world)) return "/run/ocinet";
+  const uid = outerUid(world);
+  const found = [world.env("XDG_RUNTIME_DIR"), `/run/user/${uid}`].find((path) =>
+    path?.startsWith("/") && world.stat(path)?.uid === world.uid
+  );
+  return found === undefined ? `/tmp/ocinet-${uid}` : `${found}/ocinet`;
+}
+
+/** Where the user's networks are. */
+export function configDirectory(world: World): string {
+  if (isRoot(world)) return "/etc/ocinet";
+  return `${world.env("XDG_CONFIG_HOME") || `${world.env("HOME") ?? "/nonexistent"}/.config`}/ocinet`;
+}
+
+/** The paths of one container's state. */
+export interface ContainerPaths {
+  readonly directory: string;
+  readonly journal: string;
+  readonly lock: string;
+}
+
+/** Where a container's journal and files are. @throws Error for an id that could lead elsewhere */
+export function containerPaths(state: string, id: string): ContainerPaths {
+  const problem = identifierProblem(id);
+  if (problem) throw new Error(`Cannot use container id ${JSON.stringify(id)}: ${problem}`);
+  const directory = `${state}/containers/${id}`;
+  return { directory, journal: `${directory}/journal.json`, lock: `${state}/locks/${id}` };
+}

@@ -1,0 +1,96 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parseWords } from "../oci/options.ts";
+import { parseWish } from "./wish.ts";
+
+function wish(...words: readonly string[]) {
+  return parseWish(parseWords(words));
+}
+
+test("nothing asked for is the default network", () => {
+  assert.deepEqual(wish(), {
+    mode: { kind: "contained", all: false, networks: new Map([["default", ""]]) },
+    ports: [],
+    files: { resolv: "network" },
+    netDirectories: [],
+  });
+});
+
+test("ports may stand in one value", () => {
+  assert.deepEqual(wish("-p", "1:2,3:4", "--publish=5:6").ports.map(({ hostPort }) => hostPort), [1, 3, 5]);
+});
+
+test("ports need a network", () => {
+  assert.throws(() => wish("--net=host", "-p", "1:2"), {
+    message: "Cannot publish ports with --net=host: the container has the host's ports already",
+  });
+  assert.throws(() => wish("--net=none", "-p", "1:2"), {
+    message: "Cannot publish ports with --net=none: the container has loopback only",
+  });
+});
+
+test("arguments that are none are refused before anything is done", () => {
+  assert.throws(() => wish("--net=a:FOO"), { message: 'ARGS: invalid pair "FOO"' });
+  wish("--net=none:FOO");
+});
+
+test("name servers are rkt's options, with rkt's refusals", () => {
+  assert.deepEqual(
+    wish("--dns=10.0.0.53,fd00::53", "--dns-search=a", "--dns-search=b", "--dns-opt=ndots:2").files.resolv,
+    {
+      nameservers: ["10.0.0.53", "fd00::53"],
+      search: ["a", "b"],
+      options: ["ndots:2"],
+    },
+  );
+  assert.deepEqual(wish("--dns-domain=a").files.resolv, {
+    nameservers: [],
+    search: [],
+    options: [],
+    domain: "a",
+  });
+  assert.deepEqual([wish("--dns=host"), wish("--dns=none")].map(({ files }) => files.resolv), [
+    "host",
+    "none",
+  ]);
+  const rows = [
+    [["--dns=host,10.0.0.53"], "no other --dns options allowed when --dns=host is passed"],
+    [["--dns=none", "--dns=host"], "no other --dns options allowed when --dns=none is passed"],
+    [["--dns=host", "--dns-opt=a"], "Cannot call --dns-opt, --dns-search, or --dns-domain with --dns=host"],
+    [["--dns=x"], 'Invalid IP passed to --dns: "x"'],
+    [["--dns="], 'Invalid IP passed to --dns: ""'],
+    [["--dns=10.0.0.53\nsearch evil"], 'Invalid IP passed to --dns: "10.0.0.53\\nsearch evil"'],
+    [["--dns-search=a b"], 'Cannot write "a b" into resolv.conf: it is not one plain word'],
+    [
+      ["--dns-opt=a\nnameserver 6.6.6.6"],
+      'Cannot write "a\\nnameserver 6.6.6.6" into resolv.conf: it is not one plain word',
+    ],
+    [["--dns-domain="], 'Cannot write "" into resolv.conf: it is not one plain word'],
+  ] as const;
+  for (const [words, message] of rows) assert.throws(() => wish(...words), { message });
+});
+
+test("host names and hosts entries are words too", () => {
+  assert.deepEqual(wish("--hostname=box", "--hosts-entry=10.0.0.1=db").files, {
+    resolv: "network",
+    hosts: new Map([["10.0.0.1", ["db"]]]),
+    hostname: "box",
+  });
+  for (const name of ["", "a b", "a\nb", "-a", "a-", ".", "é", "x".repeat(65), "a;b", "../a"]) {
+    assert.throws(() => wish(`--hostname=${name}`), {
+      message: `Cannot use host name ${
+        JSON.stringify(name)
+      }: it is not one of up to 64 letters, digits, "-" and "."`,
+    });
+  }
+  assert.throws(
+    () => wish("--hosts-entry=10.0.0.1=a\n6.6.6.6 b"),
+    /^Error: Did not understand --hosts-entry/,
+  );
+});
+
+test("a directory of networks is an absolute path", () => {
+  assert.throws(() => parseWish(parseWords(["--net-dir=nets"])), {
+    message: 'Cannot read networks in --net-dir "nets": it is not an absolute path',
+  });
+});

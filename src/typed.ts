@@ -1,0 +1,2 @@
+/** What only people need; see sleeping.ts. */
+export { runCommand } from "./commands/program.ts";
