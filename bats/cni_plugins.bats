@@ -44,7 +44,7 @@ leaves_nothing() {
 @test "VERSION takes nothing but the command, and reads nothing" {
   local type
   for type in bridge ptp loopback host-local static portmap; do
-    run -0 --separate-stderr in_host env -i PATH="$PATH" CNI_COMMAND=VERSION timeout 5 "$BIN/$type" </dev/zero
+    run -0 --separate-stderr in_host env -i PATH="$PATH" CNI_COMMAND=VERSION timeout 30 "$BIN/$type" </dev/zero
     [ -z "$stderr" ]
     equal "{\"cniVersion\":\"1.1.0\",\"supportedVersions\":$versions}" "$output"
   done

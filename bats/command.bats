@@ -68,7 +68,7 @@ box() { in_host ip netns exec box "$@"; }
 
 @test "a namespace is named by its path, by a process in it, or by --id" {
   background holder in_host ip netns exec box sleep 1000
-  wait_for 5 in_box
+  wait_for in_box
   local pid
   pid=$(<"$BATS_TEST_TMPDIR/background/holder")
   run -0 ocinet up "$pid"
@@ -89,7 +89,7 @@ in_box() {
 
 @test "a container whose process has ended is shown as that, and gc takes it" {
   background holder in_host unshare --net sleep 1000
-  wait_for 5 is_apart
+  wait_for is_apart
   local pid
   pid=$(<"$BATS_TEST_TMPDIR/background/holder")
   ocinet up "$pid" --id c1
@@ -151,7 +151,7 @@ is_apart() {
 
 @test "--dry-run ends no slirp4netns" {
   background holder as_user unshare -Urn sleep 1000
-  wait_for 5 is_apart
+  wait_for is_apart
   local pid
   pid=$(<"$BATS_TEST_TMPDIR/background/holder")
   run -0 as_user "$OCINET" up --dry-run "$pid" -p 8080:80

@@ -49,8 +49,8 @@ default_routes() {
   done
 }
 
-# reaches ADDRESS PLACE...: by a ping of at most two seconds
-reaches() { "${@:2}" busybox ping -q -c 1 -W 2 "$1" >/dev/null 2>&1; }
+# reaches ADDRESS PLACE...: by a ping
+reaches() { "${@:2}" busybox ping -q -c 1 -W 20 "$1" >/dev/null 2>&1; }
 
 # cannot_reach ADDRESS PLACE...: by three pings; to be asked once something else is reached from there
 cannot_reach() { run ! "${@:2}" busybox ping -q -c 3 -i 0.1 -W 1 "$1"; }

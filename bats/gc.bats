@@ -13,7 +13,7 @@ setup() {
 # box NAME OPTIONS...: an attached namespace with a process in it
 box() {
   background "$1" in_host unshare --net sleep 1000
-  wait_for 5 is_apart "$(pid_of "$1")"
+  wait_for is_apart "$(pid_of "$1")"
   ocinet up "$(pid_of "$1")" --id "$1" "${@:2}"
 }
 
@@ -24,7 +24,7 @@ end_box() {
   local pid
   pid=$(pid_of "$1")
   kill -KILL "$pid"
-  wait_for 5 gone "$pid"
+  wait_for gone "$pid"
 }
 
 journal_of() { echo "$STATE_DIR/containers/$1/journal.json"; }
@@ -51,7 +51,7 @@ stale_boxes() {
   change_journal rebooted '.bootId = "00000000-0000-0000-0000-000000000000"'
   change_journal unfinished '.phase = "planned"'
   in_host ip netns delete named
-  wait_for 5 veths_are 2
+  wait_for veths_are 2
 }
 
 # The kernel takes a link away some time after the namespace of its other end.
@@ -90,7 +90,7 @@ REASONS
   stop unfinished
   # A reboot would have taken the rules and the link of the one that was attached before it.
   in_host nft delete table inet ocinet
-  wait_for 5 veths_are 0
+  wait_for veths_are 0
   ocinet gc
   assert_same_snapshot "$BATS_TEST_TMPDIR/before"
 }
@@ -102,7 +102,7 @@ REASONS
   end_box last
   run -0 ocinet gc --dry-run
   [[ $output == *"last: its process"* ]]
-  wait_for 5 veths_are 0
+  wait_for veths_are 0
   run -0 ocinet gc --dry-run
   [[ $output == *"
 nft table inet ocinet: no container is left that needs it
@@ -220,7 +220,7 @@ in_passing() {
   jq -e '. == { containers: [], shared: [], problems: [] }' <<<"$output"
   # Nor does a hook there take it in passing, or the port.
   background there in_host ip netns exec elsewhere unshare --net sleep 1000
-  wait_for 5 is_apart "$(pid_of there)"
+  wait_for is_apart "$(pid_of there)"
   run -1 "${elsewhere[@]}" up "$(pid_of there)" --id there -p 8080:80
   [[ $output == *'container "one" has it' ]]
   [ -e "$(journal_of one)" ]
@@ -252,7 +252,7 @@ in_passing() {
   change_journal one '.phase = "planned"'
   mkdir -p "$STATE_DIR/locks"
   background holder in_host flock --no-fork "$STATE_DIR/locks/one" sleep 1000
-  wait_for 5 is_held
+  wait_for is_held
   run -0 ocinet gc --json
   jq -e '.containers == []' <<<"$output"
   run -0 ocinet gc --dry-run

@@ -69,7 +69,7 @@ reached_from() {
     in_container $id ip address delete 127.0.0.1/8 dev lo
     in_container $id ip route add 127.0.0.0/8 via "$(default_routes $id | sed -n '1s/ .*//p')"
     ask tcp 192.0.2.1 6379 in_container $id
-    PATIENCE=0.3 run ! ask tcp 127.0.0.1 6379 in_container $id
+    unanswered tcp 127.0.0.1 6379 in_container $id
   done
   ask tcp 127.0.0.1 8080 in_host
   ask tcp 127.0.0.1 6379 in_host

@@ -58,7 +58,7 @@ kill_at() {
   : >"$WRAPPERS/calls"
   run "${@:3}"
   # What ocinet had started goes on without it for a moment.
-  wait_for 10 empty_cgroup || fail "still there:" "$(processes)"
+  wait_for empty_cgroup || fail "still there:" "$(processes)"
 }
 
 wrapped() { in_host env PATH="$WRAPPERS:$PATH" "$OCINET" "$@"; }
@@ -95,7 +95,7 @@ kill_at_each_moment() {
     # 124: it ended as it was about to be killed.
     ((status != 0 && status != 124)) || break
     ((status == 137)) || fail "after $moment s it ended with $status:" "$output"
-    wait_for 10 empty_cgroup
+    wait_for empty_cgroup
     is_cleaned "after $moment s"
   done
   ((status != 137)) || fail "it never ran to its end"
@@ -261,7 +261,7 @@ user_bundle() {
 # user_is_clean WHERE: no process, no file, no socket, and the port is free
 user_is_clean() {
   run -0 as_user "$OCINET" gc
-  wait_for 5 no_user_traces || fail "Killed $1, it leaves that:" "$(processes)" "$(user_files)" "$(port_holder)"
+  wait_for no_user_traces || fail "Killed $1, it leaves that:" "$(processes)" "$(user_files)" "$(port_holder)"
 }
 
 no_user_traces() { [ -z "$(processes)$(user_files)$(port_holder)" ]; }
@@ -305,7 +305,7 @@ port_holder() { in_host ss -Hltn "sport = :8080"; }
     [[ $who != *slirp4netns* ]] || kill -KILL "$(<"$HOST_DIR/user/run/ocinet/containers/a/slirp4netns.pid")"
     [[ $who != *init* ]] || kill_container a
     if [ $who = slirp4netns ]; then
-      wait_for 2 only_the_container_is_left
+      wait_for only_the_container_is_left
       delete_container a
     else
       rm -r "$BATS_TEST_TMPDIR/user/runc/a"
@@ -318,7 +318,7 @@ port_holder() { in_host ss -Hltn "sport = :8080"; }
   for moment in 0.1 0.2 0.3; do
     as_user timeout --foreground --signal KILL $moment runc --root "$BATS_TEST_TMPDIR/user/runc" run --detach \
       --bundle "$(bundle_path a)" a </dev/null >"$BATS_TEST_TMPDIR/a.log" 2>&1 3>&- || true
-    wait_for 10 no_runc
+    wait_for no_runc
     # Killed once the container ran, it leaves the container running.
     as_user runc --root "$BATS_TEST_TMPDIR/user/runc" delete --force a 2>/dev/null || true
     rm -rf "$BATS_TEST_TMPDIR/user/runc/a"

@@ -149,7 +149,7 @@ runtime_killed() {
   pid=$(container_pid a)
   rm -r "$BATS_TEST_TMPDIR/${1:?}/a"
   kill -KILL "$pid"
-  wait_for 5 gone "$pid"
+  wait_for gone "$pid"
   rm "$BATS_TEST_TMPDIR/containers/a"
   in_host find /sys/fs/cgroup -depth -name "ocinet-$UNIQUE-a" -exec rmdir {} \; 2>/dev/null || true
   leaves_nothing
@@ -163,7 +163,7 @@ attached() {
   snapshot >"$BATS_TEST_TMPDIR/before"
   background box in_host unshare --net sleep 1000
   BOX=$(<"$BATS_TEST_TMPDIR/background/box")
-  wait_for 5 is_apart "$BOX"
+  wait_for is_apart "$BOX"
   ocinet up "$BOX" --id box --net default,blue -p 8080:80,5353:53/udp
 }
 
@@ -171,7 +171,7 @@ is_apart() { [ "$(readlink "/proc/$1/ns/net")" != "$(in_host readlink /proc/self
 
 end_box() {
   kill -KILL "$BOX"
-  wait_for 5 gone "$BOX"
+  wait_for gone "$BOX"
 }
 
 @test "a container is taken down when its namespace is gone" {
@@ -209,7 +209,7 @@ end_box() {
   [ -e "/proc/$BOX" ]
   # It is the machine that is not as after a reboot: the links are still there.
   end_box
-  wait_for 3 no_veth
+  wait_for no_veth
   leaves_nothing
 }
 
@@ -317,7 +317,7 @@ ocinet_traces_but_other() { ocinet_traces | grep -v other; }
   attached
   echo '{"format":1,' >"$STATE_DIR/containers/box/journal.json"
   end_box
-  wait_for 3 no_veth
+  wait_for no_veth
   run -0 ocinet gc --dry-run
   [[ $output == *"box: its journal $STATE_DIR/containers/box/journal.json cannot be read, and none of its links is there"* ]]
   leaves_nothing

@@ -24,7 +24,7 @@ tear_down_hosts() {
   remove_containers
   stop_background
   local left=""
-  if [ -n "${BATS_TEST_COMPLETED-}" ] && ! wait_for 2 nothing_left; then left=$(what_is_left); fi
+  if [ -n "${BATS_TEST_COMPLETED-}" ] && ! wait_for nothing_left; then left=$(what_is_left); fi
   if ((EUID == 0)); then
     kill_processes
     remove_cgroup
@@ -38,10 +38,12 @@ fail() {
   return 1
 }
 
-# wait_for SECONDS COMMAND...: until the command succeeds
+# wait_for COMMAND...: until it succeeds; fails when it has not within twenty seconds, in which a busy machine gets round to
+# anything
 wait_for() {
-  local deadline=$((${EPOCHREALTIME/[.,]/} + $1 * 1000000))
-  shift
+  # For a moment, the number of seconds that callers used to give.
+  [[ $1 != [0-9]* ]] || shift
+  local deadline=$((${EPOCHREALTIME/[.,]/} + 20000000))
   until "$@"; do
     ((${EPOCHREALTIME/[.,]/} < deadline)) || return
     sleep 0.02
@@ -67,7 +69,7 @@ make_cgroup() {
 }
 
 remove_cgroup() {
-  wait_for 2 empty_cgroup
+  wait_for empty_cgroup
   find /sys/fs/cgroup -maxdepth 2 \( -fstype cgroup -o -fstype cgroup2 \) -name "ocinet-$UNIQUE*" -exec rmdir {} +
 }
 
@@ -112,7 +114,7 @@ background() {
   local name=$1
   shift
   PID_FILE=$BATS_TEST_TMPDIR/background/$name "$@" </dev/null >"$BATS_TEST_TMPDIR/$name.log" 2>&1 3>&- &
-  wait_for 5 test -s "$BATS_TEST_TMPDIR/background/$name"
+  wait_for test -s "$BATS_TEST_TMPDIR/background/$name"
 }
 
 # stop NAME: and wait until it is gone
@@ -121,7 +123,7 @@ stop() {
   pid=$(<"$BATS_TEST_TMPDIR/background/$1")
   rm "$BATS_TEST_TMPDIR/background/$1"
   kill "$pid" 2>/dev/null || return 0
-  wait_for 5 gone "$pid"
+  wait_for gone "$pid"
 }
 
 # A zombie, which waits for its parent, has no command line.
@@ -163,10 +165,10 @@ snapshot() {
   processes
 }
 
-# assert_same_snapshot FILE: the host is, or within three seconds becomes, what `snapshot >FILE` saw. (The kernel takes
+# assert_same_snapshot FILE: the host is, or soon becomes, what `snapshot >FILE` saw. (The kernel takes
 # a namespace's links away some time after the namespace.)
 assert_same_snapshot() {
-  wait_for 3 same_snapshot "$1" || fail "The host has changed:" "$(changes_since "$1")"
+  wait_for same_snapshot "$1" || fail "The host has changed:" "$(changes_since "$1")"
 }
 
 same_snapshot() { changes_since "$1" >/dev/null; }
@@ -278,7 +280,7 @@ is_stopped() { [ "$(container_state "$1" 2>/dev/null | jq -r .status)" = stopped
 # kill_container ID: kills its process and waits until the runtime sees that; no hook runs
 kill_container() {
   runtime_of "$(bundle_of "$1")" kill "$1" KILL
-  wait_for 5 is_stopped "$1"
+  wait_for is_stopped "$1"
 }
 
 # delete_container ID: poststop hooks run
@@ -314,19 +316,28 @@ serve() {
     # shellcheck disable=SC2016 # socat's shell knows the variable
     background "$protocol$version-$port" "$@" socat "$listen" SYSTEM:'read -r hello; echo $SOCAT_PEERADDR'
   done
-  wait_for 5 listens "$protocol" "$port" "$@" || fail "No $protocol server on port $port of $*"
+  wait_for listens "$protocol" "$port" "$@" || fail "No $protocol server on port $port of $*"
 }
 
 listens() {
   [ "$("${@:3}" ss -Hln "--$1" "sport = :$2" | wc -l)" -ge 2 ]
 }
 
-# ask tcp|udp ADDRESS PORT PLACE...: what a server says to a client there; fails after two seconds ($PATIENCE) without
-# an answer
-ask() {
+# ask tcp|udp ADDRESS PORT PLACE...: what a server says to a client there; fails after twenty seconds without an answer
+ask() { ask_within 20 "$@"; }
+
+# unanswered tcp|udp ADDRESS PORT PLACE...: nobody answers there within a second, nor within another
+unanswered() {
+  run ! ask_within 1 "$@"
+  run ! ask_within 1 "$@"
+}
+
+ask_within() {
+  local seconds=$1
+  shift
   # Not `read`, which takes a datagram's first byte and loses the others.
   # shellcheck disable=SC2016 # the inner shell's
-  "${@:4}" timeout "${PATIENCE:-2}" bash -c '
+  "${@:4}" timeout "$seconds" bash -c '
     exec 5<>"/dev/$1/$2/$3" || exit
     echo hello >&5
     head -n 1 <&5 | grep .' ask "$1" "$2" "$3" 2>&1 | plain_address

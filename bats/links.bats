@@ -12,8 +12,8 @@ load links
     up box net
     equal "\"$mode\"" "$(link_of box eth0 .linkinfo.info_data.mode)"
     equal "$(link_of box eth0 .address)" "$(ocinet inspect box | jq -c '.. | .mac? // empty')"
-    wait_for 5 reaches 192.0.2.2 in_box box || fail "$mode"
-    wait_for 5 reaches 2001:db8:1::2 in_box box || fail "$mode"
+    wait_for reaches 192.0.2.2 in_box box || fail "$mode"
+    wait_for reaches 2001:db8:1::2 in_box box || fail "$mode"
     down box
     keeps_law net
   done
@@ -26,7 +26,7 @@ load links
     plugin b "{ \"type\": \"macvlan\", \"master\": \"eth0\", \"mode\": \"$mode\", \"ipam\": $(static 10.7.0.2/24) }"
     up a a
     up b b
-    if [ $mode = bridge ]; then wait_for 5 reaches 10.7.0.2 in_box a; else cannot_reach 10.7.0.2 in_box a; fi
+    if [ $mode = bridge ]; then wait_for reaches 10.7.0.2 in_box a; else cannot_reach 10.7.0.2 in_box a; fi
     down a b
   done
 }
@@ -46,14 +46,14 @@ load links
 @test "macvlan: neighbours hear of an address that has moved to another container" {
   plugin net "{ \"type\": \"macvlan\", \"ipam\": $(static 192.0.2.77/24 2001:db8:1::77/64) }"
   up a net
-  wait_for 5 reaches 192.0.2.77 in_peer
-  wait_for 5 reaches 2001:db8:1::77 in_peer
+  wait_for reaches 192.0.2.77 in_peer
+  wait_for reaches 2001:db8:1::77 in_peer
   down a
   up b net
   local mac address
   mac=$(link_of b eth0 .address)
   for address in 192.0.2.77 2001:db8:1::77; do
-    wait_for 2 peer_knows $address "$mac" || fail "$address: $(in_peer ip -j neigh show "$address")"
+    wait_for peer_knows $address "$mac" || fail "$address: $(in_peer ip -j neigh show "$address")"
   done
   down b
 }
@@ -68,8 +68,8 @@ peer_knows() { [ "$(in_peer ip -j neigh show "$1" | jq -c '.[0].lladdr')" = "$2"
   in_host ip link show dev eth0
   link_of box eth2 '.mtu == 1300 and .linkinfo.info_kind == "macvlan"'
   equal 1 "$(in_box box cat /proc/sys/net/ipv4/conf/eth2/arp_notify)"
-  wait_for 5 reaches 192.0.2.78 in_peer
-  wait_for 5 reaches 2001:db8:1::79 in_peer
+  wait_for reaches 192.0.2.78 in_peer
+  wait_for reaches 2001:db8:1::79 in_peer
   down box
   keeps_law a,b,c
   refused c "no default route interface found"
@@ -163,7 +163,7 @@ LINES
   ocinet up --net net /run/netns/law
   in_host ip netns delete law
   ocinet down law
-  wait_for 3 is_no_link port0
+  wait_for is_no_link port0
 }
 
 is_no_link() { ! in_host ip link show dev "$1"; }

@@ -17,7 +17,7 @@ make_boxes() {
     for ((i = 1; i <= $2; i++)); do
       unshare --net bash -c "echo \$\$ >$3/$1$i; exec sleep 1000" </dev/null >/dev/null 2>&1 3>&- &
     done' boxes "$1" "$2" "$BATS_TEST_TMPDIR/pids"
-  wait_for 10 all_boxes_are_there "$1" "$2"
+  wait_for all_boxes_are_there "$1" "$2"
 }
 
 all_boxes_are_there() {

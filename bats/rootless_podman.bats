@@ -83,7 +83,7 @@ no_slirp() { ! processes | grep -E '^(slirp4netns|nsenter|cat$|tail)'; }
   [ "$(ask tcp 192.0.2.1 8080 in_peer)" = 192.0.2.2 ]
   podman rm --force --time 0 web
   no_containers
-  run ! ask tcp 192.0.2.1 8080 in_peer
+  unanswered tcp 192.0.2.1 8080 in_peer
 }
 
 @test "rootless: an annotation selects the network, which is there from the first moment" {
@@ -107,7 +107,7 @@ no_slirp() { ! processes | grep -E '^(slirp4netns|nsenter|cat$|tail)'; }
   [ "$(ask tcp 192.0.2.1 8080 in_peer)" = 192.0.2.2 ]
   podman rm --force --time 0 web
   no_containers
-  wait_for 2 no_slirp
+  wait_for no_slirp
 }
 
 @test "rootless: default-restricted has no way out, and can be taken down from outside" {
@@ -116,9 +116,9 @@ no_slirp() { ! processes | grep -E '^(slirp4netns|nsenter|cat$|tail)'; }
   detached web --annotation org.ocinet.net=default-restricted --annotation org.ocinet.publish=8080:80
   serve tcp 80 in_pid
   [ "$(ask tcp 192.0.2.1 8080 in_peer)" = 192.0.2.2 ]
-  run ! ask tcp 192.0.2.2 8000 in_pid
+  unanswered tcp 192.0.2.2 8000 in_pid
   as_user "$OCINET" down "$(ls_json | jq -r '.[0].id')"
-  wait_for 2 no_slirp
+  wait_for no_slirp
 }
 
 @test "rootless: it is gone when the container is killed" {
@@ -126,8 +126,8 @@ no_slirp() { ! processes | grep -E '^(slirp4netns|nsenter|cat$|tail)'; }
   detached web --annotation org.ocinet.net=default
   run ! no_slirp
   kill -KILL "$PID"
-  wait_for 2 no_slirp
-  wait_for 5 no_containers || as_user "$OCINET" gc
+  wait_for no_slirp
+  wait_for no_containers || as_user "$OCINET" gc
   no_containers
 }
 

@@ -17,7 +17,7 @@ load lib
   [ "$(ask udp 192.0.2.1 53 in_peer)" = 192.0.2.2 ]
   [ "$(ask udp 2001:db8:1::1 53 in_peer)" = 2001:db8:1::2 ]
   [ "$(ask tcp ::1 80 in_host)" = ::1 ]
-  run ! ask tcp 192.0.2.1 81 in_peer
+  unanswered tcp 192.0.2.1 81 in_peer
 }
 
 @test "a container runs under runc" { container_runs runc; }
