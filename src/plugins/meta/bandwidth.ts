@@ -5,15 +5,9 @@ import { macFrom, vethFrom } from "../../net/names.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { Seen } from "../../plan/seen.ts";
-import { type Line, type Step, words } from "../../plan/step.ts";
+import { addIfb, type Limit, redirect, shape } from "../../plan/tc.ts";
 import type { Sight } from "../plugin.ts";
 import { hostLinks } from "./previous.ts";
-
-/** A rate in bytes a second, and how many bytes may go at once after a pause. */
-interface Limit {
-  readonly rate: number;
-  readonly burst: number;
-}
 
 interface Conf {
   /** To the container. */
@@ -65,10 +59,10 @@ export function plan({ ingress, egress }: Conf, at: Attachment, made: Result, se
   const ifb = { name: ifbName(at, made), mac: macFrom(at.digest.slice(0, 74)) };
   return {
     steps: [
-      ...(egress ? [addIfb(ifb, seen.links.get(veth)?.mtu)] : []),
-      ...(ingress ? [shape(veth, ingress)] : []),
-      ...(egress ? redirect(veth, ifb.name) : []),
-      ...(egress ? [shape(ifb.name, egress)] : []),
+      ...(egress ? [addIfb("host", ifb, seen.links.get(veth)?.mtu)] : []),
+      ...(ingress ? [shape("host", veth, ingress)] : []),
+      ...(egress ? redirect("host", veth, ifb.name) : []),
+      ...(egress ? [shape("host", ifb.name, egress)] : []),
     ],
     result: egress && !made.interfaces.some(({ name }) => name === ifb.name)
       ? { ...made, interfaces: [...made.interfaces, ifb] }
@@ -102,43 +96,4 @@ const ifbPattern = /^bwp[0-9a-f]{12}$/;
 /** The reference's is of another hash; one that a result names, so of its making, is taken down all the same. */
 function ifbName(at: Attachment, made: Result): string {
   return hostLinks(made).find((name) => ifbPattern.test(name)) ?? `bwp${at.digest.slice(0, 12)}`;
-}
-
-function addIfb({ name, mac }: { name: string; mac: string }, mtu: number | undefined): Line {
-  const size = mtu === undefined ? "" : words` mtu ${mtu}`;
-  return {
-    tool: "ip",
-    on: "host",
-    run: words`link add name ${name} address ${mac}` + size + " txqueuelen 0 up type ifb",
-    undo: words`link del dev ${name}`,
-  };
-}
-
-/** A bucket that holds what comes in 25 ms more than it lets through at once. */
-function shape(link: string, { rate, burst }: Limit): Line {
-  const limit = Math.min(Math.floor(rate * 0.025) + burst, 2 ** 32 - 1);
-  return {
-    tool: "tc",
-    on: "host",
-    run: words`qdisc add dev ${link} root handle 1: tbf rate ${`${rate}bps`}` +
-      words` burst ${`${burst}b`} limit ${`${limit}b`}`,
-    undo: words`qdisc del dev ${link} root`,
-  };
-}
-
-function redirect(veth: string, ifb: string): readonly Step[] {
-  return [
-    {
-      tool: "tc",
-      on: "host",
-      run: words`qdisc add dev ${veth} handle ffff: ingress`,
-      undo: words`qdisc del dev ${veth} ingress`,
-    },
-    {
-      tool: "tc",
-      on: "host",
-      run: words`filter add dev ${veth} parent ffff: protocol all prio 1 u32 match u32 0 0 classid 1:1 ` +
-        words`action mirred egress redirect dev ${ifb}`,
-    },
-  ];
 }

@@ -1,0 +1,48 @@
+import { type Line, type Place, type Step, words } from "./step.ts";
+
+/** A rate in bytes a second, and how many bytes may go at once after a pause. */
+export interface Limit {
+  readonly rate: number;
+  readonly burst: number;
+}
+
+/** Holds what leaves a link to a rate, by a bucket that keeps what comes in 25 ms more than it lets through at once. */
+export function shape(on: Place, link: string, { rate, burst }: Limit): Line {
+  const limit = Math.min(Math.floor(rate * 0.025) + burst, 2 ** 32 - 1);
+  return {
+    tool: "tc",
+    on,
+    run: words`qdisc add dev ${link} root handle 1: tbf rate ${`${rate}bps`}` +
+      words` burst ${`${burst}b`} limit ${`${limit}b`}`,
+    undo: words`qdisc del dev ${link} root`,
+  };
+}
+
+/** Makes a link on which what enters another can wait, for arriving packets cannot. */
+export function addIfb(on: Place, { name, mac }: { name: string; mac: string }, mtu?: number): Line {
+  const size = mtu === undefined ? "" : words` mtu ${mtu}`;
+  return {
+    tool: "ip",
+    on,
+    run: words`link add name ${name} address ${mac}` + size + " txqueuelen 0 up type ifb",
+    undo: words`link del dev ${name}`,
+  };
+}
+
+/** Sends what enters a link through an ifb link first. */
+export function redirect(on: Place, link: string, ifb: string): readonly Step[] {
+  return [
+    {
+      tool: "tc",
+      on,
+      run: words`qdisc add dev ${link} handle ffff: ingress`,
+      undo: words`qdisc del dev ${link} ingress`,
+    },
+    {
+      tool: "tc",
+      on,
+      run: words`filter add dev ${link} parent ffff: protocol all prio 1 u32 match u32 0 0 classid 1:1 ` +
+        words`action mirred egress redirect dev ${ifb}`,
+    },
+  ];
+}
