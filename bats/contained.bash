@@ -55,6 +55,14 @@ reaches() { "${@:2}" busybox ping -q -c 1 -W 20 "$1" >/dev/null 2>&1; }
 # cannot_reach ADDRESS PLACE...: by three pings; to be asked once something else is reached from there
 cannot_reach() { run ! "${@:2}" busybox ping -q -c 3 -i 0.1 -W 1 "$1"; }
 
+# takes MICROSECONDS COMMAND...: at least so long
+takes() {
+  local began=${EPOCHREALTIME/[.,]/} took
+  "${@:2}"
+  took=$((${EPOCHREALTIME/[.,]/} - began))
+  ((took >= $1)) || fail "It took $took microseconds, not $1: ${*:2}"
+}
+
 # equal EXPECTED ACTUAL
 equal() {
   [ "$1" = "$2" ] || fail "expected:" "$1" "but there is:" "$2"

@@ -52,6 +52,7 @@ megabyte='SYSTEM:head -c 1237500 /dev/zero'
   [[ $ifb =~ ^bwp[0-9a-f]{12}$ ]]
   equal "qdisc tbf 1: root rate 16Mbit burst 50000b lat 25ms" "$(root_qdisc "$(port_of slow0)")"
   equal "qdisc tbf 1: root rate 8Mbit burst 50000b lat 25ms" "$(root_qdisc "$ifb")"
+  # A megabyte and a quarter, less the burst: a bucket never lets more pass, however busy the machine is.
   background to in_host socat -u "$megabyte" TCP4-LISTEN:5201
   takes 593750 in_box a socat -u TCP4:10.1.1.1:5201,retry=100,interval=0.1 OPEN:/dev/null
   background from in_box a socat -u "$megabyte" TCP4-LISTEN:5201
@@ -61,15 +62,6 @@ megabyte='SYSTEM:head -c 1237500 /dev/zero'
 
 port_of() { in_host ip -j link show type veth master "$1" | jq -r '.[].ifname'; }
 root_qdisc() { in_host tc qdisc show dev "$1" root | sed 's/ refcnt [0-9]*//; s/ *$//'; }
-
-# takes MICROSECONDS COMMAND...: at least. A megabyte and a quarter less the burst, at the rate: a bucket never lets more
-# pass, however busy the machine is.
-takes() {
-  local began=${EPOCHREALTIME/[.,]/} took
-  "${@:2}"
-  took=$((${EPOCHREALTIME/[.,]/} - began))
-  ((took >= $1)) || fail "It took $took microseconds, not $1: $*"
-}
 
 @test "bandwidth of one direction leaves the other alone" {
   list slow 10.1.1.0/24 '{ "type": "bandwidth", "ingressRate": 16000000, "ingressBurst": 400000 }'

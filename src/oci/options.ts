@@ -30,6 +30,14 @@ export const containerOptions: readonly Option[] = [
   option("dns-domain", "DOMAIN", "domain for resolv.conf", false),
   option("hosts-entry", "IP=NAME", "lines for the hosts file, or `host` for the host's file", true),
   option("hostname", "NAME", "the container's host name", false),
+  option(
+    "egress",
+    "LIST",
+    "where it may go, and nowhere else: none, PREFIX, NAME, each with :PORT or without",
+    true,
+  ),
+  option("rate-in", "RATE", "at most so much into each interface: 500kbit, 10mbit", false),
+  option("rate-out", "RATE", "at most so much out of each interface", false),
   { ...option("net-dir", "DIR", "one more directory of network files", true), annotation: false },
 ];
 

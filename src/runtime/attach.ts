@@ -7,9 +7,10 @@ import { apply, RollbackError, StepError, undoClaim } from "./apply.ts";
 import { releaseAddresses } from "./chain.ts";
 import { ownNamespace, prefixesOf, staleness } from "./container.ts";
 import { detachLocked, readOrSalvage } from "./detach.ts";
-import { provideFiles } from "./files.ts";
+import { provideFiles, withNames } from "./files.ts";
 import { collect } from "./gc.ts";
 import { type Journal, readJournal, writeJournal } from "./journal.ts";
+import { planLimits, resolveNames } from "./limits.ts";
 import { planLinks, type PlannedLink, plannedLink } from "./links.ts";
 import { chooseNetworks, loadNetworks } from "./networks.ts";
 import { findRivals, portClaims, takePorts } from "./ports.ts";
@@ -56,7 +57,7 @@ async function attachLocked(
   const claims = portClaims(state, wish.ports, id);
   const journal: Journal = {
     ...{ format: 1, id, created: new Date().toISOString(), bootId: bootId(world), host: ownNamespace(world) },
-    ...{ container, phase: "planning", ports: wish.ports },
+    ...{ container, phase: "planning", ports: wish.ports, limits: wish.limits },
     attachments: links.map(({ attached }) => attached),
     steps: claims,
   };
@@ -92,6 +93,7 @@ async function plan(
   journal: Journal,
 ): Promise<Journal> {
   const { wish, rootfs, container } = request;
+  const names = await resolveNames(world, wish.limits);
   const rootless = !isRoot(world) && links.length > 0;
   const plans = rootless
     ? [planRootless(world, state, paths, request, links.map(({ attached }) => attached))]
@@ -103,7 +105,10 @@ async function plan(
   const fromNetwork = named < 0
     ? undefined
     : { network: links[named]!.attached.network.name, dns: results[named]!.dns };
-  const files = provideFiles(world, paths.directory, wish.files, fromNetwork, rootfs);
+  // A container that asked a resolver might be told other addresses than those it may go to.
+  const wanted = rootfs === undefined ? wish.files : withNames(wish.files, names);
+  const files = provideFiles(world, paths.directory, wanted, fromNetwork, rootfs);
+  const limits = planLimits(wish.limits, names, journal.attachments);
   return {
     ...journal,
     phase: "planned",
@@ -112,7 +117,7 @@ async function plan(
       by: rootless ? "slirp4netns" : attached.by,
       ...(results[i] === undefined ? {} : { result: results[i] }),
     })),
-    steps: [...journal.steps, ...loopback, ...steps, ...files],
+    steps: [...journal.steps, ...loopback, ...steps, ...limits, ...files],
   };
 }
 

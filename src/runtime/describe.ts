@@ -1,7 +1,9 @@
+import { showDestination } from "../net/egress.ts";
 import { showMapping } from "../net/port_mapping.ts";
 import type { World } from "../plan/world.ts";
 import { staleness } from "./container.ts";
 import { DamagedJournal, type Journal, readJournal } from "./journal.ts";
+import type { Limits } from "./limits.ts";
 import { containerPaths } from "./state.ts";
 
 /** A container as scripts see it. */
@@ -14,6 +16,14 @@ export interface Description {
   readonly pid?: number;
   readonly networks: readonly DescribedNetwork[];
   readonly ports: readonly DescribedPort[];
+  readonly limits?: DescribedLimits;
+}
+
+/** Where it may go, and how many bits a second may enter and leave each of its interfaces. */
+export interface DescribedLimits {
+  readonly egress?: readonly string[];
+  readonly rateIn?: number;
+  readonly rateOut?: number;
 }
 
 /** One of its interfaces. */
@@ -39,7 +49,7 @@ export interface DescribedPort {
 
 /** What is known of a container, from what is written down of it. */
 export function describeContainer(world: World, journal: Journal): Description {
-  const { id, created, container, attachments, ports } = journal;
+  const { id, created, container, attachments, ports, limits } = journal;
   const rootless = attachments.some(({ by }) => by === "slirp4netns");
   return {
     id,
@@ -54,7 +64,12 @@ export function describeContainer(world: World, journal: Journal): Description {
       // slirp4netns opens the container's connection with the peer's address; the host's loopback becomes its gateway.
       keepsClientAddress: true,
     })),
+    ...(limits && Object.keys(limits).length > 0 ? { limits: describeLimits(limits) } : {}),
   };
+}
+
+function describeLimits({ egress, ...rates }: Limits): DescribedLimits {
+  return { ...(egress ? { egress: egress.map(showDestination) } : {}), ...rates };
 }
 
 /** What is known of each of these containers; those that are gone by now are left out. */

@@ -31,6 +31,16 @@ export function parseFiles(given: Given): Files {
   };
 }
 
+/** With more names in the hosts file; the host's own is left as it is. */
+export function withNames(files: Files, addresses: ReadonlyMap<string, readonly string[]>): Files {
+  if (files.hosts === "host" || addresses.size === 0) return files;
+  const hosts = new Map(files.hosts ?? []);
+  for (const [name, all] of addresses) {
+    for (const address of all) hosts.set(address, [...hosts.get(address) ?? [], name]);
+  }
+  return { ...files, hosts };
+}
+
 function parseDns(given: Given): Files["resolv"] {
   const servers = (given.get("dns") ?? []).flatMap((value) => value.split(","));
   const [search, options, domain] = ["dns-search", "dns-opt", "dns-domain"].map((name) =>

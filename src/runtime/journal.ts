@@ -4,6 +4,7 @@ import { identifierProblem } from "../net/names.ts";
 import type { PortMapping } from "../net/port_mapping.ts";
 import type { Step } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
+import type { Limits } from "./limits.ts";
 import type { ProcessIdentity } from "./process.ts";
 import type { ContainerPaths } from "./state.ts";
 
@@ -20,6 +21,7 @@ export interface Journal {
   readonly phase: "planning" | "planned" | "done";
   readonly attachments: readonly Attached[];
   readonly ports: readonly PortMapping[];
+  readonly limits?: Limits;
   readonly steps: readonly Step[];
 }
 

@@ -3,12 +3,14 @@ import { type Mode, parseNets } from "../net/modes.ts";
 import { parsePublish, type PortMapping } from "../net/port_mapping.ts";
 import type { Given } from "../oci/options.ts";
 import { type Files, parseFiles } from "./files.ts";
+import { type Limits, parseLimits } from "./limits.ts";
 
 /** How somebody wants a container networked; nothing about it contradicts itself. */
 export interface Wish {
   readonly mode: Mode;
   readonly ports: readonly PortMapping[];
   readonly files: Files;
+  readonly limits: Limits;
   readonly netDirectories: readonly string[];
 }
 
@@ -25,10 +27,19 @@ export function parseWish(given: Given): Wish {
           : "the container has loopback only"),
     );
   }
+  const limits = parseLimits(given);
+  const [limit] = Object.keys(limits);
+  if (limit && mode.kind !== "contained") {
+    throw new Error(
+      `Cannot limit a container's traffic with --net=${mode.kind}: ` +
+        (mode.kind === "host" ? "it is the host's" : "there is none"),
+    );
+  }
   return {
     mode,
     ports,
     files: parseFiles(given),
+    limits,
     netDirectories: (given.get("net-dir") ?? []).map(checkDirectory),
   };
 }

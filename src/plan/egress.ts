@@ -1,0 +1,41 @@
+import { family } from "../net/address.ts";
+import type { Destination } from "../net/egress.ts";
+import { type Line, words } from "./step.ts";
+
+/** A destination whose name has been resolved. */
+export type Resolved = Omit<Destination, "name">;
+
+/**
+ * Lets the container, and whatever it forwards for, go to these places only; it answers whoever may come in. The rules
+ * are in its own namespace, where the ways to the world do not matter; who has power over that could take them away.
+ */
+export function allowOnly(destinations: readonly Resolved[]): Line {
+  const chains = ["output", "forward"].map((hook) =>
+    `chain ${hook} { type filter hook ${hook} priority 0; jump allowed; reject with icmpx admin-prohibited; };`
+  );
+  const always = [
+    "oifname lo accept;",
+    "ct state established,related accept;",
+    // Without these, IPv6 finds nobody (RFC 4861).
+    "icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert, mld2-listener-report } accept;",
+  ];
+  return {
+    tool: "nft",
+    on: "container",
+    run:
+      `table inet ocinet_egress { chain allowed { ${[...always, ...destinations.map(accept)].join(" ")} }; ` +
+      `${chains.join(" ")} }`,
+    undo: "delete table inet ocinet_egress",
+  };
+}
+
+function accept({ prefix, ports, protocol }: Resolved): string {
+  const to = prefix === undefined
+    ? ""
+    : family(prefix) === 4
+    ? words`ip daddr ${prefix} `
+    : words`ip6 daddr ${prefix} `;
+  if (!ports) return `${to}accept;`;
+  const layer = protocol ? words`${protocol} ` : "meta l4proto { tcp, udp } th ";
+  return to + layer + words`dport ${`${ports.first}-${ports.last}`} accept;`;
+}
