@@ -82,8 +82,10 @@ refuses_network() {
 
 @test "annotations" {
   bystander runc
-  annotated "Cannot use annotation \"org.ocinet.nets\": known are org.ocinet.net, org.ocinet.publish, org.ocinet.dns, \
-org.ocinet.dns-search, org.ocinet.dns-opt, org.ocinet.dns-domain, org.ocinet.hosts-entry, org.ocinet.hostname" nets x
+  local known
+  known=$(ocinet hook --help | sed -nE 's/^ +(-., )?--([a-z-]+) <.*/org.ocinet.\2/p' | grep -v 'net-dir\|log-level' | paste -sd, |
+    sed 's/,/, /g')
+  annotated "Cannot use annotation \"org.ocinet.nets\": known are $known" nets x
   annotated "networks not found: ../x;y (there are: default-restricted, default)" net "../x;y"
   annotated "networks not found: --net=host (there are: default-restricted, default)" net "--net=host"
   annotated 'Invalid IP passed to --dns: "nameserver"' dns $'1.2.3.4\nnameserver 6.6.6.6'

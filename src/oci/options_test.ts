@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseAnnotations, parseWords, toWords } from "./options.ts";
+import { containerOptions, parseAnnotations, parseWords, toWords } from "./options.ts";
 
 test("words are read in every form, and add up where an option may be given again", () => {
   assert.deepEqual(
@@ -63,11 +63,12 @@ test("annotations of ours are read, several values in one; those of others are p
 });
 
 test("an annotation of ours that no option has is refused, and so is one that a bundle may not decide", () => {
-  const known = ["net", "publish", "dns", "dns-search", "dns-opt", "dns-domain", "hosts-entry", "hostname"]
-    .map((name) => `org.ocinet.${name}`).join(", ");
+  const known = containerOptions.filter(({ annotation }) => annotation).map(({ name }) =>
+    `org.ocinet.${name}`
+  );
   for (const name of ["nets", "", "net-dir", "p", "__proto__"]) {
     assert.throws(() => parseAnnotations({ [`org.ocinet.${name}`]: "x" }), {
-      message: `Cannot use annotation "org.ocinet.${name}": known are ${known}`,
+      message: `Cannot use annotation "org.ocinet.${name}": known are ${known.join(", ")}`,
     });
   }
 });

@@ -12,6 +12,7 @@ test("nothing asked for is the default network", () => {
     mode: { kind: "contained", all: false, networks: new Map([["default", ""]]) },
     ports: [],
     files: { resolv: "network" },
+    limits: {},
     netDirectories: [],
   });
 });
@@ -26,6 +27,19 @@ test("ports need a network", () => {
   });
   assert.throws(() => wish("--net=none", "-p", "1:2"), {
     message: "Cannot publish ports with --net=none: the container has loopback only",
+  });
+});
+
+test("limits need a network", () => {
+  assert.deepEqual(wish("--egress=10.0.0.0/8", "--rate-in=1mbit").limits, {
+    egress: [{ prefix: "10.0.0.0/8" }],
+    rateIn: 1e6,
+  });
+  assert.throws(() => wish("--net=host", "--egress=none"), {
+    message: "Cannot limit a container's traffic with --net=host: it is the host's",
+  });
+  assert.throws(() => wish("--net=none", "--rate-out=1mbit"), {
+    message: "Cannot limit a container's traffic with --net=none: there is none",
   });
 });
 
