@@ -3,6 +3,7 @@ import { cniByWords } from "./commands/cni.ts";
 import { failure } from "./commands/failure.ts";
 import { hook } from "./commands/hook.ts";
 import { isPluginName, plugin } from "./commands/plugin.ts";
+import { readRun, run } from "./commands/run.ts";
 import { wake } from "./sleeping.ts";
 import type * as typed from "./typed.ts";
 
@@ -30,6 +31,8 @@ async function main(): Promise<number> {
       ownProcess.print("stdout", await cniByWords(realWorld(), rest));
       return 0;
     }
+    const running = verb === "run" ? readRun(rest) : undefined;
+    if (running) return (await run(realWorld(), running.command, running.given)).code;
     const world = realWorld();
     wake(world.read(world.self.at(-1)!)!);
     return await ocinetTyped.runCommand(world, ownProcess, OCINET_VERSION);

@@ -1,10 +1,20 @@
 import { messageOf } from "../cni/error.ts";
 import { UsageError } from "../oci/options.ts";
 
-/** What a person is told of an error, and the exit status: 2 for wrong use, 1 for all else. */
+/** An error with an exit status of its own. */
+export class StatusError extends Error {
+  readonly code: number;
+
+  constructor(message: string, code: number) {
+    super(message);
+    this.code = code;
+  }
+}
+
+/** What a person is told of an error, and the exit status: 2 for wrong use, 1 for all else that names none. */
 export function failure(error: unknown): { readonly text: string; readonly code: number } {
   return {
     text: `ocinet: ${messageOf(error).replaceAll("\n", " ")}\n`,
-    code: error instanceof UsageError ? 2 : 1,
+    code: error instanceof StatusError ? error.code : error instanceof UsageError ? 2 : 1,
   };
 }

@@ -30,6 +30,7 @@ export async function runCommand(world: World, console: Console, version: string
     })
     .version(`ocinet ${version}`, "--version", "print the version")
     .exitOverride().showHelpAfterError("(ocinet --help says more)").helpCommand(false)
+    .enablePositionalOptions()
     .addHelpText(
       "after",
       "\nExample:\n  ocinet inject -p 8080:80 ./bundle && runc run --bundle ./bundle box",
@@ -69,14 +70,17 @@ function configured(program: Command, console: Console): Command {
   return program;
 }
 
-function addVerb(program: Command, { usage, text, example, changes, options, flags }: Verb): Command {
-  const command = program.command(usage).description(text).exitOverride()
-    .addHelpText("after", `\nExample:\n  ${example}`)
-    .option("--json", "answer in JSON")
+function addVerb(
+  program: Command,
+  { usage, text, example, more = "", changes, runs = false, options, flags }: Verb,
+): Command {
+  const command = program.command(usage).description(text).exitOverride().passThroughOptions(runs)
+    .addHelpText("after", `${more}\nExample:\n  ${example}`)
     .addOption(
       new CommanderOption("--log-level <level>", "tell every program that is run").choices(["error", "debug"])
         .default("error"),
     );
+  if (!runs) command.option("--json", "answer in JSON");
   if (changes) {
     command.option("--dry-run", "print what would be done, as lines for ip and nft, and do nothing");
   }

@@ -10,6 +10,7 @@ import { installPlugins } from "./install_plugins.ts";
 import { inspect } from "./inspect.ts";
 import { list } from "./list.ts";
 import type { Report } from "./report.ts";
+import { run, runHelp, runOptions } from "./run.ts";
 import { up, upOptions } from "./up.ts";
 
 /** What was typed after a verb. */
@@ -28,8 +29,12 @@ export interface Verb {
   readonly usage: string;
   readonly text: string;
   readonly example: string;
-  /** One that changes something has --dry-run; all have --json and --log-level. */
+  /** What else its help says. */
+  readonly more?: string;
+  /** One that changes something has --dry-run; all have --log-level, and --json unless they run another program. */
   readonly changes?: boolean;
+  /** Its words are another program's, with that one's options. */
+  readonly runs?: boolean;
   readonly options?: readonly Option[];
   readonly flags?: Readonly<Record<string, string>>;
   act(world: World, typed: Typed): Promise<Report>;
@@ -73,6 +78,15 @@ export const verbs: readonly Verb[] = [
     changes: true,
     options: upOptions,
     act: (world, { words: [target], given }) => up(world, target!, given),
+  },
+  {
+    usage: "run <command...>",
+    text: "run a command with a network of its own, which is gone when the command is",
+    example: "ocinet run --net default -p 8080:80 -- python3 -m http.server 80",
+    more: runHelp,
+    runs: true,
+    options: runOptions,
+    act: (world, { words, given }) => run(world, words as readonly string[], given),
   },
   {
     usage: "down <ids...>",

@@ -1,4 +1,5 @@
 import {
+  type Held,
   needProgram,
   type Output,
   type RunOptions,
@@ -83,6 +84,16 @@ export function denoWorld(): World {
         return false;
       }
     },
+
+    hold: (argv) => hold(world, argv),
+    start: ([program, ...args], env) => {
+      const child = new Deno.Command(needProgram(world, program!), {
+        ...{ args, clearEnv: true, env: { ...env } },
+        ...{ stdin: "inherit", stdout: "inherit", stderr: "inherit" },
+      }).spawn();
+      return { pid: child.pid, ended: child.status.then(({ code }) => code) };
+    },
+    onSignals: (names, tell) => names.forEach((name) => Deno.addSignalListener(name, () => tell(name))),
   };
   return world;
 }
@@ -180,6 +191,20 @@ async function feed(stdin: WritableStream<Uint8Array>, text: string): Promise<vo
     await writer.write(new TextEncoder().encode(text));
     await writer.close();
   } catch { /* The program ended without reading it all; its exit status says why. */ }
+}
+
+async function hold(world: World, [program, ...args]: readonly string[]): Promise<Held> {
+  const child = new Deno.Command(needProgram(world, program!), {
+    ...{ args, clearEnv: true, env: cleanEnvironment(world) },
+    ...{ stdin: "piped", stdout: "piped", stderr: "piped" },
+  }).spawn();
+  const ready = await child.stdout.getReader().read();
+  if (ready.done) throw new Error((await new Response(child.stderr).text()).trim());
+  let end: Promise<unknown> | undefined;
+  return {
+    pid: child.pid,
+    letGo: async () => void await (end ??= Promise.all([child.stdin.close(), child.status])),
+  };
 }
 
 function cleanEnvironment(world: World): Record<string, string> {

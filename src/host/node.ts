@@ -1,7 +1,9 @@
 import type * as ChildProcess from "node:child_process";
 import type * as Fs from "node:fs";
 import type * as Net from "node:net";
+import type * as Os from "node:os";
 import {
+  type Held,
   needProgram,
   type Output,
   type RunOptions,
@@ -89,6 +91,22 @@ export function nodeWorld(): World {
         return false;
       }
     },
+
+    hold: (argv) => hold(world, argv),
+    start: ([program, ...args], env) => {
+      const child = builtin<typeof ChildProcess>("node:child_process").spawn(
+        needProgram(world, program!),
+        args,
+        { env: { ...env }, stdio: "inherit" },
+      );
+      const { signals } = builtin<typeof Os>("node:os").constants;
+      const ended = new Promise<number>((resolve, reject) => {
+        child.on("error", reject);
+        child.on("exit", (code, signal) => resolve(code ?? 128 + signals[signal!]));
+      });
+      return { pid: child.pid!, ended };
+    },
+    onSignals: (names, tell) => names.forEach((name) => process.on(name, () => tell(name))),
   };
   return world;
 
@@ -166,7 +184,7 @@ function run(world: World, argv: readonly string[], options: RunOptions = {}): P
       needProgram(world, program!),
       args,
       {
-        env: { ...(options.env ?? { LC_ALL: "C", PATH: searchPath(world).join(":") }) },
+        env: { ...(options.env ?? cleanEnvironment(world)) },
         stdio: [options.stdin === undefined ? "ignore" : "pipe", "pipe", "pipe"],
         timeout: options.timeout,
         killSignal: "SIGKILL",
@@ -183,6 +201,30 @@ function run(world: World, argv: readonly string[], options: RunOptions = {}): P
     // A program that ends without reading it all closes the pipe; its exit status says why.
     child.stdin?.on("error", () => {}).end(options.stdin);
   });
+}
+
+function hold(world: World, [program, ...args]: readonly string[]): Promise<Held> {
+  const child = builtin<typeof ChildProcess>("node:child_process").spawn(
+    needProgram(world, program!),
+    args,
+    { env: cleanEnvironment(world), stdio: "pipe" },
+  );
+  const ended = new Promise((resolve) => child.on("close", resolve));
+  const letGo = async () => {
+    child.stdin.end();
+    await ended;
+  };
+  let stderr = "";
+  child.stderr.setEncoding("utf8").on("data", (text: string) => stderr += text);
+  return new Promise((resolve, reject) => {
+    child.on("error", reject);
+    child.stdout.once("data", () => resolve({ pid: child.pid!, letGo }));
+    ended.then(() => reject(new Error(stderr.trim())));
+  });
+}
+
+function cleanEnvironment(world: World): Record<string, string> {
+  return { LC_ALL: "C", PATH: searchPath(world).join(":") };
 }
 
 function request(socket: string, text: string): Promise<string> {

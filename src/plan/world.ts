@@ -64,7 +64,43 @@ export interface World {
   /** Whether nobody listens on the TCP port of a host's address; a reason other than that counts as free. */
   canListen(address: string, port: number): Promise<boolean>;
   /** Sends a signal; false when there is no such process. */
-  signal(pid: number, name: "SIGTERM" | "SIGKILL"): boolean;
+  signal(pid: number, name: Signal | "SIGKILL"): boolean;
+
+  /**
+   * Starts a program that says a line once it is ready, and stays until it is let go.
+   * @throws Error with what it said when it ends before
+   */
+  hold(argv: readonly string[]): Promise<Held>;
+  /** Starts a program in our place: with our standard streams, and the environment given. */
+  start(argv: readonly string[], env: Readonly<Record<string, string>>): Started;
+  /** From now on these signals are told, and no longer act on us. */
+  onSignals(names: readonly Signal[], tell: (name: Signal) => void): void;
+}
+
+/** Signals that people send to programs, and their numbers. */
+export const signals = {
+  SIGHUP: 1,
+  SIGINT: 2,
+  SIGQUIT: 3,
+  SIGUSR1: 10,
+  SIGUSR2: 12,
+  SIGTERM: 15,
+} as const;
+
+export type Signal = keyof typeof signals;
+
+/** A program that waits. Its standard input closes when we let it go, or end in whatever way. */
+export interface Held {
+  readonly pid: number;
+  /** Waits until it has ended; a second time does nothing. */
+  letGo(): Promise<void>;
+}
+
+/** A program that runs. */
+export interface Started {
+  readonly pid: number;
+  /** Its exit status; 128 and the number of a signal that ended it. */
+  readonly ended: Promise<number>;
 }
 
 /** How a program is run. */

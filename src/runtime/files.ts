@@ -75,7 +75,7 @@ export interface Rootfs {
   readonly pid: number;
   /** Words for nsenter that give power over the process's namespaces. */
   readonly enter: readonly string[];
-  /** As it is named in the container's mount namespace before the root is changed. */
+  /** As it is named in the container's mount namespace before the root is changed; "" is the host's own tree. */
   readonly path: string;
 }
 
@@ -148,18 +148,20 @@ function hostFiles({ hosts, hostname }: Files): readonly Mounted[] {
 
 function canMount(world: World, { path }: Rootfs, { name, asked }: Mounted): boolean {
   const problem = mountProblem(world, path, name);
-  if (problem && asked) throw new Error(`Cannot provide /etc/${name} in ${path}: ${problem}`);
+  if (problem && asked) throw new Error(`Cannot provide /etc/${name} in ${path || "/"}: ${problem}`);
   return problem === undefined;
 }
 
 /**
- * Why nothing can be mounted over a file of the root file system's /etc, or undefined when it can. A link in there could
- * lead the mount to any place of the host's tree, so there must be none.
+ * Why nothing can be mounted over a file of the root file system's /etc, or undefined when it can. A link in a container's
+ * could lead the mount to any place of the host's tree, so there must be none; the host's own lead where they should.
  */
 export function mountProblem(world: World, rootfs: string, name: string): string | undefined {
   const file = `${rootfs}/etc/${name}`;
   const link = [`${rootfs}/etc`, file].find((part) => isSymlink(world, part));
-  if (link) return `${link} is a symbolic link; replace it by a ${link === file ? "file" : "directory"}`;
+  if (link && rootfs !== "") {
+    return `${link} is a symbolic link; replace it by a ${link === file ? "file" : "directory"}`;
+  }
   return world.stat(file)?.kind === "file"
     ? undefined
     : "there is no such file to mount it over; make an empty one";

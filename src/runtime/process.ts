@@ -21,6 +21,13 @@ export function isAlive(world: World, { pid, startTime }: ProcessIdentity): bool
   return identify(world, pid)?.startTime === startTime;
 }
 
+/** Whether our process group is in the foreground of a terminal: what is typed there then signals all of the group. */
+export function isInForeground(world: World): boolean {
+  const stat = world.read("/proc/self/stat") ?? "";
+  const [, , group, , , foreground] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return group === foreground;
+}
+
 /** Whether a pid is a running process whose command line has the mark. */
 export function ownerIsAlive(world: World, pid: number, mark: string): boolean {
   return identify(world, pid) !== undefined && (world.read(`/proc/${pid}/cmdline`) ?? "").includes(mark);

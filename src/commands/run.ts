@@ -1,0 +1,96 @@
+import { messageOf } from "../cni/error.ts";
+import { containerOptions, type Given, type Option, parseWords } from "../oci/options.ts";
+import type { World } from "../plan/world.ts";
+import { runConnected } from "../runtime/run.ts";
+import { stateDirectory } from "../runtime/state.ts";
+import { parseWish } from "../runtime/wish.ts";
+import { StatusError } from "./failure.ts";
+import type { Report } from "./report.ts";
+
+/** All that containers have, and the name that `ocinet ls` shows. */
+export const runOptions: readonly Option[] = [
+  ...containerOptions,
+  {
+    name: "id",
+    value: "ID",
+    text: "the name it is listed by (default: run-N)",
+    many: false,
+    annotation: false,
+  },
+];
+
+/** Exit statuses as env(1), nohup(1) and docker have them. */
+const status = { failed: 125, cannotRun: 126, notFound: 127 } as const;
+
+export const runHelp = `
+Without root the command sees itself as root, as with unshare -r. All that it has started ends with it.
+Exit status: the command's, or 128 and the number of the signal that ended it; ${status.failed} when there is no network
+for it, so that it has not run; ${status.cannotRun} when it cannot be executed, ${status.notFound} when it is not found; 2 for wrong use.
+`;
+
+/**
+ * The words of a command line that asks for nothing but to be run, or undefined. Commander reads all others: those with
+ * --help, a mistake, or a directory, which may be a relative one. To load it takes as long as to connect.
+ */
+export function readRun(
+  argv: readonly string[],
+): { readonly command: readonly string[]; readonly given: Given } | undefined {
+  const known = runOptions.filter(({ value }) => value !== "DIR");
+  for (let at = 0; at < argv.length;) {
+    const word = argv[at]!;
+    if (!word.startsWith("-") || word === "--") {
+      const command = argv.slice(word === "--" ? at + 1 : at);
+      return command.length === 0 ? undefined : { command, given: parseWords(argv.slice(0, at), known) };
+    }
+    const [name, value] = word.split("=");
+    if (!known.some((option) => name === `--${option.name}` || word === `-${option.short}`)) return undefined;
+    at += value === undefined ? 2 : 1;
+  }
+  return undefined;
+}
+
+/** Runs a command in namespaces of its own, connected. @throws StatusError when it was not run */
+export async function run(
+  world: World,
+  command: readonly string[],
+  given: Given,
+): Promise<Report & { readonly code: number }> {
+  checkProgram(world, command[0]!);
+  try {
+    const code = await runConnected(world, stateDirectory(world), {
+      id: given.get("id")?.at(-1),
+      wish: parseWish(given),
+      command,
+    });
+    return { text: "", json: undefined, code };
+  } catch (error) {
+    throw new StatusError(messageOf(error), status.failed);
+  }
+}
+
+/** Better said before anything is made for it, and in our words. */
+function checkProgram(world: World, name: string): void {
+  const directories = (world.env("PATH") ?? "").split(":").map((directory) => directory || ".");
+  const paths = name.includes("/") ? [name] : directories.map((directory) => `${directory}/${name}`);
+  const cwd = world.readLink("/proc/self/cwd");
+  const modes = paths.flatMap((path) => {
+    const stat = look(world, path.startsWith("/") ? path : `${cwd}/${path}`);
+    return stat?.kind === "file" ? [stat.mode] : [];
+  });
+  if (modes.length === 0) {
+    const where = name.includes("/") ? "there is no such file" : "it is not on PATH";
+    throw new StatusError(`Cannot run "${name}": ${where}`, status.notFound);
+  }
+  if (modes.every((mode) => (mode & 0o111) === 0)) {
+    throw new StatusError(`Cannot run "${name}": it is not executable`, status.cannotRun);
+  }
+}
+
+function look(world: World, path: string) {
+  try {
+    return world.stat(path);
+  } catch {
+    // In a directory that may not be read.
+    return undefined;
+  }
+}
