@@ -36,7 +36,7 @@ export function dryWorld(world: World, tell: (line: string) => void): World {
     run: (argv, options = {}) => {
       if (options.looks) return world.run(argv, options);
       typedLines(argv, options.stdin).forEach(tell);
-      return Promise.resolve({ code: 0, stdout: "", stderr: "" });
+      return Promise.resolve({ code: 0, stdout: options.dry ?? "", stderr: "" });
     },
   };
 }

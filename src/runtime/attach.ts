@@ -1,17 +1,18 @@
 import { messageOf } from "../cni/error.ts";
-import { hasDns } from "../cni/result.ts";
+import { hasDns, type Result } from "../cni/result.ts";
+import type { PortMapping } from "../net/port_mapping.ts";
 import { setLink } from "../plan/ip.ts";
 import type { Step } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
-import { apply, RollbackError, StepError, undoClaim } from "./apply.ts";
-import { releaseAddresses } from "./chain.ts";
+import { apply, RollbackError, StepError } from "./apply.ts";
 import { ownNamespace, prefixesOf, staleness } from "./container.ts";
 import { detachLocked, readOrSalvage } from "./detach.ts";
 import { provideFiles, withNames } from "./files.ts";
+import { addForeign, publishesPorts, yieldDefaults } from "./foreign_network.ts";
 import { collect } from "./gc.ts";
 import { type Journal, readJournal, writeJournal } from "./journal.ts";
 import { planLimits, resolveNames } from "./limits.ts";
-import { planLinks, type PlannedLink, plannedLink } from "./links.ts";
+import { planLinks, type PlannedLink, plannedLink, publish, publishedThrough } from "./links.ts";
 import { chooseNetworks, loadNetworks } from "./networks.ts";
 import { findRivals, portClaims, takePorts } from "./ports.ts";
 import { bootId } from "./process.ts";
@@ -53,54 +54,110 @@ async function attachLocked(
     wish.mode.kind === "contained" ? loadNetworks(world, wish.netDirectories) : [],
     wish.mode,
   );
-  const links = await Promise.all(networks.map((network) => plannedLink(state, network, request)));
+  const links = givePorts(
+    await Promise.all(networks.map((network) => plannedLink(world, state, network, request))),
+    wish.ports,
+  );
   const claims = portClaims(state, wish.ports, id);
-  const journal: Journal = {
+  const write = (journal: Journal) => {
+    if (wish.mode.kind !== "host") writeJournal(world, paths, journal);
+    return journal;
+  };
+  let done = write({
     ...{ format: 1, id, created: new Date().toISOString(), bootId: bootId(world), host: ownNamespace(world) },
     ...{ container, phase: "planning", ports: wish.ports, limits: wish.limits },
     attachments: links.map(({ attached }) => attached),
     steps: claims,
+  });
+  const flush = async (steps: readonly Step[], results: readonly Result[]) => {
+    const planned = write(withSteps(done, steps, results));
+    await apply(world, prefixesOf(container), steps);
+    done = planned;
   };
-  if (wish.mode.kind !== "host") writeJournal(world, paths, journal);
   try {
     // Of those who have the ports, some may have ended without our hearing of it.
     await collect(world, state, findRivals(world, state, wish.ports, id));
     await takePorts(world, state, wish.ports, id);
-    const planned = await plan(world, state, paths, request, links, journal);
-    if (wish.mode.kind !== "host") writeJournal(world, paths, planned);
-    await apply(world, prefixesOf(container), planned.steps);
-    if (wish.mode.kind === "host") return undefined;
-    const done: Journal = { ...planned, phase: "done" };
-    writeJournal(world, paths, done);
-    return done;
+    await connect(world, state, { paths, request, links, flush });
+    return wish.mode.kind === "host" ? undefined : write({ ...done, phase: "done" });
   } catch (error) {
     // With its journal it can be tried again.
     if (error instanceof RollbackError) throw explain(error);
-    // What was applied is undone; what was taken before anything was applied is not.
-    claims.forEach((claim) => undoClaim(world, claim));
-    links.forEach(({ chain, at }) => releaseAddresses(chain, at, world));
-    world.remove(paths.directory);
-    throw explain(error);
+    throw explain(await giveUp(world, state, done, error));
   }
 }
 
-async function plan(
-  world: World,
-  state: string,
-  paths: ContainerPaths,
-  request: Request,
+/** The ports go to plugins of the network's own that publish them, where it has some. */
+function givePorts(
   links: readonly PlannedLink[],
-  journal: Journal,
-): Promise<Journal> {
+  published: readonly PortMapping[],
+): readonly PlannedLink[] {
+  const target = publishedThrough(links);
+  return links.map((link, i) =>
+    i === target && link.attached.path && publishesPorts(link.attached.network)
+      ? { ...link, attached: { ...link.attached, published } }
+      : link
+  );
+}
+
+function withSteps(journal: Journal, steps: readonly Step[], results: readonly Result[]): Journal {
+  const attachments = journal.attachments.map((attached, i) => ({
+    ...attached,
+    ...(results[i] === undefined ? {} : { result: results[i] }),
+  }));
+  return { ...journal, phase: "planned", attachments, steps: [...journal.steps, ...steps] };
+}
+
+/**
+ * Takes back what was done before something failed. What the step that failed had done itself is taken back already, and
+ * what it was not allowed to do must not be.
+ * @returns the error, with what resisted
+ */
+async function giveUp(world: World, state: string, done: Journal, error: unknown): Promise<unknown> {
+  try {
+    // Addresses may be taken that no step names yet.
+    await detachLocked(world, state, { ...done, phase: "planning" });
+    return error;
+  } catch (problem) {
+    return new RollbackError(error, [messageOf(problem)]);
+  }
+}
+
+/** What connecting a container takes. */
+interface Connecting {
+  readonly paths: ContainerPaths;
+  readonly request: Request;
+  readonly links: readonly PlannedLink[];
+  /** Writes down what was planned, with the results so far, and does it. */
+  flush(steps: readonly Step[], results: readonly Result[]): Promise<void>;
+}
+
+/** Plans as much as can be planned at once, and does it: all of it, unless a plugin has to be asked in between. */
+async function connect(world: World, state: string, connecting: Connecting): Promise<void> {
+  const { paths, request, links, flush } = connecting;
   const { wish, rootfs, container } = request;
   const names = await resolveNames(world, wish.limits);
-  const rootless = !isRoot(world) && links.length > 0;
-  const plans = rootless
-    ? [planRootless(world, state, paths, request, links.map(({ attached }) => attached))]
-    : await planLinks(world, links, wish, container);
-  const steps = plans.flatMap(({ steps }) => steps);
-  const results = plans.map(({ result }) => result);
-  const loopback: readonly Step[] = wish.mode.kind === "host" ? [] : [setLink("container", "lo", "up")];
+  const results: Result[] = [];
+  let steps: readonly Step[] = wish.mode.kind === "host" ? [] : [setLink("container", "lo", "up")];
+  for (const group of groupsOf(links)) {
+    const { attached } = group[0]!;
+    if (attached.path) {
+      await flush(steps, results);
+      const result = await addForeign(world, state, request, attached);
+      steps = yieldDefaults(attached, result, results);
+      results.push(result);
+    } else {
+      const plans = isRoot(world)
+        ? await planLinks(world, group, container, results)
+        : [planRootless(world, state, paths, request, links.map(({ attached }) => attached))];
+      results.push(...plans.map(({ result }) => result));
+      steps = [...steps, ...plans.flatMap(({ steps }) => steps)];
+    }
+  }
+  const target = links[publishedThrough(links)];
+  const published = target && isRoot(world) && !target.attached.published
+    ? publish(target, results[links.indexOf(target)]!, wish.ports)
+    : [];
   const named = results.findIndex(({ dns }) => hasDns(dns));
   const fromNetwork = named < 0
     ? undefined
@@ -108,17 +165,19 @@ async function plan(
   // A container that asked a resolver might be told other addresses than those it may go to.
   const wanted = rootfs === undefined ? wish.files : withNames(wish.files, names);
   const files = provideFiles(world, paths.directory, wanted, fromNetwork, rootfs);
-  const limits = planLimits(wish.limits, names, journal.attachments);
-  return {
-    ...journal,
-    phase: "planned",
-    attachments: links.map(({ attached }, i) => ({
-      ...attached,
-      by: rootless ? "slirp4netns" : attached.by,
-      ...(results[i] === undefined ? {} : { result: results[i] }),
-    })),
-    steps: [...journal.steps, ...loopback, ...steps, ...limits, ...files],
-  };
+  const limits = planLimits(wish.limits, names, links.map(({ attached }) => attached));
+  await flush([...steps, ...published, ...limits, ...files], results);
+}
+
+/** Neighbours that can be planned together; one that cannot is alone. */
+function groupsOf(links: readonly PlannedLink[]): readonly (readonly PlannedLink[])[] {
+  const groups: PlannedLink[][] = [];
+  for (const link of links) {
+    const last = groups.at(-1);
+    if (last && !link.attached.path && !last[0]!.attached.path) last.push(link);
+    else groups.push([link]);
+  }
+  return groups;
 }
 
 /** Says of a step that failed what a person can act on. */

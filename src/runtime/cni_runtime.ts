@@ -4,12 +4,18 @@ import { atLeast, emptyResult, parseResult, type Result } from "../cni/result.ts
 import type { World } from "../plan/world.ts";
 import { RollbackError, StepError } from "./apply.ts";
 import { cachedAttachments, readCache, removeCache, withCached, writeCache } from "./cni_cache.ts";
-import { isOurs } from "./foreign.ts";
 import { abandon, perform, prepare, type Prepared } from "./plugin_add.ts";
 import type { Context } from "./plugin_call.ts";
 import { check, status } from "./plugin_check.ts";
 import { collectGarbage, del } from "./plugin_del.ts";
-import { blame, callTheirs, ownContext, type PluginStep, type RuntimeCall } from "./runtime_call.ts";
+import {
+  blame,
+  callTheirs,
+  ownContext,
+  type PluginStep,
+  runsHere,
+  type RuntimeCall,
+} from "./runtime_call.ts";
 
 /**
  * Adds a container to a network; a chain that fails is taken down again, the plugin that failed included.
@@ -64,7 +70,7 @@ async function addChain(
   let planned: readonly Planned[] = [];
   for (const plugin of call.list.plugins) {
     const step: PluginStep = { plugin, command: "ADD", ...(result ? { before: result } : {}) };
-    if (isOurs(world, plugin.type, call.path)) {
+    if (runsHere(world, call, plugin)) {
       planned = await plan(planned, () => ownContext(world, state, call, step), step);
       result = planned.at(-1)!.prepared.result;
     } else {
@@ -133,7 +139,7 @@ async function delChain(world: World, state: string, call: RuntimeCall, cached: 
   for (const plugin of [...call.list.plugins].reverse()) {
     const step: PluginStep = { plugin, command: "DEL", ...(before ? { before } : {}) };
     try {
-      if (isOurs(world, plugin.type, call.path)) await del(await ownContext(world, state, call, step));
+      if (runsHere(world, call, plugin)) await del(await ownContext(world, state, call, step));
       else await callTheirs(world, call, step);
     } catch (error) {
       problems.push(blame(error, plugin, "delete"));
@@ -182,7 +188,7 @@ async function forEach(
   const act = what.command === "CHECK" ? check : status;
   for (const plugin of call.list.plugins) {
     const step = { ...what, plugin };
-    if (isOurs(world, plugin.type, call.path)) await act(await ownContext(world, state, call, step));
+    if (runsHere(world, call, plugin)) await act(await ownContext(world, state, call, step));
     else await callTheirs(world, call, step);
   }
 }
@@ -217,7 +223,7 @@ export async function gcNetwork(
   for (const plugin of atLeast(call.list.cniVersion, "1.1.0") ? call.list.plugins : []) {
     const step: PluginStep = { plugin: { ...plugin, ...lists }, command: "GC" };
     await attempt(async () =>
-      isOurs(world, plugin.type, call.path)
+      runsHere(world, call, plugin)
         ? await collectGarbage(await ownContext(world, state, bare, step))
         : await callTheirs(world, bare, step)
     );

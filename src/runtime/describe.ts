@@ -50,6 +50,7 @@ export interface DescribedPort {
 /** What is known of a container, from what is written down of it. */
 export function describeContainer(world: World, journal: Journal): Description {
   const { id, created, container, attachments, ports, limits } = journal;
+  const byPlugins = attachments.some(({ published }) => published !== undefined);
   const rootless = attachments.some(({ by }) => by === "slirp4netns");
   return {
     id,
@@ -60,7 +61,7 @@ export function describeContainer(world: World, journal: Journal): Description {
     networks: attachments.map(describeNetwork),
     ports: ports.map((port) => ({
       mapping: showMapping(port),
-      driver: rootless ? "slirp4netns" : "nftables",
+      driver: rootless ? "slirp4netns" : byPlugins ? "plugins" : "nftables",
       // slirp4netns opens the container's connection with the peer's address; the host's loopback becomes its gateway.
       keepsClientAddress: true,
     })),

@@ -1,6 +1,7 @@
 import type { World } from "../plan/world.ts";
 import { attachmentOf } from "./attachment.ts";
 import { parseChain, releaseAddresses } from "./chain.ts";
+import { delForeign } from "./foreign_network.ts";
 import { DamagedJournal, type Journal, readJournal } from "./journal.ts";
 import { salvage } from "./salvage.ts";
 import { containerPaths } from "./state.ts";
@@ -42,12 +43,16 @@ export async function readOrSalvage(world: World, state: string, id: string): Pr
 /** The same, for who has the container's lock. */
 export async function detachLocked(world: World, state: string, journal: Journal): Promise<void> {
   await takeBackAll(world, journal, `container "${journal.id}"`);
+  for (const attached of [...journal.attachments].reverse()) {
+    if (attached.path) await delForeign(world, state, journal, attached);
+  }
   if (journal.phase === "planning") releaseUnwritten(world, state, journal);
   world.remove(containerPaths(state, journal.id).directory);
 }
 
 function releaseUnwritten(world: World, state: string, { attachments, id, container }: Journal): void {
   for (const attached of attachments) {
+    if (attached.path) continue;
     const chain = parseChain(attached.network.plugins, { dataDir: `${state}/networks` });
     releaseAddresses(chain, attachmentOf(attached, id, container), world);
   }

@@ -16,7 +16,7 @@ export interface ForeignCall {
 }
 
 /** The file of a plugin: as for libcni, the first of that name that is one, whether or not it can be run. */
-function searchPlugin(world: World, type: string, path: readonly string[]): string | undefined {
+export function searchPlugin(world: World, type: string, path: readonly string[]): string | undefined {
   return path.map((directory) => `${directory}/${type}`).find((file) => world.stat(file)?.kind === "file");
 }
 
@@ -70,7 +70,7 @@ async function runPlugin(
 ): Promise<Output> {
   for (let tries = 0;; tries++) {
     try {
-      return await world.run([file], { stdin, env, passOn: true });
+      return await world.run([file], { stdin, env, passOn: true, dry: "null" });
     } catch (error) {
       if (tries === 5 || !/ETXTBSY|Text file busy/i.test(String(error))) throw error;
       await new Promise((resolve) => setTimeout(resolve, 1000));

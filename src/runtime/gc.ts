@@ -184,7 +184,7 @@ function unusedState(world: World, state: string, gone: readonly string[]): read
       !gone.includes(world.read(`${state}/networks/${name}/${file}`)?.split(/\s/)[0] ?? "")
     )
   );
-  const names = ["networks", "ports", "containers", "s", "hook.log"].filter((name) =>
+  const names = ["networks", "ports", "containers", "results", "s", "hook.log"].filter((name) =>
     world.stat(`${state}/${name}`) !== undefined
   );
   if (leased || names.length === 0) return [];

@@ -45,6 +45,10 @@ export interface Attached {
   readonly networkDigest: string;
   /** How the container is connected: its plugin's type, or an uplink's name. */
   readonly by: string;
+  /** Where its plugins are, if they are run one by one: not all are ours. */
+  readonly path?: readonly string[];
+  /** The ports that its own plugins publish. */
+  readonly published?: readonly PortMapping[];
   readonly result?: Result;
 }
 

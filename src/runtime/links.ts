@@ -1,70 +1,85 @@
 import { refuseUnknownArgs } from "../cni/args.ts";
 import { fields } from "../cni/fields.ts";
-import { digest } from "../net/names.ts";
-import { showMapping } from "../net/port_mapping.ts";
+import type { Result } from "../cni/result.ts";
+import { digest, vethFrom } from "../net/names.ts";
+import { type PortMapping, showMapping } from "../net/port_mapping.ts";
 import type { Attachment } from "../plan/attachment.ts";
 import { contain } from "../plan/nft.ts";
+import type { Step } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
 import * as bridge from "../plugins/main/bridge.ts";
 import * as portmap from "../plugins/meta/portmap.ts";
 import { attachmentOf } from "./attachment.ts";
 import { type ChainPlan, parseChain, type Parsed, planChain, seenAfter, sightOf } from "./chain.ts";
 import { prefixesOf } from "./container.ts";
+import { isForeign, pluginPath } from "./foreign_network.ts";
 import type { Attached, Container } from "./journal.ts";
 import type { ChosenNetwork } from "./networks.ts";
 import type { Request } from "./request.ts";
 import { see } from "./see.ts";
-import type { Wish } from "./wish.ts";
+import { isRoot } from "./user.ts";
 
 /** One of a container's interfaces, with the configuration of its network read. */
 export interface PlannedLink {
   readonly attached: Attached;
   readonly at: Attachment;
+  /** Empty where the plugins are run one by one. */
   readonly chain: readonly Parsed[];
 }
 
 /** Reads the configuration of a network for a container. @throws Error for what cannot be used */
 export async function plannedLink(
+  world: World,
   state: string,
   network: ChosenNetwork,
-  { id, container }: Request,
+  { id, container, wish }: Request,
 ): Promise<PlannedLink> {
   const { list, ifname, args } = network;
   const [own, shared] = await Promise.all([digest(id, list.name, ifname), digest(list.name)]);
-  const chain = parseChain(list.plugins, { dataDir: `${state}/networks` });
-  const by = list.plugins[0]!.type;
+  const by = isRoot(world) ? list.plugins[0]!.type : "slirp4netns";
   const attached = { network: list, ifname, args, digest: own, networkDigest: shared, by };
   const at = attachmentOf(attached, id, container);
+  const path = pluginPath(world, wish.netDirectories);
+  if (isRoot(world) && isForeign(world, list, path)) {
+    return { attached: { ...attached, path }, at, chain: [] };
+  }
   refuseUnknownArgs(at.args);
-  return { attached, at, chain };
+  return { attached, at, chain: parseChain(list.plugins, { dataDir: `${state}/networks` }) };
 }
 
-/** Plans a container's links, each on what those before it will have made. Takes addresses on the way. */
+/**
+ * Plans a container's links, each on what those before it will have made. Takes addresses on the way.
+ * @param earlier what was made before, of other networks
+ */
 export async function planLinks(
   world: World,
   links: readonly PlannedLink[],
-  wish: Wish,
   container: Container,
+  earlier: readonly Result[],
 ): Promise<readonly ChainPlan[]> {
   const seen = await see(world, sightOf(links), prefixesOf(container).container);
   const plans = links.reduce<readonly ChainPlan[]>((before, link) => {
     const { steps, result } = planChain(link, seenAfter(seen, before.flatMap(({ steps }) => steps)), world);
     return [...before, { steps: [...steps, ...contain(result.ips)], result }];
   }, []);
-  const target = publishedThrough(links);
-  return onceOnly(plans.map((plan, i) => i === target ? withPorts(plan, links[i]!, wish) : plan));
+  return onceOnly(plans, earlier);
 }
 
 /** Ports lead to the first network that masquerades, or else to the last (rkt, portfwd.go). */
-function publishedThrough(links: readonly PlannedLink[]): number {
+export function publishedThrough(links: readonly PlannedLink[]): number {
   const masked = links.findIndex(({ attached }) =>
     attached.network.plugins.some((plugin) => plugin["ipMasq"] === true)
   );
   return masked >= 0 ? masked : links.length - 1;
 }
 
-function withPorts({ steps, result }: ChainPlan, { attached, at }: PlannedLink, { ports }: Wish): ChainPlan {
-  if (ports.length === 0) return { steps, result };
+/** Publishes ports of a container that is on a network. @throws Error for one that cannot be */
+export function publish(
+  { attached, at }: PlannedLink,
+  result: Result,
+  ports: readonly PortMapping[],
+): readonly Step[] {
+  if (ports.length === 0) return [];
   const loopback = ports.find(({ hostIp }) => hostIp === "::1");
   if (loopback) {
     throw new Error(
@@ -82,22 +97,22 @@ function withPorts({ steps, result }: ChainPlan, { attached, at }: PlannedLink, 
         (missing.family === undefined ? "address" : `IPv${missing.family} address`),
     );
   }
-  const reflected = attached.by === "bridge" ? [bridge.reflect(at)] : [];
+  // A bridge that is not ours has ports of other names.
+  const port = result.interfaces.some(({ name }) => name === vethFrom(at.digest));
+  const reflected = attached.by === "bridge" && port ? [bridge.reflect(at)] : [];
   const { masks } = portmap.parse(
     fields(attached.network.plugins.find(({ type }) => type === "portmap") ?? {}),
   );
-  return {
-    steps: [...steps, ...reflected, ...portmap.plan({ mappings: ports, masks }, at, result).steps],
-    result,
-  };
+  return [...reflected, ...portmap.plan({ mappings: ports, masks }, at, result).steps];
 }
 
 /**
  * Of several default routes the first wins: the kernel would refuse the second, and no network is worth less for it.
  * One that leaves the main table, as sbr and vrf have it, is out of the way.
  */
-function onceOnly(plans: readonly ChainPlan[]): readonly ChainPlan[] {
-  const holders = new Map<string, string>();
+function onceOnly(plans: readonly ChainPlan[], earlier: readonly Result[]): readonly ChainPlan[] {
+  const taken = earlier.flatMap(({ routes }) => routes.filter(({ table }) => table === undefined));
+  const holders = new Map(taken.map(({ dst }) => [dst, ""]));
   return plans.map(({ steps, result }) => ({
     result,
     steps: steps.filter((step) =>

@@ -24,6 +24,8 @@ export interface PluginCall {
   readonly request: Readonly<Record<string, unknown>>;
   readonly network: string;
   readonly version: string;
+  /** Where a file outweighs a type of ours; CNI_PATH, unless told. */
+  readonly overriding?: readonly string[];
 }
 
 /** What acting on a call needs at hand. */
@@ -58,8 +60,12 @@ export async function lock({ world, state, at, call }: Context): Promise<() => v
 
 /** The configuration of a call of a type that is not IPAM. @throws CniError for what the type cannot use */
 export function parse({ world, call }: Context): Parsed {
-  const { request, type, environment } = call;
-  return parsePlugin({ ...request, type }, {}, (ipam) => isOurs(world, ipam, environment.path));
+  const { request, type } = call;
+  return parsePlugin({ ...request, type }, {}, (ipam) => isOursFor(world, call, ipam));
+}
+
+function isOursFor(world: World, { overriding, environment }: PluginCall, type: string): boolean {
+  return isOurs(world, type, overriding ?? environment.path);
 }
 
 /** The result of the plugins before this one, or for DEL and CHECK of all. @throws CniError for one that is none */
@@ -100,7 +106,7 @@ export function checkNamespace({ world, call, container }: Context): void {
 export function foreignIpam({ world, call, conf }: Context): string | undefined {
   if (table[call.type]?.role !== "main") return undefined;
   const type = conf.object("ipam")?.string("type");
-  return type === undefined || isOurs(world, type, call.environment.path) ? undefined : type;
+  return type === undefined || isOursFor(world, call, type) ? undefined : type;
 }
 
 /**

@@ -5,7 +5,7 @@ import { fields } from "../cni/fields.ts";
 import type { NetworkList, PluginConf } from "../cni/network_list.ts";
 import { type Result, resultFor } from "../cni/result.ts";
 import type { World } from "../plan/world.ts";
-import { callForeign } from "./foreign.ts";
+import { callForeign, isOurs } from "./foreign.ts";
 import { asCniError, type Context, contextOf } from "./plugin_call.ts";
 
 /** One container's interface on a network, as a CNI runtime is told of it. */
@@ -20,6 +20,8 @@ export interface RuntimeCall {
   readonly args: string;
   readonly capabilityArgs: Readonly<Record<string, unknown>>;
   readonly path: readonly string[];
+  /** Where a file outweighs a type of ours; the whole path, unless told. */
+  readonly overriding?: readonly string[];
   /** Where libcni keeps its cache. */
   readonly cacheDirectory: string;
 }
@@ -48,6 +50,15 @@ export interface PluginStep {
   readonly before?: Result;
 }
 
+/** Whether one of the chain's plugins runs in this process. */
+export function runsHere(
+  world: World,
+  { path, overriding = path }: RuntimeCall,
+  { type }: PluginConf,
+): boolean {
+  return isOurs(world, type, overriding);
+}
+
 /** A call of one of our plugins, in this process. */
 export async function ownContext(
   world: World,
@@ -55,7 +66,7 @@ export async function ownContext(
   call: RuntimeCall,
   { plugin, command, before }: PluginStep,
 ): Promise<Context> {
-  const { containerId, netns, ifname, args, path, list } = call;
+  const { containerId, netns, ifname, args, path, overriding, list } = call;
   return await contextOf(world, state, {
     type: plugin.type,
     command,
@@ -63,6 +74,7 @@ export async function ownContext(
     request: requestOf(call, plugin, before),
     network: list.name,
     version: list.cniVersion,
+    ...(overriding ? { overriding } : {}),
   });
 }
 

@@ -1,5 +1,5 @@
 import type { Ip, Result } from "../../cni/result.ts";
-import { addressOf, family, hostLength, networkOf } from "../../net/address.ts";
+import { addressOf, family, hostLength, lengthOf, networkOf } from "../../net/address.ts";
 import { addAddress, addRoute } from "../../plan/ip.ts";
 import type { Step, Sysctl } from "../../plan/step.ts";
 import type { Lease } from "../plugin.ts";
@@ -34,8 +34,15 @@ export function addRoutes({ ips, routes }: Pick<Lease, "ips" | "routes">, ifname
     // Two default routes in one answer are one: the kernel would refuse the second.
     if (seen.has(key)) return [];
     seen.add(key);
-    return [addRoute("container", { ...route, gw }, ifname)];
+    const line = addRoute("container", { ...route, gw }, ifname);
+    // Another network may have brought one; the first stays.
+    return [isDefault(route.dst) ? { ...line, shared: true } : line];
   });
+}
+
+/** Whether a destination is all of its family's. */
+export function isDefault(dst: string): boolean {
+  return lengthOf(dst) === 0;
 }
 
 /** The first gateway of the family of a destination. */
