@@ -124,6 +124,7 @@ export async function collectUnused(
         ? [...await unusedTables(world, linesOf(world, state, gone)), ...unusedBridges(world)]
         : []),
       ...unusedState(world, state, gone),
+      ...innerState(world, state),
     ];
     for (const { remove } of unused) await remove();
     await removeLocks(world, state);
@@ -184,7 +185,7 @@ function unusedState(world: World, state: string, gone: readonly string[]): read
       !gone.includes(world.read(`${state}/networks/${name}/${file}`)?.split(/\s/)[0] ?? "")
     )
   );
-  const names = ["networks", "ports", "containers", "results", "s", "hook.log"].filter((name) =>
+  const names = ["networks", "ports", "containers", "meetings", "results", "s", "hook.log"].filter((name) =>
     world.stat(`${state}/${name}`) !== undefined
   );
   if (leased || names.length === 0) return [];
@@ -193,6 +194,26 @@ function unusedState(world: World, state: string, gone: readonly string[]): read
     return Promise.resolve();
   };
   return [{ what: `state in ${state}`, remove }];
+}
+
+/** State of containers that a user's namespaces held (state.ts), where no process is left in these. */
+function innerState(world: World, state: string): readonly Unused[] {
+  const inner = world.list(state).filter((name) => /^netns-[0-9]+$/.test(name));
+  if (inner.length === 0) return [];
+  const living = world.list("/proc").map((name) => /^[0-9]+$/.test(name) ? namespaceOf(world, name) : "");
+  return inner.filter((name) => !living.includes(`net:[${name.slice(6)}]`)).map((name) => ({
+    what: `state in ${state}/${name}`,
+    remove: () => Promise.resolve(world.remove(`${state}/${name}`)),
+  }));
+}
+
+function namespaceOf(world: World, pid: string): string {
+  try {
+    return world.readLink(`/proc/${pid}/ns/net`) ?? "";
+  } catch {
+    // Another user's, so not in a namespace of ours.
+    return "";
+  }
 }
 
 /** Takes away locks that nobody has: who is killed leaves the file. */

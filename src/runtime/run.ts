@@ -6,6 +6,7 @@ import { detach } from "./detach.ts";
 import { collectInPassing } from "./gc.ts";
 import type { Container } from "./journal.ts";
 import { isInForeground } from "./process.ts";
+import { innerDirectory } from "./state.ts";
 import type { Wish } from "./wish.ts";
 
 /** A command to run with a network of its own. */
@@ -48,6 +49,7 @@ export async function runConnected(
     } finally {
       await holder.letGo();
       await detach(world, state, name);
+      world.remove(innerDirectory(state, container.identity));
     }
   } finally {
     await holder.letGo();
@@ -83,10 +85,10 @@ function passOn(world: World, pid: number, name: Signal): void {
  * whatever is left in them. /sys shows the network namespace that it was mounted in, so its parts about links are
  * mounted anew, where that is allowed.
  */
-const holdNamespaces = `if [ "$1" = net ]; then
+const holdNamespaces = `case " $* " in *" net "*)
   { mount -t sysfs sysfs /sys/class/net && mount --bind /sys/class/net/devices/virtual/net /sys/devices/virtual/net &&
-    mount --bind /sys/class/net/class/net /sys/class/net; } 2>/dev/null
-fi
+    mount --bind /sys/class/net/class/net /sys/class/net; } 2>/dev/null;;
+esac
 echo; read -r _
 end() {
   for process in /proc/[0-9]*; do
@@ -104,7 +106,7 @@ async function makeNamespaces(world: World, wish: Wish): Promise<Held> {
   const make = (maps: readonly string[]) =>
     world.hold([
       ...["setsid", "unshare", ...maps, ...kinds.map((kind) => `--${longName[kind]}`), "--propagation=slave"],
-      ...["sh", "-c", holdNamespaces, "sh", ...kinds],
+      ...["sh", "-c", holdNamespaces, "sh", ...(maps.length > 0 ? ["user"] : []), ...kinds],
     ]);
   if (world.uid === 0) return await tell(() => make([]));
   const self = ["--user", "--map-root-user"];

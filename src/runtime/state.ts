@@ -13,9 +13,14 @@ export function stateDirectory(world: World): string {
     throw new Error(`Cannot keep state in "${directory}": OCINET_STATE_DIR has to be an absolute path`);
   }
   world.makeDirectory(directory, 0o700);
+  checkOwner(world, directory);
+  return directory;
+}
+
+function checkOwner(world: World, directory: string): void {
   const stat = world.stat(directory);
   // A dry run makes none.
-  if (stat === undefined) return directory;
+  if (stat === undefined) return;
   if (stat.uid !== world.uid) {
     throw new Error(
       `Cannot keep state in ${directory}: it belongs to user ${stat.uid}; remove it, or set OCINET_STATE_DIR`,
@@ -26,12 +31,28 @@ export function stateDirectory(world: World): string {
       `Cannot keep state in ${directory}: others may write into it; chmod 700 ${directory}`,
     );
   }
-  return directory;
+}
+
+/**
+ * Root of a user namespace with a network of its own has /run only if that came with it; else their containers' state
+ * is in their own directory, apart from that of other networks.
+ */
+function defaultDirectory(world: World): string {
+  if (!isRoot(world)) return userDirectory(world);
+  if ((world.stat("/run")?.uid ?? 0) === 0) return "/run/ocinet";
+  const directory = userDirectory(world);
+  world.makeDirectory(directory, 0o700);
+  checkOwner(world, directory);
+  return innerDirectory(directory, world.stat("/proc/self/ns/net")!.identity);
+}
+
+/** Where the state of containers is that were made by root of a user namespace, in a network namespace. */
+export function innerDirectory(state: string, identity: string): string {
+  return `${state}/netns-${identity.slice(identity.indexOf(":") + 1)}`;
 }
 
 /** A runtime directory counts only if it is ours: after `su`, the environment names another user's. */
-function defaultDirectory(world: World): string {
-  if (isRoot(world)) return "/run/ocinet";
+function userDirectory(world: World): string {
   const uid = outerUid(world);
   const found = [world.env("XDG_RUNTIME_DIR"), `/run/user/${uid}`].find((path) =>
     path?.startsWith("/") && world.stat(path)?.uid === world.uid

@@ -1,6 +1,28 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { containerPaths } from "./state.ts";
+import type { Stat, World } from "../plan/world.ts";
+import { containerPaths, stateDirectory } from "./state.ts";
+
+/** A process whose network settings, runtime directory and /run are of these users. */
+function machine(uid: number, owners: { readonly network: number; readonly run: number }): World {
+  const stat = (path: string): Stat => {
+    const owner = path === "/run" ? owners.run : path.startsWith("/proc/sys/") ? owners.network : uid;
+    return { kind: "directory", identity: "4:4026532001", uid: owner, mode: 0o700 };
+  };
+  const read = () => "         0       1000          1\n";
+  return { uid, stat, read, env: () => undefined, makeDirectory: () => {} } as unknown as World;
+}
+
+test("state is where its user may write, apart for a network of one's own in a user namespace", () => {
+  const nobody = 65534;
+  const rows = [
+    [machine(0, { network: 0, run: 0 }), "/run/ocinet"],
+    [machine(1000, { network: 0, run: 0 }), "/run/user/1000/ocinet"],
+    [machine(0, { network: nobody, run: nobody }), "/run/user/1000/ocinet"],
+    [machine(0, { network: 0, run: nobody }), "/run/user/1000/ocinet/netns-4026532001"],
+  ] as const;
+  for (const [world, directory] of rows) assert.equal(stateDirectory(world), directory);
+});
 
 test("a container's state is below the state directory", () => {
   assert.deepEqual(containerPaths("/s", "c1"), {

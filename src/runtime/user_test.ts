@@ -18,6 +18,7 @@ test("isRoot() is about the host's network, not about the number", () => {
 test("outerUid() is the user who made the user namespace", () => {
   assert.equal(outerUid(process(0, 0, "         0          0 4294967295\n")), 0);
   assert.equal(outerUid(process(1000, 0, "")), 1000);
+  assert.equal(outerUid(process(0, 0, "         0       1000          1\n")), 1000);
   assert.equal(
     outerUid(process(0, 65534, "         0       1000          1\n         1     100000      65536\n")),
     1000,
