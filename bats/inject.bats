@@ -219,3 +219,16 @@ refused() {
     [ ! -e "$STATE_DIR/containers/c-$runtime" ]
   done
 }
+
+@test "a container with a user namespace gets a hook that lets us in from inside, which goes again" {
+  set_config "$BUNDLE" '.linux.namespaces += [{type: "user"}]'
+  before
+  inject
+  [ "$(jq -c '.hooks | keys' "$CONFIG")" = '["createContainer","createRuntime","poststop"]' ]
+  jq -e '.hooks.createContainer | length == 1 and .[0].args[0] == "sh"' "$CONFIG"
+  # Where nobody waits for it, as now, it has nothing to do.
+  run -0 as_user "$(jq -r '.hooks.createContainer[0].path' "$CONFIG")" -c "$(jq -r '.hooks.createContainer[0].args[2]' "$CONFIG")"
+  [ -z "$output" ]
+  inject --remove
+  same
+}

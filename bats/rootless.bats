@@ -1,54 +1,7 @@
 #!/usr/bin/env bats
 # An ordinary user's containers under runc: slirp4netns speaks for them. Run by root, so that what is left is seen.
 load lib
-
-teardown() {
-  tear_down_hosts
-  rm -rf "/tmp/ocinet-$(id -u "$OCINET_TEST_USER")"
-}
-
-# bundle ID OPTIONS...: a user's bundle, as `ocinet inject OPTIONS` makes it
-bundle() {
-  make_bundle "$(path_of "$1")" runc rootless
-  as_user "$OCINET" inject "${@:2}" "$(path_of "$1")"
-}
-
-# launch ID OPTIONS...: the same, and the container runs
-launch() {
-  bundle "$@"
-  start_container "$1" "$(path_of "$1")"
-}
-
-# refused ID OPTIONS...: a container with them cannot start, and nothing of it stays; $output has the reason
-refused() {
-  bundle "$@"
-  fails_to_start "$1"
-  is_gone "$1"
-}
-
-# fails_to_start ID: $output has the reason, whose quotation marks runc and its log have escaped
-fails_to_start() {
-  run ! run_container "$1" "$(path_of "$1")"
-  output=${output//\\\"/\"}
-}
-
-path_of() { echo "$BATS_TEST_TMPDIR/bundles/$1"; }
-user_state() { echo "$HOST_DIR/user/run/ocinet"; }
-slirp() { processes | grep -E '^(slirp4netns|nsenter|cat$|tail)'; }
-no_slirp() { ! slirp; }
-
-# is_gone ID: no process, no socket, no fifo, no state
-is_gone() {
-  no_slirp && [ ! -e "$(user_state)/containers/$1" ] && no_sockets "$HOST_DIR/user"
-}
-
-no_sockets() { [ -z "$(find "$1" \( -type s -o -type p \) -print)" ]; }
-
-# says ID FILE: what the container prints as its first act, before anything could become ready behind its back
-says() {
-  set_args "$(path_of "$1")" sh -c "$2"
-  run_container "$1" "$(path_of "$1")"
-}
+load rootless
 
 @test "contained: the container reaches the world from its first moment, by IPv4 and IPv6" {
   serve tcp 8000 in_peer
@@ -238,36 +191,6 @@ listen_both() { [ "$(in_host ss -Hltn '( sport = :8081 or sport = :8082 )' | wc 
   [ "$output" = "ocinet: networks not found: yours (there are: mine, default-restricted, default)" ]
 }
 
-@test "crun without root is refused, where crun shows it and in the log" {
-  make_bundle "$(path_of c1)" crun rootless
-  as_user "$OCINET" inject "$(path_of c1)"
-  # shellcheck disable=SC2016 # jq's variable
-  set_config "$(path_of c1)" '.annotations["run.oci.hooks.stderr"] = $file' --arg file "$HOST_DIR/user/run/stderr"
-  run ! run_container c1 "$(path_of c1)"
-  local reason="crun makes the init of a container without root unreadable"
-  grep "^ocinet: Cannot enter the network namespace of process [0-9]*: .*$reason" "$HOST_DIR/user/run/stderr"
-  grep "createRuntime c1: Cannot enter .*$reason" "$(user_state)/hook.log"
-  is_gone c1
-}
-
-@test "namespaces that runc joins by path are refused with the reason" {
-  bundle c1
-  background holder as_user unshare -Urn sleep 1000
-  wait_for other_namespace
-  local pid
-  pid=$(<"$BATS_TEST_TMPDIR/background/holder")
-  # shellcheck disable=SC2016 # jq's variable
-  set_config "$(path_of c1)" '(.linux.namespaces[] | select(.type == "network" or .type == "user")) |=
-    (.path = "/proc/\($pid)/ns/\({network: "net", user: "user"}[.type])")' --arg pid "$pid"
-  fails_to_start c1
-  [[ $output == *"ocinet: Cannot enter the network namespace of process "*"joins namespaces by path"* ]]
-  is_gone c1
-}
-
-other_namespace() {
-  [ "$(readlink "/proc/$(<"$BATS_TEST_TMPDIR/background/holder")/ns/net")" != "$(in_host readlink /proc/self/ns/net)" ]
-}
-
 @test "it is gone when the container has ended by itself" {
   bundle c1 -p 8080:80
   run -0 says c1 true
@@ -359,7 +282,7 @@ container_runs() { [ "$(container_state c1 2>/dev/null | jq -r .status)" = runni
   export OCINET_RUNTIME=node
   serve tcp 8000 in_peer
   launch c1 -p 8080:80 -p 5353:53/udp
-  [[ $(jq -r '.hooks[][].path' "$(path_of c1)/config.json") == *"/node"*"/node" ]]
+  [[ $(jq -r '.hooks | .createRuntime[0].path, .poststop[0].path' "$(path_of c1)/config.json") == *"/node"*"/node" ]]
   serve tcp 80 in_container c1
   serve udp 53 in_container c1
   [ "$(ask tcp 192.0.2.1 8080 in_peer)" = 192.0.2.2 ]

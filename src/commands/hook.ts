@@ -1,18 +1,22 @@
 import { messageOf } from "../cni/error.ts";
-import { type Config, rootPath } from "../oci/config.ts";
+import { type Config, isInjected, rootPath } from "../oci/config.ts";
 import { type Given, parseAnnotations, parseWords } from "../oci/options.ts";
 import { parseState, type State } from "../oci/state.ts";
 import type { World } from "../plan/world.ts";
 import { attach } from "../runtime/attach.ts";
-import { containerOfProcess, enterUser } from "../runtime/container.ts";
+import { containerOfProcess, enterUser, knownBy } from "../runtime/container.ts";
 import { detach } from "../runtime/detach.ts";
 import type { Rootfs } from "../runtime/files.ts";
 import type { Container } from "../runtime/journal.ts";
 import { collectInPassing } from "../runtime/gc.ts";
+import { mayEnter, meet, sendAgent } from "../runtime/meeting.ts";
 import { stateDirectory } from "../runtime/state.ts";
 import { parseWish, type Wish } from "../runtime/wish.ts";
 
 const stages = ["createRuntime", "prestart", "createContainer", "poststop", "auto"] as const;
+
+/** Not a runtime's: createRuntime itself calls us so, to stay when it has returned (meeting.ts). */
+const agent = "agent";
 
 /**
  * Acts as an OCI hook of a stage. The stage is an argument because runtimes do not agree on what `status` is when.
@@ -23,7 +27,7 @@ export async function hook(world: World, argv: readonly string[], stdin: string)
   const state = parseState(stdin);
   const directory = stateDirectory(world);
   try {
-    await act(world, argv, state, directory);
+    await act(world, argv, state, directory, stdin);
   } catch (error) {
     log(world, directory, `${argv[0]} ${state.id}: ${messageOf(error)}`);
     throw error;
@@ -37,15 +41,28 @@ function log(world: World, directory: string, line: string): void {
   world.write(path, `${old}${new Date().toISOString()} ${line.replaceAll("\n", " ")}\n`);
 }
 
-async function act(world: World, argv: readonly string[], state: State, directory: string): Promise<void> {
+async function act(
+  world: World,
+  argv: readonly string[],
+  state: State,
+  directory: string,
+  stdin: string,
+): Promise<void> {
   const [stage, ...words] = argv;
-  switch (stage === "auto" ? stageOf(state) : stage as typeof stages[number]) {
+  switch (stage === "auto" ? stageOf(state) : stage as typeof stages[number] | typeof agent) {
     case "createRuntime":
     case "prestart":
       await collectInPassing(world, directory);
-      return await connect(world, directory, state, givenOf(words, state));
+      if (mayEnter(world, state.pid)) return await connect(world, directory, state, givenOf(words, state));
+      checkInjected(world, state);
+      return await sendAgent(world, directory, state.pid, [agent, ...words], stdin);
+    case agent:
+      return await meet(
+        ...[world, directory, state.pid] as const,
+        (inside) => connect(world, directory, state, givenOf(words, state), inside),
+      );
     case "createContainer":
-      // All is done by createRuntime where the runtime lets us into the container from outside.
+      // What `inject` puts there is quicker (meeting.ts); elsewhere createRuntime has done all there is to do.
       return;
     case "poststop":
       await detach(world, directory, state.id);
@@ -64,10 +81,27 @@ function givenOf(words: readonly string[], { annotations }: State): Given {
   return new Map([...parseAnnotations(annotations), ...parseWords(words)]);
 }
 
-async function connect(world: World, directory: string, state: State, given: Given): Promise<void> {
+/** Nobody would let us in. */
+function checkInjected(world: World, state: State): void {
+  const config = configOf(world, state);
+  if (config && isInjected(config, "createContainer")) return;
+  throw new Error(
+    `Cannot attach container "${state.id}": its init may not be looked into by an ordinary user, and its config.json ` +
+      "has no createContainer hook that lets us in; ocinet inject puts one there",
+  );
+}
+
+/** @param inside a process in the container's namespaces, where its first one may not be looked into yet */
+async function connect(
+  world: World,
+  directory: string,
+  state: State,
+  given: Given,
+  inside = state.pid,
+): Promise<void> {
   if (state.pid === 0) throw new Error(`Cannot attach container "${state.id}": its state has no "pid"`);
   const wish = parseWish(given);
-  const container = containerOfProcess(world, state.pid);
+  const container = containerOfProcess(world, inside);
   const own = world.stat("/proc/self/ns/net")?.identity;
   if (wish.mode.kind !== "host" && container.identity === own) {
     throw new Error(
@@ -81,6 +115,7 @@ async function connect(world: World, directory: string, state: State, given: Giv
   await attach(world, directory, {
     id: state.id,
     container,
+    ...(inside === state.pid ? {} : { lasting: knownBy(world, container, state.pid) }),
     wish,
     replace: true,
     ...(rootfs ? { rootfs } : {}),
@@ -95,11 +130,12 @@ function configOf(world: World, { bundle }: State): Config | undefined {
 /** The root file system of a bundle, as its config.json names it. */
 function rootfsOf(
   config: Config | undefined,
-  { bundle, pid }: State,
+  { bundle }: State,
   container: Container,
 ): Rootfs | undefined {
   const path = config === undefined ? "" : rootPath(config);
   if (path === "") return undefined;
+  const { pid } = container.init!;
   return { pid, enter: enterUser(container), path: path.startsWith("/") ? path : `${bundle}/${path}` };
 }
 

@@ -1,6 +1,7 @@
 import { type HookEntry, hookMark } from "../oci/config.ts";
 import { type Given, toWords } from "../oci/options.ts";
-import { programDirectories, type World } from "../plan/world.ts";
+import { needProgram, programDirectories, type World } from "../plan/world.ts";
+import { letIn } from "../runtime/meeting.ts";
 import { isRoot } from "../runtime/user.ts";
 
 /** What of our environment a hook needs to find the same state and networks as we do; a runtime may pass none. */
@@ -9,16 +10,26 @@ const kept = ["HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "OCINET_STATE_DIR"];
 /** The entries that call this very file on this very runtime, whatever environment the container's runtime has. */
 export function hookEntries(world: World, given: Given): Readonly<Record<string, HookEntry>> {
   const [path, ...rest] = world.self;
-  const own = isRoot(world) ? ["OCINET_STATE_DIR"] : kept;
-  const env = [
-    hookMark,
-    `PATH=${programDirectories.join(":")}`,
-    ...own.flatMap((name) => world.env(name) ? [`${name}=${world.env(name)}`] : []),
-  ];
+  const env = environment(world);
   const entry = (stage: string, words: readonly string[]): HookEntry => ({
     path: path!,
     args: [path!, ...rest, "hook", stage, ...words],
     env,
   });
   return { createRuntime: entry("createRuntime", toWords(given)), poststop: entry("poststop", []) };
+}
+
+/** One more for a container with a user namespace: from outside some runtimes let nobody in. */
+export function insideEntry(world: World): Readonly<Record<string, HookEntry>> {
+  const entry = { path: needProgram(world, "sh"), args: ["sh", "-c", letIn], env: environment(world) };
+  return { createContainer: entry };
+}
+
+function environment(world: World): readonly string[] {
+  const own = isRoot(world) ? ["OCINET_STATE_DIR"] : kept;
+  return [
+    hookMark,
+    `PATH=${programDirectories.join(":")}`,
+    ...own.flatMap((name) => world.env(name) ? [`${name}=${world.env(name)}`] : []),
+  ];
 }

@@ -1,11 +1,19 @@
 import { messageOf } from "../cni/error.ts";
-import { type Config, formatConfig, parseConfig, rootPath, withHooks, withoutHooks } from "../oci/config.ts";
+import {
+  type Config,
+  formatConfig,
+  hasUserNamespace,
+  parseConfig,
+  rootPath,
+  withHooks,
+  withoutHooks,
+} from "../oci/config.ts";
 import type { Given } from "../oci/options.ts";
 import type { World } from "../plan/world.ts";
 import { mountProblem } from "../runtime/files.ts";
 import { chooseNetworks, loadNetworks } from "../runtime/networks.ts";
 import { parseWish, type Wish } from "../runtime/wish.ts";
-import { hookEntries } from "./hook_entry.ts";
+import { hookEntries, insideEntry } from "./hook_entry.ts";
 import type { Report } from "./report.ts";
 
 /** How to change a bundle. */
@@ -54,7 +62,11 @@ function add(world: World, bundle: string, config: Config, given: Given): Config
   chooseNetworks(wish.mode.kind === "contained" ? loadNetworks(world, wish.netDirectories) : [], wish.mode);
   checkFiles(world, bundle, config, wish);
   const { hostname } = wish.files;
-  return withHooks(config, hookEntries(world, given), {
+  const entries = {
+    ...hookEntries(world, given),
+    ...(hasUserNamespace(config) ? insideEntry(world) : {}),
+  };
+  return withHooks(config, entries, {
     ownNamespace: wish.mode.kind !== "host",
     ...(hostname === undefined ? {} : { hostname }),
   });

@@ -84,6 +84,16 @@ export function withoutHooks(config: Config): Config {
   return network === undefined ? named : withNetwork(named, JSON.parse(network));
 }
 
+/** Whether a stage has an entry of ours. */
+export function isInjected(config: Config, stage: typeof stages[number]): boolean {
+  return asList(asObject(config["hooks"])[stage]).some(isOurs);
+}
+
+/** Whether the container has a user namespace. */
+export function hasUserNamespace(config: Config): boolean {
+  return namespacesOf(config).some((entry) => asObject(entry)["type"] === "user");
+}
+
 function saved(config: Config, name: string): string | undefined {
   const env = Object.values(asObject(config["hooks"])).flatMap(asList).filter(isOurs)
     .flatMap((entry) => asList(asObject(entry)["env"]).map(String));

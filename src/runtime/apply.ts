@@ -181,7 +181,10 @@ async function applyExec(world: World, prefixes: Prefixes, step: Exec): Promise<
 }
 
 async function applySpawn(world: World, prefixes: Prefixes, step: Spawn): Promise<void> {
-  const { code, stderr } = await world.run([...prefixes.host, ...step.run]);
+  // crun runs its hooks with all signals blocked; what stays must not inherit that.
+  const blocked = /^SigBlk:\s*0*[1-9a-f]/m.test(world.read("/proc/self/status") ?? "");
+  const unblock = blocked ? ["env", "--default-signal"] : [];
+  const { code, stderr } = await world.run([...prefixes.host, ...unblock, ...step.run]);
   if (code !== 0) throw new StepError(step, stderr || `it ended with status ${code}`);
 }
 

@@ -49,7 +49,7 @@ async function attachLocked(
   paths: ContainerPaths,
   request: Request,
 ): Promise<Journal | undefined> {
-  const { id, container, wish } = request;
+  const { id, container, lasting, wish } = request;
   const networks = chooseNetworks(
     wish.mode.kind === "contained" ? loadNetworks(world, wish.netDirectories) : [],
     wish.mode,
@@ -65,7 +65,7 @@ async function attachLocked(
   };
   let done = write({
     ...{ format: 1, id, created: new Date().toISOString(), bootId: bootId(world), host: ownNamespace(world) },
-    ...{ container, phase: "planning", ports: wish.ports, limits: wish.limits },
+    ...{ container: lasting ?? container, phase: "planning", ports: wish.ports, limits: wish.limits },
     attachments: links.map(({ attached }) => attached),
     steps: claims,
   });

@@ -17,6 +17,14 @@ export function containerOfProcess(world: World, pid: number): Container {
   return { netns, identity, init, ...(userns === undefined ? {} : { userns }) };
 }
 
+/** A container as it will be known by its first process, which may not be looked into yet. @throws Error when it is gone */
+export function knownBy(world: World, { identity, userns }: Container, pid: number): Container {
+  const init = identify(world, pid);
+  if (!init) throw new Error(`Cannot use process ${pid}: it does not run`);
+  const entered = userns === undefined ? {} : { userns: `/proc/${pid}/ns/user` };
+  return { netns: `/proc/${pid}/ns/net`, identity, init, ...entered };
+}
+
 /** The container whose network namespace is at a path. @throws Error when there is none */
 export function containerOfPath(world: World, path: string): Container {
   const pid = /^\/proc\/([0-9]+)\/ns\/net$/.exec(path)?.[1];
@@ -46,8 +54,7 @@ function identityOf(world: World, path: string, what: string): string {
     if (stat) return stat.identity;
   } catch (error) {
     const why =
-      "; crun makes the init of a container without root unreadable, and runc one that joins namespaces " +
-      "by path: use runc with namespaces of its own, or run as root";
+      "; without root that is allowed for processes of one's own, not for a container's before it has started";
     throw new Error(`Cannot enter ${what}: ${(error as Error).message}${isRoot(world) ? "" : why}`);
   }
   throw new Error(`Cannot enter ${what}: there is none`);
@@ -57,7 +64,12 @@ function identityOf(world: World, path: string, what: string): string {
 function usernsToEnter(world: World, pid: number): string | undefined {
   if (world.uid === 0) return undefined;
   const path = `/proc/${pid}/ns/user`;
-  return world.readLink(path) === world.readLink("/proc/self/ns/user") ? undefined : path;
+  try {
+    return world.readLink(path) === world.readLink("/proc/self/ns/user") ? undefined : path;
+  } catch {
+    // Only a process in a user namespace of its own keeps us out.
+    return path;
+  }
 }
 
 /** The container for whoever asks now: its hook may have been in the user namespace that we have to enter. */

@@ -5,7 +5,10 @@ import type { Wish } from "./wish.ts";
 /** A container to attach. */
 export interface Request {
   readonly id: string;
+  /** As it can be entered now. */
   readonly container: Container;
+  /** As it will be known, if not by that. */
+  readonly lasting?: Container;
   readonly wish: Wish;
   readonly rootfs?: Rootfs;
   /** Take down what is there under this id, instead of refusing. */

@@ -17,7 +17,7 @@ export function planRootless(
   world: World,
   state: string,
   paths: ContainerPaths,
-  { container, wish }: Request,
+  { container, lasting, wish }: Request,
   attachments: readonly Attached[],
 ): ChainPlan {
   const [first, ...more] = attachments;
@@ -50,7 +50,7 @@ export function planRootless(
   world.makeDirectory(paths.directory);
   if (socket.length > longestSocketPath) world.makeDirectory(`${state}/s`);
   return connect({
-    ...{ netns: container.netns, pid, ifname: first!.ifname },
+    ...{ netns: container.netns, pid, init: lasting?.init?.pid ?? pid, ifname: first!.ifname },
     ownPidNamespace: world.readLink(`/proc/${pid}/ns/pid`) !== world.readLink("/proc/self/ns/pid"),
     enter: enterUser(container),
     directory: paths.directory,

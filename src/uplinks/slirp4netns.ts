@@ -8,9 +8,11 @@ import type { Send, Step } from "../plan/step.ts";
 export interface Target {
   /** Path of its network namespace, valid now. */
   readonly netns: string;
-  /** Its first process, and whether that is in a pid namespace of its own. */
+  /** A process in its namespaces, which may end before it, and whether it has a pid namespace of its own. */
   readonly pid: number;
   readonly ownPidNamespace: boolean;
+  /** Its first process, which ends when it does, but may not be one that lets us in. */
+  readonly init: number;
   /** Words for nsenter that give power over its pid namespace. */
   readonly enter: readonly string[];
   readonly ifname: string;
@@ -88,12 +90,13 @@ function configureIpv6(ifname: string): readonly Step[] {
 }
 
 function spawn(target: Target, ipv6: boolean): Step {
-  const { directory, pid, ownPidNamespace, enter, socket, ifname, restricted } = target;
+  const { directory, pid, init, ownPidNamespace, enter, socket, ifname, restricted } = target;
+  const [watched, own] = ownPidNamespace ? [pid, "yes"] : [init, "no"];
   return {
     tool: "spawn",
     on: "host",
     run: [
-      ...["sh", "-c", start, "sh", directory, String(pid), ownPidNamespace ? "yes" : "no", enter.join(" ")],
+      ...["sh", "-c", start, "sh", directory, String(watched), own, enter.join(" ")],
       ...["slirp4netns", "--exit-fd=3", "--ready-fd=4", `--api-socket=${socket}`],
       ...["--configure", "--mtu=65520", ...(ipv6 ? ["--enable-ipv6"] : [])],
       ...["--disable-host-loopback", "--enable-sandbox", "--enable-seccomp"],

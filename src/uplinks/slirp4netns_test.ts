@@ -7,6 +7,7 @@ import { connect, refusal, type Target } from "./slirp4netns.ts";
 const target: Target = {
   netns: "/proc/7/ns/net",
   pid: 7,
+  init: 7,
   ownPidNamespace: true,
   enter: ["--user=/proc/7/ns/user", "--preserve-credentials"],
   ifname: "eth0",

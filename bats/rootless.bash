@@ -1,0 +1,49 @@
+# An ordinary user's containers, and what there is of them: for tests that root runs, so that what is left is seen.
+
+teardown() {
+  tear_down_hosts
+  rm -rf "/tmp/ocinet-$(id -u "$OCINET_TEST_USER")"
+}
+
+# bundle ID OPTIONS...: a user's bundle for $RUNTIME (runc), as `ocinet inject OPTIONS` makes it
+bundle() {
+  make_bundle "$(path_of "$1")" "${RUNTIME:-runc}" rootless
+  as_user "$OCINET" inject "${@:2}" "$(path_of "$1")"
+}
+
+# launch ID OPTIONS...: the same, and the container runs
+launch() {
+  bundle "$@"
+  start_container "$1" "$(path_of "$1")"
+}
+
+# refused ID OPTIONS...: a container with them cannot start, and nothing of it stays; $output has the reason
+refused() {
+  bundle "$@"
+  fails_to_start "$1"
+  is_gone "$1"
+}
+
+# fails_to_start ID: $output has the reason, whose quotation marks runc and its log have escaped
+fails_to_start() {
+  run ! run_container "$1" "$(path_of "$1")"
+  output=${output//\\\"/\"}
+}
+
+path_of() { echo "$BATS_TEST_TMPDIR/bundles/$1"; }
+user_state() { echo "$HOST_DIR/user/run/ocinet"; }
+slirp() { processes | grep -E '^(slirp4netns|nsenter|cat$|tail)'; }
+no_slirp() { ! slirp; }
+
+# is_gone ID: no process, no socket, no fifo, no state
+is_gone() {
+  no_slirp && [ ! -e "$(user_state)/containers/$1" ] && no_sockets "$HOST_DIR/user"
+}
+
+no_sockets() { [ -z "$(find "$1" \( -type s -o -type p \) -print)" ]; }
+
+# says ID FILE: what the container prints as its first act, before anything could become ready behind its back
+says() {
+  set_args "$(path_of "$1")" sh -c "$2"
+  run_container "$1" "$(path_of "$1")"
+}
