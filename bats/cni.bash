@@ -61,3 +61,29 @@ cni_traces() {
 }
 
 equal() { [ "$1" = "$2" ] || fail "expected:" "$1" "but there is:" "$2"; }
+
+# libcni ADD|DEL LIST [VARIABLE=VALUE...]: the plugins of a network list as libcni calls them, from $PLUGINS, with $CAP_ARGS
+# for those that have the capability; what it keeps of the attachment is where, and as, libcni keeps it
+libcni() {
+  local list=$2 name file result="" plugins plugin
+  name=$(jq -r .name <<<"$list")
+  file=$HOST_DIR/cni/results/$name-c1-eth0
+  [ "$1" = ADD ] || [ ! -e "$file" ] || result=$(jq -c .result "$file")
+  mapfile -t plugins < <(jq -c --arg command "$1" --argjson given "${CAP_ARGS-"{}"}" '. as $list | .plugins
+    | if $command == "DEL" then reverse else . end | .[] | . + ($list | { name, cniVersion })
+    | (.capabilities // {} | with_entries(select(.value and $given[.key]) | .value = $given[.key])) as $args
+    | if $args == {} then . else . + { runtimeConfig: $args } end' <<<"$list")
+  for plugin in "${plugins[@]}"; do
+    # Older versions have no prevResult in DEL.
+    [ -z "$result" ] || [[ $1 = DEL && $(jq -r .cniVersion <<<"$list") = 0.[123].* ]] || plugin=$(with_result "$plugin" "$result")
+    if [ "$1" = ADD ]; then
+      result=$(plugin "$(jq -r .type <<<"$plugin")" ADD "$plugin" "${@:3}" 2>/dev/null) || fail "$result" || return
+    else
+      plugin "$(jq -r .type <<<"$plugin")" DEL "$plugin" "${@:3}" || return
+    fi
+  done
+  [ "$1" = ADD ] || { rm -f "$file" && return; }
+  mkdir -p "${file%/*}"
+  jq -nc --arg config "$(base64 -w 0 <<<"$list")" --arg name "$name" --argjson result "$result" --argjson given "${CAP_ARGS-"{}"}" '{
+    kind: "cniCacheV1", containerId: "c1", $config, ifName: "eth0", networkName: $name, capabilityArgs: $given, $result }' >"$file"
+}

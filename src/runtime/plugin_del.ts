@@ -26,6 +26,7 @@ import {
   removeRecord,
 } from "./plugin_record.ts";
 import { bootId } from "./process.ts";
+import { removeLeftovers } from "./reference_leftovers.ts";
 import { linkNames } from "./see.ts";
 import { takeBackAll, undoAll } from "./take_back.ts";
 
@@ -43,6 +44,7 @@ export async function del(context: Context): Promise<void> {
     if (foreignIpam(context) !== undefined) await attempt(() => callIpam(context, "DEL"));
     const record = readRecord(world, state, key);
     await attempt(() => record ? takeBack(context, record) : delUnrecorded(context));
+    if (!record) await attempt(() => removeLeftovers(context));
     if (problems.length > 0) throw problems[0];
   } finally {
     unlock();

@@ -104,7 +104,8 @@ function compact(attributes: Attributes): Attributes {
   return Object.fromEntries(Object.entries(attributes).filter(([, value]) => value !== undefined));
 }
 
-function backupPath({ dataDir }: Conf, { containerId, ifname }: Attachment): string {
+/** Where it is written down how the link was. */
+export function backupPath({ dataDir }: Pick<Conf, "dataDir">, { containerId, ifname }: Attachment): string {
   return `${dataDir}/${containerId}_${ifname}.json`;
 }
 

@@ -1,0 +1,84 @@
+import { emptyResult, type Interface, type Result } from "../cni/result.ts";
+import { addressOf } from "../net/address.ts";
+import { dropFrom, type Going } from "../plan/iptables.ts";
+import { dropCommented } from "../plan/nft_comment.ts";
+import { type Step, words } from "../plan/step.ts";
+import { findProgram, type World } from "../plan/world.ts";
+import { type Leftovers, leftovers } from "../plugins/leftovers.ts";
+import { hostLinks } from "../plugins/meta/previous.ts";
+import { type Context, prefixesFor, previousResult } from "./plugin_call.ts";
+import { linkNames } from "./see.ts";
+import { undoAll } from "./take_back.ts";
+
+/**
+ * Takes away what an ADD by the reference's plugin of this type left outside the container. It is for a DEL of whose ADD
+ * nothing is written down: only then, and only if the configuration asks for rules, does a process look for them.
+ * @throws Error with all that resisted
+ */
+export async function removeLeftovers(context: Context): Promise<void> {
+  const { world, call, conf, at } = context;
+  const before = previousResult(context) ?? emptyResult;
+  const made = { ...before, ips: before.ips.filter(({ address }) => !isAnothers(context, address)) };
+  const prefersNft = !findProgram(world, "iptables-save");
+  const left = await leftovers(call.type, { conf, at, made, prefersNft });
+  if (left.file !== undefined) world.remove(left.file);
+  const ends = await Promise.allSettled([
+    removeLinks(context, [
+      ...(left.link === undefined ? [] : [left.link]),
+      ...hostEnds(world, call.type, before),
+    ]),
+    ...(left.iptables ? ["iptables", "ip6tables"] : []).map((program) =>
+      restore(world, program, left.iptables!)
+    ),
+    ...(left.nft ?? []).map((rules) => deleteRules(world, rules)),
+  ]);
+  const problems = ends.flatMap((end) => end.status === "rejected" ? [(end.reason as Error).message] : []);
+  if (problems.length > 0) throw new Error(problems.join("; "));
+}
+
+/** Whether host-local has given the address to another container by now, whose rules are the same. */
+function isAnothers({ world, key: { network, containerId } }: Context, address: string): boolean {
+  const lease = world.read(`/var/lib/cni/networks/${network}/${addressOf(address)}`);
+  return lease !== undefined && lease.split(/\s/)[0] !== containerId;
+}
+
+/** The host's ends of the container's veths, which stay while nobody says in which namespace their other ends are. */
+function hostEnds(world: World, type: string, { interfaces }: Result): readonly string[] {
+  if (type !== "bridge" && type !== "ptp") return [];
+  // By its name alone it could be another container's, for the reference makes names by chance.
+  const isThere = ({ name, mac }: Interface) =>
+    mac !== undefined && world.read(`/sys/class/net/${name}/address`)?.trim() === mac;
+  return hostLinks({ ...emptyResult, interfaces }).filter((name) => /^veth[0-9a-f]{8}$/.test(name))
+    .filter((name) => interfaces.some((link) => link.name === name && isThere(link)));
+}
+
+async function removeLinks(context: Context, names: readonly string[]): Promise<void> {
+  const there = linkNames(context.world);
+  const steps = names.filter((name) => there.has(name)).map((name): Step => ({
+    ...{ tool: "ip", on: "host" },
+    run: words`link show dev ${name}`,
+    undo: words`link del dev ${name}`,
+  }));
+  await undoAll(context.world, prefixesFor(context), steps, "what the reference's plugins made");
+}
+
+async function restore(world: World, program: string, going: Going): Promise<void> {
+  if (!findProgram(world, `${program}-save`)) return;
+  const { stdout } = await world.run([`${program}-save`], { looks: true });
+  await feed(world, [`${program}-restore`, "--noflush", "--wait"], dropFrom(stdout, going));
+}
+
+async function deleteRules(world: World, rules: NonNullable<Leftovers["nft"]>[number]): Promise<void> {
+  const { stdout } = await world.run(["nft", "--handle", "list", "table", ...rules.table.split(" ")], {
+    looks: true,
+  });
+  await feed(world, ["nft", "-f", "-"], dropCommented(stdout, rules));
+}
+
+async function feed(world: World, argv: readonly string[], stdin: string): Promise<void> {
+  if (stdin === "") return;
+  const { code, stderr } = await world.run(argv, { stdin });
+  if (code !== 0) {
+    throw new Error(`Cannot remove rules of the reference's plugins by ${argv[0]}: ${stderr.trim()}`);
+  }
+}
