@@ -139,6 +139,15 @@ no_slirp() { ! processes | grep -E '^(slirp4netns|nsenter|cat$|tail)'; }
   [ -S "$(find "$HOST_DIR/user/run/ocinet" -type s)" ]
 }
 
+@test "rootless: in one more user namespace, with one's own id" {
+  as_rootless
+  serve tcp 8000 in_peer
+  run -0 podman_run --rm --userns keep-id --annotation org.ocinet.net=default -- sh -c 'id -u; echo hello | nc 192.0.2.2 8000'
+  [ "${lines[-2]} ${lines[-1]}" = "$(id -u "$OCINET_TEST_USER") 192.0.2.1" ]
+  no_containers
+  wait_for no_slirp
+}
+
 @test "rootless: what cannot work keeps the container from starting, and the log says why" {
   as_rootless
   run ! podman_run --rm --annotation org.ocinet.net=default --annotation org.ocinet.publish=80:80 -- true

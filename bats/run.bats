@@ -141,6 +141,24 @@ signals() {
   done
 }
 
+@test "a signal that comes before the command has begun keeps it from beginning" {
+  WHO=user
+  local bin=$HOST_DIR/user/home/bin meeting=$HOST_DIR/user/run
+  # An uplink that waits.
+  as_user mkdir "$bin"
+  printf '%s\n' '#!/bin/sh' "touch $meeting/there; until [ -e $meeting/on ]; do sleep 0.02; done" \
+    "exec $(command -v slirp4netns) \"\$@\"" >"$bin/slirp4netns"
+  chmod 755 "$bin/slirp4netns"
+  # shellcheck disable=SC2016 # the inner shell's
+  background box as_user bash -c 'PATH=$0:$PATH "$@"; echo "status $?"' "$bin" "$OCINET" run -- touch "$meeting/ran"
+  wait_for test -e "$meeting/there"
+  kill -TERM "$(oc ls --json | jq -r '.[0].pid' | xargs ps -o ppid=)"
+  as_user touch "$meeting/on"
+  wait_for count "status 143" box
+  [ ! -e "$meeting/ran" ]
+  wait_for is_gone
+}
+
 by_each "signals that the caller ignores stay ignored" ignored
 ignored() {
   background deaf as_who env --ignore-signal=HUP "$OCINET" run --net none -- bash -c 'echo ready; exec sleep 1000'
