@@ -9,6 +9,7 @@ import { inject } from "./inject.ts";
 import { installPlugins } from "./install_plugins.ts";
 import { inspect } from "./inspect.ts";
 import { list } from "./list.ts";
+import { port } from "./port.ts";
 import type { Report } from "./report.ts";
 import { run, runHelp, runOptions } from "./run.ts";
 import { up, upOptions } from "./up.ts";
@@ -87,6 +88,13 @@ export const verbs: readonly Verb[] = [
     runs: true,
     options: runOptions,
     act: (world, { words, given }) => run(world, words as readonly string[], given),
+  },
+  {
+    usage: "port <verb> <id> [ports...]",
+    text: "publish ports of a container that runs, or take them away: add, rm, ls",
+    example: "ocinet port add web 8443:443",
+    changes: true,
+    act: (world, { words }) => port(world, words as readonly string[]),
   },
   {
     usage: "down <ids...>",

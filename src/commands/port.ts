@@ -1,0 +1,39 @@
+import { identifierProblem } from "../net/names.ts";
+import { parsePublish } from "../net/port_mapping.ts";
+import { UsageError } from "../oci/options.ts";
+import type { World } from "../plan/world.ts";
+import { describeAll, describeContainer, type DescribedPort } from "../runtime/describe.ts";
+import { addPorts, removePorts } from "../runtime/live_ports.ts";
+import { stateDirectory } from "../runtime/state.ts";
+import type { Report } from "./report.ts";
+
+/**
+ * Publishes ports of a container that runs, takes them away, or lists them.
+ * @param words `add`, `rm` or `ls`, the container's id, and ports as `--publish` has them
+ * @throws UsageError for another verb, or one that lacks its ports
+ */
+export async function port(world: World, [verb, id, ...texts]: readonly string[]): Promise<Report> {
+  const state = stateDirectory(world);
+  const problem = identifierProblem(id!);
+  if (problem) throw new Error(`Cannot use container ${JSON.stringify(id)}: ${problem}`);
+  if (verb === "ls") {
+    const [described] = describeAll(world, state, [id!]);
+    if (!described) {
+      throw new Error(`Cannot list the ports of container "${id}": it is not attached; see ocinet ls`);
+    }
+    return report(described.ports);
+  }
+  if (verb !== "add" && verb !== "rm") {
+    throw new UsageError(`Cannot do "ocinet port ${verb}": it is not one of add, rm, ls`);
+  }
+  const ports = texts.flatMap((text) => text.split(",")).flatMap(parsePublish);
+  if (ports.length === 0) {
+    throw new UsageError(`Cannot do "ocinet port ${verb}": it needs ports, such as 8080:80`);
+  }
+  const journal = await (verb === "add" ? addPorts : removePorts)(world, state, id!, ports);
+  return report(describeContainer(world, journal).ports);
+}
+
+function report(ports: readonly DescribedPort[]): Report {
+  return { json: ports, text: ports.map(({ mapping, driver }) => `${mapping} ${driver}\n`).join("") };
+}
