@@ -22,11 +22,9 @@ interface Program {
   readonly version?: string;
   /** The oldest that will do. */
   readonly least?: string;
-  /** Another program that does as well, and for whom. */
-  readonly instead?: { readonly name: string; readonly of: readonly Kind[] };
+  /** Another program that does as well. */
+  readonly instead?: string;
 }
-
-const everybody: readonly Kind[] = ["root", "rootless"];
 
 const rows: readonly Program[] = [
   { name: "ip", needs: "both", version: "-V", use: "makes links, addresses and routes" },
@@ -46,7 +44,7 @@ const rows: readonly Program[] = [
     needs: "both",
     version: "--version",
     use: "runs containers",
-    instead: { name: "crun", of: ["root"] },
+    instead: "crun",
   },
   {
     name: "crun",
@@ -54,7 +52,7 @@ const rows: readonly Program[] = [
     optional: true,
     version: "--version",
     use: "runs containers",
-    instead: { name: "runc", of: everybody },
+    instead: "runc",
   },
   {
     name: "conntrack",
@@ -102,9 +100,7 @@ async function lookFor(world: World, program: Program): Promise<readonly Finding
 
 function absent(world: World, program: Program): readonly Finding[] {
   const { name, needs, optional, use, instead } = program;
-  if (instead?.of.includes(kindOf(world)) && findProgram(world, instead.name)) {
-    return ok(name, `not found; ${instead.name} does as well`);
-  }
+  if (instead && findProgram(world, instead)) return ok(name, `not found; ${instead} does as well`);
   const found = `not found; it ${use}`;
   const remedy = install(world, name);
   if (!optional) return lack(world, needs, { name, found, remedy });
