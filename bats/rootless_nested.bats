@@ -72,7 +72,8 @@ in_run() {
   set_args "$(path_of c1)" true
   local words
   mapfile -t words < <(in_it runc)
-  as_user unshare -Urmn "${words[@]}"
+  # shellcheck disable=SC2016 # the inner shell's
+  as_user unshare -Urmn sh -c '"$0" inject --net none "$1" && shift && "$@"' "$OCINET" "$(path_of c1)" "${words[@]}"
   ls -d "$(user_state)"/netns-*
   run -0 as_user "$OCINET" gc
   [[ $output == *"state in /run/user/"*"/ocinet/netns-"*": no container is left that needs it"* ]]

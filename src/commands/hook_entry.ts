@@ -2,7 +2,7 @@ import { type HookEntry, hookMark } from "../oci/config.ts";
 import { type Given, toWords } from "../oci/options.ts";
 import { needProgram, programDirectories, type World } from "../plan/world.ts";
 import { letIn } from "../runtime/meeting.ts";
-import { isRoot } from "../runtime/user.ts";
+import { outerUid } from "../runtime/user.ts";
 
 /** What of our environment a hook needs to find the same state and networks as we do; a runtime may pass none. */
 const kept = ["HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "OCINET_STATE_DIR"];
@@ -26,7 +26,7 @@ export function insideEntry(world: World): Readonly<Record<string, HookEntry>> {
 }
 
 function environment(world: World): readonly string[] {
-  const own = isRoot(world) ? ["OCINET_STATE_DIR"] : kept;
+  const own = outerUid(world) === 0 ? ["OCINET_STATE_DIR"] : kept;
   return [
     hookMark,
     `PATH=${programDirectories.join(":")}`,
