@@ -14,18 +14,22 @@ setup() {
   echo -e "nameserver 10.9.9.9\nsearch a.example b.example\ndomain d.example\noptions ndots:2" >"$BATS_TEST_TMPDIR/resolv.conf"
 }
 
-# look HOST|BOX: links, addresses, routes of all tables, and the sysctls that plugins set, a line of JSON each
+# look HOST|BOX: links, addresses, rules, routes of all tables, queueing disciplines, and the sysctls that plugins set, a
+# line of JSON each
 look='look() {
-  local files="ipv4/ip_forward ipv6/conf/all/forwarding" link
+  local files="ipv4/ip_forward ipv6/conf/all/forwarding core/somaxconn" link
   for link in lo eth0 cni0 $(ls /sys/class/net | grep ^veth); do
-    files+=" ipv4/conf/$link/arp_notify ipv4/conf/$link/route_localnet ipv6/conf/$link/accept_ra ipv6/conf/$link/accept_dad"
+    files+=" ipv4/conf/$link/arp_notify ipv4/conf/$link/arp_filter ipv6/conf/$link/ndisc_notify ipv4/conf/$link/route_localnet ipv6/conf/$link/accept_ra ipv6/conf/$link/accept_dad"
     files+=" ipv6/conf/$link/enhanced_dad ipv6/conf/$link/disable_ipv6 ipv6/conf/$link/keep_addr_on_down"
   done
   jq -nc --arg at "$1" --arg sysctls "$(cd /proc/sys/net && grep -Hs . $files)" --argjson links "$(ip -j -d link)" \
-    --argjson addresses "$(ip -j address)" --argjson four "$(ip -4 -j route show table all)" \
+    --argjson addresses "$(ip -j address)" --argjson queues "$(tc -j qdisc)" --argjson rules "$(ip -4 -j rule)" \
+    --argjson rules6 "$(ip -6 -j rule)" --argjson four "$(ip -4 -j route show table all)" \
     --argjson six "$(ip -6 -j route show table all)" "
       (\$links | sort_by(.ifname)[] | { at: \$at, link: . }),
       (\$addresses | sort_by(.ifname)[] | { at: \$at, of: .ifname, address: .addr_info[] }),
+      (\$queues | sort_by(.dev, .kind)[] | { at: \$at, queue: . }),
+      (\$rules + \$rules6 | .[] | { at: \$at, rule: . }),
       (\$four + \$six | sort_by(.dst, .dev, .type, .table)[] | { at: \$at, route: . }),
       (\$sysctls / \"\\n\" | .[] / \":\" | { at: \$at, sysctl: .[0], value: .[1] })"
 }'
@@ -55,15 +59,15 @@ witness() {
       for ((i = ${#plugins[@]} - 2; i >= 0; i -= 2)); do
         CNI_COMMAND=DEL "$CNI_PATH/${plugins[i]}" <<<"${plugins[i + 1]%\}},\"prevResult\":$result}"
       done
-      ip -o link | grep veth
+      ip -o link | grep "veth\|bwp"
       ip -n box -o link | grep -v ": lo:"
       find /var/lib/cni -type f -name "*[0-9.:]" ! -name "last*"' witness "${@:2}"
 }
 
 # Reads what a witness saw, without what nobody chose, and without what differs on purpose.
 ignore_what_differs() {
-  # Names of veths, and MAC addresses other than those with "be:ef", which a test chose.
-  sed -E 's/veth[0-9a-f]{8,11}/VETH/g; s/([0-9a-f]{2}:){3}be:ef:/\1CHOSEN:/; s/([0-9a-f]{2}:){5}[0-9a-f]{2}/MAC/g' | PREPARE=$PREPARE jq -S -c '
+  # Names of veths and ifbs, and MAC addresses other than those with "be:ef", which a test chose.
+  sed -E 's/veth[0-9a-f]{8,11}/VETH/g; s/bwp[0-9a-f]{12}/IFB/g; s/([0-9a-f]{2}:){3}be:ef:/\1CHOSEN:/; s/([0-9a-f]{2}:){5}[0-9a-f]{2}/MAC/g' | PREPARE=$PREPARE jq -S -c '
     select(
       # What follows from a MAC address.
       (.address.scope == "link" or (tostring | test("fe80|ff00::/8")) | not)
@@ -72,8 +76,10 @@ ignore_what_differs() {
       and ((.at == "host" and .route.table == "local" and .route.metric == 0) | not)
       # A bridge that was there stays as it is: a host may have its own routes from advertisements on it.
       and ((.sysctl // "" | test("^ipv6/conf/cni0/accept_ra") and (env.PREPARE // "" != "")) | not)
-      # The reference keeps IPv6 addresses since 1.7.0, as ours does.
-      and ((.sysctl // "" | test("keep_addr_on_down")) | not))
+      # The reference keeps IPv6 addresses since 1.7.0, and announces them, as ours does.
+      and ((.sysctl // "" | test("keep_addr_on_down|ndisc_notify")) | not)
+      # sbr of the reference copies IPv6 routes also into the table of an IPv4 address, to which none of their rules leads.
+      and ((.at == "box" and (.route.table // "" | tostring) == "100" and (.route.dst | test(":"))) | not))
     | if .link then .link |= (
         { ifname, flags: (.flags - ["NO-CARRIER", "LOWER_UP"]), mtu, master, promiscuity, address, info: .linkinfo.info_kind,
           port: (.linkinfo.info_slave_data | if . then { hairpin, isolated } else null end),
@@ -103,6 +109,8 @@ ipam='{ "type": "host-local", "ranges": [[{ "subnet": "10.1.1.0/24" }], [{ "subn
 static='{ "type": "static", "addresses": [{ "address": "10.1.1.9/24", "gateway": "10.1.1.1" }, { "address": "fd00:1::9/64" }],
   "routes": [{ "dst": "0.0.0.0/0" }], "dns": { "nameservers": ["10.1.1.1"], "domain": "d.example" } }'
 four='{ "type": "host-local", "subnet": "10.1.1.0/24" }'
+
+limits='{ "ingressRate": 8000000, "ingressBurst": 800000, "egressRate": 4000000, "egressBurst": 400000 }'
 
 # options TYPE JSON...: each of them beside an `ipam` with both families, unless it has one
 options() {
@@ -138,21 +146,69 @@ options() {
   done
 }
 
+@test "macvlan: every option" {
+  PREPARE="ip link add name m0 mtu 1450 type veth peer name m1; ip link set dev m0 up; ip link set dev m1 up
+    ip address add 10.9.0.2/24 dev m0; ip route add default via 10.9.0.1"
+  local more
+  for more in "{}" '{ "master": "m0" }' '{ "mode": "private" }' '{ "mode": "vepa" }' '{ "mode": "passthru" }' '{ "mtu": 1400 }' \
+    '{ "mac": "02:00:00:be:ef:04" }' '{ "ipam": {} }' '{ "dns": { "domain": "d.example" } }' \
+    '{ "mac": "02:00:00:be:ef:04", "runtimeConfig": { "mac": "02:00:00:be:ef:05" } }'; do
+    options macvlan "{ \"ipam\": $four } + $more"
+  done
+  VARIABLES=("CNI_ARGS=IgnoreUnknown=1;MAC=02:00:00:be:ef:06")
+  options macvlan '{ "mac": "02:00:00:be:ef:04" }'
+}
+
+@test "host-device: every option" {
+  PREPARE="ip link add name spare mtu 1450 address 02:00:00:be:ef:07 type veth peer name spare0"
+  options host-device "{ \"device\": \"spare\", \"ipam\": $four }" '{ "device": "spare", "ipam": {} }' \
+    '{ "hwaddr": "02:00:00:be:ef:07", "ipam": {} }' "{ \"device\": \"spare\", \"ipam\": $four, \"dns\": { \"domain\": \"d.example\" } }"
+}
+
+# after TYPE JSON...: each of them in a chain after a bridge
+after() {
+  local more bridge
+  bridge=$(conf bridge "{ isGateway: true, ipam: ($ipam + { routes: [{ dst: \"0.0.0.0/0\" }, { dst: \"10.7.0.0/16\", gw: \"10.1.1.7\" }] }) }" 1.0.0)
+  for more in "${@:2}"; do same bridge "$bridge" "$1" "$(conf "$1" "$more" 1.0.0)"; done
+}
+
+@test "what comes after: every option" {
+  local port='{ hostPort: 8080, containerPort: 80, protocol: "tcp" }'
+  after portmap "{}" "{ runtimeConfig: { portMappings: [$port] }, snat: false }" \
+    "{ markMasqBit: 7, runtimeConfig: { portMappings: [$port + { hostIP: \"192.0.2.1\" }, { hostPort: 53, containerPort: 53, protocol: \"udp\" }] } }"
+  after firewall "{}" '{ backend: "iptables", iptablesAdminChainName: "MINE" }' '{ ingressPolicy: "same-bridge" }' '{ ingressPolicy: "open" }'
+  after bandwidth "{ runtimeConfig: { bandwidth: $limits } }" '{ egressRate: 4000000, egressBurst: 400000 }' \
+    "{ ingressRate: 1600000, ingressBurst: 160000, runtimeConfig: { bandwidth: $limits } }"
+  after tuning '{ sysctl: { "net.ipv4.conf.IFNAME.arp_filter": "1", "net.core.somaxconn": "999" } }' \
+    '{ mac: "02:00:00:be:ef:08", promisc: true, allmulti: true }' '{ mtu: 1400, dataDir: "/var/lib/cni/tuning", runtimeConfig: { mac: "02:00:00:be:ef:09" } }' \
+    '{ sysctl: {}, args: { cni: { mtu: 1300, mac: "02:00:00:be:ef:0a", sysctl: { "net.core.somaxconn": "99" } } } }'
+  # It does not know "table" yet.
+  after sbr "{}"
+  VARIABLES=("CNI_ARGS=IgnoreUnknown=1;MAC=02:00:00:be:ef:0b")
+  after tuning "{}"
+}
+
 @test "every version" {
-  local version bridge maps='[{ "hostPort": 8080, "containerPort": 80, "protocol": "tcp" }]'
+  local version bridge portmap rest maps='[{ "hostPort": 8080, "containerPort": 80, "protocol": "tcp" }]'
   for version in 0.2.0 0.3.1 0.4.0 1.0.0; do
     bridge=$(conf bridge "{ isGateway: true, ipMasq: true, hairpinMode: true, ipam: $ipam }" $version)
     same ptp "$(conf ptp "{ ipam: $four, dns: { nameservers: [\"10.1.1.1\"] } }" $version)"
     same host-local "$(conf host-local "{ ipam: $ipam }" $version)"
     same static "$(conf static "{ ipam: $static }" $version)"
-    if [ $version = 0.2.0 ]; then
-      same bridge "$bridge"
-      # Of loopback, the reference tells in 0.2.0 what is 0.3.0. Behind a bridge, portmap asks the kernel for the way to
-      # the container, and has 127.0.0.1 led that way; ours looks for the link in the result, where 0.2.0 has none.
-    else
-      same loopback "$(conf loopback "{}" $version)"
-      same bridge "$bridge" portmap "$(conf portmap "{ runtimeConfig: { portMappings: $maps } }" $version)"
-    fi
+    portmap=$(conf portmap "{ runtimeConfig: { portMappings: $maps } }" $version)
+    # Of loopback, the reference tells in 0.2.0 what is 0.3.0.
+    [ $version = 0.2.0 ] || same loopback "$(conf loopback "{}" $version)"
+    # Its firewall is of no version before 0.4.0, its bandwidth of none before 0.3.0, where a result has no links.
+    case $version in
+      0.2.0) rest=() ;;
+      0.3.1) rest=(bandwidth "$(conf bandwidth "$limits" $version)") ;;
+      *) rest=(firewall "$(conf firewall "{}" $version)" bandwidth "$(conf bandwidth "$limits" $version)") ;;
+    esac
+    same bridge "$bridge" portmap "$portmap" "${rest[@]}" tuning "$(conf tuning "{ mtu: 1400 }" $version)" sbr "$(conf sbr "{}" $version)"
+    PREPARE="ip link add name m0 type veth peer name m1; ip link set dev m0 up; ip link set dev m1 up"
+    same macvlan "$(conf macvlan "{ master: \"m0\", ipam: $four }" $version)"
+    same host-device "$(conf host-device "{ device: \"m0\", ipam: $four }" $version)"
+    PREPARE=""
   done
 }
 

@@ -38,6 +38,8 @@ export interface Seen {
   readonly sysctls: ReadonlyMap<string, string>;
   /** Files that were asked for and are there, by path. */
   readonly files?: ReadonlyMap<string, string>;
+  /** The names of the links by which addresses that were asked for are reached. */
+  readonly reached?: ReadonlyMap<string, string>;
   /** The container's side, where somebody asked for it and it is still there. */
   readonly inside?: Inside;
 }

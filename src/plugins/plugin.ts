@@ -18,6 +18,8 @@ export interface Sight {
   readonly devices?: readonly string[];
   /** Files, by absolute path. */
   readonly files?: readonly string[];
+  /** IPv4 addresses, for the link that each is reached by. */
+  readonly reached?: readonly string[];
   /** The container's links, routes and rules: the one look that takes a process. */
   readonly inside?: boolean;
 }

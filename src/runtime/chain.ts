@@ -110,6 +110,7 @@ export function sightOf(chains: readonly Chain[]): Wanted {
     defaultMaster: sights.some(({ defaultMaster }) => defaultMaster === true),
     devices: [...new Set(sights.flatMap(({ devices }) => devices ?? []))],
     files: [...new Set(sights.flatMap(({ files }) => files ?? []))],
+    reached: [...new Set(sights.flatMap(({ reached }) => reached ?? []))],
     inside: sights.some(({ inside }) => inside === true),
   };
 }

@@ -15,6 +15,7 @@ test("a chain's plugins say together what to look at, each thing once", () => {
     defaultMaster: false,
     devices: [],
     files: [],
+    reached: [],
     inside: false,
   });
   assert.deepEqual(sightOf([]), {
@@ -24,6 +25,7 @@ test("a chain's plugins say together what to look at, each thing once", () => {
     defaultMaster: false,
     devices: [],
     files: [],
+    reached: [],
     inside: false,
   });
 });

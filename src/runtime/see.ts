@@ -1,5 +1,4 @@
-import { networkOf } from "../net/address.ts";
-import { fromNumber, parseAddress, toNumber } from "../net/address.ts";
+import { contains, fromNumber, lengthOf, networkOf, parseAddress, toNumber } from "../net/address.ts";
 import { lookInside, parseInside } from "../plan/inside.ts";
 import type { Device, Link, Seen } from "../plan/seen.ts";
 import type { World } from "../plan/world.ts";
@@ -12,6 +11,7 @@ export interface Wanted {
   readonly defaultMaster: boolean;
   readonly devices: readonly string[];
   readonly files: readonly string[];
+  readonly reached: readonly string[];
   readonly inside: boolean;
 }
 
@@ -34,7 +34,7 @@ export async function see(
  */
 function seeHost(
   world: World,
-  { links, sysctls, defaultLink, defaultMaster, devices, files }: Omit<Wanted, "inside">,
+  { links, sysctls, defaultLink, defaultMaster, devices, files, reached }: Omit<Wanted, "inside">,
 ): Seen {
   const route = defaultLink ? defaultRouteLink(world) : undefined;
   const found = devices.flatMap((id) => {
@@ -54,6 +54,7 @@ function seeHost(
       const text = world.read(path);
       return text === undefined ? [] : [[path, text] as const];
     })),
+    ...(reached.length === 0 ? {} : { reached: linksTo(world, reached) }),
     ...(route === undefined ? {} : { defaultLink: route }),
   };
 }
@@ -115,11 +116,31 @@ function indexInProc(world: World, name: string): number {
   return row ? Number(row[0]) : Number(world.read(`/sys/class/net/${name}/ifindex`));
 }
 
+/** The link of the narrowest route to each of the addresses. */
+function linksTo(world: World, addresses: readonly string[]): ReadonlyMap<string, string> {
+  const routes = routes4(world).toSorted((a, b) => lengthOf(b.subnet) - lengthOf(a.subnet));
+  return new Map(addresses.flatMap((address) => {
+    const found = routes.find(({ subnet }) => contains(subnet, address));
+    return found ? [[address, found.link] as const] : [];
+  }));
+}
+
+/** The IPv4 routes of the main table. */
+function routes4(
+  world: World,
+): readonly { readonly link: string; readonly subnet: string; readonly gateway: string }[] {
+  const rows = (world.read("/proc/self/net/route") ?? "").split("\n").slice(1).map((row) => row.split("\t"));
+  return rows.filter(({ length }) => length > 7).map((row) => ({
+    link: row[0]!,
+    subnet: `${fromHex(row[1]!)}/${prefixLength(row[7]!)}`,
+    gateway: row[2]!,
+  }));
+}
+
 /** The IPv4 addresses of a link: our own that lie in a subnet which a route without gateway leads to it. */
 function addresses4(world: World, name: string): readonly string[] {
-  const rows = (world.read("/proc/self/net/route") ?? "").split("\n").slice(1).map((row) => row.split("\t"));
-  const subnets = rows.filter(([link, , gateway]) => link === name && gateway === "00000000")
-    .map((row) => `${fromHex(row[1]!)}/${prefixLength(row[7]!)}`);
+  const subnets = routes4(world).filter(({ link, gateway }) => link === name && gateway === "00000000")
+    .map(({ subnet }) => subnet);
   if (subnets.length === 0) return [];
   const locals = [
     ...(world.read("/proc/self/net/fib_trie") ?? "").matchAll(/\|-- ([0-9.]+)\n\s+\/32 host LOCAL/g),

@@ -7,6 +7,7 @@ import { parseHostIp, type PortMapping } from "../../net/port_mapping.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import { maskVisitors, publish } from "../../plan/nft.ts";
 import type { Plan } from "../../plan/plan.ts";
+import type { Seen } from "../../plan/seen.ts";
 import type { Exec, Step } from "../../plan/step.ts";
 import type { Sight } from "../plugin.ts";
 import { ownIps } from "./previous.ts";
@@ -98,22 +99,23 @@ function parseMapping(entry: Fields): PortMapping {
   return { protocol: protocol as PortMapping["protocol"], hostPort, port, ...host };
 }
 
-/** Nothing of the host matters. */
-export function sight(): Sight {
-  return {};
+/** How the container is reached, where a result of CNI 0.2.0 names no link. */
+export function sight({ mappings, masks }: Conf, at: Attachment, made?: Result): Sight {
+  if (!made || mappings.length === 0 || masks === "none" || made.interfaces.length > 0) return {};
+  return { reached: ownAddresses(made, at).filter((address) => family(address) === 4) };
 }
 
 /** Leads the host's ports to the container's first address of each family. */
-export function plan({ mappings, masks }: Conf, at: Attachment, made: Result): Plan {
+export function plan({ mappings, masks }: Conf, at: Attachment, made: Result, seen?: Seen): Plan {
   if (mappings.length === 0) return { steps: [], result: made };
-  const addresses = firstOfEach(ownIps(made, at.ifname).map(({ address }) => addressOf(address)));
+  const addresses = ownAddresses(made, at);
   const published = mappings.flatMap((mapping) =>
     addresses.filter((address) => mapping.family === undefined || mapping.family === family(address))
       .map((address) => publish({ ...mapping, address }))
   );
   return {
     steps: [
-      ...(masks === "none" ? [] : reachableFromLoopback(made, addresses)),
+      ...(masks === "none" ? [] : reachableFromLoopback(made, addresses, seen?.reached)),
       ...(masks === "needed" ? [] : addresses.map((address) => maskVisitors(address, masks === "all"))),
       ...published,
       ...mappings.flatMap(forgetFlows),
@@ -122,21 +124,27 @@ export function plan({ mappings, masks }: Conf, at: Attachment, made: Result): P
   };
 }
 
-function firstOfEach(addresses: readonly string[]): readonly string[] {
+/** The container's first address of each family. */
+function ownAddresses(made: Result, at: Attachment): readonly string[] {
+  const addresses = ownIps(made, at.ifname).map(({ address }) => addressOf(address));
   return [4, 6].flatMap((of) => addresses.filter((address) => family(address) === of).slice(0, 1));
 }
 
 /** Lets packets of 127.0.0.1 leave by the host's link to the container; the answer to them comes back translated. */
-function reachableFromLoopback({ interfaces }: Result, addresses: readonly string[]): readonly Step[] {
-  const link = interfaces.find(({ sandbox }) => sandbox === undefined);
+function reachableFromLoopback(
+  { interfaces }: Result,
+  addresses: readonly string[],
+  reached: Seen["reached"],
+): readonly Step[] {
+  const four = addresses.find((address) => family(address) === 4);
+  if (four === undefined) return [];
+  const link = interfaces.find(({ sandbox }) => sandbox === undefined)?.name ?? reached?.get(four);
   // A result may be another program's, and the name becomes part of a path.
-  if (
-    !link || linkNameProblem(link.name) !== undefined || !addresses.some((address) => family(address) === 4)
-  ) return [];
+  if (link === undefined || linkNameProblem(link) !== undefined) return [];
   return [{
     tool: "sysctl",
     on: "host",
-    key: `net/ipv4/conf/${link.name}/route_localnet`,
+    key: `net/ipv4/conf/${link}/route_localnet`,
     value: "1",
     optional: true,
   }];

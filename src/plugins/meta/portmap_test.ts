@@ -176,3 +176,16 @@ test("options that our one table cannot honour are refused", () => {
   }
   assert.deepEqual(portmap.parse(fields({ conditionsV4: [] })).masks, "needed");
 });
+
+test("where a result names no links, the one that leads to the container is asked for", () => {
+  const bare: Result = { ...emptyResult, ips: [{ address: "10.1.2.3/24" }, { address: "fd00::3/64" }] };
+  const conf = parse({ hostPort: 8080, containerPort: 80 });
+  assert.deepEqual(portmap.sight(conf, at, bare), { reached: ["10.1.2.3"] });
+  for (const result of [made, undefined]) assert.deepEqual(portmap.sight(conf, at, result), {});
+  assert.deepEqual(portmap.sight(parse(), at, bare), {});
+  const seen = { links: new Map(), sysctls: new Map(), reached: new Map([["10.1.2.3", "cni0"]]) };
+  assert.equal(
+    show(portmap.plan(conf, at, bare, seen).steps).split("\n")[0],
+    "sysctl -w net/ipv4/conf/cni0/route_localnet=1",
+  );
+});
