@@ -68,14 +68,13 @@ export async function cni(
   }
 }
 
-/**
- * The same for a script's call, without what only people need: words first, then options.
- * @throws Error for options that are none
- */
+/** The same for a script's call, without what only people need. @throws UsageError for options that are none */
 export async function cniByWords(world: World, argv: readonly string[]): Promise<string> {
-  const first = argv.findIndex((word) => word.startsWith("-"));
-  const words = first < 0 ? argv : argv.slice(0, first);
-  const { text } = await cni(world, words, parseWords(argv.slice(words.length), cniOptions));
+  const isOption = (word: string | undefined) => word?.startsWith("-") ?? false;
+  const isValue = (at: number) => isOption(argv[at - 1]) && !argv[at - 1]!.includes("=");
+  const isWord = (word: string, at: number) => !isOption(word) && !isValue(at);
+  const options = argv.filter((word, at) => !isWord(word, at));
+  const { text } = await cni(world, argv.filter(isWord), parseWords(options, cniOptions));
   return text;
 }
 
