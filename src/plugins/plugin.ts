@@ -74,3 +74,15 @@ export interface Ipam<Conf> {
   /** Why no address can be had now, or undefined when one can. */
   exhausted?(conf: Conf, at: Attachment, world: World): string | undefined;
 }
+
+/** A type that leaves its work to another, whose configuration it writes. */
+export interface Delegating<Conf> {
+  parse(conf: Fields): Conf;
+  delegateType(conf: Conf): string;
+  /** The file that the configuration is written from. */
+  source(conf: Conf): string;
+  /** Where it is kept for DEL, when what it was written from may be gone. */
+  savedAs(conf: Conf, containerId: string): string;
+  /** @param text what is in the source, if it is there */
+  delegateConf(conf: Conf, text: string | undefined): Readonly<Record<string, unknown>>;
+}

@@ -11,17 +11,19 @@ import * as tap from "./main/tap.ts";
 import * as vlan from "./main/vlan.ts";
 import * as bandwidth from "./meta/bandwidth.ts";
 import * as firewall from "./meta/firewall.ts";
+import * as flannel from "./meta/flannel.ts";
 import * as portmap from "./meta/portmap.ts";
 import * as sbr from "./meta/sbr.ts";
 import * as tuning from "./meta/tuning.ts";
 import * as vrf from "./meta/vrf.ts";
-import type { Ipam, Main, Meta } from "./plugin.ts";
+import type { Delegating, Ipam, Main, Meta } from "./plugin.ts";
 
 /** A type as the rest of the program sees it; what `parse` gives is handed back unread. */
 export type Row =
   | { readonly role: "main"; readonly plugin: Main<unknown> }
   | { readonly role: "meta"; readonly plugin: Meta<unknown> }
-  | { readonly role: "ipam"; readonly plugin: Ipam<unknown> };
+  | { readonly role: "ipam"; readonly plugin: Ipam<unknown> }
+  | { readonly role: "delegating"; readonly plugin: Delegating<unknown> };
 
 /** Every type that this file is, and nothing that every object has: "constructor" is no type. */
 export const table: Readonly<Record<string, Row>> = Object.assign(
@@ -31,6 +33,7 @@ export const table: Readonly<Record<string, Row>> = Object.assign(
     "bridge": main(bridge),
     "dummy": main(dummy),
     "firewall": meta(firewall),
+    "flannel": delegating(flannel),
     "host-device": main(hostDevice),
     "host-local": ipam(hostLocal),
     "ipvlan": main(ipvlan),
@@ -57,4 +60,8 @@ function meta<Conf>(plugin: Meta<Conf>): Row {
 
 function ipam<Conf>(plugin: Ipam<Conf>): Row {
   return { role: "ipam", plugin: plugin as Ipam<unknown> };
+}
+
+function delegating<Conf>(plugin: Delegating<Conf>): Row {
+  return { role: "delegating", plugin: plugin as Delegating<unknown> };
 }

@@ -58,7 +58,7 @@ export function parsePlugin(
 ): Parsed {
   const conf = fields({ ...json, ...withDefaults(json, defaults) });
   const row = table[json.type];
-  if (!row || row.role === "ipam") throw unknownType(json.type, "main", "meta");
+  if (!row || row.role === "ipam" || row.role === "delegating") throw unknownType(json.type, "main", "meta");
   if (row.role === "meta") return { ...row, conf: row.plugin.parse(conf) };
   return { ...row, conf: row.plugin.parse(conf), ...parseIpam(conf, isOurs) };
 }

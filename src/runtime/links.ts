@@ -12,6 +12,7 @@ import * as portmap from "../plugins/meta/portmap.ts";
 import { attachmentOf } from "./attachment.ts";
 import { type ChainPlan, parseChain, type Parsed, planChain, seenAfter, sightOf } from "./chain.ts";
 import { prefixesOf } from "./container.ts";
+import { withoutDelegating } from "./delegation.ts";
 import { isForeign, pluginPath } from "./foreign_network.ts";
 import type { Attached, Container } from "./journal.ts";
 import type { ChosenNetwork } from "./networks.ts";
@@ -34,7 +35,8 @@ export async function plannedLink(
   network: ChosenNetwork,
   { id, container, wish }: Request,
 ): Promise<PlannedLink> {
-  const { list, ifname, args } = network;
+  const { ifname, args } = network;
+  const list = withoutDelegating(world, network.list);
   const [own, shared] = await Promise.all([digest(id, list.name, ifname), digest(list.name)]);
   const by = isRoot(world) ? list.plugins[0]!.type : "slirp4netns";
   const attached = { network: list, ifname, args, digest: own, networkDigest: shared, by };

@@ -9,7 +9,7 @@ import { apply, RollbackError, undo, undoClaim } from "./apply.ts";
 import { type ParsedIpam, planMeta, seenAfter } from "./chain.ts";
 import { isThere } from "./container.ts";
 import {
-  callIpam,
+  callForeignPart,
   checkNamespace,
   type Context,
   lock,
@@ -57,6 +57,25 @@ export async function prepare(
   before: Result | undefined,
   planned: readonly Step[] = [],
 ): Promise<Prepared> {
+  const { delegation } = context;
+  if (delegation?.foreign) return await prepareDelegate(context);
+  const prepared = await prepareOwn(context, before, planned);
+  return { ...prepared, steps: [...stepsToKeep(context), ...prepared.steps] };
+}
+
+/** What is in the way is of an attachment that is over, or one that has a record. */
+function stepsToKeep({ world, delegation }: Context): readonly Step[] {
+  const kept = delegation?.kept;
+  if (kept === undefined) return [];
+  if (world.read(kept.path)?.trim() !== kept.owner) world.remove(kept.path);
+  return [kept];
+}
+
+async function prepareOwn(
+  context: Context,
+  before: Result | undefined,
+  planned: readonly Step[],
+): Promise<Prepared> {
   const { call, at } = context;
   refuseUnknownArgs(at.args);
   await giveWay(context);
@@ -70,7 +89,7 @@ export async function prepare(
   const link = parsed.plugin.link(parsed.conf, at, seen);
   const addressed = (lease: Lease) => parsed.plugin.address(parsed.conf, at, lease, link.result, seen);
   if (parsed.foreignIpam !== undefined) return await prepareForeign(context, link.steps, addressed);
-  if (parsed.ipam !== undefined) return prepareOwn(context, parsed.ipam, link.steps, addressed);
+  if (parsed.ipam !== undefined) return prepareAddressed(context, parsed.ipam, link.steps, addressed);
   return { context, ...link };
 }
 
@@ -100,7 +119,7 @@ function prepareLease(context: Context): Prepared {
 
 type Addressed = (lease: Lease) => { readonly steps: readonly Step[]; readonly result: Result };
 
-function prepareOwn(
+function prepareAddressed(
   context: Context,
   ipam: ParsedIpam,
   link: readonly Step[],
@@ -125,13 +144,25 @@ async function prepareForeign(
   const linked: Prepared = { context, steps: link, result: emptyResult };
   await orAbandon([linked], () => carryOut([linked]));
   try {
-    const answer = await callIpam(context, "ADD");
+    const answer = await callForeignPart(context, "ADD");
     const { ips, routes, dns } = parseResult(answer, context.call.version);
     return { context, done: link, ...addressed({ ips, routes, dns, claims: [] }) };
   } catch (error) {
     await abandon({ context, done: link, steps: [], result: emptyResult });
     throw error;
   }
+}
+
+/** Has another plugin do all of it; the file that DEL will need is there before that. */
+async function prepareDelegate(context: Context): Promise<Prepared> {
+  await giveWay(context);
+  checkNamespace(context);
+  const first: Prepared = { context, done: [], steps: stepsToKeep(context), result: emptyResult };
+  return await orAbandon([first], async () => {
+    await carryOut([first]);
+    const result = parseResult(await callForeignPart(context, "ADD") ?? {}, context.call.version);
+    return { context, done: first.steps, steps: [], result };
+  });
 }
 
 /** Does what was prepared, all at once; or nothing of it stays. @throws CniError, StepError, RollbackError */
@@ -143,9 +174,9 @@ export async function perform(all: readonly Prepared[]): Promise<void> {
   });
 }
 
-async function orAbandon(all: readonly Prepared[], action: () => Promise<void>): Promise<void> {
+async function orAbandon<T>(all: readonly Prepared[], action: () => Promise<T>): Promise<T> {
   try {
-    await action();
+    return await action();
   } catch (error) {
     // What could not be taken back now is left, with what is written down of it, to DEL.
     if (!(error instanceof RollbackError)) { for (const one of [...all].reverse()) await abandon(one); }
@@ -173,7 +204,7 @@ function write({ context, done = [], steps }: Prepared): void {
 export async function abandon({ context, done, steps }: Prepared): Promise<void> {
   const { world, state, key } = context;
   if (done) {
-    await callIpam(context, "DEL").catch(() => {});
+    await callForeignPart(context, "DEL").catch(() => {});
     await undo(world, prefixesFor(context), done);
   }
   steps.filter((step): step is Claim => step.tool === "claim").forEach((claim) => undoClaim(world, claim));

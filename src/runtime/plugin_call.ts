@@ -11,6 +11,7 @@ import { table } from "../plugins/table.ts";
 import { RollbackError, StepError } from "./apply.ts";
 import { type Parsed, parsePlugin, sightOf } from "./chain.ts";
 import { livePrefixes } from "./container.ts";
+import { delegated, type Delegation } from "./delegation.ts";
 import { callForeign, isOurs } from "./foreign.ts";
 import type { Container } from "./journal.ts";
 import type { RecordKey } from "./plugin_record.ts";
@@ -38,10 +39,13 @@ export interface Context {
   readonly at: Attachment;
   /** The container as the call names it; its namespace may be gone, or not be named at all. */
   readonly container: Container;
+  /** The call was one of a type that leaves its work to another; `call` is the other's. */
+  readonly delegation?: Delegation;
 }
 
-/** Gathers what acting on a call needs. */
-export async function contextOf(world: World, state: string, call: PluginCall): Promise<Context> {
+/** Gathers what acting on a call needs. @throws CniError where a type cannot say what another is to do for it */
+export async function contextOf(world: World, state: string, given: PluginCall): Promise<Context> {
+  const { call, delegation } = delegated(world, state, given);
   const { type, network, environment: { containerId, ifname, netns, args }, request } = call;
   const [own, shared] = await Promise.all([digest(containerId, network, ifname), digest(network)]);
   const identity = netns === "" ? undefined : world.stat(netns)?.identity;
@@ -50,6 +54,7 @@ export async function contextOf(world: World, state: string, call: PluginCall): 
     key: { type, network, containerId, ifname },
     at: { containerId, network, ifname, netns, digest: own, networkDigest: shared, args },
     container: { netns, identity: identity ?? "" },
+    ...(delegation ? { delegation } : {}),
   };
 }
 
@@ -102,18 +107,19 @@ export function checkNamespace({ world, call, container }: Context): void {
   }
 }
 
-/** The IPAM type that the configuration names, if it is not ours to run here. */
-export function foreignIpam({ world, call, conf }: Context): string | undefined {
+/** The type that IPAM is left to, or all of it, if it is not ours to run here. */
+export function foreignPart({ world, call, conf, delegation }: Context): string | undefined {
+  if (delegation?.foreign) return call.type;
   if (table[call.type]?.role !== "main") return undefined;
   const type = conf.object("ipam")?.string("type");
   return type === undefined || isOursFor(world, call, type) ? undefined : type;
 }
 
 /**
- * Calls the IPAM plugin that is not ours, with the whole request, as the specification's delegation has it.
+ * Calls the plugin that is not ours, with the whole request, as the specification's delegation has it.
  * @throws CniError with the plugin's own code and message
  */
-export async function callIpam(context: Context, command: Command): Promise<unknown> {
+export async function callForeignPart(context: Context, command: Command): Promise<unknown> {
   const { world, call } = context;
   const { containerId, netns, ifname, args, path } = call.environment;
   const env = {
@@ -123,7 +129,7 @@ export async function callIpam(context: Context, command: Command): Promise<unkn
     CNI_ARGS: [...args].map((pair) => pair.join("=")).join(";"),
   };
   return await callForeign(world, {
-    ...{ type: foreignIpam(context) ?? "", command, env, path },
+    ...{ type: foreignPart(context) ?? "", command, env, path },
     request: call.request,
   });
 }

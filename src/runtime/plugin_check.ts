@@ -10,7 +10,14 @@ import type { Ipam } from "../plugins/plugin.ts";
 import { table } from "../plugins/table.ts";
 import { type Parsed, sightOf } from "./chain.ts";
 import { prefixesOf } from "./container.ts";
-import { callIpam, checkNamespace, type Context, foreignIpam, parse, previousResult } from "./plugin_call.ts";
+import {
+  callForeignPart,
+  checkNamespace,
+  type Context,
+  foreignPart,
+  parse,
+  previousResult,
+} from "./plugin_call.ts";
 import { readRecord } from "./plugin_record.ts";
 import { see } from "./see.ts";
 
@@ -19,12 +26,19 @@ import { see } from "./see.ts";
  * @throws CniError naming the first thing that is not
  */
 export async function check(context: Context): Promise<void> {
+  const { delegation, key: { containerId, network } } = context;
+  if (delegation?.unknown) {
+    throw lost(
+      `Cannot check: nothing is written down of an ADD of container "${containerId}" to network "${network}"`,
+    );
+  }
+  if (delegation?.foreign) return void await callForeignPart(context, "CHECK");
   if (table[context.call.type]!.role === "ipam") return checkLease(context);
   const made = previousResult(context);
   if (!made) throw new CniError("internal", "Required prevResult missing");
   checkNamespace(context);
   const parsed = parse(context);
-  if (foreignIpam(context) !== undefined) await callIpam(context, "CHECK");
+  if (foreignPart(context) !== undefined) await callForeignPart(context, "CHECK");
   else checkLease(context);
   checkSandbox(context, made);
   if (parsed.role === "main") await checkContainer(context, made);
@@ -171,8 +185,9 @@ function readElement(line: string): Element | undefined {
 export async function status(context: Context): Promise<void> {
   const { world, conf, at } = context;
   checkPrograms(world);
+  if (context.delegation?.foreign) return void await callForeignPart(context, "STATUS");
   if (table[context.call.type]!.role !== "ipam") parse(context);
-  if (foreignIpam(context) !== undefined) return void await callIpam(context, "STATUS");
+  if (foreignPart(context) !== undefined) return void await callForeignPart(context, "STATUS");
   const ipam = ipamOf(context);
   const reason = ipam?.exhausted?.(ipam.parse(conf), at, world);
   if (reason) throw new CniError("unavailable", reason);

@@ -4,13 +4,14 @@ import { show, type Step, words } from "../plan/step.ts";
 import type { Lease } from "../plugins/plugin.ts";
 import { hostLinks } from "../plugins/meta/previous.ts";
 import { table } from "../plugins/table.ts";
+import { undoClaim } from "./apply.ts";
 import type { Parsed } from "./chain.ts";
 import { isThere, ownNamespace } from "./container.ts";
 import {
-  callIpam,
+  callForeignPart,
   type Context,
   contextOf,
-  foreignIpam,
+  foreignPart,
   lock,
   lookFor,
   parse,
@@ -36,15 +37,19 @@ import { takeBackAll, undoAll } from "./take_back.ts";
  * @throws Error when something resisted, after all else has been done
  */
 export async function del(context: Context): Promise<void> {
-  const { world, state, key } = context;
+  const { world, state, key, delegation } = context;
+  if (delegation?.unknown) return;
   const unlock = await lock(context);
   try {
+    // If that fails, what is written down of it is all that another try has.
+    if (delegation?.foreign) await callForeignPart(context, "DEL");
     const problems: unknown[] = [];
     const attempt = (action: () => Promise<unknown>) => action().catch((error) => void problems.push(error));
-    if (foreignIpam(context) !== undefined) await attempt(() => callIpam(context, "DEL"));
+    if (!delegation?.foreign && foreignPart(context)) await attempt(() => callForeignPart(context, "DEL"));
     const record = readRecord(world, state, key);
     await attempt(() => record ? takeBack(context, record) : delUnrecorded(context));
-    if (!record) await attempt(() => removeLeftovers(context));
+    if (!record && !delegation?.foreign) await attempt(() => removeLeftovers(context));
+    if (delegation?.kept && problems.length === 0) undoClaim(world, delegation.kept);
     if (problems.length > 0) throw problems[0];
   } finally {
     unlock();
@@ -65,10 +70,10 @@ function whatOf({ type, ifname, containerId, network }: RecordKey): string {
 
 /** Another program's ADD, or one whose record is lost: the same plan again, only to be undone. */
 async function delUnrecorded(context: Context): Promise<void> {
-  const { world, state, at, call, conf, key } = context;
-  const row = table[call.type]!;
-  if (row.role === "ipam") row.plugin.release(row.plugin.parse(conf), at, world);
-  else {
+  const { world, state, at, call, conf, key, delegation } = context;
+  const row = table[call.type];
+  if (row?.role === "ipam") row.plugin.release(row.plugin.parse(conf), at, world);
+  else if (!delegation?.foreign) {
     const parsed = parse(context);
     if (parsed.role === "main") parsed.ipam?.plugin.release(parsed.ipam.conf, at, world);
     await undoAll(world, prefixesFor(context), await plannedAgain(context, parsed), whatOf(key));
@@ -132,24 +137,24 @@ export async function collectGarbage(context: Context): Promise<void> {
     if (!valid.has(`${stale.containerId} ${stale.ifname}`)) await attempt(() => collect(context, stale));
   }
   await attempt(() => Promise.resolve(collectLeases(context, valid)));
-  if (foreignIpam(context) !== undefined) await attempt(() => callIpam(context, "GC"));
+  if (foreignPart(context) !== undefined) await attempt(() => callForeignPart(context, "GC"));
   if (problems.length > 0) throw problems[0];
 }
 
 /** What is another network namespace's is left to whoever is in there. */
-async function collect({ world, state, call }: Context, key: RecordKey): Promise<void> {
+async function collect({ world, state, call, delegation }: Context, key: RecordKey): Promise<void> {
   const record = readRecord(world, state, key);
   if (record && record.bootId === bootId(world) && record.host !== ownNamespace(world)) return;
   const { containerId, ifname } = key;
   const netns = record && isThere(world, record.container) ? record.container.netns : "";
   const environment = { ...call.environment, containerId, ifname, netns };
-  await del(
-    await contextOf(world, state, { ...call, environment, request: record?.request ?? call.request }),
-  );
+  const request = record?.request ?? call.request;
+  const context = await contextOf(world, state, { ...call, environment, request });
+  await del({ ...context, ...(delegation ? { delegation } : {}) });
 }
 
 function collectLeases({ world, conf, call, at }: Context, valid: ReadonlySet<string>): void {
-  const type = table[call.type]!.role === "ipam" ? call.type : conf.object("ipam")?.string("type");
+  const type = table[call.type]?.role === "ipam" ? call.type : conf.object("ipam")?.string("type");
   const row = type === undefined ? undefined : table[type];
   if (row?.role === "ipam") row.plugin.collect?.(row.plugin.parse(conf), at, valid, world);
 }
