@@ -148,3 +148,28 @@ collects_all() {
   collects_all "${list/1.0.0/1.1.0}"
   settled "$before"
 }
+
+# --- the cache
+
+# runtime VERB [VARIABLE=VALUE...]: `ocinet cni` for "c1" on "net"
+runtime() { in_host env OCINET_STATE_DIR="$STATE_DIR" CNI_CONTAINERID=c1 "NETCONFPATH=$NET_DIR" "${@:2}" "$OCINET" cni "$1" net /run/netns/box; }
+
+@test "what libcni keeps of an ADD, our runtime takes down by, without the network's file, and the reverse" {
+  local list plugins before=$BATS_TEST_TMPDIR/before
+  list=$(list 1.0.0 "$(bridge), { type: \"portmap\", capabilities: { portMappings: true } }")
+  neighbour "$REFERENCE" "$list"
+  everything >"$before"
+  for plugins in "$REFERENCE" "$BIN"; do
+    PLUGINS=$REFERENCE libcni ADD "$list"
+    runtime del "CNI_PATH=$plugins"
+    settled "$before"
+  done
+  echo "$list" >"$NET_DIR/net.conflist"
+  runtime add "CNI_PATH=$BIN" "CAP_ARGS=$CAP_ARGS" >/dev/null
+  jq -e --argjson given "$CAP_ARGS" --arg config "$(base64 -w 0 "$NET_DIR/net.conflist")" '.kind == "cniCacheV1" and .containerId == "c1"
+    and .ifName == "eth0" and .networkName == "net" and .capabilityArgs == $given and .config == $config
+    and .result.interfaces[2].name == "eth0"' "$HOST_DIR/cni/results/net-c1-eth0"
+  PLUGINS=$BIN libcni DEL "$list"
+  ocinet gc
+  settled "$before"
+}
