@@ -35,8 +35,9 @@ export function dryWorld(world: World, tell: (line: string) => void): World {
     },
     run: (argv, options = {}) => {
       if (options.looks) return world.run(argv, options);
-      typedLines(argv, options.stdin).forEach(tell);
-      return Promise.resolve({ code: 0, stdout: options.dry ?? "", stderr: "" });
+      const { shows, says = "" } = options.dry ?? {};
+      (shows === undefined ? typedLines(argv, options.stdin) : [shows]).forEach(tell);
+      return Promise.resolve({ code: 0, stdout: says, stderr: "" });
     },
   };
 }

@@ -111,8 +111,8 @@ export interface RunOptions {
   readonly timeout?: number;
   /** What it says on stderr is passed on to ours, if it succeeds. */
   readonly passOn?: boolean;
-  /** What it counts as having said in a dry run. */
-  readonly dry?: string;
+  /** What a dry run shows in its place, and what it then counts as having said. */
+  readonly dry?: { readonly shows: string; readonly says: string };
   /** It changes nothing: a dry run runs it too. */
   readonly looks?: boolean;
 }

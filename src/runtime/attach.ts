@@ -1,6 +1,5 @@
 import { messageOf } from "../cni/error.ts";
 import { hasDns, type Result } from "../cni/result.ts";
-import type { PortMapping } from "../net/port_mapping.ts";
 import { setLink } from "../plan/ip.ts";
 import type { Step } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
@@ -8,12 +7,12 @@ import { apply, RollbackError, StepError } from "./apply.ts";
 import { ownNamespace, prefixesOf, staleness } from "./container.ts";
 import { detachLocked, readOrSalvage } from "./detach.ts";
 import { provideFiles, withNames } from "./files.ts";
-import { addForeign, publishesPorts, yieldDefaults } from "./foreign_network.ts";
+import { addForeign, settle } from "./foreign_network.ts";
 import { collect } from "./gc.ts";
 import { type Journal, readJournal, writeJournal } from "./journal.ts";
 import { planLimits, resolveNames } from "./limits.ts";
-import { planLinks, type PlannedLink, plannedLink, publish, publishedThrough } from "./links.ts";
-import { chooseNetworks, loadNetworks } from "./networks.ts";
+import { givePorts, planLinks, type PlannedLink, plannedLink, publish, publishedThrough } from "./links.ts";
+import { chooseNetworks, listNetDirectories, networksIn } from "./networks.ts";
 import { findRivals, portClaims, takePorts } from "./ports.ts";
 import { bootId } from "./process.ts";
 import type { Request } from "./request.ts";
@@ -50,14 +49,12 @@ async function attachLocked(
   request: Request,
 ): Promise<Journal | undefined> {
   const { id, container, lasting, wish } = request;
-  const networks = chooseNetworks(
-    wish.mode.kind === "contained" ? loadNetworks(world, wish.netDirectories) : [],
-    wish.mode,
-  );
-  const links = givePorts(
-    await Promise.all(networks.map((network) => plannedLink(world, state, network, request))),
-    wish.ports,
-  );
+  const contained = wish.mode.kind === "contained";
+  const directories = contained ? listNetDirectories(world, wish.netDirectories) : [];
+  const networks = chooseNetworks(contained ? networksIn(world, directories) : [], wish.mode);
+  const source = { state, root: isRoot(world), directories };
+  const planned = await Promise.all(networks.map((network) => plannedLink(world, source, network, request)));
+  const links = givePorts(world, planned, source, wish.ports);
   const claims = portClaims(state, wish.ports, id);
   const write = (journal: Journal) => {
     if (wish.mode.kind !== "host") writeJournal(world, paths, journal);
@@ -70,34 +67,21 @@ async function attachLocked(
     steps: claims,
   });
   const flush = async (steps: readonly Step[], results: readonly Result[]) => {
-    const planned = write(withSteps(done, steps, results));
+    const next = write(withSteps(done, steps, results));
     await apply(world, prefixesOf(container), steps);
-    done = planned;
+    done = next;
   };
   try {
     // Of those who have the ports, some may have ended without our hearing of it.
     await collect(world, state, findRivals(world, state, wish.ports, id));
     await takePorts(world, state, wish.ports, id);
-    await connect(world, state, { paths, request, links, flush });
+    await connect(world, state, { paths, request, links, root: source.root, flush });
     return wish.mode.kind === "host" ? undefined : write({ ...done, phase: "done" });
   } catch (error) {
     // With its journal it can be tried again.
     if (error instanceof RollbackError) throw explain(error);
     throw explain(await giveUp(world, state, done, error));
   }
-}
-
-/** The ports go to plugins of the network's own that publish them, where it has some. */
-function givePorts(
-  links: readonly PlannedLink[],
-  published: readonly PortMapping[],
-): readonly PlannedLink[] {
-  const target = publishedThrough(links);
-  return links.map((link, i) =>
-    i === target && link.attached.path && publishesPorts(link.attached.network)
-      ? { ...link, attached: { ...link.attached, published } }
-      : link
-  );
 }
 
 function withSteps(journal: Journal, steps: readonly Step[], results: readonly Result[]): Journal {
@@ -128,13 +112,14 @@ interface Connecting {
   readonly paths: ContainerPaths;
   readonly request: Request;
   readonly links: readonly PlannedLink[];
+  readonly root: boolean;
   /** Writes down what was planned, with the results so far, and does it. */
   flush(steps: readonly Step[], results: readonly Result[]): Promise<void>;
 }
 
 /** Plans as much as can be planned at once, and does it: all of it, unless a plugin has to be asked in between. */
 async function connect(world: World, state: string, connecting: Connecting): Promise<void> {
-  const { paths, request, links, flush } = connecting;
+  const { paths, request, links, root, flush } = connecting;
   const { wish, rootfs, container } = request;
   const names = await resolveNames(world, wish.limits);
   const results: Result[] = [];
@@ -144,10 +129,10 @@ async function connect(world: World, state: string, connecting: Connecting): Pro
     if (attached.path) {
       await flush(steps, results);
       const result = await addForeign(world, state, request, attached);
-      steps = yieldDefaults(attached, result, results);
+      steps = settle(world, attached, result, results);
       results.push(result);
     } else {
-      const plans = isRoot(world)
+      const plans = root
         ? await planLinks(world, group, container, results)
         : [planRootless(world, state, paths, request, links.map(({ attached }) => attached))];
       results.push(...plans.map(({ result }) => result));
@@ -155,7 +140,7 @@ async function connect(world: World, state: string, connecting: Connecting): Pro
     }
   }
   const target = links[publishedThrough(links)];
-  const published = target && isRoot(world) && !target.attached.published
+  const published = target && root && !target.attached.published
     ? publish(target, results[links.indexOf(target)]!, wish.ports)
     : [];
   const named = results.findIndex(({ dns }) => hasDns(dns));

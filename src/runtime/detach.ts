@@ -1,3 +1,4 @@
+import { messageOf } from "../cni/error.ts";
 import type { World } from "../plan/world.ts";
 import { attachmentOf } from "./attachment.ts";
 import { parseChain, releaseAddresses } from "./chain.ts";
@@ -43,11 +44,18 @@ export async function readOrSalvage(world: World, state: string, id: string): Pr
 /** The same, for who has the container's lock. */
 export async function detachLocked(world: World, state: string, journal: Journal): Promise<void> {
   await takeBackAll(world, journal, `container "${journal.id}"`);
-  for (const attached of [...journal.attachments].reverse()) {
-    if (attached.path) await delForeign(world, state, journal, attached);
-  }
+  await leaveForeign(world, state, journal);
   if (journal.phase === "planning") releaseUnwritten(world, state, journal);
   world.remove(containerPaths(state, journal.id).directory);
+}
+
+/** Takes the container off all networks whose plugins were run one by one. @throws Error with all that resisted */
+async function leaveForeign(world: World, state: string, journal: Journal): Promise<void> {
+  const problems: string[] = [];
+  for (const attached of journal.attachments.filter(({ path }) => path).reverse()) {
+    await delForeign(world, state, journal, attached).catch((error) => problems.push(messageOf(error)));
+  }
+  if (problems.length > 0) throw new Error(problems.join("; "));
 }
 
 function releaseUnwritten(world: World, state: string, { attachments, id, container }: Journal): void {

@@ -1,7 +1,9 @@
 import type { Command } from "../cni/environment.ts";
 import { CniError } from "../cni/error.ts";
 import { fields } from "../cni/fields.ts";
-import type { Output, World } from "../plan/world.ts";
+import { emptyResult, resultFor } from "../cni/result.ts";
+import { typedLines } from "../plan/batch.ts";
+import { type Output, type RunOptions, searchPath, type World } from "../plan/world.ts";
 import { table } from "../plugins/table.ts";
 
 /** How a plugin that is not ours is called. */
@@ -42,13 +44,15 @@ export function isOurs(world: World, type: string, path: readonly string[]): boo
  */
 export async function callForeign(world: World, call: ForeignCall): Promise<unknown> {
   const file = findPlugin(world, call.type, call.path);
-  const env = {
-    ...world.environment(),
-    ...call.env,
-    CNI_COMMAND: call.command,
-    CNI_PATH: call.path.join(":"),
-  };
-  const { code, stdout, stderr } = await runPlugin(world, file, JSON.stringify(call.request), env);
+  const words = { CNI_COMMAND: call.command, ...call.env, CNI_PATH: call.path.join(":") };
+  const stdin = JSON.stringify(call.request);
+  const { code, stdout, stderr } = await runPlugin(world, file, {
+    stdin,
+    // A hook may have no PATH, without which the reference's plugins find no iptables.
+    env: { PATH: searchPath(world).join(":"), ...world.environment(), ...words },
+    dry: { shows: shownCall(file, words, stdin), says: JSON.stringify(supposedAnswer(call)) },
+    passOn: true,
+  });
   if (code !== 0) throw foreignError(code, stdout, stderr);
   if (stdout.trim() === "") {
     if (call.command !== "ADD") return undefined;
@@ -61,16 +65,24 @@ export async function callForeign(world: World, call: ForeignCall): Promise<unkn
   }
 }
 
+/** A call as a person would type it into a shell. */
+function shownCall(file: string, env: Readonly<Record<string, string>>, stdin: string): string {
+  const [command] = typedLines(["env", ...Object.entries(env).map((pair) => pair.join("=")), file]);
+  return `${command} <<<${typedLines([stdin])}`;
+}
+
+/** What a plugin that is not asked may answer: what it was given, or an address that stands for one not known yet. */
+function supposedAnswer({ command, request }: ForeignCall): unknown {
+  if (command !== "ADD") return {};
+  const { prevResult, cniVersion } = request as { prevResult?: unknown; cniVersion: string };
+  return prevResult ?? resultFor(cniVersion, { ...emptyResult, ips: [{ address: "0.0.0.0/24" }] });
+}
+
 /** A file that somebody is just installing cannot be run yet; like libcni, we try again for five seconds. */
-async function runPlugin(
-  world: World,
-  file: string,
-  stdin: string,
-  env: Readonly<Record<string, string>>,
-): Promise<Output> {
+async function runPlugin(world: World, file: string, options: RunOptions): Promise<Output> {
   for (let tries = 0;; tries++) {
     try {
-      return await world.run([file], { stdin, env, passOn: true, dry: "null" });
+      return await world.run([file], options);
     } catch (error) {
       if (tries === 5 || !/ETXTBSY|Text file busy/i.test(String(error))) throw error;
       await new Promise((resolve) => setTimeout(resolve, 1000));

@@ -3,41 +3,53 @@ import { test } from "node:test";
 import { parseNetworkList } from "../cni/network_list.ts";
 import { emptyResult } from "../cni/result.ts";
 import type { World } from "../plan/world.ts";
-import { isForeign, pluginPath, publishesPorts, yieldDefaults } from "./foreign_network.ts";
+import {
+  keepingLeases,
+  pluginPath,
+  publishesPorts,
+  runsOneByOne,
+  settle,
+  yieldDefaults,
+} from "./foreign_network.ts";
 import type { Attached } from "./journal.ts";
+import type { NetDirectory } from "./networks.ts";
 
-/** A world with these files, of which /self is the program. */
-function having(...files: readonly string[]): World {
-  return {
-    uid: 0,
-    self: ["/self"],
-    env: () => undefined,
-    stat: (path: string) =>
-      [...files, "/self", "/proc/sys/net/ipv4/ip_forward"].includes(path)
-        ? { kind: "file", identity: `0:${path}`, uid: 0 }
-        : undefined,
-  } as unknown as World;
+/** A world with these files, of which /self is the program; `looked` are those that were asked for. */
+function having(...files: readonly string[]): World & { readonly looked: readonly string[] } {
+  const looked: string[] = [];
+  const stat = (path: string) => {
+    looked.push(path);
+    return files.includes(path) || path === "/self" ? { kind: "file", identity: `0:${path}` } : undefined;
+  };
+  return { looked, uid: 0, self: ["/self"], stat } as unknown as World & { looked: readonly string[] };
 }
 
 function network(...plugins: readonly unknown[]) {
   return parseNetworkList(JSON.stringify({ cniVersion: "1.0.0", name: "n", plugins }), "/n.conflist");
 }
 
-const path = pluginPath(having(), ["/extra"]);
+function directories(...names: readonly string[]): readonly NetDirectory[] {
+  return [{ path: "/etc/net.d", names: [] }, { path: "/extra", names }];
+}
+
+const bridge = network({ type: "bridge", ipam: { type: "host-local" } });
 
 test("plugins are looked for beside networks first, then where rkt, runtimes and distributions have them", () => {
-  assert.deepEqual(path, [
-    ...["/etc/ocinet/net.d", "/extra", "/usr/lib/rkt/plugins/net"],
+  assert.deepEqual(pluginPath(directories()), [
+    ...["/etc/net.d", "/extra", "/usr/lib/rkt/plugins/net"],
     ...["/opt/cni/bin", "/usr/libexec/cni", "/usr/lib/cni"],
   ]);
 });
 
-test("a type of ours is ours, unless a file beside the networks has its name", () => {
-  const bridge = network({ type: "bridge", ipam: { type: "host-local" } });
-  assert.equal(isForeign(having(), bridge, path), false);
-  assert.equal(isForeign(having("/usr/lib/cni/bridge", "/opt/cni/bin/host-local"), bridge, path), false);
-  assert.equal(isForeign(having("/extra/bridge"), bridge, path), true);
-  assert.equal(isForeign(having("/usr/lib/rkt/plugins/net/host-local"), bridge, path), true);
+test("a type of ours is ours, unless a file beside the networks has its name, and no file is looked at", () => {
+  const world = having("/usr/lib/cni/bridge", "/opt/cni/bin/host-local", "/usr/lib/rkt/plugins/net/bridge");
+  assert.equal(runsOneByOne(world, bridge, directories("n.conflist")), false);
+  assert.deepEqual(world.looked, []);
+  for (const name of ["bridge", "host-local"]) {
+    assert.equal(runsOneByOne(having(`/extra/${name}`), bridge, directories(name)), true);
+    // A directory, say.
+    assert.equal(runsOneByOne(having(), bridge, directories(name)), false);
+  }
 });
 
 test("a type of somebody else's has a file, for addresses as well", () => {
@@ -46,28 +58,49 @@ test("a type of somebody else's has a file, for addresses as well", () => {
     network({ type: "ptp", ipam: { type: "warp" } }),
   ];
   for (const list of rows) {
-    assert.equal(isForeign(having("/opt/cni/bin/warp"), list, path), true);
-    assert.throws(() => isForeign(having(), list, path), {
+    for (const file of ["/opt/cni/bin/warp", "/usr/lib/rkt/plugins/net/warp", "/extra/warp"]) {
+      assert.equal(runsOneByOne(having(file), list, directories()), true);
+    }
+    assert.throws(() => runsOneByOne(having(), list, directories()), {
       message:
-        /^Cannot use plugin type "warp": it is not one of ours \(.*bridge.*\), nor is it in .*\/opt\/cni\/bin/,
+        /^Cannot use plugin type "warp": it is not one of ours \(.*bridge.*\), nor is it in .*\/extra, .*\/opt\/cni\/bin/,
     });
   }
 });
 
-test("a network publishes ports itself if one of its plugins can", () => {
-  assert.equal(
-    publishesPorts(network({ type: "warp" }, { type: "x", capabilities: { portMappings: true } })),
-    true,
-  );
-  assert.equal(
-    publishesPorts(network({ type: "x", capabilities: { portMappings: false, ips: true } })),
-    false,
-  );
+test("addresses that are ours to give are kept where those of all networks are", () => {
+  const kept = (world: World, names: readonly string[], ipam: unknown) =>
+    keepingLeases(world, network({ type: "ptp", IPAM: ipam }, { type: "warp" }), {
+      directories: directories(...names),
+      dataDir: "/run/n",
+    }).plugins.map((plugin) => plugin["IPAM"]);
+  const [own, said] = [{ type: "host-local" }, { type: "host-local", dataDir: "/said" }];
+  assert.deepEqual(kept(having(), [], own), [{ dataDir: "/run/n", ...own }, undefined]);
+  assert.deepEqual(kept(having(), [], said), [said, undefined]);
+  assert.deepEqual(kept(having("/extra/host-local"), ["host-local"], own), [own, undefined]);
+  assert.deepEqual(kept(having("/extra/ptp"), ["ptp"], own), [own, undefined]);
 });
 
-test("of default routes the first stays", () => {
+test("ports are published by a plugin of somebody else's that can", () => {
+  const can = { portMappings: true };
+  const rows = [
+    [true, { type: "x", capabilities: can }],
+    [false, { type: "x", capabilities: { portMappings: false, ips: true } }],
+    [false, { type: "portmap", capabilities: can }],
+  ] as const;
+  for (const [expected, plugin] of rows) {
+    assert.equal(publishesPorts(having(), network({ type: "warp" }, plugin), directories()), expected);
+  }
+  const theirs = network({ type: "portmap", capabilities: can });
+  assert.equal(publishesPorts(having("/extra/portmap"), theirs, directories("portmap")), true);
+});
+
+test("of default routes the first network's stays, if it is in the main table", () => {
   const result = { ...emptyResult, routes: [{ dst: "0.0.0.0/0" }, { dst: "::/0" }, { dst: "10.0.0.0/8" }] };
-  const earlier = { ...emptyResult, routes: [{ dst: "0.0.0.0/0" }, { dst: "10.0.0.0/8" }] };
+  const earlier = {
+    ...emptyResult,
+    routes: [{ dst: "0.0.0.0/0" }, { dst: "10.0.0.0/8" }, { dst: "::/0", table: 9 }],
+  };
   const attached = { ifname: "eth1" } as Attached;
   assert.deepEqual(yieldDefaults(attached, result, []), []);
   assert.deepEqual(yieldDefaults(attached, result, [emptyResult, earlier]), [
@@ -78,4 +111,16 @@ test("of default routes the first stays", () => {
       run: ["ip", "route", "del", "0.0.0.0/0", "dev", "eth1"],
     },
   ]);
+});
+
+test("an interface that is ours is closed to other networks, and one of somebody else's is left alone", () => {
+  const result = { ...emptyResult, ips: [{ address: "10.1.1.2/24" }] };
+  const attached = (list: typeof bridge) =>
+    ({ ifname: "eth0", network: list, path: pluginPath(directories()) }) as unknown as Attached;
+  const closing = settle(having("/opt/cni/bin/warp"), attached(bridge), result, []);
+  assert.deepEqual(closing.map((step) => step.tool === "nft" && step.run), [
+    "add element inet ocinet own4 { 10.1.1.2 . 10.1.1.0/24 }",
+    "add element inet ocinet contained4 { 10.1.1.2 }",
+  ]);
+  assert.deepEqual(settle(having("/extra/warp"), attached(network({ type: "warp" })), result, []), []);
 });

@@ -13,12 +13,11 @@ import { attachmentOf } from "./attachment.ts";
 import { type ChainPlan, parseChain, type Parsed, planChain, seenAfter, sightOf } from "./chain.ts";
 import { prefixesOf } from "./container.ts";
 import { withoutDelegating } from "./delegation.ts";
-import { isForeign, pluginPath } from "./foreign_network.ts";
+import { keepingLeases, pluginPath, publishesPorts, runsOneByOne } from "./foreign_network.ts";
 import type { Attached, Container } from "./journal.ts";
-import type { ChosenNetwork } from "./networks.ts";
+import type { ChosenNetwork, NetDirectory } from "./networks.ts";
 import type { Request } from "./request.ts";
 import { see } from "./see.ts";
-import { isRoot } from "./user.ts";
 
 /** One of a container's interfaces, with the configuration of its network read. */
 export interface PlannedLink {
@@ -28,25 +27,48 @@ export interface PlannedLink {
   readonly chain: readonly Parsed[];
 }
 
+/** Where networks come from, and who makes them. */
+export interface Source {
+  readonly state: string;
+  readonly root: boolean;
+  readonly directories: readonly NetDirectory[];
+}
+
 /** Reads the configuration of a network for a container. @throws Error for what cannot be used */
 export async function plannedLink(
   world: World,
-  state: string,
+  { state, root, directories }: Source,
   network: ChosenNetwork,
-  { id, container, wish }: Request,
+  { id, container }: Request,
 ): Promise<PlannedLink> {
   const { ifname, args } = network;
   const list = withoutDelegating(world, network.list);
   const [own, shared] = await Promise.all([digest(id, list.name, ifname), digest(list.name)]);
-  const by = isRoot(world) ? list.plugins[0]!.type : "slirp4netns";
+  const by = root ? list.plugins[0]!.type : "slirp4netns";
   const attached = { network: list, ifname, args, digest: own, networkDigest: shared, by };
   const at = attachmentOf(attached, id, container);
-  const path = pluginPath(world, wish.netDirectories);
-  if (isRoot(world) && isForeign(world, list, path)) {
-    return { attached: { ...attached, path }, at, chain: [] };
+  const dataDir = `${state}/networks`;
+  if (root && runsOneByOne(world, list, directories)) {
+    const kept = keepingLeases(world, list, { directories, dataDir });
+    return { attached: { ...attached, network: kept, path: pluginPath(directories) }, at, chain: [] };
   }
   refuseUnknownArgs(at.args);
-  return { attached, at, chain: parseChain(list.plugins, { dataDir: `${state}/networks` }) };
+  return { attached, at, chain: parseChain(list.plugins, { dataDir }) };
+}
+
+/** The ports go to a plugin of somebody else's that publishes them, where the network has one. */
+export function givePorts(
+  world: World,
+  links: readonly PlannedLink[],
+  { directories }: Source,
+  published: readonly PortMapping[],
+): readonly PlannedLink[] {
+  const target = publishedThrough(links);
+  return links.map((link, i) =>
+    i === target && link.attached.path && publishesPorts(world, link.attached.network, directories)
+      ? { ...link, attached: { ...link.attached, published } }
+      : link
+  );
 }
 
 /**

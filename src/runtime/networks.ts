@@ -56,29 +56,45 @@ function builtIn(ipv6: boolean): readonly FoundNetwork[] {
   ];
 }
 
+/** A directory with networks, and maybe plugins beside them. */
+export interface NetDirectory {
+  readonly path: string;
+  readonly names: readonly string[];
+}
+
+/** The user's directory, which may be missing, and others. @throws Error for one of the others that is missing */
+export function listNetDirectories(world: World, extra: readonly string[]): readonly NetDirectory[] {
+  const missing = extra.find((directory) => world.stat(directory)?.kind !== "directory");
+  if (missing !== undefined) {
+    throw new Error(`Cannot read networks in --net-dir "${missing}": there is no such directory`);
+  }
+  return [`${configDirectory(world)}/net.d`, ...extra].map((path) => ({ path, names: world.list(path) }));
+}
+
 /**
  * Every network there is, in the order of the file names: a user's stands in for a built-in one of its name, and a
  * directory's for those of the directories before it.
  * @throws Error naming the file, for any that cannot be read, whoever asked for it
  */
-export function loadNetworks(world: World, extra: readonly string[]): readonly FoundNetwork[] {
-  const missing = extra.find((directory) => world.stat(directory)?.kind !== "directory");
-  if (missing !== undefined) {
-    throw new Error(`Cannot read networks in --net-dir "${missing}": there is no such directory`);
-  }
+export function networksIn(world: World, directories: readonly NetDirectory[]): readonly FoundNetwork[] {
   const byName = new Map(builtIn(hasIpv6(world)).map((network) => [network.list.name, network]));
-  for (const directory of [`${configDirectory(world)}/net.d`, ...extra]) {
+  for (const directory of directories) {
     for (const network of loadDirectory(world, directory)) byName.set(network.list.name, network);
   }
   return [...byName.values()].sort((a, b) => a.file < b.file ? -1 : a.file > b.file ? 1 : 0);
 }
 
-function loadDirectory(world: World, directory: string): readonly FoundNetwork[] {
-  const files = world.list(directory)
-    .filter((name) => /\.conf(list)?$/.test(name) && world.stat(`${directory}/${name}`)?.kind === "file")
+/** The same in the user's directory and others. @throws Error for one of the others that is missing */
+export function loadNetworks(world: World, extra: readonly string[]): readonly FoundNetwork[] {
+  return networksIn(world, listNetDirectories(world, extra));
+}
+
+function loadDirectory(world: World, directory: NetDirectory): readonly FoundNetwork[] {
+  const files = directory.names
+    .filter((name) => /\.conf(list)?$/.test(name) && world.stat(`${directory.path}/${name}`)?.kind === "file")
     .sort();
   const found = files.map((file) => {
-    const path = `${directory}/${file}`;
+    const path = `${directory.path}/${file}`;
     try {
       return { file, list: parseNetworkList(world.read(path) ?? "", path) };
     } catch (error) {

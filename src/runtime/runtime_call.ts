@@ -53,7 +53,7 @@ export interface PluginStep {
 /** Whether one of the chain's plugins runs in this process. */
 export function runsHere(
   world: World,
-  { path, overriding = path }: RuntimeCall,
+  { path, overriding = path }: Pick<RuntimeCall, "path" | "overriding">,
   { type }: PluginConf,
 ): boolean {
   return isOurs(world, type, overriding);
