@@ -1,0 +1,154 @@
+#!/usr/bin/env bats
+# Real clients call our plugins: podman with its CNI backend, containerd by `ctr run --cni`, and nerdctl's question.
+# shellcheck disable=SC2154 # of bats
+load lib
+load cni
+
+setup() {
+  set_up_hosts
+  BIN=$BATS_TEST_TMPDIR/opt/cni/bin NETWORKS=$BATS_TEST_TMPDIR/networks
+  mkdir "$NETWORKS"
+  in_host sysctl -q net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv6.conf.default.accept_dad=0
+  ocinet install-plugins "$BIN" >/dev/null
+  # Seen by this test's host alone: where clients look, and where they write.
+  in_host mount --bind "$BATS_TEST_TMPDIR/opt" /opt
+  in_host mount --bind "$NETWORKS" /etc/cni
+  in_host mount -t tmpfs tmpfs /dev/shm
+}
+
+teardown() {
+  podman rm --force --all --time 0 >/dev/null 2>&1 || true
+  tear_down_hosts
+}
+
+# in_process PID COMMAND...: in its network
+in_process() { in_host nsenter --net="/proc/$1/ns/net" -- "${@:2}"; }
+
+# --- podman
+
+podman() {
+  local at=$BATS_TEST_TMPDIR/podman
+  [ -e "$BATS_TEST_TMPDIR/containers.conf" ] || cat >"$BATS_TEST_TMPDIR/containers.conf" <<CONF
+[network]
+network_backend = "cni"
+cni_plugin_dirs = ["$BIN"]
+network_config_dir = "$NETWORKS"
+CONF
+  in_host env CONTAINERS_CONF="$BATS_TEST_TMPDIR/containers.conf" podman --root "$at/root" --runroot "$at/run" \
+    --tmpdir "$at/tmp" --storage-driver vfs --cgroup-manager cgroupfs --events-backend file --runtime crun "$@"
+}
+
+# podman_run OPTIONS... -- COMMAND...
+podman_run() {
+  local options=(--cgroups disabled --security-opt seccomp=unconfined --ulimit nofile=1024:1024 --ulimit nproc=1024:1024)
+  while [ "$1" != -- ]; do
+    options+=("$1")
+    shift
+  done
+  podman run "${options[@]}" --rootfs "$(busybox_rootfs):O" "${@:2}"
+}
+
+in_web() { in_process "$(podman inspect --format '{{.State.Pid}}' web)" "$@"; }
+
+# Nothing on stderr: podman leaves out a network whose plugin it does not like, and only warns.
+@test "podman: its own network, and one of ours" {
+  equal cni "$(podman info --format '{{.Host.NetworkBackend}}')"
+  run -0 --separate-stderr podman_run --rm -- sh -c 'ip -o address show eth0; ip route'
+  [[ $output == *"inet 10.88.0.2/16"*"default via 10.88.0.1 dev eth0"* ]]
+  equal "" "$stderr"
+  run -1 cni_traces
+  equal lan "$(podman network create --driver macvlan --opt parent=eth0 --subnet 192.0.2.0/24 --gateway 192.0.2.2 lan)"
+  run -0 --separate-stderr podman_run --rm --network lan --ip 192.0.2.77 -- ping -q -c 1 -W 20 192.0.2.2
+  equal "" "$stderr"
+  equal lan "$(podman network rm lan)"
+  run -1 cni_traces
+}
+
+@test "podman: containers talk, a port is published, through stop, start and rm" {
+  run -0 podman network create --ipv6 --subnet 10.9.0.0/24 --subnet fd00:9::/64 blue
+  run -0 podman_run --detach --name web --network blue --publish 8080:80 --mac-address 02:00:5e:00:00:07 -- sleep 1000 3>&-
+  podman inspect web | jq -e '.[0].NetworkSettings.Networks.blue |
+    .IPAddress == "10.9.0.2" and .GlobalIPv6Address == "fd00:9::2" and .MacAddress == "02:00:5e:00:00:07"'
+  in_web ip -j link show eth0 | jq -e '.[0].address == "02:00:5e:00:00:07"'
+  serve tcp 80 in_web
+  equal 192.0.2.2 "$(ask tcp 192.0.2.1 8080 in_peer)"
+  run -0 podman_run --rm --network blue -- sh -c 'echo hello | nc 10.9.0.2 80; echo hello | nc fd00:9::2 80'
+  equal "10.9.0.3 fd00:9::3" "${lines[0]} $(plain_address <<<"${lines[1]}")"
+  stop tcp4-80
+  stop tcp6-80
+  equal web "$(podman stop --time 0 web)"
+  run -1 cni_traces
+  equal web "$(podman start web 3>&-)"
+  serve tcp 80 in_web
+  equal 192.0.2.2 "$(ask tcp 192.0.2.1 8080 in_peer)"
+  run -0 podman rm --force --time 0 web
+  run -1 cni_traces
+  equal blue "$(podman network rm blue)"
+  in_host ip -o link | awk -F': ' '{ print $2 }' | sort | xargs | grep -xE "eth0@if[0-9]+ lo"
+}
+
+# --- containerd
+
+# start_containerd: with an image "example.org/busybox:test"
+start_containerd() {
+  local at=$BATS_TEST_TMPDIR/containerd id
+  mkdir "$at" "$at/image"
+  tar -C "$(busybox_rootfs)" -cf "$at/image/layer.tar" .
+  id=$(sha256sum <"$at/image/layer.tar" | cut -d' ' -f1)
+  jq -n --arg id "sha256:$id" '{ architecture: "amd64", os: "linux", config: { Env: ["PATH=/bin"] },
+    rootfs: { type: "layers", diff_ids: [$id] } }' >"$at/image/config.json"
+  jq -n '[{ Config: "config.json", RepoTags: ["example.org/busybox:test"], Layers: ["layer.tar"] }]' >"$at/image/manifest.json"
+  tar -C "$at/image" -cf "$at/image.tar" manifest.json config.json layer.tar
+  printf 'version = 2\nroot = "%s"\nstate = "/run/containerd"\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n' \
+    "$at/root" >"$at/config.toml"
+  background containerd in_host containerd --config "$at/config.toml"
+  wait_for ctr version >/dev/null 2>&1 || fail "containerd did not start:" "$(<"$BATS_TEST_TMPDIR/containerd.log")"
+  ctr image import --no-unpack "$at/image.tar" >/dev/null
+}
+
+ctr() { in_host ctr "$@"; }
+
+# ctr_run ID OPTIONS... -- COMMAND...
+ctr_run() {
+  local id=$1 options=(--cni --snapshotter native)
+  shift
+  while [ "$1" != -- ]; do
+    options+=("$1")
+    shift
+  done
+  ctr run "${options[@]}" example.org/busybox:test "$id" "${@:2}"
+}
+
+end_task() {
+  ctr task kill --signal KILL "$1"
+  wait_for is_stopped_task "$1"
+  ctr task delete "$1" || true
+  ctr container delete "$1"
+}
+
+is_stopped_task() { ctr task ls | grep -E "^$1 .*STOPPED"; }
+
+@test "containerd: containers of ctr have a network, and its gc is ours as well" {
+  mkdir "$NETWORKS/net.d"
+  jq -n '{ cniVersion: "1.0.0", name: "ctr", plugins: [{ type: "bridge", bridge: "ctr0", isGateway: true, ipMasq: true,
+    ipam: { type: "host-local", ranges: [[{ subnet: "10.22.0.0/16" }]], routes: [{ dst: "0.0.0.0/0" }] } },
+    { type: "firewall" }, { type: "tuning" }] }' >"$NETWORKS/net.d/10-ctr.conflist"
+  start_containerd
+  ctr_run web --detach -- httpd -f -p 80 -h /etc
+  run -0 ctr_run client --rm -- sh -c 'ip -o address show eth0; ip route; wget -q -O - http://10.22.0.2/hosts && echo got it'
+  [[ $output == *"inet 10.22.0.3/16"*"default via 10.22.0.1 dev eth0"*"got it"* ]]
+  in_host test ! -e /var/lib/cni/networks/ctr/10.22.0.3
+  # ctr does not take down what it has detached; whoever reads libcni's cache can.
+  end_task web
+  in_host test -e /var/lib/cni/networks/ctr/10.22.0.2
+  in_host env CNI_PATH="$BIN" "$OCINET" cni gc ctr
+  run -1 cni_traces
+}
+
+# --- nerdctl
+
+@test "nerdctl: the firewall plugin tells a version of at least 1.7.1" {
+  run -0 --separate-stderr in_host env -i PATH="$PATH" "$BIN/firewall"
+  [[ $stderr =~ ^"CNI firewall plugin v"([0-9]+\.[0-9]+\.[0-9]+)$'\n' ]]
+  printf '1.7.1\n%s\n' "${BASH_REMATCH[1]}" | sort --version-sort --check
+}
