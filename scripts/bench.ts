@@ -1,15 +1,23 @@
 /**
- * Times attaching a container to a bridge with masquerade and one published port, and taking it down again: whole
- * processes, cold, in turns, with no other container there and with 150. Ratios are medians of one run.
+ * Times attaching a container, and taking it down again: whole processes, cold, in turns, with no other container there
+ * and with 150. Ratios are medians of one run.
  *
- * usage: bench [ROUNDS]
+ * usage: bench [hook|cni|all] [ROUNDS]
  */
-import { type Contender, contenders } from "./bench_contenders.ts";
+import { type Contender, type Group, groups } from "./bench_contenders.ts";
 
 const crowd = 150;
 
-if (Deno.args[0] === "worker") await work(contenders[Deno.args[1]!]!);
-else await compare(Number(Deno.args[0] ?? 20));
+const [job = "all", ...words] = Deno.args;
+if (job === "worker") await work(groups[words[0]!]!.contenders[words[1]!]!);
+else {
+  const names = job === "all" ? Object.keys(groups) : [job];
+  const unknown = names.find((name) => !Object.hasOwn(groups, name));
+  if (unknown) {
+    throw new Error(`Cannot time "${unknown}": it is not one of all, ${Object.keys(groups).join(", ")}`);
+  }
+  for (const name of names) await compare(name, groups[name]!, Number(words[0] ?? 20));
+}
 Deno.exit(0);
 
 /** Milliseconds that one attaching and one taking down took. */
@@ -73,7 +81,7 @@ interface Worker {
   end(): Promise<void>;
 }
 
-function start(name: string): Worker {
+function start(group: string, name: string): Worker {
   const furnish = "mount --make-rprivate / && mount -t sysfs sysfs /sys && mount -t tmpfs tmpfs /run && " +
     "mkdir -p /run/lock /run/netns && ip link set lo up && sysctl -qw net.ipv4.ip_forward=1";
   const child = new Deno.Command("unshare", {
@@ -89,6 +97,7 @@ function start(name: string): Worker {
         "-A",
         "scripts/bench.ts",
         "worker",
+        group,
         name,
       ],
     ],
@@ -111,17 +120,19 @@ function start(name: string): Worker {
   };
 }
 
-async function compare(rounds: number): Promise<void> {
+async function compare(name: string, { title, base, contenders }: Group, rounds: number): Promise<void> {
+  console.log(`\n# ${title}`);
   const names = Object.keys(contenders).filter((name) => contenders[name]!.isInstalled());
   const missing = Object.keys(contenders).filter((name) => !names.includes(name));
   if (missing.length > 0) console.log(`not installed, so not compared: ${missing.join(", ")}`);
-  const workers = names.map(start);
+  const workers = names.map((contender) => start(name, contender));
   const empty = await measure(workers, rounds);
   await Promise.all(workers.map((worker) => worker.ask(`fill ${crowd}`)));
   const crowded = await measure(workers, rounds);
   await Promise.all(workers.map((worker) => worker.end()));
-  report("with no other container", names, empty);
-  report(`with ${crowd} containers present`, names, crowded);
+  const compared = names.includes(base) ? base : names[0]!;
+  report("with no other container", compared, empty);
+  report(`with ${crowd} containers present`, compared, crowded);
   console.log("\ngrowth from none to all of them");
   for (const name of names) {
     const [up, down] = (["up", "down"] as const).map((what) =>
@@ -142,10 +153,9 @@ async function measure(workers: readonly Worker[], rounds: number): Promise<Reco
   return times;
 }
 
-function report(title: string, names: readonly string[], times: Record<string, Times[]>): void {
-  const base = names.includes("netavark") ? "netavark" : names[0]!;
+function report(title: string, base: string, times: Record<string, Times[]>): void {
   console.log(`\n${title} (median of ${times[base]!.length}; ratio to ${base})`);
-  for (const name of names) {
+  for (const name of Object.keys(times)) {
     const cells = (["up", "down"] as const).map((what) => {
       const own = median(times[name]!, what);
       return `${what} ${own.toFixed(0).padStart(4)} ms ${ratio(own / median(times[base]!, what))}`;

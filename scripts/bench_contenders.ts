@@ -8,21 +8,71 @@ export interface Contender {
 
 const subnet = "10.77.0.0/16";
 
-/** Every contender by name. */
-export const contenders: Readonly<Record<string, Contender>> = {
-  "ocinet hook on Deno": ocinet([
-    "node_modules/.bin/deno",
-    "run",
-    "-A",
-    "--no-config",
-    "--no-lock",
-    "--no-code-cache",
-    "--ext=js",
-  ]),
-  "ocinet hook on Node": ocinet(["node"]),
-  "netavark": netavark(),
-  "CNI bridge+portmap (Go)": referencePlugins(),
+/** Contenders for one job. */
+export interface Group {
+  readonly title: string;
+  /** To whom the others are compared. */
+  readonly base: string;
+  readonly contenders: Readonly<Record<string, Contender>>;
+}
+
+const deno = [
+  "node_modules/.bin/deno",
+  "run",
+  "-A",
+  "--no-config",
+  "--no-lock",
+  "--no-code-cache",
+  "--ext=js",
+];
+
+/** The jobs by name. */
+export const groups: Readonly<Record<string, Group>> = {
+  hook: {
+    title: "bridge, masquerade and one published port",
+    base: "netavark",
+    contenders: {
+      "ocinet hook on Deno": hook(deno),
+      "ocinet hook on Node": hook(["node"]),
+      "netavark": netavark(),
+      "CNI bridge+portmap (Go)": referencePlugins([bridge, portmap]),
+    },
+  },
+  cni: {
+    title: "CNI chain of bridge, host-local, portmap, firewall and tuning",
+    base: "Go plugins, one by one",
+    contenders: {
+      "ocinet cni on Deno": runtime(deno),
+      "ocinet cni on Node": runtime(["node"]),
+      "Go plugins, one by one": referencePlugins([bridge, portmap, firewall, tuning]),
+    },
+  },
 };
+
+type Plugin = { readonly type: string } & Readonly<Record<string, unknown>>;
+
+function bridge(): Plugin {
+  return {
+    ...{ type: "bridge", bridge: "bench0", isDefaultGateway: true, ipMasq: true },
+    ipam: { type: "host-local", subnet, dataDir: "/run/leases" },
+  };
+}
+
+function portmap(port: number): Plugin {
+  return { type: "portmap", runtimeConfig: { portMappings: mappings(port) } };
+}
+
+function firewall(): Plugin {
+  return { type: "firewall" };
+}
+
+function tuning(): Plugin {
+  return { type: "tuning", mtu: 1400 };
+}
+
+function mappings(port: number) {
+  return [{ hostPort: port, containerPort: 80, protocol: "tcp" }];
+}
 
 async function run(argv: readonly string[], input = "", env: Record<string, string> = {}): Promise<string> {
   const child = new Deno.Command(argv[0]!, {
@@ -41,7 +91,7 @@ async function run(argv: readonly string[], input = "", env: Record<string, stri
   return out!;
 }
 
-function ocinet(runtime: readonly string[]): Contender {
+function hook(runtime: readonly string[]): Contender {
   const network = {
     ...{ cniVersion: "1.0.0", name: "bench", type: "bridge", bridge: "bench0" },
     ...{ isDefaultGateway: true, ipMasq: true, ipam: { type: "host-local", subnet } },
@@ -93,36 +143,49 @@ function netavark(): Contender {
   return { isInstalled: () => exists(program), up: act("setup"), down: act("teardown") };
 }
 
-function referencePlugins(): Contender {
-  const directory = "/usr/lib/cni";
-  const common = { cniVersion: "1.0.0", name: "bench" };
-  const bridge = {
-    ...{ ...common, type: "bridge", bridge: "bench0", isDefaultGateway: true, ipMasq: true },
-    ipam: { type: "host-local", subnet, dataDir: "/run/leases" },
+/** One process for the whole chain. */
+function runtime(program: readonly string[]): Contender {
+  const list = {
+    ...{ cniVersion: "1.0.0", name: "bench" },
+    plugins: [bridge(), { type: "portmap", capabilities: { portMappings: true } }, firewall(), tuning()],
   };
-  const portmap = (port: number) => ({
-    ...{ ...common, type: "portmap" },
-    runtimeConfig: { portMappings: [{ hostPort: port, containerPort: 80, protocol: "tcp" }] },
-  });
-  const call = (verb: string, id: string, pid: number, conf: { type: string }) =>
-    run([`${directory}/${conf.type}`], JSON.stringify(conf), {
+  const act = (verb: string) => async (id: string, pid: number, port: number) => {
+    const words = ["--container-id", id, "--cache-dir", "/run/cache", "bench", `/proc/${pid}/ns/net`];
+    await run([...program, "dist/ocinet", "cni", verb, ...words], "", {
+      ...{ NETCONFPATH: "/run/cni.d", CAP_ARGS: JSON.stringify({ portMappings: mappings(port) }) },
+    });
+  };
+  return {
+    isInstalled: () => true,
+    prepare: () => {
+      Deno.mkdirSync("/run/cni.d");
+      Deno.writeTextFileSync("/run/cni.d/bench.conflist", JSON.stringify(list));
+    },
+    up: act("add"),
+    down: act("del"),
+  };
+}
+
+/** Called as a runtime calls them, by a driver that is running already: for them, no process of the runtime's counts. */
+function referencePlugins(chain: readonly ((port: number) => Plugin)[]): Contender {
+  const directory = "/usr/lib/cni";
+  const results = new Map<string, unknown>();
+  const call = async (verb: string, id: string, pid: number, plugin: Plugin) => {
+    const prevResult = results.get(id);
+    const conf = { cniVersion: "1.0.0", name: "bench", ...plugin, ...(prevResult ? { prevResult } : {}) };
+    const answer = await run([`${directory}/${plugin.type}`], JSON.stringify(conf), {
       ...{ CNI_COMMAND: verb, CNI_CONTAINERID: id, CNI_NETNS: `/proc/${pid}/ns/net` },
       ...{ CNI_IFNAME: "eth0", CNI_PATH: directory },
     });
-  const results = new Map<string, unknown>();
+    if (verb === "ADD") results.set(id, JSON.parse(answer));
+  };
   return {
-    isInstalled: () => exists(`${directory}/bridge`) && exists(`${directory}/portmap`),
+    isInstalled: () => chain.every((plugin) => exists(`${directory}/${plugin(0).type}`)),
     up: async (id, pid, port) => {
-      const prevResult = JSON.parse(await call("ADD", id, pid, bridge));
-      results.set(
-        id,
-        JSON.parse(await call("ADD", id, pid, { ...portmap(port), prevResult } as { type: string })),
-      );
+      for (const plugin of chain) await call("ADD", id, pid, plugin(port));
     },
     down: async (id, pid, port) => {
-      const prevResult = results.get(id);
-      await call("DEL", id, pid, { ...portmap(port), prevResult } as { type: string });
-      await call("DEL", id, pid, { ...bridge, prevResult } as { type: string });
+      for (const plugin of chain.toReversed()) await call("DEL", id, pid, plugin(port));
     },
   };
 }
