@@ -154,9 +154,9 @@ is_apart() {
   wait_for is_apart
   local pid
   pid=$(<"$BATS_TEST_TMPDIR/background/holder")
-  run -0 as_user "$OCINET" up --dry-run "$pid" -p 8080:80
+  run -0 as_user "$OCINET" up --dry-run "$pid" --uplink slirp4netns -p 8080:80
   [[ $output == *"slirp4netns --exit-fd=3 "*'"execute":"add_hostfwd"'* ]]
-  as_user "$OCINET" up "$pid" --id c1
+  as_user "$OCINET" up "$pid" --uplink slirp4netns --id c1
   run -0 as_user "$OCINET" down --dry-run c1
   [[ $output == "kill -KILL "* || $output == "kill -SIGKILL "* ]]
   [ "$(processes | grep -c ^slirp4netns)" = 1 ]

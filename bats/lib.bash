@@ -53,6 +53,15 @@ wait_for() {
 # ocinet ARGS...: the program under test, in the host
 ocinet() { in_host "$OCINET" "$@"; }
 
+# hide PROGRAM: the host has none of that name
+hide() { in_host mount --bind /dev/null "$(command -v "$1")"; }
+
+# renew_pasta: the host has a pasta that is new enough, if not the system's own, then that of scripts/setup
+renew_pasta() {
+  local pasta=/var/tmp/ocinet-pasta-$UID/pasta
+  [ ! -x "$pasta" ] || in_host mount --bind "$pasta" "$(command -v pasta)"
+}
+
 run_in_vm() { "$PROJECT/scripts/run-in-vm" "$@"; }
 
 # --- what a test started

@@ -1,5 +1,11 @@
 # An ordinary user's containers, and what there is of them: for tests that root runs, so that what is left is seen.
 
+setup() {
+  set_up_hosts
+  # Of two uplinks, that would be the better (uplinks.bats).
+  hide pasta
+}
+
 teardown() {
   tear_down_hosts
   rm -rf "/tmp/ocinet-$(id -u "$OCINET_TEST_USER")"
@@ -7,6 +13,7 @@ teardown() {
 
 # bundle ID OPTIONS...: a user's bundle for $RUNTIME (runc), as `ocinet inject OPTIONS` makes it
 bundle() {
+  rm -rf "$(path_of "$1")"
   make_bundle "$(path_of "$1")" "${RUNTIME:-runc}" rootless
   as_user "$OCINET" inject "${@:2}" "$(path_of "$1")"
 }
@@ -31,6 +38,7 @@ fails_to_start() {
 }
 
 path_of() { echo "$BATS_TEST_TMPDIR/bundles/$1"; }
+uplink_pids() { cat "$(user_state)/containers/$1/uplink.pid"; }
 user_state() { echo "$HOST_DIR/user/run/ocinet"; }
 slirp() { processes | grep -E '^(slirp4netns|nsenter|cat$|tail)'; }
 no_slirp() { ! slirp; }

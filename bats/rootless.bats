@@ -23,7 +23,7 @@ load rootless
   [[ $(in_container c1 ip -o -6 route show default) == "default via fd00::2 dev eth0"* ]]
 
   local pid
-  pid=$(<"$(user_state)/containers/c1/slirp4netns.pid")
+  pid=$(tail -n 1 "$(user_state)/containers/c1/uplink.pid")
   grep -x $'Seccomp:\t2' "/proc/$pid/status"
   grep -x $'NoNewPrivs:\t1' "/proc/$pid/status"
   [ "$(readlink "/proc/$pid/ns/mnt")" != "$(readlink "/proc/$HOST_PID/ns/mnt")" ]
@@ -273,7 +273,7 @@ container_runs() { [ "$(container_state c1 2>/dev/null | jq -r .status)" = runni
   bundle c1
   set_config "$(path_of c1)" '.hooks[][].env = []'
   start_container c1 "$(path_of c1)"
-  [ -S "$(user_state)/containers/c1/slirp4netns.sock" ]
+  [ -S "$(user_state)/containers/c1/uplink.sock" ]
   delete_container c1
   is_gone c1
 }
@@ -301,12 +301,6 @@ container_runs() { [ "$(container_state c1 2>/dev/null | jq -r .status)" = runni
   wait_for is_gone c1
   [ "$(exec_container c1 ps -o comm | tr '\n' ' ')" = "COMMAND sleep ps " ]
   unanswered tcp 192.0.2.2 8000 in_container c1
-}
-
-@test "slirp4netns is killed: its helper goes too" {
-  launch c1
-  kill -KILL "$(<"$(user_state)/containers/c1/slirp4netns.pid")"
-  wait_for no_slirp
 }
 
 @test "up and down without root take a process's namespace" {

@@ -64,7 +64,7 @@ no_meetings() { [ -z "$(ls "$(user_state)/meetings")" ]; }
       grep -x $'SigBlk:\t0000000000000000' "/proc/$pid/status"
     fi
   done
-  kill -TERM "$(<"$(user_state)/containers/c1/slirp4netns.pid")"
+  kill -TERM "$(uplink_pids c1 | tail -n 1)"
   wait_for no_slirp
 }
 
@@ -138,7 +138,7 @@ no_meetings() { [ -z "$(ls "$(user_state)/meetings")" ]; }
   serve tcp 8000 in_peer
   launch c1 -p 8080:80
   [ "$(ask tcp 192.0.2.2 8000 in_container c1)" = 192.0.2.1 ]
-  kill -TERM "$(<"$(user_state)/containers/c1/slirp4netns.pid")"
+  kill -TERM "$(uplink_pids c1 | tail -n 1)"
   wait_for no_slirp
   delete_container c1
   is_gone c1

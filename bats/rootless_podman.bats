@@ -4,6 +4,8 @@ load lib
 
 setup() {
   set_up_hosts
+  # Of two uplinks, that would be the better (uplinks.bats).
+  hide pasta
   HOOKS=$BATS_TEST_TMPDIR/hooks ROOTFS=$BATS_TEST_TMPDIR/rootfs
   mkdir "$HOOKS"
   cp -a "$(busybox_rootfs)" "$ROOTFS"
@@ -108,6 +110,20 @@ no_slirp() { ! processes | grep -E '^(slirp4netns|nsenter|cat$|tail)'; }
   podman rm --force --time 0 web
   no_containers
   wait_for no_slirp
+}
+
+@test "rootless: by pasta, which is in podman's user namespace already" {
+  renew_pasta
+  as_rootless
+  serve tcp 8000 in_peer
+  detached web --annotation org.ocinet.net=default --annotation org.ocinet.publish=8080:80 --annotation org.ocinet.uplink=pasta
+  ls_json | jq -e '.[0] | .state == "up" and .networks[0].by == "pasta"'
+  serve tcp 80 in_pid
+  [ "$(ask tcp 192.0.2.1 8080 in_peer)" = 192.0.2.2 ]
+  [ "$(ask tcp 192.0.2.2 8000 in_pid)" = 192.0.2.1 ]
+  podman rm --force --time 0 web
+  no_containers
+  [[ $(processes) != *pasta* ]]
 }
 
 @test "rootless: default-restricted has no way out, and can be taken down from outside" {

@@ -9,9 +9,10 @@ import { detach } from "../runtime/detach.ts";
 import type { Rootfs } from "../runtime/files.ts";
 import type { Container } from "../runtime/journal.ts";
 import { collectInPassing } from "../runtime/gc.ts";
+import { note } from "../runtime/log.ts";
 import { mayEnter, meet, sendAgent } from "../runtime/meeting.ts";
 import { stateDirectory } from "../runtime/state.ts";
-import { parseWish, type Wish } from "../runtime/wish.ts";
+import { parseWish, refuseLoosening, type Wish } from "../runtime/wish.ts";
 
 const stages = ["createRuntime", "prestart", "createContainer", "poststop", "auto"] as const;
 
@@ -29,16 +30,9 @@ export async function hook(world: World, argv: readonly string[], stdin: string)
   try {
     await act(world, argv, state, directory, stdin);
   } catch (error) {
-    log(world, directory, `${argv[0]} ${state.id}: ${messageOf(error)}`);
+    note(world, directory, `${argv[0]} ${state.id}: ${messageOf(error)}`);
     throw error;
   }
-}
-
-/** crun does not show what a hook says (it has annotations for that), so failures can be read here as well. */
-function log(world: World, directory: string, line: string): void {
-  const path = `${directory}/hook.log`;
-  const old = (world.read(path) ?? "").split("\n").slice(-100).join("\n");
-  world.write(path, `${old}${new Date().toISOString()} ${line.replaceAll("\n", " ")}\n`);
 }
 
 async function act(
@@ -78,7 +72,9 @@ function stageOf({ pid }: State): typeof stages[number] {
 }
 
 function givenOf(words: readonly string[], { annotations }: State): Given {
-  return new Map([...parseAnnotations(annotations), ...parseWords(words)]);
+  const [annotated, typed] = [parseAnnotations(annotations), parseWords(words)];
+  if (!typed.has("uplink")) refuseLoosening(annotated);
+  return new Map([...annotated, ...typed]);
 }
 
 /** Nobody would let us in. */

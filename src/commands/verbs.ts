@@ -10,6 +10,7 @@ import { installPlugins } from "./install_plugins.ts";
 import { inspect } from "./inspect.ts";
 import { list } from "./list.ts";
 import { port } from "./port.ts";
+import { repair } from "./repair.ts";
 import type { Report } from "./report.ts";
 import { run, runHelp, runOptions } from "./run.ts";
 import { up, upOptions } from "./up.ts";
@@ -121,6 +122,13 @@ export const verbs: readonly Verb[] = [
     example: "ocinet gc --dry-run",
     changes: true,
     act: (world, { flags }) => gc(world, flags.has("dry-run")),
+  },
+  {
+    usage: "repair <ids...>",
+    text: "start what connects rootless containers again where it has died",
+    example: "ocinet repair box",
+    changes: true,
+    act: (world, { words }) => repair(world, words as readonly string[]),
   },
   {
     usage: "doctor",

@@ -135,6 +135,7 @@ function toStat(info: Deno.FileInfo): Stat {
     kind: info.isFile ? "file" : info.isDirectory ? "directory" : info.isSocket ? "socket" : "other",
     identity: `${info.dev}:${info.ino}`,
     uid: info.uid ?? 0,
+    modified: info.mtime?.getTime() ?? 0,
     mode: (info.mode ?? 0) & 0o7777,
   };
 }

@@ -26,7 +26,8 @@ export function dryWorld(world: World, tell: (line: string) => void): World {
     tryLock: (path) => Promise.resolve(isLocked(world, path) ? undefined : () => {}),
     signal: (pid, name) => {
       tell(`kill -${name} ${pid}`);
-      ended.push(`/proc/${pid}/`);
+      const pids = pid > 0 ? [pid] : membersOf(world, -pid);
+      ended.push(...pids.map((pid) => `/proc/${pid}/`));
       return true;
     },
     request: (socket, text) => {
@@ -40,6 +41,14 @@ export function dryWorld(world: World, tell: (line: string) => void): World {
       return Promise.resolve({ code: 0, stdout: says, stderr: "" });
     },
   };
+}
+
+/** The processes of a group, which is the fifth field of /proc/PID/stat; the second may hold blanks. */
+function membersOf(world: World, group: number): readonly string[] {
+  return world.list("/proc").filter((name) => {
+    const stat = /^[0-9]+$/.test(name) ? world.read(`/proc/${name}/stat`) ?? "" : "";
+    return stat.slice(stat.lastIndexOf(")") + 2).split(" ")[2] === String(group);
+  });
 }
 
 /** Whether somebody has the lock: asked of the kernel's list, for to try would make the file. */

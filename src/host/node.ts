@@ -173,6 +173,7 @@ function toStat(stats: Fs.Stats): Stat {
     kind: stats.isFile() ? "file" : stats.isDirectory() ? "directory" : stats.isSocket() ? "socket" : "other",
     identity: `${stats.dev}:${stats.ino}`,
     uid: stats.uid,
+    modified: stats.mtimeMs,
     mode: stats.mode & 0o7777,
   };
 }

@@ -38,6 +38,12 @@ export const containerOptions: readonly Option[] = [
   ),
   option("rate-in", "RATE", "at most so much into each interface: 500kbit, 10mbit", false),
   option("rate-out", "RATE", "at most so much out of each interface", false),
+  option(
+    "uplink",
+    "NAME",
+    "how to reach the world without root: NAME[:KEY=VALUE,...]; pasta, slirp4netns",
+    false,
+  ),
   { ...option("net-dir", "DIR", "one more directory of network files", true), annotation: false },
 ];
 

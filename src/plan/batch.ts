@@ -118,7 +118,7 @@ export function typedLines(argv: readonly string[], stdin = ""): readonly string
   return lines.length === 0 ? [command] : lines.map((line) => `${command} ${line}`);
 }
 
-/** A word as a shell reads it. */
-function quote(word: string): string {
+/** The word as a shell reads it. */
+export function quote(word: string): string {
   return /^[A-Za-z0-9_@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

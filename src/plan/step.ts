@@ -43,15 +43,20 @@ export interface Exec {
   readonly tolerant?: boolean;
 }
 
-/** Starts a process that outlives us; `run` returns once it is ready, and has written its pid to `pidFile`. */
+/**
+ * Starts a program that outlives us; `run` returns once it is ready. In `pidFile` are pids, a line each: that of the
+ * leader of the process group that it is in, then the program's.
+ */
 export interface Spawn {
   readonly tool: "spawn";
   readonly on: "host";
   readonly run: readonly string[];
+  /** What starts it another time, if not the same: `run` may go through a process that has ended since. */
+  readonly again?: readonly string[];
   /** The program's name in `run`: the words before it only serve to start it. */
   readonly name: string;
   readonly pidFile: string;
-  /** A word of the process's command line: a pid whose command line lacks it is somebody else's. */
+  /** A word of the processes' command lines: a pid whose command line lacks it is somebody else's. */
   readonly mark: string;
   /** Files that it makes and does not remove. */
   readonly leaves: readonly string[];

@@ -11,6 +11,8 @@ export interface Stat {
   /** `device:inode`, which tells two namespaces apart. */
   readonly identity: string;
   readonly uid: number;
+  /** When the content was last written, in milliseconds since 1970. */
+  readonly modified: number;
   /** Permission bits. */
   readonly mode: number;
 }
@@ -63,7 +65,7 @@ export interface World {
   request(socket: string, text: string): Promise<string>;
   /** Whether nobody listens on the TCP port of a host's address; a reason other than that counts as free. */
   canListen(address: string, port: number): Promise<boolean>;
-  /** Sends a signal; false when there is no such process. */
+  /** Sends a signal to a process, or to a process group by its negative number; false when there is none. */
   signal(pid: number, name: Signal | "SIGKILL"): boolean;
 
   /**

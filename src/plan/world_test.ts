@@ -11,6 +11,7 @@ function having(path: string | undefined, files: Readonly<Record<string, number 
       kind: mode === "directory" ? mode : "file",
       identity: "1:1",
       uid: 0,
+      modified: 0,
       mode: mode === "directory" ? 0o755 : mode,
     };
   };

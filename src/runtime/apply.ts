@@ -1,3 +1,4 @@
+import { messageOf } from "../cni/error.ts";
 import { type Batch, invocation, type Prefixes, type Stage, stages } from "../plan/batch.ts";
 import { baseTable } from "../plan/nft.ts";
 import { bridgeTable } from "../plan/nft_bridge.ts";
@@ -13,7 +14,7 @@ import {
 } from "../plan/step.ts";
 import { createWithDirectory, type Output, type World } from "../plan/world.ts";
 import { passForwardPolicy } from "./forward_policy.ts";
-import { ownerIsAlive } from "./process.ts";
+import { ownerIsAlive, readPids } from "./process.ts";
 
 /** A step that could not be done, with what its tool said. */
 export class StepError extends Error {
@@ -39,6 +40,15 @@ export class RollbackError extends Error {
     this.first = first;
     this.problems = problems;
   }
+}
+
+/** Says of a step that failed what a person can act on. */
+export function explain(error: unknown): unknown {
+  if (error instanceof RollbackError) {
+    const first = explain(error.first);
+    return new Error(`${messageOf(first)}; then could not undo all: ${error.message}; ocinet gc tries again`);
+  }
+  return error instanceof StepError ? new Error(`${error.message}: ${error.details}`) : error;
 }
 
 /**
@@ -291,15 +301,19 @@ export function undoClaim(world: World, { path, owner }: Claim): void {
   world.removeEmpty(path.slice(0, path.lastIndexOf("/")));
 }
 
-/** Ends a process we started. SIGTERM would stay pending in one that crun made us start with all signals blocked. */
+/**
+ * Ends a program we started, with the group of processes that its keeper leads. SIGTERM would stay pending in one that
+ * crun made us start with all signals blocked. While one of ours is in the group, its number cannot be another's.
+ */
 async function stop(world: World, { pidFile, mark, leaves }: Spawn): Promise<readonly string[]> {
-  const pid = Number(world.read(pidFile)?.trim() || NaN);
+  const pids = readPids(world, pidFile);
+  const alive = () => pids.find((pid) => ownerIsAlive(world, pid, mark));
   leaves.forEach((path) => world.remove(path));
-  if (!Number.isSafeInteger(pid) || !ownerIsAlive(world, pid, mark)) return [];
-  world.signal(pid, "SIGKILL");
+  if (alive() === undefined) return [];
+  world.signal(-pids[0]!, "SIGKILL");
   for (let waited = 0; waited < 2000; waited += 5) {
-    if (!ownerIsAlive(world, pid, mark)) return [];
+    if (alive() === undefined) return [];
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
-  return [`Cannot end process ${pid} (${mark}): it is still there after 2 s`];
+  return [`Cannot end process ${alive()} (${mark}): it is still there after 2 s`];
 }

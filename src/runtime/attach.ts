@@ -3,7 +3,7 @@ import { hasDns, type Result } from "../cni/result.ts";
 import { setLink } from "../plan/ip.ts";
 import type { Step } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
-import { apply, RollbackError, StepError } from "./apply.ts";
+import { apply, explain, RollbackError } from "./apply.ts";
 import { ownNamespace, prefixesOf, staleness } from "./container.ts";
 import { detachLocked, readOrSalvage } from "./detach.ts";
 import { provideFiles, withNames } from "./files.ts";
@@ -19,6 +19,7 @@ import type { Request } from "./request.ts";
 import { planRootless } from "./rootless.ts";
 import { type ContainerPaths, containerPaths } from "./state.ts";
 import { isRoot } from "./user.ts";
+import type { Wish } from "./wish.ts";
 
 /**
  * Attaches a container to its networks, publishes its ports and provides its files; or does nothing at all.
@@ -49,6 +50,7 @@ async function attachLocked(
   request: Request,
 ): Promise<Journal | undefined> {
   const { id, container, lasting, wish } = request;
+  refuseUplinkOfRoot(world, wish);
   const contained = wish.mode.kind === "contained";
   const directories = contained ? listNetDirectories(world, wish.netDirectories) : [];
   const networks = chooseNetworks(contained ? networksIn(world, directories) : [], wish.mode);
@@ -66,8 +68,8 @@ async function attachLocked(
     attachments: links.map(({ attached }) => attached),
     steps: claims,
   });
-  const flush = async (steps: readonly Step[], results: readonly Result[]) => {
-    const next = write(withSteps(done, steps, results));
+  const flush: Connecting["flush"] = async (steps, results, by) => {
+    const next = write(withSteps(done, steps, results, by));
     await apply(world, prefixesOf(container), steps);
     done = next;
   };
@@ -84,9 +86,23 @@ async function attachLocked(
   }
 }
 
-function withSteps(journal: Journal, steps: readonly Step[], results: readonly Result[]): Journal {
+function refuseUplinkOfRoot(world: World, { uplink }: Wish): void {
+  if (!uplink || !isRoot(world)) return;
+  throw new Error(
+    `Cannot use uplink "${uplink.uplink.name}" as root: root's containers are connected by their networks; ` +
+      "leave --uplink out",
+  );
+}
+
+function withSteps(
+  journal: Journal,
+  steps: readonly Step[],
+  results: readonly Result[],
+  by: string | undefined,
+): Journal {
   const attachments = journal.attachments.map((attached, i) => ({
     ...attached,
+    ...(by === undefined ? {} : { by }),
     ...(results[i] === undefined ? {} : { result: results[i] }),
   }));
   return { ...journal, phase: "planned", attachments, steps: [...journal.steps, ...steps] };
@@ -113,8 +129,8 @@ interface Connecting {
   readonly request: Request;
   readonly links: readonly PlannedLink[];
   readonly root: boolean;
-  /** Writes down what was planned, with the results so far, and does it. */
-  flush(steps: readonly Step[], results: readonly Result[]): Promise<void>;
+  /** Writes down what was planned, with the results so far and the uplink, and does it. */
+  flush(steps: readonly Step[], results: readonly Result[], by?: string): Promise<void>;
 }
 
 /** Plans as much as can be planned at once, and does it: all of it, unless a plugin has to be asked in between. */
@@ -123,6 +139,7 @@ async function connect(world: World, state: string, connecting: Connecting): Pro
   const { wish, rootfs, container } = request;
   const names = await resolveNames(world, wish.limits);
   const results: Result[] = [];
+  let by: string | undefined;
   let steps: readonly Step[] = wish.mode.kind === "host" ? [] : [setLink("container", "lo", "up")];
   for (const group of groupsOf(links)) {
     const { attached } = group[0]!;
@@ -132,9 +149,11 @@ async function connect(world: World, state: string, connecting: Connecting): Pro
       steps = settle(world, attached, result, results);
       results.push(result);
     } else {
-      const plans = root
-        ? await planLinks(world, group, container, results)
-        : [planRootless(world, state, paths, request, links.map(({ attached }) => attached))];
+      const rootless = root
+        ? undefined
+        : await planRootless(world, state, paths, request, links.map(({ attached }) => attached));
+      by = rootless?.by;
+      const plans = rootless ? [rootless] : await planLinks(world, group, container, results);
       results.push(...plans.map(({ result }) => result));
       steps = [...steps, ...plans.flatMap(({ steps }) => steps)];
     }
@@ -151,7 +170,7 @@ async function connect(world: World, state: string, connecting: Connecting): Pro
   const wanted = rootfs === undefined ? wish.files : withNames(wish.files, names);
   const files = provideFiles(world, paths.directory, wanted, fromNetwork, rootfs);
   const limits = planLimits(wish.limits, names, links.map(({ attached }) => attached));
-  await flush([...steps, ...published, ...limits, ...files], results);
+  await flush([...steps, ...published, ...limits, ...files], results, by);
 }
 
 /** Neighbours that can be planned together; one that cannot is alone. */
@@ -163,13 +182,4 @@ function groupsOf(links: readonly PlannedLink[]): readonly (readonly PlannedLink
     else groups.push([link]);
   }
   return groups;
-}
-
-/** Says of a step that failed what a person can act on. */
-function explain(error: unknown): unknown {
-  if (error instanceof RollbackError) {
-    const first = explain(error.first);
-    return new Error(`${messageOf(first)}; then could not undo all: ${error.message}; ocinet gc tries again`);
-  }
-  return error instanceof StepError ? new Error(`${error.message}: ${error.details}`) : error;
 }

@@ -1,9 +1,11 @@
 import { showDestination } from "../net/egress.ts";
 import { showMapping } from "../net/port_mapping.ts";
 import type { World } from "../plan/world.ts";
+import { uplinkNamed } from "../uplinks/table.ts";
 import { staleness } from "./container.ts";
 import { DamagedJournal, type Journal, readJournal } from "./journal.ts";
 import type { Limits } from "./limits.ts";
+import { deadUplink } from "./repair.ts";
 import { containerPaths } from "./state.ts";
 
 /** A container as scripts see it. */
@@ -51,19 +53,18 @@ export interface DescribedPort {
 export function describeContainer(world: World, journal: Journal): Description {
   const { id, created, container, attachments, ports, limits } = journal;
   const byPlugins = attachments.some(({ published }) => published !== undefined);
-  const rootless = attachments.some(({ by }) => by === "slirp4netns");
+  const uplink = attachments.map(({ by }) => uplinkNamed(by)).find((found) => found !== undefined);
   return {
     id,
     created,
-    state: staleness(world, journal) ?? (journal.phase === "done" ? "up" : "unfinished"),
+    state: staleness(world, journal) ?? disturbance(world, journal) ?? "up",
     netns: container.netns,
     ...(container.init ? { pid: container.init.pid } : {}),
     networks: attachments.map(describeNetwork),
     ports: ports.map((port) => ({
       mapping: showMapping(port),
-      driver: rootless ? "slirp4netns" : byPlugins ? "plugins" : "nftables",
-      // slirp4netns opens the container's connection with the peer's address; the host's loopback becomes its gateway.
-      keepsClientAddress: true,
+      driver: uplink?.name ?? (byPlugins ? "plugins" : "nftables"),
+      keepsClientAddress: uplink?.keepsClientAddress ?? true,
     })),
     ...(limits && Object.keys(limits).length > 0 ? { limits: describeLimits(limits) } : {}),
   };
@@ -71,6 +72,12 @@ export function describeContainer(world: World, journal: Journal): Description {
 
 function describeLimits({ egress, ...rates }: Limits): DescribedLimits {
   return { ...(egress ? { egress: egress.map(showDestination) } : {}), ...rates };
+}
+
+function disturbance(world: World, journal: Journal): string | undefined {
+  if (journal.phase !== "done") return "unfinished";
+  const dead = deadUplink(world, journal);
+  return dead && `its ${dead.name} has ended; ocinet repair ${journal.id} starts it again`;
 }
 
 /** What is known of each of these containers; those that are gone by now are left out. */

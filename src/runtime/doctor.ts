@@ -5,6 +5,7 @@ import { forwardingChecks } from "./doctor/forwarding.ts";
 import { kernelChecks } from "./doctor/kernel.ts";
 import { isOlder, programChecks, versionOf } from "./doctor/programs.ts";
 import { sysctlChecks } from "./doctor/sysctls.ts";
+import { uplinkChecks } from "./doctor/uplinks.ts";
 
 export type { Finding } from "./doctor/finding.ts";
 
@@ -13,6 +14,7 @@ const runtimeCheck: Check = { name: "runtime", look: lookAtRuntime };
 const checks: readonly Check[] = [
   runtimeCheck,
   ...programChecks,
+  ...uplinkChecks,
   ...kernelChecks,
   ...sysctlChecks,
   ...fileChecks,

@@ -29,6 +29,7 @@ const healthyFiles: Readonly<Record<string, string>> = {
   "/etc/subuid": "bob:100000:65536\nann:165536:65536\n",
   "/etc/subgid": "1000:100000:65536\n",
   "/etc/resolv.conf": "nameserver 192.0.2.53\n",
+  "/proc/self/net/route": "eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n",
   "/proc/self/status": "Gid:\t1000\t1000\t1000\t1000\nGroups:\t27 \n",
   "/proc/self/mounts": "cgroup2 /sys/fs/cgroup cgroup2 rw 0 0\n",
   "/proc/sys/net/ipv4/ip_forward": "0\n",
@@ -65,7 +66,7 @@ function worldOf(machine: Machine): World {
 }
 
 function statOf({ stats, without, uid }: Machine, path: string): Stat | undefined {
-  const file: Stat = { kind: "file", identity: "1:1", uid: 0, mode: 0o755 };
+  const file: Stat = { kind: "file", identity: "1:1", uid: 0, modified: 0, mode: 0o755 };
   if (stats && path in stats) return stats[path] && { ...file, ...stats[path] };
   if (path === "/proc/sys/net/ipv4/ip_forward") return file;
   if (path === "/dev/net/tun") return { ...file, kind: "other", mode: 0o666 };
@@ -149,14 +150,14 @@ const cases: readonly (readonly [string, Machine, string])[] = [
     "missing flock: not found; it locks files for Node, which cannot -> apt-get install util-linux",
   ],
   [
-    "no slirp4netns",
-    { uid: 1000, without: ["slirp4netns"] },
-    "missing slirp4netns: not found; it connects rootless containers -> as root: apt-get install slirp4netns",
+    "no uplink",
+    { uid: 1000, without: ["slirp4netns", "pasta"] },
+    "missing uplink: none works; it connects rootless containers -> as root: apt-get install slirp4netns",
   ],
   [
-    "no slirp4netns, root",
-    { uid: 0, without: ["slirp4netns"] },
-    "warning slirp4netns: not found; it connects rootless containers; rootless containers need it -> apt-get install slirp4netns",
+    "no uplink, root",
+    { uid: 0, without: ["slirp4netns", "pasta"] },
+    "warning uplink: none works; it connects rootless containers; rootless containers need it -> apt-get install slirp4netns",
   ],
   [
     "another distribution",
@@ -166,7 +167,12 @@ const cases: readonly (readonly [string, Machine, string])[] = [
   [
     "old pasta",
     { uid: 1000, says: { "/usr/bin/pasta --version": "pasta 2023_03_09.7c7625d" } },
-    "warning pasta: 2023_03 (/usr/bin/pasta); it is used from 2024_02 on: older ones do not end with the container, and stall servers that speak first, such as SSH -> nothing, as slirp4netns is used; or as root: apt-get install passt, in version 2024_02 or later",
+    "warning pasta: /usr/bin/pasta is 2023_03, and it is used from 2024_02 on: older ones do not end with the container, and stall servers that speak first, such as SSH -> nothing, as slirp4netns is used; or as root: apt-get install passt, in version 2024_02 or later",
+  ],
+  [
+    "no default route for pasta",
+    { uid: 1000, files: { "/proc/self/net/route": "" } },
+    "warning pasta: the host has no IPv4 default route, of which pasta makes the container's -> nothing, as slirp4netns is used; or give it one",
   ],
   [
     "no newuidmap",
@@ -367,6 +373,7 @@ const fine: readonly (readonly [string, Machine])[] = [
   ["runc alone", { uid: 1000, without: ["crun"] }],
   ["no flock on Deno", { uid: 0, without: ["flock"] }],
   ["no pasta beside slirp4netns", { uid: 1000, without: ["pasta"] }],
+  ["no slirp4netns beside pasta", { uid: 1000, without: ["slirp4netns"] }],
   ["no DHCP client for a rootless user", { uid: 1000, without: ["udhcpc", "conntrack"] }],
   ["file capabilities instead of setuid", {
     uid: 1000,

@@ -44,7 +44,7 @@ export async function plannedLink(
   const { ifname, args } = network;
   const list = withoutDelegating(world, network.list);
   const [own, shared] = await Promise.all([digest(id, list.name, ifname), digest(list.name)]);
-  const by = root ? list.plugins[0]!.type : "slirp4netns";
+  const by = root ? list.plugins[0]!.type : "uplink";
   const attached = { network: list, ifname, args, digest: own, networkDigest: shared, by };
   const at = attachmentOf(attached, id, container);
   const dataDir = `${state}/networks`;

@@ -1,6 +1,7 @@
 import { collide, type PortMapping, showMapping } from "../net/port_mapping.ts";
 import type { Step } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
+import { uplinkNamed } from "../uplinks/table.ts";
 import { apply, undo, undoClaim } from "./apply.ts";
 import { attachmentOf } from "./attachment.ts";
 import { livePrefixes, prefixesOf, staleness } from "./container.ts";
@@ -116,7 +117,7 @@ function leadTo({ id, container, attachments }: Journal, ports: readonly PortMap
     throw new Error(`Cannot change the ports of container "${id}": it has no network`);
   }
   const { by, published, network } = target.attached;
-  if (by === "slirp4netns" || published) {
+  if (uplinkNamed(by) || published) {
     const who = published ? `a plugin of network "${network.name}"` : by;
     throw new Error(`Cannot change the ports of container "${id}": ${who} publishes them, once and for all`);
   }

@@ -33,6 +33,13 @@ export function ownerIsAlive(world: World, pid: number, mark: string): boolean {
   return identify(world, pid) !== undefined && (world.read(`/proc/${pid}/cmdline`) ?? "").includes(mark);
 }
 
+/** The pids in a file, a line each; never one that would name more than a process. */
+export function readPids(world: World, path: string): readonly number[] {
+  return (world.read(path) ?? "").split("\n").map(Number).filter((pid) =>
+    Number.isSafeInteger(pid) && pid > 1
+  );
+}
+
 /** The kernel's id of this boot: state of another one describes things that no longer exist. */
 export function bootId(world: World): string {
   return world.read("/proc/sys/kernel/random/boot_id")?.trim() ?? "";

@@ -1,61 +1,89 @@
 import type { World } from "../plan/world.ts";
-import { connect, refusal } from "../uplinks/slirp4netns.ts";
+import type { Target } from "../uplinks/uplink.ts";
 import type { ChainPlan } from "./chain.ts";
 import { enterUser } from "./container.ts";
 import type { Attached } from "./journal.ts";
 import type { Request } from "./request.ts";
 import type { ContainerPaths } from "./state.ts";
+import { chooseUplink, hostOf } from "./uplink.ts";
 
-/** Longest path of a unix socket (sun_path of unix(7), less its closing zero). */
-const longestSocketPath = 107;
+/** A container's connection, and the name of the uplink that makes it. */
+export interface RootlessPlan extends ChainPlan {
+  readonly by: string;
+}
 
 /**
  * Connects a container of an ordinary user, who has no power over the host's links, by a process that speaks for it.
  * @throws Error for more than one network, one that is not built in, or ports that cannot be published this way
  */
-export function planRootless(
+export async function planRootless(
   world: World,
   state: string,
   paths: ContainerPaths,
-  { container, lasting, wish }: Request,
+  request: Request,
   attachments: readonly Attached[],
-): ChainPlan {
-  const [first, ...more] = attachments;
-  const name = first!.network.name;
-  const foreign = [first!, ...more].find(({ network }) =>
+): Promise<RootlessPlan> {
+  const attached = onlyNetwork(attachments);
+  const host = hostOf(world);
+  const restricted = attached.network.name === "default-restricted";
+  const passing = request.lasting !== undefined;
+  const wish = { ...request.wish, restricted, passing };
+  const { uplink, options } = await chooseUplink(world, state, host, wish);
+  const target = targetOf(world, state, paths, request, attached);
+  return {
+    ...uplink.connect({ ...target, host, restricted }, options, request.wish.ports),
+    by: uplink.name,
+  };
+}
+
+function onlyNetwork(attachments: readonly Attached[]): Attached {
+  const foreign = attachments.find(({ network }) =>
     !["default", "default-restricted"].includes(network.name)
   );
-  if (foreign || more.length > 0) {
-    throw new Error(
-      `Cannot join ${foreign ? `network "${foreign.network.name}"` : "several networks"} without root: ` +
-        'a rootless container has "default", "default-restricted", "none" or "host"',
-    );
-  }
-  const lowest = Number(world.read("/proc/sys/net/ipv4/ip_unprivileged_port_start") ?? 1024);
-  const refused = wish.ports.map((port) => refusal(port, lowest)).find((reason) => reason !== undefined);
-  if (refused) throw new Error(refused);
+  if (!foreign && attachments.length === 1) return attachments[0]!;
+  throw new Error(
+    `Cannot join ${foreign ? `network "${foreign.network.name}"` : "several networks"} without root: ` +
+      'a rootless container has "default", "default-restricted", "none" or "host"',
+  );
+}
+
+function targetOf(
+  world: World,
+  state: string,
+  paths: ContainerPaths,
+  { id, container, lasting }: Request,
+  { ifname, digest }: Attached,
+): Omit<Target, "host" | "restricted"> {
   if (!container.init) {
     throw new Error(
       `Cannot attach namespace "${container.netns}" without root: give the pid of a process in it instead`,
     );
   }
   const { pid } = container.init;
-  const socket = `${paths.directory}/slirp4netns.sock`;
-  const short = `${state}/s/${first!.digest.slice(0, 16)}`;
+  world.makeDirectory(paths.directory);
+  return {
+    ...{ netns: container.netns, pid, init: lasting?.init?.pid ?? pid, ifname },
+    ownPidNamespace: world.readLink(`/proc/${pid}/ns/pid`) !== world.readLink("/proc/self/ns/pid"),
+    enter: enterUser(container),
+    directory: paths.directory,
+    socket: socketPath(world, state, paths, digest),
+    again: ["env", `OCINET_STATE_DIR=${state}`, ...world.self, "repair", id],
+  };
+}
+
+/** Longest path of a unix socket (sun_path of unix(7), less its closing zero). */
+const longestSocketPath = 107;
+
+/** In the container's directory; where that path is too long, under a shorter name, whose directory it makes. */
+function socketPath(world: World, state: string, { directory }: ContainerPaths, digest: string): string {
+  const usual = `${directory}/uplink.sock`;
+  if (usual.length <= longestSocketPath) return usual;
+  const short = `${state}/s/${digest.slice(0, 16)}`;
   if (short.length > longestSocketPath) {
     throw new Error(
       `Cannot keep a socket in ${state}: the path is longer than ${longestSocketPath} bytes; set OCINET_STATE_DIR`,
     );
   }
-  world.makeDirectory(paths.directory);
-  if (socket.length > longestSocketPath) world.makeDirectory(`${state}/s`);
-  return connect({
-    ...{ netns: container.netns, pid, init: lasting?.init?.pid ?? pid, ifname: first!.ifname },
-    ownPidNamespace: world.readLink(`/proc/${pid}/ns/pid`) !== world.readLink("/proc/self/ns/pid"),
-    enter: enterUser(container),
-    directory: paths.directory,
-    socket: socket.length > longestSocketPath ? short : socket,
-    ipv6: world.stat("/proc/sys/net/ipv6") !== undefined,
-    restricted: name === "default-restricted",
-  }, wish.ports);
+  world.makeDirectory(`${state}/s`);
+  return short;
 }

@@ -6,7 +6,8 @@ import type { World } from "../plan/world.ts";
 import { ownNamespace } from "./container.ts";
 import type { Journal } from "./journal.ts";
 import { loadNetworks } from "./networks.ts";
-import { bootId, ownerIsAlive } from "./process.ts";
+import { uplinkPidFile } from "../uplinks/keep.ts";
+import { bootId, ownerIsAlive, readPids } from "./process.ts";
 import { containerPaths } from "./state.ts";
 import { isRoot } from "./user.ts";
 
@@ -37,8 +38,9 @@ export async function findLiving(world: World, state: string, id: string): Promi
   const links = await linkNames(world, findLeases(world, state, id), id);
   const link = links.find((name) => isLink(world, name));
   if (link !== undefined) return `link ${link}`;
-  const pid = Number(world.read(`${containerPaths(state, id).directory}/slirp4netns.pid`)?.trim() || NaN);
-  return Number.isSafeInteger(pid) && ownerIsAlive(world, pid, state) ? `process ${pid}` : undefined;
+  const pids = readPids(world, uplinkPidFile(containerPaths(state, id).directory));
+  const pid = pids.find((pid) => ownerIsAlive(world, pid, state));
+  return pid === undefined ? undefined : `process ${pid}`;
 }
 
 interface FoundLease {
@@ -154,7 +156,7 @@ function namesOneOf(element: string, names: readonly string[]): boolean {
 
 function stopUplink(state: string, directory: string): Step {
   return {
-    ...{ tool: "spawn", on: "host", run: [], name: "slirp4netns" },
-    ...{ pidFile: `${directory}/slirp4netns.pid`, mark: state, leaves: [] },
+    ...{ tool: "spawn", on: "host", run: [], name: "uplink" },
+    ...{ pidFile: uplinkPidFile(directory), mark: state, leaves: [] },
   };
 }

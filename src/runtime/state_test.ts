@@ -7,7 +7,7 @@ import { containerPaths, stateDirectory } from "./state.ts";
 function machine(uid: number, owners: { readonly network: number; readonly run: number }): World {
   const stat = (path: string): Stat => {
     const owner = path === "/run" ? owners.run : path.startsWith("/proc/sys/") ? owners.network : uid;
-    return { kind: "directory", identity: "4:4026532001", uid: owner, mode: 0o700 };
+    return { kind: "directory", identity: "4:4026532001", uid: owner, modified: 0, mode: 0o700 };
   };
   const read = () => "         0       1000          1\n";
   return { uid, stat, read, env: () => undefined, makeDirectory: () => {} } as unknown as World;

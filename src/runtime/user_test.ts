@@ -5,7 +5,7 @@ import { isRoot, outerUid } from "./user.ts";
 
 /** A process with a uid, to which the host's network settings look as if owned by another. */
 function process(uid: number, owner: number, uidMap: string): World {
-  const stat = () => ({ kind: "file", identity: "1:1", uid: owner, mode: 0o644 }) as const;
+  const stat = () => ({ kind: "file", identity: "1:1", uid: owner, modified: 0, mode: 0o644 }) as const;
   return { uid, stat, read: () => uidMap } as unknown as World;
 }
 

@@ -1,7 +1,9 @@
 import { parseArgs } from "../cni/args.ts";
 import { type Mode, parseNets } from "../net/modes.ts";
 import { parsePublish, type PortMapping } from "../net/port_mapping.ts";
-import type { Given } from "../oci/options.ts";
+import { annotationPrefix, type Given } from "../oci/options.ts";
+import { loosened } from "../uplinks/options.ts";
+import { parseUplink, type WantedUplink } from "../uplinks/table.ts";
 import { type Files, parseFiles } from "./files.ts";
 import { type Limits, parseLimits } from "./limits.ts";
 
@@ -11,6 +13,8 @@ export interface Wish {
   readonly ports: readonly PortMapping[];
   readonly files: Files;
   readonly limits: Limits;
+  /** How to reach the world without root; the best way that works, if that is not said. */
+  readonly uplink?: WantedUplink;
   readonly netDirectories: readonly string[];
 }
 
@@ -35,13 +39,33 @@ export function parseWish(given: Given): Wish {
         (mode.kind === "host" ? "it is the host's" : "there is none"),
     );
   }
+  const uplink = given.get("uplink")?.at(-1);
+  if (uplink !== undefined && mode.kind !== "contained") {
+    throw new Error(`Cannot use an uplink with --net=${mode.kind}: there is nothing to connect`);
+  }
   return {
     mode,
     ports,
     files: parseFiles(given),
     limits,
+    ...(uplink === undefined ? {} : { uplink: parseUplink(uplink) }),
     netDirectories: (given.get("net-dir") ?? []).map(checkDirectory),
   };
+}
+
+/**
+ * Refuses annotations that take something from what keeps a container from the host: an image's labels may become
+ * annotations (image-spec, conversion.md), and it is not for an image to open the host's loopback.
+ * @throws Error naming the annotation and the option
+ */
+export function refuseLoosening(annotations: Given): void {
+  const value = annotations.get("uplink")?.at(-1);
+  const [key] = value === undefined ? [] : loosened(parseUplink(value).options);
+  if (!key) return;
+  throw new Error(
+    `Cannot use annotation "${annotationPrefix}uplink": "${key}" in "${value}" opens what keeps a container from the host; ` +
+      "say it with --uplink",
+  );
 }
 
 /** A hook is called from anywhere, so a relative path would lead it elsewhere. */

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseWords } from "../oci/options.ts";
-import { parseWish } from "./wish.ts";
+import { parseAnnotations, parseWords } from "../oci/options.ts";
+import { parseWish, refuseLoosening } from "./wish.ts";
 
 function wish(...words: readonly string[]) {
   return parseWish(parseWords(words));
@@ -41,6 +41,31 @@ test("limits need a network", () => {
   assert.throws(() => wish("--net=none", "--rate-out=1mbit"), {
     message: "Cannot limit a container's traffic with --net=none: there is none",
   });
+});
+
+test("an uplink needs a network", () => {
+  assert.equal(wish("--uplink=pasta", "--uplink=slirp4netns:mtu=1500").uplink?.options.mtu, 1500);
+  assert.throws(() => wish("--net=none", "--uplink=pasta"), {
+    message: "Cannot use an uplink with --net=none: there is nothing to connect",
+  });
+  assert.throws(() => wish("--uplink=vpnkit"), {
+    message: 'Cannot use uplink "vpnkit": there are pasta, slirp4netns',
+  });
+});
+
+test("an annotation cannot open what keeps a container from the host", () => {
+  const annotated = (uplink: string) => parseAnnotations({ "org.ocinet.uplink": uplink });
+  for (const uplink of ["pasta", "slirp4netns:sandbox=true,host-loopback=false,dns=false"]) {
+    refuseLoosening(annotated(uplink));
+  }
+  refuseLoosening(parseAnnotations({}));
+  for (const key of ["host-loopback", "sandbox", "seccomp"]) {
+    const uplink = `slirp4netns:mtu=1500,${key}=${key === "host-loopback"}`;
+    assert.throws(() => refuseLoosening(annotated(uplink)), {
+      message: `Cannot use annotation "org.ocinet.uplink": "${key}" in "${uplink}" ` +
+        "opens what keeps a container from the host; say it with --uplink",
+    });
+  }
 });
 
 test("arguments that are none are refused before anything is done", () => {

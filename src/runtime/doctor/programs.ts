@@ -37,8 +37,7 @@ const rows: readonly Program[] = [
   },
   { name: "nsenter", needs: "both", version: "--version", use: "enters containers" },
   { name: "unshare", needs: "both", optional: true, version: "--version", use: "lets doctor try the kernel" },
-  { name: "slirp4netns", needs: "rootless", version: "--version", use: "connects rootless containers" },
-  { name: "setsid", needs: "rootless", version: "--version", use: "starts slirp4netns in the background" },
+  { name: "setsid", needs: "rootless", version: "--version", use: "starts uplinks in the background" },
   {
     name: "runc",
     needs: "both",
@@ -76,7 +75,6 @@ const flock: Program = {
 export const programChecks: readonly Check[] = [
   ...rows.map((row) => ({ name: row.name, look: (world: World) => lookFor(world, row) })),
   { name: flock.name, look: (world) => world.runtime === "node" ? lookFor(world, flock) : [] },
-  { name: "pasta", look: lookForPasta },
   ...["newuidmap", "newgidmap"].map((name) => ({
     name,
     look: (world: World) => lookForIdMapper(world, name),
@@ -119,41 +117,6 @@ export function isOlder(version: string, least: string): boolean {
   const [a, b] = [version, least].map((text) => text.split(".").map(Number));
   const at = b!.findIndex((part, i) => (a![i] ?? 0) !== part);
   return at >= 0 && (a![at] ?? 0) < b![at]!;
-}
-
-const oldestPasta = "2024_02";
-
-/** Distributions' builds may not know their version; Debian's package does, and the options tell a lower bound. */
-async function lookForPasta(world: World): Promise<readonly Finding[]> {
-  const name = "pasta";
-  const path = findProgram(world, name);
-  if (path === undefined) {
-    return findProgram(world, "slirp4netns")
-      ? ok(name, "not found; slirp4netns does as well")
-      : warn(name, "not found; it connects rootless containers", install(world, name));
-  }
-  const version = await pastaVersion(world, path);
-  if (version !== undefined && version >= oldestPasta) return ok(name, `${version} or later (${path})`);
-  return warn(
-    name,
-    `${
-      version ?? "of unknown version"
-    } (${path}); it is used from ${oldestPasta} on: older ones do not end with ` +
-      "the container, and stall servers that speak first, such as SSH",
-    `nothing, as slirp4netns is used; or ${install(world, name)}, in version ${oldestPasta} or later`,
-  );
-}
-
-async function pastaVersion(world: World, path: string): Promise<string | undefined> {
-  const said = await world.run([path, "--version"], { timeout: 5000 });
-  const own = /([0-9]{4}_[0-9]{2})_[0-9]{2}/.exec(said.stdout + said.stderr)?.[1];
-  if (own !== undefined) return own;
-  const [, year, month] = /^Package: passt\n(?:.+\n)*?Version: .*?git([0-9]{4})([0-9]{2})[0-9]{2}/m.exec(
-    world.read("/var/lib/dpkg/status") ?? "",
-  ) ?? [];
-  if (year !== undefined) return `${year}_${month}`;
-  const help = await world.run([path, "--help"], { timeout: 5000 });
-  return /--map-host-loopback/.test(help.stdout + help.stderr) ? "2024_08" : undefined;
 }
 
 async function lookForIdMapper(world: World, name: string): Promise<readonly Finding[]> {

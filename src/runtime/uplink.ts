@@ -1,0 +1,129 @@
+import type { PortMapping } from "../net/port_mapping.ts";
+import { findProgram, packages, type World } from "../plan/world.ts";
+import { parseOptions } from "../uplinks/options.ts";
+import { uplinks, type WantedUplink } from "../uplinks/table.ts";
+import type { Host, Uplink } from "../uplinks/uplink.ts";
+
+/** What an uplink has to know of this host. */
+export function hostOf(world: World): Host {
+  return {
+    ipv6: world.stat("/proc/sys/net/ipv6") !== undefined,
+    routes: { 4: hasRoute4(world), 6: hasRoute6(world) },
+    lowestPort: Number(world.read("/proc/sys/net/ipv4/ip_unprivileged_port_start") ?? 1024),
+  };
+}
+
+/** Rows of /proc/net/route: link, destination, gateway, flags … mask; addresses are hexadecimal. */
+function hasRoute4(world: World): boolean {
+  const rows = (world.read("/proc/self/net/route") ?? "").split("\n").map((row) => row.split("\t"));
+  return rows.some((row) => row[1] === "00000000" && row[7] === "00000000");
+}
+
+/** Rows of /proc/net/ipv6_route: destination, length … link; a namespace without a way out refuses through lo. */
+function hasRoute6(world: World): boolean {
+  const rows = (world.read("/proc/self/net/ipv6_route") ?? "").split("\n").map((row) => row.split(/\s+/));
+  return rows.some((row) => /^0{32}$/.test(row[0]!) && row[1] === "00" && row.at(-1) !== "lo");
+}
+
+/** What a container wants of an uplink. */
+export interface UplinkWish {
+  readonly uplink?: WantedUplink;
+  readonly ports: readonly PortMapping[];
+  readonly restricted: boolean;
+  /** Whether the process that lets us into the container ends before it. */
+  readonly passing: boolean;
+}
+
+/**
+ * The uplink that is asked for; if none is, the best that works on this host and can publish the ports.
+ * @throws Error saying why it cannot be, of the best if none can
+ */
+export async function chooseUplink(
+  world: World,
+  state: string,
+  host: Host,
+  { uplink: asked, ports, restricted, passing }: UplinkWish,
+): Promise<WantedUplink> {
+  const candidates = asked ? [asked] : uplinks.map((uplink) => ({
+    uplink,
+    options: parseOptions("", uplink.keys),
+  }));
+  const refusals: string[] = [];
+  const problems: string[] = [];
+  for (const candidate of candidates) {
+    const { uplink } = candidate;
+    const problem = passing && uplink.followsProcess
+      ? "this runtime lets us in through a hook alone, whose end it would take for the container's; runc does better"
+      : await uplinkProblem(world, state, host, uplink);
+    const refusal = ports.map((port) => uplink.refusal(port, host, restricted)).find((reason) => reason);
+    if (problem) problems.push(`Cannot use uplink "${uplink.name}": ${problem}`);
+    else if (refusal) refusals.push(refusal);
+    else return candidate;
+  }
+  throw new Error(refusals[0] ?? problems.join("; "));
+}
+
+async function uplinkProblem(
+  world: World,
+  state: string,
+  host: Host,
+  uplink: Uplink,
+): Promise<string | undefined> {
+  const path = findProgram(world, uplink.name);
+  const version = path === undefined || !uplink.oldest ? undefined : await knownVersion(world, state, path);
+  return problemOf(host, uplink, path, version);
+}
+
+/** Why an uplink does not work on this host, or undefined when it does. */
+export function problemOf(
+  host: Host,
+  { name, oldest, problem }: Uplink,
+  path: string | undefined,
+  version: string | undefined,
+): string | undefined {
+  if (path === undefined) return `${name} is not on PATH; install ${packages[name]}`;
+  if (oldest === undefined || (version !== undefined && version >= oldest.version)) return problem(host);
+  return `${path} is ${
+    version ?? "of unknown version"
+  }, and it is used from ${oldest.version} on: ${oldest.why}`;
+}
+
+/** The program's version, asked once for each file that it is: a hook has no time to ask every time. */
+async function knownVersion(world: World, state: string, path: string): Promise<string | undefined> {
+  const { identity, modified } = world.stat(path)!;
+  const memory = `${state}/pasta.version`;
+  const [file, version] = world.read(memory)?.trim().split(" ") ?? [];
+  const own = `${identity}:${modified}`;
+  if (file === own) return version;
+  const found = await pastaVersion(world, path);
+  world.write(memory, `${own} ${found ?? ""}\n`);
+  return found || undefined;
+}
+
+/**
+ * The year and month of a pasta. Debian's does not know its version: that has to be told from its options, and for older
+ * ones is found in what dpkg knows.
+ */
+export async function pastaVersion(world: World, path: string): Promise<string | undefined> {
+  const [version, help] = await Promise.all([
+    says(world, [path, "--version"]),
+    says(world, [path, "--help"]),
+  ]);
+  const own = /\b(20[0-9]{2})_?([0-9]{2})_?[0-9]{2}\b/.exec(version);
+  if (own) return `${own[1]}_${own[2]}`;
+  if (help.includes("--map-host-loopback")) return "2024_08";
+  const [, year, month] = /^Package: passt\n(?:.+\n)*?Version: .*?git([0-9]{4})([0-9]{2})[0-9]{2}/m.exec(
+    world.read("/var/lib/dpkg/status") ?? "",
+  ) ?? [];
+  return year === undefined ? undefined : `${year}_${month}`;
+}
+
+/** What a program prints; one that cannot even be run says nothing. */
+async function says(world: World, argv: readonly string[]): Promise<string> {
+  try {
+    const { stdout, stderr } = await world.run(argv, { timeout: 5000, looks: true });
+    return stdout + stderr;
+  } catch {
+    return "";
+  }
+}

@@ -1,0 +1,132 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parsePublish } from "../net/port_mapping.ts";
+import type { World } from "../plan/world.ts";
+import { parseUplink } from "../uplinks/table.ts";
+import { chooseUplink, hostOf } from "./uplink.ts";
+
+const routed = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\n" +
+  "eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n";
+
+/** A host with these programs; `asked` collects what they were asked. */
+function having(programs: Readonly<Record<string, string>>, more: Readonly<Record<string, string>> = {}) {
+  const files: Record<string, string> = { "/proc/self/net/route": routed, ...more };
+  const asked: string[] = [];
+  const world: Partial<World> = {
+    env: () => undefined,
+    read: (path) => files[path],
+    write: (path, text) => void (files[path] = text),
+    stat: (path) =>
+      programs[path] === undefined
+        ? undefined
+        : { kind: "file", identity: path, uid: 0, modified: programs[path].length, mode: 0o755 },
+    run: (argv) => {
+      asked.push(argv.join(" "));
+      const [version, help = ""] = programs[argv[0]!]!.split("|");
+      return Promise.resolve({ code: 0, stdout: argv[1] === "--help" ? help : version!, stderr: "" });
+    },
+  };
+  return { world: world as World, asked, files };
+}
+
+async function chosen(
+  world: World,
+  ports = "",
+  uplink?: string,
+  restricted = false,
+  passing = false,
+): Promise<string> {
+  const wish = {
+    passing,
+    ports: ports === "" ? [] : parsePublish(ports),
+    restricted,
+    ...(uplink === undefined ? {} : { uplink: parseUplink(uplink) }),
+  };
+  return (await chooseUplink(world, "/state", hostOf(world), wish)).uplink.name;
+}
+
+const [pasta, slirp] = ["/usr/bin/pasta", "/usr/bin/slirp4netns"];
+
+test("the best uplink that works is chosen, and another when it is asked for", async () => {
+  const { world } = having({ [pasta]: "pasta 2024_12_11.09478d5", [slirp]: "" });
+  assert.equal(await chosen(world), "pasta");
+  assert.equal(await chosen(world, "", "slirp4netns:mtu=1500"), "slirp4netns");
+  assert.equal(await chosen(having({ [slirp]: "" }).world), "slirp4netns");
+});
+
+test("an uplink that cannot publish the ports is passed over", async () => {
+  const { world } = having({ [pasta]: "pasta 2024_12_11.09478d5", [slirp]: "" });
+  assert.equal(await chosen(world, "5353:53/udp", undefined, true), "slirp4netns");
+  await assert.rejects(chosen(world, "80:80/sctp"), { message: /: pasta forwards tcp and udp only$/ });
+});
+
+test("an uplink that would follow a process that ends too early is passed over", async () => {
+  const { world } = having({ [pasta]: "pasta 2024_12_11.09478d5", [slirp]: "" });
+  assert.equal(await chosen(world, "", undefined, false, true), "slirp4netns");
+  await assert.rejects(chosen(world, "", "pasta", false, true), {
+    message: /lets us in through a hook alone/,
+  });
+});
+
+test("a version is understood however it is said, and asked once for each file", async () => {
+  const rows = [
+    ["pasta 2024_02_20.1e6f92b", "pasta"],
+    ["pasta 0^20240906.g6b38f07-1.fc40.x86_64", "pasta"],
+    ["pasta unknown version|  --map-host-loopback ADDR", "pasta"],
+    ["pasta 2024_01_16.c7f1b8e", "slirp4netns"],
+    ["pasta unknown version|  --no-map-gw", "slirp4netns"],
+  ] as const;
+  for (const [says, best] of rows) {
+    const { world, asked } = having({ [pasta]: says, [slirp]: "" });
+    assert.equal(await chosen(world), best, says);
+    assert.equal(await chosen(world), best, says);
+    assert.deepEqual(asked, [`${pasta} --version`, `${pasta} --help`], says);
+  }
+});
+
+test("another file of the name is asked anew", async () => {
+  const { world, asked, files } = having({ [pasta]: "pasta 2024_12_11", [slirp]: "" });
+  files["/state/pasta.version"] = "8:1:1700000000000 2023_03\n";
+  assert.equal(await chosen(world), "pasta");
+  assert.equal(asked.length, 2);
+  assert.equal(files["/state/pasta.version"], `${pasta}:16 2024_12\n`);
+});
+
+test("what dpkg knows counts where neither version nor options tell", async () => {
+  const status = (version: string) => ({
+    "/var/lib/dpkg/status":
+      `Package: passt\nStatus: install ok installed\nVersion: 0.0~git${version}.1e6f92b-1\n\n`,
+  });
+  const programs = { [pasta]: "pasta unknown version", [slirp]: "" };
+  assert.equal(await chosen(having(programs, status("20240220")).world), "pasta");
+  assert.equal(await chosen(having(programs, status("20230309")).world), "slirp4netns");
+});
+
+test("what is asked for and cannot be is refused with the reason", async () => {
+  const old = having({ [pasta]: "pasta 2023_03_09.7c7625d", [slirp]: "" }).world;
+  await assert.rejects(chosen(old, "", "pasta"), {
+    message: /^Cannot use uplink "pasta": \/usr\/bin\/pasta is 2023_03, and it is used from 2024_02 on: /,
+  });
+  await assert.rejects(chosen(having({}).world, "", "slirp4netns"), {
+    message: 'Cannot use uplink "slirp4netns": slirp4netns is not on PATH; install slirp4netns',
+  });
+  await assert.rejects(chosen(having({}).world), {
+    message: 'Cannot use uplink "pasta": pasta is not on PATH; install passt; ' +
+      'Cannot use uplink "slirp4netns": slirp4netns is not on PATH; install slirp4netns',
+  });
+});
+
+test("hostOf() tells default routes from others, and from the one that refuses", () => {
+  const none = "0".repeat(32);
+  const row = (to: string, length: string, link: string) =>
+    `${to} ${length} ${none} 00 ${none} ffffffff 00000001 00000000 00200200 ${link.padStart(8)}\n`;
+  const routes = (v4: string, v6: string) =>
+    hostOf(having({}, { "/proc/self/net/route": v4, "/proc/self/net/ipv6_route": v6 }).world).routes;
+  assert.deepEqual(routes(routed, row(none, "00", "eth0")), { 4: true, 6: true });
+  const local = "eth0\t000200C0\t00000000\t0001\t0\t0\t0\t00FFFFFF\t0\t0\t0\n";
+  assert.deepEqual(routes(local, row("fe80".padEnd(32, "0"), "40", "eth0") + row(none, "00", "lo")), {
+    4: false,
+    6: false,
+  });
+  assert.deepEqual(routes("", ""), { 4: false, 6: false });
+});

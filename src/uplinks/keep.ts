@@ -1,0 +1,84 @@
+import { quote } from "../plan/batch.ts";
+import type { Spawn } from "../plan/step.ts";
+import type { Target } from "./uplink.ts";
+
+/** A program to keep running as long as a container does. */
+export interface Kept {
+  readonly name: string;
+  /** By the pid of a process in the container's namespaces. */
+  words(pid: number): readonly string[];
+  /**
+   * It ends once its descriptor 3 is closed at the other end, which is when the container does; one that sees by itself
+   * when the container has ended needs none. Either tells that it is ready by writing into descriptor 4 or the fifo "ready".
+   */
+  readonly exitDescriptor: boolean;
+  /** A word of its command line that no other container's has. */
+  readonly mark: string;
+  readonly leaves: readonly string[];
+}
+
+/**
+ * Starts the keeper and returns once the program is ready. Nothing keeps our standard streams: a runtime waits until
+ * they are closed.
+ */
+const start = `keep=$1 d=$3; shift
+rm -f "$d/life" "$d/back" "$d/ready" "$d/uplink.log"; mkfifo -m 600 "$d/ready" || exit
+setsid sh -c "$keep" sh "$@" </dev/null >"$d/uplink.log" 2>&1 &
+byte=$(head -c 1 "$d/ready")
+[ -n "$byte" ] || { grep -vE '^(\\*|WARNING|Starting|sent|received)' "$d/uplink.log" >&2; exit 1; }
+rm -f "$d/life" "$d/back" "$d/ready"`;
+
+/**
+ * The keeper waits until the program ends. If it never was ready, or the container has ended too, so does the keeper; if
+ * not, it has the program started again, which brings a keeper of its own, and tries until that succeeds. Its directory
+ * is /proc/PID of the container's first process: that of a later process with this pid would be another. A process that
+ * has ended, or is about to, has no command line. The program runs in the foreground, because crun starts hooks with all
+ * signals blocked: dash then waits for ever for a child in the background, and only one in the foreground gets them back.
+ */
+const keep = `run=$1 d=$2 init=$3 again=$7; shift
+echo $$ >"$d/uplink.pid"; exec 4>"$d/ready"; cd "/proc/$init" || exit
+alive() { word=; read -r word 2>/dev/null <cmdline; [ -n "$word" ]; }
+pause() { n=$1; while [ "$n" -gt 0 ] && alive; do sleep 1; n=$((n - 1)); done; }
+read -r begun _ </proc/uptime
+sh -c "$run" sh "$@"
+[ ! -e "$d/ready" ] || exit; exec 4>&-
+read -r ended _ </proc/uptime
+delay=$((\${ended%%.*} - \${begun%%.*} < 10))
+while pause "$delay"; alive; do
+  sh -c "$again" && exit
+  delay=$((delay < 30 ? delay * 2 + 1 : 60))
+done`;
+
+/**
+ * Becomes the program. For the exit descriptor, a `cat` in the container's pid namespace holds the writing end of the
+ * fifo "life"; the kernel kills it with the container's init. The `cat` in turn reads from the fifo "back", which closes
+ * with the program. Where the container shares our pid namespace, `tail --pid` stands in for it. Neither is in the group
+ * that is killed: without its parent `nsenter`, the dead `cat` would be runc's to bury, and a runc that gives up a
+ * container waits first for its init, which the kernel keeps until all in its pid namespace have been buried.
+ */
+const run = `d=$1 init=$2 pid=$3 holder=$4 enter=$5; shift 6; echo $$ >>"$d/uplink.pid"
+[ "$holder" != none ] || exec "$@"
+mkfifo -m 600 "$d/life" "$d/back" || exit
+if [ "$holder" = cat ]; then setsid nsenter $enter -t "$pid" -p cat <"$d/back" >"$d/life" 2>/dev/null 4>&- &
+else setsid tail --pid="$init" -f /dev/null </dev/null >"$d/life" 2>&1 4>&- & fi
+exec "$@" 5<>"$d/back" 3<"$d/life"`;
+
+/** Starts a program so that it ends with the container, however that ends, and is started again should it end before. */
+export function keepRunning(target: Target, { name, words, exitDescriptor, mark, leaves }: Kept): Spawn {
+  const { directory, pid, init, ownPidNamespace, enter, again } = target;
+  const holder = !exitDescriptor ? "none" : ownPidNamespace ? "cat" : "tail";
+  const through = (process: number) => [
+    ...["sh", "-c", start, "sh", keep, run, directory, String(init), String(process), holder],
+    enter.map((word) => word.replace(`/proc/${pid}/`, `/proc/${process}/`)).join(" "),
+    ...[again.map(quote).join(" "), name, ...words(process)],
+  ];
+  return {
+    ...{ tool: "spawn", on: "host", run: through(pid), ...(pid === init ? {} : { again: through(init) }) },
+    ...{ name, pidFile: uplinkPidFile(directory), mark, leaves },
+  };
+}
+
+/** The file with the pids of an uplink's processes, a line each: the keeper's first, which leads their process group. */
+export function uplinkPidFile(directory: string): string {
+  return `${directory}/uplink.pid`;
+}

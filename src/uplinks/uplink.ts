@@ -1,0 +1,56 @@
+import type { PortMapping } from "../net/port_mapping.ts";
+import type { Plan } from "../plan/plan.ts";
+import type { Key, UplinkOptions } from "./options.ts";
+
+/** A way to the world for containers whose user has no power over the host's links. */
+export interface Uplink {
+  /** Also the name of its program. */
+  readonly name: string;
+  /** The options it has. */
+  readonly keys: readonly Key[];
+  /** The oldest version that will do, as a text that sorts, and what is wrong with those before. */
+  readonly oldest?: { readonly version: string; readonly why: string };
+  /** Whether the container sees who connects from another host. */
+  readonly keepsClientAddress: boolean;
+  /** Why it cannot connect anything on such a host, or undefined when it can. */
+  problem(host: Host): string | undefined;
+  /** Whether it follows the process that lets us in, and takes that one's end for the container's. */
+  readonly followsProcess: boolean;
+  /** Why a port cannot be published, or undefined when it can. */
+  refusal(mapping: PortMapping, host: Host, restricted: boolean): string | undefined;
+  /** Connects the container to the world, and its published ports to it. There must be no `problem` and no `refusal`. */
+  connect(target: Target, options: UplinkOptions, ports: readonly PortMapping[]): Plan;
+}
+
+/** What an uplink has to know of the host. */
+export interface Host {
+  /** Whether the kernel has IPv6. */
+  readonly ipv6: boolean;
+  /** Families in which the host has a default route. */
+  readonly routes: { readonly 4: boolean; readonly 6: boolean };
+  /** The first port that an ordinary user may listen on (net.ipv4.ip_unprivileged_port_start). */
+  readonly lowestPort: number;
+}
+
+/** A rootless container to connect. */
+export interface Target {
+  readonly host: Host;
+  /** Path of its network namespace, valid now. */
+  readonly netns: string;
+  /** A process in its namespaces, which may end before it, and whether it has a pid namespace of its own. */
+  readonly pid: number;
+  readonly ownPidNamespace: boolean;
+  /** Its first process, which ends when it does, but may not be one that lets us in yet. */
+  readonly init: number;
+  /** Words for nsenter that give power over its pid namespace. */
+  readonly enter: readonly string[];
+  readonly ifname: string;
+  /** Where process ids, logs and fifos go. */
+  readonly directory: string;
+  /** Path of a socket to ask the uplink through, shorter than 108 bytes. */
+  readonly socket: string;
+  /** No way out: only what is published, from outside. */
+  readonly restricted: boolean;
+  /** The command that starts the uplink again, should it die before the container. */
+  readonly again: readonly string[];
+}
