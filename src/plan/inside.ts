@@ -38,28 +38,28 @@ export interface Inside {
 /** A namespace that nobody has touched. */
 export const emptyInside: Inside = { links: new Map(), routes: [], tables: new Set() };
 
-/** A script that prints what `parseInside` reads. */
-export const lookInside = "ip -d -j link; echo --; " +
-  ["ip -4 -j route show table all", "ip -6 -j route show table all", "ip -4 -j rule", "ip -6 -j rule"].map((
-    look,
-  ) => `${look} 2>&-; echo --`)
-    .join("; ");
+/** A script that prints what `parseInside` reads; without IPv6, `ip -6` fails. */
+export const lookInside = "ip -d -j link; for family in 4 6; do echo --; " +
+  "printf 'route show table all\\nrule\\n' | ip -$family -j -force -batch - 2>&-; done; true";
 
 type Row = Readonly<Record<string, unknown>>;
 
-/** Reads what `lookInside` printed. */
+/** Reads what `lookInside` printed: rows of links, then of routes and rules of each family; every rule has a source. */
 export function parseInside(text: string): Inside {
-  const [links = [], routes4 = [], routes6 = [], ...rules] = text.split(/^--$/m).map((part) =>
-    JSON.parse(part.trim() || "[]") as readonly Row[]
-  );
+  const [links, rows4 = [], rows6 = []] = text.split(/^--$/m).map(rowsOf);
+  const routes = (rows: readonly Row[], family: 4 | 6) =>
+    rows.filter((row) => row["src"] === undefined && isOrdinary(row)).map((row) => readRoute(row, family));
+  const rules = [...rows4, ...rows6].filter((row) => row["src"] !== undefined);
   return {
-    links: new Map(links.map((row) => [String(row["ifname"]), readLink(row)])),
-    routes: [
-      ...routes4.filter(isOrdinary).map((row) => readRoute(row, 4)),
-      ...routes6.filter(isOrdinary).map((row) => readRoute(row, 6)),
-    ],
-    tables: new Set(rules.flat().map(({ table }) => Number(table)).filter((id) => id > 0)),
+    links: new Map((links ?? []).map((row) => [String(row["ifname"]), readLink(row)])),
+    routes: [...routes(rows4, 4), ...routes(rows6, 6)],
+    tables: new Set(rules.map(({ table }) => Number(table)).filter((id) => id > 0)),
   };
+}
+
+/** The rows of arrays, each of which is a line. */
+function rowsOf(part: string): readonly Row[] {
+  return part.split("\n").filter((line) => line !== "").flatMap((line) => JSON.parse(line) as readonly Row[]);
 }
 
 function readLink(row: Row): InsideLink {

@@ -18,8 +18,12 @@ const rules =
   `[{"priority":0,"src":"all","table":"local"},{"priority":32765,"src":"10.1.2.3","table":"100"}]`;
 
 test("the container's side is read from what ip prints of it", () => {
-  assert.match(lookInside, /^ip -d -j link; echo --; ip -4 -j route show table all 2>&-; echo --;/);
-  const inside = parseInside([links, routes4, routes6, rules, "", ""].join("\n--\n"));
+  assert.match(
+    lookInside,
+    /^ip -d -j link; for family in 4 6; do echo --; printf 'route show table all\\nrule\\n' \|/,
+  );
+  const lines = [links, "--", routes4, rules, "--", routes6, "[]"].map((part) => part.replaceAll("\n", ""));
+  const inside = parseInside(lines.join("\n"));
   assert.deepEqual(inside.links.get("eth0"), {
     name: "eth0",
     mac: "02:00:00:00:00:01",

@@ -7,7 +7,7 @@ import { cachedAttachments, readCache, removeCache, withCached, writeCache } fro
 import { abandon, perform, prepare, type Prepared } from "./plugin_add.ts";
 import type { Context } from "./plugin_call.ts";
 import { check, status } from "./plugin_check.ts";
-import { collectGarbage, del } from "./plugin_del.ts";
+import { collectGarbage, del, delTogether } from "./plugin_del.ts";
 import {
   blame,
   callTheirs,
@@ -135,17 +135,37 @@ export async function delNetwork(world: World, state: string, call: RuntimeCall)
 
 async function delChain(world: World, state: string, call: RuntimeCall, cached: unknown): Promise<void> {
   const before = cachedResult(call, cached);
+  const stepOf = (plugin: PluginConf): PluginStep => ({
+    plugin,
+    command: "DEL",
+    ...(before ? { before } : {}),
+  });
   const problems: CniError[] = [];
-  for (const plugin of [...call.list.plugins].reverse()) {
-    const step: PluginStep = { plugin, command: "DEL", ...(before ? { before } : {}) };
-    try {
-      if (runsHere(world, call, plugin)) await del(await ownContext(world, state, call, step));
-      else await callTheirs(world, call, step);
-    } catch (error) {
-      problems.push(blame(error, plugin, "delete"));
+  for (const group of groupsOf(world, call).reverse()) {
+    const ours = runsHere(world, call, group[0]!);
+    const contextFor = (plugin: PluginConf) => ownContext(world, state, call, stepOf(plugin));
+    const gone = ours && group.length > 1 ? await delTogether(() => Promise.all(group.map(contextFor))) : [];
+    for (const plugin of group.toReversed().filter(({ type }) => !gone.includes(type))) {
+      try {
+        if (ours) await del(await contextFor(plugin));
+        else await callTheirs(world, call, stepOf(plugin));
+      } catch (error) {
+        problems.push(blame(error, plugin, "delete"));
+      }
     }
   }
   if (problems.length > 0) throw problems[0];
+}
+
+/** The plugins in their order, those that run here together with such neighbours. */
+function groupsOf(world: World, call: RuntimeCall): PluginConf[][] {
+  const groups: PluginConf[][] = [];
+  for (const plugin of call.list.plugins) {
+    const last = groups.at(-1);
+    if (last && runsHere(world, call, plugin) && runsHere(world, call, last[0]!)) last.push(plugin);
+    else groups.push([plugin]);
+  }
+  return groups;
 }
 
 /** The ADD's result, which a DEL or CHECK is given from version 0.4.0 on; one that cannot be read is passed over. */

@@ -56,6 +56,38 @@ export async function del(context: Context): Promise<void> {
   }
 }
 
+/**
+ * DEL of neighbours in a chain at once, as far as all there is to it is to undo what is written down: it takes as many
+ * processes for all as for one. What resists is left to `del`, which says what it was.
+ * @returns the types that are gone
+ */
+export async function delTogether(contextsOf: () => Promise<readonly Context[]>): Promise<readonly string[]> {
+  try {
+    const contexts = await contextsOf();
+    const release = await Promise.all(contexts.map(lock));
+    try {
+      const records = contexts.filter((context) => foreignPart(context) === undefined && !context.delegation)
+        .flatMap((context) => readRecord(context.world, context.state, context.key) ?? []);
+      await takeBackTogether(contexts[0]!, records);
+      return records.map(({ type }) => type);
+    } finally {
+      release.forEach((unlock) => unlock());
+    }
+  } catch {
+    return [];
+  }
+}
+
+async function takeBackTogether(context: Context, records: readonly PluginRecord[]): Promise<void> {
+  const [first, ...others] = records;
+  const alike = ({ host, bootId, container }: PluginRecord) =>
+    host === first!.host && bootId === first!.bootId && container.identity === first!.container.identity;
+  if (!first || !others.every(alike)) throw new Error("they are not of one kind");
+  const steps = records.flatMap(({ steps }) => steps);
+  await takeBack(context, { ...first, steps });
+  others.forEach((record) => removeRecord(context.world, context.state, record));
+}
+
 /** Undoes a record and removes it; what resists leaves it for another try. */
 export async function takeBack({ world, state, container }: Context, record: PluginRecord): Promise<void> {
   // The namespace may be known by another path by now.
