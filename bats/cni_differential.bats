@@ -1,121 +1,14 @@
 #!/usr/bin/env bats
-# The same configuration through the reference plugins and through ours, each in network namespaces of its own: the same
-# result or refusal, the same links, addresses, routes and sysctls on both sides, and nothing left after DEL. Where they
-# differ on purpose is said in ignore_what_differs, in "every version" and in "refusals", and nowhere else.
-# shellcheck disable=SC2016 # scripts of other shells
+# Ours beside the reference plugins: every type and every option that the reference knows (cni_differential.bash says how).
+# shellcheck disable=SC2034,SC2154 # of and for cni_differential.bash
 load lib
 load cni
+load cni_differential
 
 setup() {
-  set_up_hosts
-  BIN=$BATS_TEST_TMPDIR/bin REFERENCE=/usr/lib/cni VARIABLES=() PREPARE=""
-  ocinet install-plugins "$BIN" >/dev/null
+  set_up_difference
   mkdir "$BATS_TEST_TMPDIR/empty"
   echo -e "nameserver 10.9.9.9\nsearch a.example b.example\ndomain d.example\noptions ndots:2" >"$BATS_TEST_TMPDIR/resolv.conf"
-}
-
-# look HOST|BOX: links, addresses, rules, routes of all tables, queueing disciplines, and the sysctls that plugins set, a
-# line of JSON each
-look='look() {
-  local files="ipv4/ip_forward ipv6/conf/all/forwarding core/somaxconn" link
-  for link in lo eth0 cni0 $(ls /sys/class/net | grep ^veth); do
-    files+=" ipv4/conf/$link/arp_notify ipv4/conf/$link/arp_filter ipv6/conf/$link/ndisc_notify ipv4/conf/$link/route_localnet ipv6/conf/$link/accept_ra ipv6/conf/$link/accept_dad"
-    files+=" ipv6/conf/$link/enhanced_dad ipv6/conf/$link/disable_ipv6 ipv6/conf/$link/keep_addr_on_down"
-  done
-  jq -nc --arg at "$1" --arg sysctls "$(cd /proc/sys/net && grep -Hs . $files)" --argjson links "$(ip -j -d link)" \
-    --argjson addresses "$(ip -j address)" --argjson queues "$(tc -j qdisc)" --argjson rules "$(ip -4 -j rule)" \
-    --argjson rules6 "$(ip -6 -j rule)" --argjson four "$(ip -4 -j route show table all)" \
-    --argjson six "$(ip -6 -j route show table all)" "
-      (\$links | sort_by(.ifname)[] | { at: \$at, link: . }),
-      (\$addresses | sort_by(.ifname)[] | { at: \$at, of: .ifname, address: .addr_info[] }),
-      (\$queues | sort_by(.dev, .kind)[] | { at: \$at, queue: . }),
-      (\$rules + \$rules6 | .[] | { at: \$at, rule: . }),
-      (\$four + \$six | sort_by(.dst, .dev, .type, .table)[] | { at: \$at, route: . }),
-      (\$sysctls / \"\\n\" | .[] / \":\" | { at: \$at, sysctl: .[0], value: .[1] })"
-}'
-
-# witness DIRECTORY TYPE JSON [TYPE JSON...]: ADD of a chain of plugins, by those in the directory, in a new host that
-# $PREPARE has been run in; what there is then; and what is left after DEL. The variables of $VARIABLES are CNI's.
-witness() {
-  in_host unshare --net --mount env -i PATH="$PATH" OCINET_STATE_DIR="$STATE_DIR" CNI_CONTAINERID=c1 CNI_NETNS=/run/netns/box \
-    CNI_IFNAME=eth0 CNI_PATH="$1" PREPARE="$PREPARE" "${VARIABLES[@]}" bash -c "$look"'
-      mount -t sysfs sysfs /sys
-      mount -t tmpfs tmpfs /var/lib/cni
-      mount -t tmpfs -o mode=700 tmpfs "$OCINET_STATE_DIR"
-      mount -t tmpfs tmpfs /run/netns
-      ip link set dev lo up
-      ip netns add box
-      eval "$PREPARE"
-      plugins=("$@")
-      result=""
-      while (($#)); do
-        result=$(CNI_COMMAND=ADD "$CNI_PATH/$1" <<<"${2%\}}${result:+,\"prevResult\":$result}}" 2>/dev/null) ||
-          { jq -c "{ error: { code, msg } }" <<<"$result"; exit; }
-        shift 2
-      done
-      jq -c "{ result: . }" <<<"$result"
-      look host
-      ip netns exec box bash -c "$(declare -f look); look box"
-      for ((i = ${#plugins[@]} - 2; i >= 0; i -= 2)); do
-        CNI_COMMAND=DEL "$CNI_PATH/${plugins[i]}" <<<"${plugins[i + 1]%\}},\"prevResult\":$result}"
-      done
-      ip -o link | grep "veth\|bwp"
-      ip -n box -o link | grep -v ": lo:"
-      find /var/lib/cni -type f -name "*[0-9.:]" ! -name "last*"' witness "${@:2}"
-}
-
-# Reads what a witness saw, without what nobody chose, and without what differs on purpose.
-ignore_what_differs() {
-  # Names of veths and ifbs, and MAC addresses other than those with "be:ef", which a test chose.
-  sed -E 's/veth[0-9a-f]{8,11}/VETH/g; s/bwp[0-9a-f]{12}/IFB/g; s/([0-9a-f]{2}:){3}be:ef:/\1CHOSEN:/; s/([0-9a-f]{2}:){5}[0-9a-f]{2}/MAC/g' | PREPARE=$PREPARE jq -S -c '
-    select(
-      # What follows from a MAC address.
-      (.address.scope == "link" or (tostring | test("fe80|ff00::/8")) | not)
-      # Our own addresses on the host are not looked for elsewhere (settleIpv6 says why), and so are there at once.
-      and ((.sysctl // "" | test("^ipv6/conf/(cni0|VETH)/accept_dad")) | not)
-      and ((.at == "host" and .route.table == "local" and .route.metric == 0) | not)
-      # A bridge that was there stays as it is: a host may have its own routes from advertisements on it.
-      and ((.sysctl // "" | test("^ipv6/conf/cni0/accept_ra") and (env.PREPARE // "" != "")) | not)
-      # The reference keeps IPv6 addresses since 1.7.0, and announces them, as ours does.
-      and ((.sysctl // "" | test("keep_addr_on_down|ndisc_notify")) | not)
-      # sbr of the reference copies IPv6 routes also into the table of an IPv4 address, to which none of their rules leads.
-      and ((.at == "box" and (.route.table // "" | tostring) == "100" and (.route.dst | test(":"))) | not))
-    | if .link then .link |= (
-        { ifname, flags: (.flags - ["NO-CARRIER", "LOWER_UP"]), mtu, master, promiscuity, address, info: .linkinfo.info_kind,
-          port: (.linkinfo.info_slave_data | if . then { hairpin, isolated } else null end),
-          filtering: .linkinfo.info_data.vlan_filtering }
-        # Counts how many want it: the reference turns it on a second time.
-        | if .promiscuity > 0 then .promiscuity = true else . end)
-      else . end
-    | if .address then .address |= { local, prefixlen, broadcast, scope } else . end
-    # Scope "host" is the reference'"'"'s accident: with it no route can have the container as its gateway.
-    | if .at == "host" and .route.dev == "VETH" and .route.scope == "host" and .route.table == null then .route.scope = "link" else . end
-    # The reference says of 127.0.0.1 in no version that it is of version "4"; in 0.2.0 it even speaks 0.3.0.
-    | if .result.interfaces[0].name == "lo" then del(.result.ips[].version) else . end
-    # Since 1.2.0 a result has no empty "dns" in 1.x.
-    | if .result.dns == {} and (.result.cniVersion | startswith("1.")) then del(.result.dns) else . end'
-}
-
-# same TYPE JSON [TYPE JSON...]: theirs and ours are the same
-same() {
-  witness "$REFERENCE" "$@" | ignore_what_differs >"$BATS_TEST_TMPDIR/theirs" 3>&- &
-  witness "$BIN" "$@" | ignore_what_differs >"$BATS_TEST_TMPDIR/ours"
-  wait $!
-  grep -q '"result"' "$BATS_TEST_TMPDIR/theirs" || fail "the reference refuses $*:" "$(<"$BATS_TEST_TMPDIR/theirs")"
-  diff -U0 "$BATS_TEST_TMPDIR/theirs" "$BATS_TEST_TMPDIR/ours" || fail "different: $*" "${VARIABLES[*]}"
-}
-
-ipam='{ "type": "host-local", "ranges": [[{ "subnet": "10.1.1.0/24" }], [{ "subnet": "fd00:1::/64" }]], "routes": [{ "dst": "0.0.0.0/0" }] }'
-static='{ "type": "static", "addresses": [{ "address": "10.1.1.9/24", "gateway": "10.1.1.1" }, { "address": "fd00:1::9/64" }],
-  "routes": [{ "dst": "0.0.0.0/0" }], "dns": { "nameservers": ["10.1.1.1"], "domain": "d.example" } }'
-four='{ "type": "host-local", "subnet": "10.1.1.0/24" }'
-
-limits='{ "ingressRate": 8000000, "ingressBurst": 800000, "egressRate": 4000000, "egressBurst": 400000 }'
-
-# options TYPE JSON...: each of them beside an `ipam` with both families, unless it has one
-options() {
-  local more
-  for more in "${@:2}"; do same "$1" "$(conf "$1" "{ \"ipam\": $ipam } + $more" 1.0.0)"; done
 }
 
 @test "bridge: every option" {
@@ -163,13 +56,6 @@ options() {
   PREPARE="ip link add name spare mtu 1450 address 02:00:00:be:ef:07 type veth peer name spare0"
   options host-device "{ \"device\": \"spare\", \"ipam\": $four }" '{ "device": "spare", "ipam": {} }' \
     '{ "hwaddr": "02:00:00:be:ef:07", "ipam": {} }' "{ \"device\": \"spare\", \"ipam\": $four, \"dns\": { \"domain\": \"d.example\" } }"
-}
-
-# after TYPE JSON...: each of them in a chain after a bridge
-after() {
-  local more bridge
-  bridge=$(conf bridge "{ isGateway: true, ipam: ($ipam + { routes: [{ dst: \"0.0.0.0/0\" }, { dst: \"10.7.0.0/16\", gw: \"10.1.1.7\" }] }) }" 1.0.0)
-  for more in "${@:2}"; do same bridge "$bridge" "$1" "$(conf "$1" "$more" 1.0.0)"; done
 }
 
 @test "what comes after: every option" {
