@@ -87,6 +87,28 @@ in_web() { in_process "$(podman inspect --format '{{.State.Pid}}' web)" "$@"; }
   in_host ip -o link | awk -F': ' '{ print $2 }' | sort | xargs | grep -xE "eth0@if[0-9]+ lo"
 }
 
+@test "podman: a port of a container on two networks leads to the first, and to the other when that is gone" {
+  run -0 podman network create --subnet 10.9.0.0/24 blue
+  run -0 podman network create --subnet 10.10.0.0/24 green
+  run -0 podman_run --detach --name web --network blue --publish 8080:80 -- sleep 1000 3>&-
+  podman network connect green web
+  serve tcp 80 in_web
+  leads_to() { in_host nft get element inet ocinet ports4 '{ tcp . 8080 }' | grep -F " : $1 . 80 "; }
+  leads_to 10.9.0.2
+  equal 192.0.2.2 "$(ask tcp 192.0.2.1 8080 in_peer)"
+  podman network disconnect blue web
+  leads_to 10.10.0.2
+  in_web ip route replace default via 10.10.0.1
+  equal 192.0.2.2 "$(ask tcp 192.0.2.1 8080 in_peer)"
+  podman network connect blue web
+  leads_to 10.10.0.2
+  run -0 podman rm --force --time 0 web
+  run -1 cni_traces
+  run -0 podman_run --rm --network blue,green --publish 8080:80 -- ip -o address
+  [[ $output == *"inet 10.9.0."*"inet 10.10.0."* ]]
+  run -1 cni_traces
+}
+
 # --- containerd
 
 # start_containerd: with an image "example.org/busybox:test"

@@ -271,6 +271,24 @@ deleted_with() {
   leaves_nothing
 }
 
+@test "a port that several networks of a container are told of leads to the first, and then to the next" {
+  local one two
+  one=$(with_result "$PUBLISHED" '{ "cniVersion": "1.1.0", "ips": [{ "address": "10.1.1.2/24" }] }')
+  two=$(with_result "$PUBLISHED" '{ "cniVersion": "1.1.0", "ips": [{ "address": "10.2.2.2/24" }] }' '{ "name": "two" }')
+  adds portmap "$one"
+  adds portmap "$two" CNI_IFNAME=eth1
+  [[ $(elements ports4) == *"tcp . 8080 : 10.1.1.2 . 80"* ]]
+  [[ $(elements hostports4) == *"10.1.1.2 . 5353"* ]]
+  run -0 plugin portmap CHECK "$one"
+  run -0 plugin portmap CHECK "$two" CNI_IFNAME=eth1
+  run -0 plugin portmap DEL "$one"
+  [[ $(elements ports4) == *"tcp . 8080 : 10.2.2.2 . 80"* ]]
+  [[ $(elements hostports4) == *"10.2.2.2 . 5353"* ]]
+  run -0 plugin portmap CHECK "$two" CNI_IFNAME=eth1
+  run -0 plugin portmap DEL "$two" CNI_IFNAME=eth1
+  run -1 cni_traces
+}
+
 @test "DEL leaves nothing" { deleted_with "{}"; }
 @test "DEL leaves nothing without a result" { deleted_with '{ "prevResult": null }'; }
 @test "DEL leaves nothing when no namespace is named" { deleted_with "{}" CNI_NETNS=; }

@@ -209,3 +209,18 @@ export function element(set: string, key: string, value?: string): Line {
     undo: `add element ${whole}\ndelete element ${whole}`,
   };
 }
+
+/** An element as its line names it. */
+export interface Element {
+  readonly set: string;
+  readonly key: string;
+  /** What a map leads to. */
+  readonly value?: string;
+}
+
+/** The element that a line adds, if it adds one. */
+export function readElement(line: string): Element | undefined {
+  const [, set, key, value] = /^add element (.*) \{ (.*?)(?: : (.*))? \}$/.exec(line) ?? [];
+  if (set === undefined || key === undefined) return undefined;
+  return { set, key, ...(value === undefined ? {} : { value }) };
+}

@@ -11,6 +11,7 @@ import {
   open,
   passMark,
   publish,
+  readElement,
 } from "./nft.ts";
 import { allowOnlyMac, bridgeTable, dropBridgeTable } from "./nft_bridge.ts";
 import { show } from "./step.ts";
@@ -74,6 +75,20 @@ test("an element is taken away whether or not it is there", () => {
     "add element inet ocinet ports4 { udp . 53 : 10.1.2.3 . 53 }\n" +
       "delete element inet ocinet ports4 { udp . 53 : 10.1.2.3 . 53 }",
   );
+});
+
+test("a line that adds an element is read as it was written", () => {
+  const port = publish({ protocol: "tcp", hostIp: "fd00::1", hostPort: 8080, address: "fd00::2", port: 80 });
+  assert.deepEqual(readElement(port.run), {
+    set: "inet ocinet hostports6",
+    key: "fd00::1 . tcp . 8080",
+    value: "fd00::2 . 80",
+  });
+  assert.deepEqual(masquerade([{ address: "10.1.2.3/24" }]).map(({ run }) => readElement(run)), [
+    { set: "inet ocinet own4", key: "10.1.2.3 . 10.1.2.0/24" },
+    { set: "inet ocinet masquerade4", key: "10.1.2.3" },
+  ]);
+  assert.equal(readElement("add rule inet ocinet input drop"), undefined);
 });
 
 test("only one source address passes a checked bridge port", () => {

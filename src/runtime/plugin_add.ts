@@ -20,6 +20,7 @@ import {
 } from "./plugin_call.ts";
 import { takeBack } from "./plugin_del.ts";
 import { newRecord, readRecord, removeRecord, writeRecord } from "./plugin_record.ts";
+import { inTurn } from "./port_turns.ts";
 import { bootId } from "./process.ts";
 
 /**
@@ -45,6 +46,8 @@ export interface Prepared {
   /** What had to be done already, so that an IPAM plugin that is not ours could speak through the link. */
   readonly done?: readonly Step[];
   readonly steps: readonly Step[];
+  /** What is only written down: it is done when another of the container's networks has gone. */
+  readonly waiting?: readonly Step[];
   readonly result: Result;
 }
 
@@ -60,7 +63,8 @@ export async function prepare(
   const { delegation } = context;
   if (delegation?.foreign) return await prepareDelegate(context);
   const prepared = await prepareOwn(context, before, planned);
-  return { ...prepared, steps: [...stepsToKeep(context), ...prepared.steps] };
+  const { steps, waiting } = inTurn(context, prepared.steps);
+  return { ...prepared, steps: [...stepsToKeep(context), ...steps], waiting };
 }
 
 /** What is in the way is of an attachment that is over, or one that has a record. */
@@ -193,11 +197,12 @@ async function carryOut(all: readonly Prepared[]): Promise<void> {
 }
 
 /** Before anything is done. */
-function write({ context, done = [], steps }: Prepared): void {
+function write({ context, done = [], steps, waiting = [] }: Prepared): void {
   const { world, state, key, container, call } = context;
-  if (done.length + steps.length === 0) return;
+  const all = [...done, ...steps, ...waiting];
+  if (all.length === 0) return;
   const { request } = call;
-  writeRecord(world, state, newRecord(world, key, { container, request, steps: [...done, ...steps] }));
+  writeRecord(world, state, newRecord(world, key, { container, request, steps: all }));
 }
 
 /** Gives up an ADD that is not, or no longer, done: what it had to do beforehand, and the addresses it took. */

@@ -3,6 +3,7 @@ import { parseJson } from "../cni/fields.ts";
 import type { Interface, Result, Route } from "../cni/result.ts";
 import { addressOf, lengthOf } from "../net/address.ts";
 import type { Seen } from "../plan/seen.ts";
+import { readElement } from "../plan/nft.ts";
 import type { Line } from "../plan/step.ts";
 import { findProgram, type World } from "../plan/world.ts";
 import { hostLinks } from "../plugins/meta/previous.ts";
@@ -19,6 +20,7 @@ import {
   previousResult,
 } from "./plugin_call.ts";
 import { readRecord } from "./plugin_record.ts";
+import { takenPorts } from "./port_turns.ts";
 import { see } from "./see.ts";
 
 /**
@@ -153,7 +155,8 @@ function checkMac({ links }: Seen, name: string, mac: string | undefined): void 
 }
 
 /** Every element of ours that ADD put into a set or map has to be in it, and to lead where it led. */
-async function checkRules({ world, state, key }: Context): Promise<void> {
+async function checkRules(context: Context): Promise<void> {
+  const { world, state, key } = context;
   const rules = readRecord(world, state, key)?.steps.filter((step): step is Line => step.tool === "nft") ??
     [];
   const elements = rules.flatMap(({ run }) => readElement(run) ?? []);
@@ -162,23 +165,12 @@ async function checkRules({ world, state, key }: Context): Promise<void> {
   const stdin = elements.map(({ set, key }) => `get element ${set} { ${key} }\n`).join("");
   const { code, stdout, stderr } = await world.run(["nft", "-f", "-"], { stdin, looks: true });
   if (code !== 0) throw lost("Cannot find all of our rules", stderr.split("\n")[0]);
-  const gone = elements.find(({ key, value }) =>
+  const away = elements.filter(({ key, value }) =>
     value !== undefined && !stdout.includes(`${key} : ${value}`)
   );
+  const elsewhere = away.length > 0 ? takenPorts(context) : new Set();
+  const gone = away.find(({ set, key }) => !elsewhere.has(`${set} ${key}`));
   if (gone) throw lost(`Cannot find "${gone.key} : ${gone.value}" in our table`);
-}
-
-interface Element {
-  readonly set: string;
-  readonly key: string;
-  /** What a map leads to. */
-  readonly value?: string;
-}
-
-function readElement(line: string): Element | undefined {
-  const [, set, key, value] = /^add element (.*) \{ (.*?)(?: : (.*))? \}$/.exec(line) ?? [];
-  if (set === undefined || key === undefined) return undefined;
-  return { set, key, ...(value === undefined ? {} : { value }) };
 }
 
 /** STATUS: whether an ADD could work now. @throws CniError code 50 for what is missing or used up */

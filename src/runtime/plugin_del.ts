@@ -26,6 +26,7 @@ import {
   type RecordKey,
   removeRecord,
 } from "./plugin_record.ts";
+import { passOn } from "./port_turns.ts";
 import { bootId } from "./process.ts";
 import { removeLeftovers } from "./reference_leftovers.ts";
 import { linkNames } from "./see.ts";
@@ -89,11 +90,13 @@ async function takeBackTogether(context: Context, records: readonly PluginRecord
 }
 
 /** Undoes a record and removes it; what resists leaves it for another try. */
-export async function takeBack({ world, state, container }: Context, record: PluginRecord): Promise<void> {
+export async function takeBack(context: Context, record: PluginRecord): Promise<void> {
+  const { world, state, container } = context;
   // The namespace may be known by another path by now.
   const now = container.identity === record.container.identity ? container : record.container;
   await takeBackAll(world, { ...record, container: now }, whatOf(record));
   removeRecord(world, state, record);
+  await passOn(context, record);
 }
 
 function whatOf({ type, ifname, containerId, network }: RecordKey): string {

@@ -86,6 +86,18 @@ export function listKeys(
   );
 }
 
+/** What is written down of the same type for other interfaces of the container, or on other networks. */
+export function otherRecords(world: World, state: string, key: RecordKey): readonly PluginRecord[] {
+  const { type, containerId } = key;
+  const keys = world.list(`${state}/cni`).flatMap((network) =>
+    world.list(`${state}/cni/${network}/${containerId}`)
+      .flatMap((name) => /^([^ ]+) (.*)\.json$/.exec(name)?.[2] === type ? name.split(" ")[0]! : [])
+      .map((ifname) => ({ type, network, containerId, ifname }))
+  );
+  return keys.filter(({ network, ifname }) => network !== key.network || ifname !== key.ifname)
+    .flatMap((other) => readRecord(world, state, other) ?? []);
+}
+
 /** Whether the container's interface is on another network, too. */
 export function isAttachedByOther(
   world: World,
