@@ -84,12 +84,14 @@ prepare_kill() { :; }
 
 # --- killed between two system calls
 
-# kill_at_each_moment MILLISECONDS COMMAND...: after so many of them, twice as many … until it runs to its end
+# kill_at_each_moment MILLISECONDS COMMAND...: after so many of them, twice as many and a little more … until it runs to
+# its end
 kill_at_each_moment() {
-  local step=$1 moment n
+  local step=$1 moment n after
   shift
   for n in {1..200}; do
-    moment=$(printf '%d.%03d' $((n * step / 1000)) $((n * step % 1000)))
+    after=$((n * step * (20 + n) / 20))
+    moment=$(printf '%d.%03d' $((after / 1000)) $((after % 1000)))
     prepare_kill
     run in_host timeout --foreground --signal KILL "$moment" "$OCINET" "$@"
     # 124: it ended as it was about to be killed.
@@ -118,13 +120,13 @@ up_options=(--net blue -p 8080:80 -p 5353:53/udp)
 
 # is_cleaned WHERE: by gc; every third time the container is attached anew at once, and taken down
 is_cleaned() {
+  # It may have had nothing left to do but to say so.
+  ! is_up || run -0 ocinet down box
   if ((COUNT++ % 3 == 1)); then
     run -0 ocinet up /run/netns/box "${up_options[@]}"
     reaches 10.1.1.1 in_box || fail "Killed $1, then attached anew, the container does not reach its gateway"
     run -0 ocinet down box
   fi
-  # It may have had nothing left to do but to say so.
-  ! is_up || run -0 ocinet down box
   run -0 ocinet gc
   looks_clean "$1"
 }
