@@ -268,6 +268,7 @@ user_is_clean() {
 
 no_user_traces() { [ -z "$(processes)$(user_files)$(port_holder)" ]; }
 user_files() { find "$HOST_DIR/user/run/ocinet" -mindepth 1; }
+is_published() { [ "$(ask tcp 192.0.2.1 8080 in_peer)" = 192.0.2.2 ]; }
 port_holder() { in_host ss -Hltn "sport = :8080"; }
 
 @test "a user's hook killed by any program that it runs" {
@@ -290,8 +291,10 @@ port_holder() { in_host ss -Hltn "sport = :8080"; }
     user_is_clean "before call $number ($(sed -n "$number s/.* //p" "$WRAPPERS/calls"))"
   done
   ((status == 0 && number >= 8)) || fail "$number programs, then:" "$output"
+  echo 0 >"$WRAPPERS/at"
   serve tcp 80 in_container a
-  [ "$(ask tcp 192.0.2.1 8080 in_peer)" = 192.0.2.2 ]
+  # What was killed after the hook had ended is started again.
+  wait_for is_published
   stop tcp4-80
   stop tcp6-80
   delete_container a

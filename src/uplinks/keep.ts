@@ -18,12 +18,12 @@ export interface Kept {
 }
 
 /**
- * Starts the keeper and returns once the program is ready. Nothing keeps our standard streams: a runtime waits until
- * they are closed.
+ * Starts the keeper and returns once the program is ready, or all who could say so have ended. Nothing keeps our standard
+ * streams: a runtime waits until they are closed.
  */
 const start = `keep=$1 d=$3; shift
 rm -f "$d/life" "$d/back" "$d/ready" "$d/uplink.log"; mkfifo -m 600 "$d/ready" || exit
-setsid sh -c "$keep" sh "$@" </dev/null >"$d/uplink.log" 2>&1 &
+setsid sh -c "$keep" sh "$@" 4>"$d/ready" </dev/null >"$d/uplink.log" 2>&1 &
 byte=$(head -c 1 "$d/ready")
 [ -n "$byte" ] || { grep -vE '^(\\*|WARNING|Starting|sent|received)' "$d/uplink.log" >&2; exit 1; }
 rm -f "$d/life" "$d/back" "$d/ready"`;
@@ -36,7 +36,7 @@ rm -f "$d/life" "$d/back" "$d/ready"`;
  * signals blocked: dash then waits for ever for a child in the background, and only one in the foreground gets them back.
  */
 const keep = `run=$1 d=$2 init=$3 again=$7; shift
-echo $$ >"$d/uplink.pid"; exec 4>"$d/ready"; cd "/proc/$init" || exit
+echo $$ >"$d/uplink.pid"; cd "/proc/$init" || exit
 alive() { word=; read -r word 2>/dev/null <cmdline; [ -n "$word" ]; }
 pause() { n=$1; while [ "$n" -gt 0 ] && alive; do sleep 1; n=$((n - 1)); done; }
 read -r begun _ </proc/uptime
