@@ -125,9 +125,15 @@ function orUndefined<T>(read: () => T): T | undefined {
   try {
     return read();
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return undefined;
+    if (isMissing(error)) return undefined;
     throw error;
   }
+}
+
+/** Of a process that ends while its file in /proc is open, reading gives ESRCH, for which Deno has no class. */
+function isMissing(error: unknown): boolean {
+  return error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory ||
+    String(error).includes("(os error 3)");
 }
 
 function toStat(info: Deno.FileInfo): Stat {
