@@ -1,5 +1,6 @@
 import { ownProcess, realWorld } from "./host/runtime.ts";
 import { cniByWords } from "./commands/cni.ts";
+import { noDaemon } from "./commands/dhcp_daemon.ts";
 import { failure } from "./commands/failure.ts";
 import { hook } from "./commands/hook.ts";
 import { isPluginName, plugin } from "./commands/plugin.ts";
@@ -17,6 +18,10 @@ const typedOnly = ["--help", "-h", "--json", "--dry-run", "--log-level"];
 async function main(): Promise<number> {
   const [verb, ...rest] = ownProcess.args();
   const called = calledAs();
+  if ((called === "dhcp" ? verb : verb === "dhcp" ? rest[0] : undefined) === "daemon") {
+    ownProcess.print("stderr", noDaemon);
+    return 0;
+  }
   if (isPluginName(called)) return await beAPlugin(called);
   if (verb === "version" && rest.length === 0) {
     ownProcess.print("stdout", `ocinet ${OCINET_VERSION}\n`);

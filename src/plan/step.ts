@@ -58,7 +58,9 @@ export interface Spawn {
   readonly pidFile: string;
   /** A word of the processes' command lines: a pid whose command line lacks it is somebody else's. */
   readonly mark: string;
-  /** Files that it makes and does not remove. */
+  /** It has something to do before it ends, so it is asked to, and killed only if it does not. */
+  readonly takesLeave?: boolean;
+  /** Files and directories that it makes and does not remove. */
   readonly leaves: readonly string[];
 }
 

@@ -4,7 +4,7 @@ import type { Attachment } from "../plan/attachment.ts";
 import type { Plan } from "../plan/plan.ts";
 import type { Seen } from "../plan/seen.ts";
 import type { Claim, Step } from "../plan/step.ts";
-import type { World } from "../plan/world.ts";
+import type { Output, World } from "../plan/world.ts";
 
 /** What to look up of the host before a plugin plans. */
 export interface Sight {
@@ -60,8 +60,11 @@ export interface Meta<Conf> {
   lost?(conf: Conf, at: Attachment, made: Result, seen: Seen): string | undefined;
 }
 
-/** A type that gives addresses. */
-export interface Ipam<Conf> {
+/** A type that gives addresses: its own, or such as it has to ask somebody for. */
+export type Ipam<Conf> = Giving<Conf> | Asking<Conf>;
+
+/** A type whose addresses are there before the link is. */
+export interface Giving<Conf> {
   parse(conf: Fields): Conf;
   /** @throws CniError when none is free, or the one asked for is not. */
   lease(conf: Conf, at: Attachment, world: World): Lease;
@@ -73,6 +76,27 @@ export interface Ipam<Conf> {
   lost?(conf: Conf, at: Attachment, world: World): string | undefined;
   /** Why no address can be had now, or undefined when one can. */
   exhausted?(conf: Conf, at: Attachment, world: World): string | undefined;
+}
+
+/**
+ * A type that asks through the link, which has to be there first. What it learns it keeps in a directory of the
+ * attachment's own; undoing its steps gives back what it holds, and takes the directory away.
+ */
+export interface Asking<Conf> {
+  parse(conf: Fields): Conf;
+  /** The steps that ask, each with its undoing. */
+  asks(conf: Conf, at: Attachment, directory: string): readonly Step[];
+  /** The program that tells what the steps have learnt. */
+  tells(directory: string): readonly string[];
+  /**
+   * @param said what that program left; in a dry run, in which nobody is asked, it says nothing
+   * @throws CniError when nothing was learnt, or nothing that can be used
+   */
+  answer(conf: Conf, at: Attachment, said: Output): Lease;
+  /** Why the attachment does not hold its addresses (any more), or undefined when it does. */
+  lost(conf: Conf, at: Attachment, directory: string, world: World): string | undefined;
+  /** Why nobody can be asked now, or undefined when somebody can. */
+  exhausted(conf: Conf, at: Attachment, world: World): string | undefined;
 }
 
 /** A type that leaves its work to another, whose configuration it writes. */

@@ -1,3 +1,4 @@
+import * as dhcp from "./ipam/dhcp.ts";
 import * as hostLocal from "./ipam/host_local.ts";
 import * as statik from "./ipam/static.ts";
 import * as bridge from "./main/bridge.ts";
@@ -31,6 +32,7 @@ export const table: Readonly<Record<string, Row>> = Object.assign(
   {
     "bandwidth": meta(bandwidth),
     "bridge": main(bridge),
+    "dhcp": ipam(dhcp),
     "dummy": main(dummy),
     "firewall": meta(firewall),
     "flannel": delegating(flannel),

@@ -302,18 +302,34 @@ export function undoClaim(world: World, { path, owner }: Claim): void {
 }
 
 /**
- * Ends a program we started, with the group of processes that its keeper leads. SIGTERM would stay pending in one that
- * crun made us start with all signals blocked. While one of ours is in the group, its number cannot be another's.
+ * Ends a program we started, with the group of processes that its keeper leads. While one of ours is in the group, its
+ * number cannot be another's.
  */
-async function stop(world: World, { pidFile, mark, leaves }: Spawn): Promise<readonly string[]> {
+async function stop(world: World, step: Spawn): Promise<readonly string[]> {
+  const { pidFile, mark, takesLeave, leaves } = step;
   const pids = readPids(world, pidFile);
   const alive = () => pids.find((pid) => ownerIsAlive(world, pid, mark));
-  leaves.forEach((path) => world.remove(path));
-  if (alive() === undefined) return [];
-  world.signal(-pids[0]!, "SIGKILL");
+  const ended = takesLeave && await endBy(world, "SIGTERM", pids, alive) ||
+    await endBy(world, "SIGKILL", pids, alive);
+  if (!ended) return [`Cannot end process ${alive()} (${mark}): it is still there after 2 s`];
+  for (const path of leaves) {
+    world.remove(path);
+    world.removeEmpty(path.slice(0, path.lastIndexOf("/")));
+  }
+  return [];
+}
+
+async function endBy(
+  world: World,
+  signal: "SIGTERM" | "SIGKILL",
+  pids: readonly number[],
+  alive: () => number | undefined,
+): Promise<boolean> {
+  if (alive() === undefined) return true;
+  world.signal(-pids[0]!, signal);
   for (let waited = 0; waited < 2000; waited += 5) {
-    if (alive() === undefined) return [];
+    if (alive() === undefined) return true;
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
-  return [`Cannot end process ${alive()} (${mark}): it is still there after 2 s`];
+  return false;
 }

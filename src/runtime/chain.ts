@@ -151,7 +151,11 @@ export function planMeta(
 function planMain(parsed: Parsed & { role: "main" }, at: Attachment, seen: Seen, world: World): ChainPlan {
   const link = parsed.plugin.link(parsed.conf, at, seen);
   if (!parsed.ipam) return link;
-  const lease = parsed.ipam.plugin.lease(parsed.ipam.conf, at, world);
+  const { plugin, conf } = parsed.ipam;
+  if ("asks" in plugin) {
+    throw new Error(`Cannot plan network "${at.network}" at once: its IPAM asks through the link`);
+  }
+  const lease = plugin.lease(conf, at, world);
   try {
     const address = parsed.plugin.address(parsed.conf, at, lease, link.result, seen);
     return { steps: [...lease.claims, ...link.steps, ...address.steps], result: address.result };
@@ -164,6 +168,7 @@ function planMain(parsed: Parsed & { role: "main" }, at: Attachment, seen: Seen,
 /** Gives back the addresses that a chain may hold, without knowing which. */
 export function releaseAddresses(chain: readonly Parsed[], at: Attachment, world: World): void {
   for (const parsed of chain) {
-    if (parsed.role === "main" && parsed.ipam) parsed.ipam.plugin.release(parsed.ipam.conf, at, world);
+    if (parsed.role !== "main" || !parsed.ipam || "asks" in parsed.ipam.plugin) continue;
+    parsed.ipam.plugin.release(parsed.ipam.conf, at, world);
   }
 }

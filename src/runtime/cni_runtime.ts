@@ -5,7 +5,7 @@ import type { World } from "../plan/world.ts";
 import { RollbackError, StepError } from "./apply.ts";
 import { cachedAttachments, readCache, removeCache, withCached, writeCache } from "./cni_cache.ts";
 import { abandon, perform, prepare, type Prepared } from "./plugin_add.ts";
-import type { Context } from "./plugin_call.ts";
+import { asksThroughLink } from "./plugin_call.ts";
 import { check, status } from "./plugin_check.ts";
 import { collectGarbage, del, delTogether } from "./plugin_del.ts";
 import {
@@ -71,8 +71,18 @@ async function addChain(
   for (const plugin of call.list.plugins) {
     const step: PluginStep = { plugin, command: "ADD", ...(result ? { before: result } : {}) };
     if (runsHere(world, call, plugin)) {
-      planned = await plan(planned, () => ownContext(world, state, call, step), step);
-      result = planned.at(-1)!.prepared.result;
+      const [context, asks] = await orGiveUp(planned, plugin, async () => {
+        const context = await ownContext(world, state, call, step);
+        return [context, asksThroughLink(context)] as const;
+      });
+      if (asks) {
+        await performAll(planned, begun);
+        planned = [];
+      }
+      const steps = planned.flatMap(({ prepared }) => prepared.steps);
+      const prepared = await orGiveUp(planned, plugin, () => prepare(context, result, steps));
+      planned = [...planned, { plugin, prepared }];
+      result = prepared.result;
     } else {
       await performAll(planned, begun);
       planned = [];
@@ -84,14 +94,14 @@ async function addChain(
   return result ?? emptyResult;
 }
 
-async function plan(
+/** @throws CniError naming the plugin; then what is planned is given up */
+async function orGiveUp<T>(
   planned: readonly Planned[],
-  contextOf: () => Promise<Context>,
-  { plugin, before }: PluginStep,
-): Promise<readonly Planned[]> {
+  plugin: PluginConf,
+  action: () => Promise<T>,
+): Promise<T> {
   try {
-    const steps = planned.flatMap(({ prepared }) => prepared.steps);
-    return [...planned, { plugin, prepared: await prepare(await contextOf(), before, steps) }];
+    return await action();
   } catch (error) {
     for (const { prepared } of [...planned].reverse()) await abandon(prepared);
     throw blame(error, plugin, "add");

@@ -3,15 +3,17 @@ import { CniError } from "../cni/error.ts";
 import { emptyResult, parseResult, type Result, resultFor } from "../cni/result.ts";
 import type { Prefixes } from "../plan/batch.ts";
 import type { Claim, Step } from "../plan/step.ts";
-import type { Lease } from "../plugins/plugin.ts";
+import type { Asking, Lease } from "../plugins/plugin.ts";
 import { table } from "../plugins/table.ts";
 import { apply, RollbackError, undo, undoClaim } from "./apply.ts";
 import { type ParsedIpam, planMeta, seenAfter } from "./chain.ts";
 import { isThere } from "./container.ts";
 import {
+  askingDirectory,
   callForeignPart,
   checkNamespace,
   type Context,
+  foreignPart,
   lock,
   lookFor,
   parse,
@@ -43,7 +45,7 @@ export async function add(context: Context): Promise<Result> {
 /** An ADD that has been planned, and for which addresses have been taken. */
 export interface Prepared {
   readonly context: Context;
-  /** What had to be done already, so that an IPAM plugin that is not ours could speak through the link. */
+  /** What had to be done already, so that somebody could be asked. */
   readonly done?: readonly Step[];
   readonly steps: readonly Step[];
   /** What is only written down: it is done when another of the container's networks has gone. */
@@ -83,7 +85,7 @@ async function prepareOwn(
   const { call, at } = context;
   refuseUnknownArgs(at.args);
   await giveWay(context);
-  if (table[call.type]!.role === "ipam") return prepareLease(context);
+  if (table[call.type]!.role === "ipam") return await prepareLease(context);
   checkNamespace(context);
   const parsed = parse(context);
   const seen = await lookFor(context, parsed, before);
@@ -92,9 +94,12 @@ async function prepareOwn(
   }
   const link = parsed.plugin.link(parsed.conf, at, seen);
   const addressed = (lease: Lease) => parsed.plugin.address(parsed.conf, at, lease, link.result, seen);
-  if (parsed.foreignIpam !== undefined) return await prepareForeign(context, link.steps, addressed);
-  if (parsed.ipam !== undefined) return prepareAddressed(context, parsed.ipam, link.steps, addressed);
-  return { context, ...link };
+  if (parsed.foreignIpam !== undefined) {
+    return await prepareAsked(context, link.steps, foreignPlugin(context), addressed);
+  }
+  return parsed.ipam
+    ? await prepareAddressed(context, parsed.ipam, link.steps, addressed)
+    : { context, ...link };
 }
 
 /** A record of what no longer exists makes way; one of what does is a reason to refuse. */
@@ -113,24 +118,28 @@ async function giveWay(context: Context): Promise<void> {
   await takeBack(context, old);
 }
 
-function prepareLease(context: Context): Prepared {
-  const { world, call, at, conf } = context;
+async function prepareLease(context: Context): Promise<Prepared> {
+  const { call, conf } = context;
   const row = table[call.type]!;
   if (row.role !== "ipam") throw new Error(`"${call.type}" gives no addresses`);
-  const { ips, routes, dns, claims } = row.plugin.lease(row.plugin.parse(conf), at, world);
-  return { context, steps: claims, result: { ...emptyResult, ips, routes, dns } };
+  const ipam: ParsedIpam = { plugin: row.plugin, conf: row.plugin.parse(conf) };
+  return await prepareAddressed(context, ipam, [], ({ ips, routes, dns }) => ({
+    steps: [],
+    result: { ...emptyResult, ips, routes, dns },
+  }));
 }
 
 type Addressed = (lease: Lease) => { readonly steps: readonly Step[]; readonly result: Result };
 
-function prepareAddressed(
+async function prepareAddressed(
   context: Context,
-  ipam: ParsedIpam,
+  { plugin, conf }: ParsedIpam,
   link: readonly Step[],
   addressed: Addressed,
-): Prepared {
+): Promise<Prepared> {
   const { world, at } = context;
-  const lease = ipam.plugin.lease(ipam.conf, at, world);
+  if ("asks" in plugin) return await prepareAsked(context, link, ownClient(context, plugin, conf), addressed);
+  const lease = plugin.lease(conf, at, world);
   try {
     const { steps, result } = addressed(lease);
     return { context, steps: [...lease.claims, ...link, ...steps], result };
@@ -140,19 +149,49 @@ function prepareAddressed(
   }
 }
 
-async function prepareForeign(
+/** Somebody who is asked for addresses through the link. */
+interface Asked {
+  /** What has to be done to ask, once the link is there; undoing it gives back what was given. */
+  readonly steps: readonly Step[];
+  answer(): Promise<Lease>;
+}
+
+function foreignPlugin(context: Context): Asked {
+  return {
+    steps: [],
+    answer: async () => {
+      const answer = await callForeignPart(context, "ADD");
+      const { ips, routes, dns } = parseResult(answer, context.call.version);
+      return { ips, routes, dns, claims: [] };
+    },
+  };
+}
+
+/** @throws CniError code 50 when nobody can be asked at all */
+function ownClient(context: Context, plugin: Asking<unknown>, conf: unknown): Asked {
+  const { world, at } = context;
+  const [directory, reason] = [askingDirectory(context), plugin.exhausted(conf, at, world)];
+  if (reason !== undefined) throw new CniError("unavailable", reason);
+  checkNamespace(context);
+  return {
+    steps: plugin.asks(conf, at, directory),
+    answer: async () => plugin.answer(conf, at, await world.run(plugin.tells(directory))),
+  };
+}
+
+async function prepareAsked(
   context: Context,
   link: readonly Step[],
+  asked: Asked,
   addressed: Addressed,
 ): Promise<Prepared> {
-  const linked: Prepared = { context, steps: link, result: emptyResult };
+  const done = [...link, ...asked.steps];
+  const linked: Prepared = { context, steps: done, result: emptyResult };
   await orAbandon([linked], () => carryOut([linked]));
   try {
-    const answer = await callForeignPart(context, "ADD");
-    const { ips, routes, dns } = parseResult(answer, context.call.version);
-    return { context, done: link, ...addressed({ ips, routes, dns, claims: [] }) };
+    return { context, done, ...addressed(await asked.answer()) };
   } catch (error) {
-    await abandon({ context, done: link, steps: [], result: emptyResult });
+    await abandon({ context, done, steps: [], result: emptyResult });
     throw error;
   }
 }
@@ -205,13 +244,14 @@ function write({ context, done = [], steps, waiting = [] }: Prepared): void {
   writeRecord(world, state, newRecord(world, key, { container, request, steps: all }));
 }
 
-/** Gives up an ADD that is not, or no longer, done: what it had to do beforehand, and the addresses it took. */
+/**
+ * Gives up an ADD that is not, or no longer, done: what it had to do beforehand, and the addresses it took. What resists
+ * is left, with what is written down of it, to DEL.
+ */
 export async function abandon({ context, done, steps }: Prepared): Promise<void> {
   const { world, state, key } = context;
-  if (done) {
-    await callForeignPart(context, "DEL").catch(() => {});
-    await undo(world, prefixesFor(context), done);
-  }
+  if (done && foreignPart(context) !== undefined) await callForeignPart(context, "DEL").catch(() => {});
+  const problems = done ? await undo(world, prefixesFor(context), done) : [];
   steps.filter((step): step is Claim => step.tool === "claim").forEach((claim) => undoClaim(world, claim));
-  removeRecord(world, state, key);
+  if (problems.length === 0) removeRecord(world, state, key);
 }

@@ -7,6 +7,7 @@ import type { Attachment } from "../plan/attachment.ts";
 import type { Prefixes } from "../plan/batch.ts";
 import type { Seen } from "../plan/seen.ts";
 import type { World } from "../plan/world.ts";
+import type { Ipam } from "../plugins/plugin.ts";
 import { table } from "../plugins/table.ts";
 import { RollbackError, StepError } from "./apply.ts";
 import { type Parsed, parsePlugin, sightOf } from "./chain.ts";
@@ -113,6 +114,25 @@ export function foreignPart({ world, call, conf, delegation }: Context): string 
   if (table[call.type]?.role !== "main") return undefined;
   const type = conf.object("ipam")?.string("type");
   return type === undefined || isOursFor(world, call, type) ? undefined : type;
+}
+
+/** Where an IPAM type of ours that asks through the link keeps what it learns. */
+export function askingDirectory({ state, at }: Pick<Context, "state" | "at">): string {
+  return `${state}/leases/${at.digest.slice(0, 32)}`;
+}
+
+/** The IPAM type of ours that a call is of, or that its configuration names. */
+export function ipamOf({ call, conf }: Context): Ipam<unknown> | undefined {
+  const type = table[call.type]?.role === "ipam" ? call.type : conf.object("ipam")?.string("type");
+  const row = type === undefined ? undefined : table[type];
+  return row?.role === "ipam" ? row.plugin : undefined;
+}
+
+/** Whether somebody is to be asked through the link: then it has to be there, with all that was planned before it. */
+export function asksThroughLink(context: Context): boolean {
+  if (foreignPart(context) !== undefined) return true;
+  const ipam = ipamOf(context);
+  return ipam !== undefined && "asks" in ipam;
 }
 
 /**

@@ -7,15 +7,16 @@ import { readElement } from "../plan/nft.ts";
 import type { Line } from "../plan/step.ts";
 import { findProgram, type World } from "../plan/world.ts";
 import { hostLinks } from "../plugins/meta/previous.ts";
-import type { Ipam } from "../plugins/plugin.ts";
 import { table } from "../plugins/table.ts";
 import { type Parsed, sightOf } from "./chain.ts";
 import { prefixesOf } from "./container.ts";
 import {
+  askingDirectory,
   callForeignPart,
   checkNamespace,
   type Context,
   foreignPart,
+  ipamOf,
   parse,
   previousResult,
 } from "./plugin_call.ts";
@@ -48,17 +49,13 @@ export async function check(context: Context): Promise<void> {
   await checkRules(context);
 }
 
-/** The IPAM type of ours that a call is of, or that its configuration names. */
-function ipamOf({ call, conf }: Context): Ipam<unknown> | undefined {
-  const type = table[call.type]!.role === "ipam" ? call.type : conf.object("ipam")?.string("type");
-  const row = type === undefined ? undefined : table[type];
-  return row?.role === "ipam" ? row.plugin : undefined;
-}
-
 function checkLease(context: Context): void {
   const { world, conf, at } = context;
   const ipam = ipamOf(context);
-  const problem = ipam?.lost?.(ipam.parse(conf), at, world);
+  if (!ipam) return;
+  const problem = "asks" in ipam
+    ? ipam.lost(ipam.parse(conf), at, askingDirectory(context), world)
+    : ipam.lost?.(ipam.parse(conf), at, world);
   if (problem !== undefined) throw lost(problem);
 }
 

@@ -5,9 +5,10 @@ import type { Lease } from "../plugins/plugin.ts";
 import { hostLinks } from "../plugins/meta/previous.ts";
 import { table } from "../plugins/table.ts";
 import { undoClaim } from "./apply.ts";
-import type { Parsed } from "./chain.ts";
+import type { Parsed, ParsedIpam } from "./chain.ts";
 import { isThere, ownNamespace } from "./container.ts";
 import {
+  askingDirectory,
   callForeignPart,
   type Context,
   contextOf,
@@ -105,16 +106,24 @@ function whatOf({ type, ifname, containerId, network }: RecordKey): string {
 
 /** Another program's ADD, or one whose record is lost: the same plan again, only to be undone. */
 async function delUnrecorded(context: Context): Promise<void> {
-  const { world, state, at, call, conf, key, delegation } = context;
+  const { world, state, call, conf, key, delegation } = context;
   const row = table[call.type];
-  if (row?.role === "ipam") row.plugin.release(row.plugin.parse(conf), at, world);
+  if (row?.role === "ipam") await release(context, { plugin: row.plugin, conf: row.plugin.parse(conf) });
   else if (!delegation?.foreign) {
     const parsed = parse(context);
-    if (parsed.role === "main") parsed.ipam?.plugin.release(parsed.ipam.conf, at, world);
+    if (parsed.role === "main" && parsed.ipam) await release(context, parsed.ipam);
     await undoAll(world, prefixesFor(context), await plannedAgain(context, parsed), whatOf(key));
   }
   // It may be there and say nothing.
   removeRecord(world, state, key);
+}
+
+/** Gives back the addresses that an attachment may hold, without knowing which. */
+async function release(context: Context, { plugin, conf }: ParsedIpam): Promise<void> {
+  const { world, at, key } = context;
+  if (!("asks" in plugin)) return plugin.release(conf, at, world);
+  const steps = plugin.asks(conf, at, askingDirectory(context));
+  await undoAll(world, prefixesFor(context), steps, whatOf(key));
 }
 
 /** What ADD would do now, and what it certainly has made: a link of this name in the container. */
@@ -191,5 +200,6 @@ async function collect({ world, state, call, delegation }: Context, key: RecordK
 function collectLeases({ world, conf, call, at }: Context, valid: ReadonlySet<string>): void {
   const type = table[call.type]?.role === "ipam" ? call.type : conf.object("ipam")?.string("type");
   const row = type === undefined ? undefined : table[type];
-  if (row?.role === "ipam") row.plugin.collect?.(row.plugin.parse(conf), at, valid, world);
+  if (row?.role !== "ipam" || "asks" in row.plugin) return;
+  row.plugin.collect?.(row.plugin.parse(conf), at, valid, world);
 }

@@ -60,7 +60,14 @@ const rows: readonly Program[] = [
     version: "--version",
     use: "makes clients of a published UDP port notice at once that its container was replaced",
   },
-  { name: "udhcpc", needs: "root", optional: true, version: "--help", use: "gets addresses by DHCP" },
+  {
+    name: "udhcpc",
+    needs: "root",
+    optional: true,
+    version: "--help",
+    use: "gets addresses by DHCP",
+    instead: "busybox",
+  },
   { name: "hostname", needs: "both", optional: true, version: "--version", use: "sets --hostname" },
 ];
 

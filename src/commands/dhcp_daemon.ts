@@ -1,0 +1,7 @@
+/**
+ * What whoever starts the reference plugin's daemon is told. It is no failure: addresses come by DHCP without it, and a
+ * service that has it for a command should not be one that failed.
+ */
+export const noDaemon =
+  "ocinet: no DHCP daemon is needed, and none was started: each container that has addresses by " +
+  '"dhcp" has a udhcpc of its own, which ends with it; a "daemonSocketPath" is passed over, and may be left out\n';

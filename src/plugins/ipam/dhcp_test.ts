@@ -1,0 +1,195 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { CniError } from "../../cni/error.ts";
+import { fields } from "../../cni/fields.ts";
+import type { Attachment } from "../../plan/attachment.ts";
+import { answer, asks, parse } from "./dhcp.ts";
+import { parseAnswer } from "./dhcp_answer.ts";
+
+const at: Attachment = {
+  ...{ containerId: "c1", network: "net", ifname: "eth0", netns: "/run/netns/box" },
+  ...{ digest: "d", networkDigest: "n", args: new Map([["HOST", "web"]]) },
+};
+
+function read(ipam: Record<string, unknown>, type = "bridge") {
+  return parse(fields({ type, ipam: { type: "dhcp", ...ipam } }));
+}
+
+/** The words of the client, from its name on. */
+function client(ipam: Record<string, unknown>, of = at, type = "bridge"): string {
+  const spawn = asks(read(ipam, type), of, "/state/d")[1]!;
+  assert.equal(spawn.tool, "spawn");
+  return spawn.run.slice(spawn.run.indexOf("udhcpc")).join(" ");
+}
+
+const common = "udhcpc -f -R -i eth0 -p /state/d/pid -s /bin/sh -t 5 -T 2 -V  -o";
+const id = "-x 61:0063312f6e65742f65746830";
+
+test("asks() sets the link up, then starts a client with the reference's client id, to be ended with SIGTERM", () => {
+  const [up, spawn, lend] = asks(read({}), at, "/state/d");
+  assert.deepEqual(up, { tool: "ip", on: "container", run: "link set dev eth0 up" });
+  assert.equal(client({}), `${common} -O 1 -O 3 -O 6 -O 15 ${id}`);
+  assert.ok(spawn?.tool === "spawn" && spawn.takesLeave);
+  assert.ok(lend?.tool === "exec" && lend.on === "container" && lend.run === undefined);
+  assert.deepEqual([spawn.pidFile, spawn.mark, spawn.leaves], ["/state/d/pid", "/state/d", ["/state/d"]]);
+});
+
+test("asks() asks for what is requested, by name or number, and skips the usual only where that is said", () => {
+  const request = [{ option: "121" }, { option: "routers" }, { option: "domain-search" }];
+  assert.equal(client({ request }), `${common} -O 1 -O 3 -O 6 -O 15 -O 121 -O 119 ${id}`);
+  assert.equal(
+    client({ request: [{ option: "subnet-mask", skipDefault: true }, { option: "3" }] }),
+    `${common} -O 1 -O 3 ${id}`,
+  );
+});
+
+test("asks() says what is provided, byte for byte; CNI_ARGS outweigh the value, and nothing is not said", () => {
+  const provide = [
+    { option: "host-name", value: "unused", fromArg: "HOST" },
+    { option: "77", value: "ü\n;$(x)" },
+    { option: "vendor-class-identifier", fromArg: "NONE" },
+  ];
+  assert.equal(
+    client({ provide }),
+    `${common} -O 1 -O 3 -O 6 -O 15 ${id} -x 12:776562 -x 77:c3bc0a3b24287829`,
+  );
+  const own = [{ option: "dhcp-client-identifier", value: "me" }];
+  assert.equal(client({ provide: own }), `${common} -O 1 -O 3 -O 6 -O 15 -x 61:6d65`);
+});
+
+test("asks() has answers broadcast on an ipvlan, and cuts a client id to the 255 bytes of an option", () => {
+  assert.equal(client({}, at, "ipvlan"), `${common} -O 1 -O 3 -O 6 -O 15 ${id} -B`);
+  const words = client({}, { ...at, containerId: "c".repeat(300) }).split(" ");
+  assert.equal(words.at(-1), `61:00${"63".repeat(254)}`);
+});
+
+test("parse() refuses options that are none, or the client's own, and values that are too long", () => {
+  const refused = (ipam: Record<string, unknown>, message: RegExp) =>
+    assert.throws(() => client(ipam), (error) => error instanceof CniError && message.test(error.message));
+  for (const option of ["colour", "0", "255", "256", "-1", "1.5", "", "constructor", "01"]) {
+    refused(
+      { request: [{ option }] },
+      /^Cannot use DHCP option ".*": it is neither a number from 1 to 254 nor /,
+    );
+  }
+  refused(
+    { provide: [{ option: "53", value: "x" }] },
+    /^Cannot provide DHCP option 53: the client itself says that$/,
+  );
+  refused(
+    { provide: [{ option: "12", value: "ü".repeat(128) }] },
+    /^Cannot provide DHCP option 12: its value is 256 bytes long, and 255 is the most$/,
+  );
+});
+
+/** What udhcpc's variables are written down as. */
+function variables(values: Record<string, string>): string {
+  const all = { PATH: "/bin", ip: "10.9.0.5", mask: "24", ...values };
+  return Object.entries(all).map(([name, value]) => `${name}=${value}\0`).join("");
+}
+
+test("parseAnswer() gives address, first router, default route and names", () => {
+  assert.deepEqual(
+    parseAnswer(variables({ router: "10.9.0.1 10.9.0.2", dns: "10.9.0.3 8.8.8.8", domain: "lan.example" })),
+    {
+      ip: { address: "10.9.0.5/24", gateway: "10.9.0.1" },
+      routes: [{ dst: "0.0.0.0/0", gw: "10.9.0.1" }],
+      dns: { nameservers: ["10.9.0.3", "8.8.8.8"], domain: "lan.example", search: [] },
+    },
+  );
+});
+
+test("parseAnswer() takes classful routes beside the router, and classless ones instead of both", () => {
+  const classful = { router: "10.9.0.1", routes: "172.16.3.4/10.9.0.2 10.0.0.0/10.9.0.3 192.0.2.9/10.9.0.4" };
+  assert.deepEqual(parseAnswer(variables(classful)).routes, [
+    { dst: "172.16.0.0/16", gw: "10.9.0.2" },
+    { dst: "10.0.0.0/8", gw: "10.9.0.3" },
+    { dst: "192.0.2.0/24", gw: "10.9.0.4" },
+    { dst: "0.0.0.0/0", gw: "10.9.0.1" },
+  ]);
+  const staticroutes = "0.0.0.0/0 10.9.0.7 10.6.1.2/16 0.0.0.0";
+  assert.deepEqual(parseAnswer(variables({ ...classful, staticroutes })), {
+    ip: { address: "10.9.0.5/24", gateway: "10.9.0.1" },
+    routes: [{ dst: "0.0.0.0/0", gw: "10.9.0.7" }, { dst: "10.6.0.0/16", scope: 253 }],
+    dns: { nameservers: [], search: [] },
+  });
+});
+
+test("parseAnswer() refuses an address that no host can have", () => {
+  for (
+    const ip of [
+      "",
+      "0.0.0.0",
+      "127.0.0.1",
+      "224.0.0.1",
+      "255.255.255.255",
+      "10.9.0.300",
+      "::1",
+      "10.9.0.5\n",
+      "1",
+    ]
+  ) {
+    assert.throws(
+      () => parseAnswer(variables({ ip })),
+      /^CniError: Cannot use address ".*" of a DHCP server: no host /,
+    );
+  }
+  for (const mask of ["", "0", "33", "-1", "24;", "255.255.255.0"]) {
+    assert.throws(() => parseAnswer(variables({ mask })), /^CniError: Cannot use address /);
+  }
+  assert.throws(() => parseAnswer("ip=10.9.0.5\0"), /DHCP option Subnet Mask not found in DHCPACK/);
+});
+
+test("parseAnswer() leaves out what else a hostile server says", () => {
+  const dns = (domain: string, search = "") => parseAnswer(variables({ domain, search })).dns;
+  const bad = [
+    "a\nnameserver 6.6.6.6",
+    "a;b",
+    "a b",
+    "$(reboot)",
+    "-a",
+    "a..b",
+    "a.".repeat(127),
+    "ä.de",
+    "bad",
+    "x".repeat(64),
+  ];
+  for (const name of bad) assert.deepEqual(dns(name), { nameservers: [], search: [] }, name);
+  assert.deepEqual(dns("ok.example.", "*.example ok.example -x _srv.example").search, [
+    "ok.example",
+    "_srv.example",
+  ]);
+  assert.deepEqual(
+    parseAnswer(
+      variables({ router: "0.0.0.0 224.0.0.1 127.0.0.1 x", dns: "127.0.0.53 ::1 0.0.0.0 10.9.0.3\nx" }),
+    ),
+    { ip: { address: "10.9.0.5/24" }, routes: [], dns: { nameservers: [], search: [] } },
+  );
+  const staticroutes = "10.5.0.0/33 10.9.0.1 10.6.0.0/16 127.0.0.1 ::/0 10.9.0.1 x y 10.7.0.0/16";
+  assert.deepEqual(
+    parseAnswer(variables({ staticroutes, routes: "x/y 0.0.0.0/10.9.0.1 10.1.1.1" })).routes,
+    [],
+  );
+});
+
+test("parseAnswer() reads a variable up to its end, whatever is in it", () => {
+  const { dns, ip } = parseAnswer(variables({ opt66: "a\nip=6.6.6.6\nrouter=6.6.6.6", domain: "a=b" }));
+  assert.deepEqual([ip, dns], [{ address: "10.9.0.5/24" }, { nameservers: [], search: [] }]);
+});
+
+test("answer() puts the priority on all routes", () => {
+  const stdout = variables({ router: "10.9.0.1", routes: "10.0.0.0/10.9.0.3" });
+  assert.deepEqual(answer(read({ priority: 7 }), at, { code: 0, stdout, stderr: "" }).routes, [
+    { dst: "10.0.0.0/8", gw: "10.9.0.3", priority: 7 },
+    { dst: "0.0.0.0/0", gw: "10.9.0.1", priority: 7 },
+  ]);
+});
+
+test("answer() says that no server has given an address, and what the client said", () => {
+  const said = { code: 1, stdout: "", stderr: "udhcpc: started\nudhcpc: broadcasting discover\n" };
+  assert.throws(() => answer(read({}), at, said), {
+    code: 11,
+    message: 'Cannot get an address for "eth0" by DHCP: no server has given one within 10 s',
+    details: "udhcpc: started\nudhcpc: broadcasting discover",
+  });
+});
