@@ -41,8 +41,6 @@ fail() {
 # wait_for COMMAND...: until it succeeds; fails when it has not within twenty seconds, in which a busy machine gets round to
 # anything
 wait_for() {
-  # For a moment, the number of seconds that callers used to give.
-  [[ $1 != [0-9]* ]] || shift
   local deadline=$((${EPOCHREALTIME/[.,]/} + 20000000))
   until "$@"; do
     ((${EPOCHREALTIME/[.,]/} < deadline)) || return
