@@ -39,7 +39,7 @@ const keep = 'until timeout 5 cat; do [ "$1" -ef "/proc/$2/ns/net" ] || kill "$2
  */
 const start = `umask 077; mkdir -p "$1" && cd "$1" || exit; netns=$2 event=$3 keep=$4; shift 4
 command -v udhcpc >/dev/null || set -- busybox "$@"
-rm -f life ready; mkfifo life ready || exit
+rm -f life ready lease address addresses routes; mkfifo life ready || exit
 for name in deconfig bound renew; do printf '%s\\n' "$event" >$name; done
 setsid nsenter --net="$netns" "$@" 8>ready 9>life </dev/null >>log 2>&1 &
 echo $! >pid
