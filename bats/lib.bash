@@ -38,10 +38,10 @@ fail() {
   return 1
 }
 
-# wait_for COMMAND...: until it succeeds; fails when it has not within twenty seconds, in which a busy machine gets round to
-# anything
+# wait_for COMMAND...: until it succeeds; fails when it has not within a minute, in which a busy or an emulated machine gets
+# round to anything
 wait_for() {
-  local deadline=$((${EPOCHREALTIME/[.,]/} + 20000000))
+  local deadline=$((${EPOCHREALTIME/[.,]/} + 60000000))
   until "$@"; do
     ((${EPOCHREALTIME/[.,]/} < deadline)) || return
     sleep 0.02

@@ -5,9 +5,6 @@ load lib
 load contained
 load links
 
-# Seconds to wait for an answer in a machine that is emulated.
-PATIENTLY=20
-
 @test "ipvlan: each mode" {
   local mode ipam
   # Where only addresses lead to a container, the others have to know the way.
@@ -19,7 +16,7 @@ PATIENTLY=20
     up box net
     link_of box eth0 ".linkinfo.info_kind == \"ipvlan\" and .linkinfo.info_data.mode == \"$mode\" and .mtu == 1400"
     equal "$(in_host ip -j link show dev eth0 | jq '.[0].address')" "$(ocinet inspect box | jq '.. | .mac? // empty')"
-    wait_for $PATIENTLY reaches 192.0.2.2 in_box box || fail "$mode"
+    wait_for reaches 192.0.2.2 in_box box || fail "$mode"
     down box
   done
 }
@@ -34,13 +31,13 @@ PATIENTLY=20
   up box vlan7,vlan8
   link_of box eth0 '.linkinfo | .info_kind == "vlan" and .info_data.id == 7'
   link_of box eth1 '.linkinfo.info_data.id == 8 and .mtu == 1500'
-  wait_for $PATIENTLY reaches 10.7.0.2 in_box box
-  wait_for $PATIENTLY reaches 10.8.0.2 in_box box
+  wait_for reaches 10.7.0.2 in_box box
+  wait_for reaches 10.8.0.2 in_box box
   down box
   in_host ip link add link eth0 name eth0.7 up type vlan id 7
   plugin macvlan7 "{ \"type\": \"macvlan\", \"master\": \"eth0.7\", \"ipam\": $(static 10.7.0.3/24) }"
   up box macvlan7
-  wait_for $PATIENTLY reaches 10.7.0.2 in_box box
+  wait_for reaches 10.7.0.2 in_box box
   down box
   in_host ip link delete eth0.7
 }
@@ -69,12 +66,12 @@ PATIENTLY=20
     up $net $net
     equal "$(expected_vlans $net)" "$(vlans_of $net)"
   done
-  wait_for $PATIENTLY reaches 10.7.0.3 in_box seven
-  wait_for $PATIENTLY reaches 10.7.0.2 in_host
+  wait_for reaches 10.7.0.3 in_box seven
+  wait_for reaches 10.7.0.2 in_host
   cannot_reach 10.7.0.4 in_box seven
   in_box trunk ip link add link eth0 name eth0.7 up type vlan id 7
   in_box trunk ip address add 10.7.0.5/24 dev eth0.7
-  wait_for $PATIENTLY reaches 10.7.0.2 in_box trunk
+  wait_for reaches 10.7.0.2 in_box trunk
   down seven same eight trunk
   in_host ip link delete br0.7
   in_host ip link delete br0
@@ -109,7 +106,7 @@ vlans_of() {
 @test "host-device: hardware comes back by itself when its namespace ends, and gets its name again" {
   modprobe e1000
   local name device state=$BATS_TEST_TMPDIR/state
-  wait_for $PATIENTLY any_hardware
+  wait_for any_hardware
   name=$(hardware)
   device=$(readlink -f "/sys/class/net/$name/device")
   plugin net "{ \"type\": \"host-device\", \"pciBusID\": \"${device##*/}\" }"
