@@ -35,7 +35,9 @@ export function isPluginName(name: string): boolean {
  */
 export async function plugin(world: World, type: string, readStdin: () => Promise<string>): Promise<Answer> {
   if (!world.env("CNI_COMMAND")) return { stdout: "", stderr: about(type), code: 0 };
-  if (world.env("CNI_COMMAND") === "VERSION") return { stdout: `${versionJson()}\n`, stderr: "", code: 0 };
+  if (world.env("CNI_COMMAND") === "VERSION") {
+    return { stdout: `${versionJson(type)}\n`, stderr: "", code: 0 };
+  }
   let version: string | undefined;
   try {
     const environment = parseEnvironment(world.env);
@@ -49,11 +51,19 @@ export async function plugin(world: World, type: string, readStdin: () => Promis
 }
 
 function about(type: string): string {
-  return `CNI ${type} plugin ${standsInFor}\nCNI protocol versions supported: ${versions.join(", ")}\n`;
+  const known = versionsOf(type).join(", ");
+  return `CNI ${type} plugin ${standsInFor}\nCNI protocol versions supported: ${known}\n`;
 }
 
-function versionJson(): string {
-  return JSON.stringify({ cniVersion: versions.at(-1), supportedVersions: versions });
+/** The same as the reference's of that type. */
+function versionsOf(type: string): readonly string[] {
+  const row = table[type];
+  const since = row?.role === "meta" ? row.plugin.since : undefined;
+  return versions.filter((version) => atLeast(version, since ?? oldestVersion));
+}
+
+function versionJson(type: string): string {
+  return JSON.stringify({ cniVersion: versions.at(-1), supportedVersions: versionsOf(type) });
 }
 
 /** The order of the checks is the reference's (skel.go): configuration, name, command, versions. */
@@ -67,8 +77,9 @@ function parseCall(type: string, environment: Environment, stdin: string): Plugi
   }
   const command = parseCommand(environment.command);
   const version = conf.string("cniVersion") ?? oldestVersion;
-  if (!(versions as readonly string[]).includes(version)) {
-    const supported = versions.map((known) => JSON.stringify(known)).join(" ");
+  const known = versionsOf(type);
+  if (!known.includes(version)) {
+    const supported = known.map((version) => JSON.stringify(version)).join(" ");
     throw new CniError(
       "incompatibleVersion",
       "incompatible CNI versions",
@@ -111,6 +122,6 @@ async function act(context: Context): Promise<string> {
       await status(context);
       return "";
     case "VERSION":
-      return versionJson();
+      return versionJson(context.call.type);
   }
 }

@@ -9,12 +9,26 @@ export interface InsideLink {
   readonly queueLength?: number;
   readonly promiscuous?: boolean;
   readonly allMulticast?: boolean;
-  /** The index of the other end of a veth, in the namespace that it is in. */
-  readonly peer?: number;
+  readonly up?: boolean;
+  /** Addresses with prefix lengths, those of link scope too. */
+  readonly addresses?: readonly string[];
+  /** The index of a veth's other end, or of the link that it stands on, in the namespace that that is in. */
+  readonly linkIndex?: number;
+  /** The name of that link, if it is in this namespace. */
+  readonly link?: string;
+  readonly alias?: string;
   readonly kind?: string;
+  /** What there is to say of a link of that kind, in `ip`'s words: `mode`, `id` … */
+  readonly details?: Readonly<Record<string, unknown>>;
   /** The table of a VRF. */
   readonly table?: number;
   readonly master?: string;
+}
+
+/** A rule that has a route looked up in a table, by the address that is sent from; "all" stands for any. */
+export interface InsideRule {
+  readonly from: string;
+  readonly table: number;
 }
 
 /** A route, its destination in canonical text. */
@@ -31,29 +45,36 @@ export interface InsideRoute {
 export interface Inside {
   readonly links: ReadonlyMap<string, InsideLink>;
   readonly routes: readonly InsideRoute[];
-  /** Routing tables that rules lead to. */
-  readonly tables: ReadonlySet<number>;
+  /** Those that lead to tables with a number. */
+  readonly rules: readonly InsideRule[];
+  /** Sysctls that were asked for and are there, by path below /proc/sys. */
+  readonly sysctls?: ReadonlyMap<string, string>;
 }
 
 /** A namespace that nobody has touched. */
-export const emptyInside: Inside = { links: new Map(), routes: [], tables: new Set() };
+export const emptyInside: Inside = { links: new Map(), routes: [], rules: [] };
 
-/** A script that prints what `parseInside` reads; without IPv6, `ip -6` fails. */
-export const lookInside = "ip -d -j link; for family in 4 6; do echo --; " +
-  "printf 'route show table all\\nrule\\n' | ip -$family -j -force -batch - 2>&-; done; true";
+/** A script that prints what `parseInside` reads, also of the sysctls it is given; without IPv6, `ip -6` fails. */
+export const lookInside = "ip -d -j address; for family in 4 6; do echo --; " +
+  "printf 'route show table all\\nrule\\n' | ip -$family -j -force -batch - 2>&-; done; " +
+  'for key; do echo --; cat "/proc/sys/$key" 2>&-; done; true';
 
 type Row = Readonly<Record<string, unknown>>;
 
-/** Reads what `lookInside` printed: rows of links, then of routes and rules of each family; every rule has a source. */
-export function parseInside(text: string): Inside {
-  const [links, rows4 = [], rows6 = []] = text.split(/^--$/m).map(rowsOf);
+/** Reads what `lookInside` printed: rows of links, then of routes and rules of each family, then values of sysctls. */
+export function parseInside(text: string, keys: readonly string[] = []): Inside {
+  const parts = text.split(/^--$/m);
+  const [links, rows4 = [], rows6 = []] = parts.slice(0, 3).map(rowsOf);
   const routes = (rows: readonly Row[], family: 4 | 6) =>
     rows.filter((row) => row["src"] === undefined && isOrdinary(row)).map((row) => readRoute(row, family));
+  // Every rule has a source, and no route.
   const rules = [...rows4, ...rows6].filter((row) => row["src"] !== undefined);
+  const values = keys.map((key, i) => [key, parts[i + 3]?.trim() ?? ""] as const);
   return {
     links: new Map((links ?? []).map((row) => [String(row["ifname"]), readLink(row)])),
     routes: [...routes(rows4, 4), ...routes(rows6, 6)],
-    tables: new Set(rules.map(({ table }) => Number(table)).filter((id) => id > 0)),
+    rules: rules.map(readRule).filter(({ table }) => table > 0),
+    ...(keys.length === 0 ? {} : { sysctls: new Map(values.filter(([, value]) => value !== "")) }),
   };
 }
 
@@ -64,7 +85,8 @@ function rowsOf(part: string): readonly Row[] {
 
 function readLink(row: Row): InsideLink {
   const flags = row["flags"] as readonly string[] | undefined;
-  const info = row["linkinfo"] as { info_kind?: string; info_data?: { table?: number } } | undefined;
+  const info = row["linkinfo"] as { info_kind?: string; info_data?: Row } | undefined;
+  const addresses = row["addr_info"] as readonly { local: string; prefixlen: number }[] | undefined;
   return {
     name: String(row["ifname"]),
     mac: row["address"] as string | undefined,
@@ -72,11 +94,20 @@ function readLink(row: Row): InsideLink {
     queueLength: row["txqlen"] as number | undefined,
     promiscuous: flags?.includes("PROMISC"),
     allMulticast: flags?.includes("ALLMULTI"),
-    peer: row["link_index"] as number | undefined,
+    up: flags?.includes("UP"),
+    addresses: addresses?.map(({ local, prefixlen }) => `${local}/${prefixlen}`),
+    linkIndex: row["link_index"] as number | undefined,
+    link: row["link"] as string | undefined,
+    alias: row["ifalias"] as string | undefined,
     kind: info?.info_kind,
-    table: info?.info_data?.table,
+    details: info?.info_data,
+    table: info?.info_data?.["table"] as number | undefined,
     master: row["master"] as string | undefined,
   };
+}
+
+function readRule({ src, srclen, table }: Row): InsideRule {
+  return { from: srclen === undefined ? String(src) : `${src}/${srclen}`, table: Number(table) };
 }
 
 /** How JSON and the words name the same things. */
@@ -123,7 +154,7 @@ function afterLine(inside: Inside, line: string): Inside {
     case "route del":
       return withoutRoute(inside, plannedRoute(rest));
     case "rule add":
-      return { ...inside, tables: new Set([...inside.tables, Number(rest.at(-1))]) };
+      return { ...inside, rules: [...inside.rules, { from: rest[1]!, table: Number(rest.at(-1)) }] };
     case "link add":
     case "link set":
       return withLink(inside, rest);

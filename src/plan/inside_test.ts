@@ -6,7 +6,9 @@ import type { Step } from "./step.ts";
 
 const links = `[{"ifindex":1,"ifname":"lo","flags":["LOOPBACK"],"mtu":65536,"link_type":"loopback"},
 {"ifindex":2,"link_index":7,"ifname":"eth0","flags":["BROADCAST","PROMISC","UP"],"mtu":1400,"txqlen":1000,
-"address":"02:00:00:00:00:01","master":"blue","linkinfo":{"info_kind":"veth"}},
+"address":"02:00:00:00:00:01","master":"blue","linkinfo":{"info_kind":"veth"},
+"addr_info":[{"local":"10.1.2.3","prefixlen":24}]},
+{"ifindex":4,"link":"eth0","ifname":"eth1","ifalias":"port1","linkinfo":{"info_kind":"macvlan","info_data":{"mode":"vepa"}}},
 {"ifindex":3,"ifname":"blue","flags":[],"linkinfo":{"info_kind":"vrf","info_data":{"table":10}}}]`;
 const routes4 = `[{"dst":"default","gateway":"10.1.2.1","dev":"eth0","flags":[]},
 {"dst":"10.1.2.0/24","dev":"eth0","protocol":"kernel","scope":"link","prefsrc":"10.1.2.3","flags":[]},
@@ -14,16 +16,17 @@ const routes4 = `[{"dst":"default","gateway":"10.1.2.1","dev":"eth0","flags":[]}
 {"type":"local","dst":"10.1.2.3","dev":"eth0","table":"local","protocol":"kernel","flags":[]}]`;
 const routes6 =
   `[{"dst":"fd00::/64","dev":"eth0","protocol":"kernel","metric":256,"flags":[],"pref":"medium"}]`;
-const rules =
-  `[{"priority":0,"src":"all","table":"local"},{"priority":32765,"src":"10.1.2.3","table":"100"}]`;
+const rules = `[{"priority":0,"src":"all","table":"local"},{"priority":32765,"src":"10.1.2.3","table":"100"},
+{"priority":32764,"src":"10.1.0.0","srclen":16,"table":"101"}]`;
 
 test("the container's side is read from what ip prints of it", () => {
   assert.match(
     lookInside,
-    /^ip -d -j link; for family in 4 6; do echo --; printf 'route show table all\\nrule\\n' \|/,
+    /^ip -d -j address; for family in 4 6; do echo --; printf 'route show table all\\nrule\\n' \|/,
   );
   const lines = [links, "--", routes4, rules, "--", routes6, "[]"].map((part) => part.replaceAll("\n", ""));
-  const inside = parseInside(lines.join("\n"));
+  const keys = ["net/core/somaxconn", "net/none", "net/ipv4/ip_local_port_range"];
+  const inside = parseInside(lines.join("\n") + "\n--\n500\n--\n--\n1 2\n", keys);
   assert.deepEqual(inside.links.get("eth0"), {
     name: "eth0",
     mac: "02:00:00:00:00:01",
@@ -31,8 +34,13 @@ test("the container's side is read from what ip prints of it", () => {
     queueLength: 1000,
     promiscuous: true,
     allMulticast: false,
-    peer: 7,
+    up: true,
+    addresses: ["10.1.2.3/24"],
+    linkIndex: 7,
+    link: undefined,
+    alias: undefined,
     kind: "veth",
+    details: undefined,
     table: undefined,
     master: "blue",
   });
@@ -43,7 +51,10 @@ test("the container's side is read from what ip prints of it", () => {
     "10.9.9.9/32 eth0 in 7 scope link",
     "fd00::/64 eth0 proto kernel metric 256",
   ]);
-  assert.deepEqual([...inside.tables], [100]);
+  const { kind, details, link, alias } = inside.links.get("eth1")!;
+  assert.deepEqual([kind, details, link, alias], ["macvlan", { mode: "vepa" }, "eth0", "port1"]);
+  assert.deepEqual(inside.rules, [{ from: "10.1.2.3", table: 100 }, { from: "10.1.0.0/16", table: 101 }]);
+  assert.deepEqual([...inside.sysctls!], [[keys[0], "500"], [keys[2], "1 2"]]);
 });
 
 function showRoutes({ routes }: Inside): readonly string[] {
@@ -76,7 +87,7 @@ test("what is planned for the container counts as there, and what is planned for
     "0.0.0.0/0 eth0 via 10.1.2.1",
     "10.6.0.0/16 eth0 in 7 via 10.1.2.1",
   ]);
-  assert.deepEqual([...inside.tables], [100, 101]);
+  assert.deepEqual(inside.rules.map(({ table }) => table), [100, 101]);
   assert.deepEqual([...inside.links.values()], [
     { name: "blue", kind: "vrf", table: 10 },
     { name: "eth0", master: "blue" },

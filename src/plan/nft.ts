@@ -224,3 +224,10 @@ export function readElement(line: string): Element | undefined {
   if (set === undefined || key === undefined) return undefined;
   return { set, key, ...(value === undefined ? {} : { value }) };
 }
+
+/** Commands that show in an empty namespace whether the kernel can do what our table does. */
+export const tryRules: readonly string[] = [
+  "nft add table inet try0",
+  "nft add chain inet try0 try0 { type nat hook postrouting priority 100 ; }",
+  "nft add rule inet try0 try0 ct status dnat masquerade",
+];

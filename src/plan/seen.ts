@@ -15,6 +15,10 @@ export interface Link {
   readonly master?: string;
   /** Set up by somebody, whether or not anything is at its other end. */
   readonly up?: boolean;
+  /** It takes frames that are not for it, too. */
+  readonly promiscuous?: boolean;
+  /** How it is a port of a bridge. */
+  readonly port?: { readonly hairpin: boolean; readonly isolated: boolean };
   /** A piece of hardware: the kernel gives it back to the first network namespace when the one it is in ends. */
   readonly hardware?: boolean;
 }
@@ -40,6 +44,8 @@ export interface Seen {
   readonly files?: ReadonlyMap<string, string>;
   /** The names of the links by which addresses that were asked for are reached. */
   readonly reached?: ReadonlyMap<string, string>;
+  /** What commands that were asked for printed. */
+  readonly answers?: ReadonlyMap<string, string>;
   /** The container's side, where somebody asked for it and it is still there. */
   readonly inside?: Inside;
 }

@@ -20,8 +20,12 @@ export interface Sight {
   readonly files?: readonly string[];
   /** IPv4 addresses, for the link that each is reached by. */
   readonly reached?: readonly string[];
-  /** The container's links, routes and rules: the one look that takes a process. */
+  /** The container's links, routes and rules: a look that takes a process. */
   readonly inside?: boolean;
+  /** Sysctls of the container, which are seen with its inside. */
+  readonly insideSysctls?: readonly string[];
+  /** Commands for the host that only look, as words with a blank between them. Each takes a process. */
+  readonly answers?: readonly string[];
 }
 
 /** Addresses that an IPAM type gives, and the claims by which it holds them. */
@@ -44,20 +48,36 @@ export interface Main<Conf> {
   address(conf: Conf, at: Attachment, lease: Lease, made: Result, seen: Seen): Plan;
   /** Steps whose undoing takes back an ADD of which nothing is written down, where those of ADD now would not. */
   unrecorded?(at: Attachment): readonly Step[];
-  /** What is no longer as ADD left it, beside the links, addresses and routes of its result, and our rules. */
+  /** That of a result which lasts as long as the attachment; all of it, unless told. */
+  lasting?(conf: Conf, made: Result, seen: Seen): Result;
+  /** What CHECK has to see, beside what ADD has and the container's inside. */
+  evidence?(conf: Conf, at: Attachment, made: Result): Sight;
+  /** What is no longer as ADD left it, beside the lasting links, addresses and routes of its result, and our rules. */
   lost?(conf: Conf, at: Attachment, made: Result, seen: Seen): string | undefined;
+  /** Commands that have to be possible, of programs and of the kernel, tried in an empty network namespace. */
+  trial?(conf: Conf): readonly string[];
+  /** @throws CniError for what of the host ADD would refuse now */
+  ready?(conf: Conf, seen: Seen): void;
 }
 
 /** A type that changes what others made. */
 export interface Meta<Conf> {
+  /** The oldest version of CNI that it can be used in; every one, unless told. */
+  readonly since?: string;
   /** What to say where there are no others; "must be called as chained plugin" unless told. */
   readonly unchained?: string;
   parse(conf: Fields): Conf;
   /** @param made what others made, where they have made it already */
   sight(conf: Conf, at: Attachment, made?: Result): Sight;
   plan(conf: Conf, at: Attachment, made: Result, seen: Seen): Plan;
+  /** What CHECK has to see, beside what ADD has. */
+  evidence?(conf: Conf, at: Attachment, made: Result): Sight;
   /** What is no longer as ADD left it, beside our rules. */
   lost?(conf: Conf, at: Attachment, made: Result, seen: Seen): string | undefined;
+  /** Commands that have to be possible, of programs and of the kernel, tried in an empty network namespace. */
+  trial?(conf: Conf): readonly string[];
+  /** @throws CniError for what of the host ADD would refuse now */
+  ready?(conf: Conf, seen: Seen): void;
 }
 
 /** A type that gives addresses: its own, or such as it has to ask somebody for. */

@@ -98,20 +98,29 @@ export interface Chain {
 
 /** What the plugins want to have looked up, together. */
 export function sightOf(chains: readonly Chain[]): Wanted {
-  const sights: readonly Sight[] = chains.flatMap(({ chain, at, made }) =>
-    chain.map(({ plugin, conf }) => plugin.sight(conf, at, made))
+  return together(
+    chains.flatMap(({ chain, at, made }) => chain.map(({ plugin, conf }) => plugin.sight(conf, at, made))),
   );
+}
+
+/** All that one sight or another wants. */
+export function together(sights: readonly Sight[]): Wanted {
+  const all = (wanted: (sight: Sight) => readonly string[] | undefined) => [
+    ...new Set(sights.flatMap((sight) => wanted(sight) ?? [])),
+  ];
   return {
-    links: [...new Set(sights.flatMap(({ links }) => links ?? []))],
-    sysctls: [...new Set(sights.flatMap(({ sysctls }) => sysctls ?? []))],
+    links: all(({ links }) => links),
+    sysctls: all(({ sysctls }) => sysctls),
     defaultLink: sights.some(({ defaultLink, defaultMaster }) =>
       defaultLink === true || defaultMaster === true
     ),
     defaultMaster: sights.some(({ defaultMaster }) => defaultMaster === true),
-    devices: [...new Set(sights.flatMap(({ devices }) => devices ?? []))],
-    files: [...new Set(sights.flatMap(({ files }) => files ?? []))],
-    reached: [...new Set(sights.flatMap(({ reached }) => reached ?? []))],
+    devices: all(({ devices }) => devices),
+    files: all(({ files }) => files),
+    reached: all(({ reached }) => reached),
     inside: sights.some(({ inside }) => inside === true),
+    insideSysctls: all(({ insideSysctls }) => insideSysctls),
+    answers: all(({ answers }) => answers),
   };
 }
 

@@ -1,16 +1,17 @@
-import { CniError } from "../cni/error.ts";
-import { parseJson } from "../cni/fields.ts";
+import { CniError, codes } from "../cni/error.ts";
 import type { Interface, Result, Route } from "../cni/result.ts";
-import { addressOf, lengthOf } from "../net/address.ts";
+import { lengthOf } from "../net/address.ts";
+import type { InsideLink, InsideRoute } from "../plan/inside.ts";
 import type { Seen } from "../plan/seen.ts";
 import { readElement } from "../plan/nft.ts";
 import type { Line } from "../plan/step.ts";
 import { findProgram, type World } from "../plan/world.ts";
 import { hostLinks } from "../plugins/meta/previous.ts";
 import { table } from "../plugins/table.ts";
-import { type Parsed, sightOf } from "./chain.ts";
+import { type Parsed, together } from "./chain.ts";
 import { prefixesOf } from "./container.ts";
 import {
+  asCniError,
   askingDirectory,
   callForeignPart,
   checkNamespace,
@@ -44,8 +45,12 @@ export async function check(context: Context): Promise<void> {
   if (foreignPart(context) !== undefined) await callForeignPart(context, "CHECK");
   else checkLease(context);
   checkSandbox(context, made);
-  if (parsed.role === "main") await checkContainer(context, made);
-  await checkOwn(context, parsed, made);
+  const seen = await lookAgain(context, parsed, made);
+  if (parsed.role === "main") {
+    checkResult(context, parsed.plugin.lasting?.(parsed.conf, made, seen) ?? made, seen);
+  }
+  const problem = parsed.plugin.lost?.(parsed.conf, context.at, made, seen);
+  if (problem !== undefined) throw lost(problem);
   await checkRules(context);
 }
 
@@ -74,81 +79,60 @@ function checkSandbox({ world, at, container }: Context, { interfaces }: Result)
   }
 }
 
-/** What `ip -j address` says of a link, as far as it matters here. */
-interface InsideLink {
-  readonly ifname: string;
-  readonly flags: readonly string[];
-  readonly address?: string;
-  readonly addr_info: readonly { readonly local: string; readonly prefixlen: number }[];
+/** Looks at all that the plugin had to see to make it, and at what it made. */
+async function lookAgain({ world, container, at }: Context, parsed: Parsed, made: Result): Promise<Seen> {
+  const { plugin, conf, role } = parsed;
+  const wanted = together([
+    plugin.sight(conf, at, made),
+    plugin.evidence?.(conf, at, made) ?? {},
+    { links: hostLinks(made), inside: role === "main" },
+  ]);
+  return await see(world, wanted, prefixesOf(container).container);
 }
 
-interface InsideRoute {
-  readonly dst: string;
-  readonly gateway?: string;
-}
-
-const look = ["ip -j address", "ip -4 -j route show table all", "ip -6 -j route show table all 2>&-"];
-
-async function checkContainer({ world, container, at }: Context, made: Result): Promise<void> {
-  const argv = [...prefixesOf(container).container, "sh", "-c", look.join("; echo --; ")];
-  const { stdout } = await world.run(argv, { looks: true });
-  const [links = [], four = [], six = []] = stdout.split(/^--$/m).map((part) =>
-    parseJson(part.trim() || "[]", "what ip says") as readonly never[]
-  );
+/** The links, addresses and routes of the result; those of the host as well as the container's. */
+function checkResult({ at }: Context, made: Result, seen: Seen): void {
   made.interfaces.forEach((wanted, i) => {
-    if (wanted.sandbox === undefined || wanted.name !== at.ifname && wanted.sandbox !== at.netns) return;
+    if (wanted.sandbox === undefined) return checkHostLink(wanted, seen);
+    if (wanted.name !== at.ifname && wanted.sandbox !== at.netns) return;
     const addresses = made.ips.filter((ip) => ip.interface === i).map(({ address }) => address);
-    checkLink(wanted, addresses, links);
+    checkLink(wanted, addresses, seen.inside?.links.get(wanted.name));
   });
-  const everywhere = [...four.map(withDefault("0.0.0.0/0")), ...six.map(withDefault("::/0"))];
-  const gone = made.routes.find((route) => !everywhere.some((there) => isRoute(there, route)));
+  const gone = made.routes.find((route) => !seen.inside?.routes.some((there) => isRoute(there, route)));
   if (gone) throw lost(`Failed to find route to ${gone.dst}`);
+}
+
+function checkHostLink({ name, mac }: Interface, { links }: Seen): void {
+  const link = links.get(name);
+  if (!link) throw lost(`host interface "${name}" not found`);
+  if (mac && link.mac !== mac) throw lost(`host interface "${name}" has MAC address ${link.mac}, not ${mac}`);
 }
 
 function checkLink(
   { name, mac }: Interface,
   addresses: readonly string[],
-  links: readonly InsideLink[],
+  link: InsideLink | undefined,
 ): void {
-  const link = links.find(({ ifname }) => ifname === name);
   if (!link) throw lost(`container interface "${name}" not found`);
-  if (mac && link.address !== mac) {
-    throw lost(`container interface "${name}" has MAC address ${link.address}, not ${mac}`);
+  if (mac && link.mac !== mac) {
+    throw lost(`container interface "${name}" has MAC address ${link.mac}, not ${mac}`);
   }
-  if (addresses.length > 0 && !link.flags.includes("UP")) throw lost(`container interface "${name}" is down`);
-  const gone = addresses.find((address) => !has(link, address));
+  if (addresses.length > 0 && !link.up) throw lost(`container interface "${name}" is down`);
+  const gone = addresses.find((address) => !link.addresses?.includes(address));
   if (gone) throw lost(`Failed to match addr ${gone} on interface ${name}`);
 }
 
-function has({ addr_info }: InsideLink, cidr: string): boolean {
-  return addr_info.some(({ local, prefixlen }) => local === addressOf(cidr) && prefixlen === lengthOf(cidr));
-}
+/** The main table's number; a route in another says so. */
+const main = 254;
 
-function withDefault(everywhere: string): (route: InsideRoute) => InsideRoute {
-  return (route) => route.dst === "default" ? { ...route, dst: everywhere } : route;
-}
-
-/** `ip` shows a route to one address without its length. */
-function isRoute({ dst, gateway }: InsideRoute, wanted: Route): boolean {
-  return (dst === wanted.dst || dst === addressOf(wanted.dst)) &&
-    (wanted.gw === undefined || gateway === wanted.gw);
-}
-
-/** The links on the host, and what only the type knows of. */
-async function checkOwn({ world, at, container }: Context, parsed: Parsed, made: Result): Promise<void> {
-  const wanted = sightOf([{ chain: [parsed], at, made }]);
-  const links = [...wanted.links, ...hostLinks(made)];
-  const seen = await see(world, { ...wanted, links }, prefixesOf(container).container);
-  const own = parsed.role === "main" ? made.interfaces.filter(({ sandbox }) => sandbox === undefined) : [];
-  own.forEach(({ name, mac }) => checkMac(seen, name, mac));
-  const problem = parsed.plugin.lost?.(parsed.conf, at, made, seen);
-  if (problem !== undefined) throw lost(problem);
-}
-
-function checkMac({ links }: Seen, name: string, mac: string | undefined): void {
-  const link = links.get(name);
-  if (!link) throw lost(`host interface "${name}" not found`);
-  if (mac && link.mac !== mac) throw lost(`host interface "${name}" has MAC address ${link.mac}, not ${mac}`);
+/**
+ * A route that names no table may be in any: sbr and vrf move them. Of several networks' default routes the first has
+ * stayed, whose gateway is another.
+ */
+function isRoute({ dst, table = main, attributes }: InsideRoute, wanted: Route): boolean {
+  if (dst !== wanted.dst || (wanted.table !== undefined && table !== wanted.table)) return false;
+  return wanted.gw === undefined || lengthOf(dst) === 0 ||
+    attributes.some(([word, value]) => word === "via" && value === wanted.gw);
 }
 
 /** Every element of ours that ADD put into a set or map has to be in it, and to lead where it led. */
@@ -170,20 +154,62 @@ async function checkRules(context: Context): Promise<void> {
   if (gone) throw lost(`Cannot find "${gone.key} : ${gone.value}" in our table`);
 }
 
-/** STATUS: whether an ADD could work now. @throws CniError code 50 for what is missing or used up */
+/**
+ * STATUS: whether an ADD could work now.
+ * @throws CniError code 50 for what is missing or used up; 51 where containers that are attached miss it, too
+ */
 export async function status(context: Context): Promise<void> {
   const { world, conf, at } = context;
-  checkPrograms(world);
+  const parsed = await checkMeans(context);
   if (context.delegation?.foreign) return void await callForeignPart(context, "STATUS");
-  if (table[context.call.type]!.role !== "ipam") parse(context);
+  if (parsed) await checkHost(context, parsed);
   if (foreignPart(context) !== undefined) return void await callForeignPart(context, "STATUS");
   const ipam = ipamOf(context);
   const reason = ipam?.exhausted?.(ipam.parse(conf), at, world);
   if (reason) throw new CniError("unavailable", reason);
 }
 
-function checkPrograms(world: World): void {
-  const missing = ["ip", "nft", "nsenter"].find((program) => !findProgram(world, program));
+/** Programs, and what the kernel can do. */
+async function checkMeans(context: Context): Promise<Parsed | undefined> {
+  const { world, call, delegation } = context;
+  const ours = !delegation?.foreign && table[call.type]!.role !== "ipam";
+  checkPrograms(world, ["ip", "nft", "nsenter"]);
+  if (!ours) return undefined;
+  const parsed = parse(context);
+  const trial = parsed.plugin.trial?.(parsed.conf) ?? [];
+  checkPrograms(world, trial.map((line) => line.split(" ")[0]!));
+  await tryInVain(world, trial);
+  return parsed;
+}
+
+function checkPrograms(world: World, programs: readonly string[]): void {
+  const missing = programs.find((program) => !findProgram(world, program));
   if (missing === undefined) return;
   throw new CniError("unavailable", `Cannot attach containers: program "${missing}" is not on PATH`);
+}
+
+/** Does lines up to the first that fails, and says that one. */
+const tryEach = 'set -f; echo begun; for line; do $line || { echo "$line"; exit; }; done';
+
+/** In a namespace that ends with it: whether the kernel has something is known for certain only from trying. */
+async function tryInVain(world: World, lines: readonly string[]): Promise<void> {
+  if (lines.length === 0) return;
+  const argv = ["unshare", "--net", "sh", "-c", tryEach, "sh", ...lines];
+  const { stdout, stderr } = await world.run(argv, { looks: true });
+  const failed = stdout.trim().split("\n")[1];
+  if (failed === undefined) return;
+  const message = `Cannot attach containers: "${failed}" does not work here`;
+  throw new CniError("unavailable", message, stderr.trim().split("\n")[0]);
+}
+
+/** What there has to be on the host already. */
+async function checkHost({ world, at }: Context, { plugin, conf }: Parsed): Promise<void> {
+  if (!plugin.ready) return;
+  const seen = await see(world, together([plugin.sight(conf, at)]), undefined);
+  try {
+    plugin.ready(conf, seen);
+  } catch (error) {
+    const { code, message, details } = asCniError(error);
+    throw new CniError(code === codes.limitedConnectivity ? code : "unavailable", message, details);
+  }
 }

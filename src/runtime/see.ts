@@ -13,6 +13,8 @@ export interface Wanted {
   readonly files: readonly string[];
   readonly reached: readonly string[];
   readonly inside: boolean;
+  readonly insideSysctls: readonly string[];
+  readonly answers: readonly string[];
 }
 
 /** Looks at the host's side, and where it is wanted and there, through the words that enter it, at the container's. */
@@ -21,11 +23,22 @@ export async function see(
   wanted: Wanted,
   container: readonly string[] | undefined,
 ): Promise<Seen> {
-  const seen = seeHost(world, wanted);
+  const seen = { ...seeHost(world, wanted), ...await ask(world, wanted.answers) };
   if (!wanted.inside || !container) return seen;
-  const { code, stdout, stderr } = await world.run([...container, "sh", "-c", lookInside], { looks: true });
+  const argv = [...container, "sh", "-c", lookInside, "sh", ...wanted.insideSysctls];
+  const { code, stdout, stderr } = await world.run(argv, { looks: true });
   if (code !== 0) throw new Error(`Cannot look into the container's network namespace: ${stderr.trim()}`);
-  return { ...seen, inside: parseInside(stdout) };
+  return { ...seen, inside: parseInside(stdout, wanted.insideSysctls) };
+}
+
+/** What commands print; what is gone has no answer. */
+async function ask(world: World, commands: readonly string[]): Promise<Pick<Seen, "answers">> {
+  if (commands.length === 0) return {};
+  const answers = await Promise.all(commands.map(async (command) => {
+    const { stdout } = await world.run(command.split(" "), { looks: true });
+    return [command, stdout] as const;
+  }));
+  return { answers: new Map(answers) };
 }
 
 /**
@@ -34,7 +47,7 @@ export async function see(
  */
 function seeHost(
   world: World,
-  { links, sysctls, defaultLink, defaultMaster, devices, files, reached }: Omit<Wanted, "inside">,
+  { links, sysctls, defaultLink, defaultMaster, devices, files, reached }: Wanted,
 ): Seen {
   const route = defaultLink ? defaultRouteLink(world) : undefined;
   const found = devices.flatMap((id) => {
@@ -69,6 +82,7 @@ function readLink(world: World, name: string): Link {
   const file = (leaf: string) => world.read(`/sys/class/net/${name}/${leaf}`)?.trim() ?? "";
   const index = Number(file("ifindex"));
   const master = world.readLink(`/sys/class/net/${name}/master`)?.split("/").at(-1);
+  const flags = Number(file("flags"));
   if (index === 0 || index !== indexInProc(world, name)) {
     throw new Error(
       `Cannot look at link "${name}": /sys shows another network namespace than this process is in; ` +
@@ -81,9 +95,13 @@ function readLink(world: World, name: string): Link {
     mac: file("address"),
     mtu: Number(file("mtu")),
     kind: /^DEVTYPE=(.*)$/m.exec(file("uevent"))?.[1] ?? "",
-    up: (Number(file("flags")) & 1) !== 0,
+    up: (flags & 1) !== 0,
+    promiscuous: (flags & 0x100) !== 0,
     hardware: world.stat(`/sys/class/net/${name}/device`) !== undefined,
-    ...(master === undefined ? {} : { master }),
+    ...(master === undefined ? {} : {
+      master,
+      port: { hairpin: file("brport/hairpin_mode") === "1", isolated: file("brport/isolated") === "1" },
+    }),
     addresses: [...addresses4(world, name), ...addresses6(world, name)],
   };
 }

@@ -4,6 +4,7 @@ import type { Dns, Result } from "../../cni/result.ts";
 import { macFrom, parseMac, vethFrom } from "../../net/names.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import { setLink } from "../../plan/ip.ts";
+import type { Seen } from "../../plan/seen.ts";
 import { type Line, type Step, type Sysctl, words } from "../../plan/step.ts";
 import type { Lease } from "../plugin.ts";
 import { addAddresses, addRoutes, enableIpv6, withLease } from "./layer3.ts";
@@ -105,4 +106,18 @@ export function chooseMac({ own, runtime }: MacWish, at: Attachment): string {
     "internal",
     `invalid args ${wanted} for MAC addr: address ${wanted}: invalid MAC address`,
   );
+}
+
+/** What is no longer so of the container's link, by its kind and what `ip` has to show of one of that kind. */
+export function lostKind(
+  kind: string,
+  details: Readonly<Record<string, unknown>>,
+  ifname: string,
+  { inside }: Seen,
+): string | undefined {
+  const link = inside?.links.get(ifname);
+  const what = `container interface "${ifname}"`;
+  if (link?.kind !== kind) return `${what} is of kind "${link?.kind ?? ""}", not "${kind}"`;
+  const other = Object.entries(details).find(([word, value]) => link.details?.[word] !== value);
+  return other && `${what} has ${other[0]} ${link.details?.[other[0]]}, not ${other[1]}`;
 }

@@ -5,16 +5,17 @@ import { addressOf, contains, family, lengthOf, networkOf, plus } from "../../ne
 import { linkNameProblem, macFrom, parseMac } from "../../net/names.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import { addAddress, addBridge, addVeth, ownAlias, setLink } from "../../plan/ip.ts";
-import { masquerade } from "../../plan/nft.ts";
+import { masquerade, tryRules } from "../../plan/nft.ts";
 import { allowOnlyMac } from "../../plan/nft_bridge.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { Link, Seen } from "../../plan/seen.ts";
 import { type Line, type Step, words } from "../../plan/step.ts";
+import { hostLinks, ownIps } from "../meta/previous.ts";
 import type { Lease, Sight } from "../plugin.ts";
 import { announce, parseRise, type Rise, rise } from "./arrival.ts";
-import { parseTrunk, portVlans, type Vlans } from "./bridge_vlan.ts";
+import { isFiltering, lostVlans, parseTrunk, portVlans, type Vlans, vlansOn } from "./bridge_vlan.ts";
 import { addAddresses, addRoutes, enableIpv6, gatewayFor, withLease } from "./layer3.ts";
-import { forward, forwardingSysctls, settleIpv6, vethEnds } from "./veth.ts";
+import { forward, forwardingSysctls, lostVeth, settleIpv6, vethEnds } from "./veth.ts";
 
 interface Conf {
   readonly bridge: string;
@@ -110,13 +111,7 @@ export function sight({ bridge, vlans }: Conf): Sight {
 /** Puts the container on the bridge, and makes the bridge for the first one. */
 export function link(conf: Conf, at: Attachment, seen: Seen): Plan {
   const { bridge, mtu, vlans } = conf;
-  const found = seen.links.get(bridge);
-  if (found && found.kind !== "bridge") {
-    throw new CniError(
-      "internal",
-      `failed to create bridge "${bridge}": "${bridge}" already exists but is not a bridge`,
-    );
-  }
+  const found = findBridge(conf, seen);
   const mac = found?.mac ?? macFrom(at.networkDigest);
   const { host, container } = vethEnds(at, chosenMac(conf, at));
   return {
@@ -140,6 +135,15 @@ export function link(conf: Conf, at: Attachment, seen: Seen): Plan {
   };
 }
 
+function findBridge({ bridge }: Conf, { links }: Seen): Link | undefined {
+  const found = links.get(bridge);
+  if (!found || found.kind === "bridge") return found;
+  throw new CniError(
+    "internal",
+    `failed to create bridge "${bridge}": "${bridge}" already exists but is not a bridge`,
+  );
+}
+
 function chosenMac({ mac }: Conf, at: Attachment): string | undefined {
   const wanted = mac ?? at.args.get("MAC");
   if (wanted === undefined) return undefined;
@@ -152,7 +156,7 @@ function chosenMac({ mac }: Conf, at: Attachment): string | undefined {
 
 function makeBridge(name: string, mac: string, mtu: number | undefined, vlans: Vlans): readonly Step[] {
   return [
-    addBridge(name, mac, mtu, vlans.id !== 0 || vlans.trunk !== undefined),
+    addBridge(name, mac, mtu, isFiltering(vlans)),
     ...finishBridge(name),
   ];
 }
@@ -180,12 +184,64 @@ export function reflect(at: Attachment): Line {
   return setLink("host", vethEnds(at).host.name, "type", "bridge_slave", "hairpin", "on");
 }
 
-/** The container's port has to be on the bridge. */
-export function lost({ bridge }: Conf, _at: Attachment, made: Result, seen: Seen): string | undefined {
-  const ports = made.interfaces.filter(({ name, sandbox }) =>
-    sandbox === undefined && seen.links.get(name)?.master === bridge
-  );
-  return ports.length > 0 ? undefined : `CNI veth created for bridge ${bridge} was not found`;
+/** The addresses of the gateway's link, and the VLANs of the port. */
+export function evidence(conf: Conf, _at: Attachment, made: Result): Sight {
+  const ports = hostLinks(made).filter((name) => name !== conf.bridge);
+  return {
+    answers: [
+      ...(conf.isGateway ? [addressesOn(gatewayLink(conf))] : []),
+      ...(isFiltering(conf.vlans) ? ports.map(vlansOn) : []),
+    ],
+  };
+}
+
+function addressesOn(link: string): string {
+  return `ip -o address show dev ${link}`;
+}
+
+function gatewayLink({ bridge, vlans }: Conf): string {
+  return vlans.id === 0 ? bridge : vlanLink(bridge, vlans.id);
+}
+
+/** The container's port has to be on the bridge and as it was set, the bridge to be up and to have the gateways. */
+export function lost(conf: Conf, { ifname }: Attachment, made: Result, seen: Seen): string | undefined {
+  const { bridge } = conf;
+  const port = hostLinks(made).map((name) => seen.links.get(name)).find((link) => link?.master === bridge);
+  if (!port) return `CNI veth created for bridge ${bridge} was not found`;
+  const ips = ownIps(made, ifname);
+  return lostVeth(conf.isGateway ? ips : [], ifname, port, seen) ?? lostPort(conf, port, seen) ??
+    lostBridge(conf, ips, seen);
+}
+
+/** What is on for the port that the configuration leaves off may be another's wish: firewall isolates, too. */
+function lostPort({ hairpinMode, portIsolation, vlans }: Conf, link: Link, seen: Seen): string | undefined {
+  const { name, port } = link;
+  if (hairpinMode && !port?.hairpin) return `bridge port "${name}" is no longer in hairpin mode`;
+  if (portIsolation && !port?.isolated) return `bridge port "${name}" is no longer isolated`;
+  return isFiltering(vlans) ? lostVlans(name, vlans, seen.answers?.get(vlansOn(name))) : undefined;
+}
+
+function lostBridge(conf: Conf, ips: readonly Ip[], seen: Seen): string | undefined {
+  const { bridge, promiscMode, isGateway } = conf;
+  const { up, promiscuous } = seen.links.get(bridge) ?? {};
+  if (!up) return `bridge "${bridge}" is down`;
+  if (promiscMode && !promiscuous) return `bridge "${bridge}" is no longer in promiscuous mode`;
+  const name = gatewayLink(conf);
+  const there = (seen.answers?.get(addressesOn(name)) ?? "").split(/\s+/);
+  const gone = isGateway ? gatewayAddresses(ips).find((gateway) => !there.includes(gateway)) : undefined;
+  return gone && `"${name}" no longer has the gateway's address ${gone}`;
+}
+
+/** A bridge, one with VLANs where they are asked for, and rules. */
+export function trial({ vlans, ipMasq, macSpoofCheck }: Conf): readonly string[] {
+  const filtering = isFiltering(vlans) ? " vlan_filtering 1" : "";
+  const rules = ipMasq || macSpoofCheck ? tryRules : [];
+  return [`ip link add name try0 type bridge${filtering}`, ...rules];
+}
+
+/** That the bridge's name is not another link's. */
+export function ready(conf: Conf, seen: Seen): void {
+  findBridge(conf, seen);
 }
 
 /** Gives the container its addresses and routes, and the bridge the gateway's. */

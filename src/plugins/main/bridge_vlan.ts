@@ -50,3 +50,24 @@ export function portVlans(port: string, { id, trunk, keepDefault }: Vlans): read
 function vlan(run: string): Line {
   return { tool: "bridge", on: "host", run };
 }
+
+/** Whether the bridge has to tell VLANs apart. */
+export function isFiltering({ id, trunk }: Vlans): boolean {
+  return id !== 0 || trunk !== undefined;
+}
+
+/** The command that tells the VLANs of a port. */
+export function vlansOn(port: string): string {
+  return `bridge -j vlan show dev ${port}`;
+}
+
+/** The first VLAN that a port is no longer in. @param answer of that command */
+export function lostVlans(port: string, vlans: Vlans, answer = ""): string | undefined {
+  const [found] = JSON.parse(answer || "[]") as readonly {
+    vlans?: readonly { vlan: number; vlanEnd?: number }[];
+  }[];
+  const isIn = (id: number) => found?.vlans?.some(({ vlan, vlanEnd = vlan }) => vlan <= id && id <= vlanEnd);
+  const tagged = (vlans.trunk ?? []).flatMap(({ min, max }) => [min, max]);
+  const gone = [...(vlans.id === 0 ? [] : [vlans.id]), ...tagged].find((id) => !isIn(id));
+  return gone === undefined ? undefined : `bridge port "${port}" is no longer in VLAN ${gone}`;
+}

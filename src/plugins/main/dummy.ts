@@ -4,6 +4,7 @@ import type { Result } from "../../cni/result.ts";
 import { macFrom } from "../../net/names.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import type { Plan } from "../../plan/plan.ts";
+import type { Seen } from "../../plan/seen.ts";
 import { words } from "../../plan/step.ts";
 import type { Lease, Sight } from "../plugin.ts";
 import {
@@ -11,6 +12,7 @@ import {
   arrive,
   configure,
   interimName,
+  lostKind,
   parseRise,
   resultOf,
   type Rise,
@@ -45,4 +47,14 @@ export function address(_conf: Rise, at: Attachment, lease: Lease, made: Result)
     steps: configure(lease, at.ifname, [interimName(at), at.ifname]),
     result: addressed(made, lease, lease.dns),
   };
+}
+
+/** Its kind. */
+export function lost(_conf: Rise, { ifname }: Attachment, _made: Result, seen: Seen): string | undefined {
+  return lostKind("dummy", {}, ifname, seen);
+}
+
+/** The kind. */
+export function trial(): readonly string[] {
+  return ["ip link add name try0 type dummy"];
 }

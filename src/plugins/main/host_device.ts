@@ -1,6 +1,6 @@
 import { CniError } from "../../cni/error.ts";
 import type { Fields } from "../../cni/fields.ts";
-import { type Dns, parseDns, type Result } from "../../cni/result.ts";
+import { type Dns, emptyResult, parseDns, type Result } from "../../cni/result.ts";
 import { parseMac } from "../../net/names.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import type { Plan } from "../../plan/plan.ts";
@@ -192,4 +192,28 @@ export function address(conf: Conf, at: Attachment, lease: Lease, made: Result, 
     steps: device?.startsWith(pciBus) && servesProgram(device, seen) ? [] : steps,
     result: addressed(made, lease, conf.dns),
   };
+}
+
+/** A device that a program drives has no link. */
+export function lasting(conf: Conf, made: Result, seen: Seen): Result {
+  const device = directoryOf(conf, seen);
+  return device?.startsWith(pciBus) && servesProgram(device, seen) ? emptyResult : made;
+}
+
+/** Whether another link is there in its place. */
+export function lost(
+  { search }: Conf,
+  { ifname }: Attachment,
+  _made: Result,
+  { inside }: Seen,
+): string | undefined {
+  const alias = inside?.links.get(ifname)?.alias;
+  if (search?.by !== "name" || alias === search.link) return undefined;
+  return `container interface "${ifname}" is not the host's device "${search.link}"`;
+}
+
+/** The device, which only one container can have. */
+export function ready(conf: Conf, seen: Seen): void {
+  const device = directoryOf(conf, seen);
+  if (!device?.startsWith(pciBus) || !servesProgram(device, seen)) findLink(conf, device, seen);
 }

@@ -7,7 +7,17 @@ import type { Seen } from "../../plan/seen.ts";
 import { words } from "../../plan/step.ts";
 import type { Lease, Sight } from "../plugin.ts";
 import { addressed, announce, configure, parseRise, resultOf, type Rise, rise } from "./arrival.ts";
-import { addOnMaster, findMaster, namesOf, type Parent, parseParent, sightOfMaster } from "./master.ts";
+import {
+  addOnMaster,
+  findMaster,
+  lostOnMaster,
+  namesOf,
+  needMaster,
+  type Parent,
+  parseParent,
+  sightOfMaster,
+  tryOnMaster,
+} from "./master.ts";
 
 interface Conf {
   readonly parent: Parent;
@@ -85,4 +95,19 @@ export function address(conf: Conf, at: Attachment, lease: Lease, made: Result):
     steps: configure(lease, at.ifname, namesOf(conf.parent, at)),
     result: addressed(made, lease, conf.dns),
   };
+}
+
+/** Kind, mode and master; one that the chain gave is not in the result any more. Its MTU may have been tuned. */
+export function lost({ parent, mode }: Conf, at: Attachment, _made: Result, seen: Seen): string | undefined {
+  return lostOnMaster({ parent, kind: "ipvlan", details: { mode } }, at, seen);
+}
+
+/** The kind. */
+export function trial({ mode }: Conf): readonly string[] {
+  return tryOnMaster(words` type ipvlan mode ${mode}`);
+}
+
+/** The master, unless it is to come from the chain, as addresses do. */
+export function ready({ parent, rise }: Conf, seen: Seen): void {
+  if (parent.master !== undefined || rise.layer3) needMaster(parent, seen);
 }

@@ -1,28 +1,45 @@
+import type { Fields } from "../../cni/fields.ts";
+import { oldestVersion, parseResult, type Result } from "../../cni/result.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import { setLink } from "../../plan/ip.ts";
 import type { Plan } from "../../plan/plan.ts";
+import type { Seen } from "../../plan/seen.ts";
 import type { Sight } from "../plugin.ts";
+
+interface Conf {
+  /** What the plugins before it in the chain made. */
+  readonly before?: Result;
+}
 
 /** Every namespace has its own from the start. */
 export const keepsLink = true;
 
 /** There is nothing to configure. */
-export function parse(): Record<never, never> {
-  return {};
+export function parse(conf: Fields): Conf {
+  const before = conf.raw("prevResult");
+  return before === undefined
+    ? {}
+    : { before: parseResult(before, conf.string("cniVersion") ?? oldestVersion) };
 }
 
-/** Nothing of the host matters. */
+const ipv6 = "net/ipv6/conf/all/disable_ipv6";
+
+/** Whether the kernel has IPv6. */
 export function sight(): Sight {
-  return {};
+  return { sysctls: [ipv6] };
 }
 
-/** Sets the container's loopback link up, which gives it its addresses; the name asked for is not looked at. */
-export function link(_conf: unknown, at: Attachment): Plan {
+/**
+ * Sets the container's loopback link up, which gives it its addresses; the name asked for is not looked at. In a chain
+ * the result of those before it is passed on.
+ */
+export function link({ before }: Conf, at: Attachment, { sysctls }: Seen): Plan {
+  const addresses = ["127.0.0.1/8", ...(sysctls.get(ipv6) ? ["::1/128"] : [])];
   return {
     steps: [{ ...setLink("container", "lo", "up"), undo: "link set dev lo down" }],
-    result: {
+    result: before ?? {
       interfaces: [{ name: "lo", mac: "00:00:00:00:00:00", sandbox: at.netns }],
-      ips: [{ address: "127.0.0.1/8", interface: 0 }, { address: "::1/128", interface: 0 }],
+      ips: addresses.map((address) => ({ address, interface: 0 })),
       routes: [],
       dns: {},
     },
@@ -32,4 +49,14 @@ export function link(_conf: unknown, at: Attachment): Plan {
 /** A loopback link takes no lease. */
 export function address(_conf: unknown, _at: Attachment, _lease: unknown, made: Plan["result"]): Plan {
   return { steps: [], result: made };
+}
+
+/** The link only: a container may do without IPv6 later. */
+export function lasting(_conf: Conf, { interfaces, dns }: Result): Result {
+  return { interfaces: interfaces.filter(({ name }) => name === "lo"), ips: [], routes: [], dns };
+}
+
+/** Whether it is down. */
+export function lost(_conf: Conf, _at: Attachment, _made: Result, seen: Seen): string | undefined {
+  return seen.inside?.links.get("lo")?.up ? undefined : 'container interface "lo" is down';
 }

@@ -1,13 +1,19 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { fields } from "../../cni/fields.ts";
 import type { Attachment } from "../../plan/attachment.ts";
+import type { Seen } from "../../plan/seen.ts";
 import { show } from "../../plan/step.ts";
 import * as loopback from "./loopback.ts";
 
 const at = { ifname: "eth0", netns: "/n" } as Attachment;
 
+function seeing(disabled: string): Seen {
+  return { links: new Map(), sysctls: new Map([["net/ipv6/conf/all/disable_ipv6", disabled]]) };
+}
+
 test("lo goes up whatever name is asked for, and down at the end", () => {
-  const { steps, result } = loopback.link(loopback.parse(), at);
+  const { steps, result } = loopback.link({}, at, seeing("0"));
   assert.equal(show(steps), "container: ip link set dev lo up");
   assert.deepEqual(steps.map((step) => "undo" in step && step.undo), ["link set dev lo down"]);
   assert.deepEqual(result, {
@@ -17,5 +23,20 @@ test("lo goes up whatever name is asked for, and down at the end", () => {
     dns: {},
   });
   assert.deepEqual(loopback.address({}, at, {}, result), { steps: [], result });
-  assert.deepEqual(loopback.sight(), {});
+  assert.deepEqual(loopback.sight(), { sysctls: ["net/ipv6/conf/all/disable_ipv6"] });
+});
+
+test("a kernel without IPv6 gives lo one address, and in a chain the result is that of the others", () => {
+  assert.deepEqual(loopback.link({}, at, seeing("")).result.ips, [{ address: "127.0.0.1/8", interface: 0 }]);
+  const prevResult = { interfaces: [{ name: "eth0", sandbox: "/n" }], ips: [{ address: "10.1.1.2/24" }] };
+  const conf = loopback.parse(fields({ cniVersion: "1.0.0", prevResult }));
+  const { result } = loopback.link(conf, at, seeing("0"));
+  assert.deepEqual(result.ips, [{ address: "10.1.1.2/24" }]);
+});
+
+test("CHECK is content with lo being up", () => {
+  const { result } = loopback.link({}, at, seeing("0"));
+  assert.deepEqual(loopback.lasting({}, result).ips, []);
+  assert.equal(loopback.lasting({}, result).interfaces.length, 1);
+  assert.equal(loopback.lost({}, at, result, seeing("0")), 'container interface "lo" is down');
 });

@@ -22,10 +22,13 @@ import {
   addOnMaster,
   checkMtu,
   findMaster,
+  lostOnMaster,
   namesOf,
+  needMaster,
   type Parent,
   parseParent,
   sightOfMaster,
+  tryOnMaster,
 } from "./master.ts";
 
 interface Conf {
@@ -88,4 +91,19 @@ export function address({ parent, dns }: Conf, at: Attachment, lease: Lease, mad
     steps: configure(lease, at.ifname, namesOf(parent, at)),
     result: addressed(made, lease, dns),
   };
+}
+
+/** Kind, mode and master. Its MTU may have been tuned. */
+export function lost({ parent, mode }: Conf, at: Attachment, _made: Result, seen: Seen): string | undefined {
+  return lostOnMaster({ parent, kind: "macvlan", details: { mode } }, at, seen);
+}
+
+/** The kind. */
+export function trial({ mode }: Conf): readonly string[] {
+  return tryOnMaster(words` type macvlan mode ${mode}`);
+}
+
+/** The master. */
+export function ready({ parent }: Conf, seen: Seen): void {
+  needMaster(parent, seen);
 }

@@ -1,10 +1,10 @@
-import { CniError } from "../../cni/error.ts";
+import { CniError, messageOf } from "../../cni/error.ts";
 import type { Fields } from "../../cni/fields.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import type { Link, Seen } from "../../plan/seen.ts";
 import { type Step, words } from "../../plan/step.ts";
 import type { Sight } from "../plugin.ts";
-import { arrive, interimName } from "./arrival.ts";
+import { arrive, interimName, lostKind } from "./arrival.ts";
 
 /** On which link to make one for the container. */
 export interface Parent {
@@ -92,4 +92,41 @@ function addInContainer(master: string | undefined, rest: string, ifname: string
 /** The names that such a link may have when its sysctls are set. */
 export function namesOf({ linkInContainer }: Parent, at: Attachment): readonly string[] {
   return linkInContainer ? [at.ifname] : [interimName(at), at.ifname];
+}
+
+/** What CHECK knows of a link on a master. */
+interface Expected {
+  readonly parent: Parent;
+  readonly kind: string;
+  /** What `ip` has to show of a link of that kind. */
+  readonly details: Readonly<Record<string, unknown>>;
+}
+
+/** What is no longer so of a link on a master. */
+export function lostOnMaster(
+  { parent, kind, details }: Expected,
+  { ifname }: Attachment,
+  seen: Seen,
+): string | undefined {
+  const problem = lostKind(kind, details, ifname, seen);
+  if (problem !== undefined || parent.master === undefined) return problem;
+  const link = seen.inside?.links.get(ifname);
+  const isOnIt = parent.linkInContainer
+    ? link?.link === parent.master
+    : link?.linkIndex === findMaster(parent, seen)?.index;
+  return isOnIt ? undefined : `container interface "${ifname}" is not on its master "${parent.master}"`;
+}
+
+/** For STATUS. @throws CniError code 51: with the master went the links that were on it */
+export function needMaster(parent: Parent, seen: Seen): void {
+  try {
+    findMaster(parent, seen);
+  } catch (error) {
+    throw new CniError("limitedConnectivity", messageOf(error));
+  }
+}
+
+/** Whether there can be links of a type, tried in an empty namespace. */
+export function tryOnMaster(type: string): readonly string[] {
+  return ["ip link add name try0 type veth peer name try1", `ip link add link try0 name try2${type}`];
 }

@@ -1,16 +1,17 @@
 import { CniError } from "../../cni/error.ts";
 import type { Fields } from "../../cni/fields.ts";
 import { type Dns, hasDns, parseDns, type Result } from "../../cni/result.ts";
-import { addressOf, networkOf } from "../../net/address.ts";
+import { addressOf, family, networkOf } from "../../net/address.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import { addAddress, addRoute, addVeth, setLink } from "../../plan/ip.ts";
-import { masquerade } from "../../plan/nft.ts";
+import { masquerade, tryRules } from "../../plan/nft.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { Seen } from "../../plan/seen.ts";
 import { type Step, words } from "../../plan/step.ts";
+import { hostLinks, ownIps } from "../meta/previous.ts";
 import type { Lease, Sight } from "../plugin.ts";
 import { addRoutes, alone, enableIpv6, withLease } from "./layer3.ts";
-import { forward, forwardingSysctls, settleIpv6, vethEnds } from "./veth.ts";
+import { forward, forwardingSysctls, lostVeth, settleIpv6, vethEnds } from "./veth.ts";
 
 interface Conf {
   readonly mtu?: number;
@@ -93,4 +94,29 @@ function route(host: string, ifname: string, address: string, gateway: string | 
     },
     { tool: "ip", on: "container", run: words`route add ${subnet} via ${gateway} dev ${ifname} src ${ip}` },
   ];
+}
+
+/** The host's routes to the container. */
+export function evidence(_conf: Conf, _at: Attachment, made: Result): Sight {
+  return { answers: hostLinks(made).slice(0, 1).flatMap((link) => [4, 6].map((of) => routesOn(link, of))) };
+}
+
+function routesOn(link: string, of: number): string {
+  return `ip -${of} -j route show dev ${link}`;
+}
+
+/** The other end of its veth, forwarding, and the host's routes to its addresses. */
+export function lost(_conf: Conf, { ifname }: Attachment, made: Result, seen: Seen): string | undefined {
+  const [ips, [name = ""]] = [ownIps(made, ifname), hostLinks(made)];
+  const problem = lostVeth(ips, ifname, seen.links.get(name), seen);
+  if (problem !== undefined) return problem;
+  const away = ips.map(({ address }) => addressOf(address)).find((address) =>
+    !seen.answers?.get(routesOn(name, family(address)))?.includes(`"dst":"${address}"`)
+  );
+  return away && `Failed to find the host's route to ${away}`;
+}
+
+/** Masquerading. */
+export function trial({ ipMasq }: Conf): readonly string[] {
+  return ipMasq ? tryRules : [];
 }

@@ -4,6 +4,7 @@ import { type Dns, parseDns, type Result } from "../../cni/result.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import { setLink } from "../../plan/ip.ts";
 import type { Plan } from "../../plan/plan.ts";
+import type { Seen } from "../../plan/seen.ts";
 import { type Step, words } from "../../plan/step.ts";
 import type { Lease, Sight } from "../plugin.ts";
 import {
@@ -13,6 +14,7 @@ import {
   chooseMac,
   configure,
   interimName,
+  lostKind,
   type MacWish,
   parseMacWish,
   parseRise,
@@ -112,4 +114,19 @@ export function address({ dns }: Conf, at: Attachment, lease: Lease, made: Resul
     steps: configure(lease, at.ifname, [interimName(at), at.ifname]),
     result: addressed(made, lease, dns),
   };
+}
+
+/** Its kind, its queues, and whether it is a port of the bridge. */
+export function lost(conf: Conf, { ifname }: Attachment, _made: Result, seen: Seen): string | undefined {
+  const { multiQueue, bridge } = conf;
+  const problem = lostKind("tun", { type: "tap", multi_queue: multiQueue }, ifname, seen);
+  if (problem !== undefined || bridge === undefined) return problem;
+  return seen.inside?.links.get(ifname)?.master === bridge
+    ? undefined
+    : `container interface "${ifname}" is no port of bridge "${bridge}"`;
+}
+
+/** The kind. */
+export function trial(): readonly string[] {
+  return ["ip tuntap add mode tap name try0"];
 }

@@ -3,7 +3,7 @@ import { family } from "../../net/address.ts";
 import { macFrom, vethFrom } from "../../net/names.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import type { VethEnd } from "../../plan/ip.ts";
-import type { Seen } from "../../plan/seen.ts";
+import type { Link, Seen } from "../../plan/seen.ts";
 import type { Step, Sysctl } from "../../plan/step.ts";
 
 /** The names and MAC addresses of an attachment's veth, known before it is made. */
@@ -34,12 +34,15 @@ export const forwardingSysctls = ["net/ipv4/ip_forward", "net/ipv6/conf/all/forw
 
 /** Turns on forwarding for the families of the addresses, where it is off. */
 export function forward(ips: readonly Ip[], seen: Seen): readonly Step[] {
-  return forwardingSysctls
-    .filter((_, i) => ips.some(({ address }) => family(address) === (i === 0 ? 4 : 6)))
-    .filter((key) => seen.sysctls.get(key) !== "1")
+  return forwardOf(ips).filter((key) => seen.sysctls.get(key) !== "1")
     .flatMap((key) =>
       key === "net/ipv4/ip_forward" ? [forwardOn(key)] : [...keepDefaultRoute(seen), forwardOn(key)]
     );
+}
+
+/** The sysctls of the addresses' families. */
+function forwardOf(ips: readonly Ip[]): readonly string[] {
+  return forwardingSysctls.filter((_, i) => ips.some(({ address }) => family(address) === (i === 0 ? 4 : 6)));
 }
 
 function forwardOn(key: string): Sysctl {
@@ -56,4 +59,19 @@ function keepDefaultRoute({ defaultLink }: Seen): readonly Sysctl[] {
     value: "2",
     optional: true,
   }];
+}
+
+/** What is no longer so of the way between the container's link and the world: its other end, and forwarding. */
+export function lostVeth(
+  ips: readonly Ip[],
+  ifname: string,
+  end: Link | undefined,
+  seen: Seen,
+): string | undefined {
+  const link = seen.inside?.links.get(ifname);
+  if (link?.kind !== "veth" || link.linkIndex !== end?.index) {
+    return `container interface "${ifname}" is not the other end of "${end?.name ?? ""}"`;
+  }
+  const off = forwardOf(ips).find((key) => seen.sysctls.get(key) !== "1");
+  return off && `sysctl "${off}" is ${seen.sysctls.get(off) || "not there"}, not 1`;
 }

@@ -11,10 +11,13 @@ import {
   addOnMaster,
   checkMtu,
   findMaster,
+  lostOnMaster,
   namesOf,
+  needMaster,
   type Parent,
   parseParent,
   sightOfMaster,
+  tryOnMaster,
 } from "./master.ts";
 
 interface Conf {
@@ -76,4 +79,19 @@ export function address({ parent, dns }: Conf, at: Attachment, lease: Lease, mad
     steps: configure(lease, at.ifname, namesOf(parent, at)),
     result: addressed(made, lease, dns),
   };
+}
+
+/** Kind, id and master. Its MTU may have been tuned. */
+export function lost({ parent, id }: Conf, at: Attachment, _made: Result, seen: Seen): string | undefined {
+  return lostOnMaster({ parent, kind: "vlan", details: { id } }, at, seen);
+}
+
+/** The kind. */
+export function trial({ id }: Conf): readonly string[] {
+  return tryOnMaster(words` type vlan id ${id}`);
+}
+
+/** The master. */
+export function ready({ parent }: Conf, seen: Seen): void {
+  needMaster(parent, seen);
 }

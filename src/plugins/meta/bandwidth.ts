@@ -18,6 +18,9 @@ interface Conf {
 
 const keys = ["ingressRate", "ingressBurst", "egressRate", "egressBurst"] as const;
 
+/** A result of a version before names no links. */
+export const since = "0.3.0";
+
 /** Reads limits in bits; those of the configuration outweigh runtimeConfig's, all of them if there is one. */
 export function parse(conf: Fields): Conf {
   const given = keys.some((key) => conf.has(key)) ? conf : conf.object("runtimeConfig")?.object("bandwidth");
@@ -84,7 +87,7 @@ function hostEnd(at: Attachment, made: Result, seen: Seen): string {
 }
 
 function peerOf(ifname: string, seen: Seen, links: readonly string[]): string | undefined {
-  const peer = seen.inside?.links.get(ifname)?.peer;
+  const peer = seen.inside?.links.get(ifname)?.linkIndex;
   if (peer === undefined) {
     throw new CniError("internal", `container interface ${ifname} has no veth peer: it is not a veth`);
   }
@@ -96,4 +99,60 @@ const ifbPattern = /^bwp[0-9a-f]{12}$/;
 /** The reference's is of another hash; one that a result names, so of its making, is taken down all the same. */
 function ifbName(at: Attachment, made: Result): string {
   return hostLinks(made).find((name) => ifbPattern.test(name)) ?? `bwp${at.digest.slice(0, 12)}`;
+}
+
+/** The queues of the host's links of the result. */
+export function evidence({ ingress, egress }: Conf, _at: Attachment, made: Result): Sight {
+  return {
+    answers: ingress || egress ? hostLinks(made).flatMap((link) => [queuesOn(link), filtersOn(link)]) : [],
+  };
+}
+
+function queuesOn(link: string): string {
+  return `tc -j qdisc show dev ${link}`;
+}
+
+function filtersOn(link: string): string {
+  return `tc -j filter show dev ${link} parent ffff:`;
+}
+
+/** The queues and their rates, and the way to the one that holds what enters. */
+export function lost(
+  { ingress, egress }: Conf,
+  at: Attachment,
+  made: Result,
+  seen: Seen,
+): string | undefined {
+  if (!ingress && !egress) return undefined;
+  const [veth, ifb] = [hostEnd(at, made, seen), ifbName(at, made)];
+  return (ingress && lostLimit(veth, ingress, seen)) ?? (egress && lostWay(veth, ifb, seen)) ??
+    (egress && lostLimit(ifb, egress, seen));
+}
+
+function lostLimit(link: string, { rate }: Limit, { answers }: Seen): string | undefined {
+  const queues = JSON.parse(answers?.get(queuesOn(link)) || "[]") as readonly {
+    kind: string;
+    options?: { rate?: number };
+  }[];
+  const found = queues.find(({ kind }) => kind === "tbf");
+  if (!found) return `"${link}" has no limit`;
+  return found.options?.rate === rate
+    ? undefined
+    : `"${link}" is limited to ${found.options?.rate} bytes/s, not ${rate}`;
+}
+
+function lostWay(veth: string, ifb: string, { answers }: Seen): string | undefined {
+  const isThere = answers?.get(filtersOn(veth))?.includes(`"to_dev":"${ifb}"`);
+  return isThere ? undefined : `What "${veth}" gets does not pass "${ifb}"`;
+}
+
+/** Every kind of queue, filter and link. */
+export function trial(): readonly string[] {
+  return [
+    "ip link add name try0 type ifb",
+    "tc qdisc add dev try0 root tbf rate 1mbit burst 10kb latency 25ms",
+    "tc qdisc add dev try0 handle ffff: ingress",
+    "tc filter add dev try0 parent ffff: protocol all prio 1 u32 match u32 0 0 classid 1:1 " +
+    "action mirred egress redirect dev try0",
+  ];
 }

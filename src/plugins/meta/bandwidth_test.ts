@@ -88,11 +88,11 @@ test("a bucket is no larger than tc can say", () => {
   assert.match(show(plan(conf).steps), / burst 4294967294b limit 4294967295b$/);
 });
 
-function seeing(peer: number | undefined): Seen {
+function seeing(linkIndex: number | undefined): Seen {
   const link = (name: string, index: number) => [name, { name, index, mtu: 1400 } as Link] as const;
   const inside: Inside = {
     ...emptyInside,
-    links: new Map([["eth0", { name: "eth0", ...(peer === undefined ? {} : { peer }) }]]),
+    links: new Map([["eth0", { name: "eth0", ...(linkIndex === undefined ? {} : { linkIndex }) }]]),
   };
   return { ...nothing, links: new Map([link("br0", 3), link("vetha", 4), link("vethb", 5)]), inside };
 }

@@ -2,7 +2,7 @@ import { CniError } from "../../cni/error.ts";
 import type { Fields } from "../../cni/fields.ts";
 import type { Ip, Result } from "../../cni/result.ts";
 import { setLink } from "../../plan/ip.ts";
-import { keepApart, letPass, open } from "../../plan/nft.ts";
+import { keepApart, letPass, open, tryRules } from "../../plan/nft.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { Seen } from "../../plan/seen.ts";
@@ -20,6 +20,9 @@ interface Conf {
   /** Absent: what the address may be reached from is not this type's to say. */
   readonly ingressPolicy?: typeof policies[number];
 }
+
+/** The reference's, too: before, DEL is not told of what to take away. */
+export const since = "0.4.0";
 
 /** What to say where no plugin came before. */
 export const unchained = "missing prevResult from earlier plugin";
@@ -55,7 +58,7 @@ const signs = [
 
 /** Whether firewalld runs, unless the configuration decides. */
 export function sight({ firewalld }: Conf): Sight {
-  return firewalld === undefined ? { files: signs } : {};
+  return firewalld === false ? {} : { files: signs };
 }
 
 /**
@@ -65,7 +68,7 @@ export function sight({ firewalld }: Conf): Sight {
  */
 export function plan(conf: Conf, at: Attachment, made: Result, seen: Seen): Plan {
   const ips = ownIps(made, at.ifname);
-  const firewalld = conf.firewalld ?? signs.some((path) => seen.files?.get(path)?.trim());
+  const firewalld = conf.firewalld ?? isRunning(seen);
   return {
     steps: [
       ...letPass(ips),
@@ -77,6 +80,10 @@ export function plan(conf: Conf, at: Attachment, made: Result, seen: Seen): Plan
     ],
     result: made,
   };
+}
+
+function isRunning({ files }: Seen): boolean {
+  return signs.some((path) => files?.get(path)?.trim());
 }
 
 function restrict(policy: "same-bridge" | "isolated", ips: readonly Ip[], made: Result): readonly Step[] {
@@ -109,4 +116,38 @@ function trust(zone: string, ips: readonly Ip[]): readonly Exec[] {
     ...ips.map(({ address }) => `--${verb}-source=${alone(address)}`),
   ];
   return [{ tool: "exec", on: "host", run: command("add"), undo: command("remove") }];
+}
+
+/** The zones that firewalld has the addresses in. */
+export function evidence({ firewalld }: Conf, { ifname }: Attachment, made: Result): Sight {
+  return { answers: firewalld ? ownIps(made, ifname).map(({ address }) => zoneOf(alone(address))) : [] };
+}
+
+function zoneOf(source: string): string {
+  return `firewall-cmd --get-zone-of-source=${source}`;
+}
+
+/** The isolation of the container's port, and its zone. */
+export function lost(conf: Conf, { ifname }: Attachment, made: Result, seen: Seen): string | undefined {
+  const ports = hostLinks(made).map((name) => seen.links.get(name)).filter((link) =>
+    link?.port !== undefined
+  );
+  const open = conf.ingressPolicy === "isolated" ? ports.find((link) => !link?.port?.isolated) : undefined;
+  if (open) return `bridge port "${open.name}" is no longer isolated`;
+  const away = conf.firewalld
+    ? ownIps(made, ifname).map(({ address }) => alone(address)).find((source) =>
+      seen.answers?.get(zoneOf(source))?.trim() !== conf.zone
+    )
+    : undefined;
+  return away && `firewalld does not have ${away} in zone "${conf.zone}"`;
+}
+
+/** Rules, and firewalld's program where that is asked for. */
+export function trial({ firewalld }: Conf): readonly string[] {
+  return [...tryRules, ...(firewalld ? ["firewall-cmd --version"] : [])];
+}
+
+/** That firewalld runs where it is asked for. */
+export function ready({ firewalld }: Conf, seen: Seen): void {
+  if (firewalld && !isRunning(seen)) throw new CniError("internal", "firewalld is not running");
 }

@@ -5,7 +5,7 @@ import { addressOf, family } from "../../net/address.ts";
 import { linkNameProblem } from "../../net/names.ts";
 import { parseHostIp, type PortMapping } from "../../net/port_mapping.ts";
 import type { Attachment } from "../../plan/attachment.ts";
-import { maskVisitors, publish } from "../../plan/nft.ts";
+import { maskVisitors, publish, tryRules } from "../../plan/nft.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { Seen } from "../../plan/seen.ts";
 import type { Exec, Step } from "../../plan/step.ts";
@@ -132,22 +132,42 @@ function ownAddresses(made: Result, at: Attachment): readonly string[] {
 
 /** Lets packets of 127.0.0.1 leave by the host's link to the container; the answer to them comes back translated. */
 function reachableFromLoopback(
-  { interfaces }: Result,
+  made: Result,
   addresses: readonly string[],
   reached: Seen["reached"],
 ): readonly Step[] {
+  const key = loopbackSysctl(made, addresses, reached);
+  return key === undefined ? [] : [{ tool: "sysctl", on: "host", key, value: "1", optional: true }];
+}
+
+function loopbackSysctl(
+  { interfaces }: Result,
+  addresses: readonly string[],
+  reached: Seen["reached"],
+): string | undefined {
   const four = addresses.find((address) => family(address) === 4);
-  if (four === undefined) return [];
+  if (four === undefined) return undefined;
   const link = interfaces.find(({ sandbox }) => sandbox === undefined)?.name ?? reached?.get(four);
   // A result may be another program's, and the name becomes part of a path.
-  if (link === undefined || linkNameProblem(link) !== undefined) return [];
-  return [{
-    tool: "sysctl",
-    on: "host",
-    key: `net/ipv4/conf/${link}/route_localnet`,
-    value: "1",
-    optional: true,
-  }];
+  if (link === undefined || linkNameProblem(link) !== undefined) return undefined;
+  return `net/ipv4/conf/${link}/route_localnet`;
+}
+
+/** Whether the host's way from 127.0.0.1 is open. */
+export function evidence({ mappings, masks }: Conf, at: Attachment, made: Result): Sight {
+  const key = loopbackSysctl(made, ownAddresses(made, at), undefined);
+  return mappings.length === 0 || masks === "none" || key === undefined ? {} : { sysctls: [key] };
+}
+
+/** The way from 127.0.0.1. */
+export function lost(_conf: Conf, _at: Attachment, _made: Result, { sysctls }: Seen): string | undefined {
+  const off = [...sysctls].find(([, value]) => value === "0");
+  return off && `sysctl "${off[0]}" is 0, not 1`;
+}
+
+/** Rules. */
+export function trial(): readonly string[] {
+  return tryRules;
 }
 
 /** A UDP flow outlives its rule: without this, a client goes on being led to an address that is gone. */

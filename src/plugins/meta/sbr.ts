@@ -38,7 +38,7 @@ export function parse(conf: Fields): Conf {
   };
 }
 
-/** The interface's routes, and the tables that are taken. */
+/** The interface's routes, and the rules that are there. */
 export function sight(): Sight {
   return { inside: true };
 }
@@ -52,9 +52,9 @@ export function plan(conf: Conf, at: Attachment, made: Result, seen: Seen): Plan
   if (conf.table !== undefined) {
     return { steps: ips.flatMap(({ address }) => addRule(address, conf.table!)), result: made };
   }
-  const { routes, tables } = seen.inside ?? emptyInside;
+  const { routes, rules } = seen.inside ?? emptyInside;
   const own = mainRoutes(routes, at.ifname);
-  const free = freeTables(tables, ips.length);
+  const free = freeTables(new Set(rules.map(({ table }) => table)), ips.length);
   return {
     steps: [
       ...ips.flatMap((ip, i) => fillTable(withGateway(ip, conf), own, free[i]!, at.ifname)),
@@ -125,4 +125,23 @@ function addRule(address: string, table: number): readonly Step[] {
   }
   const [run, undo] = ["add", "del"].map((verb) => `ip -6 rule ${verb} ${rule}`.split(" "));
   return [{ tool: "exec", on: "container", run: run!, undo: undo! }];
+}
+
+/** The rule of each address, and routes where it leads. */
+export function lost({ table }: Conf, { ifname }: Attachment, made: Result, seen: Seen): string | undefined {
+  const { rules, routes } = seen.inside ?? emptyInside;
+  const leads = (address: string) =>
+    rules.some((rule) =>
+      rule.from === address && (table === undefined || rule.table === table) &&
+      (table !== undefined || routes.some((route) => route.table === rule.table && route.dev === ifname))
+    );
+  const gone = ownIps(made, ifname).map(({ address }) => addressOf(address)).find((address) =>
+    !leads(address)
+  );
+  return gone && `Failed to find the rule for ${gone}, or routes in its table`;
+}
+
+/** Rules. */
+export function trial(): readonly string[] {
+  return ["ip rule add from 192.0.2.1 lookup 100"];
 }

@@ -58,8 +58,9 @@ function undoOf(step: Step) {
 }
 
 test("tables are the first that are free, and none of the kernel's", () => {
-  const taken = new Set([100, 102, ...Array.from({ length: 150 }, (_, i) => 103 + i)]);
-  assert.match(show(plan({}, { ...inside, tables: taken }).steps), / lookup 101\n.* lookup 256$/);
+  const taken = [100, 102, ...Array.from({ length: 150 }, (_, i) => 103 + i)];
+  const rules = taken.map((table) => ({ from: "10.9.9.9", table }));
+  assert.match(show(plan({}, { ...inside, rules }).steps), / lookup 101\n.* lookup 256$/);
 });
 
 test("a default route is added where the interface has none but a gateway, its own or one that is given", () => {

@@ -162,8 +162,25 @@ function matches(pattern: string, name: string): boolean {
   }
 }
 
-/** The first attribute of the link that is no longer as it was set. */
+/** The sysctls as they are now. */
+export function evidence({ sysctls }: Conf, { ifname }: Attachment): Sight {
+  return { inside: sysctls.length > 0, insideSysctls: sysctls.map(([key]) => sysctlPath(key, ifname)) };
+}
+
+/** The first sysctl, or attribute of the link, that is no longer as it was set. */
 export function lost(conf: Conf, at: Attachment, _made: Result, seen: Seen): string | undefined {
+  return lostSysctl(conf, at, seen) ?? lostAttribute(conf, at, seen);
+}
+
+/** The kernel separates several values of one by tabs, whatever they were written with. */
+function lostSysctl({ sysctls }: Conf, { ifname }: Attachment, { inside }: Seen): string | undefined {
+  const plain = (value: string) => value.trim().split(/\s+/).join(" ");
+  const now = (key: string) => inside?.sysctls?.get(sysctlPath(key, ifname)) ?? "";
+  const changed = sysctls.find(([key, value]) => plain(now(key)) !== plain(value));
+  return changed && `sysctl "${changed[0]}" is ${plain(now(changed[0])) || "not there"}, not ${changed[1]}`;
+}
+
+function lostAttribute(conf: Conf, at: Attachment, seen: Seen): string | undefined {
   const link = seen.inside?.links.get(at.ifname);
   if (!link) return undefined;
   const now = attributesOf(link);

@@ -19,6 +19,9 @@ interface Conf {
   readonly table?: number;
 }
 
+/** A result of a version before 0.3.0 names no links; and so has it the reference. */
+export const since = "0.3.1";
+
 /** Reads a VRF configuration. */
 export function parse(conf: Fields): Conf {
   const name = conf.string("vrfname");
@@ -57,10 +60,18 @@ export function plan(conf: Conf, at: Attachment, made: Result, seen: Seen): Plan
   };
 }
 
-/** Whether the interface has left its VRF. */
-export function lost({ name }: Conf, at: Attachment, _made: Result, seen: Seen): string | undefined {
-  const master = seen.inside?.links.get(at.ifname)?.master;
-  return master === name ? undefined : `interface ${at.ifname} is not in VRF ${name}`;
+/** Whether the interface has left its VRF, or that leads to another table. */
+export function lost({ name, table }: Conf, at: Attachment, _made: Result, seen: Seen): string | undefined {
+  const links = seen.inside?.links;
+  if (links?.get(at.ifname)?.master !== name) return `interface ${at.ifname} is not in VRF ${name}`;
+  const found = links.get(name)?.table;
+  if (table === undefined || found === table) return undefined;
+  return `VRF ${name} leads to table ${found}, not ${table}`;
+}
+
+/** The kind. */
+export function trial(): readonly string[] {
+  return ["ip link add name try0 type vrf table 1"];
 }
 
 function findVrf({ name, table }: Conf, { links }: Inside): number | undefined {

@@ -1,0 +1,28 @@
+# For the tests of CHECK: one attachment, and what CHECK says of it.
+
+# shellcheck disable=SC2034 # for the tests
+ipam='{ "type": "host-local", "subnet": "10.1.1.0/24", "routes": [{ "dst": "0.0.0.0/0" }] }'
+
+# checked TYPE JSON: attached by a plugin of that type, and nothing is wrong; $CHECKED is what CHECK and DEL are given
+checked() {
+  CHECKED_TYPE=$1
+  adds "$1" "$(conf "$1" "$2")"
+  CHECKED=$(with_result "$(conf "$1" "$2")" "$RESULT")
+  run -0 --separate-stderr plugin "$1" CHECK "$CHECKED"
+  # shellcheck disable=SC2154 # of bats
+  [ -z "$output$stderr" ] || fail "$output" "$stderr"
+}
+
+# notices MESSAGE COMMAND MEND: after the shell's command CHECK says that, and once it is mended nothing any more
+notices() {
+  in_host bash -ec "$2"
+  refused 999 "$1" "$CHECKED_TYPE" CHECK "$CHECKED"
+  in_host bash -ec "$3"
+  run -0 --separate-stderr plugin "$CHECKED_TYPE" CHECK "$CHECKED"
+  [ -z "$output$stderr" ] || fail "$output" "$stderr"
+}
+
+# ends: detached
+ends() {
+  run -0 plugin "$CHECKED_TYPE" DEL "$CHECKED"
+}

@@ -1,0 +1,60 @@
+#!/usr/bin/env bats
+# CHECK and STATUS of link kinds that a cut-down kernel lacks.
+load lib
+load cni
+load checked
+
+setup() {
+  set_up_hosts
+  set_up_plugins
+}
+
+teardown() {
+  in_host ip netns delete box 2>/dev/null || true
+  tear_down_hosts
+}
+
+static='{ "type": "static", "addresses": [{ "address": "10.7.0.1/24" }] }'
+
+@test "CHECK of ipvlan, vlan and dummy: kind, mode, id, master" {
+  checked ipvlan '{ "master": "eth0", "mode": "l3", "ipam": '"$static"' }'
+  notices 'container interface "eth0" has mode l2, not l3' "ip -n box link set dev eth0 type ipvlan mode l2" "ip -n box link set dev eth0 type ipvlan mode l3"
+  ends
+  checked vlan '{ "master": "eth0", "vlanId": 7, "ipam": '"$static"' }'
+  local mac
+  mac=$(in_host cat /sys/class/net/eth0/address)
+  remake() {
+    echo "ip -n box link del dev eth0; ip link add link $1 name tmp0 address $mac type vlan id $2; ip link set dev tmp0 netns box name eth0
+      ip -n box address add 10.7.0.1/24 dev eth0; ip -n box link set dev eth0 up"
+  }
+  in_host ip link add name port0 up type dummy
+  notices 'container interface "eth0" has id 8, not 7' "$(remake eth0 8)" "$(remake eth0 7)"
+  notices 'container interface "eth0" is not on its master "eth0"' "$(remake port0 7)" "$(remake eth0 7)"
+  ends
+  checked dummy '{ "ipam": '"$static"' }'
+  notices 'container interface "eth0" is down' "ip -n box link set dev eth0 down" "ip -n box link set dev eth0 up"
+  ends
+  in_host ip link delete port0
+}
+
+@test "CHECK of a bridge's VLANs, and of vrf" {
+  checked bridge '{ "vlan": 7, "vlanTrunk": [{ "minID": 20, "maxID": 22 }], "isGateway": true, "ipam": '"$ipam"' }'
+  local port=vethdbbac32e902
+  notices "bridge port \"$port\" is no longer in VLAN 7" "bridge vlan del dev $port vid 7" "bridge vlan add dev $port vid 7 pvid untagged"
+  notices "bridge port \"$port\" is no longer in VLAN 22" "bridge vlan del dev $port vid 22" "bridge vlan add dev $port vid 22"
+  notices '"cni0.7" no longer has the gateway'\''s address 10.1.1.1/24' "ip address del 10.1.1.1/24 dev cni0.7" "ip address add 10.1.1.1/24 dev cni0.7"
+  local first=$CHECKED result=$RESULT
+  checked vrf "$(jq -nc --argjson result "$result" '{ vrfname: "blue", table: 42, prevResult: $result }')"
+  notices "interface eth0 is not in VRF blue" "ip -n box link set dev eth0 nomaster" "ip -n box link set dev eth0 master blue"
+  ends
+  run -0 plugin bridge DEL "$first"
+  in_host ip link delete cni0.7
+  in_host ip link delete cni0
+}
+
+@test "STATUS of what this kernel has" {
+  local type
+  for type in ipvlan vlan dummy vrf bridge; do
+    run -0 plugin "$type" STATUS "$(conf "$type" '{ "vrfname": "blue", "master": "eth0", "vlan": 7, "ipam": '"$static"' }')"
+  done
+}
