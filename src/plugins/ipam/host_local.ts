@@ -1,11 +1,12 @@
 import { CniError } from "../../cni/error.ts";
 import { type Fields, fields } from "../../cni/fields.ts";
 import { type Dns, type Ip, parseRoute, type Route } from "../../cni/result.ts";
-import { parseAddress, parseCidr } from "../../net/address.ts";
+import { addressOf, parseAddress, parseCidr } from "../../net/address.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import type { Claim } from "../../plan/step.ts";
 import { createWithDirectory, removeAbandoned, type World } from "../../plan/world.ts";
 import type { Lease } from "../plugin.ts";
+import { forget, giveBackEmpty, giveBackOutlived, isEmpty, type Kept, outlived, remember } from "./stale.ts";
 import {
   anyOf,
   type Candidate,
@@ -69,8 +70,11 @@ function nested(from: Fields | undefined, key: string): readonly (readonly Field
   });
 }
 
-/** How many taken addresses in a row, and then how many at random, are tried before the whole directory is read. */
-const [patience, throws] = [16, 128];
+/**
+ * How many taken addresses in a row, and then how many at random, are tried before the whole directory is read; and in how
+ * many reservations, if all are taken, it is looked whether they say nothing.
+ */
+const [patience, throws, looks] = [16, 128, 256];
 
 /**
  * Takes one address of each set. The file that bears an address's name is the reservation, and making it is atomic, so
@@ -81,6 +85,7 @@ export function lease(conf: Conf, at: Attachment, world: World): Lease {
   const wanted = requested(conf, at);
   const dns = conf.resolvConf === undefined ? {} : readResolvConf(world, conf.resolvConf);
   world.makeDirectory(directory, 0o755);
+  giveBackOutlived(world, keptOf(conf, at));
   const taken: { ip: Ip; claim: Claim }[] = [];
   try {
     conf.sets.forEach((set, i) => {
@@ -102,8 +107,15 @@ export function lease(conf: Conf, at: Attachment, world: World): Lease {
     ips: taken.map(({ ip }) => ip),
     routes: conf.routes,
     dns,
-    claims: taken.map(({ claim }) => claim),
+    claims: taken.flatMap(({ claim, ip }) => [
+      claim,
+      ...remember(world, keptOf(conf, at), addressOf(ip.address)),
+    ]),
   };
+}
+
+function keptOf({ dataDir }: Conf, { network }: Attachment): Kept {
+  return { dataDir, network };
 }
 
 function requested({ wanted }: Conf, at: Attachment): string[] {
@@ -175,7 +187,7 @@ function showSet(set: RangeSet): string {
   return set.map(show).join(",");
 }
 
-/** The next few addresses in turn, then some at random, then every one that the directory does not name. */
+/** The next few addresses in turn, then some at random, then every one that the directory does not name, or nobody has. */
 function* order({ world, directory, set }: Search, last: string | undefined): Generator<Candidate> {
   let tries = 0;
   for (const candidate of candidates(set, last)) {
@@ -188,6 +200,13 @@ function* order({ world, directory, set }: Search, last: string | undefined): Ge
   }
   const names = new Set(world.list(directory));
   for (const candidate of candidates(set, last)) if (!names.has(candidate.address)) yield candidate;
+  let looked = 0;
+  for (const candidate of candidates(set, last)) {
+    if (looked++ === looks) return;
+    if (!isEmpty(world, `${directory}/${candidate.address}`)) continue;
+    giveBackEmpty(world, `${directory}/${candidate.address}`);
+    yield candidate;
+  }
 }
 
 /** A reservation: the file that bears the address's name, and its text without white space around it. */
@@ -207,7 +226,12 @@ function reservations({ dataDir }: Conf, { network }: Attachment, world: World):
 /** Gives back every address that the directory holds for the attachment, whoever reserved it. */
 export function release(conf: Conf, at: Attachment, world: World): void {
   removeAbandoned(world, `${conf.dataDir}/${at.network}`);
-  owned(conf, at, world).forEach(({ path }) => world.remove(path));
+  owned(conf, at, world).forEach((one) => giveBack(conf, at, world, one));
+}
+
+function giveBack(conf: Conf, at: Attachment, world: World, { path }: Reservation): void {
+  world.remove(path);
+  forget(world, keptOf(conf, at), path.slice(path.lastIndexOf("/") + 1));
 }
 
 /** Plugins before 0.8 wrote the container's id alone. */
@@ -225,20 +249,25 @@ export function lost(conf: Conf, at: Attachment, world: World): string | undefin
 
 /** Gives back what no attachment in `valid` holds; an empty file is what a crash left. */
 export function collect(conf: Conf, at: Attachment, valid: ReadonlySet<string>, world: World): void {
+  giveBackOutlived(world, keptOf(conf, at));
   const containers = new Set([...valid].map((attachment) => attachment.split(" ")[0]));
-  for (const { path, owner } of reservations(conf, at, world)) {
-    const [containerId, ifname] = owner.split(/\s+/);
-    if (ifname === undefined ? !containers.has(containerId!) : !valid.has(`${containerId} ${ifname}`)) {
-      world.remove(path);
-    }
+  for (const one of reservations(conf, at, world)) {
+    const [containerId, ifname] = one.owner.split(/\s+/);
+    const known = ifname === undefined ? containers.has(containerId!) : valid.has(`${containerId} ${ifname}`);
+    if (!known) giveBack(conf, at, world, one);
   }
 }
 
 /** Why no address can be had, if all of one set are taken. */
 export function exhausted(conf: Conf, at: Attachment, world: World): string | undefined {
-  const names = new Set(world.list(`${conf.dataDir}/${at.network}`));
+  const directory = `${conf.dataDir}/${at.network}`;
+  const names = new Set(world.list(directory));
+  outlived(world, keptOf(conf, at)).forEach((address) => names.delete(address));
+  const isFree = (address: string, i: number) =>
+    !names.has(address) || (i < looks && isEmpty(world, `${directory}/${address}`));
   const full = conf.sets.find((set) => {
-    for (const { address } of candidates(set, undefined)) if (!names.has(address)) return false;
+    let i = 0;
+    for (const { address } of candidates(set, undefined)) if (isFree(address, i++)) return false;
     return true;
   });
   return full && `no IP addresses available in range set: ${showSet(full)}`;
