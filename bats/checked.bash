@@ -1,7 +1,7 @@
 # For the tests of CHECK: one attachment, and what CHECK says of it.
 
 # shellcheck disable=SC2034 # for the tests
-ipam='{ "type": "host-local", "subnet": "10.1.1.0/24", "routes": [{ "dst": "0.0.0.0/0" }] }'
+HOST_LOCAL='{ "type": "host-local", "subnet": "10.1.1.0/24", "routes": [{ "dst": "0.0.0.0/0" }] }'
 
 # checked TYPE JSON: attached by a plugin of that type, and nothing is wrong; $CHECKED is what CHECK and DEL are given
 checked() {

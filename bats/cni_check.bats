@@ -17,7 +17,7 @@ teardown() {
 }
 
 @test "CHECK of bridge: its port's settings, the bridge's own, the gateway's address, forwarding" {
-  checked bridge '{ "isGateway": true, "hairpinMode": true, "portIsolation": true, "ipam": '"$ipam"' }'
+  checked bridge '{ "isGateway": true, "hairpinMode": true, "portIsolation": true, "ipam": '"$HOST_LOCAL"' }'
   local port=vethdbbac32e902
   notices "bridge port \"$port\" is no longer in hairpin mode" "bridge link set dev $port hairpin off" "bridge link set dev $port hairpin on"
   notices "bridge port \"$port\" is no longer isolated" "bridge link set dev $port isolated off" "bridge link set dev $port isolated on"
@@ -32,14 +32,14 @@ teardown() {
      ip -n box address del 10.1.1.2/24 dev eth9; ip -n box address add 10.1.1.2/24 dev eth0; ip -n box link set dev eth0 up; ip -n box route add default via 10.1.1.1" \
     "ip link del dev other; ip -n box link set dev eth9 name eth0 up; ip -n box address add 10.1.1.2/24 dev eth0; ip -n box route add default via 10.1.1.1"
   ends
-  checked bridge '{ "promiscMode": true, "ipam": '"$ipam"' }'
+  checked bridge '{ "promiscMode": true, "ipam": '"$HOST_LOCAL"' }'
   notices 'bridge "cni0" is no longer in promiscuous mode' "ip link set dev cni0 promisc off" "ip link set dev cni0 promisc on"
   ends
 }
 
 @test "CHECK of bridge says nothing of what others have switched on, nor of a default route that another network had first" {
   in_host ip link add name cni0 address 02:00:00:00:00:01 up type bridge
-  checked bridge '{ "ipam": '"$ipam"' }'
+  checked bridge '{ "ipam": '"$HOST_LOCAL"' }'
   in_host bash -ec 'ip link set dev cni0 promisc on; bridge link set dev vethdbbac32e902 hairpin on isolated on'
   run -0 plugin bridge CHECK "$CHECKED"
   local second
@@ -121,7 +121,7 @@ teardown() {
 
 # chained TYPE JSON: that after a bridge
 chained() {
-  BRIDGE=$(conf bridge '{ "isGateway": true, "ipam": '"$ipam"' }')
+  BRIDGE=$(conf bridge '{ "isGateway": true, "ipam": '"$HOST_LOCAL"' }')
   adds bridge "$BRIDGE"
   checked "$1" "$(jq -nc --argjson more "$2" --argjson result "$RESULT" '$more + { prevResult: $result }')"
 }
@@ -171,7 +171,7 @@ ends_chain() {
   # A program that stands in for firewalld's, and remembers in a file.
   local zones=$BATS_TEST_TMPDIR/zones
   mkdir "$BATS_TEST_TMPDIR/programs"
-  printf '%s\n' '#!/bin/sh' 'case $2 in' "--add-source=*) echo \"\${1#--zone=}\" >$zones;;" "--remove-source=*) rm -f $zones;; esac" \
+  printf '%s\n' '#!/bin/sh' "case \$2 in" "--add-source=*) echo \"\${1#--zone=}\" >$zones;;" "--remove-source=*) rm -f $zones;; esac" \
     "case \$1 in --get-zone-of-source=10.1.1.*) cat $zones;; esac; true" >"$BATS_TEST_TMPDIR/programs/firewall-cmd"
   chmod 755 "$BATS_TEST_TMPDIR/programs/firewall-cmd"
   local firewalld
@@ -197,7 +197,7 @@ ends_chain() {
 @test "STATUS of what can be attached says nothing, and leaves nothing" {
   local type
   snapshot >"$BATS_TEST_TMPDIR/before"
-  declare -A confs=([bridge]='{ "ipMasq": true, "ipam": '"$ipam"' }' [ptp]='{ "ipMasq": true, "ipam": '"$ipam"' }' [macvlan]='{}'
+  declare -A confs=([bridge]='{ "ipMasq": true, "ipam": '"$HOST_LOCAL"' }' [ptp]='{ "ipMasq": true, "ipam": '"$HOST_LOCAL"' }' [macvlan]='{}'
     [tap]='{}' [loopback]='{}' [bandwidth]='{}' [firewall]='{}' [portmap]='{}' [sbr]='{}' [tuning]='{}')
   for type in "${!confs[@]}"; do
     run -0 --separate-stderr plugin "$type" STATUS "$(conf "$type" "${confs[$type]}")" CNI_CONTAINERID= CNI_NETNS= CNI_IFNAME=
@@ -232,7 +232,7 @@ LINES
     [macvlan]="ip link add name try0 type veth peer name try1" [vlan]="ip link add name try0 type veth peer name try1")
   for type in "${!lines[@]}"; do
     refused 50 "Cannot attach containers: \"${lines[$type]}\" does not work here" "$type" STATUS \
-      "$(conf "$type" '{ "vrfname": "blue", "master": "eth0", "ipam": '"$ipam"' }')"
+      "$(conf "$type" '{ "vrfname": "blue", "master": "eth0", "ipam": '"$HOST_LOCAL"' }')"
     jq -e '.details == "RTNETLINK answers: Operation not supported"' <<<"$output"
   done
   hide tc

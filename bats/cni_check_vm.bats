@@ -38,13 +38,13 @@ static='{ "type": "static", "addresses": [{ "address": "10.7.0.1/24" }] }'
 }
 
 @test "CHECK of a bridge's VLANs, and of vrf" {
-  checked bridge '{ "vlan": 7, "vlanTrunk": [{ "minID": 20, "maxID": 22 }], "isGateway": true, "ipam": '"$ipam"' }'
+  checked bridge '{ "vlan": 7, "vlanTrunk": [{ "minID": 20, "maxID": 22 }], "isGateway": true, "ipam": '"$HOST_LOCAL"' }'
   local port=vethdbbac32e902
   notices "bridge port \"$port\" is no longer in VLAN 7" "bridge vlan del dev $port vid 7" "bridge vlan add dev $port vid 7 pvid untagged"
   notices "bridge port \"$port\" is no longer in VLAN 22" "bridge vlan del dev $port vid 22" "bridge vlan add dev $port vid 22"
   notices '"cni0.7" no longer has the gateway'\''s address 10.1.1.1/24' "ip address del 10.1.1.1/24 dev cni0.7" "ip address add 10.1.1.1/24 dev cni0.7"
-  local first=$CHECKED result=$RESULT
-  checked vrf "$(jq -nc --argjson result "$result" '{ vrfname: "blue", table: 42, prevResult: $result }')"
+  local first=$CHECKED made=$RESULT
+  checked vrf "$(jq -nc --argjson made "$made" '{ vrfname: "blue", table: 42, prevResult: $made }')"
   notices "interface eth0 is not in VRF blue" "ip -n box link set dev eth0 nomaster" "ip -n box link set dev eth0 master blue"
   ends
   run -0 plugin bridge DEL "$first"
