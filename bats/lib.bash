@@ -99,6 +99,8 @@ processes() {
   done | sort
 }
 
+no_processes() { [ -z "$(processes)" ]; }
+
 kill_processes() {
   local pids
   mapfile -t pids < <(test_pids)

@@ -55,7 +55,7 @@ in_run() {
   run -0 as_user "$OCINET" run -- sh -c '"$@" </dev/null >/dev/null 2>&1 3>&- && "$0" ls' "$OCINET" "${words[@]}"
   [[ ${lines[1]} == "c1  up  "*172.16.28.2* ]]
   wait_for is_gone c1
-  [ -z "$(processes)" ]
+  wait_for no_processes
   run ! ls "$(user_state)"/netns-*
 }
 

@@ -28,9 +28,8 @@ state() {
 }
 
 # is_gone: no state, and nothing that runs
-is_gone() { no_state && nothing_runs; }
+is_gone() { no_state && no_processes; }
 no_state() { [ -z "$(ls "$(state)/containers" 2>/dev/null)" ]; }
-nothing_runs() { [ -z "$(processes)" ]; }
 
 # count PATTERN NAME: lines in $BATS_TEST_TMPDIR/NAME.log; fails when there are none
 count() { grep -c "$1" "$BATS_TEST_TMPDIR/$2.log"; }
@@ -48,7 +47,7 @@ pid_of() { cat "$BATS_TEST_TMPDIR/background/$1"; }
 by_each "the command is connected from its first moment, sees itself as root, and leaves nothing" connected
 connected() {
   oc run true
-  wait_for nothing_runs
+  wait_for no_processes
   serve tcp 8000 in_peer
   snapshot >"$BATS_TEST_TMPDIR/before"
   # shellcheck disable=SC2016 # the command's shell
@@ -228,11 +227,11 @@ leftovers() {
 by_each "ocinet is killed: the command, the namespace and its uplink go, and the rest with gc" killed
 killed() {
   oc run true
-  wait_for nothing_runs
+  wait_for no_processes
   snapshot >"$BATS_TEST_TMPDIR/before"
   started box --id box -p 8080:80 -- sh -c 'sleep 1000 & echo ready; sleep 1000'
   kill -KILL "$(pid_of box)"
-  wait_for nothing_runs
+  wait_for no_processes
   run -0 oc gc --json
   jq -e '.containers[0].id == "box" and (.containers[0].reason | test("its process [0-9]+ has ended"))' <<<"$output"
   is_gone
@@ -245,7 +244,7 @@ by_each "what a killed one left goes with the next" next_one
 next_one() {
   started box --id box --net none -- sh -c 'echo ready; sleep 1000'
   kill -KILL "$(pid_of box)"
-  wait_for nothing_runs
+  wait_for no_processes
   [ -e "$(state)/containers/box" ]
   run -0 oc run --net none true
   is_gone

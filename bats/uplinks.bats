@@ -16,7 +16,6 @@ with_each_uplink() {
   done
 }
 
-no_processes() { [ -z "$(processes)" ]; }
 inspected() { as_user "$OCINET" inspect --json "$1"; }
 by() { inspected "$1" | jq -r '.[0].networks[0].by'; }
 
