@@ -122,6 +122,7 @@ nothing_left() { [ -z "$(what_is_left)" ]; }
 background() {
   local name=$1
   shift
+  [ ! -e "$BATS_TEST_TMPDIR/background/$name" ] || fail "\"$name\" runs already" || return
   PID_FILE=$BATS_TEST_TMPDIR/background/$name "$@" </dev/null >"$BATS_TEST_TMPDIR/$name.log" 2>&1 3>&- &
   wait_for test -s "$BATS_TEST_TMPDIR/background/$name"
 }

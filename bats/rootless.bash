@@ -7,8 +7,10 @@ setup() {
 }
 
 teardown() {
-  tear_down_hosts
+  local status=0
+  tear_down_hosts || status=1
   rm -rf "/tmp/ocinet-$(id -u "$OCINET_TEST_USER")"
+  return "$status"
 }
 
 # bundle ID OPTIONS...: a user's bundle for $RUNTIME (runc), as `ocinet inject OPTIONS` makes it
