@@ -26,6 +26,9 @@ const deno = [
   "--ext=js",
 ];
 
+/** Where Debian has the reference plugins. */
+const reference = "/usr/lib/cni";
+
 /** The jobs by name. */
 export const groups: Readonly<Record<string, Group>> = {
   hook: {
@@ -40,10 +43,11 @@ export const groups: Readonly<Record<string, Group>> = {
   },
   cni: {
     title: "CNI chain of bridge, host-local, portmap, firewall and tuning",
-    base: "Go plugins, one by one",
+    base: "ocinet cni, Go plugins",
     contenders: {
       "ocinet cni on Deno": runtime(deno),
       "ocinet cni on Node": runtime(["node"]),
+      "ocinet cni, Go plugins": runtime(deno, reference),
       "Go plugins, one by one": referencePlugins([bridge, portmap, firewall, tuning]),
     },
   },
@@ -143,8 +147,8 @@ function netavark(): Contender {
   return { isInstalled: () => exists(program), up: act("setup"), down: act("teardown") };
 }
 
-/** One process for the whole chain. */
-function runtime(program: readonly string[]): Contender {
+/** One process for the whole chain, in which ours run; it starts those that are found at `path`. */
+function runtime(program: readonly string[], path = ""): Contender {
   const list = {
     ...{ cniVersion: "1.0.0", name: "bench" },
     plugins: [bridge(), { type: "portmap", capabilities: { portMappings: true } }, firewall(), tuning()],
@@ -152,11 +156,12 @@ function runtime(program: readonly string[]): Contender {
   const act = (verb: string) => async (id: string, pid: number, port: number) => {
     const words = ["--container-id", id, "--cache-dir", "/run/cache", "bench", `/proc/${pid}/ns/net`];
     await run([...program, "dist/ocinet", "cni", verb, ...words], "", {
-      ...{ NETCONFPATH: "/run/cni.d", CAP_ARGS: JSON.stringify({ portMappings: mappings(port) }) },
+      ...{ NETCONFPATH: "/run/cni.d", CNI_PATH: path },
+      CAP_ARGS: JSON.stringify({ portMappings: mappings(port) }),
     });
   };
   return {
-    isInstalled: () => true,
+    isInstalled: () => path === "" || list.plugins.every(({ type }) => exists(`${path}/${type}`)),
     prepare: () => {
       Deno.mkdirSync("/run/cni.d");
       Deno.writeTextFileSync("/run/cni.d/bench.conflist", JSON.stringify(list));
@@ -168,19 +173,18 @@ function runtime(program: readonly string[]): Contender {
 
 /** Called as a runtime calls them, by a driver that is running already: for them, no process of the runtime's counts. */
 function referencePlugins(chain: readonly ((port: number) => Plugin)[]): Contender {
-  const directory = "/usr/lib/cni";
   const results = new Map<string, unknown>();
   const call = async (verb: string, id: string, pid: number, plugin: Plugin) => {
     const prevResult = results.get(id);
     const conf = { cniVersion: "1.0.0", name: "bench", ...plugin, ...(prevResult ? { prevResult } : {}) };
-    const answer = await run([`${directory}/${plugin.type}`], JSON.stringify(conf), {
+    const answer = await run([`${reference}/${plugin.type}`], JSON.stringify(conf), {
       ...{ CNI_COMMAND: verb, CNI_CONTAINERID: id, CNI_NETNS: `/proc/${pid}/ns/net` },
-      ...{ CNI_IFNAME: "eth0", CNI_PATH: directory },
+      ...{ CNI_IFNAME: "eth0", CNI_PATH: reference },
     });
     if (verb === "ADD") results.set(id, JSON.parse(answer));
   };
   return {
-    isInstalled: () => chain.every((plugin) => exists(`${directory}/${plugin(0).type}`)),
+    isInstalled: () => chain.every((plugin) => exists(`${reference}/${plugin(0).type}`)),
     up: async (id, pid, port) => {
       for (const plugin of chain) await call("ADD", id, pid, plugin(port));
     },
