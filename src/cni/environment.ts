@@ -16,7 +16,7 @@ export interface Environment {
   readonly netns: string;
   readonly ifname: string;
   readonly args: ReadonlyMap<string, string>;
-  /** Directories with plugins, in the order to look. */
+  /** Directories with plugins, in the order to look; a relative one could be anybody's, and is passed over. */
   readonly path: readonly string[];
   /** The caller knows that CNI_NETNS may be the namespace it is in. */
   readonly netnsOverride: boolean;
@@ -52,7 +52,7 @@ export function parseEnvironment(env: (name: string) => string | undefined): Env
     netns: get("CNI_NETNS"),
     ifname,
     args: parseArgs(get("CNI_ARGS")),
-    path: get("CNI_PATH").split(":").filter((directory) => directory !== ""),
+    path: get("CNI_PATH").split(":").filter((directory) => directory.startsWith("/")),
     netnsOverride: /^(1|true)$/i.test(get("CNI_NETNS_OVERRIDE")),
   };
 }

@@ -1,3 +1,5 @@
+import { printJson } from "./output.ts";
+
 /** The error codes of CNI (SPEC.md, "Error"), and 999, which the reference plugins use for all others. */
 export const codes = {
   unknown: 0,
@@ -33,7 +35,7 @@ export function errorJson(error: unknown, cniVersion?: string): string {
   const { code, message, details } = error instanceof CniError
     ? error
     : new CniError("internal", messageOf(error));
-  return JSON.stringify({ cniVersion, code, msg: message, details: details || undefined }, null, 4);
+  return printJson({ cniVersion, code, msg: message, details: details || undefined });
 }
 
 /** What a person is told of an error: the message, and the details behind it. */

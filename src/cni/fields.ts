@@ -8,6 +8,8 @@ export interface Fields {
   has(key: string): boolean;
   raw(key: string): unknown;
   string(key: string): string | undefined;
+  /** An absolute path: a relative one would be another at every call. */
+  path(key: string): string | undefined;
   boolean(key: string): boolean | undefined;
   integer(key: string, range?: { min?: number; max?: number }): number | undefined;
   strings(key: string): readonly string[] | undefined;
@@ -37,10 +39,19 @@ export function fields(json: unknown, where = "network configuration"): Fields {
       `Cannot read "${key}" of ${where}: ${short(value)} is ${kindOf(value)}, not ${wanted}`,
     );
   };
+  const string = (key: string) => read(key, "a string", isString) || undefined;
   return {
     has: (key) => get(key) !== undefined,
     raw: get,
-    string: (key) => read(key, "a string", isString) || undefined,
+    string,
+    path: (key) => {
+      const path = string(key);
+      if (path === undefined || path.startsWith("/")) return path;
+      throw new CniError(
+        "invalidConfig",
+        `Cannot use ${key} ${JSON.stringify(path)}: it is not an absolute path`,
+      );
+    },
     boolean: (key) => read(key, "true or false", (value) => typeof value === "boolean"),
     integer: (key, { min = Number.MIN_SAFE_INTEGER, max = Number.MAX_SAFE_INTEGER } = {}) => {
       const value = read(key, "a whole number", isInteger);

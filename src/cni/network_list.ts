@@ -107,7 +107,7 @@ function chooseVersion(list: Fields, path: string): string {
 function readBoolean(list: Fields, key: string): boolean {
   const value = list.raw(key);
   if (value === undefined || typeof value === "boolean") return value ?? false;
-  const word = String(value);
+  const word = typeof value === "string" ? value : JSON.stringify(value);
   if (/^(true|false)$/i.test(word)) return word.toLowerCase() === "true";
   throw new CniError(
     "decode",

@@ -1,9 +1,10 @@
 import { identifierProblem, linkNameProblem, sha512 } from "../net/names.ts";
 import { messageOf } from "../cni/error.ts";
 import { fields, parseJson } from "../cni/fields.ts";
+import { printJson } from "../cni/output.ts";
 import { resultFor, versions } from "../cni/result.ts";
 import { type Given, type Option, parseWords, UsageError } from "../oci/options.ts";
-import type { World } from "../plan/world.ts";
+import { absolutePath, type World } from "../plan/world.ts";
 import { cachedList, readCache } from "../runtime/cni_cache.ts";
 import { addNetwork, checkNetwork, delNetwork, gcNetwork, networkStatus } from "../runtime/cni_runtime.ts";
 import { findList, type FoundList } from "../runtime/conflists.ts";
@@ -45,7 +46,7 @@ export async function cni(
   const [verb, network, netns] = words;
   if (verb === "version") return { json: versionsJson, text: `${JSON.stringify(versionsJson)}\n` };
   if (!(verbs as readonly (string | undefined)[]).includes(verb)) {
-    throw new UsageError(`Cannot do "ocinet cni ${verb}": it is not one of ${verbs.join(", ")}`);
+    throw new UsageError(`Cannot do "ocinet cni ${verb ?? ""}": it is not one of ${verbs.join(", ")}`);
   }
   if (network === undefined) {
     throw new UsageError(`Cannot do "ocinet cni ${verb}": it needs the name of a network`);
@@ -55,7 +56,7 @@ export async function cni(
   switch (verb as Verb) {
     case "add": {
       const result = resultFor(call.list.cniVersion, await addNetwork(world, state, call));
-      return { json: result, text: `${JSON.stringify(result, null, 4)}\n` };
+      return { json: result, text: `${printJson(result)}\n` };
     }
     case "del":
       return done(await delNetwork(world, state, call));
@@ -107,12 +108,14 @@ async function callOf(world: World, verb: Verb, subject: Subject): Promise<Runti
   const ifname = value("ifname", "CNI_IFNAME") || "eth0";
   const id = value("container-id", "CNI_CONTAINERID");
   const containerId = id || await cnitoolId(netns);
+  const nameProblem = identifierProblem(network);
+  if (nameProblem) throw new Error(`Cannot use network ${JSON.stringify(network)}: ${nameProblem}`);
   for (const problem of [linkNameProblem(ifname), identifierProblem(containerId)]) {
     if (problem) throw new Error(`Cannot call plugins for "${containerId}" "${ifname}": ${problem}`);
   }
   checkNetns(verb, netns, id);
-  const cacheDirectory = given.get("cache-dir")?.at(-1) ?? "/var/lib/cni";
-  const directory = value("netconf-path", "NETCONFPATH") || "/etc/cni/net.d";
+  const cacheDirectory = absolutePath(world, given.get("cache-dir")?.at(-1) || "/var/lib/cni");
+  const directory = absolutePath(world, value("netconf-path", "NETCONFPATH") || "/etc/cni/net.d");
   const call = { containerId, ifname, netns, cacheDirectory };
   const { list, text } = verb === "del"
     ? findAgain(world, directory, { ...call, list: { name: network } })
@@ -121,7 +124,9 @@ async function callOf(world: World, verb: Verb, subject: Subject): Promise<Runti
     ...{ ...call, list, config: text },
     args: value("args", "CNI_ARGS"),
     capabilityArgs: parseObject(value("capability-args", "CAP_ARGS") || "{}"),
-    path: value("path", "CNI_PATH").split(":").filter((part) => part !== ""),
+    path: value("path", "CNI_PATH").split(":").filter((part) => part !== "").map((part) =>
+      absolutePath(world, part)
+    ),
   };
 }
 

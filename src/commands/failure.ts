@@ -1,4 +1,5 @@
 import { messageOf } from "../cni/error.ts";
+import { oneLine } from "../cni/output.ts";
 import { UsageError } from "../oci/options.ts";
 
 /** An error with an exit status of its own. */
@@ -14,7 +15,7 @@ export class StatusError extends Error {
 /** What a person is told of an error, and the exit status: 2 for wrong use, 1 for all else that names none. */
 export function failure(error: unknown): { readonly text: string; readonly code: number } {
   return {
-    text: `ocinet: ${messageOf(error).replaceAll("\n", " ")}\n`,
+    text: `ocinet: ${oneLine(messageOf(error))}\n`,
     code: error instanceof StatusError ? error.code : error instanceof UsageError ? 2 : 1,
   };
 }

@@ -1,3 +1,4 @@
+import { oneLine } from "../cni/output.ts";
 import type { World } from "../plan/world.ts";
 import { collect, collectUnused } from "../runtime/gc.ts";
 import { containerIds } from "../runtime/journal.ts";
@@ -21,7 +22,7 @@ function report(
   const text = [
     ...containers.map(({ id, reason }) => `${id}: ${reason}`),
     ...shared.map((what) => `${what}: no container is left that needs it`),
-    ...problems,
+    ...problems.map(oneLine),
   ].map((line) => `${line}\n`).join("");
   return {
     json: { containers, shared, problems },

@@ -1,5 +1,5 @@
 import { messageOf } from "../cni/error.ts";
-import { type Config, isInjected, rootPath } from "../oci/config.ts";
+import { type Config, isInjected, readConfig, rootPath } from "../oci/config.ts";
 import { type Given, parseAnnotations, parseWords } from "../oci/options.ts";
 import { parseState, type State } from "../oci/state.ts";
 import type { World } from "../plan/world.ts";
@@ -119,8 +119,14 @@ async function connect(
 }
 
 function configOf(world: World, { bundle }: State): Config | undefined {
-  const text = bundle.startsWith("/") ? world.read(`${bundle}/config.json`) : undefined;
-  return text === undefined ? undefined : JSON.parse(text);
+  const path = `${bundle}/config.json`;
+  const text = bundle.startsWith("/") ? world.read(path) : undefined;
+  if (text === undefined) return undefined;
+  try {
+    return readConfig(text);
+  } catch (error) {
+    throw new Error(`Cannot read ${path}: ${messageOf(error)}`);
+  }
 }
 
 /** The root file system of a bundle, as its config.json names it. */

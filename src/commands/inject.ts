@@ -9,7 +9,7 @@ import {
   withoutHooks,
 } from "../oci/config.ts";
 import type { Given } from "../oci/options.ts";
-import type { World } from "../plan/world.ts";
+import { absolutePath, type World } from "../plan/world.ts";
 import { mountProblem } from "../runtime/files.ts";
 import { chooseNetworks, loadNetworks } from "../runtime/networks.ts";
 import { parseWish, type Wish } from "../runtime/wish.ts";
@@ -29,7 +29,7 @@ export interface InjectOptions {
  * @throws Error when there is no such bundle, or what is asked for cannot work
  */
 export function inject(world: World, bundle: string, options: InjectOptions): Promise<Report> {
-  const path = `${absolute(world, bundle)}/config.json`;
+  const path = `${absolutePath(world, bundle)}/config.json`;
   const text = world.read(path);
   if (text === undefined) {
     throw new Error(`Cannot change bundle "${bundle}": it has no config.json; runc spec makes one`);
@@ -52,11 +52,6 @@ function attempt<T>(what: string, act: () => T): T {
   }
 }
 
-function absolute(world: World, path: string): string {
-  const clean = path.replace(/\/+$/, "") || "/";
-  return clean.startsWith("/") ? clean : `${world.readLink("/proc/self/cwd")}/${clean}`;
-}
-
 function add(world: World, bundle: string, config: Config, given: Given): Config {
   const wish = parseWish(given);
   chooseNetworks(wish.mode.kind === "contained" ? loadNetworks(world, wish.netDirectories) : [], wish.mode);
@@ -75,7 +70,7 @@ function add(world: World, bundle: string, config: Config, given: Given): Config
 /** A file can be mounted only over one that is there; better said now than when the container starts. */
 function checkFiles(world: World, bundle: string, config: Config, { files }: Wish): void {
   const root = rootPath(config);
-  const rootfs = root.startsWith("/") ? root : `${absolute(world, bundle)}/${root}`;
+  const rootfs = root.startsWith("/") ? root : `${absolutePath(world, bundle)}/${root}`;
   const wanted = [
     ...(files.resolv === "network" || files.resolv === "none" ? [] : ["resolv.conf"]),
     ...(files.hosts === undefined ? [] : ["hosts"]),

@@ -1,3 +1,4 @@
+import { printJson } from "../cni/output.ts";
 import { identifierProblem } from "../net/names.ts";
 import type { World } from "../plan/world.ts";
 import { describeContainer } from "../runtime/describe.ts";
@@ -15,5 +16,5 @@ export function inspect(world: World, ids: readonly string[]): Promise<Report> {
     }
     return describeContainer(world, journal);
   });
-  return Promise.resolve({ json: all, text: `${JSON.stringify(all, null, 2)}\n` });
+  return Promise.resolve({ json: all, text: `${printJson(all, 2)}\n` });
 }

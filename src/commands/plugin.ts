@@ -1,6 +1,7 @@
 import { type Environment, parseCommand, parseEnvironment } from "../cni/environment.ts";
 import { CniError, errorJson } from "../cni/error.ts";
 import { fields, parseJson } from "../cni/fields.ts";
+import { printJson } from "../cni/output.ts";
 import { atLeast, oldestVersion, resultFor, versions } from "../cni/result.ts";
 import { identifierProblem } from "../net/names.ts";
 import type { World } from "../plan/world.ts";
@@ -108,7 +109,7 @@ async function act(context: Context): Promise<string> {
   const { command, version } = context.call;
   switch (command) {
     case "ADD":
-      return JSON.stringify(resultFor(version, await add(context)), null, 4);
+      return printJson(resultFor(version, await add(context)));
     case "DEL":
       await del(context);
       return "";

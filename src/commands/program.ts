@@ -1,4 +1,5 @@
 import { Command, CommanderError, Option as CommanderOption } from "commander";
+import { printJson } from "../cni/output.ts";
 import { dryWorld } from "../host/dry.ts";
 import { loggingWorld } from "../host/logging.ts";
 import type { Given, Option } from "../oci/options.ts";
@@ -129,5 +130,5 @@ async function perform(world: World, console: Console, verb: Verb, typed: Typed)
 }
 
 function jsonText(report: Report, lines: readonly string[] | undefined): string {
-  return `${JSON.stringify(lines ? { lines, report: report.json } : report.json, null, 2)}\n`;
+  return `${printJson(lines ? { lines, report: report.json } : report.json, 2)}\n`;
 }

@@ -1,3 +1,5 @@
+import { oneLine } from "../cni/output.ts";
+
 /** What a command answers: to a person, and to a program. */
 export interface Report {
   readonly text: string;
@@ -10,7 +12,7 @@ export interface Report {
 
 /** Rows under headings, columns two blanks apart. */
 export function tableText(headings: readonly string[], rows: readonly (readonly string[])[]): string {
-  const all = [headings, ...rows];
+  const all = [headings, ...rows].map((row) => row.map(oneLine));
   const widths = headings.map((_, i) => Math.max(...all.map((row) => row[i]!.length)));
   return all.map((row) => `${row.map((cell, i) => cell.padEnd(widths[i]!)).join("  ").trimEnd()}\n`).join("");
 }

@@ -17,16 +17,23 @@ const numberMark = "\0number ";
  * @throws Error when it is not JSON, or no object
  */
 export function parseConfig(text: string): Config {
-  const plain: unknown = JSON.parse(text);
-  if (typeof plain !== "object" || plain === null || Array.isArray(plain)) {
-    throw new Error("it is not a JSON object");
-  }
+  readConfig(text);
   const exact = text.replace(
     tokens,
     (token) =>
       token.startsWith('"') || String(Number(token)) === token ? token : JSON.stringify(numberMark + token),
   );
   return JSON.parse(exact);
+}
+
+/**
+ * Reads a config.json that is not to be written again.
+ * @throws Error when it is not JSON, or no object
+ */
+export function readConfig(text: string): Config {
+  const plain: unknown = JSON.parse(text);
+  if (typeof plain === "object" && plain !== null && !Array.isArray(plain)) return plain as Config;
+  throw new Error("it is not a JSON object");
 }
 
 /** Writes a config.json, indented and ended as another text is. */

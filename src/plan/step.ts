@@ -75,6 +75,34 @@ export interface Send {
 /** What can be done to a system. */
 export type Step = Line | Sysctl | Claim | Exec | Spawn | Send;
 
+/** What has to be there in a step of each tool, and what may be: a text, or a list of words. */
+const shapes: Readonly<Record<Step["tool"], Readonly<Record<string, "text" | "words">>>> = {
+  ...{ ip: { run: "text" }, bridge: { run: "text" }, nft: { run: "text" }, tc: { run: "text" } },
+  ...{ sysctl: { key: "text", value: "text" }, claim: { path: "text", owner: "text" }, exec: {} },
+  spawn: { run: "words", name: "text", pidFile: "text", mark: "text", leaves: "words" },
+  send: { socket: "text", run: "text" },
+};
+
+/** Whether a value that was read is a step: a file may be damaged. */
+export function isStep(value: unknown): value is Step {
+  const step = value as Readonly<Record<string, unknown>> | null;
+  if (typeof step !== "object" || step === null || !["host", "container"].includes(String(step["on"]))) {
+    return false;
+  }
+  if (!Object.hasOwn(shapes, String(step["tool"]))) return false;
+  const tool = step["tool"] as Step["tool"];
+  const may = tool === "exec"
+    ? { run: "words", undo: "words" } as const
+    : { undo: "text", again: "words" } as const;
+  return Object.entries(shapes[tool]).every(([key, kind]) => isOf(kind, step[key])) &&
+    Object.entries(may).every(([key, kind]) => step[key] === undefined || isOf(kind, step[key]));
+}
+
+function isOf(kind: "text" | "words", value: unknown): boolean {
+  if (kind === "text") return typeof value === "string";
+  return Array.isArray(value) && value.every((word) => typeof word === "string");
+}
+
 /** A value for a hole of `words`. */
 export type Hole = string | number;
 

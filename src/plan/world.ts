@@ -119,6 +119,12 @@ export interface RunOptions {
   readonly looks?: boolean;
 }
 
+/** A person's path, from the directory that we were called in if it is relative. */
+export function absolutePath(world: World, path: string): string {
+  const clean = path.replace(/\/+$/, "") || "/";
+  return clean.startsWith("/") ? clean : `${world.readLink("/proc/self/cwd")}/${clean}`;
+}
+
 /** Makes a file whole, and its directory if it has none, or answers false because the name is taken. */
 export function createWithDirectory(world: World, path: string, text: string): boolean {
   const directory = path.slice(0, path.lastIndexOf("/"));

@@ -29,6 +29,8 @@ test("a chain's plugins say together what to look at, each thing once", () => {
     files: [],
     reached: [],
     inside: false,
+    insideSysctls: [],
+    answers: [],
   });
 });
 

@@ -99,7 +99,7 @@ export function enterUser({ userns }: Container): readonly string[] {
 export function isThere(world: World, { netns, identity, init }: Container): boolean {
   if (init && !isAlive(world, init)) return false;
   try {
-    return world.stat(netns)?.identity === identity;
+    return netns !== "" && world.stat(netns)?.identity === identity;
   } catch {
     // Unreadable is not gone: it is a living process of somebody else's.
     return true;

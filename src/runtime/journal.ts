@@ -1,8 +1,8 @@
-import type { Result } from "../cni/result.ts";
+import { parseResult, type Result } from "../cni/result.ts";
 import type { NetworkList } from "../cni/network_list.ts";
 import { identifierProblem } from "../net/names.ts";
 import type { PortMapping } from "../net/port_mapping.ts";
-import type { Step } from "../plan/step.ts";
+import { isStep, type Step } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
 import type { Limits } from "./limits.ts";
 import type { ProcessIdentity } from "./process.ts";
@@ -84,12 +84,60 @@ function parseJournal(text: string, path: string): Journal {
       } takes away what is found by its name`,
     );
   try {
-    const journal = JSON.parse(text) as Journal;
-    if (typeof journal?.format === "number" && Array.isArray(journal.steps)) return journal;
+    const journal = JSON.parse(text) as Journal | null;
+    if (typeof journal?.format === "number" && (journal.format !== 1 || isJournal(journal))) return journal;
   } catch (error) {
     throw damaged((error as Error).message);
   }
   throw damaged("it is not a journal");
+}
+
+/** Whether all of it is there that is used without looking. */
+function isJournal(journal: Partial<Journal>): boolean {
+  const { id, created, bootId, host, container, attachments, ports, steps } = journal;
+  return areTexts(id, created, bootId, host) && isContainer(container) && Array.isArray(attachments) &&
+    attachments.every(isAttached) && Array.isArray(ports) &&
+    ports.every(isMapping) &&
+    areSteps(steps);
+}
+
+/** Whether a value that was read is a list of steps. */
+export function areSteps(value: unknown): value is readonly Step[] {
+  return Array.isArray(value) && value.every(isStep);
+}
+
+/** Whether a value that was read says where a container is. */
+export function isContainer(value: Partial<Container> | null | undefined): value is Container {
+  if (!areTexts(value?.netns, value?.identity) || !areTexts(value?.userns ?? "")) return false;
+  const init = value?.init;
+  return init === undefined || (Number.isInteger(init?.pid) && areTexts(init?.startTime));
+}
+
+function isAttached(value: Partial<Attached> | null): boolean {
+  const { network, ifname, args, digest, networkDigest, by, path, result } = value ?? {};
+  return areTexts(network?.name, ifname, args, digest, networkDigest, by) &&
+    Array.isArray(network?.plugins) &&
+    network.plugins.every((plugin) => areTexts(plugin?.type)) && (path === undefined || areTexts(...path)) &&
+    (result === undefined || isResult(result));
+}
+
+function isMapping(value: Partial<PortMapping> | null): boolean {
+  const { hostPort, port, protocol } = value ?? {};
+  return [hostPort, port].every(Number.isInteger) && areTexts(protocol);
+}
+
+function isResult(value: Partial<Result>): boolean {
+  const { interfaces, ips, routes, dns } = value ?? {};
+  if (![interfaces, ips, routes].every(Array.isArray) || !dns) return false;
+  try {
+    return parseResult(value, "1.1.0") !== undefined;
+  } catch {
+    return false;
+  }
+}
+
+function areTexts(...values: readonly unknown[]): boolean {
+  return values.every((value) => typeof value === "string");
 }
 
 /** The ids of all containers that have state. */

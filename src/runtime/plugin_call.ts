@@ -49,12 +49,13 @@ export async function contextOf(world: World, state: string, given: PluginCall):
   const { call, delegation } = delegated(world, state, given);
   const { type, network, environment: { containerId, ifname, netns, args }, request } = call;
   const [own, shared] = await Promise.all([digest(containerId, network, ifname), digest(network)]);
-  const identity = netns === "" ? undefined : world.stat(netns)?.identity;
+  // A relative path could be anything.
+  const path = netns.startsWith("/") ? netns : "";
   return {
     ...{ world, state, call, conf: fields(request) },
     key: { type, network, containerId, ifname },
     at: { containerId, network, ifname, netns, digest: own, networkDigest: shared, args },
-    container: { netns, identity: identity ?? "" },
+    container: { netns: path, identity: path === "" ? "" : world.stat(path)?.identity ?? "" },
     ...(delegation ? { delegation } : {}),
   };
 }

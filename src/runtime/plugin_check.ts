@@ -72,7 +72,7 @@ function lost(what: string, details = ""): CniError {
 function checkSandbox({ world, at, container }: Context, { interfaces }: Result): void {
   const other = interfaces.find(({ name, sandbox }) =>
     name === at.ifname && sandbox !== undefined && sandbox !== at.netns &&
-    world.stat(sandbox)?.identity !== container.identity
+    !(sandbox.startsWith("/") && world.stat(sandbox)?.identity === container.identity)
   );
   if (other) {
     throw lost(`Sandbox in prevResult ${other.sandbox} doesn't match configured netns: ${at.netns}`);

@@ -1,7 +1,7 @@
 import type { Step } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
 import { ownNamespace } from "./container.ts";
-import type { Container } from "./journal.ts";
+import { areSteps, type Container, isContainer } from "./journal.ts";
 import { bootId } from "./process.ts";
 
 /** What is written down of one ADD to one of our plugins, before it is done, and removed once it is undone. */
@@ -57,7 +57,9 @@ export function readRecord(world: World, state: string, key: RecordKey): PluginR
   if (text === undefined) return undefined;
   try {
     const record = JSON.parse(text) as PluginRecord | null;
-    return record?.format === 1 && Array.isArray(record.steps) ? record : undefined;
+    return record?.format === 1 && isContainer(record.container) && areSteps(record.steps)
+      ? record
+      : undefined;
   } catch {
     return undefined;
   }

@@ -75,7 +75,7 @@ function seeHost(
 /** The names of the links in our network namespace. */
 export function linkNames(world: World): ReadonlySet<string> {
   const rows = (world.read("/proc/self/net/dev") ?? "").split("\n").slice(2);
-  return new Set(rows.map((row) => row.split(":")[0]!.trim()));
+  return new Set(rows.filter((row) => row !== "").map((row) => row.split(":")[0]!.trim()));
 }
 
 function readLink(world: World, name: string): Link {

@@ -42,22 +42,13 @@ export function parse(conf: Fields): Conf {
   return {
     sets,
     routes: ipam.objects("routes")?.map(parseRoute) ?? [],
-    dataDir: parseDirectory(ipam.string("dataDir") ?? "/var/lib/cni/networks"),
-    resolvConf: ipam.string("resolvConf"),
+    dataDir: ipam.path("dataDir") ?? "/var/lib/cni/networks",
+    resolvConf: ipam.path("resolvConf"),
     wanted: [
       ...conf.object("args")?.object("cni")?.strings("ips") ?? [],
       ...conf.object("runtimeConfig")?.strings("ips") ?? [],
     ],
   };
-}
-
-/** A relative one would be another at every call: a hook is called from anywhere. */
-function parseDirectory(path: string): string {
-  if (path.startsWith("/")) return path;
-  throw new CniError(
-    "invalidConfig",
-    `Cannot keep addresses in dataDir ${JSON.stringify(path)}: it is not an absolute path`,
-  );
 }
 
 function nested(from: Fields | undefined, key: string): readonly (readonly Fields[])[] {

@@ -333,7 +333,7 @@ test("a configuration that cannot be is refused", () => {
 
 test("a relative dataDir is refused", () => {
   assert.throws(() => parse("../x", { subnet: "10.1.2.0/24" }), {
-    message: 'Cannot keep addresses in dataDir "../x": it is not an absolute path',
+    message: 'Cannot use dataDir "../x": it is not an absolute path',
   });
 });
 

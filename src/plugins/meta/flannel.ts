@@ -27,8 +27,8 @@ export function parse(conf: Fields): Conf {
   }
   const same = ["name", "cniVersion", "runtimeConfig"].filter((key) => conf.has(key));
   return {
-    subnetFile: parsePath(conf, "subnetFile") ?? "/run/flannel/subnet.env",
-    dataDir: parsePath(conf, "dataDir") ?? "/var/lib/cni/flannel",
+    subnetFile: conf.path("subnetFile") ?? "/run/flannel/subnet.env",
+    dataDir: conf.path("dataDir") ?? "/var/lib/cni/flannel",
     ...{ type, delegate, ipam },
     routes: conf.object("ipam")?.objects("routes")?.map(parseRoute) ?? [],
     same: Object.fromEntries(same.map((key) => [key, conf.raw(key)])),
@@ -37,12 +37,6 @@ export function parse(conf: Fields): Conf {
 
 function objectOf(conf: Fields, key: string): Readonly<Record<string, unknown>> {
   return conf.object(key) === undefined ? {} : conf.raw(key) as Readonly<Record<string, unknown>>;
-}
-
-function parsePath(conf: Fields, key: string): string | undefined {
-  const path = conf.string(key);
-  if (path === undefined || path.startsWith("/")) return path;
-  throw wrong(`Cannot use ${key} ${JSON.stringify(path)}: it is not an absolute path`);
 }
 
 function wrong(message: string): CniError {

@@ -201,7 +201,7 @@ function formerly(conf: Conf, at: Attachment, made: Result, seen: Seen): Attribu
   const link = seen.inside?.links.get(at.ifname);
   const planned = made.interfaces.find(({ name, sandbox }) => name === at.ifname && sandbox !== undefined);
   const fresh = { promisc: false, allmulti: false };
-  const now = link ? attributesOf(link) : { ...fresh, mac: planned?.mac, mtu: planned?.mtu };
+  const now = link ? attributesOf(link) : { ...fresh, mac: parseMac(planned?.mac ?? ""), mtu: planned?.mtu };
   return compact({ ...now, ...(file === undefined ? {} : readBackup(file)) });
 }
 
