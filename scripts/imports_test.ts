@@ -47,6 +47,12 @@ test("folders without a rule and files outside src are found", () => {
   ]);
 });
 
+test("the relay has Node's sockets, and nothing else of a runtime's", () => {
+  assert.deepEqual(findings("src/host/relay/join.ts", `import type { Socket } from "node:net";`), []);
+  assert.equal(findings("src/host/relay/join_test.ts", `import type { Socket } from "node:net";`).length, 1);
+  assert.equal(findings("src/host/relay/join.ts", `process.exit();\nDeno.exit();`).length, 2);
+});
+
 test("node: belongs to host/node.ts and Deno to host/deno.ts", () => {
   const node = `import type * as Fs from "node:fs";\nprocess.exit();`;
   assert.deepEqual(findings("src/host/node.ts", node), []);

@@ -1,3 +1,4 @@
+import { relay } from "./host/relay/relay.ts";
 import { ownProcess, realWorld } from "./host/runtime.ts";
 import { cniByWords } from "./commands/cni.ts";
 import { noDaemon } from "./commands/dhcp_daemon.ts";
@@ -17,6 +18,8 @@ const typedOnly = ["--help", "-h", "--json", "--dry-run", "--log-level"];
 /** Who calls decides what this file is; only what that needs is evaluated. */
 async function main(): Promise<number> {
   const [verb, ...rest] = ownProcess.args();
+  // It may not even look who called.
+  if (verb === "relay") return await relay(rest);
   const called = calledAs();
   if ((called === "dhcp" ? verb : verb === "dhcp" ? rest[0] : undefined) === "daemon") {
     ownProcess.print("stderr", noDaemon);

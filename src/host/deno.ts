@@ -14,7 +14,8 @@ export function denoWorld(): World {
     runtime: "deno",
     pid: Deno.pid,
     uid: Deno.uid() ?? 0,
-    self: selfCommand(),
+    self: selfCommand(["-A"]),
+    confined: (paths) => selfCommand(permissions(paths)),
 
     env: (name) => Deno.env.get(name),
     environment: () => Deno.env.toObject(),
@@ -98,20 +99,26 @@ export function denoWorld(): World {
   return world;
 }
 
-function selfCommand(): readonly string[] {
+function selfCommand(allowed: readonly string[]): readonly string[] {
   const file = Deno.mainModule.startsWith("file://")
     ? decodeURIComponent(Deno.mainModule.slice(7))
     : Deno.mainModule;
   return [
     Deno.execPath(),
     "run",
-    "-A",
+    ...allowed,
     "--no-config",
     "--no-lock",
     "--no-code-cache",
     "--ext=js",
     Deno.realPathSync(file),
   ];
+}
+
+/** A comma within a path is written twice. */
+function permissions(paths: readonly string[]): readonly string[] {
+  const files = paths.map((path) => path.replaceAll(",", ",,")).join(",");
+  return ["--no-prompt", `--allow-read=${files}`, `--allow-write=${files}`, "--allow-net"];
 }
 
 let temporaries = 0;

@@ -11,9 +11,9 @@ export function loggingWorld(world: World, tell: (line: string) => void): World 
       tell(`  = ${output.code} ${output.stderr.trim()}`.trimEnd());
       return output;
     },
-    request: async (socket, text) => {
+    request: async (socket, text, looks) => {
       tell(`send ${socket} ${text}`);
-      const answer = await world.request(socket, text);
+      const answer = await world.request(socket, text, looks);
       tell(`  = ${answer}`);
       return answer;
     },

@@ -13,18 +13,21 @@ import {
 } from "../plan/world.ts";
 
 /** Node's modules, loaded when first wanted: Deno reads this file too, and must not pay for them. */
-function builtin<T>(name: string): T {
+export function builtin<T>(name: string): T {
   return process.getBuiltinModule(name as "node:fs") as T;
 }
 
 /** The world through Node's API. */
 export function nodeWorld(): World {
   const fs = builtin<typeof Fs>("node:fs");
+  const self = [process.execPath, fs.realpathSync(process.argv[1]!)];
   const world: World = {
     runtime: "node",
     pid: process.pid,
     uid: process.getuid!(),
-    self: [process.execPath, fs.realpathSync(process.argv[1]!)],
+    self,
+    // Its permissions do not reach as far as sockets.
+    confined: () => self,
 
     env: (name) => process.env[name],
     environment: () => ({ ...process.env }) as Record<string, string>,
@@ -250,5 +253,17 @@ export const nodeProcess = {
   print: (to: "stdout" | "stderr", text: string): void =>
     builtin<typeof Fs>("node:fs").writeFileSync(to === "stdout" ? 1 : 2, text),
   isTerminal: (): boolean => process.stdout.isTTY === true,
+  exit: (code: number): never => process.exit(code),
+};
+
+/** What a service that works through Node's layer, which Deno has as well, needs of its process. */
+export const service = {
+  /** Once nobody can write into standard input any more. */
+  inputEnds: (): Promise<void> =>
+    new Promise((resolve) => {
+      process.stdin.on("end", resolve).on("close", resolve).on("error", () => resolve()).resume();
+    }),
+  ready: (): void => void process.stdout.write("ready\n"),
+  tell: (line: string): void => void process.stderr.write(`${line}\n`),
   exit: (code: number): never => process.exit(code),
 };

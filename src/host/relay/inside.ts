@@ -1,0 +1,76 @@
+import type * as Dgram from "node:dgram";
+import type * as Net from "node:net";
+import { builtin } from "../node.ts";
+import { frame, unframe } from "./frames.ts";
+import { join } from "./join.ts";
+import { firstLine } from "./line.ts";
+
+/** Where a connection from outside is to lead: its first line, as JSON. */
+export interface Destination {
+  readonly proto: "tcp" | "udp";
+  /** Addresses of the container's, tried in this order. */
+  readonly hosts: readonly string[];
+  readonly port: number;
+}
+
+/** How many bytes may wait before a datagram is dropped. */
+export const mostWaiting = 1 << 20;
+
+/** Leads on, in the container's network, whatever connects to a unix socket. Resolves once it listens. */
+export function relayInside(path: string): Promise<void> {
+  const server = builtin<typeof Net>("node:net").createServer({ allowHalfOpen: true }, (outside) => {
+    outside.on("error", () => {});
+    void serve(outside);
+  });
+  return new Promise((resolve, reject) => void server.on("error", reject).listen({ path }, resolve));
+}
+
+/** The outside is answered by a line: an empty one, or why the destination cannot be reached. */
+async function serve(outside: Net.Socket): Promise<void> {
+  const line = await firstLine(outside);
+  if (line === undefined) return void outside.destroy();
+  const { proto, hosts, port } = JSON.parse(line) as Destination;
+  if (proto === "udp") return leadDatagrams(outside, hosts[0]!, port);
+  const reached = await dial(hosts, port);
+  if (typeof reached === "string") return void outside.resume().end(`${reached}\n`);
+  outside.write("\n");
+  join(outside, reached);
+}
+
+async function dial(hosts: readonly string[], port: number): Promise<Net.Socket | string> {
+  const problems: string[] = [];
+  for (const host of hosts) {
+    const reached = await dialOne(host, port);
+    if (typeof reached !== "string") return reached;
+    problems.push(reached);
+  }
+  return problems[0]!;
+}
+
+function dialOne(host: string, port: number): Promise<Net.Socket | string> {
+  const socket = builtin<typeof Net>("node:net").connect({ host, port, allowHalfOpen: true });
+  return new Promise((resolve) => {
+    socket.once("connect", () => resolve(socket.setNoDelay(true)));
+    socket.on("error", (error) => resolve((error as NodeJS.ErrnoException).code ?? error.message));
+  });
+}
+
+/** Until the outside closes: who talks, and for how long, is known there. */
+function leadDatagrams(outside: Net.Socket, host: string, port: number): void {
+  const socket = builtin<typeof Dgram>("node:dgram").createSocket(host.includes(":") ? "udp6" : "udp4");
+  let waiting = 0;
+  // That nobody listens there is no error of ours, and may change.
+  socket.on("error", () => {});
+  socket.on("message", (datagram) => {
+    if (outside.writableLength < mostWaiting) outside.write(frame(datagram));
+  });
+  outside.on("end", () => outside.destroy()).on("close", () => socket.close());
+  socket.connect(port, host, () => {
+    const pass = unframe((datagram) => {
+      if (waiting > mostWaiting || outside.destroyed) return;
+      waiting += datagram.length;
+      socket.send(datagram, () => waiting -= datagram.length);
+    });
+    outside.on("data", pass).resume();
+  });
+}

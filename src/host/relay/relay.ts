@@ -1,0 +1,108 @@
+import type * as Net from "node:net";
+import { messageOf } from "../../cni/error.ts";
+import { builtin, service } from "../node.ts";
+import { relayInside } from "./inside.ts";
+import { type Common, type Forward, forward, type Request } from "./outside.ts";
+
+/** Longest request that is read, in bytes. */
+const longestRequest = 4096;
+/** The most that is noted in a life: the file may be in memory. */
+const mostLines = 1000;
+
+/**
+ * Forwards ports to a container of an ordinary user's, until standard input closes: two processes, since no runtime can
+ * change its network namespace, which a unix socket joins. Through Node's layer, which Deno has as well. It says a line
+ * once it is ready.
+ * @param words `inside SOCKET`, or `outside SOCKET INSIDE LIMIT`: where it is asked through, where the one inside is, and
+ * how many descriptors it may have
+ */
+export async function relay([side, socket, inside, limit]: readonly string[]): Promise<number> {
+  try {
+    if (side === "inside") await relayInside(socket!);
+    else {
+      await tie(inside!);
+      await listen(socket!, { inside: inside!, most: mostConnections(limit!), log: logger() });
+    }
+  } catch (error) {
+    service.tell(messageOf(error));
+    return 1;
+  }
+  service.ready();
+  await service.inputEnds();
+  return 0;
+}
+
+/** Without the one inside there is nobody to forward to: both are started again. */
+function tie(inside: string): Promise<void> {
+  const socket = builtin<typeof Net>("node:net").connect({ path: inside });
+  return new Promise((resolve, reject) => {
+    socket.on("connect", () => resolve()).on("error", reject).on("close", () => service.exit(1)).resume();
+  });
+}
+
+/** Each takes two descriptors. */
+function mostConnections(limit: string): number {
+  const descriptors = limit === "unlimited" ? Infinity : Number(limit);
+  return Math.min(8192, Math.floor((descriptors - 64) / 2));
+}
+
+function logger(): (line: string) => void {
+  let lines = 0;
+  return (line) => {
+    if (lines++ < mostLines) service.tell(`${new Date().toISOString()} ${line}`);
+  };
+}
+
+interface Entry {
+  readonly request: Request;
+  readonly forward: Forward;
+}
+
+/** Answers as slirp4netns does: a request a connection, in JSON. */
+function listen(path: string, common: Common): Promise<void> {
+  const entries = new Map<number, Entry>();
+  const server = builtin<typeof Net>("node:net").createServer({ allowHalfOpen: true }, (socket) => {
+    let text = "";
+    socket.on("error", () => {}).setEncoding("utf8");
+    socket.on("data", (part: string) => {
+      text += part;
+      if (text.length > longestRequest) socket.destroy();
+    });
+    socket.on("end", async () => socket.end(JSON.stringify(await answer(common, entries, text))));
+  });
+  return new Promise((resolve, reject) => void server.on("error", reject).listen({ path }, resolve));
+}
+
+async function answer(common: Common, entries: Map<number, Entry>, text: string): Promise<unknown> {
+  try {
+    const { execute, arguments: given } = JSON.parse(text) as { execute: string; arguments: unknown };
+    switch (execute) {
+      case "add_hostfwd":
+        return { return: { id: await add(common, entries, given as Request) } };
+      case "list_hostfwd":
+        return { return: { entries: [...entries].map(([id, { request }]) => ({ id, ...request })) } };
+      case "remove_hostfwd":
+        return { return: remove(entries, (given as { id: number }).id) };
+      default:
+        throw new Error(`bad request: unknown "execute": ${execute}`);
+    }
+  } catch (error) {
+    return { error: { desc: messageOf(error).replaceAll('"', "'") } };
+  }
+}
+
+let lastId = 0;
+
+async function add(common: Common, entries: Map<number, Entry>, request: Request): Promise<number> {
+  const entry = { request, forward: await forward(common, request) };
+  entries.set(++lastId, entry);
+  return lastId;
+}
+
+function remove(entries: Map<number, Entry>, id: number): Record<string, never> {
+  const entry = entries.get(id);
+  if (!entry) throw new Error(`bad request: there is no port with id ${id}`);
+  entries.delete(id);
+  entry.forward.close();
+  return {};
+}
