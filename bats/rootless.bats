@@ -108,13 +108,13 @@ listens_once() { "$@" ss -Hlnu "sport = :53" | grep -q .; }
 
 @test "ports that slirp4netns cannot publish are refused with the remedy" {
   refused c1 -p 80:80
-  [[ $output == *'Cannot publish "80:80/tcp" without root: ports below 1024 are root'\''s; take a higher one, or have '* ]]
+  [[ $output == *'Cannot publish "80:80/tcp" without root: ports below 1024 are root'\''s; take a higher one, have '* ]]
   [[ $output == *"sysctl net.ipv4.ip_unprivileged_port_start=80"* ]]
-  refused c2 -p '[2001:db8:1::1]:8080:80'
+  refused c2 --port-driver uplink -p '[2001:db8:1::1]:8080:80'
   [[ $output == *"slirp4netns listens on IPv4 addresses only; use 0.0.0.0 or 127.0.0.1"* ]]
   refused c3 -p 8080:80/sctp
   [[ $output == *"slirp4netns forwards tcp and udp only"* ]]
-  refused c5 -p 127.0.0.1:5353:53/udp
+  refused c5 --port-driver uplink -p 127.0.0.1:5353:53/udp
   [[ $output == *"slirp4netns sends no answer to the host's loopback, "*"; use another address of the host's"* ]]
   in_host sysctl -qw net.ipv4.ip_unprivileged_port_start=80
   launch c4 -p 80:80

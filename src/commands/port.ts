@@ -1,18 +1,28 @@
 import { identifierProblem } from "../net/names.ts";
 import { parsePublish } from "../net/port_mapping.ts";
-import { UsageError } from "../oci/options.ts";
+import { containerOptions, type Given, type Option, UsageError } from "../oci/options.ts";
 import type { World } from "../plan/world.ts";
 import { describeAll, describeContainer, type DescribedPort } from "../runtime/describe.ts";
+import { parseForwarding } from "../runtime/forwarding.ts";
 import { addPorts, removePorts } from "../runtime/live_ports.ts";
 import { stateDirectory } from "../runtime/state.ts";
 import type { Report } from "./report.ts";
+
+/** Who forwards what is added. */
+export const portOptions: readonly Option[] = containerOptions.filter(({ name }) =>
+  ["port-driver", "proxy-protocol"].includes(name)
+);
 
 /**
  * Publishes ports of a container that runs, takes them away, or lists them.
  * @param words `add`, `rm` or `ls`, the container's id, and ports as `--publish` has them
  * @throws UsageError for another verb, or one that lacks its ports
  */
-export async function port(world: World, [verb, id, ...texts]: readonly string[]): Promise<Report> {
+export async function port(
+  world: World,
+  [verb, id, ...texts]: readonly string[],
+  given: Given,
+): Promise<Report> {
   const state = stateDirectory(world);
   const problem = identifierProblem(id!);
   if (problem) throw new Error(`Cannot use container ${JSON.stringify(id)}: ${problem}`);
@@ -30,10 +40,22 @@ export async function port(world: World, [verb, id, ...texts]: readonly string[]
   if (ports.length === 0) {
     throw new UsageError(`Cannot do "ocinet port ${verb}": it needs ports, such as 8080:80`);
   }
-  const journal = await (verb === "add" ? addPorts : removePorts)(world, state, id!, ports);
+  const forwarding = parseForwarding(given);
+  const journal =
+    await (verb === "add"
+      ? addPorts(world, state, id!, ports, forwarding)
+      : removePorts(world, state, id!, ports));
   return report(describeContainer(world, journal).ports);
 }
 
 function report(ports: readonly DescribedPort[]): Report {
-  return { json: ports, text: ports.map(({ mapping, driver }) => `${mapping} ${driver}\n`).join("") };
+  return { json: ports, text: ports.map((port) => `${port.mapping} ${port.driver}${loss(port)}\n`).join("") };
+}
+
+/** What a driver does not keep. */
+function loss({ keepsClientAddress, proxyProtocol }: DescribedPort): string {
+  if (keepsClientAddress) return "";
+  return proxyProtocol
+    ? `, the client's address by PROXY protocol ${proxyProtocol}`
+    : ", without the client's address";
 }

@@ -12,7 +12,7 @@ export async function repair(world: World, ids: readonly string[]): Promise<Repo
     const problem = identifierProblem(id);
     if (problem) throw new Error(`Cannot repair ${JSON.stringify(id)}: ${problem}`);
     const started = await repairOne(world, state, id);
-    done.push({ id, ...(started === undefined ? {} : { started }) });
+    done.push({ id, ...(started.length === 0 ? {} : { started: started.join(" and ") }) });
   }
   return {
     json: done,

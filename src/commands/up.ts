@@ -10,7 +10,8 @@ import type { Report } from "./report.ts";
 /** The name to take it down by, and the options that make sense without a container's root file system. */
 export const upOptions: readonly Option[] = [
   ...containerOptions.filter(({ name }) =>
-    ["net", "publish", "net-dir", "egress", "rate-in", "rate-out", "uplink"].includes(name)
+    ["net", "publish", "net-dir", "egress", "rate-in", "rate-out", "uplink", "port-driver", "proxy-protocol"]
+      .includes(name)
   ),
   {
     name: "id",

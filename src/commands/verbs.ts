@@ -9,7 +9,7 @@ import { inject } from "./inject.ts";
 import { installPlugins } from "./install_plugins.ts";
 import { inspect } from "./inspect.ts";
 import { list } from "./list.ts";
-import { port } from "./port.ts";
+import { port, portOptions } from "./port.ts";
 import { repair } from "./repair.ts";
 import type { Report } from "./report.ts";
 import { run, runHelp, runOptions } from "./run.ts";
@@ -95,7 +95,8 @@ export const verbs: readonly Verb[] = [
     text: "publish ports of a container that runs, or take them away: add, rm, ls",
     example: "ocinet port add web 8443:443",
     changes: true,
-    act: (world, { words }) => port(world, words as readonly string[]),
+    options: portOptions,
+    act: (world, { words, given }) => port(world, words as readonly string[], given),
   },
   {
     usage: "down <ids...>",

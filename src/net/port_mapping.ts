@@ -1,4 +1,5 @@
 import { type Family, family, parseAddress } from "./address.ts";
+import type { ProxyVersion } from "./proxy_protocol.ts";
 
 /** Protocols that have ports. */
 export type Protocol = "tcp" | "udp" | "sctp";
@@ -12,6 +13,14 @@ export interface PortMapping {
   readonly family?: Family;
   readonly hostPort: number;
   readonly port: number;
+  /** Our relay forwards it, and not what connects the container. */
+  readonly relay?: Relaying;
+}
+
+/** How our relay forwards a port. */
+export interface Relaying {
+  /** The header by which the container learns who connects; it sees its own address otherwise. */
+  readonly proxyProtocol?: ProxyVersion;
 }
 
 const syntax = "[HOSTIP:]HOSTPORT[-END]:PORT[-END][/tcp|udp|sctp]";

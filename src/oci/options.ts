@@ -44,6 +44,13 @@ export const containerOptions: readonly Option[] = [
     "how to reach the world without root: NAME[:KEY=VALUE,...]; pasta, slirp4netns",
     false,
   ),
+  option(
+    "port-driver",
+    "NAME",
+    "who forwards ports without root: uplink, relay (default: uplink where it can)",
+    false,
+  ),
+  option("proxy-protocol", "VERSION", "tell the container who connects, by the relay: v1, v2", false),
   { ...option("net-dir", "DIR", "one more directory of network files", true), annotation: false },
 ];
 

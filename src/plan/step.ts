@@ -64,7 +64,7 @@ export interface Spawn {
   readonly leaves: readonly string[];
 }
 
-/** Asks slirp4netns's API socket. It forgets by dying, so there is nothing to undo. */
+/** Asks the API socket of slirp4netns, or of our relay, for a port (hostfwd.ts). They forget by dying as well. */
 export interface Send {
   readonly tool: "send";
   readonly on: "host";

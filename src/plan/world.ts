@@ -27,6 +27,11 @@ export interface World {
   readonly uid: number;
   /** The program and leading arguments that run this file again, all absolute. */
   readonly self: readonly string[];
+  /**
+   * The same for a service that may do nothing but use the network it is in, and read and write these files: as far as
+   * the runtime can see to it.
+   */
+  confined(paths: readonly string[]): readonly string[];
 
   env(name: string): string | undefined;
   /** The whole environment, for programs that get it passed on. */
@@ -61,8 +66,8 @@ export interface World {
 
   /** Runs a program found on PATH or in the system's own directories, with a clean environment unless one is given. */
   run(argv: readonly string[], options?: RunOptions): Promise<Output>;
-  /** Sends one request to a unix socket, ends the sending side, and gives the whole answer. */
-  request(socket: string, text: string): Promise<string>;
+  /** Sends one request to a unix socket, ends the sending side, and gives the whole answer. One that only looks, a dry run sends too. */
+  request(socket: string, text: string, looks?: boolean): Promise<string>;
   /** Whether nobody listens on the TCP port of a host's address; a reason other than that counts as free. */
   canListen(address: string, port: number): Promise<boolean>;
   /** Sends a signal to a process, or to a process group by its negative number; false when there is none. */

@@ -1,5 +1,6 @@
 import { messageOf } from "../cni/error.ts";
 import { type Batch, invocation, type Prefixes, type Stage, stages } from "../plan/batch.ts";
+import { listForwards, removeForward } from "../plan/hostfwd.ts";
 import { baseTable } from "../plan/nft.ts";
 import { bridgeTable } from "../plan/nft_bridge.ts";
 import {
@@ -199,9 +200,18 @@ async function applySpawn(world: World, prefixes: Prefixes, step: Spawn): Promis
 }
 
 async function applySend(world: World, step: Send): Promise<void> {
-  const answer = await world.request(step.socket, step.run);
+  const answer = await world.request(step.socket, step.run).catch((error) => {
+    throw new StepError(step, messageOf(error));
+  });
   const error = /"error":\s*\{\s*"desc":\s*"([^"]*)"/.exec(answer)?.[1];
   if (error !== undefined || answer === "") throw new StepError(step, error ?? "no answer");
+}
+
+/** Whoever does not answer has forgotten it. */
+async function undoSend(world: World, step: Send): Promise<void> {
+  const list = await world.request(step.socket, listForwards, true).catch(() => "{}");
+  const removal = removeForward(step, list);
+  if (removal !== undefined) await world.request(step.socket, removal).catch(() => {});
 }
 
 /** What `ip` and `tc` say of a thing that is gone already. */
@@ -219,6 +229,9 @@ export async function undo(
   steps: readonly Step[],
 ): Promise<readonly string[]> {
   const problems: string[] = [];
+  // Who is ended forgets what it was asked for.
+  const ended = new Set(steps.flatMap((step) => step.tool === "spawn" ? step.leaves : []));
+  const lasting = steps.filter((step) => step.tool !== "send" || !ended.has(step.socket));
   const undoLane = async (lane: readonly Batch[]) => {
     for (const batch of [...lane].reverse()) {
       if (batch.on === "container" && prefixes.container === undefined) continue;
@@ -229,7 +242,7 @@ export async function undo(
       }
     }
   };
-  for (const stage of [...stages(steps)].reverse()) await Promise.all(stage.map(undoLane));
+  for (const stage of [...stages(lasting)].reverse()) await Promise.all(stage.map(undoLane));
   return problems;
 }
 
@@ -247,6 +260,7 @@ async function undoBatch(world: World, prefixes: Prefixes, batch: Batch): Promis
     case "spawn":
       return await stop(world, step);
     case "send":
+      await undoSend(world, step);
       return [];
     case "nft":
       return await undoRules(world, prefixes, steps as readonly Line[]);

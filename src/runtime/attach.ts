@@ -8,6 +8,7 @@ import { ownNamespace, prefixesOf, staleness } from "./container.ts";
 import { detachLocked, readOrSalvage } from "./detach.ts";
 import { provideFiles, withNames } from "./files.ts";
 import { addForeign, settle } from "./foreign_network.ts";
+import { refuseForwardingOfRoot } from "./forwarding.ts";
 import { collect } from "./gc.ts";
 import { type Journal, readJournal, writeJournal } from "./journal.ts";
 import { planLimits, resolveNames } from "./limits.ts";
@@ -16,7 +17,8 @@ import { chooseNetworks, listNetDirectories, networksIn } from "./networks.ts";
 import { findRivals, portClaims, takePorts } from "./ports.ts";
 import { bootId } from "./process.ts";
 import type { Request } from "./request.ts";
-import { planRootless } from "./rootless.ts";
+import { planRelay } from "./relay.ts";
+import { planRootless, type RootlessPlan } from "./rootless.ts";
 import { type ContainerPaths, containerPaths } from "./state.ts";
 import { isRoot } from "./user.ts";
 import type { Wish } from "./wish.ts";
@@ -51,6 +53,7 @@ async function attachLocked(
 ): Promise<Journal | undefined> {
   const { id, container, lasting, wish } = request;
   refuseUplinkOfRoot(world, wish);
+  if (isRoot(world)) refuseForwardingOfRoot(wish.forwarding);
   const contained = wish.mode.kind === "contained";
   const directories = contained ? listNetDirectories(world, wish.netDirectories) : [];
   const networks = chooseNetworks(contained ? networksIn(world, directories) : [], wish.mode);
@@ -68,8 +71,8 @@ async function attachLocked(
     attachments: links.map(({ attached }) => attached),
     steps: claims,
   });
-  const flush: Connecting["flush"] = async (steps, results, by) => {
-    const next = write(withSteps(done, steps, results, by));
+  const flush: Connecting["flush"] = async (steps, results, rootless) => {
+    const next = write(withSteps(done, steps, results, rootless));
     await apply(world, prefixesOf(container), steps);
     done = next;
   };
@@ -98,14 +101,15 @@ function withSteps(
   journal: Journal,
   steps: readonly Step[],
   results: readonly Result[],
-  by: string | undefined,
+  rootless: RootlessPlan | undefined,
 ): Journal {
   const attachments = journal.attachments.map((attached, i) => ({
     ...attached,
-    ...(by === undefined ? {} : { by }),
+    ...(rootless ? { by: rootless.by } : {}),
     ...(results[i] === undefined ? {} : { result: results[i] }),
   }));
-  return { ...journal, phase: "planned", attachments, steps: [...journal.steps, ...steps] };
+  const ports = rootless?.ports ?? journal.ports;
+  return { ...journal, phase: "planned", attachments, ports, steps: [...journal.steps, ...steps] };
 }
 
 /**
@@ -129,8 +133,8 @@ interface Connecting {
   readonly request: Request;
   readonly links: readonly PlannedLink[];
   readonly root: boolean;
-  /** Writes down what was planned, with the results so far and the uplink, and does it. */
-  flush(steps: readonly Step[], results: readonly Result[], by?: string): Promise<void>;
+  /** Writes down what was planned, with the results so far and who connects it, and does it. */
+  flush(steps: readonly Step[], results: readonly Result[], rootless?: RootlessPlan): Promise<void>;
 }
 
 /** Plans as much as can be planned at once, and does it: all of it, unless a plugin has to be asked in between. */
@@ -139,7 +143,7 @@ async function connect(world: World, state: string, connecting: Connecting): Pro
   const { wish, rootfs, container } = request;
   const names = await resolveNames(world, wish.limits);
   const results: Result[] = [];
-  let by: string | undefined;
+  let rootless: RootlessPlan | undefined;
   let steps: readonly Step[] = wish.mode.kind === "host" ? [] : [setLink("container", "lo", "up")];
   for (const group of groupsOf(links)) {
     const { attached } = group[0]!;
@@ -149,19 +153,21 @@ async function connect(world: World, state: string, connecting: Connecting): Pro
       steps = settle(world, attached, result, results);
       results.push(result);
     } else {
-      const rootless = root
+      rootless = root
         ? undefined
         : await planRootless(world, state, paths, request, links.map(({ attached }) => attached));
-      by = rootless?.by;
       const plans = rootless ? [rootless] : await planLinks(world, group, container, results);
       results.push(...plans.map(({ result }) => result));
       steps = [...steps, ...plans.flatMap(({ steps }) => steps)];
     }
   }
   const target = links[publishedThrough(links)];
-  const published = target && root && !target.attached.published
-    ? publish(target, results[links.indexOf(target)]!, wish.ports)
-    : [];
+  const result = target && results[links.indexOf(target)]!;
+  const published = !target || target.attached.published ? [] : rootless
+    ? planRelay(world, state, paths, {
+      ...{ entering: request, attached: { ...target.attached, result }, ports: rootless.ports },
+    })
+    : publish(target, result!, wish.ports);
   const named = results.findIndex(({ dns }) => hasDns(dns));
   const fromNetwork = named < 0
     ? undefined
@@ -170,7 +176,7 @@ async function connect(world: World, state: string, connecting: Connecting): Pro
   const wanted = rootfs === undefined ? wish.files : withNames(wish.files, names);
   const files = provideFiles(world, paths.directory, wanted, fromNetwork, rootfs);
   const limits = planLimits(wish.limits, names, links.map(({ attached }) => attached));
-  await flush([...steps, ...published, ...limits, ...files], results, by);
+  await flush([...steps, ...published, ...limits, ...files], results, rootless);
 }
 
 /** Neighbours that can be planned together; one that cannot is alone. */

@@ -1,11 +1,13 @@
 import { showDestination } from "../net/egress.ts";
-import { showMapping } from "../net/port_mapping.ts";
+import { type PortMapping, showMapping } from "../net/port_mapping.ts";
+import type { ProxyVersion } from "../net/proxy_protocol.ts";
 import type { World } from "../plan/world.ts";
 import { uplinkNamed } from "../uplinks/table.ts";
+import type { Uplink } from "../uplinks/uplink.ts";
 import { staleness } from "./container.ts";
 import { DamagedJournal, type Journal, readJournal } from "./journal.ts";
 import type { Limits } from "./limits.ts";
-import { deadUplink } from "./repair.ts";
+import { deadPrograms } from "./repair.ts";
 import { containerPaths } from "./state.ts";
 
 /** A container as scripts see it. */
@@ -47,6 +49,8 @@ export interface DescribedPort {
   readonly driver: string;
   /** Whether the container sees who connects from another host. */
   readonly keepsClientAddress: boolean;
+  /** The header by which it is told, if it does not see it. */
+  readonly proxyProtocol?: ProxyVersion;
 }
 
 /** What is known of a container, from what is written down of it. */
@@ -61,13 +65,16 @@ export function describeContainer(world: World, journal: Journal): Description {
     netns: container.netns,
     ...(container.init ? { pid: container.init.pid } : {}),
     networks: attachments.map(describeNetwork),
-    ports: ports.map((port) => ({
-      mapping: showMapping(port),
-      driver: uplink?.name ?? (byPlugins ? "plugins" : "nftables"),
-      keepsClientAddress: uplink?.keepsClientAddress ?? true,
-    })),
+    ports: ports.map((port) => describePort(port, uplink, byPlugins)),
     ...(limits && Object.keys(limits).length > 0 ? { limits: describeLimits(limits) } : {}),
   };
+}
+
+function describePort(port: PortMapping, uplink: Uplink | undefined, byPlugins: boolean): DescribedPort {
+  const mapping = showMapping(port);
+  if (port.relay) return { mapping, driver: "relay", keepsClientAddress: false, ...port.relay };
+  const driver = uplink?.name ?? (byPlugins ? "plugins" : "nftables");
+  return { mapping, driver, keepsClientAddress: uplink?.keepsClientAddress ?? true };
 }
 
 function describeLimits({ egress, ...rates }: Limits): DescribedLimits {
@@ -76,8 +83,8 @@ function describeLimits({ egress, ...rates }: Limits): DescribedLimits {
 
 function disturbance(world: World, journal: Journal): string | undefined {
   if (journal.phase !== "done") return "unfinished";
-  const dead = deadUplink(world, journal);
-  return dead && `its ${dead.name} has ended; ocinet repair ${journal.id} starts it again`;
+  const dead = deadPrograms(world, journal).map(({ name }) => name).join(" and its ");
+  return dead === "" ? undefined : `its ${dead} has ended; ocinet repair ${journal.id} starts it again`;
 }
 
 /** What is known of each of these containers; those that are gone by now are left out. */

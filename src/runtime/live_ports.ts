@@ -1,20 +1,29 @@
 import { collide, type PortMapping, showMapping } from "../net/port_mapping.ts";
-import type { Step } from "../plan/step.ts";
+import { addressOf } from "../net/address.ts";
+import type { Spawn, Step } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
+import { startsRelay } from "../uplinks/relay.ts";
 import { uplinkNamed } from "../uplinks/table.ts";
-import { apply, undo, undoClaim } from "./apply.ts";
+import type { Uplink } from "../uplinks/uplink.ts";
+import { apply, explain, undo, undoClaim } from "./apply.ts";
 import { attachmentOf } from "./attachment.ts";
-import { livePrefixes, prefixesOf, staleness } from "./container.ts";
-import { type Journal, readJournal, writeJournal } from "./journal.ts";
+import { fromHere, livePrefixes, prefixesOf, staleness } from "./container.ts";
+import { forwarder, type Forwarding, refuseForwardingOfRoot } from "./forwarding.ts";
+import { type Attached, type Journal, readJournal, writeJournal } from "./journal.ts";
 import { publish, publishedThrough } from "./links.ts";
 import { portClaims, takePorts } from "./ports.ts";
+import { planRelay, relayDirectory } from "./relay.ts";
+import { socketPath } from "./rootless.ts";
 import { containerPaths } from "./state.ts";
+import { hostOf } from "./uplink.ts";
+import { isRoot } from "./user.ts";
 
 /** A change of a container's ports, for who has its lock: what is written down before and after. */
 type Change = (journal: Journal) => Promise<Journal>;
 
 /**
  * Publishes ports of a container that runs: all of them, or none.
+ * @param forwarding who is to forward them, where that can be chosen
  * @returns what is written down of it now
  * @throws Error for a container that is not attached, or a port that is taken
  */
@@ -22,16 +31,19 @@ export async function addPorts(
   world: World,
   state: string,
   id: string,
-  ports: readonly PortMapping[],
+  asked: readonly PortMapping[],
+  forwarding: Forwarding,
 ): Promise<Journal> {
+  if (isRoot(world)) refuseForwardingOfRoot(forwarding);
   return await change(world, state, id, async (journal) => {
-    for (const port of ports) {
+    for (const port of asked) {
       const twin = journal.ports.find((other) => collide(port, other));
       if (twin) {
         throw cannot("publish", port, `container "${id}" publishes it already, as "${showMapping(twin)}"`);
       }
     }
-    const steps = leadTo(journal, ports);
+    const ports = withForwarders(world, journal, asked, forwarding);
+    const steps = leadTo(world, state, journal, ports).filter((step) => !isRunning(journal, step));
     const claims = portClaims(state, ports, id);
     const next = {
       ...journal,
@@ -46,7 +58,7 @@ export async function addPorts(
     } catch (error) {
       claims.forEach((claim) => undoClaim(world, claim));
       writeJournal(world, containerPaths(state, id), journal);
-      throw error;
+      throw explain(error);
     }
   });
 }
@@ -60,23 +72,27 @@ export async function removePorts(
   world: World,
   state: string,
   id: string,
-  ports: readonly PortMapping[],
+  asked: readonly PortMapping[],
 ): Promise<Journal> {
   return await change(world, state, id, async (journal) => {
-    const shown = new Set(ports.map(showMapping));
-    const missing = ports.find((port) =>
+    const shown = new Set(asked.map(showMapping));
+    const missing = asked.find((port) =>
       !journal.ports.some((other) => showMapping(other) === showMapping(port))
     );
     if (missing) {
       const known = journal.ports.map(showMapping).join(", ") || "none";
       throw cannot("take away", missing, `container "${id}" does not publish it (it publishes: ${known})`);
     }
+    const ports = journal.ports.filter((port) => shown.has(showMapping(port)));
     const rest = journal.ports.filter((port) => !shown.has(showMapping(port)));
+    ports.forEach((port) => refuseKept(journal, port));
     // What leads to other ports as well, such as the container's place among those that are masqueraded, stays.
-    const kept = new Set([...leadTo(journal, rest), ...portClaims(state, rest, id)].map(keyOf));
-    const own = [...portClaims(state, ports, id), ...leadTo(journal, ports)].filter((step) =>
-      !kept.has(keyOf(step))
-    );
+    const lead = (ports: readonly PortMapping[]) => [
+      ...portClaims(state, ports, id),
+      ...leadTo(world, state, journal, ports),
+    ];
+    const kept = new Set(lead(rest).map(keyOf));
+    const own = lead(ports).filter((step) => !kept.has(keyOf(step)));
     const problems = await undo(world, livePrefixes(world, journal.container), own);
     if (problems.length > 0) throw new Error(`Cannot take away all of the ports: ${problems.join("; ")}`);
     const gone = new Set(own.map(keyOf));
@@ -105,8 +121,55 @@ async function change(world: World, state: string, id: string, make: Change): Pr
   }
 }
 
-/** The steps that lead ports to the container; an uplink, or another's plugin, took its ports when it started. */
-function leadTo({ id, container, attachments }: Journal, ports: readonly PortMapping[]): readonly Step[] {
+/** The ports as they will be forwarded. @throws Error for one that cannot be */
+function withForwarders(
+  world: World,
+  { attachments, limits = {} }: Journal,
+  ports: readonly PortMapping[],
+  forwarding: Forwarding,
+): readonly PortMapping[] {
+  const attached = attachments[0];
+  const uplink = attached && uplinkNamed(attached.by);
+  if (!uplink) return ports;
+  const restricted = attached.network.name === "default-restricted";
+  const forwarded = { host: hostOf(world), restricted, limits, runs: true };
+  return ports.map((port) => {
+    const found = forwarder(uplink, port, forwarding, forwarded);
+    if (typeof found === "string") throw new Error(found);
+    return found;
+  });
+}
+
+/** Refuses to take away what an uplink gives back only with its end. */
+function refuseKept({ id, attachments }: Journal, port: PortMapping): void {
+  const uplink = attachments.map(({ by }) => uplinkNamed(by)).find((found) => found);
+  if (!uplink || uplink.publish || port.relay) return;
+  throw cannot(
+    "take away",
+    port,
+    `container "${id}" has it by ${uplink.name}, which keeps the ports that it started with; ` +
+      "publish those that are to go with --port-driver relay",
+  );
+}
+
+/** What started the relay of the container, if it runs. */
+function relayOf(state: string, { id, steps }: Journal): Spawn | undefined {
+  const directory = relayDirectory(containerPaths(state, id));
+  return steps.filter((step) => step.tool === "spawn").find((step) => startsRelay(step, directory));
+}
+
+function isRunning({ steps }: Journal, step: Step): boolean {
+  return step.tool === "spawn" && steps.includes(step);
+}
+
+/** The steps that lead ports to the container; another's plugin took its ports when it started. */
+function leadTo(
+  world: World,
+  state: string,
+  journal: Journal,
+  ports: readonly PortMapping[],
+): readonly Step[] {
+  const { id, container, attachments } = journal;
   const links = attachments.map((attached) => ({
     attached,
     at: attachmentOf(attached, id, container),
@@ -117,11 +180,36 @@ function leadTo({ id, container, attachments }: Journal, ports: readonly PortMap
     throw new Error(`Cannot change the ports of container "${id}": it has no network`);
   }
   const { by, published, network } = target.attached;
-  if (uplinkNamed(by) || published) {
-    const who = published ? `a plugin of network "${network.name}"` : by;
+  const uplink = uplinkNamed(by);
+  if (uplink) return leadByUplink(world, state, journal, { uplink, attached: target.attached, ports });
+  if (published) {
+    const who = `a plugin of network "${network.name}"`;
     throw new Error(`Cannot change the ports of container "${id}": ${who} publishes them, once and for all`);
   }
   return publish(target, target.attached.result, ports);
+}
+
+/** What an uplink took when it started is not among them. */
+function leadByUplink(
+  world: World,
+  state: string,
+  journal: Journal,
+  { uplink, attached, ports }: {
+    readonly uplink: Uplink;
+    readonly attached: Attached;
+    readonly ports: readonly PortMapping[];
+  },
+): readonly Step[] {
+  const paths = containerPaths(state, journal.id);
+  const socket = socketPath(world, state, paths, attached.digest, "uplink");
+  const guest = addressOf(attached.result!.ips[0]!.address);
+  const own = ports.filter(({ relay }) => !relay);
+  const entering = { id: journal.id, container: fromHere(world, journal.container) };
+  const running = relayOf(state, journal);
+  return [
+    ...own.flatMap((port) => uplink.publish?.(socket, guest, port) ?? []),
+    ...planRelay(world, state, paths, { entering, attached, ports, ...(running ? { running } : {}) }),
+  ];
 }
 
 function notAttached(id: string): Error {

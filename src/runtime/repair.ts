@@ -9,22 +9,23 @@ import { ownerIsAlive, readPids } from "./process.ts";
 import { containerPaths } from "./state.ts";
 
 /**
- * Starts a container's uplink again if it has died before the container, with all that died with it.
- * @returns the name of the uplink that was started, or undefined when none had to be
+ * Starts a container's uplink and relay again if they have died before the container, with all that died with them.
+ * @returns the names of those that were started
  * @throws Error when it could not be started
  */
-export async function repair(world: World, state: string, id: string): Promise<string | undefined> {
+export async function repair(world: World, state: string, id: string): Promise<readonly string[]> {
   const paths = containerPaths(state, id);
-  if (world.stat(paths.directory) === undefined) return undefined;
+  if (world.stat(paths.directory) === undefined) return [];
   const unlock = await world.lock(paths.lock);
   try {
     const journal = readJournal(world, paths);
     const isUp = journal?.phase === "done" && staleness(world, journal) === undefined;
-    const dead = isUp ? deadUplink(world, journal) : undefined;
-    if (!dead) return undefined;
-    await startAgain(world, journal!, dead);
-    note(world, state, `repair ${id}: ${dead.name} had ended, and runs again`);
-    return dead.name;
+    const dead = isUp ? deadPrograms(world, journal) : [];
+    for (const program of dead) {
+      await startAgain(world, journal!, program);
+      note(world, state, `repair ${id}: ${program.name} had ended, and runs again`);
+    }
+    return dead.map(({ name }) => name);
   } catch (error) {
     const explained = explain(error);
     note(world, state, `repair ${id}: ${messageOf(explained)}`);
@@ -34,12 +35,12 @@ export async function repair(world: World, state: string, id: string): Promise<s
   }
 }
 
-/** The start of a container's uplink, if that has died. Its keeper, the first in the file, may live still. */
-export function deadUplink(world: World, { steps }: Journal): Spawn | undefined {
-  const start = steps.find((step) => step.tool === "spawn");
-  if (!start) return undefined;
-  const pid = readPids(world, start.pidFile).at(-1);
-  return pid !== undefined && ownerIsAlive(world, pid, start.mark) ? undefined : start;
+/** What started those of a container's programs that have died. Their keepers, the first in the file, may live still. */
+export function deadPrograms(world: World, { steps }: Journal): readonly Spawn[] {
+  return steps.filter((step) => step.tool === "spawn").filter(({ pidFile, mark }) => {
+    const pid = readPids(world, pidFile).at(-1);
+    return pid === undefined || !ownerIsAlive(world, pid, mark);
+  });
 }
 
 async function startAgain(world: World, { container, steps }: Journal, start: Spawn): Promise<void> {
@@ -53,9 +54,14 @@ async function startAgain(world: World, { container, steps }: Journal, start: Sp
   await apply(world, { host: prefixes.host, container: prefixes.container }, lost);
 }
 
-/** With the process goes its link, and what was done to that. Rules are by name, and files are mounted: those stay. */
+/**
+ * With the process goes what it was asked for, and with an uplink, which is started first, its link, and what was done to
+ * that. Rules are by name, and files are mounted: those stay.
+ */
 function diedWith(start: Spawn, steps: readonly Step[]): readonly Step[] {
-  return steps.slice(steps.indexOf(start)).filter(({ tool }) =>
-    ["spawn", "sysctl", "ip", "tc", "send"].includes(tool)
+  const links = start === steps.find(({ tool }) => tool === "spawn") ? ["sysctl", "ip", "tc"] : [];
+  return steps.slice(steps.indexOf(start)).filter((step) =>
+    step === start || links.includes(step.tool) ||
+    (step.tool === "send" && start.leaves.includes(step.socket))
   );
 }

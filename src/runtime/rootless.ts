@@ -1,15 +1,17 @@
+import type { PortMapping } from "../net/port_mapping.ts";
 import type { World } from "../plan/world.ts";
-import type { Target } from "../uplinks/uplink.ts";
+import type { Entrance, Target } from "../uplinks/uplink.ts";
 import type { ChainPlan } from "./chain.ts";
 import { enterUser } from "./container.ts";
 import type { Attached } from "./journal.ts";
 import type { Request } from "./request.ts";
-import type { ContainerPaths } from "./state.ts";
+import { type ContainerPaths, containerPaths } from "./state.ts";
 import { chooseUplink, hostOf } from "./uplink.ts";
 
-/** A container's connection, and the name of the uplink that makes it. */
+/** A container's connection, the name of the uplink that makes it, and the ports, each with who forwards it. */
 export interface RootlessPlan extends ChainPlan {
   readonly by: string;
+  readonly ports: readonly PortMapping[];
 }
 
 /**
@@ -28,11 +30,11 @@ export async function planRootless(
   const restricted = attached.network.name === "default-restricted";
   const passing = request.lasting !== undefined;
   const wish = { ...request.wish, restricted, passing };
-  const { uplink, options } = await chooseUplink(world, state, host, wish);
+  const { uplink, options, ports } = await chooseUplink(world, state, host, wish);
   const target = targetOf(world, state, paths, request, attached);
   return {
-    ...uplink.connect({ ...target, host, restricted }, options, request.wish.ports),
-    by: uplink.name,
+    ...uplink.connect({ ...target, host, restricted }, options, ports.filter(({ relay }) => !relay)),
+    ...{ by: uplink.name, ports },
   };
 }
 
@@ -51,22 +53,32 @@ function targetOf(
   world: World,
   state: string,
   paths: ContainerPaths,
-  { id, container, lasting }: Request,
+  request: Request,
   { ifname, digest }: Attached,
 ): Omit<Target, "host" | "restricted"> {
+  return {
+    ...entranceOf(world, state, request),
+    ...{ netns: request.container.netns, ifname, socket: socketPath(world, state, paths, digest, "uplink") },
+  };
+}
+
+/** A container as it can be entered now, and by what it will be known. */
+export type Entering = Pick<Request, "id" | "container" | "lasting">;
+
+/** How a program gets into a container. @throws Error for one that is known by nothing but a namespace */
+export function entranceOf(world: World, state: string, { id, container, lasting }: Entering): Entrance {
   if (!container.init) {
     throw new Error(
       `Cannot attach namespace "${container.netns}" without root: give the pid of a process in it instead`,
     );
   }
   const { pid } = container.init;
-  world.makeDirectory(paths.directory);
+  const { directory } = containerPaths(state, id);
+  world.makeDirectory(directory);
   return {
-    ...{ netns: container.netns, pid, init: lasting?.init?.pid ?? pid, ifname },
+    ...{ pid, init: lasting?.init?.pid ?? pid },
     ownPidNamespace: world.readLink(`/proc/${pid}/ns/pid`) !== world.readLink("/proc/self/ns/pid"),
-    enter: enterUser(container),
-    directory: paths.directory,
-    socket: socketPath(world, state, paths, digest),
+    ...{ enter: enterUser(container), directory },
     again: ["env", `OCINET_STATE_DIR=${state}`, ...world.self, "repair", id],
   };
 }
@@ -75,10 +87,16 @@ function targetOf(
 const longestSocketPath = 107;
 
 /** In the container's directory; where that path is too long, under a shorter name, whose directory it makes. */
-function socketPath(world: World, state: string, { directory }: ContainerPaths, digest: string): string {
-  const usual = `${directory}/uplink.sock`;
+export function socketPath(
+  world: World,
+  state: string,
+  { directory }: ContainerPaths,
+  digest: string,
+  name: string,
+): string {
+  const usual = `${directory}/${name}.sock`;
   if (usual.length <= longestSocketPath) return usual;
-  const short = `${state}/s/${digest.slice(0, 16)}`;
+  const short = `${state}/s/${digest.slice(0, 15)}${name[0]}`;
   if (short.length > longestSocketPath) {
     throw new Error(
       `Cannot keep a socket in ${state}: the path is longer than ${longestSocketPath} bytes; set OCINET_STATE_DIR`,

@@ -7,20 +7,22 @@ import { ownNamespace } from "./container.ts";
 import type { Journal } from "./journal.ts";
 import { loadNetworks } from "./networks.ts";
 import { uplinkPidFile } from "../uplinks/keep.ts";
+import { relayDirectory } from "./relay.ts";
 import { bootId, ownerIsAlive, readPids } from "./process.ts";
 import { containerPaths } from "./state.ts";
 import { isRoot } from "./user.ts";
 
 /**
  * A journal written anew for a container whose own cannot be read: its links, by names that follow from its id; the
- * addresses and ports that are claimed in its name; the rules that lead to these; its uplink's process. What an unknown
+ * addresses and ports that are claimed in its name; the rules that lead to these; its uplink's and relay's processes. What an unknown
  * configuration gave it beside that (an address of `static`, say) is not found.
  */
 export async function salvage(world: World, state: string, id: string): Promise<Journal> {
   const leases = findLeases(world, state, id);
   const links = await linkNames(world, leases, id);
   const ports = findPortClaims(world, state, id);
-  const directory = containerPaths(state, id).directory;
+  const paths = containerPaths(state, id);
+  const { directory } = paths;
   return {
     ...{ format: 1, id, created: "", bootId: bootId(world), host: ownNamespace(world) },
     ...{ container: { netns: "", identity: "" }, phase: "planned", attachments: [], ports: [] },
@@ -28,7 +30,7 @@ export async function salvage(world: World, state: string, id: string): Promise<
       ...[...leases.map(({ claim }) => claim), ...ports],
       ...links.filter((name) => isLink(world, name)).map(removeLink),
       ...await findRules(world, [...leases.map(({ address }) => address), ...links], ports),
-      stopUplink(state, directory),
+      ...[directory, relayDirectory(paths)].map((of) => stopProgram(state, of)),
     ],
   };
 }
@@ -38,7 +40,8 @@ export async function findLiving(world: World, state: string, id: string): Promi
   const links = await linkNames(world, findLeases(world, state, id), id);
   const link = links.find((name) => isLink(world, name));
   if (link !== undefined) return `link ${link}`;
-  const pids = readPids(world, uplinkPidFile(containerPaths(state, id).directory));
+  const paths = containerPaths(state, id);
+  const pids = [paths.directory, relayDirectory(paths)].flatMap((of) => readPids(world, uplinkPidFile(of)));
   const pid = pids.find((pid) => ownerIsAlive(world, pid, state));
   return pid === undefined ? undefined : `process ${pid}`;
 }
@@ -154,9 +157,9 @@ function namesOneOf(element: string, names: readonly string[]): boolean {
   return element.replaceAll('"', "").split(" ").some((word) => names.includes(word));
 }
 
-function stopUplink(state: string, directory: string): Step {
+function stopProgram(state: string, directory: string): Step {
   return {
-    ...{ tool: "spawn", on: "host", run: [], name: "uplink" },
+    ...{ tool: "spawn", on: "host", run: [], name: "program" },
     ...{ pidFile: uplinkPidFile(directory), mark: state, leaves: [] },
   };
 }

@@ -3,6 +3,8 @@ import { findProgram, packages, type World } from "../plan/world.ts";
 import { parseOptions } from "../uplinks/options.ts";
 import { uplinks, type WantedUplink } from "../uplinks/table.ts";
 import type { Host, Uplink } from "../uplinks/uplink.ts";
+import { forwarder, type Forwarding } from "./forwarding.ts";
+import type { Limits } from "./limits.ts";
 
 /** What an uplink has to know of this host. */
 export function hostOf(world: World): Host {
@@ -29,37 +31,54 @@ function hasRoute6(world: World): boolean {
 export interface UplinkWish {
   readonly uplink?: WantedUplink;
   readonly ports: readonly PortMapping[];
+  readonly forwarding: Forwarding;
+  readonly limits: Limits;
   readonly restricted: boolean;
   /** Whether the process that lets us into the container ends before it. */
   readonly passing: boolean;
 }
 
+/** An uplink, and the ports, each with who forwards it. */
+export interface ChosenUplink extends WantedUplink {
+  readonly ports: readonly PortMapping[];
+}
+
 /**
- * The uplink that is asked for; if none is, the best that works on this host and can publish the ports.
+ * The uplink that is asked for; if none is, the best that works on this host and can publish the ports, by the relay if
+ * none can by itself.
  * @throws Error saying why it cannot be, of the best if none can
  */
 export async function chooseUplink(
   world: World,
   state: string,
   host: Host,
-  { uplink: asked, ports, restricted, passing }: UplinkWish,
-): Promise<WantedUplink> {
+  { uplink: asked, ports, forwarding, limits, restricted, passing }: UplinkWish,
+): Promise<ChosenUplink> {
   const candidates = asked ? [asked] : uplinks.map((uplink) => ({
     uplink,
     options: parseOptions("", uplink.keys),
   }));
   const refusals: string[] = [];
   const problems: string[] = [];
+  const relaying: ChosenUplink[] = [];
   for (const candidate of candidates) {
     const { uplink } = candidate;
     const problem = passing && uplink.followsProcess
       ? "this runtime lets us in through a hook alone, whose end it would take for the container's; runc does better"
       : await uplinkProblem(world, state, host, uplink);
-    const refusal = ports.map((port) => uplink.refusal(port, host, restricted)).find((reason) => reason);
-    if (problem) problems.push(`Cannot use uplink "${uplink.name}": ${problem}`);
-    else if (refusal) refusals.push(refusal);
-    else return candidate;
+    if (problem) {
+      problems.push(`Cannot use uplink "${uplink.name}": ${problem}`);
+      continue;
+    }
+    const forwarded = { host, restricted, limits, runs: false };
+    const found = ports.map((port) => forwarder(uplink, port, forwarding, forwarded));
+    const refusal = found.find((port) => typeof port === "string");
+    const chosen = { ...candidate, ports: found.filter((port) => typeof port !== "string") };
+    if (refusal !== undefined) refusals.push(refusal);
+    else if (chosen.ports.some(({ relay }) => relay)) relaying.push(chosen);
+    else return chosen;
   }
+  if (relaying[0]) return relaying[0];
   throw new Error(refusals[0] ?? problems.join("; "));
 }
 

@@ -40,6 +40,7 @@ async function chosen(
     passing,
     ports: ports === "" ? [] : parsePublish(ports),
     restricted,
+    ...{ forwarding: {}, limits: {} },
     ...(uplink === undefined ? {} : { uplink: parseUplink(uplink) }),
   };
   return (await chooseUplink(world, "/state", hostOf(world), wish)).uplink.name;
@@ -58,6 +59,12 @@ test("an uplink that cannot publish the ports is passed over", async () => {
   const { world } = having({ [pasta]: "pasta 2024_12_11.09478d5", [slirp]: "" });
   assert.equal(await chosen(world, "5353:53/udp", undefined, true), "slirp4netns");
   await assert.rejects(chosen(world, "80:80/sctp"), { message: /: pasta forwards tcp and udp only$/ });
+});
+
+test("an uplink that publishes the ports by itself goes before one that needs the relay", async () => {
+  const [both, old] = [{ [pasta]: "pasta 2024_12_11.09478d5", [slirp]: "" }, { [slirp]: "" }];
+  assert.equal(await chosen(having(both).world, "127.0.0.1:5353:53/udp", undefined, true), "pasta");
+  assert.equal(await chosen(having(old).world, "127.0.0.1:5353:53/udp"), "slirp4netns");
 });
 
 test("an uplink that would follow a process that ends too early is passed over", async () => {

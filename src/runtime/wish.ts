@@ -5,6 +5,7 @@ import { annotationPrefix, type Given } from "../oci/options.ts";
 import { loosened } from "../uplinks/options.ts";
 import { parseUplink, type WantedUplink } from "../uplinks/table.ts";
 import { type Files, parseFiles } from "./files.ts";
+import { type Forwarding, parseForwarding } from "./forwarding.ts";
 import { type Limits, parseLimits } from "./limits.ts";
 
 /** How somebody wants a container networked; nothing about it contradicts itself. */
@@ -15,6 +16,7 @@ export interface Wish {
   readonly limits: Limits;
   /** How to reach the world without root; the best way that works, if that is not said. */
   readonly uplink?: WantedUplink;
+  readonly forwarding: Forwarding;
   readonly netDirectories: readonly string[];
 }
 
@@ -49,6 +51,7 @@ export function parseWish(given: Given): Wish {
     files: parseFiles(given),
     limits,
     ...(uplink === undefined ? {} : { uplink: parseUplink(uplink) }),
+    forwarding: parseForwarding(given),
     netDirectories: (given.get("net-dir") ?? []).map(checkDirectory),
   };
 }

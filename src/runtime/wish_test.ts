@@ -13,6 +13,7 @@ test("nothing asked for is the default network", () => {
     ports: [],
     files: { resolv: "network" },
     limits: {},
+    forwarding: {},
     netDirectories: [],
   });
 });

@@ -1,12 +1,13 @@
 import { quote } from "../plan/batch.ts";
 import type { Spawn } from "../plan/step.ts";
-import type { Target } from "./uplink.ts";
+import type { Entrance } from "./uplink.ts";
 
 /** A program to keep running as long as a container does. */
 export interface Kept {
+  /** A word of its command line, and of those in `words` the first that a person wants to see. */
   readonly name: string;
-  /** By the pid of a process in the container's namespaces. */
-  words(pid: number): readonly string[];
+  /** Its command line, by the pid of a process in the container's namespaces, and words for nsenter to its user namespace. */
+  words(pid: number, enter: readonly string[]): readonly string[];
   /**
    * It ends once its descriptor 3 is closed at the other end, which is when the container does; one that sees by itself
    * when the container has ended needs none. Either tells that it is ready by writing into descriptor 4 or the fifo "ready".
@@ -64,14 +65,16 @@ else setsid tail --pid="$init" -f /dev/null </dev/null >"$d/life" 2>&1 4>&- & fi
 exec "$@" 5<>"$d/back" 3<"$d/life"`;
 
 /** Starts a program so that it ends with the container, however that ends, and is started again should it end before. */
-export function keepRunning(target: Target, { name, words, exitDescriptor, mark, leaves }: Kept): Spawn {
-  const { directory, pid, init, ownPidNamespace, enter, again } = target;
+export function keepRunning(entrance: Entrance, { name, words, exitDescriptor, mark, leaves }: Kept): Spawn {
+  const { directory, pid, init, ownPidNamespace, enter, again } = entrance;
   const holder = !exitDescriptor ? "none" : ownPidNamespace ? "cat" : "tail";
-  const through = (process: number) => [
-    ...["sh", "-c", start, "sh", keep, run, directory, String(init), String(process), holder],
-    enter.map((word) => word.replace(`/proc/${pid}/`, `/proc/${process}/`)).join(" "),
-    ...[again.map(quote).join(" "), name, ...words(process)],
-  ];
+  const through = (process: number) => {
+    const entering = enter.map((word) => word.replace(`/proc/${pid}/`, `/proc/${process}/`));
+    return [
+      ...["sh", "-c", start, "sh", keep, run, directory, String(init), String(process), holder],
+      ...[entering.join(" "), again.map(quote).join(" "), ...words(process, entering)],
+    ];
+  };
   return {
     ...{ tool: "spawn", on: "host", run: through(pid), ...(pid === init ? {} : { again: through(init) }) },
     ...{ name, pidFile: uplinkPidFile(directory), mark, leaves },

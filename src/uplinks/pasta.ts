@@ -35,6 +35,7 @@ export const pasta: Uplink = {
   connect: (target, options, ports) => {
     const ipv6 = options.ipv6 && hasIpv6(target.host) && !target.restricted;
     const words = () => [
+      "pasta",
       // Quiet, and in the foreground; it is ready once it has written its pid.
       ...[
         "--foreground",

@@ -11,7 +11,7 @@ export function refuseLow(mapping: PortMapping, { lowestPort }: Host): string | 
   if (mapping.hostPort >= lowestPort) return undefined;
   return refuse(
     mapping,
-    `ports below ${lowestPort} are root's; take a higher one, or have root set ` +
-      `sysctl net.ipv4.ip_unprivileged_port_start=${mapping.hostPort}`,
+    `ports below ${lowestPort} are root's; take a higher one, have root set ` +
+      `sysctl net.ipv4.ip_unprivileged_port_start=${mapping.hostPort}, or have root grant it through ocinet helper`,
   );
 }

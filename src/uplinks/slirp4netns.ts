@@ -1,4 +1,5 @@
 import type { PortMapping } from "../net/port_mapping.ts";
+import { addForward } from "../plan/hostfwd.ts";
 import { addAddress, addRoute } from "../plan/ip.ts";
 import type { Send, Step } from "../plan/step.ts";
 import { keepRunning } from "./keep.ts";
@@ -22,17 +23,21 @@ export const slirp4netns: Uplink = {
   refusal: (mapping, host) => {
     if (mapping.protocol === "sctp") return refuse(mapping, "slirp4netns forwards tcp and udp only");
     if (mapping.family === 6) {
-      return refuse(mapping, "slirp4netns listens on IPv4 addresses only; use 0.0.0.0 or 127.0.0.1");
+      return refuse(
+        mapping,
+        "slirp4netns listens on IPv4 addresses only; use 0.0.0.0 or 127.0.0.1, or --port-driver relay",
+      );
     }
     if (mapping.protocol === "udp" && mapping.hostIp?.startsWith("127.")) {
       return refuse(
         mapping,
         "slirp4netns sends no answer to the host's loopback, which is kept from the container; " +
-          "use another address of the host's",
+          "use another address of the host's, or --port-driver relay",
       );
     }
     return refuseLow(mapping, host);
   },
+  publish: forward,
   connect: (target, options, ports) => {
     const ipv6 = options.ipv6 && target.host.ipv6 && !target.restricted;
     return {
@@ -50,7 +55,7 @@ export const slirp4netns: Uplink = {
 function spawn(target: Target, options: UplinkOptions, ipv6: boolean): Step {
   const { ifname, socket, restricted } = target;
   const words = (pid: number) => [
-    ...["--exit-fd=3", "--ready-fd=4", `--api-socket=${socket}`],
+    ...["slirp4netns", "--exit-fd=3", "--ready-fd=4", `--api-socket=${socket}`],
     ...["--configure", `--mtu=${options.mtu}`, `--cidr=${options.cidr}`, ...(ipv6 ? ["--enable-ipv6"] : [])],
     ...(options.mac === undefined ? [] : [`--macaddress=${options.mac}`]),
     ...(options.hostLoopback && !restricted ? [] : ["--disable-host-loopback"]),
@@ -90,15 +95,8 @@ function configureIpv6(ifname: string): readonly Step[] {
 }
 
 function forward(socket: string, guest: string, { protocol, hostIp, hostPort, port }: PortMapping): Send {
-  const request = {
-    execute: "add_hostfwd",
-    arguments: {
-      proto: protocol,
-      host_addr: hostIp ?? "0.0.0.0",
-      host_port: hostPort,
-      guest_addr: guest,
-      guest_port: port,
-    },
-  };
-  return { tool: "send", on: "host", socket, run: JSON.stringify(request) };
+  return addForward(socket, {
+    ...{ proto: protocol, host_addr: hostIp ?? "0.0.0.0", host_port: hostPort },
+    ...{ guest_addr: guest, guest_port: port },
+  });
 }

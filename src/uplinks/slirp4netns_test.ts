@@ -92,8 +92,14 @@ test("slirp4netns's refusal names the reason and the way round it", () => {
     slirp4netns.refusal(parsePublish(text)[0]!, { ...host, lowestPort }, false);
   assert.equal(reason("8080:80"), undefined);
   assert.equal(reason("127.0.0.1:8080:80"), undefined);
-  assert.match(reason("80:80")!, /ports below 1024 are root's; .*ip_unprivileged_port_start=80$/);
-  assert.match(reason("[::1]:8080:80")!, /IPv4 addresses only; use 0\.0\.0\.0 or 127\.0\.0\.1$/);
+  assert.match(
+    reason("80:80")!,
+    /ports below 1024 are root's; .*ip_unprivileged_port_start=80, or .* ocinet helper$/,
+  );
+  assert.match(
+    reason("[::1]:8080:80")!,
+    /IPv4 addresses only; use 0\.0\.0\.0 or 127\.0\.0\.1, or --port-driver relay$/,
+  );
   assert.match(reason("8080:80/sctp")!, /tcp and udp only$/);
   assert.match(reason("127.0.0.1:8080:80/udp")!, /no answer to the host's loopback.*use another address/);
   assert.equal(reason("80:80", 80), undefined);

@@ -1,5 +1,6 @@
 import type { PortMapping } from "../net/port_mapping.ts";
 import type { Plan } from "../plan/plan.ts";
+import type { Send } from "../plan/step.ts";
 import type { Key, UplinkOptions } from "./options.ts";
 
 /** A way to the world for containers whose user has no power over the host's links. */
@@ -18,6 +19,8 @@ export interface Uplink {
   readonly followsProcess: boolean;
   /** Why a port cannot be published, or undefined when it can. */
   refusal(mapping: PortMapping, host: Host, restricted: boolean): string | undefined;
+  /** Publishes a port of a container that runs, at its address; absent: it took its ports when it started. */
+  publish?(socket: string, guest: string, mapping: PortMapping): Send;
   /** Connects the container to the world, and its published ports to it. There must be no `problem` and no `refusal`. */
   connect(target: Target, options: UplinkOptions, ports: readonly PortMapping[]): Plan;
 }
@@ -33,10 +36,19 @@ export interface Host {
 }
 
 /** A rootless container to connect. */
-export interface Target {
+export interface Target extends Entrance {
   readonly host: Host;
   /** Path of its network namespace, valid now. */
   readonly netns: string;
+  readonly ifname: string;
+  /** Path of a socket to ask the uplink through, shorter than 108 bytes. */
+  readonly socket: string;
+  /** No way out: only what is published, from outside. */
+  readonly restricted: boolean;
+}
+
+/** How a program gets into a container, and is kept running as long as that is. */
+export interface Entrance {
   /** A process in its namespaces, which may end before it, and whether it has a pid namespace of its own. */
   readonly pid: number;
   readonly ownPidNamespace: boolean;
@@ -44,13 +56,8 @@ export interface Target {
   readonly init: number;
   /** Words for nsenter that give power over its pid namespace. */
   readonly enter: readonly string[];
-  readonly ifname: string;
   /** Where process ids, logs and fifos go. */
   readonly directory: string;
-  /** Path of a socket to ask the uplink through, shorter than 108 bytes. */
-  readonly socket: string;
-  /** No way out: only what is published, from outside. */
-  readonly restricted: boolean;
-  /** The command that starts the uplink again, should it die before the container. */
+  /** The command that starts it again, should it die before the container. */
   readonly again: readonly string[];
 }

@@ -1,0 +1,84 @@
+import type { PortMapping } from "../net/port_mapping.ts";
+import { type ProxyVersion, proxyVersions } from "../net/proxy_protocol.ts";
+import type { Given } from "../oci/options.ts";
+import { refuse } from "../uplinks/refusals.ts";
+import { relayRefusal } from "../uplinks/relay.ts";
+import type { Host, Uplink } from "../uplinks/uplink.ts";
+import type { Limits } from "./limits.ts";
+
+const drivers = ["uplink", "relay"] as const;
+
+/** Who is to forward a rootless container's ports. */
+export interface Forwarding {
+  /** Absent: the uplink where it can, or else our relay. */
+  readonly driver?: typeof drivers[number];
+  /** The header by which the container learns who connects, which only the relay writes. */
+  readonly proxyProtocol?: ProxyVersion;
+}
+
+/** Reads the options. @throws Error naming the option, the value and the reason */
+export function parseForwarding(given: Given): Forwarding {
+  const driver = oneOf(given, "port-driver", drivers);
+  const proxyProtocol = oneOf(given, "proxy-protocol", proxyVersions);
+  if (driver === "uplink" && proxyProtocol) {
+    throw new Error(
+      "Cannot use --proxy-protocol with --port-driver=uplink: only the relay writes it; leave --port-driver out",
+    );
+  }
+  return { ...(driver ? { driver } : {}), ...(proxyProtocol ? { proxyProtocol } : {}) };
+}
+
+function oneOf<T extends string>(given: Given, option: string, known: readonly T[]): T | undefined {
+  const value = given.get(option)?.at(-1);
+  const found = known.find((word) => word === value);
+  if (value === undefined || found) return found;
+  throw new Error(`Cannot use --${option} ${JSON.stringify(value)}: there are ${known.join(", ")}`);
+}
+
+/** Root's ports are led by rules, which need no choice. @throws Error for who makes one as root */
+export function refuseForwardingOfRoot({ driver, proxyProtocol }: Forwarding): void {
+  const option = driver ? "port-driver" : proxyProtocol ? "proxy-protocol" : undefined;
+  if (!option) return;
+  throw new Error(
+    `Cannot use --${option} as root: nft leads root's ports, and the container sees who connects; leave it out`,
+  );
+}
+
+/** For whom ports are to be forwarded. */
+export interface Forwarded {
+  readonly host: Host;
+  readonly restricted: boolean;
+  readonly limits: Limits;
+  /** Whether the container runs already. */
+  readonly runs: boolean;
+}
+
+/** A port as it will be forwarded, or why it cannot be. */
+export function forwarder(
+  uplink: Uplink,
+  port: PortMapping,
+  { driver, proxyProtocol }: Forwarding,
+  forwarded: Forwarded,
+): PortMapping | string {
+  const relayed = { ...port, relay: proxyProtocol ? { proxyProtocol } : {} };
+  const problem = relayProblem(port, proxyProtocol !== undefined, forwarded);
+  if (driver === "relay" || proxyProtocol) return problem ?? relayed;
+  const refusal = uplinkProblem(uplink, port, forwarded);
+  if (refusal === undefined) return port;
+  return driver === "uplink" || problem !== undefined ? refusal : relayed;
+}
+
+function uplinkProblem(uplink: Uplink, port: PortMapping, { host, restricted, runs }: Forwarded) {
+  if (runs && !uplink.publish) return refuse(port, `${uplink.name} takes its ports when it starts`);
+  return uplink.refusal(port, host, restricted);
+}
+
+function relayProblem(port: PortMapping, proxied: boolean, { host, limits }: Forwarded): string | undefined {
+  const rate = limits.rateIn !== undefined
+    ? "rate-in"
+    : limits.rateOut !== undefined
+    ? "rate-out"
+    : undefined;
+  if (rate) return refuse(port, `what the relay forwards does not pass the link that --${rate} holds`);
+  return relayRefusal(port, host, proxied);
+}
