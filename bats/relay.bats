@@ -145,16 +145,23 @@ no_relay() { ! processes | grep -w relay; }
   [ "$answers" = "$(seq 100)" ]
 }
 
-@test "a client that does not read stops its server, and not our memory" {
+@test "it has no power, nor gets any; and a client that does not read stops its server, and not our memory" {
   launch c1 --uplink slirp4netns --port-driver relay -p 8080:80
   background flood in_container c1 socat -u /dev/zero TCP4-LISTEN:80,reuseaddr
   wait_for in_container c1 sh -c 'ss -Hltn "sport = :80" | grep -q .'
   background idle in_peer bash -c 'exec 5<>/dev/tcp/192.0.2.1/8080; exec sleep 1000'
   wait_for has_come_to_rest
-  local pid
+  local pid number=0
   for pid in $(relay_processes); do
+    number=$((number + 1))
     [ "$(awk '/^VmRSS/ { print $2 }' "/proc/$pid/status")" -lt 300000 ]
+    grep -x $'NoNewPrivs:\t1' "/proc/$pid/status"
+    grep -x $'CapPrm:\t0000000000000000' "/proc/$pid/status"
+    grep -x $'CapEff:\t0000000000000000' "/proc/$pid/status"
+    [[ $(tr '\0' ' ' <"/proc/$pid/cmdline") == *" --no-prompt --allow-read=/"* ]]
+    [[ $(tr '\0' ' ' <"/proc/$pid/cmdline") != *" -A "* ]]
   done
+  [ "$number" = 2 ]
 }
 
 # has_come_to_rest: the server has written much, and nothing more for a moment
@@ -173,20 +180,6 @@ relay_processes() {
   for pid in $(test_pids); do
     [[ $(readlink "/proc/$pid/exe") != */@(deno|node) ]] || ! grep -zqx relay "/proc/$pid/cmdline" || echo "$pid"
   done
-}
-
-@test "neither of its processes has any power, nor gets any" {
-  launch c1 --uplink slirp4netns --port-driver relay -p 8080:80
-  local pid number=0
-  for pid in $(relay_processes); do
-    number=$((number + 1))
-    grep -x $'NoNewPrivs:\t1' "/proc/$pid/status"
-    grep -x $'CapPrm:\t0000000000000000' "/proc/$pid/status"
-    grep -x $'CapEff:\t0000000000000000' "/proc/$pid/status"
-    [[ $(tr '\0' ' ' <"/proc/$pid/cmdline") == *" --no-prompt --allow-read=/"* ]]
-    [[ $(tr '\0' ' ' <"/proc/$pid/cmdline") != *" -A "* ]]
-  done
-  [ "$number" = 2 ]
 }
 
 @test "each of its processes killed: it is there again, and nothing is left when the container has ended" {
@@ -226,8 +219,6 @@ runs_again() { [ "$(relay_pids "$1" | tail -n 1)" != "$2" ] && [ "$(state_of "$1
 @test "what it cannot forward is refused before anything is made, with the remedy" {
   refused c1 --port-driver relay -p 80:80
   [[ $output == *"ports below 1024 are root's; take a higher one, have root set sysctl net.ipv4.ip_unprivileged_port_start=80, or have root grant it through ocinet helper"* ]]
-  refused c1 --port-driver relay -p 8080:80/sctp
-  [[ $output == *"the relay forwards tcp and udp only"* ]]
   refused c1 --port-driver relay --rate-in 10mbit -p 8080:80
   [[ $output == *"what the relay forwards does not pass the link that --rate-in holds"* ]]
   background other in_host socat TCP6-LISTEN:8080,ipv6only=1,fork,reuseaddr SYSTEM:true
@@ -254,8 +245,8 @@ runs_again() { [ "$(relay_pids "$1" | tail -n 1)" != "$2" ] && [ "$(state_of "$1
   in_host ip netns delete box
 }
 
-@test "default-restricted, an annotation, and Node: the relay works alike" {
-  export OCINET_RUNTIME=node
+@test "crun, default-restricted, an annotation, and Node: the relay works alike" {
+  export OCINET_RUNTIME=node RUNTIME=crun
   bundle c1 --net default-restricted -p 8080:80 -p '[2001:db8:1::1]:5353:53/udp'
   set_config "$(path_of c1)" '.annotations["org.ocinet.port-driver"] = "relay"'
   start_container c1 "$(path_of c1)"
@@ -264,9 +255,24 @@ runs_again() { [ "$(relay_pids "$1" | tail -n 1)" != "$2" ] && [ "$(state_of "$1
   [ "$(ask tcp 192.0.2.1 8080 in_peer)" = 10.0.2.100 ]
   [ "$(ask tcp 2001:db8:1::1 8080 in_peer)" = 10.0.2.100 ]
   [ "$(ask udp 2001:db8:1::1 5353 in_peer)" = 10.0.2.100 ]
+  local pid
+  pid=$(relay_pids c1 | tail -n 1)
+  kill -KILL "$pid"
+  wait_for answers 10.0.2.100 tcp 192.0.2.1 8080 in_peer
+  wait_for runs_again c1 "$pid"
   port rm c1 8080:80
   unanswered tcp 192.0.2.1 8080 in_peer
   stop_background
   delete_container c1
   wait_for no_processes
 }
+
+@test "a command that ocinet runs has its ports by it too" {
+  background web as_user "$OCINET" run --port-driver relay -p '[::1]:8080:80' -- \
+    socat TCP4-LISTEN:80,fork,reuseaddr SYSTEM:"echo hello"
+  wait_for greets
+  stop web
+  wait_for no_processes
+}
+
+greets() { [ "$(in_host socat -u 'TCP6:[::1]:8080' - 2>/dev/null)" = hello ]; }

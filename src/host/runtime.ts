@@ -2,7 +2,8 @@ import type { World } from "../plan/world.ts";
 import { denoProcess, denoWorld } from "./deno.ts";
 import { nodeProcess, nodeWorld } from "./node.ts";
 
-const onDeno = "Deno" in globalThis;
+/** Which of the two it is. */
+export const onDeno = "Deno" in globalThis;
 
 /** The world of whichever runtime this is. */
 export function realWorld(): World {

@@ -1,8 +1,8 @@
 import { collide, type PortMapping, showMapping } from "../net/port_mapping.ts";
 import { addressOf } from "../net/address.ts";
-import type { Spawn, Step } from "../plan/step.ts";
+import type { Step } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
-import { startsRelay } from "../uplinks/relay.ts";
+import { isRelay } from "../uplinks/relay.ts";
 import { uplinkNamed } from "../uplinks/table.ts";
 import type { Uplink } from "../uplinks/uplink.ts";
 import { apply, explain, undo, undoClaim } from "./apply.ts";
@@ -12,7 +12,7 @@ import { forwarder, type Forwarding, refuseForwardingOfRoot } from "./forwarding
 import { type Attached, type Journal, readJournal, writeJournal } from "./journal.ts";
 import { publish, publishedThrough } from "./links.ts";
 import { portClaims, takePorts } from "./ports.ts";
-import { planRelay, relayDirectory } from "./relay.ts";
+import { planRelay } from "./relay.ts";
 import { socketPath } from "./rootless.ts";
 import { containerPaths } from "./state.ts";
 import { hostOf } from "./uplink.ts";
@@ -152,12 +152,6 @@ function refuseKept({ id, attachments }: Journal, port: PortMapping): void {
   );
 }
 
-/** What started the relay of the container, if it runs. */
-function relayOf(state: string, { id, steps }: Journal): Spawn | undefined {
-  const directory = relayDirectory(containerPaths(state, id));
-  return steps.filter((step) => step.tool === "spawn").find((step) => startsRelay(step, directory));
-}
-
 function isRunning({ steps }: Journal, step: Step): boolean {
   return step.tool === "spawn" && steps.includes(step);
 }
@@ -205,7 +199,7 @@ function leadByUplink(
   const guest = addressOf(attached.result!.ips[0]!.address);
   const own = ports.filter(({ relay }) => !relay);
   const entering = { id: journal.id, container: fromHere(world, journal.container) };
-  const running = relayOf(state, journal);
+  const running = journal.steps.filter((step) => step.tool === "spawn").find(isRelay);
   return [
     ...own.flatMap((port) => uplink.publish?.(socket, guest, port) ?? []),
     ...planRelay(world, state, paths, { entering, attached, ports, ...(running ? { running } : {}) }),

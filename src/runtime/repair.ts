@@ -1,6 +1,7 @@
 import { messageOf } from "../cni/error.ts";
 import type { Spawn, Step } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
+import { isRelay } from "../uplinks/relay.ts";
 import { apply, explain, undo } from "./apply.ts";
 import { livePrefixes, staleness } from "./container.ts";
 import { type Journal, readJournal } from "./journal.ts";
@@ -55,11 +56,11 @@ async function startAgain(world: World, { container, steps }: Journal, start: Sp
 }
 
 /**
- * With the process goes what it was asked for, and with an uplink, which is started first, its link, and what was done to
- * that. Rules are by name, and files are mounted: those stay.
+ * With the process goes what it was asked for, and with an uplink its link, and what was done to that. Rules are by name,
+ * and files are mounted: those stay.
  */
 function diedWith(start: Spawn, steps: readonly Step[]): readonly Step[] {
-  const links = start === steps.find(({ tool }) => tool === "spawn") ? ["sysctl", "ip", "tc"] : [];
+  const links = isRelay(start) ? [] : ["sysctl", "ip", "tc"];
   return steps.slice(steps.indexOf(start)).filter((step) =>
     step === start || links.includes(step.tool) ||
     (step.tool === "send" && start.leaves.includes(step.socket))

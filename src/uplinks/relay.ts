@@ -2,7 +2,7 @@ import { type PortMapping, showMapping } from "../net/port_mapping.ts";
 import { quote } from "../plan/batch.ts";
 import { addForward } from "../plan/hostfwd.ts";
 import type { Send, Spawn } from "../plan/step.ts";
-import { keepRunning, uplinkPidFile } from "./keep.ts";
+import { keepRunning } from "./keep.ts";
 import { refuse, refuseLow } from "./refusals.ts";
 import type { Entrance, Host } from "./uplink.ts";
 
@@ -12,11 +12,13 @@ import type { Entrance, Host } from "./uplink.ts";
  */
 const both = `d=$1 inside=$2
 rm -f "$d/tie" "$d/there" "$3" "$4"; shift 4; mkfifo -m 600 "$d/tie" "$d/there" || exit
-exec 6<>"$d/tie"
+exec 6<>"$d/tie"; ulimit -Sn "$(ulimit -Hn)"
 sh -c "exec $inside" <"$d/tie" >"$d/there" 3<&- 4>&- 5<&- 6<&- &
 byte=$(head -c 1 "$d/there"); rm -f "$d/tie" "$d/there"
 [ -n "$byte" ] || exit
 exec "$@" "$(ulimit -Hn)" <&3 3<&- >&4 4>&-`;
+
+const relayName = "relay";
 
 /** A container to forward ports to. */
 export interface Relayed {
@@ -42,13 +44,13 @@ export function startRelay({ entrance, socket, inside, program }: Relayed): Spaw
     ...["relay", "outside", socket, inside],
   ];
   return keepRunning(entrance, {
-    ...{ name: "relay", words, exitDescriptor: true, mark: socket, leaves: [socket, inside] },
+    ...{ name: relayName, words, exitDescriptor: true, mark: socket, leaves: [socket, inside] },
   });
 }
 
-/** Whether a step starts the relay of a container, whose directory is the relay's. */
-export function startsRelay({ pidFile }: Spawn, directory: string): boolean {
-  return pidFile === uplinkPidFile(directory);
+/** Whether it is the relay that a step starts. */
+export function isRelay({ name }: Spawn): boolean {
+  return name === relayName;
 }
 
 /** Why the relay cannot forward a port, or undefined when it can. */

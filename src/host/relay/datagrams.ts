@@ -3,7 +3,7 @@ import type * as Net from "node:net";
 import { builtin } from "../node.ts";
 import { frame, unframe } from "./frames.ts";
 import { mostWaiting } from "./inside.ts";
-import { type Common, destinationLine, type Forward, isForeign, type Request } from "./outside.ts";
+import { type Common, destinationLine, type Forward, isForeign, refusal, type Request } from "./outside.ts";
 
 /** Milliseconds that a client's flow lives when nothing is said: those of the kernel's conntrack. */
 const idle = { unanswered: 30_000, answered: 120_000 };
@@ -44,7 +44,7 @@ export function forwardDatagrams({ inside }: Common, request: Request): Promise<
   return new Promise((resolve, reject) => {
     socket.once("error", (error) => {
       clearInterval(sweeping);
-      reject(error);
+      reject(refusal(error, request));
     });
     socket.bind({ address: host, port }, () => {
       // A client that is gone is no error of ours.

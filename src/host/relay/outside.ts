@@ -1,6 +1,7 @@
 import type * as Net from "node:net";
 import { proxyHeader, type ProxyVersion } from "../../net/proxy_protocol.ts";
 import { builtin } from "../node.ts";
+import { onDeno } from "../runtime.ts";
 import { forwardDatagrams } from "./datagrams.ts";
 import type { Destination } from "./inside.ts";
 import { breakOff, join } from "./join.ts";
@@ -48,6 +49,14 @@ export function destinationLine({ proto, guest_addr, guest_addr6, guest_port }: 
 }
 
 /** Deno listens on `::` for both families, whatever it is told. */
+export function refusal(error: NodeJS.ErrnoException, { ipv6_only }: Request): Error {
+  if (error.code !== "EADDRINUSE" || !ipv6_only || !onDeno) return error;
+  return new Error(
+    `${error.message}; with Deno, for whom :: is IPv4's addresses too, name an IPv6 address of the host's`,
+  );
+}
+
+/** So whom it lets in may be of the other family. */
 export function isForeign({ ipv6_only }: Request, address: string | undefined): boolean {
   return ipv6_only === true && address !== undefined && address.startsWith("::ffff:");
 }
@@ -67,10 +76,11 @@ function forwardConnections(common: Common, request: Request): Promise<Forward> 
   });
   const { host_addr: host, host_port: port, ipv6_only: ipv6Only } = request;
   return new Promise((resolve, reject) => {
-    server.once("error", reject);
+    const refuse = (error: Error) => reject(refusal(error, request));
+    server.once("error", refuse);
     server.listen({ host, port, ipv6Only }, () => {
       // One that could not be accepted, for want of descriptors, ends nothing.
-      server.off("error", reject).on("error", (error) => tell(error.message));
+      server.off("error", refuse).on("error", (error) => tell(error.message));
       resolve({ close: () => void server.close() });
     });
   });
