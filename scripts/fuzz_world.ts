@@ -94,6 +94,7 @@ export function machine(
   const free = () => Promise.resolve(() => {});
   const world: World = {
     ...{ runtime: "deno", pid: 99, uid, self: ["/usr/bin/deno", "/usr/bin/ocinet"] },
+    confined: (paths) => ["/usr/bin/deno", `--allow-read=${paths.map(at)}`, "/usr/bin/ocinet"],
     env: (name) => Object.hasOwn(env, name) ? env[name] : undefined,
     environment: () => env,
     read: (path) => files.get(at(path)),

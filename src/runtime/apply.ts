@@ -203,15 +203,21 @@ async function applySend(world: World, step: Send): Promise<void> {
   const answer = await world.request(step.socket, step.run).catch((error) => {
     throw new StepError(step, messageOf(error));
   });
-  const error = /"error":\s*\{\s*"desc":\s*"([^"]*)"/.exec(answer)?.[1];
-  if (error !== undefined || answer === "") throw new StepError(step, error ?? "no answer");
+  const refusal = refusalIn(answer);
+  if (refusal !== undefined) throw new StepError(step, refusal);
 }
 
 /** Whoever does not answer has forgotten it. */
-async function undoSend(world: World, step: Send): Promise<void> {
-  const list = await world.request(step.socket, listForwards, true).catch(() => "{}");
-  const removal = removeForward(step, list);
-  if (removal !== undefined) await world.request(step.socket, removal).catch(() => {});
+async function undoSend(world: World, step: Send): Promise<readonly string[]> {
+  const list = await world.request(step.socket, listForwards, true).catch(() => undefined);
+  const removal = list === undefined ? undefined : removeForward(step, list);
+  const problem = removal === undefined ? undefined : refusalIn(await world.request(step.socket, removal));
+  return problem === undefined ? [] : [`Cannot take back "${show([step])}": ${problem}`];
+}
+
+/** Why what was asked for was not done, if it was not. */
+function refusalIn(answer: string): string | undefined {
+  return answer === "" ? "no answer" : /"error":\s*\{\s*"desc":\s*"([^"]*)"/.exec(answer)?.[1];
 }
 
 /** What `ip` and `tc` say of a thing that is gone already. */
@@ -260,8 +266,7 @@ async function undoBatch(world: World, prefixes: Prefixes, batch: Batch): Promis
     case "spawn":
       return await stop(world, step);
     case "send":
-      await undoSend(world, step);
-      return [];
+      return await undoSend(world, step);
     case "nft":
       return await undoRules(world, prefixes, steps as readonly Line[]);
     default:
