@@ -14,14 +14,19 @@ import { inspect } from "../src/commands/inspect.ts";
 import { list } from "../src/commands/list.ts";
 import { plugin } from "../src/commands/plugin.ts";
 import { up } from "../src/commands/up.ts";
+import { grantsOf, parsePolicy } from "../src/helper/policy.ts";
+import { helperPolicy, parseRequest, writeAnswer } from "../src/helper/wire.ts";
 import { containerOptions, parseWords } from "../src/oci/options.ts";
 import type { World } from "../src/plan/world.ts";
+import { serveRequest } from "../src/runtime/helper_attach.ts";
 import {
   bundle,
   cniWords,
   configurations,
   containerWords,
   environment,
+  helperRequests,
+  helperRules,
   network,
   others,
   prevResult,
@@ -56,6 +61,7 @@ const doors: Readonly<Record<string, Door>> = {
   "inject": injectDoor,
   "up": upDoor,
   "damaged files": damageDoor,
+  "helper": helperDoor,
 };
 
 function maybe<T>(random: Random, likely: number, changed: () => T, plain: T): T {
@@ -235,6 +241,24 @@ async function damageDoor(random: Random): Promise<readonly Said[]> {
   ];
   for (const act of later) said.push(await say(made, act));
   return said.map(({ text }) => ({ machine: { ...made, wrong: [] }, text }));
+}
+
+/** Root's service, when it has been told who asks. */
+async function helperDoor(random: Random): Promise<readonly Said[]> {
+  const made = newMachine(random, { PATH: "/usr/bin" });
+  made.files.set("/proc/sys/net/ipv4/ip_forward", "1\n");
+  made.files.set("/etc/ocinet/net.d/10-shop.conflist", JSON.stringify(network));
+  const user = { uid: 1000, gid: 1000, names: new Set(["alice", "1000", "@web"]) };
+  const rules = maybe(random, 0.2, () => mutatedText(helperRules, random), helperRules);
+  const request = pick(random, helperRequests);
+  const line = maybe(random, 0.9, () => mutatedJson(request, random), JSON.stringify(request));
+  return [
+    await say(made, async (world) => {
+      const grants = grantsOf(parsePolicy(rules, helperPolicy), user.names);
+      const asking = { world, state: "/run/ocinet", user, grants };
+      return writeAnswer(await serveRequest(asking, parseRequest(line))).trimEnd();
+    }),
+  ];
 }
 
 function damaged(text: string, random: Random): string {

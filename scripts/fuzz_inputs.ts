@@ -212,6 +212,23 @@ export const network = {
   ],
 };
 
+/** What users ask of root's service, and a policy that grants it. */
+export const helperRequests = [
+  {
+    do: "attach",
+    id: "c1",
+    pid: 4242,
+    ifname: "eth0",
+    network: "ocinet0",
+    ports: ["8080:80/tcp", "192.0.2.1:53:53/udp"],
+  },
+  { do: "attach", id: "c1", pid: 4242, ifname: "net0" },
+  { do: "detach", id: "c1" },
+  { do: "show" },
+];
+export const helperRules =
+  "# users\nalice veth ocinet0 10\n1000 veth shop 2\n@web port 53\nalice port 8000-8100/tcp\n";
+
 /** What a script says to `ocinet cni`. */
 export const cniWords: readonly (readonly string[])[] = [
   ["add", "shop", "/run/netns/box"],

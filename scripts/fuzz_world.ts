@@ -35,6 +35,7 @@ function link(name: string, index: number, mac: string, kind: string): Readonly<
 
 const namespaces: Readonly<Record<string, string>> = {
   ...{ "/proc/self/ns/net": "4:1", "/run/netns/box": "4:100", "/proc/4242/ns/net": "4:100" },
+  "/proc/4242/fd/3": "4:100",
   ...{ "/proc/self/ns/user": "4:2", "/proc/4242/ns/user": "4:2" },
 };
 
@@ -113,6 +114,8 @@ export function machine(
     request: () => Promise.resolve('{"return":{"id":1}}'),
     canListen: () => Promise.resolve(true),
     signal: () => false,
+    listen: () => Promise.resolve({ close: () => {} }),
+    watch: () => ({ ended: Promise.resolve(), stop: () => {} }),
     hold: () => Promise.resolve({ pid: 4242, letGo: () => Promise.resolve() }),
     start: () => ({ pid: 4242, ended: Promise.resolve(0) }),
     onSignals: () => {},

@@ -4,6 +4,7 @@ import { cni, cniOptions } from "./cni.ts";
 import { doctor } from "./doctor.ts";
 import { down } from "./down.ts";
 import { gc } from "./gc.ts";
+import { helper, helperHelp, helperOptions } from "./helper.ts";
 import { hooksJson } from "./hooks_json.ts";
 import { inject } from "./inject.ts";
 import { installPlugins } from "./install_plugins.ts";
@@ -136,6 +137,15 @@ export const verbs: readonly Verb[] = [
     text: "look whether this machine has all it takes, and say what to do where it has not",
     example: "ocinet doctor",
     act: (world) => doctor(world),
+  },
+  {
+    usage: "helper",
+    text: "serve ordinary users as root: plug their containers into networks, as far as a policy grants",
+    example: "sudo ocinet helper",
+    more: helperHelp,
+    options: helperOptions,
+    act: (world, { given }) =>
+      helper(world, { policy: given.get("policy")?.at(-1), units: given.get("units")?.at(-1) }),
   },
   {
     usage: "cni <verb> [network] [netns]",

@@ -8,6 +8,8 @@ import {
   type World,
 } from "../plan/world.ts";
 
+import { listen, watch } from "./node.ts";
+
 /** The world through Deno's own API: its Node layer would cost 25 ms at every start. */
 export function denoWorld(): World {
   const world: World = {
@@ -69,6 +71,8 @@ export function denoWorld(): World {
 
     run: (argv, options) => run(world, argv, options),
     request,
+    listen,
+    watch: (argv, tell) => watch(world, argv, tell),
     canListen: (hostname, port) => {
       try {
         Deno.listen({ hostname, port }).close();

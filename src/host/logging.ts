@@ -12,9 +12,9 @@ export function loggingWorld(world: World, tell: (line: string) => void): World 
       return output;
     },
     request: async (socket, text, looks) => {
-      tell(`send ${socket} ${text}`);
+      tell(`send ${socket} ${text}`.trimEnd());
       const answer = await world.request(socket, text, looks);
-      tell(`  = ${answer}`);
+      tell(`  = ${answer}`.trimEnd());
       return answer;
     },
   };

@@ -4,11 +4,17 @@ import type * as Net from "node:net";
 import type * as Os from "node:os";
 import {
   type Held,
+  type ListenAt,
+  type Listening,
   needProgram,
   type Output,
+  type Patience,
   type RunOptions,
   searchPath,
+  type Serve,
   type Stat,
+  type Unheard,
+  type Watched,
   type World,
 } from "../plan/world.ts";
 
@@ -80,6 +86,8 @@ export function nodeWorld(): World {
 
     run: (argv, options) => run(world, argv, options),
     request,
+    listen,
+    watch: (argv, tell) => watch(world, argv, tell),
     canListen: (host, port) =>
       new Promise((resolve) => {
         const server = builtin<typeof Net>("node:net").createServer();
@@ -244,6 +252,99 @@ function request(socket: string, text: string): Promise<string> {
     });
     connection.end(text);
   });
+}
+
+/** Listens through Node's API, which Deno has as well: one can adopt a descriptor, and a service can wait for it to load. */
+export function listen(at: ListenAt, patience: Patience, serve: Serve): Promise<Listening> {
+  const open = new Set<Net.Socket>();
+  const server = builtin<typeof Net>("node:net").createServer({ allowHalfOpen: true }, (socket) => {
+    const crowded = open.size >= patience.most;
+    open.add(socket.on("close", () => open.delete(socket)).on("error", () => {}));
+    const hearing = crowded ? Promise.resolve("too many" as const) : hear(socket, patience);
+    // Whatever goes wrong with one of them must not end us.
+    converse(socket, hearing, serve).catch(() => socket.destroy());
+  });
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    const umask = process.umask(0o177);
+    server.listen("path" in at ? { path: at.path } : { fd: at.descriptor }, () => {
+      // One that cannot be accepted, for want of descriptors, must not end us.
+      server.on("error", () => {});
+      resolve({ close: () => void server.close() });
+    });
+    process.umask(umask);
+  });
+}
+
+async function converse(
+  socket: Net.Socket,
+  hearing: Promise<Unheard | { readonly line: string }>,
+  serve: Serve,
+): Promise<void> {
+  const heard = await hearing;
+  const { answer, undelivered } = await serve(typeof heard === "string" ? { unheard: heard } : heard);
+  const delivered = await new Promise<boolean>((resolve) => {
+    socket.once("error", () => resolve(false)).once("close", () => resolve(false));
+    if (socket.destroyed) resolve(false);
+    else socket.end(answer, () => resolve(!socket.errored));
+  });
+  socket.destroy();
+  if (!delivered) await undelivered?.();
+}
+
+/** The first line that comes, with or without its end. */
+function hear(
+  socket: Net.Socket,
+  { longest, wait }: Patience,
+): Promise<Unheard | { readonly line: string }> {
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  return new Promise((resolve) => {
+    const timer = setTimeout(() => settle("too late"), wait);
+    const settle = (heard: Unheard | { readonly line: string }) => {
+      clearTimeout(timer);
+      socket.removeAllListeners("data").pause();
+      resolve(heard);
+    };
+    const whole = () => {
+      const decoder = new TextDecoder();
+      return parts.map((part) => decoder.decode(part, { stream: true })).join("").split("\n")[0]!;
+    };
+    socket.on("data", (part: Uint8Array) => {
+      parts.push(part);
+      size += part.length;
+      if (size > longest) settle("too long");
+      else if (part.includes(10)) settle({ line: whole() });
+    });
+    socket.once("end", () => settle(size > 0 ? { line: whole() } : "nothing"));
+    socket.once("close", () => settle("nothing"));
+  });
+}
+
+/** Runs a program until it ends, or our end of standard input closes, which the kernel does however we end. */
+const lifeline =
+  'exec 3<&0; "$@" </dev/null 3<&- & told=$!; { read -r _ <&3; kill "$told"; } 2>/dev/null & ' +
+  'wait "$told"; kill $! 2>/dev/null';
+
+/** Watches through Node's API, for the same reasons. */
+export function watch(world: World, argv: readonly string[], tell: (line: string) => void): Watched {
+  const child = builtin<typeof ChildProcess>("node:child_process").spawn(
+    needProgram(world, "sh"),
+    ["-c", lifeline, "sh", ...argv],
+    { env: cleanEnvironment(world), stdio: ["pipe", "pipe", "ignore"] },
+  );
+  let rest = "";
+  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop()!;
+    lines.forEach(tell);
+  });
+  const ended = new Promise<void>((resolve) => {
+    child.on("error", () => resolve());
+    child.on("close", () => resolve());
+  });
+  child.stdin.on("error", () => {});
+  return { ended, stop: () => void child.stdin.end() };
 }
 
 /** What a program's entry needs of its process. */

@@ -1,3 +1,5 @@
+import { parseAddress } from "./address.ts";
+
 /** CNI's pattern for container ids and network names (SPEC.md, "Parameters"). */
 const identifier = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 
@@ -49,6 +51,20 @@ export async function sha512(text: string): Promise<string> {
 /** A locally administered unicast MAC address made of 40 bits of a digest. */
 export function macFrom(hex: string): string {
   return `02:${hex.slice(-10).match(/../g)!.join(":")}`;
+}
+
+/** The link-local address that Linux gives a link with this MAC address (RFC 4291, appendix A). */
+export function linkLocalFrom(mac: string): string {
+  const [a, b, c, d, e, f] = mac.split(":").map((byte) => parseInt(byte, 16)) as [
+    number,
+    number,
+    number,
+    number,
+    number,
+    number,
+  ];
+  const words = [(a ^ 2) << 8 | b, c << 8 | 0xff, 0xfe00 | d, e << 8 | f];
+  return parseAddress(`fe80::${words.map((word) => word.toString(16)).join(":")}`)!;
 }
 
 /** The host's end of an attachment's veth: 44 bits of its digest, 15 bytes long. */

@@ -1,6 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { digest, identifierProblem, linkNameProblem, macFrom, parseMac, vethFrom } from "./names.ts";
+import {
+  digest,
+  identifierProblem,
+  linkLocalFrom,
+  linkNameProblem,
+  macFrom,
+  parseMac,
+  vethFrom,
+} from "./names.ts";
 
 const hostile = [
   "a\nb",
@@ -87,4 +95,9 @@ test("names and addresses are cut from a digest", () => {
   assert.equal(vethFrom(hex), "veth0123456789a");
   assert.equal(linkNameProblem(vethFrom(hex)), undefined);
   assert.equal(macFrom(hex), "02:67:89:ab:cd:ef");
+});
+
+test("a MAC address gives Linux's link-local address", () => {
+  assert.equal(linkLocalFrom("02:00:00:00:00:01"), "fe80::ff:fe00:1");
+  assert.equal(linkLocalFrom("00:1b:21:0a:ff:10"), "fe80::21b:21ff:fe0a:ff10");
 });

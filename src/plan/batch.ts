@@ -17,15 +17,23 @@ const links = ["ip", "sysctl", "bridge", "tc"];
 
 /**
  * The fewest processes for the steps, and the shortest wait for them. Claims come first: nothing is made for who cannot
- * have all that was asked for. Between two steps that stand alone (a spawn, an exec …) links and rules go side by side,
+ * have all that was asked for; then what guards links. Between two steps that stand alone (a spawn, an exec …) links and rules go side by side,
  * for rules name addresses and never need a link to be there. Of links, the host's come first, then its sysctls, which
  * may be those links' own; then the container's sysctls and links, so that a link there comes up only once both are as
  * they should be; then bridge ports and tc.
  */
 export function stages(steps: readonly Step[]): readonly Stage[] {
-  const claims = steps.filter(({ tool }) => tool === "claim");
-  const first: readonly Stage[] = claims.length > 0 ? [[[{ tool: "claim", on: "host", steps: claims }]]] : [];
-  return [...first, ...runsOf(steps.filter(({ tool }) => tool !== "claim")).map(stage)];
+  const alone = (tool: "claim" | "nft", steps: readonly Step[]): readonly Stage[] =>
+    steps.length > 0 ? [[[{ tool, on: "host", steps }]]] : [];
+  return [
+    ...alone("claim", steps.filter(({ tool }) => tool === "claim")),
+    ...alone("nft", steps.filter(isGuard)),
+    ...runsOf(steps.filter((step) => step.tool !== "claim" && !isGuard(step))).map(stage),
+  ];
+}
+
+function isGuard(step: Step): boolean {
+  return step.tool === "nft" && step.guards === true;
 }
 
 /** The steps cut wherever one stands alone. */

@@ -23,6 +23,22 @@ function shown(steps: readonly Step[]): string {
   ).join("\n").replaceAll("container: ip", "ip").replaceAll("container: sysctl", "sysctl");
 }
 
+test("what guards a link is there before it, and stays until it is gone", () => {
+  const { link, rule, claim, send } = step;
+  const guard = { ...rule, guards: true };
+  assert.equal(
+    shown([link, rule, guard, claim]),
+    `0.0 claim host: claim /s/10.0.0.1
+1.0 nft host: nft add element inet ocinet own4 { 10.0.0.1 }
+2.0 ip host: ip link add name a type bridge
+2.1 nft host: nft add element inet ocinet own4 { 10.0.0.1 }`,
+  );
+  assert.equal(
+    shown([send, guard]).split("\n")[0],
+    "0.0 nft host: nft add element inet ocinet own4 { 10.0.0.1 }",
+  );
+});
+
 test("links go in one order whatever the plan's, rules beside them, claims before all", () => {
   const { link, up, here, there, port, rate, rule, claim } = step;
   assert.equal(

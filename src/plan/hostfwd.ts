@@ -25,16 +25,16 @@ export const listForwards = JSON.stringify({ execute: "list_hostfwd" });
  * @param list the answer to `listForwards`; slirp4netns 1.2.0 has the entries at the top, its manual below "return"
  * @returns undefined when it is not among them
  */
-export function removeForward({ run }: Send, list: string): string | undefined {
+export function removeForward({ run = "{}" }: Send, list: string): string | undefined {
   type Answer = {
     readonly entries?: readonly Entry[];
     readonly return?: { readonly entries?: readonly Entry[] };
   };
-  const { arguments: wanted } = JSON.parse(run) as { readonly arguments: Hostfwd };
+  const { arguments: wanted } = JSON.parse(run) as { readonly arguments?: Hostfwd };
   const answer = JSON.parse(list) as Answer;
   const entries = answer.entries ?? answer.return?.entries ?? [];
   const found = entries.find(({ proto, host_addr, host_port }) =>
-    proto === wanted.proto && host_addr === wanted.host_addr && host_port === wanted.host_port
+    proto === wanted?.proto && host_addr === wanted.host_addr && host_port === wanted.host_port
   );
   return found && JSON.stringify({ execute: "remove_hostfwd", arguments: { id: found.id } });
 }

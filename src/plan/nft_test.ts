@@ -13,7 +13,7 @@ import {
   publish,
   readElement,
 } from "./nft.ts";
-import { allowOnlyMac, bridgeTable, dropBridgeTable } from "./nft_bridge.ts";
+import { allowOnlyMac, bridgeTable, dropBridgeTable, forbidSpoofing } from "./nft_bridge.ts";
 import { show } from "./step.ts";
 
 test("an address is masqueraded and contained by one element each, beside its own subnet", () => {
@@ -114,12 +114,13 @@ test("no element takes more than a word", () => {
 test("every element's set is in the tables, each chain is emptied before its rules, and every rule's set exists", () => {
   const text = baseTable + bridgeTable;
   const sets = new Set([...text.matchAll(/^add (?:set|map) \w+ ocinet (\w+)/gm)].map(([, name]) => name));
-  const used = [...text.matchAll(/@(\w+)/g)].map(([, name]) => name);
+  const used = [...text.matchAll(/@(?!ll,|th,)(\w+)/g)].map(([, name]) => name);
   assert.deepEqual(used.filter((name) => !sets.has(name)), []);
   const elements = [
     ...masquerade([{ address: "10.0.0.1/8" }, { address: "fd00::1/64" }]),
     ...contain([{ address: "10.0.0.1/8" }, { address: "fd00::1/64" }]),
     ...allowOnlyMac("a", "b"),
+    ...forbidSpoofing("a", "02:00:00:00:00:02", [{ address: "10.0.0.1/8" }, { address: "fd00::1/64" }]),
     ...letPass([{ address: "10.0.0.1/8" }, { address: "fd00::1/64" }]),
     ...open([{ address: "10.0.0.1/8" }, { address: "fd00::1/64" }]),
     ...keepApart([{ address: "10.0.0.1/8" }, { address: "fd00::1/64" }], "a", true),

@@ -9,6 +9,8 @@ export interface Line {
   readonly undo?: string;
   /** The thing may be there already, made by another attachment of the same moment. */
   readonly shared?: boolean;
+  /** It keeps a link from what that may not do: there before the link is, and until it is gone. */
+  readonly guards?: boolean;
 }
 
 /** Writes one sysctl; `key` is a path below /proc/sys, so that dots in link names survive. */
@@ -64,12 +66,16 @@ export interface Spawn {
   readonly leaves: readonly string[];
 }
 
-/** Asks the API socket of slirp4netns, or of our relay, for a port (hostfwd.ts). They forget by dying as well. */
+/**
+ * Asks a service's socket: slirp4netns's or our relay's for a port (hostfwd.ts), which both forget by dying; or root's
+ * service. Either half may be absent.
+ */
 export interface Send {
   readonly tool: "send";
   readonly on: "host";
   readonly socket: string;
-  readonly run: string;
+  readonly run?: string;
+  readonly undo?: string;
 }
 
 /** What can be done to a system. */
@@ -80,7 +86,7 @@ const shapes: Readonly<Record<Step["tool"], Readonly<Record<string, "text" | "wo
   ...{ ip: { run: "text" }, bridge: { run: "text" }, nft: { run: "text" }, tc: { run: "text" } },
   ...{ sysctl: { key: "text", value: "text" }, claim: { path: "text", owner: "text" }, exec: {} },
   spawn: { run: "words", name: "text", pidFile: "text", mark: "text", leaves: "words" },
-  send: { socket: "text", run: "text" },
+  send: { socket: "text" },
 };
 
 /** Whether a value that was read is a step: a file may be damaged. */
@@ -93,6 +99,8 @@ export function isStep(value: unknown): value is Step {
   const tool = step["tool"] as Step["tool"];
   const may = tool === "exec"
     ? { run: "words", undo: "words" } as const
+    : tool === "send"
+    ? { run: "text", undo: "text" } as const
     : { undo: "text", again: "words" } as const;
   return Object.entries(shapes[tool]).every(([key, kind]) => isOf(kind, step[key])) &&
     Object.entries(may).every(([key, kind]) => step[key] === undefined || isOf(kind, step[key]));
@@ -147,6 +155,8 @@ function showStep(step: Step): string {
     case "spawn":
       return step.run.slice(step.run.indexOf(step.name)).join(" ");
     case "send":
-      return `send ${step.socket} ${step.run}`;
+      return step.run === undefined
+        ? `at the end: send ${step.socket} ${step.undo}`
+        : `send ${step.socket} ${step.run}`;
   }
 }

@@ -68,6 +68,10 @@ export interface World {
   run(argv: readonly string[], options?: RunOptions): Promise<Output>;
   /** Sends one request to a unix socket, ends the sending side, and gives the whole answer. One that only looks, a dry run sends too. */
   request(socket: string, text: string, looks?: boolean): Promise<string>;
+  /** Answers whoever connects to a unix socket, until it is closed. @throws Error when it cannot listen there */
+  listen(at: ListenAt, patience: Patience, serve: Serve): Promise<Listening>;
+  /** Starts a program, and tells each line that it says; it ends when we do. */
+  watch(argv: readonly string[], tell: (line: string) => void): Watched;
   /** Whether nobody listens on the TCP port of a host's address; a reason other than that counts as free. */
   canListen(address: string, port: number): Promise<boolean>;
   /** Sends a signal to a process, or to a process group by its negative number; false when there is none. */
@@ -101,6 +105,42 @@ export interface Held {
   readonly pid: number;
   /** Waits until it has ended; a second time does nothing. */
   letGo(): Promise<void>;
+}
+
+/** Where to listen: at a path that is not there, for nobody but root until its owner is changed; or on a descriptor. */
+export type ListenAt = { readonly path: string } | { readonly descriptor: number };
+
+/** How much is heard of those who connect. */
+export interface Patience {
+  /** The longest line, in bytes. */
+  readonly longest: number;
+  /** Milliseconds in which it has to come. */
+  readonly wait: number;
+  /** The most connections at once; others are told and closed. */
+  readonly most: number;
+}
+
+/** Why somebody who connected is not heard. */
+export type Unheard = "too many" | "too long" | "too late" | "nothing";
+
+/** Answers a line. */
+export type Serve = (heard: { readonly line: string } | { readonly unheard: Unheard }) => Promise<Served>;
+
+/** An answer, and what is to be done if whoever asked has gone before it reached them. */
+export interface Served {
+  readonly answer: string;
+  undelivered?(): Promise<void>;
+}
+
+/** A socket that is listened on. Closing it leaves those who are being answered. */
+export interface Listening {
+  close(): void;
+}
+
+/** A program that tells things. */
+export interface Watched {
+  readonly ended: Promise<void>;
+  stop(): void;
 }
 
 /** A program that runs. */

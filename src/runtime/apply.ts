@@ -200,6 +200,7 @@ async function applySpawn(world: World, prefixes: Prefixes, step: Spawn): Promis
 }
 
 async function applySend(world: World, step: Send): Promise<void> {
+  if (step.run === undefined) return;
   const answer = await world.request(step.socket, step.run).catch((error) => {
     throw new StepError(step, messageOf(error));
   });
@@ -207,12 +208,17 @@ async function applySend(world: World, step: Send): Promise<void> {
   if (refusal !== undefined) throw new StepError(step, refusal);
 }
 
-/** Whoever does not answer has forgotten it. */
+/** Whoever does not answer has forgotten it, or undoes it by itself. */
 async function undoSend(world: World, step: Send): Promise<readonly string[]> {
-  const list = await world.request(step.socket, listForwards, true).catch(() => undefined);
-  const removal = list === undefined ? undefined : removeForward(step, list);
-  const problem = removal === undefined ? undefined : refusalIn(await world.request(step.socket, removal));
+  const undo = step.undo ?? await removalOf(world, step);
+  if (undo === undefined) return [];
+  const problem = refusalIn(await world.request(step.socket, undo).catch(() => "{}"));
   return problem === undefined ? [] : [`Cannot take back "${show([step])}": ${problem}`];
+}
+
+async function removalOf(world: World, step: Send): Promise<string | undefined> {
+  const list = await world.request(step.socket, listForwards, true).catch(() => undefined);
+  return list === undefined ? undefined : removeForward(step, list);
 }
 
 /** Why what was asked for was not done, if it was not. */

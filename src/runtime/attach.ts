@@ -1,9 +1,12 @@
 import { messageOf } from "../cni/error.ts";
 import { hasDns, type Result } from "../cni/result.ts";
 import { setLink } from "../plan/ip.ts";
+import { forbidSpoofing } from "../plan/nft_bridge.ts";
 import type { Step } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
+import { vethEnds } from "../plugins/main/veth.ts";
 import { apply, explain, RollbackError } from "./apply.ts";
+import type { ChainPlan } from "./chain.ts";
 import { ownNamespace, prefixesOf, staleness } from "./container.ts";
 import { detachLocked, readOrSalvage } from "./detach.ts";
 import { provideFiles, withNames } from "./files.ts";
@@ -56,7 +59,8 @@ async function attachLocked(
   if (isRoot(world)) refuseForwardingOfRoot(wish.forwarding);
   const contained = wish.mode.kind === "contained";
   const directories = contained ? listNetDirectories(world, wish.netDirectories) : [];
-  const networks = chooseNetworks(contained ? networksIn(world, directories) : [], wish.mode);
+  const networks = request.networks ??
+    chooseNetworks(contained ? networksIn(world, directories) : [], wish.mode);
   const source = { state, root: isRoot(world), directories };
   const planned = await Promise.all(networks.map((network) => plannedLink(world, source, network, request)));
   const links = givePorts(world, planned, source, wish.ports);
@@ -147,18 +151,23 @@ async function connect(world: World, state: string, connecting: Connecting): Pro
   let steps: readonly Step[] = wish.mode.kind === "host" ? [] : [setLink("container", "lo", "up")];
   for (const group of groupsOf(links)) {
     const { attached } = group[0]!;
-    if (attached.path) {
+    if (!root) {
+      rootless = await planRootless(world, state, paths, request, links.map(({ attached }) => attached));
+      steps = [...steps, ...rootless.steps];
+      if (typeof rootless.result === "function") {
+        await flush(steps, results, rootless);
+        steps = [];
+        results.push(await rootless.result());
+      } else results.push(rootless.result);
+    } else if (attached.path) {
       await flush(steps, results);
       const result = await addForeign(world, state, request, attached);
       steps = settle(world, attached, result, results);
       results.push(result);
     } else {
-      rootless = root
-        ? undefined
-        : await planRootless(world, state, paths, request, links.map(({ attached }) => attached));
-      const plans = rootless ? [rootless] : await planLinks(world, group, container, results);
+      const plans = await planLinks(world, group, container, results);
       results.push(...plans.map(({ result }) => result));
-      steps = [...steps, ...plans.flatMap(({ steps }) => steps)];
+      steps = [...steps, ...plans.flatMap(({ steps }) => steps), ...guards(request, group, plans)];
     }
   }
   const target = links[publishedThrough(links)];
@@ -177,6 +186,19 @@ async function connect(world: World, state: string, connecting: Connecting): Pro
   const files = provideFiles(world, paths.directory, wanted, fromNetwork, rootfs);
   const limits = planLimits(wish.limits, names, links.map(({ attached }) => attached));
   await flush([...steps, ...published, ...limits, ...files], results, rootless);
+}
+
+/** What keeps a container that its owner has power over, and not root, from speaking for others. */
+function guards(
+  { container }: Request,
+  links: readonly PlannedLink[],
+  plans: readonly ChainPlan[],
+): readonly Step[] {
+  if (container.owner === undefined) return [];
+  return plans.flatMap(({ result }, i) => {
+    const inside = result.interfaces.find(({ sandbox }) => sandbox !== undefined);
+    return forbidSpoofing(vethEnds(links[i]!.at).host.name, inside!.mac!, result.ips);
+  });
 }
 
 /** Neighbours that can be planned together; one that cannot is alone. */

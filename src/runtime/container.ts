@@ -85,9 +85,14 @@ export function prefixesOf(container: Container): Prefixes {
   return { host: [], container: ["nsenter", ...enterUser(container), `--net=${container.netns}`] };
 }
 
-/** The same for whoever asks now, when the container may be gone: then there is no running in it. */
+/**
+ * The same for whoever asks now, when the container may be gone: then there is no running in it. Nor is there in one of
+ * a user's, who could end its process just then, so that its pid, and the path, were those of another.
+ */
 export function livePrefixes(world: World, container: Container): Pick<Prefixes, "host"> & Partial<Prefixes> {
-  return isThere(world, container) ? prefixesOf(fromHere(world, container)) : { host: [] };
+  return container.owner === undefined && isThere(world, container)
+    ? prefixesOf(fromHere(world, container))
+    : { host: [] };
 }
 
 /** Words for nsenter that give power over the container's other namespaces. */

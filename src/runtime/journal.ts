@@ -34,6 +34,8 @@ export interface Container {
   readonly init?: ProcessIdentity;
   /** The user namespace to enter first, where we have no power over the network one from outside. */
   readonly userns?: string;
+  /** The user whom root's service connected it for: what is in it is theirs, and root no longer goes there. */
+  readonly owner?: number;
 }
 
 /** One network of a container. */

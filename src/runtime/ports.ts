@@ -57,15 +57,15 @@ async function claimPorts(
 ): Promise<void> {
   ports.forEach((port, i) => {
     const twin = ports.slice(0, i).find((other) => collide(port, other));
-    if (twin) throw taken(port, `this container publishes it already, as "${showMapping(twin)}"`);
+    if (twin) throw new TakenPort(port, `this container publishes it already, as "${showMapping(twin)}"`);
   });
   const claims = portClaims(state, ports, id);
   for (const [i, port] of ports.entries()) {
     const path = claims[i]!.path;
     const rival = findRival(world, state, port, id);
-    if (rival !== undefined) throw taken(port, `container "${rival}" has it`);
+    if (rival !== undefined) throw new TakenPort(port, `container "${rival}" has it`);
     if (!createWithDirectory(world, path, id) && world.read(path) !== id) {
-      throw taken(port, `container "${world.read(path) ?? "?"}" has it`);
+      throw new TakenPort(port, `container "${world.read(path) ?? "?"}" has it`);
     }
     await settle(world, state, port, id);
   }
@@ -79,7 +79,7 @@ async function settle(world: World, state: string, port: PortMapping, id: string
   for (let waited = 0;; waited += 5) {
     const rival = findRival(world, state, port, id);
     if (rival === undefined) return;
-    if (rival < id || waited >= 200) throw taken(port, `container "${rival}" has it`);
+    if (rival < id || waited >= 200) throw new TakenPort(port, `container "${rival}" has it`);
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
 }
@@ -94,7 +94,7 @@ async function checkListeners(world: World, ports: readonly PortMapping[]): Prom
   );
   for (const port of ports) {
     const listener = listeners.find((other) => collide(port, other));
-    if (listener) throw taken(port, `${findProcess(world, listener.inode)} listens on it`);
+    if (listener) throw new TakenPort(port, `${findProcess(world, listener.inode)} listens on it`);
   }
 }
 
@@ -131,8 +131,14 @@ export function findRivals(
   return [...new Set(owners.flatMap((owner) => owner === undefined || owner === id ? [] : [owner]))];
 }
 
-function taken(port: PortMapping, reason: string): Error {
-  return new Error(`Cannot publish "${showMapping(port)}": ${reason}`);
+/** A port that somebody has already. */
+export class TakenPort extends Error {
+  readonly port: PortMapping;
+
+  constructor(port: PortMapping, reason: string) {
+    super(`Cannot publish "${showMapping(port)}": ${reason}`);
+    this.port = port;
+  }
 }
 
 interface Listener extends PortMapping {

@@ -1,5 +1,6 @@
 import type { Rootfs } from "./files.ts";
 import type { Container } from "./journal.ts";
+import type { ChosenNetwork } from "./networks.ts";
 import type { Wish } from "./wish.ts";
 
 /** A container to attach. */
@@ -10,6 +11,8 @@ export interface Request {
   /** As it will be known, if not by that. */
   readonly lasting?: Container;
   readonly wish: Wish;
+  /** In place of the networks that the wish names. */
+  readonly networks?: readonly ChosenNetwork[];
   readonly rootfs?: Rootfs;
   /** Take down what is there under this id, instead of refusing. */
   readonly replace: boolean;

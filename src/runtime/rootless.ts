@@ -1,17 +1,21 @@
 import type { PortMapping } from "../net/port_mapping.ts";
 import type { World } from "../plan/world.ts";
+import type { Result } from "../cni/result.ts";
+import type { Step } from "../plan/step.ts";
 import type { Entrance, Target } from "../uplinks/uplink.ts";
-import type { ChainPlan } from "./chain.ts";
 import { enterUser } from "./container.ts";
 import type { Attached } from "./journal.ts";
 import type { Request } from "./request.ts";
 import { type ContainerPaths, containerPaths } from "./state.ts";
-import { chooseUplink, hostOf } from "./uplink.ts";
+import { chooseUplink, hostOf, serviceFor } from "./uplink.ts";
 
 /** A container's connection, the name of the uplink that makes it, and the ports, each with who forwards it. */
-export interface RootlessPlan extends ChainPlan {
+export interface RootlessPlan {
   readonly by: string;
   readonly ports: readonly PortMapping[];
+  readonly steps: readonly Step[];
+  /** What is true once the steps have been done, or who has to be asked for it then. */
+  readonly result: Result | (() => Promise<Result>);
 }
 
 /**
@@ -26,16 +30,17 @@ export async function planRootless(
   attachments: readonly Attached[],
 ): Promise<RootlessPlan> {
   const attached = onlyNetwork(attachments);
-  const host = hostOf(world);
+  const host = { ...hostOf(world), ...await serviceFor(world) };
   const restricted = attached.network.name === "default-restricted";
   const passing = request.lasting !== undefined;
   const wish = { ...request.wish, restricted, passing };
   const { uplink, options, ports } = await chooseUplink(world, state, host, wish);
   const target = targetOf(world, state, paths, request, attached);
-  return {
-    ...uplink.connect({ ...target, host, restricted }, options, ports.filter(({ relay }) => !relay)),
-    ...{ by: uplink.name, ports },
-  };
+  const own = ports.filter(({ relay }) => !relay);
+  const plan = uplink.connect({ ...target, host, restricted }, options, own);
+  if ("result" in plan) return { ...plan, by: uplink.name, ports };
+  const { steps, socket, request: asking, read } = plan;
+  return { by: uplink.name, ports, steps, result: async () => read(await world.request(socket, asking)) };
 }
 
 function onlyNetwork(attachments: readonly Attached[]): Attached {
@@ -58,7 +63,8 @@ function targetOf(
 ): Omit<Target, "host" | "restricted"> {
   return {
     ...entranceOf(world, state, request),
-    ...{ netns: request.container.netns, ifname, socket: socketPath(world, state, paths, digest, "uplink") },
+    ...{ id: request.id, netns: request.container.netns, ifname },
+    ...{ socket: socketPath(world, state, paths, digest, "uplink") },
   };
 }
 

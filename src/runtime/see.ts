@@ -160,13 +160,26 @@ function addresses4(world: World, name: string): readonly string[] {
   const subnets = routes4(world).filter(({ link, gateway }) => link === name && gateway === "00000000")
     .map(({ subnet }) => subnet);
   if (subnets.length === 0) return [];
-  const locals = [
-    ...(world.read("/proc/self/net/fib_trie") ?? "").matchAll(/\|-- ([0-9.]+)\n\s+\/32 host LOCAL/g),
-  ];
-  const own = [...new Set(locals.map(([, address]) => address!))];
+  const own = ownAddresses4(world);
   return subnets.flatMap((subnet) =>
     own.map((address) => `${address}/${subnet.split("/")[1]}`).filter((cidr) => networkOf(cidr) === subnet)
   );
+}
+
+function ownAddresses4(world: World): readonly string[] {
+  const locals = (world.read("/proc/self/net/fib_trie") ?? "").matchAll(
+    /\|-- ([0-9.]+)\n\s+\/32 host LOCAL/g,
+  );
+  return [...new Set(Array.from(locals, ([, address]) => address!))];
+}
+
+/** Every address of the host's, those of link scope left out. */
+export function hostAddresses(world: World): ReadonlySet<string> {
+  const links = [...linkNames(world)];
+  return new Set([
+    ...ownAddresses4(world),
+    ...links.flatMap((name) => addresses6(world, name)).map((cidr) => cidr.slice(0, cidr.indexOf("/"))),
+  ]);
 }
 
 /** /proc/net/route has addresses as they lie in memory. */

@@ -1,3 +1,5 @@
+import { messageOf } from "../cni/error.ts";
+import { helperSocket, parseOffer, writeRequest } from "../helper/wire.ts";
 import type { PortMapping } from "../net/port_mapping.ts";
 import { findProgram, packages, type World } from "../plan/world.ts";
 import { parseOptions } from "../uplinks/options.ts";
@@ -5,6 +7,7 @@ import { uplinks, type WantedUplink } from "../uplinks/table.ts";
 import type { Host, Uplink } from "../uplinks/uplink.ts";
 import { forwarder, type Forwarding } from "./forwarding.ts";
 import type { Limits } from "./limits.ts";
+import { outerUid } from "./user.ts";
 
 /** What an uplink has to know of this host. */
 export function hostOf(world: World): Host {
@@ -13,6 +16,19 @@ export function hostOf(world: World): Host {
     routes: { 4: hasRoute4(world), 6: hasRoute6(world) },
     lowestPort: Number(world.read("/proc/sys/net/ipv4/ip_unprivileged_port_start") ?? 1024),
   };
+}
+
+/** Root's service, if it listens for this user, and what it offers them. */
+export async function serviceFor(world: World): Promise<Pick<Host, "service">> {
+  const socket = helperSocket(outerUid(world));
+  if (world.stat(socket)?.kind !== "socket") return {};
+  try {
+    return {
+      service: { socket, offer: parseOffer(await world.request(socket, writeRequest({ do: "show" }), true)) },
+    };
+  } catch (error) {
+    return { service: { socket, offer: messageOf(error) } };
+  }
 }
 
 /** Rows of /proc/net/route: link, destination, gateway, flags … mask; addresses are hexadecimal. */
@@ -54,7 +70,8 @@ export async function chooseUplink(
   host: Host,
   { uplink: asked, ports, forwarding, limits, restricted, passing }: UplinkWish,
 ): Promise<ChosenUplink> {
-  const candidates = asked ? [asked] : uplinks.map((uplink) => ({
+  const known = uplinks.filter(({ isService }) => !isService || host.service !== undefined);
+  const candidates = asked ? [asked] : known.map((uplink) => ({
     uplink,
     options: parseOptions("", uplink.keys),
   }));
@@ -65,7 +82,7 @@ export async function chooseUplink(
     const { uplink } = candidate;
     const problem = passing && uplink.followsProcess
       ? "this runtime lets us in through a hook alone, whose end it would take for the container's; runc does better"
-      : await uplinkProblem(world, state, host, uplink);
+      : await uplinkProblem(world, state, host, uplink, restricted);
     if (problem) {
       problems.push(`Cannot use uplink "${uplink.name}": ${problem}`);
       continue;
@@ -87,7 +104,9 @@ async function uplinkProblem(
   state: string,
   host: Host,
   uplink: Uplink,
+  restricted: boolean,
 ): Promise<string | undefined> {
+  if (uplink.isService) return uplink.problem(host, restricted);
   const path = findProgram(world, uplink.name);
   const version = path === undefined || !uplink.oldest ? undefined : await knownVersion(world, state, path);
   return problemOf(host, uplink, path, version);
@@ -101,7 +120,9 @@ export function problemOf(
   version: string | undefined,
 ): string | undefined {
   if (path === undefined) return `${name} is not on PATH; install ${packages[name]}`;
-  if (oldest === undefined || (version !== undefined && version >= oldest.version)) return problem(host);
+  if (oldest === undefined || (version !== undefined && version >= oldest.version)) {
+    return problem(host, false);
+  }
   return `${path} is ${
     version ?? "of unknown version"
   }, and it is used from ${oldest.version} on: ${oldest.why}`;

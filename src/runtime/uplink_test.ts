@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { parsePublish } from "../net/port_mapping.ts";
 import type { World } from "../plan/world.ts";
 import { parseUplink } from "../uplinks/table.ts";
-import { chooseUplink, hostOf } from "./uplink.ts";
+import { chooseUplink, hostOf, serviceFor } from "./uplink.ts";
 
 const routed = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\n" +
   "eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n";
@@ -121,6 +121,32 @@ test("what is asked for and cannot be is refused with the reason", async () => {
     message: 'Cannot use uplink "pasta": pasta is not on PATH; install passt; ' +
       'Cannot use uplink "slirp4netns": slirp4netns is not on PATH; install slirp4netns',
   });
+});
+
+test("root's service is the best where it answers, and no problem where it is not there", async () => {
+  const { world } = having({ [pasta]: "pasta 2024_12_11.09478d5" });
+  const uplinkWith = async (answer: string, restricted = false, published = "") => {
+    const there: World = {
+      ...world,
+      uid: 1000,
+      stat: (path) =>
+        path === "/run/ocinet-helper/1000"
+          ? { kind: "socket", identity: "", uid: 1000, modified: 0, mode: 0o600 }
+          : world.stat(path),
+      request: () => Promise.resolve(answer),
+    };
+    const host = { ...hostOf(there), ...await serviceFor(there) };
+    const ports = published === "" ? [] : parsePublish(published);
+    const wish = { passing: false, restricted, ports, forwarding: {}, limits: {} };
+    return (await chooseUplink(there, "/state", host, wish)).uplink.name;
+  };
+  const offer = '{"return":{"networks":[{"name":"ocinet0","free":1}],"ports":[]}}';
+  assert.equal(await uplinkWith(offer), "helper");
+  assert.equal(await uplinkWith(offer, true), "pasta");
+  assert.equal(await uplinkWith(offer, false, "8080:80"), "pasta");
+  assert.equal(await uplinkWith(offer.replace('"free":1', '"free":0')), "pasta");
+  assert.equal(await uplinkWith('{"error":{"desc":"no"}}'), "pasta");
+  assert.equal(await uplinkWith(""), "pasta");
 });
 
 test("hostOf() tells default routes from others, and from the one that refuses", () => {

@@ -1,3 +1,4 @@
+import { identifierProblem } from "../net/names.ts";
 import { type Cidr, networkOf, parseAddress, parseCidr } from "../net/address.ts";
 
 /** How a container is to be connected, whichever uplink does it. */
@@ -17,6 +18,8 @@ export interface UplinkOptions {
   readonly outbound6?: string;
   readonly sandbox: boolean;
   readonly seccomp: boolean;
+  /** The name of a network of root's; absent: the first that is granted. */
+  readonly network?: string;
 }
 
 /** What nothing said means. A larger MTU is two to three times as fast, and slirp4netns takes 65521 at most. */
@@ -38,6 +41,7 @@ const readers = {
   "outbound-addr6": (value) => ({ outbound6: readOutbound(value, 6) }),
   sandbox: (value) => ({ sandbox: readBoolean(value) }),
   seccomp: (value) => ({ seccomp: readBoolean(value) }),
+  network: (value) => ({ network: readName(value) }),
 } satisfies Record<string, Reader>;
 
 /** An option's name. */
@@ -103,6 +107,12 @@ function readMac(value: string): string {
 function readBoolean(value: string): boolean {
   if (value === "true" || value === "false") return value === "true";
   throw new Error("is neither true nor false");
+}
+
+function readName(value: string): string {
+  const problem = identifierProblem(value);
+  if (problem !== undefined) throw new Error(`is not the name of a network: ${problem}`);
+  return value;
 }
 
 /** A link's name as the kernel takes it, which is not an option either. */

@@ -8,7 +8,7 @@ import { noWayOut } from "./restricted.ts";
 import type { Host, Target, Uplink } from "./uplink.ts";
 
 /** pasta: faster, and publishes IPv6 ports too. It is always sandboxed. */
-export const pasta: Uplink = {
+export const pasta = {
   name: "pasta",
   keys: ["cidr", "mtu", "mac", "ipv6", "dns", "host-loopback", "outbound-addr", "outbound-addr6"],
   oldest: {
@@ -57,7 +57,7 @@ export const pasta: Uplink = {
       result: resultOf(target, options, ipv6),
     };
   },
-};
+} satisfies Uplink;
 
 function hasIpv6({ ipv6, routes }: Host): boolean {
   return ipv6 && routes[6];

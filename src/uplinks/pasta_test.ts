@@ -9,6 +9,7 @@ import type { Target } from "./uplink.ts";
 const host = { ipv6: true, routes: { 4: true, 6: true }, lowestPort: 1024 };
 const target: Target = {
   host,
+  id: "c1",
   netns: "/proc/7/ns/net",
   pid: 7,
   init: 7,

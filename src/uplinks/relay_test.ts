@@ -36,7 +36,7 @@ test("it starts again through the container's first process, when the one that l
 function asked(text: string, more: { relay?: Relaying; ipv6?: boolean; guests?: readonly string[] } = {}) {
   const { relay = {}, ipv6 = true, guests = ["10.0.2.100"] } = more;
   const port = { ...parsePublish(text)[0]!, relay };
-  return JSON.parse(relayPort("/s", guests, { ...host, ipv6 }, port).run).arguments;
+  return JSON.parse(relayPort("/s", guests, { ...host, ipv6 }, port).run!).arguments;
 }
 
 test("a port is asked for on all addresses, those of a family, or one", () => {

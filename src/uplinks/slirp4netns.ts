@@ -10,7 +10,7 @@ import { noWayOut } from "./restricted.ts";
 import type { Target, Uplink } from "./uplink.ts";
 
 /** slirp4netns: needs nothing of the host, and has every option. */
-export const slirp4netns: Uplink = {
+export const slirp4netns = {
   name: "slirp4netns",
   keys: [
     ...["cidr", "mtu", "mac", "ipv6", "dns", "host-loopback"] as const,
@@ -50,7 +50,7 @@ export const slirp4netns: Uplink = {
       result: resultOf(target, options, ipv6),
     };
   },
-};
+} satisfies Uplink;
 
 function spawn(target: Target, options: UplinkOptions, ipv6: boolean): Step {
   const { ifname, socket, restricted } = target;

@@ -9,6 +9,7 @@ import type { Target } from "./uplink.ts";
 const host = { ipv6: true, routes: { 4: true, 6: true }, lowestPort: 1024 };
 const target: Target = {
   host,
+  id: "c1",
   netns: "/proc/7/ns/net",
   pid: 7,
   init: 7,
@@ -89,7 +90,7 @@ test("slirp4netns's options all take effect", () => {
 
 test("slirp4netns's refusal names the reason and the way round it", () => {
   const reason = (text: string, lowestPort = 1024) =>
-    slirp4netns.refusal(parsePublish(text)[0]!, { ...host, lowestPort }, false);
+    slirp4netns.refusal(parsePublish(text)[0]!, { ...host, lowestPort });
   assert.equal(reason("8080:80"), undefined);
   assert.equal(reason("127.0.0.1:8080:80"), undefined);
   assert.match(

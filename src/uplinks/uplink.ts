@@ -1,12 +1,15 @@
+import type { Result } from "../cni/result.ts";
+import type { Offer } from "../helper/wire.ts";
 import type { PortMapping } from "../net/port_mapping.ts";
 import type { Plan } from "../plan/plan.ts";
-import type { Send } from "../plan/step.ts";
+import type { Send, Step } from "../plan/step.ts";
 import type { Key, UplinkOptions } from "./options.ts";
 
 /** A way to the world for containers whose user has no power over the host's links. */
 export interface Uplink {
-  /** Also the name of its program. */
+  /** Also the name of its program, unless it is a service of root's. */
   readonly name: string;
+  readonly isService?: boolean;
   /** The options it has. */
   readonly keys: readonly Key[];
   /** The oldest version that will do, as a text that sorts, and what is wrong with those before. */
@@ -14,7 +17,7 @@ export interface Uplink {
   /** Whether the container sees who connects from another host. */
   readonly keepsClientAddress: boolean;
   /** Why it cannot connect anything on such a host, or undefined when it can. */
-  problem(host: Host): string | undefined;
+  problem(host: Host, restricted: boolean): string | undefined;
   /** Whether it follows the process that lets us in, and takes that one's end for the container's. */
   readonly followsProcess: boolean;
   /** Why a port cannot be published, or undefined when it can. */
@@ -22,7 +25,17 @@ export interface Uplink {
   /** Publishes a port of a container that runs, at its address; absent: it took its ports when it started. */
   publish?(socket: string, guest: string, mapping: PortMapping): Send;
   /** Connects the container to the world, and its published ports to it. There must be no `problem` and no `refusal`. */
-  connect(target: Target, options: UplinkOptions, ports: readonly PortMapping[]): Plan;
+  connect(target: Target, options: UplinkOptions, ports: readonly PortMapping[]): Plan | Asked;
+}
+
+/** A plan whose result somebody else decides on. */
+export interface Asked {
+  /** What takes back whatever will be done: it is written down before anybody is asked. */
+  readonly steps: readonly Step[];
+  readonly socket: string;
+  readonly request: string;
+  /** @throws Error with the reason when it was refused */
+  read(answer: string): Result;
 }
 
 /** What an uplink has to know of the host. */
@@ -33,11 +46,20 @@ export interface Host {
   readonly routes: { readonly 4: boolean; readonly 6: boolean };
   /** The first port that an ordinary user may listen on (net.ipv4.ip_unprivileged_port_start). */
   readonly lowestPort: number;
+  /** Root's service, where it listens for this user. */
+  readonly service?: Service;
+}
+
+/** Root's service, and what it offers this user, or else why it does not answer. */
+export interface Service {
+  readonly socket: string;
+  readonly offer: Offer | string;
 }
 
 /** A rootless container to connect. */
 export interface Target extends Entrance {
   readonly host: Host;
+  readonly id: string;
   /** Path of its network namespace, valid now. */
   readonly netns: string;
   readonly ifname: string;

@@ -1,13 +1,20 @@
+import { messageOf } from "../../cni/error.ts";
+import { parsePolicy, showRange } from "../../helper/policy.ts";
+import { helperDirectory, helperPolicy } from "../../helper/wire.ts";
 import { findProgram, type World } from "../../plan/world.ts";
 import { uplinks } from "../../uplinks/table.ts";
 import type { Uplink } from "../../uplinks/uplink.ts";
-import { hostOf, pastaVersion, problemOf } from "../uplink.ts";
-import { type Check, type Finding, install, lack, ok, warn } from "./finding.ts";
+import { readPolicy } from "../helper_users.ts";
+import { hostOf, pastaVersion, problemOf, serviceFor } from "../uplink.ts";
+import { asRoot, type Check, type Finding, install, lack, ok, warn } from "./finding.ts";
 import { versionOf } from "./programs.ts";
 
 /** Each way to the world for rootless containers, and which of them is taken. */
 export const uplinkChecks: readonly Check[] = [
-  ...uplinks.map((uplink) => ({ name: uplink.name, look: (world: World) => lookAt(world, uplink) })),
+  ...uplinks.map((uplink) => ({
+    name: uplink.name,
+    look: (world: World) => uplink.isService ? lookAtService(world, uplink) : lookAt(world, uplink),
+  })),
   { name: "uplink", look: lookForBest },
 ];
 
@@ -19,6 +26,10 @@ interface Look {
 }
 
 async function examine(world: World, uplink: Uplink): Promise<Look> {
+  if (uplink.isService) {
+    const host = { ...hostOf(world), ...await serviceFor(world) };
+    return { uplink, path: undefined, version: undefined, problem: uplink.problem(host, false) };
+  }
   const path = findProgram(world, uplink.name);
   if (path === undefined) return { uplink, path, version: undefined, problem: "not found" };
   const version = uplink.oldest
@@ -43,6 +54,42 @@ async function lookAt(world: World, uplink: Uplink): Promise<readonly Finding[]>
   const tooOld = oldest !== undefined && (version === undefined || version < oldest.version);
   const remedy = tooOld ? `${install(world, name)}, in version ${oldest.version} or later` : "give it one";
   return warn(name, problem, best ? `nothing, as ${best} is used; or ${remedy}` : remedy);
+}
+
+/** Of root's service root sees whether it runs, and others what it offers them. */
+async function lookAtService(world: World, uplink: Uplink): Promise<readonly Finding[]> {
+  const { name } = uplink;
+  if (world.uid === 0) return lookAtOwnService(world, name);
+  const { service } = await serviceFor(world);
+  if (service === undefined) return ok(name, "it has no socket for you, and is not needed");
+  const { socket, offer } = service;
+  if (typeof offer === "string") {
+    return warn(
+      name,
+      `it does not answer on ${socket}: ${offer}`,
+      asRoot(world, "systemctl start ocinet-helper"),
+    );
+  }
+  const networks = offer.networks.map(({ name, free }) => `${free} more on "${name}"`).join(", ");
+  const ports = offer.ports.map(showRange).join(", ");
+  return ok(name, `containers: ${networks || "none"}; ports: ${ports || "none"} (${socket})`);
+}
+
+function lookAtOwnService(world: World, name: string): readonly Finding[] {
+  if (world.stat(helperPolicy) === undefined) {
+    return ok(name, `no policy ${helperPolicy}, and so no users to serve`);
+  }
+  try {
+    parsePolicy(readPolicy(world, helperPolicy), helperPolicy);
+  } catch (error) {
+    return warn(name, messageOf(error), "mend it; the service serves nobody until then");
+  }
+  const users = world.list(helperDirectory).filter((file) => /^[0-9]+$/.test(file));
+  return users.length > 0 ? ok(name, `listens for users ${users.join(", ")}`) : warn(
+    name,
+    `there is ${helperPolicy}, and no service that listens`,
+    "systemctl start ocinet-helper, or ocinet helper",
+  );
 }
 
 async function lookForBest(world: World): Promise<readonly Finding[]> {

@@ -1,0 +1,127 @@
+import { oneLine } from "../cni/output.ts";
+import { helperDirectory, helperPolicy } from "../helper/wire.ts";
+import { ownProcess } from "../host/runtime.ts";
+import type { Option } from "../oci/options.ts";
+import { findProgram, type World } from "../plan/world.ts";
+import { runHelper } from "../runtime/helper.ts";
+import { stateDirectory } from "../runtime/state.ts";
+import type { Report } from "./report.ts";
+
+/** What the service can be told. */
+export const helperOptions: readonly Option[] = [
+  {
+    name: "policy",
+    value: "FILE",
+    text: `who may have what (default: ${helperPolicy})`,
+    many: false,
+    annotation: false,
+  },
+  {
+    name: "units",
+    value: "DIR",
+    text: "only write systemd's units for it into a directory, such as /etc/systemd/system",
+    many: false,
+    annotation: false,
+  },
+];
+
+export const helperHelp = `
+Lines of the policy, as in lxc-usernet(5), and ports besides:
+  alice   veth ocinet0 10        so many containers on a network; ocinet0 is there without a file
+  @web    veth shop    2         each member of a group, on a bridge network of /etc/ocinet/net.d
+  alice   port 8000-8100/tcp     ports of the host's that may be published; any protocol, if none is said
+It says on stderr what it does and refuses. SIGHUP has it look again who is in which group.
+`;
+
+/** Serves ordinary users until it is told to end, or writes the units by which systemd has that done. */
+export async function helper(
+  world: World,
+  { policy = helperPolicy, units }: { readonly policy?: string; readonly units?: string },
+): Promise<Report> {
+  if (units !== undefined) return writeUnits(world, units, policy);
+  await runHelper(world, stateDirectory(world), policy, tell);
+  return { text: "", json: undefined };
+}
+
+/** A line for the log, in which no words of a user's begin another, or move a terminal's cursor. */
+function tell(line: string): void {
+  try {
+    ownProcess.print("stderr", `ocinet helper: ${oneLine(line)}\n`);
+  } catch { /* Nobody reads it (any more); that is no reason to stop serving. */ }
+}
+
+function writeUnits(world: World, directory: string, policy: string): Report {
+  const units = { "ocinet-helper.service": service(world, policy), "ocinet-helper@.socket": socket };
+  const paths = Object.entries(units).map(([name, text]) => {
+    world.write(`${directory}/${name}`, text, 0o644);
+    return `${directory}/${name}`;
+  });
+  const next =
+    "systemctl enable --now ocinet-helper.service, or for one user at their first request ocinet-helper@UID.socket";
+  return { json: paths, text: `${paths.join("\n")}\n${next}\n` };
+}
+
+/** What the service cannot do without; `bats/helper.bash` runs it with no more. */
+const capabilities = [
+  ...["CHOWN", "KILL", "NET_ADMIN", "NET_RAW", "SETGID", "SETPCAP", "SETUID", "SYS_ADMIN", "SYS_PTRACE"],
+].map((name) => `CAP_${name}`).join(" ");
+
+function service(world: World, policy: string): string {
+  // Of the two only Node keeps sockets that it was given from its children.
+  const node = findProgram(world, "node");
+  const self = node === undefined ? world.self : [node, world.self.at(-1)!];
+  const command = [...self, "helper", ...(policy === helperPolicy ? [] : [`--policy=${policy}`])];
+  return `[Unit]
+Description=Networks for ordinary users' containers
+After=network.target
+
+[Service]
+ExecStart=${command.map(unitWord).join(" ")}
+ExecReload=/bin/kill -HUP $MAINPID
+Restart=on-failure
+RuntimeDirectory=${helperDirectory.slice("/run/".length)}
+RuntimeDirectoryPreserve=yes
+CapabilityBoundingSet=${capabilities}
+NoNewPrivileges=yes
+ProtectSystem=strict
+ReadWritePaths=/run -/var/lib/cni
+ProtectHome=read-only
+PrivateTmp=yes
+PrivateDevices=yes
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+RestrictAddressFamilies=AF_UNIX AF_NETLINK AF_INET AF_INET6
+RestrictNamespaces=user net
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+SystemCallArchitectures=native
+
+[Install]
+WantedBy=multi-user.target
+`;
+}
+
+/** A word as systemd reads it in a command (systemd.service(5), "Command lines"). */
+function unitWord(word: string): string {
+  const plain = word.replaceAll("%", "%%").replaceAll("$", "$$$$");
+  return /^[A-Za-z0-9_@%+=:,./$-]+$/.test(plain) ? plain : `"${plain.replace(/["\\]/g, "\\$&")}"`;
+}
+
+const socket = `[Unit]
+Description=Requests of user %i for networks
+
+[Socket]
+ListenStream=${helperDirectory}/%i
+SocketUser=%i
+SocketMode=0600
+DirectoryMode=0755
+FileDescriptorName=%i
+RemoveOnStop=yes
+Service=ocinet-helper.service
+
+[Install]
+WantedBy=sockets.target
+`;

@@ -1,0 +1,261 @@
+import { messageOf } from "../cni/error.ts";
+import { type NetworkList, parseNetworkList } from "../cni/network_list.ts";
+import type { Result } from "../cni/result.ts";
+import { coversPort, type Grants, showRange } from "../helper/policy.ts";
+import type { Attach, HelperRequest, Offer } from "../helper/wire.ts";
+import { type PortMapping, showMapping } from "../net/port_mapping.ts";
+import type { World } from "../plan/world.ts";
+import { attach } from "./attach.ts";
+import { isThere, staleness } from "./container.ts";
+import { detach } from "./detach.ts";
+import { runsOneByOne } from "./foreign_network.ts";
+import type { HelperUser } from "./helper_users.ts";
+import { type Container, containerIds, type Journal, readJournal } from "./journal.ts";
+import { judgeNamespace } from "./judge.ts";
+import { listNetDirectories, loadNetworks } from "./networks.ts";
+import { TakenPort } from "./ports.ts";
+import { identify } from "./process.ts";
+import { hasIpv6, hostAddresses, linkNames } from "./see.ts";
+import { containerPaths } from "./state.ts";
+import { parseWish } from "./wish.ts";
+
+/** A request that is not granted: the user may be told why, for it says nothing of others. */
+export class Refusal extends Error {}
+
+/** Who asks, and what they are granted. */
+export interface Asking {
+  readonly world: World;
+  readonly state: string;
+  readonly user: HelperUser;
+  readonly grants: Grants;
+}
+
+/** Does what a user asks. @returns what to answer @throws Refusal for what is not granted */
+export async function serveRequest(asking: Asking, request: HelperRequest): Promise<unknown> {
+  switch (request.do) {
+    case "show":
+      return offerOf(asking);
+    case "detach":
+      return await detachFor(asking, request.id);
+    case "attach":
+      return await attachFor(asking, request);
+  }
+}
+
+function offerOf({ world, state, user, grants }: Asking): Offer {
+  const used = networksOf(world, state, user.uid);
+  return {
+    networks: [...grants.networks].map(([name, count]) => ({
+      name,
+      free: Math.max(0, count - inUse(used, name)),
+    })),
+    ports: grants.ports,
+  };
+}
+
+function inUse(used: readonly string[], name: string): number {
+  return used.filter((other) => other === name).length;
+}
+
+/** The names of the networks that a user's containers are on, as the policy has them. */
+function networksOf(world: World, state: string, uid: number): readonly string[] {
+  return helperIds(world, state, uid).flatMap((id) => journalOf(world, state, id)?.attachments ?? [])
+    .map(({ network }) => network.name);
+}
+
+/**
+ * The ids of what was attached for users, or one of them. The name of a user's choosing is followed by a number of ours:
+ * links are named after the id, and nobody is to find two ids of which the links' names are one.
+ */
+export function helperIds(world: World, state: string, uid?: number): readonly string[] {
+  return containerIds(world, state).filter((id) =>
+    id.startsWith(uid === undefined ? "helper." : `helper.${uid}.`) &&
+    /^helper\.[0-9]+\..+\.[0-9a-f]{16}$/.test(id)
+  );
+}
+
+function newId(uid: number, id: string): string {
+  const bytes = crypto.getRandomValues(new Uint8Array(8));
+  return `helper.${uid}.${id}.${Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("")}`;
+}
+
+function findIds({ world, state, user }: Asking, id: string): readonly string[] {
+  return helperIds(world, state, user.uid).filter((whole) =>
+    whole.slice(0, -17) === `helper.${user.uid}.${id}`
+  );
+}
+
+function journalOf(world: World, state: string, id: string): Journal | undefined {
+  try {
+    return readJournal(world, containerPaths(state, id));
+  } catch {
+    // A damaged one is for gc.
+    return undefined;
+  }
+}
+
+async function detachFor(asking: Asking, id: string): Promise<boolean> {
+  let found = false;
+  for (const whole of findIds(asking, id)) found = await detach(asking.world, asking.state, whole) || found;
+  return found;
+}
+
+async function attachFor(asking: Asking, request: Attach): Promise<Result> {
+  const { world, state, user } = asking;
+  await sweep(world, state, user.uid);
+  if (findIds(asking, request.id).length > 0) {
+    throw new Refusal(`Cannot attach "${request.id}": it is attached already; detach it first`);
+  }
+  checkPorts(asking, request.ports);
+  const list = networkNamed(world, chooseNetwork(asking, request));
+  const init = identify(world, request.pid);
+  const fifo = `${state}/judging.${crypto.randomUUID()}`;
+  const judged = init && await judgeNamespace(world, user, request.pid, fifo);
+  if (!judged) throw notYours(request.pid);
+  try {
+    const netns = `/proc/${request.pid}/ns/net`;
+    const lasting = { netns, identity: judged.identity, init, owner: user.uid };
+    // The pid may have become another's while we looked.
+    if (!isThere(world, lasting)) throw notYours(request.pid);
+    return await attachJudged(asking, request, list, { path: judged.path, lasting });
+  } finally {
+    await judged.letGo();
+  }
+}
+
+/** One text for all that may be the case, which is nobody's business. */
+function notYours(pid: number): Refusal {
+  return new Refusal(
+    `Cannot attach process ${pid}: it is not one whose network namespace belongs to a user namespace of yours`,
+  );
+}
+
+async function attachJudged(
+  { world, state, user }: Asking,
+  { id, ifname, ports }: Attach,
+  list: NetworkList,
+  { path, lasting }: { readonly path: string; readonly lasting: Container },
+): Promise<Result> {
+  const container = { netns: path, identity: lasting.identity, owner: user.uid };
+  try {
+    const journal = await attach(world, state, {
+      ...{ id: newId(user.uid, id), container, lasting, replace: false },
+      wish: { ...parseWish(new Map()), ports },
+      networks: [{ list, ifname, args: "" }],
+    });
+    return journal!.attachments[0]!.result!;
+  } catch (error) {
+    const own = ownConcern(error, ifname);
+    throw own === undefined ? error : new Refusal(own, { cause: error });
+  }
+}
+
+/** What of a failure is the user's concern; all else, such as who has a port, is for the log alone. */
+function ownConcern(error: unknown, ifname: string): string | undefined {
+  if (error instanceof TakenPort) {
+    return `Cannot publish "${showMapping(error.port)}": somebody has the port already`;
+  }
+  // The name on the host is of our choosing.
+  if (!/ peer name .*File exists/.test(messageOf(error))) return undefined;
+  return `Cannot make link "${ifname}": the namespace has one of that name already; name another`;
+}
+
+function checkPorts({ world, grants }: Asking, ports: readonly PortMapping[]): void {
+  const other = ports.find((port) => !coversPort(grants.ports, port));
+  if (other) {
+    const granted = grants.ports.map(showRange).join(", ") || "none";
+    throw new Refusal(
+      `Cannot publish "${showMapping(other)}": the policy does not grant the port (it grants: ${granted})`,
+    );
+  }
+  // Others go through the host to addresses that are not its own.
+  const own = hostAddresses(world);
+  const abroad = ports.find(({ hostIp }) => hostIp !== undefined && !own.has(hostIp));
+  if (abroad) {
+    throw new Refusal(
+      `Cannot publish "${showMapping(abroad)}": the host does not have the address ${abroad.hostIp}`,
+    );
+  }
+}
+
+function chooseNetwork({ world, state, user, grants }: Asking, { network }: Attach): string {
+  const used = networksOf(world, state, user.uid);
+  const granted = [...grants.networks].filter(([name]) => network === undefined || name === network);
+  const free = granted.find(([name, count]) => inUse(used, name) < count);
+  if (free) return free[0];
+  if (granted.length === 0) {
+    throw new Refusal(
+      network === undefined
+        ? "Cannot attach anything: the policy grants no network"
+        : `Cannot use network "${network}": the policy does not grant it`,
+    );
+  }
+  const [name, count] = granted[0]!;
+  throw new Refusal(
+    `Cannot use network "${name}": the policy grants ${count} containers on it, and they are there; end one`,
+  );
+}
+
+/** The network that is there for users, if root has made none of that name. */
+function ownNetwork(ipv6: boolean): NetworkList {
+  const subnets = ["172.16.29.0/24", ...(ipv6 ? ["fd6f:6369:6e65:29::/64"] : [])];
+  const plugin = {
+    ...{ type: "bridge", bridge: "ocinet0", isDefaultGateway: true, ipMasq: true },
+    ipam: { type: "host-local", ranges: subnets.map((subnet) => [{ subnet }]) },
+  };
+  return parseNetworkList(
+    JSON.stringify({ cniVersion: "1.0.0", name: "ocinet0", ...plugin }),
+    "built-in ocinet0",
+  );
+}
+
+/** A bridge network by its name. @throws Refusal for one that cannot be guarded */
+function networkNamed(world: World, name: string): NetworkList {
+  const list = loadNetworks(world, []).map(({ list }) => list).find((list) => list.name === name) ??
+    (name === "ocinet0" ? ownNetwork(hasIpv6(world)) : undefined);
+  if (!list) throw new Error(`Cannot use network "${name}": root has none of that name in /etc/ocinet/net.d`);
+  if (runsOneByOne(world, list, listNetDirectories(world, []))) {
+    throw new Error(
+      `Cannot use network "${name}": a plugin of it is not ours, and nothing would guard what it makes`,
+    );
+  }
+  const [{ type, ipam }] = list.plugins as [{ type: string; ipam?: { type?: string } }];
+  // What is let through has to be known before the link is there, and looked at where it enters the bridge.
+  if (type === "bridge" && ipam?.type === "host-local") return list;
+  throw new Error(
+    `Cannot use network "${name}": it is of type "${type}" with addresses by "${
+      ipam?.type ?? "nobody"
+    }", and users can ` +
+      'be let only onto a "bridge" with "host-local"',
+  );
+}
+
+/**
+ * Takes away what is attached for users, or one of them, whose process has ended, whose namespace or whose link is gone.
+ * @returns the ids, each with why
+ */
+export async function sweep(world: World, state: string, uid?: number): Promise<readonly string[]> {
+  const swept: string[] = [];
+  for (const id of helperIds(world, state, uid)) {
+    const reason = reasonToGo(world, state, id);
+    if (reason === undefined) continue;
+    try {
+      await detach(world, state, id);
+      swept.push(`${id}: ${reason}`);
+    } catch (error) {
+      swept.push(`${id}: ${reason}, and could not be taken away: ${messageOf(error)}`);
+    }
+  }
+  return swept;
+}
+
+function reasonToGo(world: World, state: string, id: string): string | undefined {
+  const journal = journalOf(world, state, id);
+  if (journal?.phase !== "done") return undefined;
+  const links = linkNames(world);
+  const link = journal.attachments[0]?.result?.interfaces.find(({ name, sandbox }) =>
+    sandbox === undefined && name.startsWith("veth")
+  );
+  return staleness(world, journal) ??
+    (link && !links.has(link.name) ? `its link ${link.name} is gone` : undefined);
+}

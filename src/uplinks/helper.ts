@@ -1,0 +1,47 @@
+import { coversPort, showRange } from "../helper/policy.ts";
+import { helperDirectory, helperPolicy, type Offer, parseResult, writeRequest } from "../helper/wire.ts";
+import { refuse } from "./refusals.ts";
+import type { Host, Uplink } from "./uplink.ts";
+
+/** Root's service, which plugs a veth in: nothing stands between the container and the kernel's own network. */
+export const helper = {
+  name: "helper",
+  isService: true,
+  keys: ["network"],
+  keepsClientAddress: true,
+  followsProcess: false,
+  problem: ({ service }, restricted) => {
+    if (service === undefined) {
+      return `it has no socket for you in ${helperDirectory}; root starts it with "ocinet helper", and names you in ` +
+        helperPolicy;
+    }
+    const { socket, offer } = service;
+    if (typeof offer === "string") {
+      return `it does not answer on ${socket}: ${offer}; root starts it with "ocinet helper"`;
+    }
+    // Whoever has power over the namespace could take a rule there away.
+    if (restricted) return "default-restricted cannot be kept by it; use --uplink pasta or slirp4netns";
+    if (offer.networks.some(({ free }) => free > 0)) return undefined;
+    return `you have all the containers that ${helperPolicy} grants; end one, or have root grant more`;
+  },
+  refusal: (mapping, host) => {
+    const ranges = offerOf(host)?.ports ?? [];
+    if (coversPort(ranges, mapping)) return undefined;
+    const granted = ranges.map(showRange).join(", ") || "none";
+    return refuse(mapping, `${helperPolicy} does not grant the port (it grants: ${granted})`);
+  },
+  connect: ({ host, id, init, ifname, netns }, { network }, ports) => {
+    const { socket } = host.service!;
+    const where = network === undefined ? {} : { network };
+    return {
+      steps: [{ tool: "send", on: "host", socket, undo: writeRequest({ do: "detach", id }) }],
+      socket,
+      request: writeRequest({ do: "attach", id, pid: init, ifname, ...where, ports }),
+      read: (answer) => parseResult(answer, netns),
+    };
+  },
+} satisfies Uplink;
+
+function offerOf({ service }: Host): Offer | undefined {
+  return typeof service?.offer === "string" ? undefined : service?.offer;
+}
