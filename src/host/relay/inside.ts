@@ -65,7 +65,9 @@ function leadDatagrams(outside: Net.Socket, host: string, port: number): void {
     if (outside.writableLength < mostWaiting) outside.write(frame(datagram));
   });
   outside.on("end", () => outside.destroy()).on("close", () => socket.close());
-  socket.connect(port, host, () => {
+  socket.connect(port, host, (error?: Error) => {
+    // The container's link is gone, until its uplink is there again.
+    if (error) return outside.destroy();
     const pass = unframe((datagram) => {
       if (waiting > mostWaiting || outside.destroyed) return;
       waiting += datagram.length;

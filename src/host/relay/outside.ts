@@ -64,12 +64,12 @@ export function isForeign({ ipv6_only }: Request, address: string | undefined): 
 let connections = 0;
 
 function forwardConnections(common: Common, request: Request): Promise<Forward> {
-  const tell = newsOnly(common.log);
+  const [tellCrowd, tell] = [newsOnly(common.log), newsOnly(common.log)];
   const server = builtin<typeof Net>("node:net").createServer({ allowHalfOpen: true }, (client) => {
     client.on("error", () => {});
-    const refusal = connections >= common.most ? `there are ${common.most} connections already` : undefined;
-    tell(refusal);
-    if (refusal || isForeign(request, client.remoteAddress)) return breakOff(client);
+    const crowded = connections >= common.most;
+    tellCrowd(crowded ? `there are ${common.most} connections already` : undefined);
+    if (crowded || isForeign(request, client.remoteAddress)) return breakOff(client);
     connections++;
     client.on("close", () => connections--);
     void carry(common, request, client, tell);
