@@ -134,7 +134,7 @@ no_watcher() { ! processes | grep -q '^ip -o monitor'; }
   wait_for nothing_attached
   launch c4 -p 8080:80
   [ "$(by c4)" = slirp4netns ]
-  refused_beside c5 --uplink helper -p 8081:80
+  refused_beside c5 --uplink helper --port-driver uplink -p 8081:80
   [[ $output == *'Cannot publish "8081:80/tcp" without root: /etc/ocinet/helper.conf does not grant the port (it grants: none)'* ]]
   refused_beside c6 --uplink helper --net default-restricted
   [[ $output == *"default-restricted cannot be kept by it"* ]]
@@ -161,16 +161,22 @@ refused_beside() {
   launch c2 --uplink helper:network=shop
   launch c3 --uplink helper
   [[ $(helpers_containers | wc -l) = 2 ]]
-  policy "nobody veth shop 1"
-  refused_beside c4 --uplink helper
+  # What is there can be taken away, whatever has become of the policy.
   chmod 666 "$BATS_TEST_TMPDIR/policy"
-  kill -HUP "$(helper_pid)"
-  wait_for grep -q 'others than root may write it; chown root ' "$BATS_TEST_TMPDIR/helper.log"
+  refused_beside c4 --uplink helper
+  helper_log | grep 'others than root may write it; chown root '
   delete_container c2
+  helper_log | grep "detach c2: done"
+  chmod 644 "$BATS_TEST_TMPDIR/policy"
+  policy "nobody veth shop 1"
+  refused_beside c5 --uplink helper
   delete_container c3
   wait_for nothing_attached
+  # Who is named anew has a socket once the service is told to look.
+  policy "TEST_USER veth shop 1"
+  kill -HUP "$(helper_pid)"
+  wait_for in_host test -S "$(helper_socket)"
   policy "nonsense"
-  chmod 644 "$BATS_TEST_TMPDIR/policy"
   stop helper
   run -1 ocinet helper --policy "$BATS_TEST_TMPDIR/policy"
   [[ $output == *"Cannot read line 1 of "*"policy: it is not USER|@GROUP veth NETWORK COUNT, or USER|@GROUP port "* ]]

@@ -236,10 +236,11 @@ const unheard: Readonly<Record<Unheard, string>> = {
 async function answer(service: Service, uid: number, line: string): ReturnType<Serve> {
   let what = "request";
   try {
-    await refresh(service, false);
+    const request = readRequest(line);
+    // What is there may be taken away whatever the policy has become.
+    if (request.do !== "detach") await refresh(service, false);
     const user = service.granted.users.get(uid);
     if (!user) throw new Refusal("Cannot do anything for you: the policy does not name you");
-    const request = readRequest(line);
     what = "id" in request ? `${request.do} ${request.id}` : request.do;
     const asking = { ...service, user, grants: grantsFor(service.granted, uid) };
     const value = await serveRequest(asking, request);
