@@ -182,7 +182,7 @@ listen_both() { [ "$(in_host ss -Hltn '( sport = :8081 or sport = :8082 )' | wc 
   echo '{"cniVersion": "1.0.0", "name": "mine", "type": "bridge", "ipam": {"type": "host-local", "subnet": "10.9.0.0/24"}}' \
     >"$HOST_DIR/user/home/.config/ocinet/net.d/10-mine.conf"
   refused c1 --net mine
-  [[ $output == *'Cannot join network "mine" without root: a rootless container has "default", "default-restricted", "none" or "host"'* ]]
+  [[ $output == *'Cannot join network "mine" without root: a rootless container has "default", "default-restricted", "none" or "host"; in a session there are all: ocinet session exec'* ]]
   refused c2 --net default,default-restricted
   [[ $output == *"Cannot join several networks without root: "* ]]
   make_bundle "$(path_of c3)" runc rootless

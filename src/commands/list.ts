@@ -2,15 +2,20 @@ import { family } from "../net/address.ts";
 import type { World } from "../plan/world.ts";
 import { describeAll, type Description } from "../runtime/describe.ts";
 import { containerIds } from "../runtime/journal.ts";
+import { describeInside } from "../runtime/session.ts";
 import { stateDirectory } from "../runtime/state.ts";
 import { type Report, tableText } from "./report.ts";
 
 /** Lists the containers that are attached, and those whose state was left behind. */
 export function list(world: World): Promise<Report> {
   const state = stateDirectory(world);
-  const all = describeAll(world, state, containerIds(world, state));
-  const text = tableText(["ID", "STATE", "NETWORKS", "PORTS"], all.map(row));
-  return Promise.resolve({ json: all, text });
+  const all = [...describeAll(world, state, containerIds(world, state)), ...describeInside(world, state)];
+  return Promise.resolve({ json: all, text: containersText(all) });
+}
+
+/** A table of containers. */
+export function containersText(containers: readonly Description[]): string {
+  return tableText(["ID", "STATE", "NETWORKS", "PORTS"], containers.map(row));
 }
 
 function row({ id, state, networks, ports }: Description): readonly string[] {

@@ -6,7 +6,7 @@ import type { Given, Option } from "../oci/options.ts";
 import type { World } from "../plan/world.ts";
 import { failure } from "./failure.ts";
 import type { Report } from "./report.ts";
-import { type Typed, type Verb, verbs } from "./verbs.ts";
+import { groups, type Typed, type Verb, verbs } from "./verbs.ts";
 
 /** What a command line needs of the process it runs in. */
 export interface Console {
@@ -37,7 +37,7 @@ export async function runCommand(world: World, console: Console, version: string
       "\nExample:\n  ocinet inject -p 8080:80 ./bundle && runc run --bundle ./bundle box",
     );
   for (const verb of verbs) {
-    addVerb(program, verb).action(async (...all: unknown[]) => {
+    addVerb(groupOf(program, verb), verb).action(async (...all: unknown[]) => {
       const own = all[verb.usage.split(" ").length - 1] as Readonly<Record<string, unknown>>;
       const words = all.slice(0, verb.usage.split(" ").length - 1).flat() as (string | undefined)[];
       code = await perform(world, console, verb, {
@@ -61,7 +61,7 @@ export async function runCommand(world: World, console: Console, version: string
 
 /** Commands copy these settings from the program only when they are made by it, and ours are made before. */
 function configured(program: Command, console: Console): Command {
-  for (const command of [program, ...program.commands]) {
+  for (const command of [program, ...program.commands.flatMap((one) => [one, ...one.commands])]) {
     command.configureOutput({
       writeOut: (text) => console.print("stdout", text),
       writeErr: (text) => console.print("stderr", text),
@@ -69,6 +69,14 @@ function configured(program: Command, console: Console): Command {
     });
   }
   return program;
+}
+
+/** The command that it is a verb of, made for the first. */
+function groupOf(program: Command, { group }: Verb): Command {
+  if (group === undefined) return program;
+  return program.commands.find((command) => command.name() === group) ??
+    program.command(group).description(groups[group]).exitOverride().enablePositionalOptions()
+      .helpCommand(false);
 }
 
 function addVerb(

@@ -20,7 +20,7 @@ export const runOptions: readonly Option[] = [
 ];
 
 /** Exit statuses as env(1), nohup(1) and docker have them. */
-const status = { failed: 125, cannotRun: 126, notFound: 127 } as const;
+export const status = { failed: 125, cannotRun: 126, notFound: 127 } as const;
 
 export const runHelp = `
 Without root the command sees itself as root, as with unshare -r. All that it has started ends with it.

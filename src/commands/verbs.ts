@@ -14,6 +14,14 @@ import { port, portOptions } from "./port.ts";
 import { repair } from "./repair.ts";
 import type { Report } from "./report.ts";
 import { run, runHelp, runOptions } from "./run.ts";
+import {
+  sessionExec,
+  sessionHelp,
+  sessionOptions,
+  sessionStart,
+  sessionStatus,
+  sessionStop,
+} from "./session.ts";
 import { up, upOptions } from "./up.ts";
 
 /** What was typed after a verb. */
@@ -30,6 +38,8 @@ export interface Typed {
 export interface Verb {
   /** The verb, and after it what it needs, in Commander's notation. */
   readonly usage: string;
+  /** The word that comes before it. */
+  readonly group?: keyof typeof groups;
   readonly text: string;
   readonly example: string;
   /** What else its help says. */
@@ -42,6 +52,12 @@ export interface Verb {
   readonly flags?: Readonly<Record<string, string>>;
   act(world: World, typed: Typed): Promise<Report>;
 }
+
+/** Words that have verbs of their own. */
+export const groups = {
+  session:
+    "an ordinary user's namespaces, in which networks of their own and rootless containers on them work",
+} as const;
 
 /** Every command that people type, in the order of their help. */
 export const verbs: readonly Verb[] = [
@@ -131,6 +147,40 @@ export const verbs: readonly Verb[] = [
     example: "ocinet repair box",
     changes: true,
     act: (world, { words }) => repair(world, words as readonly string[]),
+  },
+  {
+    group: "session",
+    usage: "start",
+    text: "make the session, and connect it",
+    example: "ocinet session start --uplink slirp4netns:cidr=10.9.0.0/24",
+    more: sessionHelp,
+    options: sessionOptions,
+    act: (world, { given }) => sessionStart(world, given),
+  },
+  {
+    group: "session",
+    usage: "exec <command...>",
+    text: "run a command in the session, as its root; starts it if there is none",
+    example: "ocinet session exec runc run --detach --bundle web web\n" +
+      "  ocinet session exec ocinet up --net shop -p 8080:80 PID",
+    more: sessionHelp,
+    runs: true,
+    options: sessionOptions,
+    act: (world, { words, given }) => sessionExec(world, words as readonly string[], given),
+  },
+  {
+    group: "session",
+    usage: "status",
+    text: "say whether it runs, with its containers and ports; exit status 1 if it does not",
+    example: "ocinet session status --json | jq -r '.containers[].id'",
+    act: (world) => sessionStatus(world),
+  },
+  {
+    group: "session",
+    usage: "stop",
+    text: "end the session, and all that runs in it",
+    example: "ocinet session stop",
+    act: (world) => sessionStop(world),
   },
   {
     usage: "doctor",

@@ -23,6 +23,7 @@ import type { Request } from "./request.ts";
 import { planRelay } from "./relay.ts";
 import { planRootless, type RootlessPlan } from "./rootless.ts";
 import { type ContainerPaths, containerPaths } from "./state.ts";
+import { type Reach, reachFromHost } from "./session_ports.ts";
 import { isRoot } from "./user.ts";
 import type { Wish } from "./wish.ts";
 
@@ -54,7 +55,7 @@ async function attachLocked(
   paths: ContainerPaths,
   request: Request,
 ): Promise<Journal | undefined> {
-  const { id, container, lasting, wish } = request;
+  const { id, container, lasting, wish, session } = request;
   refuseUplinkOfRoot(world, wish);
   if (isRoot(world)) refuseForwardingOfRoot(wish.forwarding);
   const contained = wish.mode.kind === "contained";
@@ -63,7 +64,8 @@ async function attachLocked(
     chooseNetworks(contained ? networksIn(world, directories) : [], wish.mode);
   const source = { state, root: isRoot(world), directories };
   const planned = await Promise.all(networks.map((network) => plannedLink(world, source, network, request)));
-  const links = givePorts(world, planned, source, wish.ports);
+  const reach = reachFromHost(world, wish.ports);
+  const links = givePorts(world, planned, source, reach.ports);
   const claims = portClaims(state, wish.ports, id);
   const write = (journal: Journal) => {
     if (wish.mode.kind !== "host") writeJournal(world, paths, journal);
@@ -72,8 +74,9 @@ async function attachLocked(
   let done = write({
     ...{ format: 1, id, created: new Date().toISOString(), bootId: bootId(world), host: ownNamespace(world) },
     ...{ container: lasting ?? container, phase: "planning", ports: wish.ports, limits: wish.limits },
+    ...(session ? { session: { lowestPort: session.lowestPort } } : {}),
     attachments: links.map(({ attached }) => attached),
-    steps: claims,
+    steps: [...(session ? [session.ending] : []), ...claims],
   });
   const flush: Connecting["flush"] = async (steps, results, rootless) => {
     const next = write(withSteps(done, steps, results, rootless));
@@ -84,7 +87,7 @@ async function attachLocked(
     // Of those who have the ports, some may have ended without our hearing of it.
     await collect(world, state, findRivals(world, state, wish.ports, id));
     await takePorts(world, state, wish.ports, id);
-    await connect(world, state, { paths, request, links, root: source.root, flush });
+    await connect(world, state, { paths, request, links, root: source.root, reach, flush });
     return wish.mode.kind === "host" ? undefined : write({ ...done, phase: "done" });
   } catch (error) {
     // With its journal it can be tried again.
@@ -137,18 +140,22 @@ interface Connecting {
   readonly request: Request;
   readonly links: readonly PlannedLink[];
   readonly root: boolean;
+  readonly reach: Reach;
   /** Writes down what was planned, with the results so far and who connects it, and does it. */
   flush(steps: readonly Step[], results: readonly Result[], rootless?: RootlessPlan): Promise<void>;
 }
 
 /** Plans as much as can be planned at once, and does it: all of it, unless a plugin has to be asked in between. */
 async function connect(world: World, state: string, connecting: Connecting): Promise<void> {
-  const { paths, request, links, root, flush } = connecting;
+  const { paths, request, links, root, reach, flush } = connecting;
   const { wish, rootfs, container } = request;
   const names = await resolveNames(world, wish.limits);
   const results: Result[] = [];
   let rootless: RootlessPlan | undefined;
-  let steps: readonly Step[] = wish.mode.kind === "host" ? [] : [setLink("container", "lo", "up")];
+  // A port that is taken is refused before anything is made.
+  let steps: readonly Step[] = wish.mode.kind === "host"
+    ? []
+    : [...reach.forwards, setLink("container", "lo", "up")];
   for (const group of groupsOf(links)) {
     const { attached } = group[0]!;
     if (!root) {
@@ -176,7 +183,7 @@ async function connect(world: World, state: string, connecting: Connecting): Pro
     ? planRelay(world, state, paths, {
       ...{ entering: request, attached: { ...target.attached, result }, ports: rootless.ports },
     })
-    : publish(target, result!, wish.ports);
+    : publish(target, result!, reach.ports);
   const named = results.findIndex(({ dns }) => hasDns(dns));
   const fromNetwork = named < 0
     ? undefined

@@ -18,6 +18,8 @@ export interface Journal {
   readonly host: string;
   readonly container: Container;
   /** `planning`: addresses may be taken that no step names yet; `planned`: some steps may be done. */
+  /** It is the user's session (session.ts); and what cannot be seen of the host from within. */
+  readonly session?: { readonly lowestPort: number };
   readonly phase: "planning" | "planned" | "done";
   readonly attachments: readonly Attached[];
   readonly ports: readonly PortMapping[];

@@ -14,6 +14,7 @@ import { publish, publishedThrough } from "./links.ts";
 import { portClaims, takePorts } from "./ports.ts";
 import { planRelay } from "./relay.ts";
 import { socketPath } from "./rootless.ts";
+import { reachFromHost } from "./session_ports.ts";
 import { containerPaths } from "./state.ts";
 import { hostOf } from "./uplink.ts";
 import { isRoot } from "./user.ts";
@@ -180,7 +181,8 @@ function leadTo(
     const who = `a plugin of network "${network.name}"`;
     throw new Error(`Cannot change the ports of container "${id}": ${who} publishes them, once and for all`);
   }
-  return publish(target, target.attached.result, ports);
+  const reach = reachFromHost(world, ports);
+  return [...reach.forwards, ...publish(target, target.attached.result, reach.ports)];
 }
 
 /** What an uplink took when it started is not among them. */

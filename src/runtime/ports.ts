@@ -2,6 +2,7 @@ import { fromNumber } from "../net/address.ts";
 import { collide, parseHostIp, type PortMapping, showMapping } from "../net/port_mapping.ts";
 import type { Claim } from "../plan/step.ts";
 import { createWithDirectory, type World } from "../plan/world.ts";
+import { processOnHost } from "./session_ports.ts";
 
 /**
  * The claims that keep two containers from publishing one port: a file for each, named for the address it is on, in a
@@ -47,6 +48,13 @@ export async function takePorts(
 ): Promise<void> {
   await claimPorts(world, state, ports, id);
   await checkListeners(world, ports);
+  const onHost = ports.length > 0 ? processOnHost(world) : undefined;
+  const busy = onHost && ports.find((port) => listens(world, port, onHost));
+  if (busy) throw new TakenPort(busy, "a process outside of the session listens on it");
+}
+
+function listens(world: World, port: PortMapping, pid: number): boolean {
+  return readListeners(world, port.protocol, pid).some((other) => collide(port, other));
 }
 
 async function claimPorts(
@@ -146,13 +154,18 @@ interface Listener extends PortMapping {
 }
 
 /** Sockets that wait for peers: TCP ones that listen (state 0A), UDP ones that are bound and not connected (07). */
-function readListeners(world: World, protocol: PortMapping["protocol"]): readonly Listener[] {
+function readListeners(
+  world: World,
+  protocol: PortMapping["protocol"],
+  pid: number | "self" = "self",
+): readonly Listener[] {
   if (protocol === "sctp") return [];
   const waiting = protocol === "tcp" ? "0A" : "07";
   return [4, 6].flatMap((family) => {
-    const rows = (world.read(`/proc/self/net/${protocol}${family === 6 ? "6" : ""}`) ?? "").split("\n").slice(
-      1,
-    );
+    const rows = (world.read(`/proc/${pid}/net/${protocol}${family === 6 ? "6" : ""}`) ?? "").split("\n")
+      .slice(
+        1,
+      );
     return rows.map((row) => row.trim().split(/\s+/)).filter((row) => row[3] === waiting).map((row) => {
       const [address, port] = row[1]!.split(":");
       const host = parseHostIp(fromHex(address!))!;

@@ -7,6 +7,7 @@ import { livePrefixes, staleness } from "./container.ts";
 import { type Journal, readJournal } from "./journal.ts";
 import { note } from "./log.ts";
 import { ownerIsAlive, readPids } from "./process.ts";
+import { forwardAgain } from "./session_ports.ts";
 import { containerPaths } from "./state.ts";
 
 /**
@@ -26,6 +27,7 @@ export async function repair(world: World, state: string, id: string): Promise<r
       await startAgain(world, journal!, program);
       note(world, state, `repair ${id}: ${program.name} had ended, and runs again`);
     }
+    if (dead.length > 0 && journal!.session) await forwardAgain(world, state, journal!);
     return dead.map(({ name }) => name);
   } catch (error) {
     const explained = explain(error);

@@ -1,3 +1,4 @@
+import type { Step } from "../plan/step.ts";
 import type { Rootfs } from "./files.ts";
 import type { Container } from "./journal.ts";
 import type { ChosenNetwork } from "./networks.ts";
@@ -14,6 +15,8 @@ export interface Request {
   /** In place of the networks that the wish names. */
   readonly networks?: readonly ChosenNetwork[];
   readonly rootfs?: Rootfs;
+  /** It is the user's session, on a host with this first port for ordinary users; the step, taken back last, ends it. */
+  readonly session?: { readonly lowestPort: number; readonly ending: Step };
   /** Take down what is there under this id, instead of refusing. */
   readonly replace: boolean;
 }

@@ -50,7 +50,8 @@ function onlyNetwork(attachments: readonly Attached[]): Attached {
   if (!foreign && attachments.length === 1) return attachments[0]!;
   throw new Error(
     `Cannot join ${foreign ? `network "${foreign.network.name}"` : "several networks"} without root: ` +
-      'a rootless container has "default", "default-restricted", "none" or "host"',
+      'a rootless container has "default", "default-restricted", "none" or "host"; ' +
+      "in a session there are all: ocinet session exec",
   );
 }
 

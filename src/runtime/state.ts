@@ -8,13 +8,20 @@ import { isRoot, outerUid } from "./user.ts";
  * @throws Error when a directory of that name belongs to somebody else, or others may write into it
  */
 export function stateDirectory(world: World): string {
-  const directory = world.env("OCINET_STATE_DIR") || defaultDirectory(world);
+  const said = world.env("OCINET_STATE_DIR");
+  const directory = said && !isOfSessionAround(world, said) ? said : defaultDirectory(world);
   if (!directory.startsWith("/")) {
     throw new Error(`Cannot keep state in "${directory}": OCINET_STATE_DIR has to be an absolute path`);
   }
   world.makeDirectory(directory, 0o700);
   checkOwner(world, directory);
   return directory;
+}
+
+/** Inside a session state is its own, and goes with it, whatever a bundle was told outside. */
+function isOfSessionAround(world: World, directory: string): boolean {
+  return outerUid(world) !== 0 && isRoot(world) && world.stat("/run")?.uid === 0 &&
+    world.stat(`${directory}/containers/session`) !== undefined;
 }
 
 function checkOwner(world: World, directory: string): void {
@@ -51,8 +58,8 @@ export function innerDirectory(state: string, identity: string): string {
   return `${state}/netns-${identity.slice(identity.indexOf(":") + 1)}`;
 }
 
-/** A runtime directory counts only if it is ours: after `su`, the environment names another user's. */
-function userDirectory(world: World): string {
+/** An ordinary user's. A runtime directory counts only if it is ours: after `su`, the environment names another user's. */
+export function userDirectory(world: World): string {
   const uid = outerUid(world);
   const found = [world.env("XDG_RUNTIME_DIR"), `/run/user/${uid}`].find((path) =>
     path?.startsWith("/") && world.stat(path)?.uid === world.uid
@@ -60,9 +67,9 @@ function userDirectory(world: World): string {
   return found === undefined ? `/tmp/ocinet-${uid}` : `${found}/ocinet`;
 }
 
-/** Where the user's networks are. */
+/** Where the user's networks are: also those of one who is root of a user namespace, but not of the machine's /etc. */
 export function configDirectory(world: World): string {
-  if (isRoot(world)) return "/etc/ocinet";
+  if (isRoot(world) && (world.stat("/etc")?.uid ?? 0) === 0) return "/etc/ocinet";
   return `${world.env("XDG_CONFIG_HOME") || `${world.env("HOME") ?? "/nonexistent"}/.config`}/ocinet`;
 }
 

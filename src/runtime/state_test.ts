@@ -24,6 +24,15 @@ test("state is where its user may write, apart for a network of one's own in a u
   for (const [world, directory] of rows) assert.equal(stateDirectory(world), directory);
 });
 
+test("inside a session state is its own, whatever a bundle was told outside", () => {
+  const told = (world: World): World => ({
+    ...world,
+    env: (name) => name === "OCINET_STATE_DIR" ? "/told" : "",
+  });
+  assert.equal(stateDirectory(told(machine(0, { network: 0, run: 0 }))), "/run/ocinet");
+  assert.equal(stateDirectory(told(machine(1000, { network: 0, run: 0 }))), "/told");
+});
+
 test("a container's state is below the state directory", () => {
   assert.deepEqual(containerPaths("/s", "c1"), {
     directory: "/s/containers/c1",

@@ -1,0 +1,193 @@
+#!/usr/bin/env bats
+# `ocinet session`: an ordinary user's own links, networks and published ports, and nothing of it left at the end.
+# shellcheck disable=SC2034,SC2154 # what lib reads, and what run sets
+load lib
+load rootless
+
+setup() {
+  set_up_hosts
+  NETWORKS=$HOST_DIR/user/home/.config/ocinet/net.d
+  as_user mkdir -p "$NETWORKS"
+  shop | as_user tee "$NETWORKS/10-shop.conflist" >/dev/null
+}
+
+teardown() {
+  as_user "$OCINET" session stop >/dev/null || true
+  tear_down_hosts
+  rm -rf "/tmp/ocinet-$(id -u "$OCINET_TEST_USER")"
+}
+
+shop() {
+  jq -n '{ cniVersion: "1.0.0", name: "shop", plugins: [
+    { type: "bridge", bridge: "shop0", isDefaultGateway: true, ipMasq: true,
+      ipam: { type: "host-local", ranges: [[{ subnet: "10.20.0.0/16" }]], routes: [{ dst: "0.0.0.0/0" }] } } ] }'
+}
+
+# session WORDS...: `ocinet session WORDS` as the user
+session() { as_user "$OCINET" session "$@"; }
+inside() { session exec -- "$@"; }
+
+# in_session ID OPTIONS...: a container of runc's in the session; sets PIDS[ID]
+in_session() {
+  bundle "$@"
+  set_config "$(path_of "$1")" 'del(.linux.uidMappings, .linux.gidMappings) | .linux.namespaces |= map(select(.type != "user"))'
+  inner_runc run --detach --bundle "$(path_of "$1")" "$1" </dev/null >"$BATS_TEST_TMPDIR/$1.log" 2>&1 3>&- || fail "$(<"$BATS_TEST_TMPDIR/$1.log")"
+  PIDS[$1]=$(inner_runc state "$1" | jq .pid)
+}
+inner_runc() { inside runc --root "$HOST_DIR/user/run/inner" "$@"; }
+
+
+no_session() { no_processes && [ ! -e "$(user_state)/containers/session" ] && no_sockets "$HOST_DIR/user"; }
+
+session_pid() { session status --json | jq -e .pid; }
+
+@test "containers on a network of the user's own talk, and each has a published port, from the host on" {
+  in_session web --net shop -p 8080:80
+  in_session db --net shop -p 192.0.2.1:8081:80
+  serve tcp 80 in_container web
+  [ "$(ask tcp 10.20.0.2 80 in_container db)" = 10.20.0.3 ]
+  [ "$(ask tcp 192.0.2.1 8080 in_peer)" = 192.0.2.2 ]
+  stop tcp4-80
+  stop tcp6-80
+  serve tcp 80 in_container db
+  [ "$(ask tcp 192.0.2.1 8081 in_peer)" = 192.0.2.2 ]
+  run ! ask_within 5 tcp 127.0.0.1 8081 in_host
+
+  run -0 inside "$OCINET" ls
+  [[ $output == *"web  up     shop:ip4=10.20.0.2  8080:80/tcp"* ]]
+  run -0 as_user "$OCINET" ls
+  [[ $output == *"session      up     default:ip4=10.0.2.100"*"session/web  up     shop:ip4=10.20.0.2 "*"8080:80/tcp"* ]]
+  run -0 as_user "$OCINET" inspect session/db
+  jq -e '.[0] | .state == "up" and .networks[0].name == "shop" and .networks[0].by == "bridge"
+    and .networks[0].ips == ["10.20.0.3/16"] and .ports[0].mapping == "192.0.2.1:8081:80/tcp"' <<<"$output"
+  run -0 session status --json
+  jq -e '.state == "up" and .uplink == "slirp4netns" and [.containers[].id] == ["session/db", "session/web"]
+    and (.ports | length) == 2' <<<"$output"
+
+  inner_runc delete --force web
+  unanswered tcp 192.0.2.1 8080 in_peer
+  in_session other --net shop -p 8080:80
+  serve udp 53 in_container other
+  inside "$OCINET" port add other 5353:53/udp
+  [ "$(ask udp 192.0.2.1 5353 in_peer)" = 192.0.2.2 ]
+  inside "$OCINET" port rm other 5353:53/udp
+  unanswered udp 192.0.2.1 5353 in_peer
+  stop_background
+  session stop
+  wait_for no_session
+}
+
+@test "a port that cannot be had is refused before anything is made" {
+  serve tcp 8080 in_host
+  inside ip netns add box
+  inside ip netns exec box true
+  run -1 inside "$OCINET" up --net shop -p 8080:80 /run/netns/box
+  [ "$output" = 'ocinet: Cannot publish "8080:80/tcp": a process outside of the session listens on it' ]
+  run -1 inside "$OCINET" up --net shop -p 80:80 /run/netns/box
+  [[ $output == *'Cannot publish "80:80/tcp" without root: ports below 1024'* ]]
+  run -1 inside "$OCINET" up --net shop -p '[::1]:8081:80' /run/netns/box
+  [[ $output == *"slirp4netns listens on IPv4 addresses only"* ]]
+  run -0 inside ip -o link
+  [[ $output != *shop0* ]]
+  inside "$OCINET" up --net shop -p 8081:80 /run/netns/box
+  run -1 inside "$OCINET" up --net shop -p 8081:80 --id again /run/netns/box
+  [[ $output == *'container "box" has it'* ]]
+  inside "$OCINET" down box
+  unanswered tcp 192.0.2.1 8081 in_peer
+}
+
+@test "an uplink that dies is started again, with the ports of the containers inside" {
+  in_session web --net shop -p 8080:80
+  serve tcp 80 in_container web
+  in_host kill -KILL "$(tail -n 1 "$(user_state)/containers/session/uplink.pid")"
+  wait_for answers tcp 192.0.2.1 8080 in_peer
+  session status --json | jq -e '.state == "up"'
+  [ "$(ask tcp 192.0.2.1 8080 in_peer)" = 192.0.2.2 ]
+}
+answers() { ask_within 1 "$@" >/dev/null; }
+
+@test "whichever of its processes is killed, all that ran in it ends, and the next start is as the first" {
+  local holder other
+  for other in 0 1; do
+    run -0 session exec true
+    inside setsid --fork sleep 1000
+    holder=$(session_pid)
+    ((other == 0)) || holder=$(pgrep -P "$holder")
+    in_host kill -KILL "$holder"
+    wait_for no_processes
+    run -1 session status
+    [ "$output" = "no session runs; ocinet session start, or exec, starts one" ]
+  done
+  run -0 as_user "$OCINET" gc
+  [[ $output == *"session: its process "*" has ended"* ]]
+  no_session
+  session start
+  in_session web --net shop -p 8080:80
+  in_host kill -KILL "$(head -n 1 "$(user_state)/containers/session/uplink.pid")"
+  session stop
+  wait_for no_session
+}
+
+@test "who starts it may be killed over that" {
+  local began
+  for began in 0.1 0.2 0.3; do
+    as_user timeout --signal KILL "$began" "$OCINET" session start || true
+    as_user "$OCINET" gc
+    session stop
+    wait_for no_session
+  done
+}
+
+@test "its verbs say what is the case" {
+  run -1 session status --json
+  jq -e '.state == "none"' <<<"$output"
+  run -0 session stop
+  [ "$output" = "no session ran" ]
+  session start --uplink slirp4netns:cidr=10.9.0.0/24
+  run -1 session start
+  [[ $output == *"Cannot start a session: it runs already, as process "*"; ocinet session stop ends it"* ]]
+  # shellcheck disable=SC2016 # the session's shell
+  run -7 inside sh -c 'id -u; pwd; cat /etc/resolv.conf; ls /sys/class/net; [ -w /run ]; "$0" session status; exit 7' "$OCINET"
+  [[ $output == "0"$'\n'"$PWD"$'\n'*"nameserver 10.9.0.3"*"eth0"*"lo"*"Cannot use a session as root"* ]]
+  run -1 ocinet session start
+  [[ $output == *"Cannot use a session as root"* ]]
+  run -0 session exec --help
+  [[ $output == *"Usage: ocinet session exec"*"networks from"* ]]
+  run -125 session exec --uplink nothing -- true
+  run -0 as_user "$OCINET" down session
+  wait_for no_session
+}
+
+@test "by pasta it has no ports; its state may be anywhere" {
+  renew_pasta
+  local mine=$HOST_DIR/user/run/mine
+  mine() { as_user env OCINET_STATE_DIR="$mine" "$@"; }
+  serve tcp 8000 in_peer
+  mine "$OCINET" session start --uplink pasta
+  [ "$(ask tcp 192.0.2.2 8000 mine "$OCINET" session exec)" = 192.0.2.1 ]
+  stop_background
+  # shellcheck disable=SC2016 # the session's shell
+  run -1 mine "$OCINET" session exec -- sh -c 'ip netns add box && "$0" up --net shop -p 8080:80 /run/netns/box' "$OCINET"
+  [[ $output == *"Cannot publish port 8080 of a session by pasta"*"ocinet session start --uplink slirp4netns" ]]
+  mine "$OCINET" session stop
+  mine "$OCINET" session exec -- ip netns add box
+  mine "$OCINET" session exec -- env OCINET_STATE_DIR="$mine" "$OCINET" up --net shop -p 8080:80 /run/netns/box
+  wait_for listens_once 8080
+  [ "$(ls "$mine/containers")" = session ]
+  mine "$OCINET" session stop
+  wait_for no_processes
+  [ -z "$(ls "$mine/containers")" ]
+}
+listens_once() { in_host ss -Hltn "sport = :$1" | grep -q .; }
+
+@test "podman in it has the user's networks" {
+  local hooks=$BATS_TEST_TMPDIR/hooks rootfs=$BATS_TEST_TMPDIR/rootfs
+  mkdir "$hooks"
+  cp -a "$(busybox_rootfs)" "$rootfs"
+  chown -R "$OCINET_TEST_USER:$OCINET_TEST_USER" "$rootfs"
+  as_user "$OCINET" hooks-json >"$hooks/ocinet.json"
+  run -0 inside podman --storage-driver vfs --cgroup-manager cgroupfs --events-backend file --runtime crun --hooks-dir "$hooks" \
+    run --network none --cgroups disabled --security-opt seccomp=unconfined --rm --annotation org.ocinet.net=shop \
+    --rootfs "$rootfs" ip -o address show eth0
+  [[ $output == *"inet 10.20.0.2/16"* ]]
+}

@@ -1,0 +1,86 @@
+import { messageOf } from "../cni/error.ts";
+import { containerOptions, type Given, type Option } from "../oci/options.ts";
+import type { World } from "../plan/world.ts";
+import { describeContainer, type Description } from "../runtime/describe.ts";
+import type { Journal } from "../runtime/journal.ts";
+import {
+  describeInside,
+  findSession,
+  refuseRoot,
+  runInSession,
+  startSession,
+  stopSession,
+} from "../runtime/session.ts";
+import { stateDirectory } from "../runtime/state.ts";
+import { parseWish } from "../runtime/wish.ts";
+import { StatusError } from "./failure.ts";
+import { containersText } from "./list.ts";
+import type { Report } from "./report.ts";
+import { status } from "./run.ts";
+
+/** How the session itself is connected. */
+export const sessionOptions: readonly Option[] = containerOptions.filter(({ name }) =>
+  ["uplink", "dns", "dns-search", "dns-opt", "dns-domain"].includes(name)
+);
+
+/** What the verbs that start it add to their help. */
+export const sessionHelp = `
+A session is one user, network and mount namespace of yours. Inside you are root of your own links: networks from
+~/.config/ocinet/net.d, bridges among them, published ports and CNI plugins work as for root, and containers reach each
+other by address. Without --uplink it is connected by slirp4netns, which brings the host's ports to it.
+`;
+
+/** Starts the session. */
+export async function sessionStart(world: World, given: Given): Promise<Report> {
+  const state = stateDirectory(world);
+  return running(world, state, await startSession(world, state, parseWish(given)), []);
+}
+
+/** Runs a command in the session. @throws StatusError when it was not run */
+export async function sessionExec(
+  world: World,
+  command: readonly string[],
+  given: Given,
+): Promise<Report & { readonly code: number }> {
+  try {
+    const wish = parseWish(given);
+    const code = await runInSession(world, stateDirectory(world), { wish, command });
+    return { text: "", json: undefined, code };
+  } catch (error) {
+    throw new StatusError(messageOf(error), status.failed);
+  }
+}
+
+/** Says whether the session runs, and what is in it. */
+export function sessionStatus(world: World): Promise<Report> {
+  refuseRoot(world);
+  const state = stateDirectory(world);
+  const session = findSession(world, state);
+  return Promise.resolve(
+    session ? running(world, state, session, describeInside(world, state)) : {
+      json: { state: "none", containers: [], ports: [] },
+      text: "no session runs; ocinet session start, or exec, starts one\n",
+      code: 1,
+    },
+  );
+}
+
+/** Ends the session; none counts as done. */
+export async function sessionStop(world: World): Promise<Report> {
+  const stopped = await stopSession(world, stateDirectory(world));
+  return { json: { stopped }, text: stopped ? "" : "no session ran\n" };
+}
+
+function running(world: World, state: string, session: Journal, inside: readonly Description[]): Report {
+  const own = describeContainer(world, session);
+  const ports = inside.flatMap(({ id, ports }) => ports.map(({ mapping }) => ({ mapping, container: id })));
+  const [network] = own.networks;
+  const text = `session ${own.state}: process ${own.pid}, connected by ${network?.by}, state in ${state}\n`;
+  return {
+    json: {
+      ...{ state: own.state, created: own.created, pid: own.pid, stateDirectory: state },
+      ...{ uplink: network?.by, ips: network?.ips ?? [], ports, containers: inside },
+    },
+    text: inside.length > 0 ? text + containersText(inside) : text,
+  };
+}
