@@ -50,6 +50,8 @@ type Door = (random: Random) => Promise<readonly Said[]>;
 interface Said {
   readonly machine: Machine;
   readonly text: string;
+  /** What a person or a client is told of an error. */
+  readonly error?: string;
 }
 
 const commands = ["ADD", "ADD", "ADD", "DEL", "CHECK", "GC", "STATUS", "VERSION", "BOGUS"];
@@ -97,8 +99,14 @@ function pluginDoor(type: string): Door {
     };
     const text = maybe(random, 0.8, () => mutatedJson(request, random), JSON.stringify(request));
     const { stdout, stderr } = await plugin(made.world, type, () => Promise.resolve(text));
-    return [{ machine: made, text: stdout + stderr }];
+    return [{ machine: made, text: stdout + stderr, ...errorIn(stdout) }];
   };
+}
+
+/** What a plugin's JSON says once it is read, if it tells of an error. */
+function errorIn(stdout: string): Pick<Said, "error"> {
+  const { msg, details = "" } = stdout === "" ? {} : JSON.parse(stdout);
+  return msg === undefined ? {} : { error: `${msg} ${details}` };
 }
 
 /** What a command says when it succeeds or fails. */
@@ -111,7 +119,8 @@ async function say(machine: Machine, act: (world: World) => Promise<unknown>): P
     };
   } catch (error) {
     if (error instanceof Hanging) throw error;
-    return { machine, text: `${(error as Error).name} ${failure(error).text}${errorJson(error)}` };
+    const { text } = failure(error);
+    return { machine, text: `${(error as Error).name} ${text}${errorJson(error)}`, error: text.trimEnd() };
   }
 }
 
@@ -202,7 +211,7 @@ async function upDoor(random: Random): Promise<readonly Said[]> {
   const target = maybe(
     random,
     0.3,
-    () => mutatedText("/run/netns/box", random),
+    () => mutatedWords(["/run/netns/box"], random).join(""),
     pick(random, ["/run/netns/box", "4242"]),
   );
   return [
@@ -278,8 +287,13 @@ const accidents =
 // deno-lint-ignore no-control-regex
 const unprintable = /[\0-\x08\x0b-\x1f\x7f-\x9f]/;
 
-function problemIn({ machine, text }: Said): string | undefined {
+/** A message is one line, of a length that a person reads. */
+// deno-lint-ignore no-control-regex
+const confusing = /[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]|^.{4000}/;
+
+function problemIn({ machine, text, error }: Said): string | undefined {
   if (machine.wrong.length > 0) return machine.wrong[0];
+  if (error === "" || confusing.test(error ?? "")) return `confusing: ${JSON.stringify(error)}`;
   if (unprintable.test(text)) return `unprintable: ${JSON.stringify(text)}`;
   const accident = accidents.exec(text.replaceAll(/"(undefined|NaN)"/g, ""));
   return accident ? `says: ${text}` : undefined;

@@ -109,6 +109,7 @@ export const configurations: Readonly<Record<string, readonly Readonly<Record<st
   tuning: [
     {
       ...{ mac: "02:00:00:00:00:07", mtu: 1400, promisc: true, allmulti: true, txQLen: 500 },
+      dataDir: "/own/tuning",
       sysctl: { "net.core.somaxconn": "500", "net.ipv4.conf.IFNAME.arp_filter": "1" },
     },
   ],

@@ -140,7 +140,7 @@ export function mutatedJson(value: unknown, random: Random): string {
     : mutatedText(JSON.stringify(value), random);
 }
 
-/** A list of words with one to three changes. */
+/** A list of words with one to three changes. The kernel passes on none with a NUL. */
 export function mutatedWords(list: readonly string[], random: Random): readonly string[] {
   const copy = [...list];
   for (let i = 1 + Math.floor(random() * 3); i > 0; i--) {
@@ -151,5 +151,5 @@ export function mutatedWords(list: readonly string[], random: Random): readonly 
     else if (kind < 0.85) copy.splice(at, 1);
     else copy.splice(at, 0, anyText(random));
   }
-  return copy;
+  return copy.map((word) => word.replaceAll("\0", ""));
 }

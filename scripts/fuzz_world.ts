@@ -58,11 +58,8 @@ export function machine(
   let calls = 0;
   const at = (path: string): string => {
     if (++calls > mostCalls) throw new Hanging(`${calls} calls of the machine, and no end`);
-    if (!path.startsWith("/")) {
-      wrong.push(
-        `path ${JSON.stringify(path)} is not absolute`,
-      );
-    }
+    if (!path.startsWith("/")) wrong.push(`path ${JSON.stringify(path)} is not absolute`);
+    if (path.includes("\0")) wrong.push(`path ${JSON.stringify(path)} is one that no runtime takes`);
     if (ours.test(path) && (smuggled.test(path) || /\/\.{0,2}(\/|$)/.test(path))) {
       wrong.push(`path ${JSON.stringify(path)}`);
     }
@@ -134,6 +131,12 @@ export class Hanging extends Error {}
 
 const tools = ["ip", "nft", "tc", "bridge"];
 
+/** Lines as they are made: a verb or an object, and words with one blank between them. */
+const forms: Readonly<Record<string, RegExp>> = {
+  nft: /^(add|delete|flush|table|chain)( ([\w.:/@%+=,!|&<>()*;{}-]+|"[\w.:/@+ -]*"))+$/,
+  other: /^(link|address|route|rule|neigh|tuntap|qdisc|class|filter|vlan|fdb|mdb)( ([\w.:/@%+=,-]+|""))+$/,
+};
+
 /** What the caller wrote must not become a line or a word of a tool's, a script, or an option. */
 function problemsOf(argv: readonly string[], stdin: string): readonly string[] {
   const script = argv.indexOf("-c") + 1;
@@ -142,8 +145,14 @@ function problemsOf(argv: readonly string[], stdin: string): readonly string[] {
     ...argv.filter((word) => word.startsWith("-ZQ") || word.includes("\0")).map((word) =>
       `argument ${JSON.stringify(word)} of ${argv[0]}`
     ),
-    ...(argv.some((word) => tools.includes(word))
-      ? stdin.split("\n").filter((line) => smuggled.test(line)).map((line) => `line ${JSON.stringify(line)}`)
-      : []),
+    ...linesFor(argv, stdin),
   ];
+}
+
+function linesFor(argv: readonly string[], stdin: string): readonly string[] {
+  const tool = argv.findLast((word) => tools.includes(word));
+  if (tool === undefined) return [];
+  const form = forms[tool] ?? forms["other"]!;
+  return stdin.split("\n").filter((line) => line !== "" && (smuggled.test(line) || !form.test(line)))
+    .map((line) => `line ${JSON.stringify(line)}`);
 }

@@ -1,4 +1,4 @@
-import { printJson } from "./output.ts";
+import { oneLine, printJson } from "./output.ts";
 
 /** The error codes of CNI (SPEC.md, "Error"), and 999, which the reference plugins use for all others. */
 export const codes = {
@@ -30,12 +30,12 @@ export class CniError extends Error {
   }
 }
 
-/** An error as a plugin prints it: JSON with `code`, `msg` and, unless empty, `details`. */
+/** An error as a plugin prints it: JSON with `code`, `msg` and, unless empty, `details`; runtimes show both as they are. */
 export function errorJson(error: unknown, cniVersion?: string): string {
   const { code, message, details } = error instanceof CniError
     ? error
     : new CniError("internal", messageOf(error));
-  return printJson({ cniVersion, code, msg: message, details: details || undefined });
+  return printJson({ cniVersion, code, msg: oneLine(message), details: oneLine(details) || undefined });
 }
 
 /** What a person is told of an error: the message, and the details behind it. */

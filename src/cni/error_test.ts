@@ -13,11 +13,11 @@ test("an error is printed as the reference prints it, empty details left out", (
     errorJson(new CniError("invalidConfig", "missing network name")),
     '{\n    "code": 7,\n    "msg": "missing network name"\n}',
   );
-  assert.deepEqual(JSON.parse(errorJson(new CniError("tryAgainLater", 'a\n"b"', "c"), "1.0.0")), {
+  assert.deepEqual(JSON.parse(errorJson(new CniError("tryAgainLater", 'a\n"b"', "c\x1b"), "1.0.0")), {
     cniVersion: "1.0.0",
     code: 11,
-    msg: 'a\n"b"',
-    details: "c",
+    msg: 'a "b"',
+    details: "c\\u001b",
   });
 });
 

@@ -31,9 +31,13 @@ export function fields(json: unknown, where = "network configuration"): Fields {
     if (value !== null) values.set(key.toLowerCase(), value);
   }
   const get = (key: string): unknown => values.get(key.toLowerCase());
+  const withoutNul = <T>(value: T, key: string): T => {
+    if (![value].flat().some((part) => typeof part === "string" && part.includes("\0"))) return value;
+    throw new CniError("decode", `Cannot read "${key}" of ${where}: it has a NUL character in it`);
+  };
   const read = <T>(key: string, wanted: string, accept: (value: unknown) => value is T): T | undefined => {
     const value = get(key);
-    if (value === undefined || accept(value)) return value;
+    if (value === undefined || accept(value)) return withoutNul(value, key);
     throw new CniError(
       "decode",
       `Cannot read "${key}" of ${where}: ${short(value)} is ${kindOf(value)}, not ${wanted}`,

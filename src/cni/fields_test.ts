@@ -107,3 +107,12 @@ test("what is no object, or no JSON at all, is refused", () => {
   }
   assert.throws(() => parseJson("{", "x"), { code: 6, message: "Cannot read x: it is not JSON" });
 });
+
+test("no text has a NUL in it, which would end it for the kernel", () => {
+  const conf = fields({ name: "a\0b", ips: ["10.0.0.1", "\0"] });
+  assert.throws(() => conf.string("name"), {
+    code: 6,
+    message: 'Cannot read "name" of network configuration: it has a NUL character in it',
+  });
+  assert.throws(() => conf.strings("ips"), { code: 6 });
+});

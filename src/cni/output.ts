@@ -1,10 +1,14 @@
-/** Letters that act on a terminal. */
+/** Letters that act on a terminal, or turn the direction of what follows them. */
 // deno-lint-ignore no-control-regex
-const controls = /[\0-\x1f\x7f-\x9f]/g;
+const controls = /[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]/g;
 
-/** A text that may be anybody's, on one line, and without letters that act on a terminal. */
+/** Room for what a tool says of a failed batch; not for a configuration that is quoted whole. */
+const longest = 3000;
+
+/** A text that may be anybody's, on one line, without letters that act on a terminal, and cut short if it is long. */
 export function oneLine(text: string): string {
-  return text.trimEnd().replaceAll(/\s*\n\s*/g, " ").replaceAll(controls, escape);
+  const cut = text.length > longest ? `${text.slice(0, longest)}... (${text.length} characters)` : text;
+  return cut.trimEnd().replaceAll(/\s*\n\s*/g, " ").replaceAll(controls, escape);
 }
 
 /** JSON for people and programs; by itself JSON leaves some letters as they are that act on a terminal. */

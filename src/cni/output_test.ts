@@ -4,7 +4,12 @@ import { oneLine, printJson } from "./output.ts";
 
 test("what acts on a terminal is shown instead, and lines become one", () => {
   assert.equal(oneLine("a \n  b\r\n\u001b[31mc\u009bd\u007f\0\n"), "a b \\u001b[31mc\\u009bd\\u007f\\u0000");
-  assert.equal(oneLine("größer"), "größer");
+  assert.equal(oneLine("größer 😀"), "größer 😀");
+  assert.equal(oneLine("a\u202eb\u2028c\u2066"), "a\\u202eb\\u2028c\\u2066");
+});
+
+test("what is longer than a person reads is cut", () => {
+  assert.equal(oneLine("a".repeat(10_000_000)), `${"a".repeat(3000)}... (10000000 characters)`);
 });
 
 test("JSON means the same with such letters, and shows them", () => {

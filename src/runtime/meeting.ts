@@ -1,4 +1,5 @@
 import { messageOf } from "../cni/error.ts";
+import { oneLine } from "../cni/output.ts";
 import type { World } from "../plan/world.ts";
 import { identify, isAlive, type ProcessIdentity } from "./process.ts";
 
@@ -88,7 +89,7 @@ export async function meet(
     await act(inside);
     world.write(`${meeting}/done`, "");
   } catch (error) {
-    world.write(`${meeting}/failed`, `ocinet: ${messageOf(error)}\n`);
+    world.write(`${meeting}/failed`, `ocinet: ${oneLine(messageOf(error))}\n`);
     throw error;
   } finally {
     leave();

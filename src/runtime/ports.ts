@@ -63,10 +63,7 @@ async function claimPorts(
   ports: readonly PortMapping[],
   id: string,
 ): Promise<void> {
-  ports.forEach((port, i) => {
-    const twin = ports.slice(0, i).find((other) => collide(port, other));
-    if (twin) throw new TakenPort(port, `this container publishes it already, as "${showMapping(twin)}"`);
-  });
+  refuseTwins(ports);
   const claims = portClaims(state, ports, id);
   for (const [i, port] of ports.entries()) {
     const path = claims[i]!.path;
@@ -76,6 +73,17 @@ async function claimPorts(
       throw new TakenPort(port, `container "${world.read(path) ?? "?"}" has it`);
     }
     await settle(world, state, port, id);
+  }
+}
+
+/** All of 65,535 ports may be published, so that only those of one number are compared. */
+function refuseTwins(ports: readonly PortMapping[]): void {
+  const byNumber = new Map<number, readonly PortMapping[]>();
+  for (const port of ports) {
+    const others = byNumber.get(port.hostPort) ?? [];
+    const twin = others.find((other) => collide(port, other));
+    if (twin) throw new TakenPort(port, `this container publishes it already, as "${showMapping(twin)}"`);
+    byNumber.set(port.hostPort, [...others, port]);
   }
 }
 

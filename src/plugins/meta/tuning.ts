@@ -46,7 +46,7 @@ export function parse(conf: Fields): Conf {
     promisc: args?.boolean("promisc") || (conf.boolean("promisc") ?? false),
     allmulti: args?.boolean("allmulti") ?? conf.boolean("allmulti"),
     queueLength: number("txQLen", { min: 0, max: 2 ** 31 - 1 }),
-    dataDir: conf.string("dataDir") ?? "/run/cni/tuning",
+    dataDir: conf.path("dataDir") ?? "/run/cni/tuning",
   };
 }
 
@@ -54,11 +54,21 @@ function texts(map: unknown): Readonly<Record<string, string>> {
   if (map === undefined) return {};
   const isMap = typeof map === "object" && map !== null && !Array.isArray(map);
   if (isMap && Object.values(map).every((value) => typeof value === "string")) {
+    Object.entries(map as Record<string, string>).forEach(checkValue);
     return map as Record<string, string>;
   }
   throw new CniError(
     "decode",
     'Cannot read "sysctl" of network configuration: it is not an object of strings',
+  );
+}
+
+/** Lists have tabs between their numbers. */
+function checkValue([key, value]: readonly [string, string]): void {
+  if (/^[\t -~]*$/.test(value)) return;
+  throw new CniError(
+    "invalidConfig",
+    `Cannot set sysctl ${JSON.stringify(key)} to ${JSON.stringify(value)}: it is not one line of ASCII`,
   );
 }
 

@@ -160,3 +160,25 @@ test("where there is a list of sysctls that are allowed, others are refused", ()
   assert.throws(() => plan({ sysctl }, seeing("(")), { message: /"\(" is no regular expression$/ });
   assert.throws(() => plan({ sysctl }, seeing("")), { message: /allowed: \[\]$/ });
 });
+
+test("a value of a sysctl is one line", () => {
+  assert.equal(
+    show(plan({ sysctl: { "net.ipv4.tcp_rmem": "4096\t131072 6291456" } }).steps),
+    "container: sysctl -w net/ipv4/tcp_rmem=4096\t131072 6291456",
+  );
+  for (const value of ["1\n2", "1\0", "\x1b[31m"]) {
+    assert.throws(() => plan({ sysctl: { "net.core.somaxconn": value } }), {
+      code: 7,
+      message: `Cannot set sysctl "net.core.somaxconn" to ${
+        JSON.stringify(value)
+      }: it is not one line of ASCII`,
+    });
+  }
+});
+
+test("a relative dataDir is refused", () => {
+  assert.throws(() => plan({ dataDir: "../x" }), {
+    code: 7,
+    message: 'Cannot use dataDir "../x": it is not an absolute path',
+  });
+});
