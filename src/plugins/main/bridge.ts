@@ -13,7 +13,17 @@ import { type Line, type Step, words } from "../../plan/step.ts";
 import { hostLinks, ownIps } from "../meta/previous.ts";
 import type { Lease, Sight } from "../plugin.ts";
 import { announce, parseRise, type Rise, rise } from "./arrival.ts";
-import { isFiltering, lostVlans, parseTrunk, portVlans, type Vlans, vlansOn } from "./bridge_vlan.ts";
+import {
+  isFiltering,
+  lostVlans,
+  makeVlanLink,
+  parseTrunk,
+  portVlans,
+  vlanLink,
+  vlanMac,
+  type Vlans,
+  vlansOn,
+} from "./bridge_vlan.ts";
 import { addAddresses, addRoutes, enableIpv6, gatewayFor, withLease } from "./layer3.ts";
 import { forward, forwardingSysctls, lostVeth, settleIpv6, vethEnds } from "./veth.ts";
 
@@ -296,26 +306,6 @@ function setGateway(conf: Conf, at: Attachment, gateways: readonly string[], see
   return [...made, ...gateways.flatMap((gateway) => setAddress(gateway, name, conf, seen.links.get(name)))];
 }
 
-/** A veth from the host to a port of the bridge, on which the host is in the VLAN. */
-function makeVlanLink({ bridge, vlans, mtu }: Conf, at: Attachment): readonly Step[] {
-  const [name, port] = [vlanLink(bridge, vlans.id), vlanPort(bridge, vlans.id)];
-  const size = mtu === undefined ? "" : words` mtu ${mtu}`;
-  return [
-    {
-      tool: "ip",
-      on: "host",
-      // The port comes first: of a peer, the kernel passes over `master`.
-      run: words`link add name ${port}` + size + words` master ${bridge}` +
-        words` type veth peer name ${name} address ${vlanMac(at, vlans.id)}` + size,
-      shared: true,
-    },
-    setLink("host", port, "up"),
-    setLink("host", name, "alias", ownAlias, "up"),
-    ...settleIpv6(name),
-    ...portVlans(port, { ...vlans, trunk: undefined }),
-  ];
-}
-
 function setAddress(
   gateway: string,
   link: string,
@@ -359,19 +349,6 @@ function detectDuplicates(conf: Conf, ifname: string): readonly Step[] {
       optional: true,
     };
   });
-}
-
-function vlanLink(bridge: string, id: number): string {
-  return `${bridge}.${id}`;
-}
-
-/** As long as the link's own name, and as much the bridge's alone. */
-function vlanPort(bridge: string, id: number): string {
-  return `${bridge}+${id}`;
-}
-
-function vlanMac(at: Attachment, id: number): string {
-  return macFrom(at.networkDigest.slice(0, 64) + id.toString(16).padStart(4, "0"));
 }
 
 function withVlanLink(

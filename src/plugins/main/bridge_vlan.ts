@@ -1,6 +1,10 @@
 import { CniError } from "../../cni/error.ts";
 import type { Fields } from "../../cni/fields.ts";
-import { type Line, words } from "../../plan/step.ts";
+import { macFrom } from "../../net/names.ts";
+import type { Attachment } from "../../plan/attachment.ts";
+import { ownAlias, setLink } from "../../plan/ip.ts";
+import { type Line, type Step, words } from "../../plan/step.ts";
+import { settleIpv6 } from "./veth.ts";
 
 /** The VLANs of a bridge port: `id` untagged (0 for none), `trunk` tagged. */
 export interface Vlans {
@@ -70,4 +74,46 @@ export function lostVlans(port: string, vlans: Vlans, answer = ""): string | und
   const tagged = (vlans.trunk ?? []).flatMap(({ min, max }) => [min, max]);
   const gone = [...(vlans.id === 0 ? [] : [vlans.id]), ...tagged].find((id) => !isIn(id));
   return gone === undefined ? undefined : `bridge port "${port}" is no longer in VLAN ${gone}`;
+}
+
+/** What of a bridge its VLAN's link depends on. */
+interface Bridge {
+  readonly bridge: string;
+  readonly mtu?: number;
+  readonly vlans: Vlans;
+}
+
+/** A veth from the host to a port of the bridge, on which the host is in the VLAN. */
+export function makeVlanLink({ bridge, vlans, mtu }: Bridge, at: Attachment): readonly Step[] {
+  const [name, port] = [vlanLink(bridge, vlans.id), vlanPort(bridge, vlans.id)];
+  const size = mtu === undefined ? "" : words` mtu ${mtu}`;
+  return [
+    {
+      tool: "ip",
+      on: "host",
+      // The port comes first: of a peer, the kernel passes over `master`.
+      run: words`link add name ${port}` + size + words` master ${bridge}` +
+        words` type veth peer name ${name} address ${vlanMac(at, vlans.id)}` + size,
+      shared: true,
+    },
+    setLink("host", port, "up"),
+    setLink("host", name, "alias", ownAlias, "up"),
+    ...settleIpv6(name),
+    ...portVlans(port, { ...vlans, trunk: undefined }),
+  ];
+}
+
+/** The name of the link by which the host is in a VLAN of the bridge. */
+export function vlanLink(bridge: string, id: number): string {
+  return `${bridge}.${id}`;
+}
+
+/** As long as the link's own name, and as much the bridge's alone. */
+function vlanPort(bridge: string, id: number): string {
+  return `${bridge}+${id}`;
+}
+
+/** Its MAC address. */
+export function vlanMac(at: Attachment, id: number): string {
+  return macFrom(at.networkDigest.slice(0, 64) + id.toString(16).padStart(4, "0"));
 }
