@@ -37,27 +37,6 @@ teardown() {
   ends
 }
 
-@test "CHECK of bridge says nothing of what others have switched on, nor of a default route that another network had first" {
-  in_host ip link add name cni0 address 02:00:00:00:00:01 up type bridge
-  checked bridge '{ "ipam": '"$HOST_LOCAL"' }'
-  in_host bash -ec 'ip link set dev cni0 promisc on; bridge link set dev vethdbbac32e902 hairpin on isolated on'
-  run -0 plugin bridge CHECK "$CHECKED"
-  local second
-  second=$(conf ptp '{ "name": "second", "ipam": { "type": "host-local", "subnet": "10.1.2.0/24", "routes": [{ "dst": "0.0.0.0/0" }] } }')
-  run -0 --separate-stderr plugin ptp ADD "$second" CNI_IFNAME=eth1
-  run -0 plugin ptp CHECK "$(with_result "$second" "$output")" CNI_IFNAME=eth1
-  run -0 plugin ptp DEL "$second" CNI_IFNAME=eth1
-  ends
-  in_host ip link delete cni0
-}
-
-@test "CHECK of a route in a table of its own looks there" {
-  checked ptp '{ "ipam": { "type": "host-local", "subnet": "10.1.1.0/24", "routes": [{ "dst": "10.9.0.0/16", "table": 77 }] } }'
-  notices "Failed to find route to 10.9.0.0/16" \
-    "ip -n box route del 10.9.0.0/16 table 77; ip -n box route add 10.9.0.0/16 via 10.1.1.1" "ip -n box route add 10.9.0.0/16 via 10.1.1.1 table 77"
-  ends
-}
-
 @test "CHECK of ptp: the host's routes and the other end" {
   checked ptp '{ "ipam": { "type": "host-local", "ranges": [[{ "subnet": "10.1.1.0/24" }], [{ "subnet": "fd00:1::/64" }]] } }'
   local veth=vethdbbac32e902
