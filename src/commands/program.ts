@@ -74,9 +74,10 @@ function configured(program: Command, console: Console): Command {
 /** The command that it is a verb of, made for the first. */
 function groupOf(program: Command, { group }: Verb): Command {
   if (group === undefined) return program;
+  const { text, example } = groups[group];
   return program.commands.find((command) => command.name() === group) ??
-    program.command(group).description(groups[group]).exitOverride().enablePositionalOptions()
-      .helpCommand(false);
+    program.command(group).description(text).exitOverride().enablePositionalOptions().helpCommand(false)
+      .addHelpText("after", `\nExample:\n  ${example}`);
 }
 
 function addVerb(

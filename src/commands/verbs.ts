@@ -55,8 +55,11 @@ export interface Verb {
 
 /** Words that have verbs of their own. */
 export const groups = {
-  session:
-    "an ordinary user's namespaces, in which networks of their own and rootless containers on them work",
+  session: {
+    text:
+      "an ordinary user's namespaces, in which networks of their own and rootless containers on them work",
+    example: "ocinet session exec runc run --detach --bundle web web",
+  },
 } as const;
 
 /** Every command that people type, in the order of their help. */
