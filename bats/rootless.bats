@@ -364,7 +364,7 @@ box_is_apart() {
   start_container c1 "$(path_of c1)"
   serve tcp 80 in_container c1
   [ "$(ask tcp 192.0.2.1 8080 in_peer)" = 192.0.2.2 ]
-  [ "$(find "$long/ocinet/s" -type s | wc -l)" = 1 ]
+  [ "$(find "$long/ocinet" -maxdepth 1 -type s -name "s-*" | wc -l)" = 1 ]
   delete_container c1
   is_gone c1
 

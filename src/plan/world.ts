@@ -170,18 +170,25 @@ export function absolutePath(world: World, path: string): string {
   return clean.startsWith("/") ? clean : `${world.readLink("/proc/self/cwd")}/${clean}`;
 }
 
-/** Makes a file whole, and its directory if it has none, or answers false because the name is taken. */
-export function createWithDirectory(world: World, path: string, text: string): boolean {
+/**
+ * Does something with a file whose directory may be missing, or vanish: who gives up the last file in it takes it along.
+ * Whether it is there a moment later says nothing, a rival may have made it anew; the error says it.
+ */
+export function withDirectory<T>(world: World, path: string, mode: number, act: () => T): T {
   const directory = path.slice(0, path.lastIndexOf("/"));
   for (let tries = 0;; tries++) {
     try {
-      return world.create(path, text);
+      if (tries > 0) world.makeDirectory(directory, mode);
+      return act();
     } catch (error) {
-      // It may vanish again: who gives up the last file takes it along.
-      if (tries === 4 || world.stat(directory) !== undefined) throw error;
-      world.makeDirectory(directory, 0o755);
+      if (tries === 1000 || (error as { code?: string }).code !== "ENOENT") throw error;
     }
   }
+}
+
+/** Makes a file whole, and its directory if it has none, or answers false because the name is taken. */
+export function createWithDirectory(world: World, path: string, text: string): boolean {
+  return withDirectory(world, path, 0o755, () => world.create(path, text));
 }
 
 /** Removes from a directory what `write` and `create` had begun in processes that were killed over it. */

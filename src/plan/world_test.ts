@@ -46,23 +46,32 @@ test("a program that is missing is named with its package", () => {
   assert.equal(needProgram(having("", {}), "/x/frob"), "/x/frob");
 });
 
-test("a file is made with its directory, even if that vanishes while it is made", () => {
-  const tries = (failures: number, there = false) => {
+test("a file is made with its directory, however often that vanishes while it is made", () => {
+  const tries = (failures: number, code = "ENOENT") => {
     const done: string[] = [];
+    const fail = () => {
+      if (failures-- > 0) throw Object.assign(new Error(`it is ${code}`), { code });
+    };
     const world = {
       create: () => {
         done.push("create");
-        if (failures-- > 0) throw new Error("No such file or directory");
+        fail();
         return true;
       },
-      stat: () => there ? {} : undefined,
-      makeDirectory: (path: string) => done.push(path),
+      // A rival has made it again by then.
+      stat: () => ({}),
+      makeDirectory: (path: string) => {
+        done.push(path);
+        fail();
+      },
     } as unknown as World;
     createWithDirectory(world, "/a/b", "text");
     return done;
   };
   assert.deepEqual(tries(0), ["create"]);
-  assert.deepEqual(tries(2), ["create", "/a", "create", "/a", "create"]);
-  assert.throws(() => tries(9), /No such file/);
-  assert.throws(() => tries(1, true), /No such file/);
+  assert.deepEqual(tries(1), ["create", "/a", "create"]);
+  assert.deepEqual(tries(2), ["create", "/a", "/a", "create"]);
+  assert.equal(tries(40).at(-1), "create");
+  assert.throws(() => tries(Infinity), /it is ENOENT/);
+  assert.throws(() => tries(1, "EACCES"), /it is EACCES/);
 });

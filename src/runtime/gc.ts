@@ -185,7 +185,7 @@ function unusedState(world: World, state: string, gone: readonly string[]): read
       !gone.includes(world.read(`${state}/networks/${name}/${file}`)?.split(/\s/)[0] ?? "")
     )
   );
-  const names = ["networks", "ports", "containers", "meetings", "results", "s", "hook.log", "pasta.version"]
+  const names = ["networks", "ports", "containers", "meetings", "results", "hook.log", "pasta.version"]
     .filter((name) => world.stat(`${state}/${name}`) !== undefined);
   if (leased || names.length === 0) return [];
   const remove = () => {

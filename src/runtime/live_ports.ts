@@ -197,7 +197,7 @@ function leadByUplink(
   },
 ): readonly Step[] {
   const paths = containerPaths(state, journal.id);
-  const socket = socketPath(world, state, paths, attached.digest, "uplink");
+  const socket = socketPath(state, paths, attached.digest, "uplink");
   const guest = addressOf(attached.result!.ips[0]!.address);
   const own = ports.filter(({ relay }) => !relay);
   const entering = { id: journal.id, container: fromHere(world, journal.container) };

@@ -1,5 +1,5 @@
 import type { Step } from "../plan/step.ts";
-import type { World } from "../plan/world.ts";
+import { withDirectory, type World } from "../plan/world.ts";
 import { ownNamespace } from "./container.ts";
 import { areSteps, type Container, isContainer } from "./journal.ts";
 import { bootId } from "./process.ts";
@@ -39,16 +39,7 @@ function pathOf(state: string, { type, network, containerId, ifname }: RecordKey
 /** Writes a record; a reader sees the old one or the new. */
 export function writeRecord(world: World, state: string, record: PluginRecord): void {
   const path = pathOf(state, record);
-  const directory = path.slice(0, path.lastIndexOf("/"));
-  for (let tries = 0;; tries++) {
-    world.makeDirectory(directory);
-    try {
-      return world.write(path, JSON.stringify(record));
-    } catch (error) {
-      // The network's last record may just have been removed, and the directory with it.
-      if (tries === 4 || world.stat(directory) !== undefined) throw error;
-    }
-  }
+  withDirectory(world, path, 0o700, () => world.write(path, JSON.stringify(record)));
 }
 
 /** The record of an ADD, unless there is none, or none that can be read, which is worth as much. */

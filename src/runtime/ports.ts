@@ -2,7 +2,9 @@ import { fromNumber } from "../net/address.ts";
 import { collide, parseHostIp, type PortMapping, showMapping } from "../net/port_mapping.ts";
 import type { Claim } from "../plan/step.ts";
 import { createWithDirectory, type World } from "../plan/world.ts";
+import { readJournal } from "./journal.ts";
 import { processOnHost } from "./session_ports.ts";
+import { containerPaths } from "./state.ts";
 
 /**
  * The claims that keep two containers from publishing one port: a file for each, named for the address it is on, in a
@@ -95,8 +97,19 @@ async function settle(world: World, state: string, port: PortMapping, id: string
   for (let waited = 0;; waited += 5) {
     const rival = findRival(world, state, port, id);
     if (rival === undefined) return;
-    if (rival < id || waited >= 200) throw new TakenPort(port, `container "${rival}" has it`);
+    if (rival < id || waited >= patienceWith(world, state, rival)) {
+      throw new TakenPort(port, `container "${rival}" has it`);
+    }
     await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/** How long to wait for a rival, in milliseconds: one that is just being connected may be slow to look. */
+function patienceWith(world: World, state: string, rival: string): number {
+  try {
+    return readJournal(world, containerPaths(state, rival))?.phase === "planning" ? 10_000 : 200;
+  } catch {
+    return 200;
   }
 }
 

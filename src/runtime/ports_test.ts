@@ -131,21 +131,43 @@ test("a container cannot publish one port twice", async () => {
 
 test("of two that claim a port at once, the one whose id comes first waits for the other to give up", async () => {
   const rival = "/s/ports/tcp/80/4 127.0.0.1";
-  for (const id of ["c1", "c3"]) {
+  const journal = (phase: string) =>
+    JSON.stringify({
+      ...{
+        format: 1,
+        id: "c2",
+        created: "",
+        bootId: "",
+        host: "",
+        phase,
+        attachments: [],
+        ports: [],
+        steps: [],
+      },
+      container: { netns: "/n", identity: "1:2" },
+    });
+  const rows: [id: string, phase: string, slow: number, taken: boolean][] = [
+    ["c1", "planning", 20, false],
+    ["c1", "planning", 400, false],
+    ["c1", "done", 20, false],
+    ["c1", "done", 400, true],
+    ["c3", "planning", 20, true],
+  ];
+  for (const [id, phase, slow, taken] of rows) {
     const files = new Map<string, string>();
     const world = {
       ...having({}),
-      read: (path: string) => files.get(path),
+      read: (path: string) => path === "/s/containers/c2/journal.json" ? journal(phase) : files.get(path),
       list: (path: string) => [...files.keys()].map((name) => name.slice(path.length + 1)),
       create: (path: string, text: string) => {
         // The other's claim comes between our look and ours, and goes soon after.
         files.set(path, text).set(rival, "c2");
-        setTimeout(() => files.delete(rival), 20);
+        setTimeout(() => files.delete(rival), slow);
         return true;
       },
     } as World;
     const taking = takePorts(world, "/s", publish("80:1"), id);
-    if (id === "c1") await taking;
+    if (!taken) await taking;
     else await assert.rejects(taking, { message: 'Cannot publish "80:1/tcp": container "c2" has it' });
   }
 });

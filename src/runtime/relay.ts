@@ -49,7 +49,7 @@ function relayedOf(
 ): Relayed {
   const directory = relayDirectory(paths);
   world.makeDirectory(directory);
-  const [socket, inside] = ["relay", "inside"].map((name) => socketPath(world, state, paths, digest, name));
+  const [socket, inside] = ["relay", "inside"].map((name) => socketPath(state, paths, digest, name));
   return {
     ...{ entrance: { ...entranceOf(world, state, entering), directory }, socket: socket!, inside: inside! },
     program: {

@@ -65,7 +65,7 @@ function targetOf(
   return {
     ...entranceOf(world, state, request),
     ...{ id: request.id, netns: request.container.netns, ifname },
-    ...{ socket: socketPath(world, state, paths, digest, "uplink") },
+    ...{ socket: socketPath(state, paths, digest, "uplink") },
   };
 }
 
@@ -93,9 +93,8 @@ export function entranceOf(world: World, state: string, { id, container, lasting
 /** Longest path of a unix socket (sun_path of unix(7), less its closing zero). */
 const longestSocketPath = 107;
 
-/** In the container's directory; where that path is too long, under a shorter name, whose directory it makes. */
+/** In the container's directory; where that path is too long, beside all of these, under a shorter name. */
 export function socketPath(
-  world: World,
   state: string,
   { directory }: ContainerPaths,
   digest: string,
@@ -103,12 +102,11 @@ export function socketPath(
 ): string {
   const usual = `${directory}/${name}.sock`;
   if (usual.length <= longestSocketPath) return usual;
-  const short = `${state}/s/${digest.slice(0, 15)}${name[0]}`;
+  const short = `${state}/s-${digest.slice(0, 15)}${name[0]}`;
   if (short.length > longestSocketPath) {
     throw new Error(
       `Cannot keep a socket in ${state}: the path is longer than ${longestSocketPath} bytes; set OCINET_STATE_DIR`,
     );
   }
-  world.makeDirectory(`${state}/s`);
   return short;
 }

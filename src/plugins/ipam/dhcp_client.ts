@@ -35,9 +35,11 @@ const keep = 'until timeout 5 cat; do [ "$1" -ef "/proc/$2/ns/net" ] || kill "$2
 /**
  * Starts the client, and waits for its first lease, but not for ever. Whether there is one is to be seen in the
  * directory. The fifos have numbers that udhcpc leaves alone: 3 and 4 it uses itself. /bin/sh reads its scripts by the
- * events' names: it could not execute a file in /run, which many mount noexec.
+ * events' names: it could not execute a file in /run, which many mount noexec. Who leaves takes the last empty directory
+ * along, maybe while we make ours in it: hence twice.
  */
-const start = `umask 077; mkdir -p "$1" && cd "$1" || exit; netns=$2 event=$3 keep=$4; shift 4
+const start = `umask 077; mkdir -p "$1" 2>&- || mkdir -p "$1" && cd "$1" || exit
+netns=$2 event=$3 keep=$4; shift 4
 command -v udhcpc >/dev/null || set -- busybox "$@"
 rm -f life ready lease address addresses routes; mkfifo life ready || exit
 for name in deconfig bound renew; do printf '%s\\n' "$event" >$name; done

@@ -5,7 +5,7 @@
  * A network's name never begins with a dot.
  */
 import type { Claim } from "../../plan/step.ts";
-import type { World } from "../../plan/world.ts";
+import { withDirectory, type World } from "../../plan/world.ts";
 
 /** Where addresses of one network are kept. */
 export interface Kept {
@@ -23,9 +23,9 @@ export function remember(world: World, kept: Kept, address: string): readonly Cl
   const directory = directoryOf(kept, boot);
   const owner = identify(world, `${kept.dataDir}/${kept.network}/${address}`);
   if (owner === undefined) return [];
-  world.makeDirectory(directory, 0o755);
-  world.write(`${directory}/${address}`, owner);
-  return [{ tool: "claim", on: "host", path: `${directory}/${address}`, owner }];
+  const path = `${directory}/${address}`;
+  withDirectory(world, path, 0o755, () => world.write(path, owner));
+  return [{ tool: "claim", on: "host", path, owner }];
 }
 
 /** Forgets a reservation that was given back. */

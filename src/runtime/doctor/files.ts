@@ -123,7 +123,7 @@ function strays(target: string | undefined): boolean {
 }
 
 /** Longest path of a unix socket, and what we put behind the state directory at least. */
-const [longest, behind] = [107, "/s/0123456789abcdef"];
+const [longest, behind] = [107, "/s-0123456789abcdef"];
 
 const ownPlace = "export OCINET_STATE_DIR=PATH, with the absolute path of a directory of your own";
 
