@@ -82,7 +82,7 @@ function changedEnvironment(random: Random, plain: Readonly<Record<string, strin
 function newMachine(random: Random, env: Readonly<Record<string, string>>, uid = 0): Machine {
   const made = machine(random, env, random() < 0.1 ? 0.3 : 0, uid);
   for (const [path, text] of Object.entries(others)) {
-    made.files.set(path, maybe(random, 0.05, () => mutatedText(text, random), text));
+    made.place(path, maybe(random, 0.05, () => mutatedText(text, random), text));
   }
   return made;
 }
@@ -133,10 +133,10 @@ function withBundle(random: Random): Machine {
   );
   const file = (value: unknown) =>
     maybe(random, 0.2, () => mutatedJson(value, random), JSON.stringify(value));
-  made.files.set("/own/bundle/config.json", file(bundle));
-  ["etc/resolv.conf", "etc/hosts"].forEach((name) => made.files.set(`/own/bundle/rootfs/${name}`, ""));
-  made.files.set("/etc/ocinet/net.d/10-shop.conflist", file(network));
-  made.files.set("/own/net.d/shop.conflist", file(network));
+  made.place("/own/bundle/config.json", file(bundle));
+  ["etc/resolv.conf", "etc/hosts"].forEach((name) => made.place(`/own/bundle/rootfs/${name}`, ""));
+  made.place("/etc/ocinet/net.d/10-shop.conflist", file(network));
+  made.place("/own/net.d/shop.conflist", file(network));
   return made;
 }
 
@@ -238,7 +238,7 @@ async function damageDoor(random: Random): Promise<readonly Said[]> {
   const written = [...made.files].filter(([path]) => !before.has(path));
   for (let i = 1 + Math.floor(random() * 2); i > 0 && written.length > 0; i--) {
     const [path, text] = pick(random, written);
-    made.files.set(path, damaged(text, random));
+    made.place(path, damaged(text, random));
   }
   const later = [
     (world: World) => list(world),
@@ -255,8 +255,8 @@ async function damageDoor(random: Random): Promise<readonly Said[]> {
 /** Root's service, when it has been told who asks. */
 async function helperDoor(random: Random): Promise<readonly Said[]> {
   const made = newMachine(random, { PATH: "/usr/bin" });
-  made.files.set("/proc/sys/net/ipv4/ip_forward", "1\n");
-  made.files.set("/etc/ocinet/net.d/10-shop.conflist", JSON.stringify(network));
+  made.place("/proc/sys/net/ipv4/ip_forward", "1\n");
+  made.place("/etc/ocinet/net.d/10-shop.conflist", JSON.stringify(network));
   const user = { uid: 1000, gid: 1000, names: new Set(["alice", "1000", "@web"]) };
   const rules = maybe(random, 0.2, () => mutatedText(helperRules, random), helperRules);
   const request = pick(random, helperRequests);

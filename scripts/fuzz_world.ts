@@ -5,7 +5,9 @@ import { pick, type Random, smuggled } from "./fuzz_mutate.ts";
 /** The machine, and what is wrong with what was done to it. */
 export interface Machine {
   readonly world: World;
-  readonly files: Map<string, string>;
+  readonly files: ReadonlyMap<string, string>;
+  /** Puts a file there before anything begins, or damages one. */
+  place(path: string, text: string): void;
   readonly wrong: readonly string[];
 }
 
@@ -42,8 +44,57 @@ const namespaces: Readonly<Record<string, string>> = {
 /** Directories in which the names are ours to make; elsewhere a configuration may say what it likes. */
 const ours = /^\/(run\/ocinet|var\/lib\/cni|proc\/sys|sys\/class)\//;
 
-/** More than any honest call takes: who goes on is taken to hang. */
-const mostCalls = 20_000;
+/** More than any honest call takes, be it for each of 65,535 ports twice: who goes on is taken to hang. */
+const mostCalls = 2_000_000;
+
+/** Files by their paths, and what is in each directory, for a listing to cost what it returns. */
+class Tree {
+  readonly files = new Map<string, string>();
+  readonly #directories = new Map<string, Set<string>>();
+
+  constructor(files: Readonly<Record<string, string>>) {
+    Object.entries(files).forEach(([path, text]) => this.write(path, text));
+  }
+
+  isDirectory(path: string): boolean {
+    return this.#directories.has(path);
+  }
+
+  names(path: string): readonly string[] {
+    return [...this.#directories.get(path) ?? []];
+  }
+
+  write(path: string, text: string): void {
+    this.files.set(path, text);
+    this.#enter(path);
+  }
+
+  makeDirectory(path: string): void {
+    if (this.#directories.has(path)) return;
+    this.#directories.set(path, new Set());
+    this.#enter(path);
+  }
+
+  remove(path: string): void {
+    this.names(path).forEach((name) => this.remove(`${path}/${name}`));
+    this.files.delete(path);
+    this.#directories.delete(path);
+    const [directory, name] = split(path);
+    this.#directories.get(directory)?.delete(name);
+  }
+
+  #enter(path: string): void {
+    if (path === "") return;
+    const [directory, name] = split(path);
+    this.makeDirectory(directory);
+    this.#directories.get(directory)!.add(name);
+  }
+}
+
+function split(path: string): readonly [directory: string, name: string] {
+  const at = path.lastIndexOf("/");
+  return [path.slice(0, Math.max(at, 0)), path.slice(at + 1)];
+}
 
 /**
  * @param clumsy how likely it is, from 0 to 1, that a program fails
@@ -54,7 +105,9 @@ export function machine(
   clumsy: number,
   uid = 0,
 ): Machine {
-  const [files, directories, wrong] = [new Map(Object.entries(host)), new Set<string>(), [] as string[]];
+  const tree = new Tree(host);
+  const { files } = tree;
+  const wrong: string[] = [];
   let calls = 0;
   const at = (path: string): string => {
     if (++calls > mostCalls) throw new Hanging(`${calls} calls of the machine, and no end`);
@@ -65,23 +118,13 @@ export function machine(
     }
     return path;
   };
-  const inside = (path: string) =>
-    [...files.keys(), ...directories].filter((name) => name.startsWith(`${path}/`));
   const stat = (path: string): Stat | undefined => {
     const own = { uid, modified: 1, mode: 0o700 };
     const namespace = namespaces[at(path)];
     if (namespace !== undefined) return { kind: "other", identity: namespace, ...own };
     if (files.has(path)) return { kind: "file", identity: `1:${path.length}`, ...own };
     if (/^\/usr\/s?bin\/[a-z0-9]+$/.test(path)) return { kind: "file", identity: "1:1", ...own };
-    const isDirectory = directories.has(path) || inside(path).length > 0;
-    return isDirectory ? { kind: "directory", identity: `1:${path.length}`, ...own } : undefined;
-  };
-  const remove = (path: string) => {
-    at(path);
-    [path, ...inside(path)].forEach((name) => {
-      files.delete(name);
-      directories.delete(name);
-    });
+    return tree.isDirectory(path) ? { kind: "directory", identity: `1:${path.length}`, ...own } : undefined;
   };
   const run = (argv: readonly string[], stdin = ""): Promise<Output> => {
     if (++calls > mostCalls) throw new Hanging(`${calls} calls of the machine, and no end`);
@@ -96,16 +139,16 @@ export function machine(
     env: (name) => Object.hasOwn(env, name) ? env[name] : undefined,
     environment: () => env,
     read: (path) => files.get(at(path)),
-    list: (path) => [...new Set(inside(at(path)).map((name) => name.slice(path.length + 1).split("/")[0]!))],
+    list: (path) => tree.names(at(path)),
     stat,
     readLink: (path) => path === "/proc/self/cwd" ? "/own" : namespaces[at(path)],
-    write: (path, text) => void files.set(at(path), text),
-    create: (path, text) => files.has(at(path)) ? false : (files.set(path, text), true),
-    put: (path, text) => void files.set(at(path), text),
-    symlink: (target, path) => void files.set(at(path), target),
-    makeDirectory: (path) => void directories.add(at(path)),
-    remove,
-    removeEmpty: (path) => inside(at(path)).length > 0 ? undefined : remove(path),
+    write: (path, text) => tree.write(at(path), text),
+    create: (path, text) => files.has(at(path)) ? false : (tree.write(path, text), true),
+    put: (path, text) => tree.write(at(path), text),
+    symlink: (target, path) => tree.write(at(path), target),
+    makeDirectory: (path) => tree.makeDirectory(at(path)),
+    remove: (path) => tree.remove(at(path)),
+    removeEmpty: (path) => tree.names(at(path)).length > 0 ? undefined : tree.remove(path),
     ...{ lock: free, tryLock: free, share: free, tryOwn: free },
     run: (argv, options) => run(argv, options?.stdin),
     request: () => Promise.resolve('{"return":{"id":1}}'),
@@ -117,7 +160,7 @@ export function machine(
     start: () => ({ pid: 4242, ended: Promise.resolve(0) }),
     onSignals: () => {},
   };
-  return { world, files, wrong };
+  return { world, files, place: (path, text) => tree.write(path, text), wrong };
 }
 
 /** What programs say when they fail, among them what a hostile one might. */
