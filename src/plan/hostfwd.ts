@@ -42,3 +42,8 @@ export function removeForward({ run = "{}" }: Send, list: string): string | unde
 interface Entry extends Hostfwd {
   readonly id: number;
 }
+
+/** Why what was asked for was not done, if it was not. */
+export function refusalIn(answer: string): string | undefined {
+  return answer === "" ? "no answer" : /"error":\s*\{\s*"desc":\s*"([^"]*)"/.exec(answer)?.[1];
+}

@@ -1,6 +1,6 @@
 import { messageOf } from "../cni/error.ts";
 import { type Batch, invocation, type Prefixes, type Stage, stages } from "../plan/batch.ts";
-import { listForwards, removeForward } from "../plan/hostfwd.ts";
+import { refusalIn } from "../plan/hostfwd.ts";
 import { baseTable } from "../plan/nft.ts";
 import { bridgeTable } from "../plan/nft_bridge.ts";
 import {
@@ -15,7 +15,7 @@ import {
 } from "../plan/step.ts";
 import { createWithDirectory, type Output, type World } from "../plan/world.ts";
 import { passForwardPolicy } from "./forward_policy.ts";
-import { ownerIsAlive, readPids } from "./process.ts";
+import { undo } from "./undo.ts";
 
 /** A step that could not be done, with what its tool said. */
 export class StepError extends Error {
@@ -206,155 +206,4 @@ async function applySend(world: World, step: Send): Promise<void> {
   });
   const refusal = refusalIn(answer);
   if (refusal !== undefined) throw new StepError(step, refusal);
-}
-
-/** Whoever does not answer has forgotten it, or undoes it by itself. */
-async function undoSend(world: World, step: Send): Promise<readonly string[]> {
-  const undo = step.undo ?? await removalOf(world, step);
-  if (undo === undefined) return [];
-  const problem = refusalIn(await world.request(step.socket, undo).catch(() => "{}"));
-  return problem === undefined ? [] : [`Cannot take back "${show([step])}": ${problem}`];
-}
-
-async function removalOf(world: World, step: Send): Promise<string | undefined> {
-  const list = await world.request(step.socket, listForwards, true).catch(() => undefined);
-  return list === undefined ? undefined : removeForward(step, list);
-}
-
-/** Why what was asked for was not done, if it was not. */
-function refusalIn(answer: string): string | undefined {
-  return answer === "" ? "no answer" : /"error":\s*\{\s*"desc":\s*"([^"]*)"/.exec(answer)?.[1];
-}
-
-/** What `ip` and `tc` say of a thing that is gone already. */
-const gone =
-  /Cannot find device|No such (process|file or directory|device)|Cannot assign requested address|does not exist|Address not found|handle of zero|Invalid handle|Cannot find specified qdisc/;
-
-/**
- * Takes steps back, last first. What is gone already is fine; what goes wrong is collected, and stops nothing.
- * @param prefixes without a `container` when there is none any more: its side of the steps is left to its end.
- * @returns the problems, a line each
- */
-export async function undo(
-  world: World,
-  prefixes: Pick<Prefixes, "host"> & Partial<Prefixes>,
-  steps: readonly Step[],
-): Promise<readonly string[]> {
-  const problems: string[] = [];
-  // Who is ended forgets what it was asked for.
-  const ended = new Set(steps.flatMap((step) => step.tool === "spawn" ? step.leaves : []));
-  const lasting = steps.filter((step) => step.tool !== "send" || !ended.has(step.socket));
-  const undoLane = async (lane: readonly Batch[]) => {
-    for (const batch of [...lane].reverse()) {
-      if (batch.on === "container" && prefixes.container === undefined) continue;
-      try {
-        problems.push(...await undoBatch(world, prefixes as Prefixes, batch));
-      } catch (error) {
-        problems.push((error as Error).message);
-      }
-    }
-  };
-  for (const stage of [...stages(lasting)].reverse()) await Promise.all(stage.map(undoLane));
-  return problems;
-}
-
-async function undoBatch(world: World, prefixes: Prefixes, batch: Batch): Promise<readonly string[]> {
-  const steps = [...batch.steps].reverse();
-  const step = steps[0]!;
-  switch (step.tool) {
-    case "claim":
-      (steps as readonly Claim[]).forEach((claim) => undoClaim(world, claim));
-      return [];
-    case "exec":
-      if (!step.undo) return [];
-      await applyExec(world, prefixes, { ...step, run: step.undo, tolerant: true });
-      return [];
-    case "spawn":
-      return await stop(world, step);
-    case "send":
-      return await undoSend(world, step);
-    case "nft":
-      return await undoRules(world, prefixes, steps as readonly Line[]);
-    default:
-      return await undoLines(world, prefixes, steps as readonly (Line | Sysctl)[]);
-  }
-}
-
-async function undoLines(
-  world: World,
-  prefixes: Prefixes,
-  all: readonly (Line | Sysctl)[],
-): Promise<readonly string[]> {
-  const steps = all.filter((step) => step.undo !== undefined);
-  if (steps.length === 0) return [];
-  const { argv, stdin } = invocation(steps, prefixes[steps[0]!.on], "undo");
-  const { code, stderr } = await world.run(argv, { stdin });
-  if (code === 0) return [];
-  return stderr.split("\n").filter((line) =>
-    line !== "" && !line.startsWith("Command failed") && !gone.test(line)
-  );
-}
-
-async function undoRules(
-  world: World,
-  prefixes: Prefixes,
-  steps: readonly Line[],
-): Promise<readonly string[]> {
-  const { argv, stdin } = invocation(steps, prefixes[steps[0]!.on], "undo");
-  const { code, stderr } = await world.run(argv, { stdin });
-  if (code === 0) return [];
-  const gone = stderr.includes("No such file or directory");
-  if (steps.length === 1) return gone || stderr.includes("File exists") ? [] : [stderr.trim()];
-  // One element fails the whole: that of a table that is gone, or one that leads to another container by now.
-  const parts = gone ? byTable(steps) : steps.map((step) => [step]);
-  if (parts.length === 1) return [];
-  const problems: string[] = [];
-  for (const part of parts) problems.push(...await undoRules(world, prefixes, part));
-  return problems;
-}
-
-/** "add element inet ocinet ports4 …" is of "inet ocinet". */
-function byTable(steps: readonly Line[]): readonly (readonly Line[])[] {
-  const tableOf = ({ run }: Line) => run.split(" ").slice(2, 4).join(" ");
-  return [...new Set(steps.map(tableOf))].map((table) => steps.filter((step) => tableOf(step) === table));
-}
-
-/** Gives up a claim, if it is the owner's. */
-export function undoClaim(world: World, { path, owner }: Claim): void {
-  if (world.read(path)?.trim() !== owner) return;
-  world.remove(path);
-  world.removeEmpty(path.slice(0, path.lastIndexOf("/")));
-}
-
-/**
- * Ends a program we started, with the group of processes that its keeper leads. While one of ours is in the group, its
- * number cannot be another's.
- */
-async function stop(world: World, step: Spawn): Promise<readonly string[]> {
-  const { pidFile, mark, takesLeave, leaves } = step;
-  const pids = readPids(world, pidFile);
-  const alive = () => pids.find((pid) => ownerIsAlive(world, pid, mark));
-  const ended = takesLeave && await endBy(world, "SIGTERM", pids, alive) ||
-    await endBy(world, "SIGKILL", pids, alive);
-  if (!ended) return [`Cannot end process ${alive()} (${mark}): it is still there after 2 s`];
-  for (const path of leaves) {
-    world.remove(path);
-    world.removeEmpty(path.slice(0, path.lastIndexOf("/")));
-  }
-  return [];
-}
-
-async function endBy(
-  world: World,
-  signal: "SIGTERM" | "SIGKILL",
-  pids: readonly number[],
-  alive: () => number | undefined,
-): Promise<boolean> {
-  if (alive() === undefined) return true;
-  world.signal(-pids[0]!, signal);
-  for (let waited = 0; waited < 2000; waited += 5) {
-    if (alive() === undefined) return true;
-    await new Promise((resolve) => setTimeout(resolve, 5));
-  }
-  return false;
 }

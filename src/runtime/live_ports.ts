@@ -5,7 +5,7 @@ import type { World } from "../plan/world.ts";
 import { isRelay } from "../uplinks/relay.ts";
 import { uplinkNamed } from "../uplinks/table.ts";
 import type { Uplink } from "../uplinks/uplink.ts";
-import { apply, explain, undo, undoClaim } from "./apply.ts";
+import { apply, explain } from "./apply.ts";
 import { attachmentOf } from "./attachment.ts";
 import { fromHere, livePrefixes, prefixesOf, staleness } from "./container.ts";
 import { forwarder, type Forwarding, refuseForwardingOfRoot } from "./forwarding.ts";
@@ -18,6 +18,7 @@ import { reachFromHost } from "./session_ports.ts";
 import { containerPaths } from "./state.ts";
 import { hostOf } from "./uplink.ts";
 import { isRoot } from "./user.ts";
+import { undo, undoClaim } from "./undo.ts";
 
 /** A change of a container's ports, for who has its lock: what is written down before and after. */
 type Change = (journal: Journal) => Promise<Journal>;

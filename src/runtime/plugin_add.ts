@@ -5,7 +5,7 @@ import type { Prefixes } from "../plan/batch.ts";
 import type { Claim, Step } from "../plan/step.ts";
 import type { Asking, Lease } from "../plugins/plugin.ts";
 import { table } from "../plugins/table.ts";
-import { apply, RollbackError, undo, undoClaim } from "./apply.ts";
+import { apply, RollbackError } from "./apply.ts";
 import { type ParsedIpam, planMeta, seenAfter } from "./chain.ts";
 import { isThere } from "./container.ts";
 import {
@@ -24,6 +24,7 @@ import { takeBack } from "./plugin_del.ts";
 import { newRecord, readRecord, removeRecord, writeRecord } from "./plugin_record.ts";
 import { inTurn } from "./port_turns.ts";
 import { bootId } from "./process.ts";
+import { undo, undoClaim } from "./undo.ts";
 
 /**
  * ADD: makes what the plugin is for, or nothing at all.

@@ -4,7 +4,6 @@ import { show, type Step, words } from "../plan/step.ts";
 import type { Lease } from "../plugins/plugin.ts";
 import { hostLinks } from "../plugins/meta/previous.ts";
 import { table } from "../plugins/table.ts";
-import { undoClaim } from "./apply.ts";
 import type { Parsed, ParsedIpam } from "./chain.ts";
 import { isThere, ownNamespace } from "./container.ts";
 import {
@@ -32,6 +31,7 @@ import { bootId } from "./process.ts";
 import { removeLeftovers } from "./reference_leftovers.ts";
 import { linkNames } from "./see.ts";
 import { takeBackAll, undoAll } from "./take_back.ts";
+import { undoClaim } from "./undo.ts";
 
 /**
  * DEL: takes away what ADD made, from what is written down of it, or else from what the configuration would make.

@@ -2,13 +2,14 @@ import { messageOf } from "../cni/error.ts";
 import type { Spawn, Step } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
 import { isRelay } from "../uplinks/relay.ts";
-import { apply, explain, undo } from "./apply.ts";
+import { apply, explain } from "./apply.ts";
 import { livePrefixes, staleness } from "./container.ts";
 import { type Journal, readJournal } from "./journal.ts";
 import { note } from "./log.ts";
 import { ownerIsAlive, readPids } from "./process.ts";
 import { forwardAgain } from "./session_ports.ts";
 import { containerPaths } from "./state.ts";
+import { undo } from "./undo.ts";
 
 /**
  * Starts a container's uplink and relay again if they have died before the container, with all that died with them.

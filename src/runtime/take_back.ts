@@ -1,7 +1,7 @@
 import type { Prefixes } from "../plan/batch.ts";
 import type { Step } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
-import { undo } from "./apply.ts";
+import { undo } from "./undo.ts";
 import { livePrefixes, ownNamespace } from "./container.ts";
 import type { Container } from "./journal.ts";
 import { bootId } from "./process.ts";
