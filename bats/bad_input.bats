@@ -152,8 +152,6 @@ annotated() {
   refuses 'Cannot publish "80:80:80": "80" is not an address' -p 80:80:80
   refuses 'Cannot publish "1.2.3:80:80": "1.2.3" is not an address' -p 1.2.3:80:80
   refuses 'Cannot publish "[::g]:80:80": "::g" is not an address' -p "[::g]:80:80"
-  refuses 'Cannot publish "[::1]:80:80/tcp": Linux leads nothing from ::1 to another address; publish it on 127.0.0.1' \
-    -p "[::1]:80:80"
   refuses 'Cannot publish "8080:81/tcp": this container publishes it already, as "8080:80/tcp"' -p 8080:80,8080:81
   nothing_is_left
 }

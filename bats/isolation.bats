@@ -58,21 +58,28 @@ reached_from() {
 }
 
 @test "what the host serves on its loopback is not a container's to reach" {
-  network blue.conf blue bridge 10.1.1.0/24
+  network blue.conf blue bridge 10.1.1.0/24,fd00:1::/64
   launch a runc --net default -p 8080:80
   launch b crun --net blue -p 8081:80
   serve tcp 6379 in_host
   serve tcp 80 in_container a
-  local id
+  local id gateway address
   for id in a b; do
     in_container $id sysctl -q net.ipv4.conf.all.route_localnet=1
     in_container $id ip address delete 127.0.0.1/8 dev lo
     in_container $id ip route add 127.0.0.0/8 via "$(default_routes $id | sed -n '1s/ .*//p')"
+    in_container $id ip address delete ::1/128 dev lo
+    gateway=$(default_routes $id | sed -n '2s/ .*//p')
+    in_container $id ip route add ::1 via "$gateway" dev eth0
     ask tcp 192.0.2.1 6379 in_container $id
     unanswered tcp 127.0.0.1 6379 in_container $id
+    [[ $(in_container $id ip route get ::1) == *" via $gateway dev eth0"* ]]
+    unanswered tcp ::1 6379 in_container $id
   done
-  ask tcp 127.0.0.1 8080 in_host
-  ask tcp 127.0.0.1 6379 in_host
+  for address in 127.0.0.1 ::1; do
+    ask tcp $address 8080 in_host
+    ask tcp $address 6379 in_host
+  done
 }
 
 @test "a host whose iptables forwards nothing forwards for containers" {

@@ -84,3 +84,17 @@ export function addRoute(
   );
   return { tool: "ip", on, run: words`route add ${dst}` + tail };
 }
+
+/**
+ * Takes answers to ::1 in by a link, which the kernel otherwise does by the loopback link alone (rt6_need_strict in
+ * net/ipv6/route.c): a connection led from ::1 to a container is answered so. A packet that was sent to ::1 is dropped
+ * before any rule or route (ip6_rcv_core), so nobody gets in by this. The metric keeps the routes of several links apart:
+ * made of the name, so that the line may be done again.
+ */
+export function acceptLoopbackAnswers(link: string): Line {
+  const metric = [...link].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) % 2 ** 30, 0) + 1024;
+  return {
+    ...{ tool: "ip", on: "host", optional: true },
+    run: words`route replace local ::1/128 dev ${link} table local metric ${metric}`,
+  };
+}

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { addAddress, addBridge, addRoute, addVeth, setLink } from "./ip.ts";
+import { acceptLoopbackAnswers, addAddress, addBridge, addRoute, addVeth, setLink } from "./ip.ts";
 import { show } from "./step.ts";
 
 const [host, container] = [{ name: "veth1", mac: "02:00:00:00:00:01" }, {
@@ -56,6 +56,14 @@ container: ip route add 10.9.0.0/16 via 10.0.0.1 dev eth0 metric 7 table 0 scope
   );
 });
 
+test("each link has its own way back to ::1, after the loopback link's", () => {
+  const metrics = ["cni0", "cni1", "ovl0123456789ab", "ovl0123456789ba"].map((link) =>
+    Number(acceptLoopbackAnswers(link).run.split(" ").at(-1))
+  );
+  assert.equal(new Set(metrics).size, 4);
+  assert.ok(metrics.every((metric) => metric > 0 && metric < 2 ** 32));
+});
+
 test("no constructor lets more than a word into its line", () => {
   const evil = "a\nlink del dev b";
   const lines = [
@@ -68,6 +76,7 @@ test("no constructor lets more than a word into its line", () => {
     () => addAddress("host", evil, "eth0"),
     () => addRoute("host", { dst: "0.0.0.0/0", gw: evil }, "eth0"),
     () => addRoute("host", { dst: "0.0.0.0/0", mtu: -1 }, "eth0"),
+    () => acceptLoopbackAnswers(evil),
   ];
   for (const line of lines) assert.throws(line, /is not one plain word/);
 });

@@ -23,8 +23,7 @@ const sets = ["4", "6"].flatMap((f) => [
 
 const dnat = [
   "fib daddr type local meta nfproto ipv4 dnat ip to meta l4proto . th dport map @ports4",
-  // IPv6 has no route_localnet: what is led away from ::1 gets no answer, and nobody would go on to 127.0.0.1.
-  "fib daddr type local ip6 daddr != ::1 dnat ip6 to meta l4proto . th dport map @ports6",
+  "fib daddr type local meta nfproto ipv6 dnat ip6 to meta l4proto . th dport map @ports6",
   "meta nfproto ipv4 dnat ip to ip daddr . meta l4proto . th dport map @hostports4",
   "meta nfproto ipv6 dnat ip6 to ip6 daddr . meta l4proto . th dport map @hostports6",
 ];
@@ -42,6 +41,7 @@ const chains: Readonly<Record<string, { hook?: string; rules: readonly string[] 
       "ip saddr . ip daddr @own4 masquerade",
       "ip6 saddr . ip6 daddr @own6 masquerade",
       "ip saddr 127.0.0.0/8 masquerade",
+      "ip6 saddr ::1 masquerade",
     ],
   },
   postrouting: {

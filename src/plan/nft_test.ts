@@ -137,13 +137,9 @@ test("every element's set is in the tables, each chain is emptied before its rul
   );
 });
 
-test("nothing is led away from ::1, and nothing from outside reaches 127.0.0.1", () => {
-  const rules = baseTable.split("\n").filter((line) => line.startsWith("add rule "));
-  const led = rules.filter((rule) => rule.endsWith("dnat ip6 to meta l4proto . th dport map @ports6"));
-  assert.deepEqual(led.map((rule) => rule.split(" ")[4]), ["prerouting", "output"]);
-  assert.ok(led.every((rule) => rule.includes(" ip6 daddr != ::1 ")));
-  assert.ok(rules.includes(
-    'add rule inet ocinet input iifname != "lo" ip daddr 127.0.0.0/8 ct state != { established, related } drop',
+test("nothing from outside reaches 127.0.0.1", () => {
+  assert.ok(baseTable.includes(
+    'add rule inet ocinet input iifname != "lo" ip daddr 127.0.0.0/8 ct state != { established, related } drop\n',
   ));
 });
 

@@ -9,6 +9,8 @@ export interface Line {
   readonly undo?: string;
   /** The thing may be there already, made by another attachment of the same moment. */
   readonly shared?: boolean;
+  /** The rest holds without it, as where the kernel has IPv6 off on a link. */
+  readonly optional?: boolean;
   /** It keeps a link from what that may not do: there before the link is, and until it is gone. */
   readonly guards?: boolean;
 }

@@ -133,7 +133,8 @@ async function applyLines(
   }
   done.push(...steps.filter((step) => step.tool === "sysctl"), ...lines.slice(0, at));
   // Somebody made the same shared thing between our look and our line.
-  if (!failed.shared || !stderr.includes("File exists")) throw new StepError(failed, reason(stderr));
+  const passedOver = failed.optional || (failed.shared && stderr.includes("File exists"));
+  if (!passedOver) throw new StepError(failed, reason(stderr));
   if (at + 1 < lines.length) await applyLines(world, prefixes, lines.slice(at + 1), done);
 }
 

@@ -2,7 +2,7 @@ import { refuseUnknownArgs } from "../cni/args.ts";
 import { fields } from "../cni/fields.ts";
 import type { Result } from "../cni/result.ts";
 import { digest, vethFrom } from "../net/names.ts";
-import { type PortMapping, showMapping } from "../net/port_mapping.ts";
+import type { PortMapping } from "../net/port_mapping.ts";
 import type { Attachment } from "../plan/attachment.ts";
 import { contain } from "../plan/nft.ts";
 import type { Step } from "../plan/step.ts";
@@ -104,14 +104,6 @@ export function publish(
   ports: readonly PortMapping[],
 ): readonly Step[] {
   if (ports.length === 0) return [];
-  const loopback = ports.find(({ hostIp }) => hostIp === "::1");
-  if (loopback) {
-    throw new Error(
-      `Cannot publish "${
-        showMapping(loopback)
-      }": Linux leads nothing from ::1 to another address; publish it on 127.0.0.1`,
-    );
-  }
   const missing = ports.find(({ family }) =>
     !result.ips.some(({ address }) => family === undefined || address.includes(":") === (family === 6))
   );

@@ -8,6 +8,7 @@ import type { Attachment } from "../../plan/attachment.ts";
 import { maskVisitors, publish, tryRules } from "../../plan/nft.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { Seen } from "../../plan/seen.ts";
+import { acceptLoopbackAnswers } from "../../plan/ip.ts";
 import type { Exec, Step } from "../../plan/step.ts";
 import type { Sight } from "../plugin.ts";
 import { ownIps } from "./previous.ts";
@@ -130,33 +131,48 @@ function ownAddresses(made: Result, at: Attachment): readonly string[] {
   return [4, 6].flatMap((of) => addresses.filter((address) => family(address) === of).slice(0, 1));
 }
 
-/** Lets packets of 127.0.0.1 leave by the host's link to the container; the answer to them comes back translated. */
+/**
+ * Lets packets of 127.0.0.1 leave by the host's link to the container, and the answers to those of ::1 come in by it;
+ * either come back translated.
+ */
 function reachableFromLoopback(
   made: Result,
   addresses: readonly string[],
   reached: Seen["reached"],
 ): readonly Step[] {
-  const key = loopbackSysctl(made, addresses, reached);
-  return key === undefined ? [] : [{ tool: "sysctl", on: "host", key, value: "1", optional: true }];
+  const link = hostLink(made, addresses, reached);
+  if (link === undefined) return [];
+  return addresses.map((address) =>
+    family(address) === 6
+      ? acceptLoopbackAnswers(link)
+      : { tool: "sysctl", on: "host", key: routeLocalnet(link), value: "1", optional: true }
+  );
 }
 
-function loopbackSysctl(
+function routeLocalnet(link: string): string {
+  return `net/ipv4/conf/${link}/route_localnet`;
+}
+
+/** The host's link to the container. */
+function hostLink(
   { interfaces }: Result,
   addresses: readonly string[],
   reached: Seen["reached"],
 ): string | undefined {
   const four = addresses.find((address) => family(address) === 4);
-  if (four === undefined) return undefined;
-  const link = interfaces.find(({ sandbox }) => sandbox === undefined)?.name ?? reached?.get(four);
+  const link = interfaces.find(({ sandbox }) => sandbox === undefined)?.name ??
+    (four === undefined ? undefined : reached?.get(four));
   // A result may be another program's, and the name becomes part of a path.
-  if (link === undefined || linkNameProblem(link) !== undefined) return undefined;
-  return `net/ipv4/conf/${link}/route_localnet`;
+  return link === undefined || linkNameProblem(link) !== undefined ? undefined : link;
 }
 
 /** Whether the host's way from 127.0.0.1 is open. */
 export function evidence({ mappings, masks }: Conf, at: Attachment, made: Result): Sight {
-  const key = loopbackSysctl(made, ownAddresses(made, at), undefined);
-  return mappings.length === 0 || masks === "none" || key === undefined ? {} : { sysctls: [key] };
+  const addresses = ownAddresses(made, at);
+  const link = hostLink(made, addresses, undefined);
+  const four = addresses.some((address) => family(address) === 4);
+  if (mappings.length === 0 || masks === "none" || link === undefined || !four) return {};
+  return { sysctls: [routeLocalnet(link)] };
 }
 
 /** The way from 127.0.0.1. */

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { fields } from "../../cni/fields.ts";
 import { emptyResult, type Result } from "../../cni/result.ts";
 import type { Attachment } from "../../plan/attachment.ts";
+import { acceptLoopbackAnswers } from "../../plan/ip.ts";
 import { show } from "../../plan/step.ts";
 import * as portmap from "./portmap.ts";
 
@@ -65,10 +66,14 @@ test("a mapping that cannot be is refused", () => {
   assert.throws(() => parse({ ...good, hostPort: "80" }), { code: 6 });
 });
 
+/** The way back to ::1. */
+const answers = (link: string) => show([acceptLoopbackAnswers(link)]);
+
 test("a port leads to the container's first address of each family", () => {
   assert.equal(
     plan([{ hostPort: 8080, containerPort: 80 }]),
     `sysctl -w net/ipv4/conf/cni0/route_localnet=1
+${answers("cni0")}
 nft add element inet ocinet ports4 { tcp . 8080 : 10.1.2.3 . 80 }
 nft add element inet ocinet ports6 { tcp . 8080 : fd00::3 . 80 }`,
   );
@@ -83,6 +88,7 @@ test("a port on one address, or one family, leads to that family only", () => {
   assert.equal(
     plan(ports),
     `sysctl -w net/ipv4/conf/cni0/route_localnet=1
+${answers("cni0")}
 nft add element inet ocinet hostports4 { 10.0.0.1 . tcp . 1 : 10.1.2.3 . 80 }
 nft add element inet ocinet hostports6 { ::1 . tcp . 2 : fd00::3 . 80 }
 nft add element inet ocinet ports4 { tcp . 3 : 10.1.2.3 . 80 }
@@ -128,7 +134,7 @@ test("visitors are masqueraded where they have to be, always, or never", () => {
     show(portmap.plan(portmap.parse(fields({ ...conf, runtimeConfig })), at, made).steps);
   const ports = `nft add element inet ocinet ports4 { tcp . 1 : 10.1.2.3 . 2 }
 nft add element inet ocinet ports6 { tcp . 1 : fd00::3 . 2 }`;
-  const local = "sysctl -w net/ipv4/conf/cni0/route_localnet=1";
+  const local = `sysctl -w net/ipv4/conf/cni0/route_localnet=1\n${answers("cni0")}`;
   const masked = `nft add element inet ocinet masked4 { 10.1.2.3 }
 nft add element inet ocinet masked6 { fd00::3 }`;
   for (
