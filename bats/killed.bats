@@ -3,63 +3,14 @@
 # same container from being attached at once.
 load lib
 load contained
+load killing
 
 setup() {
   set_up_hosts
   in_host sysctl -q net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
-  WRAPPERS=$BATS_TEST_TMPDIR/wrappers
 }
 
 # --- killed by the programs it runs
-
-# make_wrappers PROGRAM...: stand in for them when $WRAPPERS is first on PATH. Each call is a line in the file `calls`;
-# the one whose number is in the file `at` kills ocinet before or (as the file `when` says) after it does its work.
-make_wrappers() {
-  mkdir -p "$WRAPPERS"
-  cat >"$WRAPPERS/wrapper" <<'WRAPPER'
-#!/bin/bash
-dir=${0%/*} name=${0##*/}
-PATH=${PATH//$dir:}
-real=$(PATH=$PATH:/usr/sbin:/sbin type -P "$name")
-
-kill_ocinet() {
-  local pid=$PPID
-  until [[ $(</proc/$pid/comm) =~ ^(deno|node|MainThread)$ ]]; do
-    pid=$(sed 's/.*) . \([0-9]*\) .*/\1/' /proc/$pid/stat)
-    ((pid > 1)) || return
-  done 2>/dev/null
-  kill -KILL "$pid"
-}
-
-echo "$$ $name" >>"$dir/calls"
-number=$(grep -n "^$$ $name$" "$dir/calls" | tail -n 1 | cut -d: -f1)
-PATH=$dir:$PATH
-((number == $(<"$dir/at"))) || exec "$real" "$@"
-case $(<"$dir/when") in
-  before) kill_ocinet ;;
-  after)
-    "$real" "$@"
-    kill_ocinet
-    ;;
-esac 2>/dev/null
-exit 1
-WRAPPER
-  chmod 755 "$WRAPPERS" "$WRAPPERS/wrapper"
-  local program
-  for program; do ln -sf wrapper "$WRAPPERS/$program"; done
-  touch "$WRAPPERS/calls"
-  chmod 666 "$WRAPPERS/calls"
-}
-
-# kill_at NUMBER before|after COMMAND...: what the command says is in $output, how it ended in $status
-kill_at() {
-  echo "$1" >"$WRAPPERS/at"
-  echo "$2" >"$WRAPPERS/when"
-  : >"$WRAPPERS/calls"
-  run "${@:3}"
-  # What ocinet had started goes on without it for a moment.
-  wait_for empty_cgroup || fail "still there:" "$(processes)"
-}
 
 wrapped() { in_host env PATH="$WRAPPERS:$PATH" "$OCINET" "$@"; }
 

@@ -175,6 +175,16 @@ snapshot() {
   processes
 }
 
+# links_of PLACE...: its links with their addresses, routes, and settings for links
+links_of() {
+  # shellcheck disable=SC2016 # the inner shell's
+  "$@" sh -c '
+    ip -br link; ip -br address
+    for family in -4 -6; do ip $family route show table all; ip $family rule; done | grep -v l3mdev
+    tc qdisc
+    ls /proc/sys/net/ipv4/conf'
+}
+
 # assert_same_snapshot FILE: the host is, or soon becomes, what `snapshot >FILE` saw. (The kernel takes
 # a namespace's links away some time after the namespace.)
 assert_same_snapshot() {

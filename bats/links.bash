@@ -42,15 +42,7 @@ result() { ocinet inspect "$1" | jq -c '.[0].networks[0]'; }
 # link_of BOX NAME FILTER: jq on all that `ip` says of it
 link_of() { in_box "$1" ip -d -j address show dev "$2" | jq -e -c ".[0] | $3"; }
 
-# inside BOX: its links with their addresses, routes, and settings for links
-inside() {
-  # shellcheck disable=SC2016 # the inner shell's
-  in_box "$1" sh -c '
-    ip -br link; ip -br address
-    for family in -4 -6; do ip $family route show table all; ip $family rule; done | grep -v l3mdev
-    tc qdisc
-    ls /proc/sys/net/ipv4/conf'
-}
+inside() { links_of in_box "$1"; }
 
 # remember BOX: a new namespace of that name, and what it and the host look like with nothing of ours there
 remember() {

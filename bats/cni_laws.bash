@@ -1,0 +1,95 @@
+# The two laws for types that are called as plugins, one after the other as libcni calls them: what ADD made, DEL takes
+# away, though ADD was killed at any program that it runs, or the container has gone first.
+
+# list PLUGIN...: a network list of these
+list() { jq -nc '{ cniVersion: "1.1.0", name: "law", plugins: [$ARGS.positional[] | fromjson] }' --args "$@"; }
+
+# keep_laws LIST: whole, without the namespace, and killed
+keep_laws() {
+  local before=$BATS_TEST_TMPDIR/before inside=$BATS_TEST_TMPDIR/inside
+  # The law's own: forwarding stays on.
+  snapshot >"$before"
+  links_of in_box >"$inside"
+  libcni ADD "$1"
+  run -1 changes_since "$before"
+  run -1 diff "$inside" <(links_of in_box)
+  libcni DEL "$1"
+  is_as_before
+  without_namespace "$1"
+  is_as_before
+  killed_at_each_call "$1"
+  is_as_before
+}
+
+# is_as_before: once gc has taken what containers share
+is_as_before() {
+  diff "$BATS_TEST_TMPDIR/inside" <(links_of in_box)
+  ocinet gc >/dev/null
+  assert_same_snapshot "$BATS_TEST_TMPDIR/before"
+}
+
+# without_namespace LIST: DEL when the container has gone, and is named, then not even that
+without_namespace() {
+  local variable
+  for variable in CNI_NETNS=/run/netns/box CNI_NETNS=; do
+    libcni ADD "$1"
+    new_box
+    libcni DEL "$1" "$variable"
+  done
+}
+
+# new_box: the namespace ends, and another takes its place
+new_box() {
+  in_host ip netns delete box
+  make_box
+}
+
+# make_box: with a loopback link that has been up once, for it does not lose what it got by that
+make_box() {
+  in_host ip netns add box
+  in_box ip link set dev lo up
+  in_box ip link set dev lo down
+}
+
+# killed_at_each_call LIST: the ADD of each plugin, after those before it, before the first program that it runs, after
+# the second …; then its DEL
+killed_at_each_call() {
+  local plugins plugin result=null
+  make_wrappers ip nft nsenter sh tc bridge
+  mapfile -t plugins < <(jq -c '(.plugins[]) + { name, cniVersion }' <<<"$1")
+  for plugin in "${plugins[@]}"; do
+    plugin=$(with_result "$plugin" "$result")
+    kill_plugin "$(jq -r .type <<<"$plugin")" "$plugin"
+    result=$output
+  done
+  libcni DEL "$1"
+}
+
+# kill_plugin TYPE JSON: killed at each call, until its ADD succeeds
+kill_plugin() {
+  local number when=after
+  plugin "$1" ADD "$2" >"$BATS_TEST_TMPDIR/result"
+  plugin "$1" DEL "$2"
+  quick_look >"$BATS_TEST_TMPDIR/look"
+  for number in {1..30}; do
+    [ $when = before ] && when=after || when=before
+    kill_at "$number" $when plugin "$1" ADD "$2" "PATH=$WRAPPERS:$PATH"
+    # shellcheck disable=SC2154 # of bats
+    ((status != 0)) || return 0
+    ((status == 137)) || fail "$1 was not killed at call $number, but says:" "$output"
+    plugin "$1" DEL "$2"
+    quick_look | diff "$BATS_TEST_TMPDIR/look" - ||
+      fail "$1 killed $when $(sed -n "${number}s/.* //p" "$WRAPPERS/calls"), call $number, leaves that."
+  done
+  fail "$1 never ran to its end:" "$output"
+}
+
+# What ADD may leave: a snapshot that takes a tenth of the time
+quick_look() {
+  # shellcheck disable=SC2016 # the inner shell's
+  in_host bash -c '
+    ip -o link; ip netns exec box ip -o link; ip netns exec box ip route
+    nft list ruleset
+    find "$@" -type f' look "$STATE_DIR" "$HOST_DIR/cni" | sed -E 's/^[0-9]+: //; s/@[^:]*:/:/; s/ state [A-Z]*//; s/(,LOWER_UP|NO-CARRIER,)//; s/link-netns [^ ]*//'
+  processes
+}
