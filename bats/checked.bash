@@ -13,16 +13,16 @@ checked() {
   [ -z "$output$stderr" ] || fail "$output" "$stderr"
 }
 
-# notices MESSAGE COMMAND MEND: after the shell's command CHECK says that, and once it is mended nothing any more
+# notices MESSAGE COMMAND MEND: after the shell's command CHECK says that; then it is mended, as the next CHECK shows
 notices() {
   in_host bash -ec "$2"
   refused 999 "$1" "$CHECKED_TYPE" CHECK "$CHECKED"
   in_host bash -ec "$3"
-  run -0 --separate-stderr plugin "$CHECKED_TYPE" CHECK "$CHECKED"
-  [ -z "$output$stderr" ] || fail "$output" "$stderr"
 }
 
-# ends: detached
+# ends: nothing is wrong any more, and it is detached
 ends() {
+  run -0 --separate-stderr plugin "$CHECKED_TYPE" CHECK "$CHECKED"
+  [ -z "$output$stderr" ] || fail "$output" "$stderr"
   run -0 plugin "$CHECKED_TYPE" DEL "$CHECKED"
 }

@@ -138,6 +138,7 @@ ends_chain() {
 @test "CHECK of sbr: rules, and routes where they lead" {
   chained sbr '{}'
   notices "Failed to find the rule for 10.1.1.2, or routes in its table" "ip -n box rule del from 10.1.1.2" "ip -n box rule add from 10.1.1.2 lookup 100"
+  run -0 plugin sbr CHECK "$CHECKED"
   notices "Failed to find the rule for 10.1.1.2, or routes in its table" "ip -n box route flush table 100" "ip -n box route add 10.1.1.0/24 dev eth0 table 100"
   ends_chain
 }

@@ -32,12 +32,6 @@ list() {
   down box
 }
 
-@test "vrf leaves nothing" {
-  in_host sysctl -q net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
-  list a 10.1.1.0/24,fd00:1::/64 '{ "type": "vrf", "vrfname": "blue" }'
-  keeps_law a
-}
-
 @test "vrf refuses another table for a VRF, and an interface that has a master" {
   list a 10.1.1.0/24 '{ "type": "vrf", "vrfname": "blue", "table": 5 }'
   list b 10.1.2.0/24 '{ "type": "vrf", "vrfname": "blue", "table": 6 }'
