@@ -58,16 +58,6 @@ stop_background_but_helper() {
   done
 }
 
-@test "crun: connected from its first moment, and gone with it" {
-  start_helper "TEST_USER veth ocinet0 2"
-  serve tcp 8000 in_peer
-  RUNTIME=crun bundle c1
-  run -0 says c1 'echo hello | nc 192.0.2.2 8000; echo hello | nc 2001:db8:1::2 8000'
-  [ "${lines[0]}" = 192.0.2.1 ]
-  [ "$(plain_address <<<"${lines[1]}")" = 2001:db8:1::1 ]
-  wait_for nothing_attached
-}
-
 @test "a container that is killed leaves nothing, with no hook run, and without asking again and again" {
   start_helper "TEST_USER veth ocinet0 1"
   launch c1
@@ -288,21 +278,3 @@ WRAPPER
   ((number > 5))
 }
 no_wrapped() { ! processes | grep -qE 'wrappers|unshare|^sh -c uid='; }
-
-@test "podman's hooks, who are root of a user namespace of the user's, are the user to it" {
-  start_helper "TEST_USER veth ocinet0 1"
-  serve tcp 8000 in_peer
-  local rootfs=$BATS_TEST_TMPDIR/rootfs hooks=$BATS_TEST_TMPDIR/hooks
-  cp -a "$(busybox_rootfs)" "$rootfs"
-  chown -R "$OCINET_TEST_USER:$OCINET_TEST_USER" "$rootfs"
-  mkdir "$hooks"
-  as_user "$OCINET" hooks-json --uplink helper >"$hooks/ocinet.json"
-  run -0 as_user podman --storage-driver vfs --cgroup-manager cgroupfs --events-backend file --runtime crun --hooks-dir "$hooks" \
-    run --network none --cgroups disabled --security-opt seccomp=unconfined --annotation org.ocinet.net=default --rootfs "$rootfs" \
-    sh -c 'ip -o address show dev eth0; echo hello | nc 192.0.2.2 8000'
-  [[ $output == *"172.16.29.2/24"*"192.0.2.1"* ]]
-  wait_for nothing_attached
-  as_user podman --storage-driver vfs --events-backend file rm --force --all >/dev/null
-  local pause=$HOST_DIR/user/run/libpod/tmp/pause.pid
-  [ ! -e "$pause" ] || kill -KILL "$(<"$pause")"
-}

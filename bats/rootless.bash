@@ -57,3 +57,16 @@ says() {
   set_args "$(path_of "$1")" sh -c "$2"
   run_container "$1" "$(path_of "$1")"
 }
+
+# name_server PLACE...: everything has the address 198.51.100.1
+name_server() {
+  cat >"$BATS_TEST_TMPDIR/answer" <<'SCRIPT'
+query=$(od -An -v -tx1 | tr -d ' \n')
+answer=${query:0:4}81800001000100000000${query:24}c00c000100010000003c0004c6336401
+printf "$(sed 's/../\\x&/g' <<<"$answer")"
+SCRIPT
+  background names "$@" socat UDP4-RECVFROM:53,fork EXEC:"bash $BATS_TEST_TMPDIR/answer"
+  wait_for is_bound "$@"
+}
+
+is_bound() { "$@" ss -Hlnu "sport = :53" | grep -q .; }

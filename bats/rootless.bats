@@ -55,19 +55,6 @@ load rootless
   [ ! -s "$(path_of c1)/rootfs/etc/resolv.conf" ]
 }
 
-# name_server PLACE...: everything has the address 198.51.100.1
-name_server() {
-  cat >"$BATS_TEST_TMPDIR/answer" <<'SCRIPT'
-query=$(od -An -v -tx1 | tr -d ' \n')
-answer=${query:0:4}81800001000100000000${query:24}c00c000100010000003c0004c6336401
-printf "$(sed 's/../\\x&/g' <<<"$answer")"
-SCRIPT
-  background names "$@" socat UDP4-RECVFROM:53,fork EXEC:"bash $BATS_TEST_TMPDIR/answer"
-  wait_for listens_once "$@"
-}
-
-listens_once() { "$@" ss -Hlnu "sport = :53" | grep -q .; }
-
 @test "contained: --dns and --hosts-entry are the user's own" {
   bundle c1 --dns 192.0.2.53 --dns-search example.org --hosts-entry 192.0.2.9=db
   run -0 says c1 "cat /etc/resolv.conf /etc/hosts"

@@ -121,6 +121,7 @@ no_meetings() { [ -z "$(ls "$(user_state)/meetings")" ]; }
   # shellcheck disable=SC2016 # jq's variable
   set_config "$(path_of c1)" '.hooks.createContainer = [{path: "/bin/sh", args: ["sh", "-c", $script]}] + .hooks.createContainer' \
     --arg script "touch $HOST_DIR/user/run/there; until [ -e $HOST_DIR/user/run/on ]; do sleep 0.02; done"
+  set_config "$(path_of c1)" '.root.readonly = false'
   set_args "$(path_of c1)" touch /tmp/ran
   background crun runtime_of "$(path_of c1)" run --bundle "$(path_of c1)" c1
   note_container c1 "$(path_of c1)"
@@ -132,6 +133,31 @@ no_meetings() { [ -z "$(ls "$(user_state)/meetings")" ]; }
   is_gone c1
   no_meetings
 }
+
+@test "crun: pasta outlives the hook that lets it in, is there again when it has died, and ends with the container" {
+  renew_pasta
+  launch c1 --uplink pasta -p 8080:80
+  serve tcp 80 in_container c1
+  local pid
+  pid=$(uplink_pids c1 | tail -n 1)
+  # What followed the hook would end within a second.
+  wait_for older_than 1500 "$pid"
+  [ "$(ask tcp 192.0.2.1 8080 in_peer)" = 192.0.2.2 ]
+  kill -KILL "$pid"
+  wait_for pasta_again "$pid"
+  [ "$(wait_for ask_within 1 tcp 192.0.2.1 8080 in_peer)" = 192.0.2.2 ]
+  stop_background
+  kill -KILL "$(container_pid c1)"
+  wait_for no_processes
+}
+
+# older_than MILLISECONDS PID: fails for one that has ended
+older_than() {
+  local start
+  start=$(awk '{ print $22 }' "/proc/$2/stat") && awk -v start="$start" -v age="$1" '{ exit $1 * 1000 - start * 10 < age }' /proc/uptime
+}
+
+pasta_again() { [ "$(uplink_pids c1 | tail -n 1)" != "$1" ] && as_user "$OCINET" ls --json | jq -e '.[0].state == "up"'; }
 
 @test "crun: on Node all is as on Deno" {
   export OCINET_RUNTIME=node

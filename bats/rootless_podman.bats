@@ -101,31 +101,6 @@ no_slirp() { ! processes | grep -E '^(slirp4netns|nsenter|cat$|tail)'; }
   run ! podman_run --rm -- ip -o address show eth0
 }
 
-@test "rootless: ports are published, and freed" {
-  as_rootless
-  detached web --annotation org.ocinet.net=default --annotation org.ocinet.publish=8080:80
-  ls_json | jq -e '.[0] | .state == "up" and .networks[0].by == "slirp4netns" and .ports[0].mapping == "8080:80/tcp"'
-  serve tcp 80 in_pid
-  [ "$(ask tcp 192.0.2.1 8080 in_peer)" = 192.0.2.2 ]
-  podman rm --force --time 0 web
-  no_containers
-  wait_for no_slirp
-}
-
-@test "rootless: by pasta, which is in podman's user namespace already" {
-  renew_pasta
-  as_rootless
-  serve tcp 8000 in_peer
-  detached web --annotation org.ocinet.net=default --annotation org.ocinet.publish=8080:80 --annotation org.ocinet.uplink=pasta
-  ls_json | jq -e '.[0] | .state == "up" and .networks[0].by == "pasta"'
-  serve tcp 80 in_pid
-  [ "$(ask tcp 192.0.2.1 8080 in_peer)" = 192.0.2.2 ]
-  [ "$(ask tcp 192.0.2.2 8000 in_pid)" = 192.0.2.1 ]
-  podman rm --force --time 0 web
-  no_containers
-  [[ $(processes) != *pasta* ]]
-}
-
 @test "rootless: default-restricted has no way out, and can be taken down from outside" {
   as_rootless
   serve tcp 8000 in_peer

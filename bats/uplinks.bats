@@ -19,34 +19,6 @@ with_each_uplink() {
 inspected() { as_user "$OCINET" inspect --json "$1"; }
 by() { inspected "$1" | jq -r '.[0].networks[0].by'; }
 
-# name_server PLACE...: everything has the address 198.51.100.1
-name_server() {
-  cat >"$BATS_TEST_TMPDIR/answer" <<'SCRIPT'
-query=$(od -An -v -tx1 | tr -d ' \n')
-answer=${query:0:4}81800001000100000000${query:24}c00c000100010000003c0004c6336401
-printf "$(sed 's/../\\x&/g' <<<"$answer")"
-SCRIPT
-  background names "$@" socat UDP4-RECVFROM:53,fork EXEC:"bash $BATS_TEST_TMPDIR/answer"
-  wait_for is_bound "$@"
-}
-
-is_bound() { "$@" ss -Hlnu "sport = :53" | grep -q .; }
-
-with_each_uplink "the world and its names, by IPv4 and IPv6, from the first moment" reaches_the_world
-reaches_the_world() {
-  serve tcp 8000 in_peer
-  name_server in_peer
-  bundle c1 --uplink "$1"
-  run -0 says c1 'echo hello | nc 2001:db8:1::2 8000; echo hello | nc 198.51.100.1 8000; cat /etc/resolv.conf
-    nslookup -type=a www.example; ip -o address show eth0; ip route show default'
-  [ "$(plain_address <<<"${lines[0]}")" = 2001:db8:1::1 ]
-  [ "${lines[1]}" = 192.0.2.1 ]
-  [[ $output == *"nameserver 10.0.2.3"*"Address: 198.51.100.1"* ]]
-  [[ $output == *"inet 10.0.2.100/24"*"inet6 fd00::100/64"*"default via 10.0.2.2 dev eth0"* ]]
-  stop_background
-  wait_for no_processes
-}
-
 with_each_uplink "ports by TCP and UDP, and who connects is seen" publishes
 publishes() {
   launch c1 --uplink "$1" -p 8080:80 -p 5353:53/udp -p 127.0.0.1:8082-8083:82-83
@@ -181,28 +153,6 @@ runs_again() {
   pid=$(uplink_pids "$1" | tail -n 1)
   [ "$pid" != "$2" ] && [ "$(inspected "$1" | jq -r '.[0].state')" = up ]
 }
-
-with_each_uplink "each of its processes killed: the container goes on, and nothing is left when it has ended" may_be_killed
-may_be_killed() {
-  local number=0 pid pids
-  launch c1 --uplink "$1"
-  mapfile -t pids < <(own_pids)
-  delete_container c1
-  wait_for no_processes
-  for ((number = 0; number < ${#pids[@]}; number++)); do
-    launch c1 --uplink "$1" -p 8080:80
-    pid=$(own_pids | sed -n "$((number + 1))p")
-    kill -KILL "$pid"
-    wait_for gone "$pid"
-    # By itself, as when the runtime is gone too.
-    kill -KILL "$(container_pid c1)"
-    wait_for no_processes || fail "Number $number killed, it leaves:" "$(processes)"
-    delete_container c1
-    [ ! -e "$(user_state)/containers/c1" ]
-  done
-}
-
-own_pids() { test_pids | grep -vx "$(container_pid c1)"; }
 
 with_each_uplink "without a keeper it goes on, says when it has died, and is repaired by hand" is_repaired
 is_repaired() {

@@ -32,9 +32,7 @@ export async function planRootless(
   const attached = onlyNetwork(attachments);
   const host = { ...hostOf(world), ...await serviceFor(world) };
   const restricted = attached.network.name === "default-restricted";
-  const passing = request.lasting !== undefined;
-  const wish = { ...request.wish, restricted, passing };
-  const { uplink, options, ports } = await chooseUplink(world, state, host, wish);
+  const { uplink, options, ports } = await chooseUplink(world, state, host, { ...request.wish, restricted });
   const target = targetOf(world, state, paths, request, attached);
   const own = ports.filter(({ relay }) => !relay);
   const plan = uplink.connect({ ...target, host, restricted }, options, own);

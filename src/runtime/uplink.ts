@@ -50,8 +50,6 @@ export interface UplinkWish {
   readonly forwarding: Forwarding;
   readonly limits: Limits;
   readonly restricted: boolean;
-  /** Whether the process that lets us into the container ends before it. */
-  readonly passing: boolean;
 }
 
 /** An uplink, and the ports, each with who forwards it. */
@@ -68,7 +66,7 @@ export async function chooseUplink(
   world: World,
   state: string,
   host: Host,
-  { uplink: asked, ports, forwarding, limits, restricted, passing }: UplinkWish,
+  { uplink: asked, ports, forwarding, limits, restricted }: UplinkWish,
 ): Promise<ChosenUplink> {
   const known = uplinks.filter(({ isService }) => !isService || host.service !== undefined);
   const candidates = asked ? [asked] : known.map((uplink) => ({
@@ -80,9 +78,7 @@ export async function chooseUplink(
   const relaying: ChosenUplink[] = [];
   for (const candidate of candidates) {
     const { uplink } = candidate;
-    const problem = passing && uplink.followsProcess
-      ? "this runtime lets us in through a hook alone, whose end it would take for the container's; runc does better"
-      : await uplinkProblem(world, state, host, uplink, restricted);
+    const problem = await uplinkProblem(world, state, host, uplink, restricted);
     if (problem) {
       problems.push(`Cannot use uplink "${uplink.name}": ${problem}`);
       continue;

@@ -34,10 +34,8 @@ async function chosen(
   ports = "",
   uplink?: string,
   restricted = false,
-  passing = false,
 ): Promise<string> {
   const wish = {
-    passing,
     ports: ports === "" ? [] : parsePublish(ports),
     restricted,
     ...{ forwarding: {}, limits: {} },
@@ -65,14 +63,6 @@ test("an uplink that publishes the ports by itself goes before one that needs th
   const [both, old] = [{ [pasta]: "pasta 2024_12_11.09478d5", [slirp]: "" }, { [slirp]: "" }];
   assert.equal(await chosen(having(both).world, "127.0.0.1:5353:53/udp", undefined, true), "pasta");
   assert.equal(await chosen(having(old).world, "127.0.0.1:5353:53/udp"), "slirp4netns");
-});
-
-test("an uplink that would follow a process that ends too early is passed over", async () => {
-  const { world } = having({ [pasta]: "pasta 2024_12_11.09478d5", [slirp]: "" });
-  assert.equal(await chosen(world, "", undefined, false, true), "slirp4netns");
-  await assert.rejects(chosen(world, "", "pasta", false, true), {
-    message: /lets us in through a hook alone/,
-  });
 });
 
 test("a version is understood however it is said, and asked once for each file", async () => {
@@ -137,7 +127,7 @@ test("root's service is the best where it answers, and no problem where it is no
     };
     const host = { ...hostOf(there), ...await serviceFor(there) };
     const ports = published === "" ? [] : parsePublish(published);
-    const wish = { passing: false, restricted, ports, forwarding: {}, limits: {} };
+    const wish = { restricted, ports, forwarding: {}, limits: {} };
     return (await chooseUplink(there, "/state", host, wish)).uplink.name;
   };
   const offer = '{"return":{"networks":[{"name":"ocinet0","free":1}],"ports":[]}}';

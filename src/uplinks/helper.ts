@@ -9,7 +9,6 @@ export const helper = {
   isService: true,
   keys: ["network"],
   keepsClientAddress: true,
-  followsProcess: false,
   problem: ({ service }, restricted) => {
     if (service === undefined) {
       return `it has no socket for you in ${helperDirectory}; root starts it with "ocinet helper", and names you in ` +

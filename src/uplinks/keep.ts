@@ -9,10 +9,10 @@ export interface Kept {
   /** Its command line, by the pid of a process in the container's namespaces, and words for nsenter to its user namespace. */
   words(pid: number, enter: readonly string[]): readonly string[];
   /**
-   * It ends once its descriptor 3 is closed at the other end, which is when the container does; one that sees by itself
-   * when the container has ended needs none. Either tells that it is ready by writing into descriptor 4 or the fifo "ready".
+   * How it ends when the container does: `itself` sees that, `told` is when its descriptor 3 is closed at the other end,
+   * and `killed` is what cannot do either. All tell that they are ready by writing into descriptor 4 or the fifo "ready".
    */
-  readonly exitDescriptor: boolean;
+  readonly ends: "itself" | "told" | "killed";
   /** A word of its command line that no other container's has. */
   readonly mark: string;
   readonly leaves: readonly string[];
@@ -36,7 +36,7 @@ rm -f "$d/life" "$d/back" "$d/ready"`;
  * has ended, or is about to, has no command line. The program runs in the foreground, because crun starts hooks with all
  * signals blocked: dash then waits for ever for a child in the background, and only one in the foreground gets them back.
  */
-const keep = `run=$1 d=$2 init=$3 again=$7; shift
+const keep = `run=$1 d=$2 init=$3 again=$8; shift
 echo $$ >"$d/uplink.pid"; cd "/proc/$init" || exit
 alive() { word=; read -r word 2>/dev/null <cmdline; [ -n "$word" ]; }
 pause() { n=$1; while [ "$n" -gt 0 ] && alive; do sleep 1; n=$((n - 1)); done; }
@@ -51,27 +51,34 @@ while pause "$delay"; alive; do
 done`;
 
 /**
- * Becomes the program. For the exit descriptor, a `cat` in the container's pid namespace holds the writing end of the
- * fifo "life"; the kernel kills it with the container's init. The `cat` in turn reads from the fifo "back", which closes
- * with the program. Where the container shares our pid namespace, `tail --pid` stands in for it. Neither is in the group
- * that is killed: without its parent `nsenter`, the dead `cat` would be runc's to bury, and a runc that gives up a
- * container waits first for its init, which the kernel keeps until all in its pid namespace have been buried.
+ * Becomes the program, or the parent of one that has to be killed. To tell when the container ends, a `cat` in its pid
+ * namespace holds the writing end of the fifo "life"; the kernel kills it with the container's init. The `cat` in turn
+ * reads from the fifo "back", which closes with the program. Where the container shares our pid namespace, `tail --pid`
+ * stands in for it. Neither is in the group that is killed: without its parent `nsenter`, the dead `cat` would be runc's
+ * to bury, and a runc that gives up a container waits first for its init, which the kernel keeps until all in its pid
+ * namespace have been buried.
  */
-const run = `d=$1 init=$2 pid=$3 holder=$4 enter=$5; shift 6; echo $$ >>"$d/uplink.pid"
-[ "$holder" != none ] || exec "$@"
+const run = `d=$1 init=$2 pid=$3 holder=$4 ends=$5 enter=$6; shift 7
+[ "$ends" = killed ] || echo $$ >>"$d/uplink.pid"
+[ "$ends" != itself ] || exec "$@"
 mkfifo -m 600 "$d/life" "$d/back" || exit
 if [ "$holder" = cat ]; then setsid nsenter $enter -t "$pid" -p cat <"$d/back" >"$d/life" 2>/dev/null 4>&- &
 else setsid tail --pid="$init" -f /dev/null </dev/null >"$d/life" 2>&1 4>&- & fi
-exec "$@" 5<>"$d/back" 3<"$d/life"`;
+exec 5<>"$d/back" 3<"$d/life"
+[ "$ends" = killed ] || exec "$@"
+sh -c 'echo $$ >>"$1/uplink.pid"; shift
+sh -c "cat; kill -KILL $$" <&3 >/dev/null 2>&1 3<&- 4>&- 5<&- &
+exec "$@" 3<&- 5<&-' sh "$d" "$@"
+exec 5<&-`;
 
 /** Starts a program so that it ends with the container, however that ends, and is started again should it end before. */
-export function keepRunning(entrance: Entrance, { name, words, exitDescriptor, mark, leaves }: Kept): Spawn {
+export function keepRunning(entrance: Entrance, { name, words, ends, mark, leaves }: Kept): Spawn {
   const { directory, pid, init, ownPidNamespace, enter, again } = entrance;
-  const holder = !exitDescriptor ? "none" : ownPidNamespace ? "cat" : "tail";
+  const holder = ownPidNamespace ? "cat" : "tail";
   const through = (process: number) => {
     const entering = enter.map((word) => word.replace(`/proc/${pid}/`, `/proc/${process}/`));
     return [
-      ...["sh", "-c", start, "sh", keep, run, directory, String(init), String(process), holder],
+      ...["sh", "-c", start, "sh", keep, run, directory, String(init), String(process), holder, ends],
       ...[entering.join(" "), again.map(quote).join(" "), ...words(process, entering)],
     ];
   };

@@ -17,7 +17,6 @@ export const pasta = {
   },
   // A connection from the host's loopback comes from the container's own address.
   keepsClientAddress: true,
-  followsProcess: true,
   // Without one, 2025_05 gives the container 169.254.2.1, whatever address it is told.
   problem: ({ routes }) =>
     routes[4] ? undefined : "the host has no IPv4 default route, of which pasta makes the container's",
@@ -34,7 +33,9 @@ export const pasta = {
   },
   connect: (target, options, ports) => {
     const ipv6 = options.ipv6 && hasIpv6(target.host) && !target.restricted;
-    const words = () => [
+    // It would follow the process that lets us in, and take that one's end for the container's.
+    const passing = target.pid !== target.init;
+    const words = (pid: number, enter: readonly string[]) => [
       "pasta",
       // Quiet, and in the foreground; it is ready once it has written its pid.
       ...[
@@ -49,9 +50,11 @@ export const pasta = {
       ...forwards("udp", ports),
       // Nor does the container's loopback lead to the host's.
       ...["--tcp-ns=none", "--udp-ns=none"],
-      ...namespaces(target),
+      ...(passing ? ["--no-netns-quit"] : []),
+      ...namespaces(pid, enter),
     ];
-    const kept = { name: "pasta", words, exitDescriptor: false, mark: target.directory, leaves: [] };
+    const ends = passing ? "killed" : "itself";
+    const kept = { name: "pasta", words, ends, mark: target.directory, leaves: [] } as const;
     return {
       steps: [keepRunning(target, kept), ...(target.restricted ? [noWayOut] : [])],
       result: resultOf(target, options, ipv6),
@@ -64,8 +67,8 @@ function hasIpv6({ ipv6, routes }: Host): boolean {
 }
 
 /** Its user namespace too, unless that is ours already: then it cannot be entered. */
-function namespaces({ pid, enter, netns }: Target): readonly string[] {
-  return enter.length > 0 ? [String(pid)] : ["--netns-only", `--netns=${netns}`];
+function namespaces(pid: number, enter: readonly string[]): readonly string[] {
+  return enter.length > 0 ? [String(pid)] : ["--netns-only", `--netns=/proc/${pid}/ns/net`];
 }
 
 function network({ ifname }: Target, options: UplinkOptions, ipv6: boolean): readonly string[] {

@@ -91,6 +91,13 @@ test("pasta enters no user namespace that it is in already", () => {
   assert.match(show(connect("", [], { enter: [] }).steps), / --netns-only --netns=\/proc\/7\/ns\/net$/);
 });
 
+test("pasta, let in by a process that ends before the container, stays until it is killed", () => {
+  const { steps } = connect("", [], { pid: 9 });
+  assert.match(show(steps), / --no-netns-quit 9$/);
+  const [spawn] = steps;
+  assert.ok(spawn?.tool === "spawn" && spawn.run.includes("killed") && spawn.again?.at(-1) === "7");
+});
+
 test("pasta's refusal names the reason", () => {
   const reason = (text: string, routes6 = true, restricted = false) =>
     pasta.refusal(parsePublish(text)[0]!, { ...host, routes: { 4: true, 6: routes6 } }, restricted);

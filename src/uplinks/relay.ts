@@ -44,7 +44,7 @@ export function startRelay({ entrance, socket, inside, program }: Relayed): Spaw
     ...["relay", "outside", socket, inside],
   ];
   return keepRunning(entrance, {
-    ...{ name: relayName, words, exitDescriptor: true, mark: socket, leaves: [socket, inside] },
+    ...{ name: relayName, words, ends: "told", mark: socket, leaves: [socket, inside] },
   });
 }
 

@@ -18,7 +18,6 @@ export const slirp4netns = {
   ],
   // A connection from the host's loopback comes from its gateway.
   keepsClientAddress: true,
-  followsProcess: false,
   problem: () => undefined,
   refusal: (mapping, host) => {
     if (mapping.protocol === "sctp") return refuse(mapping, "slirp4netns forwards tcp and udp only");
@@ -70,7 +69,7 @@ function spawn(target: Target, options: UplinkOptions, ipv6: boolean): Step {
   return keepRunning(target, {
     name: "slirp4netns",
     words,
-    exitDescriptor: true,
+    ends: "told",
     mark: socket,
     leaves: [socket],
   });

@@ -18,8 +18,6 @@ export interface Uplink {
   readonly keepsClientAddress: boolean;
   /** Why it cannot connect anything on such a host, or undefined when it can. */
   problem(host: Host, restricted: boolean): string | undefined;
-  /** Whether it follows the process that lets us in, and takes that one's end for the container's. */
-  readonly followsProcess: boolean;
   /** Why a port cannot be published, or undefined when it can. */
   refusal(mapping: PortMapping, host: Host, restricted: boolean): string | undefined;
   /** Publishes a port of a container that runs, at its address; absent: it took its ports when it started. */
