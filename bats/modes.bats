@@ -208,3 +208,13 @@ failing_hook() {
   assert_same_snapshot "$BATS_TEST_TMPDIR/before"
   in_host ip netns delete box
 }
+
+with_each_runtime "a container is taken down from a directory that is gone" directory_is_gone
+directory_is_gone() {
+  launch a "$1" -p 8080:80
+  mkdir "$BATS_TEST_TMPDIR/gone"
+  # shellcheck disable=SC2016 # the inner shell's
+  in_host bash -c 'cd "$1"; rmdir "$1"; shift; "$@"' bash "$BATS_TEST_TMPDIR/gone" "$1" --root "$BATS_TEST_TMPDIR/$1" delete --force a
+  unset "PIDS[a]"
+  ocinet ls --json | jq -e '. == []'
+}

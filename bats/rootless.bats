@@ -268,7 +268,7 @@ container_runs() { [ "$(container_state c1 2>/dev/null | jq -r .status)" = runni
   export OCINET_RUNTIME=node
   serve tcp 8000 in_peer
   launch c1 -p 8080:80 -p 5353:53/udp
-  [[ $(jq -r '.hooks | .createRuntime[0].path, .poststop[0].path' "$(path_of c1)/config.json") == *"/node"*"/node" ]]
+  [[ $(jq -r '.hooks | (.createRuntime, .poststop)[0].env[] | select(startswith("OCINET_RUNTIME="))' "$(path_of c1)/config.json") == */node*/node ]]
   serve tcp 80 in_container c1
   serve udp 53 in_container c1
   [ "$(ask tcp 192.0.2.1 8080 in_peer)" = 192.0.2.2 ]

@@ -79,15 +79,20 @@ container_runs() {
   in_host ip link delete left0
 }
 
-@test "ocinet starts through a symlink, through PATH, with no environment, from anywhere" {
-  local says="ocinet "
+@test "ocinet starts through a symlink, through PATH, with no environment, from anywhere, even where nothing is any more" {
+  local runtime gone=$BATS_TEST_TMPDIR/gone
   ln -s "$OCINET" "$BATS_TEST_TMPDIR/link"
   cd /
-  [[ $(ocinet version) == "$says"* ]]
-  [[ $(in_host "$BATS_TEST_TMPDIR/link" version) == "$says"* ]]
-  [[ $(PATH="$PROJECT/dist:$PATH" in_host ocinet version) == "$says"* ]]
-  [[ $(in_host env -i PATH="$PATH" "$OCINET" version) == "$says"* ]]
-  [[ $(in_host env -i "$OCINET" version) == "$says"* ]]
+  for runtime in deno node; do
+    export OCINET_RUNTIME=$runtime
+    [ "$(in_host "$BATS_TEST_TMPDIR/link" ls --json)" = "[]" ]
+    [ "$(PATH="$PROJECT/dist:$PATH" in_host ocinet ls --json)" = "[]" ]
+    [ "$(in_host env -i PATH="$PATH" "$OCINET" ls --json)" = "[]" ]
+    mkdir "$gone"
+    # shellcheck disable=SC2016 # the inner shell's
+    [ "$(in_host sh -c 'cd "$1"; rmdir "$1"; "$2" ls --json' sh "$gone" "$OCINET")" = "[]" ]
+  done
+  [[ $(in_host env -i "$OCINET" version) == "ocinet "* ]]
 }
 
 @test "ocinet starts on Deno and on Node, each without the other" {
@@ -96,7 +101,31 @@ container_runs() {
     bin=$BATS_TEST_TMPDIR/$runtime
     mkdir "$bin"
     ln -s "$(command -v $runtime)" "$bin/$runtime"
-    [[ $(in_host env -i PATH="$bin" "$OCINET" version) == "ocinet "* ]]
-    [[ $(OCINET_RUNTIME=$runtime ocinet version) == "ocinet "* ]]
+    run -0 in_host env -i PATH="$bin" "$OCINET" version --json
+    jq -e --arg runtime $runtime '.runtime == $runtime' <<<"$output"
   done
+  run -1 in_host env -i PATH=/nowhere "$OCINET" ls
+  [ "$output" = "ocinet: Cannot start: neither deno (2 or later) nor node (20.16 or later) is on PATH; install one" ]
+  run -1 env OCINET_RUNTIME=nodejs "$OCINET" ls
+  [ "$output" = 'ocinet: Cannot start: OCINET_RUNTIME is "nodejs", and not deno, node, or the path of one' ]
+  run -1 env OCINET_RUNTIME=/nowhere/node "$OCINET" ls
+  [ "$output" = 'ocinet: Cannot start: OCINET_RUNTIME is "/nowhere/node", and there is no such program' ]
+}
+
+@test "the oldest Deno and Node that will do attach, publish, take down and collect; older ones say in one line that they will not" {
+  in_host ip netns add box
+  for OCINET_RUNTIME in "$("$PROJECT/scripts/runtime" deno 2.0.0)" "$("$PROJECT/scripts/runtime" node 20.16.0)"; do
+    export OCINET_RUNTIME
+    run -0 ocinet up -p 8080:80 /run/netns/box
+    run -0 ocinet port add box 8081:81
+    [ "$(ocinet ls --json | jq -r '.[0].ports | length')" = 2 ]
+    ocinet down box
+    run -0 ocinet gc
+    [[ $output == *"nft table inet ocinet"* ]]
+  done
+  in_host ip netns delete box
+  OCINET_RUNTIME=$("$PROJECT/scripts/runtime" deno 1.46.3) run -1 ocinet ls
+  [[ $output == "ocinet: Cannot start on Deno 1.46.3: it takes deno 2 or later, "* && ${#lines[@]} = 1 ]]
+  OCINET_RUNTIME=$("$PROJECT/scripts/runtime" node 18.20.8) run -1 ocinet ls
+  [[ $output == "ocinet: Cannot start on Node 18.20.8: it takes deno 2 or later, "* && ${#lines[@]} = 1 ]]
 }

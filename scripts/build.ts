@@ -7,14 +7,6 @@ import { escapedEnd, sleepingMark } from "../src/sleeping.ts";
 
 const version = JSON.parse(Deno.readTextFileSync("package.json")).version as string;
 
-/**
- * The first lines are both shell and JavaScript: sh runs them and becomes a runtime, JavaScript reads a string and a
- * comment. Deno goes first because it starts faster; `--no-config` keeps a package.json nearby from loading Node's layer.
- */
-const launcher = `#!/bin/sh
-":" //; export OCINET_CALLED_AS="$0"; r=$OCINET_RUNTIME; f=$(command -v -- "$0"); [ "$r" != node ] && d=$(command -v deno) && exec "$d" run -A --no-config --no-lock --no-code-cache --ext=js "$f" "$@"; [ "$r" != deno ] && n=$(command -v node) && exec "$n" "$f" "$@"; echo "Cannot start ocinet: neither deno (2 or later) nor node (20.16 or later) is on PATH; install one, or set OCINET_RUNTIME to the one you have" >&2; exit 1
-;`;
-
 /** Resolves node: modules at their first use, without require or import. */
 const lazyNode: Plugin = {
   name: "lazy-node",
@@ -49,7 +41,8 @@ async function bundle(entry: string, globalName?: string): Promise<string> {
 
 const awake = await bundle("src/main.ts");
 const asleep = await bundle("src/typed.ts", "ocinetTyped");
-const text = `${launcher}\n${awake}${sleepingMark}${asleep.replaceAll("*/", escapedEnd)}*/\n`;
+const launcher = Deno.readTextFileSync("src/launcher.sh").replace("@VERSION@", version);
+const text = `${launcher}${awake}${sleepingMark}${asleep.replaceAll("*/", escapedEnd)}*/\n`;
 
 // Whoever runs dist/ocinet meanwhile has the old file or the new one, never half of one.
 const unfinished = `dist/.ocinet-${Deno.pid}`;

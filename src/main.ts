@@ -1,5 +1,7 @@
+// First, before what an old runtime cannot evaluate.
+import "./host/oldest.ts";
 import { relay } from "./host/relay/relay.ts";
-import { ownProcess, realWorld } from "./host/runtime.ts";
+import { ownProcess, prepareRuntime, realWorld } from "./host/runtime.ts";
 import { cniByWords } from "./commands/cni.ts";
 import { noDaemon } from "./commands/dhcp_daemon.ts";
 import { failure } from "./commands/failure.ts";
@@ -17,6 +19,7 @@ const typedOnly = ["--help", "-h", "--json", "--dry-run", "--log-level"];
 
 /** Who calls decides what this file is; only what that needs is evaluated. */
 async function main(): Promise<number> {
+  await prepareRuntime();
   const [verb, ...rest] = ownProcess.args();
   // It may not even look who called.
   if (verb === "relay") return await relay(rest);

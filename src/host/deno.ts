@@ -10,6 +10,11 @@ import {
 
 import { listen, watch } from "./node.ts";
 
+/** Whether it is 2.0, whose Node layer lacks a little. */
+export function isFirstDeno2(): boolean {
+  return Deno.version.deno.startsWith("2.0.");
+}
+
 /** The world through Deno's own API: its Node layer would cost 25 ms at every start. */
 export function denoWorld(): World {
   const world: World = {
@@ -55,8 +60,8 @@ export function denoWorld(): World {
       } catch { /* It is not there, or not empty: both are fine. */ }
     },
 
-    lock: async (path) => (await lock(path, "wait"))!,
-    tryLock: (path) => lock(path, "try"),
+    lock: async (path) => (await lock(world, path, "wait"))!,
+    tryLock: (path) => lock(world, path, "try"),
     share: async (directory) => {
       const file = Deno.openSync(directory);
       await file.lock(false);
@@ -64,7 +69,7 @@ export function denoWorld(): World {
     },
     tryOwn: async (directory) => {
       const file = Deno.openSync(directory);
-      if (await file.tryLock(true)) return () => file.close();
+      if (await tryFlock(world, file, directory)) return () => file.close();
       file.close();
       return undefined;
     },
@@ -113,7 +118,6 @@ function selfCommand(allowed: readonly string[]): readonly string[] {
     ...allowed,
     "--no-config",
     "--no-lock",
-    "--no-code-cache",
     "--ext=js",
     Deno.realPathSync(file),
   ];
@@ -157,7 +161,11 @@ function toStat(info: Deno.FileInfo): Stat {
   };
 }
 
-async function lock(path: string, how: "wait" | "try"): Promise<(() => void) | undefined> {
+async function lock(
+  world: World,
+  path: string,
+  how: "wait" | "try",
+): Promise<(() => void) | undefined> {
   while (true) {
     const file = orUndefined(() =>
       Deno.openSync(path, { read: true, write: true, create: true, mode: 0o600 })
@@ -167,7 +175,7 @@ async function lock(path: string, how: "wait" | "try"): Promise<(() => void) | u
       continue;
     }
     if (how === "wait") await file.lock(true);
-    else if (!(await file.tryLock(true))) {
+    else if (!(await tryFlock(world, file, path))) {
       file.close();
       return undefined;
     }
@@ -181,6 +189,14 @@ async function lock(path: string, how: "wait" | "try"): Promise<(() => void) | u
     }
     file.close();
   }
+}
+
+/** Deno can try only since 2.7; before, util-linux's flock looks whether there would be a wait. */
+async function tryFlock(world: World, file: Deno.FsFile, path: string): Promise<boolean> {
+  if ("tryLock" in file) return await file.tryLock(true);
+  const { code } = await run(world, ["flock", "--exclusive", "--nonblock", path, "true"]);
+  if (code === 0) await (file as Deno.FsFile).lock(true);
+  return code === 0;
 }
 
 async function run(world: World, argv: readonly string[], options: RunOptions = {}): Promise<Output> {
@@ -225,8 +241,10 @@ async function hold(world: World, [program, ...args]: readonly string[]): Promis
   };
 }
 
+/** Deno, should it be that, keeps its things where our launcher says. */
 function cleanEnvironment(world: World): Record<string, string> {
-  return { LC_ALL: "C", PATH: searchPath(world).join(":") };
+  const cache = Deno.env.get("DENO_DIR");
+  return { LC_ALL: "C", PATH: searchPath(world).join(":"), ...(cache ? { DENO_DIR: cache } : {}) };
 }
 
 async function request(socket: string, text: string): Promise<string> {

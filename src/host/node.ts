@@ -23,6 +23,18 @@ export function builtin<T>(name: string): T {
   return process.getBuiltinModule(name as "node:fs") as T;
 }
 
+/** Deno 2.0 has no such function, and makes one only while nobody is waiting for it. */
+export async function provideBuiltins(): Promise<void> {
+  const global: { getBuiltinModule?: typeof process.getBuiltinModule } = process;
+  if (global.getBuiltinModule) return;
+  // Not a name that the bundle would resolve.
+  const name = "node:module";
+  const { createRequire } = await import(name) as {
+    createRequire(path: string): typeof process.getBuiltinModule;
+  };
+  global.getBuiltinModule = createRequire("/");
+}
+
 /** The world through Node's API. */
 export function nodeWorld(): World {
   const fs = builtin<typeof Fs>("node:fs");

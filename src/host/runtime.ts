@@ -1,9 +1,14 @@
 import type { World } from "../plan/world.ts";
-import { denoProcess, denoWorld } from "./deno.ts";
-import { nodeProcess, nodeWorld } from "./node.ts";
+import { denoProcess, denoWorld, isFirstDeno2 } from "./deno.ts";
+import { nodeProcess, nodeWorld, provideBuiltins } from "./node.ts";
 
 /** Which of the two it is. */
 export const onDeno = "Deno" in globalThis;
+
+/** What has to be waited for before anything else: nothing, but on Deno 2.0. */
+export async function prepareRuntime(): Promise<void> {
+  if (onDeno && isFirstDeno2()) await provideBuiltins();
+}
 
 /** The world of whichever runtime this is. */
 export function realWorld(): World {

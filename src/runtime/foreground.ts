@@ -54,7 +54,9 @@ function environment(
   world: World,
   more: Readonly<Record<string, string | undefined>>,
 ): Readonly<Record<string, string>> {
-  const all = { ...world.environment(), OCINET_CALLED_AS: undefined, ...more };
+  const launched = { OCINET_CALLED_AS: undefined, OCINET_DENO_DIR: undefined };
+  const own = { DENO_DIR: world.env("OCINET_DENO_DIR") || undefined };
+  const all = { ...world.environment(), ...launched, ...own, ...more };
   return Object.fromEntries(
     Object.entries(all).flatMap(([key, value]) => value === undefined ? [] : [[key, value]]),
   );
