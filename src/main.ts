@@ -5,7 +5,7 @@ import { ownProcess, prepareRuntime, realWorld } from "./host/runtime.ts";
 import { cniByWords } from "./commands/cni.ts";
 import { noDaemon } from "./commands/dhcp_daemon.ts";
 import { failure } from "./commands/failure.ts";
-import { hook } from "./commands/hook.ts";
+import { checkStage, hook } from "./commands/hook.ts";
 import { isPluginName, plugin } from "./commands/plugin.ts";
 import { readRun, run } from "./commands/run.ts";
 import { wake } from "./sleeping.ts";
@@ -34,11 +34,15 @@ async function main(): Promise<number> {
     return 0;
   }
   try {
-    if (verb === "hook" && !rest.includes("--help")) {
+    const plain = !rest.some((word) =>
+      typedOnly.some((typed) => word === typed || word.startsWith(`${typed}=`))
+    );
+    if (verb === "hook" && plain) {
+      checkStage(rest[0]);
       await hook(realWorld(), rest, await ownProcess.stdin());
       return 0;
     }
-    if (verb === "cni" && !rest.some((word) => typedOnly.includes(word))) {
+    if (verb === "cni" && plain) {
       ownProcess.print("stdout", await cniByWords(realWorld(), rest));
       return 0;
     }

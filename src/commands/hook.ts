@@ -1,6 +1,6 @@
 import { messageOf } from "../cni/error.ts";
 import { type Config, isInjected, readConfig, rootPath } from "../oci/config.ts";
-import { type Given, parseAnnotations, parseWords } from "../oci/options.ts";
+import { type Given, parseAnnotations, parseWords, UsageError } from "../oci/options.ts";
 import { parseState, type State } from "../oci/state.ts";
 import type { World } from "../plan/world.ts";
 import { attach } from "../runtime/attach.ts";
@@ -19,12 +19,19 @@ const stages = ["createRuntime", "prestart", "createContainer", "poststop", "aut
 /** Not a runtime's: createRuntime itself calls us so, to stay when it has returned (meeting.ts). */
 const agent = "agent";
 
+/** Refuses a stage that there is not, before anything is read. @throws UsageError */
+export function checkStage(stage: string | undefined): void {
+  if ([...stages, agent].some((known) => known === stage)) return;
+  throw new UsageError(`Cannot act as hook "${stage ?? ""}": it is not one of ${stages.join(", ")}`);
+}
+
 /**
  * Acts as an OCI hook of a stage. The stage is an argument because runtimes do not agree on what `status` is when.
  * @param argv the stage, or `auto` where one command has to serve createRuntime and poststop; then network options, which outweigh annotations
  * @param stdin the container's state as JSON
  */
 export async function hook(world: World, argv: readonly string[], stdin: string): Promise<void> {
+  checkStage(argv[0]);
   const state = parseState(stdin);
   const directory = stateDirectory(world);
   try {
@@ -61,8 +68,6 @@ async function act(
     case "poststop":
       await detach(world, directory, state.id);
       return await collectInPassing(world, directory);
-    default:
-      throw new Error(`Cannot act as hook "${stage ?? ""}": it is not one of ${stages.join(", ")}`);
   }
 }
 

@@ -10,7 +10,7 @@ export function hooksJson(world: World, given: Given, always: boolean): Promise<
   const { createRuntime } = hookEntries(world, given);
   const when = always
     ? { always: true }
-    : { annotations: { [`^${annotationPrefix.replaceAll(".", "\\.")}net$`]: "." } };
+    : { annotations: { [`^${annotationPrefix.replaceAll(".", "\\.")}`]: "." } };
   const args = createRuntime!.args.map((word) => word === "createRuntime" ? "auto" : word);
   const json = {
     version: "1.0.0",

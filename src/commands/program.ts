@@ -11,6 +11,7 @@ import { groups, type Typed, type Verb, verbs } from "./verbs.ts";
 /** What a command line needs of the process it runs in. */
 export interface Console {
   args(): readonly string[];
+  stdin(): Promise<string>;
   print(to: "stdout" | "stderr", text: string): void;
 }
 
@@ -45,6 +46,7 @@ export async function runCommand(world: World, console: Console, version: string
         given: givenOf(verb, own, world.readLink("/proc/self/cwd") ?? ""),
         flags: flagsOf(own),
         version,
+        stdin: () => console.stdin(),
       });
     });
   }

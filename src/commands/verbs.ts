@@ -1,10 +1,11 @@
-import { containerOptions, type Given, type Option, UsageError } from "../oci/options.ts";
+import { containerOptions, type Given, type Option, toWords } from "../oci/options.ts";
 import type { World } from "../plan/world.ts";
 import { cni, cniOptions } from "./cni.ts";
 import { doctor } from "./doctor.ts";
 import { down } from "./down.ts";
 import { gc } from "./gc.ts";
 import { helper, helperHelp, helperOptions } from "./helper.ts";
+import { checkStage, hook } from "./hook.ts";
 import { hooksJson } from "./hooks_json.ts";
 import { inject } from "./inject.ts";
 import { installPlugins } from "./install_plugins.ts";
@@ -32,6 +33,8 @@ export interface Typed {
   /** Names of the flags that were set. */
   readonly flags: ReadonlySet<string>;
   readonly version: string;
+  /** All of the standard input. */
+  stdin(): Promise<string>;
 }
 
 /** A command that people type. */
@@ -65,13 +68,17 @@ export const groups = {
 /** Every command that people type, in the order of their help. */
 export const verbs: readonly Verb[] = [
   {
-    usage: "hook <stage> [options...]",
+    usage: "hook <stage>",
     text: "be an OCI hook of a stage: createRuntime, prestart, createContainer, poststop, or auto for all",
     example: "ocinet hook createRuntime --net=default < state.json",
+    changes: true,
     options: containerOptions,
-    // Reached only with --help or the like: a call without goes past all this (main.ts).
-    act: () =>
-      Promise.reject(new UsageError("Cannot be a hook with these options: it has --net, -p and their like")),
+    // Reached only with --help or the like: a runtime's call goes past all this (main.ts).
+    act: async (world, { words: [stage], given, stdin }) => {
+      checkStage(stage);
+      await hook(world, [stage!, ...toWords(given)], await stdin());
+      return { text: "", json: {} };
+    },
   },
   {
     usage: "inject <bundle>",
@@ -90,7 +97,7 @@ export const verbs: readonly Verb[] = [
     text: "print a hooks.d file for podman and CRI-O",
     example: "ocinet hooks-json > /etc/containers/oci/hooks.d/ocinet.json",
     options: containerOptions,
-    flags: { always: "for every container, not just those with an annotation org.ocinet.net" },
+    flags: { always: "for every container, not just those with an annotation of ours" },
     act: (world, { given, flags }) => hooksJson(world, given, flags.has("always")),
   },
   {

@@ -1,5 +1,5 @@
 import { typedLines } from "../plan/batch.ts";
-import type { World } from "../plan/world.ts";
+import type { Output, World } from "../plan/world.ts";
 
 /**
  * A world that only looks: what would change something is told instead. A program's input is told line by line, which
@@ -35,13 +35,29 @@ export function dryWorld(world: World, tell: (line: string) => void): World {
       tell(`${socket} <- ${text}`);
       return Promise.resolve('{"return":{}}');
     },
-    run: (argv, options = {}) => {
-      if (options.looks) return world.run(argv, options);
+    run: async (argv, options = {}) => {
+      if (options.looks) return await world.run(argv, options);
+      const problem = await ruleProblem(world, argv, options.stdin);
+      if (problem) return problem;
       const { shows, says = "" } = options.dry ?? {};
       (shows === undefined ? typedLines(argv, options.stdin) : [shows]).forEach(tell);
-      return Promise.resolve({ code: 0, stdout: says, stderr: "" });
+      return { code: 0, stdout: says, stderr: "" };
     },
   };
+}
+
+/**
+ * What nft would say of rules that name a table which is not there: whoever is told that makes the table first. Of a
+ * container's nothing can be asked, for what they are in is not there yet.
+ */
+async function ruleProblem(
+  world: World,
+  argv: readonly string[],
+  stdin: string | undefined,
+): Promise<Output | undefined> {
+  if (argv.join(" ") !== "nft -f -") return undefined;
+  const checked = await world.run(["nft", "--check", "-f", "-"], { stdin: stdin ?? "" });
+  return checked.stderr.includes("No such file or directory") ? checked : undefined;
 }
 
 /** The processes of a group, which is the fifth field of /proc/PID/stat; the second may hold blanks. */

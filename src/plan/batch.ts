@@ -123,7 +123,12 @@ export function typedLines(argv: readonly string[], stdin = ""): readonly string
   }
   const command = argv.map(quote).join(" ").replace(/ -(force -)?batch -$| -f -$/, "");
   const lines = stdin.split("\n").filter((line) => line !== "");
-  return lines.length === 0 ? [command] : lines.map((line) => `${command} ${line}`);
+  return lines.length === 0 ? [command] : lines.map((line) => `${command} ${forShell(line)}`);
+}
+
+/** A line of words for the tool, as one where a shell would take it apart. */
+function forShell(line: string): string {
+  return /[;&|<>()$`\\"'*?#~!]/.test(line) ? quote(line) : line;
 }
 
 /** The word as a shell reads it. */
