@@ -6,6 +6,16 @@ plugin() {
     >"$NET_DIR/$1.conflist"
 }
 
+# followed_by NAME JSON: that plugin comes after those of the network
+followed_by() {
+  local changed
+  changed=$(jq --argjson plugin "$2" '.plugins += [$plugin]' "$NET_DIR/$1.conflist")
+  echo "$changed" >"$NET_DIR/$1.conflist"
+}
+
+# shellcheck disable=SC2034 # for the tests: one that changes all of a link that it can
+TUNING='{ "type": "tuning", "mac": "02:00:00:00:00:77", "mtu": 1300, "promisc": true, "allmulti": false, "txQLen": 9 }'
+
 # static ADDRESS...: an "ipam" with these, each with a prefix length
 static() {
   jq -n -c '{ type: "static", addresses: [$ARGS.positional[] | { address: . }] }' --args "$@"

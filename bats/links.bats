@@ -136,22 +136,27 @@ LINES
   refused net 'ip link set dev eth0 master br0": Error: argument "br0" is wrong: Device does not exist'
 }
 
-@test "host-device: the link goes in and comes back as it was" {
+@test "host-device: the link goes in and comes back as it was, whatever tuning made of it" {
   in_host ip -batch - <<'LINES'
 link add name port1 type veth peer name port0
 link set dev port0 up
-link set dev port1 up
+link set dev port1 up mtu 1400 txqueuelen 55 allmulticast on
 LINES
   # Set up, it has an address of its own choosing after a while.
   in_host sysctl -q net.ipv6.conf.port0.disable_ipv6=1 net.ipv6.conf.port1.disable_ipv6=1
   plugin net "{ \"type\": \"host-device\", \"device\": \"port1\", \"ipam\": $(static 10.7.0.1/24 fd00:7::1/64) }"
+  followed_by net "$TUNING"
   remember law
-  ocinet up --net net /run/netns/law
-  link_of law eth0 '.ifalias == "port1" and ([.addr_info[] | select(.scope == "global").local] == ["10.7.0.1", "fd00:7::1"])'
-  run -1 in_host ip link show dev port1
-  ocinet down law
-  in_host sysctl -q net.ipv6.conf.port1.disable_ipv6=1
-  is_remembered law
+  local way
+  for way in by_up by_cni; do
+    $way
+    link_of law eth0 '.ifalias == "port1" and ([.addr_info[] | select(.scope == "global").local] == ["10.7.0.1", "fd00:7::1"])'
+    link_of law eth0 '.mtu == 1300 and .txqlen == 9 and (.flags | contains(["PROMISC"]) and (contains(["ALLMULTI"]) | not))'
+    run -1 in_host ip link show dev port1
+    $way back
+    in_host sysctl -q net.ipv6.conf.port1.disable_ipv6=1
+    is_remembered law
+  done
   # Down stays down, and a link found by its address is the same.
   in_host ip link set dev port1 down
   plugin net "{ \"type\": \"host-device\", \"hwaddr\": $(in_host ip -j link show dev port1 | jq -c '.[0].address') }"
@@ -164,6 +169,11 @@ LINES
   in_host ip netns delete law
   ocinet down law
   wait_for is_no_link port0
+}
+
+by_up() { if [ "${1-}" = back ]; then ocinet down law; else ocinet up --net net /run/netns/law; fi; }
+by_cni() {
+  NETCONFPATH=$NET_DIR CNI_PATH=/none ocinet cni "$([ "${1-}" = back ] && echo del || echo add)" net /run/netns/law
 }
 
 is_no_link() { ! in_host ip link show dev "$1"; }

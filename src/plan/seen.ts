@@ -17,6 +17,10 @@ export interface Link {
   readonly up?: boolean;
   /** It takes frames that are not for it, too. */
   readonly promiscuous?: boolean;
+  /** It takes all frames for groups. */
+  readonly allMulticast?: boolean;
+  /** In packets. */
+  readonly queueLength?: number;
   /** How it is a port of a bridge. */
   readonly port?: { readonly hairpin: boolean; readonly isolated: boolean };
   /** A piece of hardware: the kernel gives it back to the first network namespace when the one it is in ends. */

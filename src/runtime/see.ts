@@ -97,6 +97,8 @@ function readLink(world: World, name: string): Link {
     kind: /^DEVTYPE=(.*)$/m.exec(file("uevent"))?.[1] ?? "",
     up: (flags & 1) !== 0,
     promiscuous: (flags & 0x100) !== 0,
+    allMulticast: (flags & 0x200) !== 0,
+    queueLength: Number(file("tx_queue_len")),
     hardware: world.stat(`/sys/class/net/${name}/device`) !== undefined,
     ...(master === undefined ? {} : {
       master,

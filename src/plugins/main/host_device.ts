@@ -132,13 +132,16 @@ function fail(reason: string): never {
 /**
  * The link keeps its own name in its alias. It goes over under a name that nobody else has: there may be one like its
  * own, and the kernel leaves a link half-way whose second change it refuses. Taken back, it comes the same way, first
- * out of the container by whichever of its names it has there, which nothing but the container's namespace can do.
+ * out of the container by whichever of its names it has there, which nothing but the container's namespace can do; and
+ * whatever has been made of it there, it is again what it was.
  */
-function moveIn({ name, up, hardware }: Link, at: Attachment): readonly Step[] {
+function moveIn(link: Link, at: Attachment): readonly Step[] {
+  const { name, up, hardware } = link;
   const interim = interimName(at);
   return [
     host(words`link set dev ${name} down`, words`link set dev ${name} alias` + ` ""${up ? " up" : ""}`),
     host(words`link set dev ${name} alias ${name}`, words`link set dev ${interim} name ${name}`),
+    restored(link, interim),
     ...(hardware ? [returned(name, interim)] : []),
     comeBack(interim, at.ifname, name),
     host(words`link set dev ${name} netns ${at.netns} name ${interim}`),
@@ -173,6 +176,21 @@ const returnedScript = "for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 
 /** A container that ends gives its hardware back, soon and under the name it had there (default_device_exit_net). */
 function returned(name: string, interim: string): Exec {
   return { tool: "exec", on: "host", undo: ["sh", "-c", returnedScript, "sh", interim, name] };
+}
+
+const restoredScript = 'link=$1 mac=$2; shift 2; ip link show dev "$link" >/dev/null 2>&1 || exit; ' +
+  '[ -z "$mac" ] || ip link set dev "$link" address "$mac"; exec ip link set dev "$link" "$@"';
+
+/** Its address apart, for some kinds cannot have theirs set. Flags that it had from a master it has lost with that. */
+function restored({ mac, mtu, queueLength, promiscuous, allMulticast, master }: Link, interim: string): Exec {
+  const onOff = (value: boolean | undefined) => value && master === undefined ? "on" : "off";
+  const undo = ["sh", "-c", restoredScript, "sh", interim, mac, "mtu", `${mtu}`];
+  const flags = ["promisc", onOff(promiscuous), "allmulticast", onOff(allMulticast)];
+  return {
+    tool: "exec",
+    on: "host",
+    undo: [...undo, ...flags, ...(queueLength === undefined ? [] : ["txqueuelen", `${queueLength}`])],
+  };
 }
 
 /** Not a veth's: what is found by such a name is taken for one, and removed. */

@@ -50,7 +50,7 @@ container: ip link set dev eth0 up`,
   assert.equal(hostDevice.keepsLink, true);
 });
 
-test("taken back, it comes out of the container first, then gets its name, then its state", () => {
+test("taken back, it comes out of the container first, is made what it was, then gets its name, then its state", () => {
   const undone = (link_: Partial<Link>) =>
     link({ device: "ens1" }, seeing({}, link_)).steps.flatMap((step) => {
       if (step.tool === "exec") return [`${step.on}: ${step.undo!.slice(4).join(" ")}`];
@@ -58,15 +58,19 @@ test("taken back, it comes out of the container first, then gets its name, then 
     }).reverse();
   assert.deepEqual(undone({}), [
     "container: movea1a1a1a1a1a eth0 ens1",
+    "host: movea1a1a1a1a1a 52:54:00:00:00:01 mtu 1500 promisc off allmulticast off",
     "link set dev movea1a1a1a1a1a name ens1",
     'link set dev ens1 alias ""',
   ]);
-  assert.deepEqual(undone({ up: true, hardware: true }), [
+  const other = { up: true, hardware: true, mac: "", promiscuous: true, allMulticast: true, queueLength: 7 };
+  assert.deepEqual(undone(other), [
     "container: movea1a1a1a1a1a eth0 ens1",
     "host: movea1a1a1a1a1a ens1",
+    "host: movea1a1a1a1a1a  mtu 1500 promisc on allmulticast on txqueuelen 7",
     "link set dev movea1a1a1a1a1a name ens1",
     'link set dev ens1 alias "" up',
   ]);
+  assert.match(undone({ promiscuous: true, master: "br0" })[1]!, / promisc off /);
 });
 
 test("where nothing is written down, its alias is the name that it gets back", () => {
