@@ -416,6 +416,10 @@ flows() { in_host conntrack -L -p udp 2>/dev/null | sed -n 's/.*src=192.0.2.2 .*
   equal "default via 10.1.1.1 dev eth0" "$(in_box ip route show default | xargs)"
   equal "10.3.0.0/16 via 10.1.1.1 dev eth0 mtu 1300 advmss 1200" "$(in_box ip route show 10.3.0.0/16 | xargs)"
   run -0 plugin bridge CHECK "$(with_result "$bridge" "$RESULT")"
+  # They go along into a table of the interface's own.
+  run -0 plugin sbr ADD "$(with_result "$(conf sbr)" "$RESULT")"
+  equal "10.3.0.0/16 via 10.1.1.1 dev eth0 mtu 1300 advmss 1200" "$(in_box ip route show table 100 10.3.0.0/16 | xargs)"
+  run -0 plugin sbr DEL "$(with_result "$(conf sbr)" "$RESULT")"
   run -0 plugin bridge DEL "$bridge"
   nothing_stays
 }

@@ -37,7 +37,7 @@ export interface InsideRoute {
   readonly dev: string;
   /** Absent: the main one. */
   readonly table?: number;
-  /** What else it says, in `ip route`'s words and order: `via`, `proto`, `scope`, `src`, `metric` … */
+  /** What else it says, in `ip route`'s words and order: `via`, `proto`, `scope` …; a word without a value has "". */
   readonly attributes: readonly (readonly [string, string])[];
 }
 
@@ -111,10 +111,11 @@ function readRule({ src, srclen, table }: Row): InsideRule {
 }
 
 /** How JSON and the words name the same things. */
-const names = [["gateway", "via"], ["protocol", "proto"], ["scope", "scope"], ["prefsrc", "src"], [
-  "metric",
-  "metric",
-]] as const;
+const names = {
+  ...{ gateway: "via", protocol: "proto", scope: "scope", prefsrc: "src", metric: "metric" },
+  ...{ mtu: "mtu", advmss: "advmss", window: "window", hoplimit: "hoplimit", congestion: "congctl" },
+  ...{ initcwnd: "initcwnd", initrwnd: "initrwnd", quickack: "quickack" },
+};
 
 /** Not one of those that the kernel has for its own addresses. */
 function isOrdinary({ type = "unicast", table = 1 }: Row): boolean {
@@ -124,13 +125,18 @@ function isOrdinary({ type = "unicast", table = 1 }: Row): boolean {
 function readRoute(row: Row, of: 4 | 6): InsideRoute {
   const everywhere = of === 4 ? "0.0.0.0/0" : "::/0";
   const dst = String(row["dst"]);
+  const said = Object.assign({}, row, ...(row["metrics"] as readonly Row[] | undefined ?? [])) as Row;
+  const isOnLink = (row["flags"] as readonly string[] | undefined)?.includes("onlink");
   return {
     dst: dst === "default" ? everywhere : dst.includes("/") ? dst : `${dst}/${hostLength(dst)}`,
     dev: String(row["dev"]),
     ...(row["table"] === undefined ? {} : { table: Number(row["table"]) }),
-    attributes: names.flatMap(([key, word]) =>
-      row[key] === undefined ? [] : [[word, String(row[key])] as const]
-    ),
+    attributes: [
+      ...Object.entries(names).flatMap(([key, word]) =>
+        said[key] === undefined ? [] : [[word, String(said[key])] as const]
+      ),
+      ...(isOnLink ? [["onlink", ""] as const] : []),
+    ],
   };
 }
 
@@ -184,7 +190,9 @@ function connected([address, , dev, ...flags]: readonly string[]): readonly Insi
 }
 
 function plannedRoute([dst, ...rest]: readonly string[]): InsideRoute {
-  const pairs = rest.flatMap((word, i) => i % 2 === 0 ? [[word, rest[i + 1] ?? ""] as const] : []);
+  const [flags, others] = [true, false].map((is) => rest.filter((word) => (word === "onlink") === is));
+  const pairs = others!.flatMap((word, i) => i % 2 === 0 ? [[word, others![i + 1] ?? ""] as const] : [])
+    .concat(flags!.map((word) => [word, ""]));
   const value = (wanted: string) => pairs.find(([word]) => word === wanted)?.[1];
   const table = value("table");
   return {

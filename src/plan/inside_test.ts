@@ -10,7 +10,8 @@ const links = `[{"ifindex":1,"ifname":"lo","flags":["LOOPBACK"],"mtu":65536,"lin
 "addr_info":[{"local":"10.1.2.3","prefixlen":24}]},
 {"ifindex":4,"link":"eth0","ifname":"eth1","ifalias":"port1","linkinfo":{"info_kind":"macvlan","info_data":{"mode":"vepa"}}},
 {"ifindex":3,"ifname":"blue","flags":[],"linkinfo":{"info_kind":"vrf","info_data":{"table":10}}}]`;
-const routes4 = `[{"dst":"default","gateway":"10.1.2.1","dev":"eth0","flags":[]},
+const routes4 = `[{"dst":"default","gateway":"10.1.2.1","dev":"eth0","flags":["onlink"],
+"metrics":[{"mtu":1300,"advmss":1200,"rtt":10,"congestion":"reno"}]},
 {"dst":"10.1.2.0/24","dev":"eth0","protocol":"kernel","scope":"link","prefsrc":"10.1.2.3","flags":[]},
 {"dst":"10.9.9.9","dev":"eth0","scope":"link","table":"7","flags":[]},
 {"type":"local","dst":"10.1.2.3","dev":"eth0","table":"local","protocol":"kernel","flags":[]}]`;
@@ -46,7 +47,7 @@ test("the container's side is read from what ip prints of it", () => {
   });
   assert.equal(inside.links.get("blue")?.table, 10);
   assert.deepEqual(showRoutes(inside), [
-    "0.0.0.0/0 eth0 via 10.1.2.1",
+    "0.0.0.0/0 eth0 via 10.1.2.1 mtu 1300 advmss 1200 congctl reno onlink ",
     "10.1.2.0/24 eth0 proto kernel scope link src 10.1.2.3",
     "10.9.9.9/32 eth0 in 7 scope link",
     "fd00::/64 eth0 proto kernel metric 256",
@@ -75,6 +76,7 @@ test("what is planned for the container counts as there, and what is planned for
     addRoute("container", { dst: "10.6.0.0/16", gw: "10.1.2.1", table: 7 }, "eth0"),
     addRoute("container", { dst: "10.7.0.0/16", gw: "10.1.2.1" }, "eth0"),
     container("route del 10.7.0.0/16 dev eth0 via 10.1.2.1"),
+    container("route replace 10.8.0.0/16 via 10.9.9.9 dev eth0 onlink mtu 1300"),
     container("rule add from 10.1.2.3/32 lookup 100"),
     { tool: "exec", on: "container", run: "ip -6 rule add from fd00::3/128 lookup 101".split(" ") },
     container("link add name blue type vrf table 10"),
@@ -86,6 +88,7 @@ test("what is planned for the container counts as there, and what is planned for
     "fd00::/64 eth0 proto kernel metric 256",
     "0.0.0.0/0 eth0 via 10.1.2.1",
     "10.6.0.0/16 eth0 in 7 via 10.1.2.1",
+    "10.8.0.0/16 eth0 via 10.9.9.9 mtu 1300 onlink ",
   ]);
   assert.deepEqual(inside.rules.map(({ table }) => table), [100, 101]);
   assert.deepEqual([...inside.links.values()], [

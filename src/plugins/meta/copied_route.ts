@@ -10,7 +10,8 @@ export function copyRoute({ dst, dev, attributes }: InsideRoute, table?: number)
   return {
     tool: "ip",
     on: "container",
-    run: words`route replace ${dst}` + pairs.map(([word, value]) => words` ${word} ${value}`).join("") +
+    run: words`route replace ${dst}` +
+      pairs.map(([word, value]) => words` ${word}` + (value === "" ? "" : words` ${value}`)).join("") +
       (table === undefined ? "" : words` table ${table}`),
   };
 }

@@ -71,6 +71,13 @@ test("a default route is added where the interface has none but a gateway, its o
   assert.match(text, /route replace ::\/0 via fd00::1 dev eth0 table 101/);
 });
 
+test("a route says in its table all that it said in the main one", () => {
+  const route = { dst: "10.1.2.0/25", dev: "eth0" };
+  const attributes = [["via", "10.1.2.9"], ["onlink", ""], ["mtu", "1300"]] as const;
+  const text = show(plan({}, { ...inside, routes: [{ ...route, attributes }] }).steps);
+  assert.match(text, /route replace 10\.1\.2\.0\/25 via 10\.1\.2\.9 dev eth0 onlink mtu 1300 table 100$/m);
+});
+
 test("with source hints the subnets stay in the main table, and say from which address to send", () => {
   const text = show(plan({ addSourceHints: true }).steps);
   assert.match(text, /route replace 10\.1\.2\.0\/24 dev eth0 proto kernel scope link src 10\.1\.2\.3$/m);
