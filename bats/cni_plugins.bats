@@ -327,6 +327,21 @@ deleted_with() {
   deleted_with "{}"
 }
 
+@test "DEL takes rules out of the container when the record is lost, and only its own" {
+  local chained
+  in_box ip rule add from 10.1.1.77 lookup 100
+  in_box ip -6 rule add from fd00:1::77 lookup 100
+  links_of in_box >"$BATS_TEST_TMPDIR/inside"
+  adds bridge "$FULL"
+  chained=$(with_result "$(conf sbr)" "$RESULT")
+  run -0 plugin sbr ADD "$chained"
+  in_box ip rule | grep -q "from 10.1.1.2 lookup 101"
+  rm -r "$STATE_DIR/cni"
+  run -0 plugin sbr DEL "$chained"
+  run -0 plugin bridge DEL "$(with_result "$FULL" "$RESULT")"
+  diff "$BATS_TEST_TMPDIR/inside" <(links_of in_box)
+}
+
 @test "a second DEL, or one of a lost record, takes nothing from who has the address and the port by now" {
   adds bridge "$FULL"
   local first=$RESULT

@@ -70,6 +70,8 @@ export interface Meta<Conf> {
   /** @param made what others made, where they have made it already */
   sight(conf: Conf, at: Attachment, made?: Result): Sight;
   plan(conf: Conf, at: Attachment, made: Result, seen: Seen): Plan;
+  /** Steps whose undoing takes back an ADD of which nothing is written down, where those of ADD now would not. */
+  unrecorded?(conf: Conf, at: Attachment, made: Result, seen: Seen): readonly Step[];
   /** What CHECK has to see, beside what ADD has. */
   evidence?(conf: Conf, at: Attachment, made: Result): Sight;
   /** What is no longer as ADD left it, beside our rules. */

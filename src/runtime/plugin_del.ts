@@ -131,6 +131,9 @@ async function plannedAgain(context: Context, parsed: Parsed): Promise<readonly 
   const { world, at } = context;
   if (parsed.role === "main" && parsed.plugin.unrecorded) return parsed.plugin.unrecorded(at);
   const before = previousResult(context) ?? emptyResult;
+  if (parsed.role === "meta" && parsed.plugin.unrecorded) {
+    return parsed.plugin.unrecorded(parsed.conf, at, before, await lookFor(context, parsed, before));
+  }
   const link = deleteLink(context, parsed);
   try {
     const steps = await plan(context, parsed, before);

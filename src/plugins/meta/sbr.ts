@@ -127,6 +127,15 @@ function addRule(address: string, table: number): readonly Step[] {
   return [{ tool: "exec", on: "container", run: run!, undo: undo! }];
 }
 
+/** The rules of its addresses, whichever tables they lead to; routes in these go with the interface. */
+export function unrecorded({ table }: Conf, at: Attachment, made: Result, seen: Seen): readonly Step[] {
+  const { rules, links } = seen.inside ?? emptyInside;
+  const own = ownIps(made, at.ifname).map(({ address }) => address);
+  const addresses = new Set([...own, ...links.get(at.ifname)?.addresses ?? []].map(addressOf));
+  return rules.filter((rule) => addresses.has(rule.from) && (table === undefined || rule.table === table))
+    .flatMap((rule) => addRule(rule.from, rule.table));
+}
+
 /** The rule of each address, and routes where it leads. */
 export function lost({ table }: Conf, { ifname }: Attachment, made: Result, seen: Seen): string | undefined {
   const { rules, routes } = seen.inside ?? emptyInside;

@@ -94,6 +94,20 @@ container: ip -6 rule add from fd00::3/128 lookup 77`,
   assert.deepEqual(sbr.sight(), { inside: true });
 });
 
+test("where nothing is written down, the rules of its addresses go, and no others", () => {
+  const undone = (conf: Record<string, unknown>, before = made) => {
+    const rules = [["10.1.2.3", 107], ["fd00::3", 100], ["10.1.2.4", 100], ["all", 100]] as const;
+    const links = new Map([["eth0", { name: "eth0", addresses: ["10.1.2.3/24", "fd00::3/64"] }]]);
+    const seen = { ...inside, links, rules: rules.map(([from, table]) => ({ from, table })) };
+    const look: Seen = { links: new Map(), sysctls: new Map(), inside: seen };
+    return sbr.unrecorded(sbr.parse(fields(conf)), at, before, look).map(undoOf);
+  };
+  const [four, six] = ["rule del from 10.1.2.3/32 lookup 107", "ip -6 rule del from fd00::3/128 lookup 100"];
+  assert.deepEqual(undone({}), [four, six.split(" ")]);
+  assert.deepEqual(undone({}, emptyResult), [four, six.split(" ")]);
+  assert.deepEqual(undone({ table: 107 }), [four]);
+});
+
 test("gateways are addresses, one of a family", () => {
   const message = 'Cannot use "gateways": there is more than one of a family';
   assert.throws(() => plan({ gateways: ["10.0.0.1", "10.0.0.2"] }), { message });

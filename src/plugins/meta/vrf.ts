@@ -8,7 +8,7 @@ import { emptyInside, type Inside, type InsideRoute } from "../../plan/inside.ts
 import { addAddress, setLink } from "../../plan/ip.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { Seen } from "../../plan/seen.ts";
-import { type Exec, type Line, words } from "../../plan/step.ts";
+import { type Exec, type Line, type Step, words } from "../../plan/step.ts";
 import type { Sight } from "../plugin.ts";
 import { attributeOf, copyRoute, mainRoutes } from "./copied_route.ts";
 import { ownIps } from "./previous.ts";
@@ -50,14 +50,21 @@ export function plan(conf: Conf, at: Attachment, made: Result, seen: Seen): Plan
       removeWhenEmpty(conf.name),
       ...(found === undefined ? [addVrf(conf.name, table)] : []),
       setLink("container", conf.name, "up"),
-      {
-        ...setLink("container", at.ifname, "master", conf.name),
-        undo: words`link set dev ${at.ifname} nomaster`,
-      },
+      enslave(at.ifname, conf.name),
       ...restore(at.ifname, made, inside.routes, table),
     ],
     result: made,
   };
+}
+
+/** The interface leaves its VRF, if it is in it, and this goes if nothing else is. */
+export function unrecorded({ name }: Conf, at: Attachment, _made: Result, seen: Seen): readonly Step[] {
+  const { links } = seen.inside ?? emptyInside;
+  if (links.get(name)?.kind !== "vrf") return [];
+  return [
+    removeWhenEmpty(name),
+    ...(links.get(at.ifname)?.master === name ? [enslave(at.ifname, name)] : []),
+  ];
 }
 
 /** Whether the interface has left its VRF, or that leads to another table. */
@@ -96,6 +103,11 @@ function lowestFree({ links }: Inside): number {
 
 function addVrf(name: string, table: number): Line {
   return { tool: "ip", on: "container", run: words`link add name ${name} type vrf table ${table}` };
+}
+
+function enslave(ifname: string, vrf: string): Line {
+  const line = setLink("container", ifname, "master", vrf);
+  return { ...line, undo: words`link set dev ${ifname} nomaster` };
 }
 
 /** Another interface may have come into it since. */

@@ -95,7 +95,21 @@ test("what cannot be is refused", () => {
   ];
   for (const [conf, seen, message] of rows) assert.throws(() => plan(conf, seen), { message });
   const again = withLinks(blue, { name: "eth0", master: "blue" });
-  assert.equal(plan({ vrfname: "blue" }, again).steps.length, 7, "as for a DEL of what is not written down");
+  assert.equal(plan({ vrfname: "blue" }, again).steps.length, 7, "it may be in it already");
+});
+
+test("where nothing is written down, it leaves the VRF that it is in, and no other", () => {
+  const undone = (...links: readonly InsideLink[]) => {
+    const look: Seen = { links: new Map(), sysctls: new Map(), inside: withLinks(...links) };
+    return vrf.unrecorded(vrf.parse(fields({ vrfname: "blue" })), at, made, look).map(undoOf).map((undo) =>
+      typeof undo === "string" ? undo : undo?.at(-1)
+    );
+  };
+  const blue = { name: "blue", kind: "vrf", table: 5 };
+  assert.deepEqual(undone(blue, { name: "eth0", master: "blue" }), ["blue", "link set dev eth0 nomaster"]);
+  assert.deepEqual(undone(blue, { name: "eth0", master: "red" }), ["blue"]);
+  assert.deepEqual(undone({ name: "blue", kind: "bridge" }, { name: "eth0", master: "blue" }), []);
+  assert.deepEqual(undone(), []);
 });
 
 test("an interface that has left its VRF is lost", () => {
