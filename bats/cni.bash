@@ -5,8 +5,15 @@ set_up_plugins() {
   BIN=$BATS_TEST_TMPDIR/bin
   # Without duplicate address detection no address of a link comes later than the link.
   in_host sysctl -q net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv6.conf.default.accept_dad=0
-  in_host ip netns add box
+  make_box
   ocinet install-plugins "$BIN" >/dev/null
+}
+
+# make_box: with a loopback link that has been up once, for it does not lose what it got by that
+make_box() {
+  in_host ip netns add box
+  in_box ip link set dev lo up
+  in_box ip link set dev lo down
 }
 
 # plugin TYPE COMMAND [JSON [VARIABLE=VALUE...]]: calls it for "eth0" of container "c1" in /run/netns/box, from the

@@ -39,13 +39,6 @@ new_box() {
   make_box
 }
 
-# make_box: with a loopback link that has been up once, for it does not lose what it got by that
-make_box() {
-  in_host ip netns add box
-  in_box ip link set dev lo up
-  in_box ip link set dev lo down
-}
-
 # killed_at_each_call LIST: the ADD of each plugin, after those before it, before the first program that it runs, after
 # the second …; then its DEL
 killed_at_each_call() {

@@ -8,8 +8,6 @@ load cni_laws
 setup() {
   set_up_hosts
   set_up_plugins
-  in_host ip netns delete box
-  make_box
 }
 
 teardown() {
@@ -24,7 +22,7 @@ ports='"runtimeConfig": { "portMappings": [{ "hostPort": 8080, "containerPort": 
 
 @test "bridge with host-local, tuning, bandwidth, firewall, portmap and sbr" {
   keep_laws "$(list "{ \"type\": \"bridge\", \"isGateway\": true, \"ipMasq\": true, \"macspoofchk\": true, \"ipam\": $host_local }" \
-    '{ "type": "tuning", "mtu": 1400, "mac": "02:00:00:00:00:07", "sysctl": { "net.ipv4.conf.IFNAME.arp_filter": "1" } }' \
+    '{ "type": "tuning", "mtu": 1400, "mac": "02:00:00:00:00:07", "sysctl": { "net.ipv4.conf.IFNAME.arp_filter": "1", "net.core.somaxconn": "77" } }' \
     '{ "type": "bandwidth", "ingressRate": 1000000, "ingressBurst": 100000, "egressRate": 1000000, "egressBurst": 100000 }' \
     '{ "type": "firewall", "ingressPolicy": "same-bridge" }' "{ \"type\": \"portmap\", $ports }" '{ "type": "sbr" }')"
 }

@@ -282,6 +282,24 @@ deleted_with() {
   run -0 plugin portmap CHECK "$two" CNI_IFNAME=eth1
   run -0 plugin portmap DEL "$two" CNI_IFNAME=eth1
   run -1 cni_traces
+  # So it is where our runtime runs them.
+  local net
+  for net in 1 2; do
+    jq -n "{ cniVersion: \"1.0.0\", name: \"$net\", plugins: [{ type: \"ptp\", ipam: { type: \"host-local\", subnet: \"10.1.$net.0/24\" } },
+      { type: \"portmap\", capabilities: { portMappings: true } }] }" >"$NET_DIR/$net.conflist"
+    runtime add $net "CAP_ARGS={ \"portMappings\": $maps }" >/dev/null
+  done
+  [[ $(elements ports4) == *"tcp . 8080 : 10.1.1.2 . 80"* ]]
+  runtime del 1
+  [[ $(elements ports4) == *"tcp . 8080 : 10.1.2.2 . 80"* ]]
+  runtime del 2
+  run -1 cni_traces
+}
+
+# runtime VERB N [VARIABLE=VALUE...]: `ocinet cni` for "ethN" of "c1" on network N
+runtime() {
+  in_host env OCINET_STATE_DIR="$STATE_DIR" CNI_CONTAINERID=c1 CNI_IFNAME="eth$2" "NETCONFPATH=$NET_DIR" CNI_PATH="$BIN" "${@:3}" \
+    "$OCINET" cni "$1" "$2" /run/netns/box
 }
 
 @test "DEL leaves nothing" { deleted_with "{}"; }

@@ -182,7 +182,7 @@ links_of() {
     ip -br link; ip -br address
     for family in -4 -6; do ip $family route show table all; ip $family rule; done | grep -v l3mdev
     tc qdisc
-    ls /proc/sys/net/ipv4/conf'
+    sysctl -a --pattern "^net\." 2>/dev/null | grep -v nf_conntrack_count'
 }
 
 # assert_same_snapshot FILE: the host is, or soon becomes, what `snapshot >FILE` saw. (The kernel takes

@@ -260,6 +260,36 @@ ocinet_up_published() {
   in_host ip netns delete a
 }
 
+@test "a sysctl that tuning of several networks sets is what one of them wants, then what it was, unless somebody else has set it since" {
+  local first
+  add_box a
+  first=$(somaxconn)
+  # In what order they come and go, and what it is after each: both want the same, or not.
+  both ADD:1:500 ADD:2:500 DEL:1:500 DEL:2:"$first"
+  both ADD:1:500 ADD:2:500 DEL:2:500 DEL:1:"$first"
+  both ADD:1:500 ADD:2:600 DEL:1:600 DEL:2:"$first"
+  both ADD:1:500 ADD:2:600 DEL:2:500 DEL:1:"$first"
+  both ADD:1:500 set:0:700 DEL:1:700 ADD:1:500 set:0:800 ADD:2:600 DEL:1:600 DEL:2:800
+  in_host ip netns delete a
+}
+
+somaxconn() { in_box a sysctl -n net.core.somaxconn; }
+
+# both COMMAND:N:VALUE...: of tuning, for network N, or of somebody else; after it the sysctl has that value
+both() {
+  local step command n value conf
+  for step; do
+    IFS=: read -r command n value <<<"$step"
+    conf="{ \"cniVersion\": \"1.0.0\", \"name\": \"n$n\", \"sysctl\": { \"net.core.somaxconn\": \"$value\" }, \"prevResult\": {} }"
+    case $command in
+      set) in_box a sysctl -q net.core.somaxconn="$value" ;;
+      ADD) called tuning ADD a "$conf" >"$BATS_TEST_TMPDIR/result" ;;
+      DEL) called tuning DEL a "$conf" ;;
+    esac
+    [ "$(somaxconn)" = "$value" ] || fail "after $step of $*: $(somaxconn)"
+  done
+}
+
 @test "tuning keeps to the list of sysctls that are allowed" {
   in_host mkdir -p /etc/cni
   in_host mount -t tmpfs tmpfs /etc/cni

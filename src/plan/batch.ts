@@ -84,10 +84,15 @@ export interface Invocation {
 
 /**
  * Writes `key=value` arguments below /proc/sys up to the word "--", then becomes the rest; a key's first letter is "?" if
- * the kernel may lack it, or else "!".
+ * the kernel may lack it, or else "!". To put a value back it is "<", and the next argument is the value that we wrote: if
+ * another is there by now, or none, it stays; and what cannot be put back stops nothing. The kernel has its own blanks
+ * between several values of one.
  */
-const sysctlsThen = 'while [ "$1" != -- ]; do k=${1%%=*}; f=/proc/sys/${k#?}; ' +
-  '[ "${k%"${k#?}"}" = "?" ] && [ ! -e "$f" ] || echo "${1#*=}" >"$f" || exit 9; shift; done; shift; exec "$@"';
+const sysctlsThen = "set -f; " +
+  'while [ "$1" != -- ]; do k=${1%%=*} v=${1#*=}; f=/proc/sys/${k#?}; case $k in ' +
+  '"<"*) shift; [ -e "$f" ] && [ "$(echo $(cat "$f"))" = "$(echo $1)" ] ;; "?"*) [ -e "$f" ] ;; esac && ' +
+  '{ echo "$v" >"$f" || case $k in "<"*) e=9 ;; *) exit 9 ;; esac; }; shift; done; shift; ' +
+  '[ "${e-}" ] || exec "$@"; "$@"; exit 9';
 
 /** The program that carries out lines of `ip`, `bridge`, `tc` or `nft` in a place, after setting sysctls there. */
 export function invocation(
@@ -102,8 +107,8 @@ export function invocation(
   const flags = which === "undo" ? ["-force", "-batch", "-"] : ["-batch", "-"];
   const program = tool === undefined ? ["true"] : tool === "nft" ? ["nft", "-f", "-"] : [tool, ...flags];
   if (sysctls.length === 0) return { argv: [...prefix, ...program], stdin: text };
-  const settings = sysctls.map(({ key, value, undo, optional }) =>
-    `${optional ? "?" : "!"}${key}=${which === "run" ? value : undo}`
+  const settings = sysctls.flatMap(({ key, value, undo, optional }) =>
+    which === "undo" ? [`<${key}=${undo}`, value] : [`${optional ? "?" : "!"}${key}=${value}`]
   );
   return { argv: [...prefix, "sh", "-c", sysctlsThen, "sh", ...settings, "--", ...program], stdin: text };
 }
@@ -114,7 +119,8 @@ export function typedLines(argv: readonly string[], stdin = ""): readonly string
   if (script >= 0) {
     const prefix = argv.slice(0, script - 2);
     const end = argv.indexOf("--", script);
-    const settings = argv.slice(script + 2, end).map((setting) => ["sysctl", "-w", setting.slice(1)]);
+    const settings = argv.slice(script + 2, end).filter((_, i, all) => !all[i - 1]?.startsWith("<"))
+      .map((setting) => ["sysctl", "-w", setting.slice(1)]);
     const program = argv.slice(end + 1);
     return [
       ...settings.flatMap((words) => typedLines([...prefix, ...words])),

@@ -23,7 +23,10 @@ export interface Sysctl {
   readonly value: string;
   /** The kernel may lack the setting, as it does all of IPv6's when that is off. */
   readonly optional?: boolean;
-  /** The value to put back; absent when the namespace takes it to the grave or the setting is shared. */
+  /**
+   * The value to put back, if it is still ours that is there; absent when the namespace takes it to the grave or the
+   * setting is shared.
+   */
   readonly undo?: string;
 }
 

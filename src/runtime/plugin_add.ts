@@ -7,6 +7,7 @@ import type { Asking, Lease } from "../plugins/plugin.ts";
 import { table } from "../plugins/table.ts";
 import { apply, RollbackError } from "./apply.ts";
 import { type ParsedIpam, planMeta, seenAfter } from "./chain.ts";
+import { withFirstValues } from "./common_sysctls.ts";
 import { isThere } from "./container.ts";
 import {
   askingDirectory,
@@ -66,7 +67,7 @@ export async function prepare(
   const { delegation } = context;
   if (delegation?.foreign) return await prepareDelegate(context);
   const prepared = await prepareOwn(context, before, planned);
-  const { steps, waiting } = inTurn(context, prepared.steps);
+  const { steps, waiting } = inTurn(context, withFirstValues(context, prepared.steps));
   return { ...prepared, steps: [...stepsToKeep(context), ...steps], waiting };
 }
 

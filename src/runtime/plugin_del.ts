@@ -5,6 +5,7 @@ import type { Lease } from "../plugins/plugin.ts";
 import { hostLinks } from "../plugins/meta/previous.ts";
 import { table } from "../plugins/table.ts";
 import type { Parsed, ParsedIpam } from "./chain.ts";
+import { withOthersValues } from "./common_sysctls.ts";
 import { isThere, ownNamespace } from "./container.ts";
 import {
   askingDirectory,
@@ -85,19 +86,23 @@ async function takeBackTogether(context: Context, records: readonly PluginRecord
   const alike = ({ host, bootId, container }: PluginRecord) =>
     host === first!.host && bootId === first!.bootId && container.identity === first!.container.identity;
   if (!first || !others.every(alike)) throw new Error("they are not of one kind");
-  const steps = records.flatMap(({ steps }) => steps);
-  await takeBack(context, { ...first, steps });
-  others.forEach((record) => removeRecord(context.world, context.state, record));
+  await takeBack(context, first, ...others);
 }
 
-/** Undoes a record and removes it; what resists leaves it for another try. */
-export async function takeBack(context: Context, record: PluginRecord): Promise<void> {
+/** Undoes records that are alike and removes them; what resists leaves them for another try. */
+export async function takeBack(
+  context: Context,
+  first: PluginRecord,
+  ...others: readonly PluginRecord[]
+): Promise<void> {
   const { world, state, container } = context;
+  const records = [first, ...others];
+  const steps = records.flatMap((record) => withOthersValues(context, record));
   // The namespace may be known by another path by now.
-  const now = container.identity === record.container.identity ? container : record.container;
-  await takeBackAll(world, { ...record, container: now }, whatOf(record));
-  removeRecord(world, state, record);
-  await passOn(context, record);
+  const now = container.identity === first.container.identity ? container : first.container;
+  await takeBackAll(world, { ...first, steps, container: now }, whatOf(first));
+  records.forEach((record) => removeRecord(world, state, record));
+  for (const record of records) await passOn({ ...context, key: record }, record);
 }
 
 function whatOf({ type, ifname, containerId, network }: RecordKey): string {

@@ -87,12 +87,14 @@ function checkMac(text: string): string {
 
 const allowList = "/etc/cni/tuning/allowlist.conf";
 
-/** The list of sysctls that are allowed; and, if the link is to be changed, how it is now. */
+/** The list of sysctls that are allowed; and how those are now that are to be changed, and the link if it is. */
 export function sight(conf: Conf, at: Attachment): Sight {
   const changes = Object.keys(wanted(conf, at)).length > 0;
+  const { sysctls } = conf;
   return {
-    files: [...(conf.sysctls.length > 0 ? [allowList] : []), ...(changes ? [backupPath(conf, at)] : [])],
-    inside: changes,
+    files: [...(sysctls.length > 0 ? [allowList] : []), ...(changes ? [backupPath(conf, at)] : [])],
+    inside: changes || sysctls.length > 0,
+    insideSysctls: sysctls.map(([key]) => sysctlPath(key, at.ifname)),
   };
 }
 
@@ -120,8 +122,8 @@ export function backupPath({ dataDir }: Pick<Conf, "dataDir">, { containerId, if
 }
 
 /**
- * Sets sysctls in the container, which last as long as it, and attributes of its link, which are put back. How the
- * link was is also written down where the reference plugin does it, so that either can undo what the other did.
+ * Sets sysctls in the container and attributes of its link, which are put back. How the link was is also written down
+ * where the reference plugin does it, so that either can undo what the other did; sysctls it leaves.
  */
 export function plan(conf: Conf, at: Attachment, made: Result, seen: Seen): Plan {
   const sysctls = conf.sysctls.map(([key, value]) => [sysctlPath(key, at.ifname), value] as const);
@@ -130,7 +132,7 @@ export function plan(conf: Conf, at: Attachment, made: Result, seen: Seen): Plan
   const before = formerly(conf, at, made, seen);
   const kept = Object.fromEntries(Object.entries(before).filter(([key]) => key in next)) as Attributes;
   const steps = [
-    ...sysctls.map(([key, value]): Sysctl => ({ tool: "sysctl", on: "container", key, value })),
+    ...sysctls.map(([key, value]) => setSysctl(key, value, seen)),
     ...(seen.inside?.links.has(at.ifname) ? [backup(conf, at, kept, seen)] : []),
     ...setAttributes(at.ifname, next, kept),
   ];
@@ -144,6 +146,12 @@ function sysctlPath(key: string, ifname: string): string {
     throw new CniError("internal", `invalid net sysctl key: ${JSON.stringify(path)}`);
   }
   return parts.join("/");
+}
+
+/** One that is not there yet is of a link that is only planned, and ends with that. */
+function setSysctl(key: string, value: string, { inside }: Seen): Sysctl {
+  const undo = inside?.sysctls?.get(key);
+  return { tool: "sysctl", on: "container", key, value, ...(undo === undefined ? {} : { undo }) };
 }
 
 function checkSysctls(names: readonly string[], paths: readonly string[], list: string | undefined): void {
@@ -170,11 +178,6 @@ function matches(pattern: string, name: string): boolean {
       `Cannot read ${allowList}: ${JSON.stringify(pattern)} is no regular expression`,
     );
   }
-}
-
-/** The sysctls as they are now. */
-export function evidence({ sysctls }: Conf, { ifname }: Attachment): Sight {
-  return { inside: sysctls.length > 0, insideSysctls: sysctls.map(([key]) => sysctlPath(key, ifname)) };
 }
 
 /** The first sysctl, or attribute of the link, that is no longer as it was set. */

@@ -90,7 +90,8 @@ test("an attribute that is no longer as it was set is lost", () => {
 test("nothing asked for is nothing done", () => {
   for (const conf of [{}, { mac: "", mtu: 0, promisc: false }, { args: { cni: {} } }]) {
     assert.deepEqual(plan(conf), { steps: [], result: made });
-    assert.deepEqual(tuning.sight(tuning.parse(fields(conf)), at), { files: [], inside: false });
+    const nothing = { files: [], inside: false, insideSysctls: [] };
+    assert.deepEqual(tuning.sight(tuning.parse(fields(conf)), at), nothing);
   }
   assert.equal(tuning.unchained, "Required prevResult missing");
 });
@@ -131,6 +132,13 @@ container: sysctl -w net/ipv4/ip_local_port_range=2000 3000`,
   );
 });
 
+test("a sysctl gets its value back, unless it is one of a link that is yet to be made", () => {
+  const sysctl = { "net.core.somaxconn": "9", "net.ipv4.conf.IFNAME.arp_filter": "1" };
+  const sysctls = new Map([["net/core/somaxconn", "4096"]]);
+  const { steps } = plan({ sysctl }, { ...nothing, inside: { ...emptyInside, sysctls } });
+  assert.deepEqual(steps.map(undoOf), ["4096", undefined]);
+});
+
 test("no name leads out of the network's sysctls", () => {
   const sysctl = { "net/../kernel/domainname": "x" };
   assert.equal(show(plan({ sysctl }).steps), "container: sysctl -w net/kernel/domainname=x");
@@ -150,7 +158,12 @@ test("sysctls beside the network's are refused, and two names for one", () => {
 test("where there is a list of sysctls that are allowed, others are refused", () => {
   const list = "/etc/cni/tuning/allowlist.conf";
   const sysctl = { "net.core.somaxconn": "9" };
-  assert.deepEqual(tuning.sight(tuning.parse(fields({ sysctl })), at), { files: [list], inside: false });
+  const insideSysctls = ["net/core/somaxconn"];
+  assert.deepEqual(tuning.sight(tuning.parse(fields({ sysctl })), at), {
+    files: [list],
+    inside: true,
+    insideSysctls,
+  });
   const seeing = (text: string) => ({ ...nothing, files: new Map([[list, text]]) });
   assert.equal(plan({ sysctl }, seeing("nonsense\n\n^net.core\n")).steps.length, 1);
   assert.throws(() => plan({ sysctl }, seeing("^net.ipv4\n\nnet.ipv6\n")), {
