@@ -62,8 +62,8 @@ witness() {
 
 # Reads what a witness saw, without what nobody chose, and without what differs on purpose.
 ignore_what_differs() {
-  # Names of veths and ifbs, and MAC addresses other than those with "be:ef", which a test chose.
-  sed -E 's/veth[0-9a-f]{8,11}/VETH/g; s/bwp[0-9a-f]{12}/IFB/g; s/([0-9a-f]{2}:){3}be:ef:/\1CHOSEN:/; s/([0-9a-f]{2}:){5}[0-9a-f]{2}/MAC/g' | PREPARE=$PREPARE jq -S -c '
+  # Names of veths, and MAC addresses other than those with "be:ef", which a test chose.
+  sed -E 's/veth[0-9a-f]{8,11}/VETH/g; s/([0-9a-f]{2}:){3}be:ef:/\1CHOSEN:/; s/([0-9a-f]{2}:){5}[0-9a-f]{2}/MAC/g' | PREPARE=$PREPARE jq -S -c '
     select(
       # What follows from a MAC address.
       (.address.scope == "link" or (tostring | test("fe80|ff00::/8")) | not)

@@ -10,6 +10,8 @@ export interface Attachment {
   readonly digest: string;
   /** SHA-512 of the network's name. */
   readonly networkDigest: string;
+  /** SHA-512 of network and container in one text, of which the reference's plugins cut names: where they may be next. */
+  readonly referenceDigest?: string;
   /** CNI_ARGS, key and value. */
   readonly args: ReadonlyMap<string, string>;
 }

@@ -4,7 +4,10 @@ import { sha512 } from "../net/names.ts";
 import type { Attachment } from "../plan/attachment.ts";
 import type { Going } from "../plan/iptables.ts";
 import type { Commented } from "../plan/nft_comment.ts";
+import type { Step } from "../plan/step.ts";
 import { alone } from "./main/layer3.ts";
+import { namedIfb } from "./meta/bandwidth.ts";
+import { parse as parseFirewall, trust } from "./meta/firewall.ts";
 import { ownIps } from "./meta/previous.ts";
 import { backupPath, parse as parseTuning } from "./meta/tuning.ts";
 
@@ -14,6 +17,8 @@ export interface Leftovers {
   readonly nft?: readonly (Commented & { readonly table: string })[];
   readonly link?: string;
   readonly file?: string;
+  /** Given back by undoing it, where firewalld runs. */
+  readonly firewalld?: readonly Step[];
 }
 
 /** The network's name and the container's id in one hash, and what marks the rules of one interface. */
@@ -22,17 +27,16 @@ interface Marks {
   readonly masquerade: string;
 }
 
-/** A request, and whether the reference uses nft where that names no backend: it does where iptables is missing. */
 interface Asked {
   readonly conf: Fields;
   readonly at: Attachment;
   readonly made: Result;
-  readonly prefersNft: boolean;
 }
 
 /**
  * What an ADD of the reference's plugin of a type leaves, but for what its prevResult names: names follow
- * pkg/utils/utils.go and the plugins' own sources (1.1.1 and 1.9.1). Most leave out the interface; so of a container that
+ * pkg/utils/utils.go and the plugins' own sources (1.1.1 and 1.9.1). Whichever backend the configuration names now, ADD may
+ * have had another, and chosen by itself. Most leave out the interface; so of a container that
  * is on a network twice, the first DEL takes the rules of both, as the reference's does.
  */
 export async function leftovers(type: string, asked: Asked): Promise<Leftovers> {
@@ -52,29 +56,27 @@ const byType: Readonly<Record<string, (asked: Asked, marks: Marks) => Leftovers>
   ptp: ofMasquerade,
   portmap: ofPorts,
   firewall: ofFirewall,
-  bandwidth: (_, { hash }) => ({ link: `bwp${hash.slice(0, 12)}` }),
+  bandwidth: ({ made }, { hash }) => ({ link: namedIfb(made) ?? `bwp${hash.slice(0, 12)}` }),
   tuning: ({ conf, at }) => ({ file: backupPath(parseTuning(conf), at) }),
 };
 
-function ofMasquerade({ conf, prefersNft }: Asked, { hash, masquerade }: Marks): Leftovers {
+function ofMasquerade({ conf }: Asked, { hash, masquerade }: Marks): Leftovers {
   if (!conf.boolean("ipMasq")) return {};
-  if (!usesNft(conf.string("ipMasqBackend"), prefersNft)) {
-    return { iptables: { table: "nat", chains: [`CNI-${hash.slice(0, 24)}`] } };
-  }
   const isTheirs = (comment: string) => comment.startsWith(`${masquerade},`);
-  return { nft: [{ table: "inet cni_plugins_masquerade", isTheirs }] };
+  return {
+    iptables: { table: "nat", chains: [`CNI-${hash.slice(0, 24)}`] },
+    nft: [{ table: "inet cni_plugins_masquerade", isTheirs }],
+  };
 }
 
-function ofFirewall({ made, at }: Asked): Leftovers {
-  const rules = ownIps(made, at.ifname).map(({ address }) => alone(address)).flatMap((ip) => [
+function ofFirewall({ conf, made, at }: Asked): Leftovers {
+  const ips = ownIps(made, at.ifname);
+  if (ips.length === 0) return {};
+  const rules = ips.map(({ address }) => alone(address)).flatMap((ip) => [
     `-A CNI-FORWARD -d ${ip} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT`,
     `-A CNI-FORWARD -s ${ip} -j ACCEPT`,
   ]);
-  return rules.length === 0 ? {} : { iptables: { table: "filter", rules } };
-}
-
-function usesNft(backend: string | undefined, prefersNft: boolean): boolean {
-  return backend === undefined ? prefersNft : backend === "nftables";
+  return { iptables: { table: "filter", rules }, firewalld: trust(parseFirewall(conf).zone, ips) };
 }
 
 function ofSpoofCheck({ conf, at: { containerId, ifname } }: Asked): NonNullable<Leftovers["nft"]> {
@@ -83,13 +85,13 @@ function ofSpoofCheck({ conf, at: { containerId, ifname } }: Asked): NonNullable
   return [{ table: "bridge nat", isTheirs: (comment) => comment === mark, chains: [chain, `${chain}-mac`] }];
 }
 
-function ofPorts({ conf, at, prefersNft }: Asked, { hash }: Marks): Leftovers {
+function ofPorts({ conf, at }: Asked, { hash }: Marks): Leftovers {
   // Without mappings the reference makes nothing, and its DEL does not look either.
   if (!conf.object("runtimeConfig")?.objects("portMappings")?.length) return {};
-  if (!usesNft(conf.string("backend"), prefersNft)) {
-    // "SN" is of before 0.7.0.
-    return { iptables: { table: "nat", chains: ["DN", "SN"].map((of) => `CNI-${of}-${hash.slice(0, 21)}`) } };
-  }
   const isTheirs = (comment: string) => comment === at.containerId;
-  return { nft: ["ip", "ip6"].map((family) => ({ table: `${family} cni_hostport`, isTheirs })) };
+  return {
+    // "SN" is of before 0.7.0.
+    iptables: { table: "nat", chains: ["DN", "SN"].map((of) => `CNI-${of}-${hash.slice(0, 21)}`) },
+    nft: ["ip", "ip6"].map((family) => ({ table: `${family} cni_hostport`, isTheirs })),
+  };
 }

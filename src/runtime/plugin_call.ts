@@ -2,7 +2,7 @@ import type { Command, Environment } from "../cni/environment.ts";
 import { CniError, messageOf } from "../cni/error.ts";
 import { type Fields, fields } from "../cni/fields.ts";
 import { parseResult, type Result } from "../cni/result.ts";
-import { digest } from "../net/names.ts";
+import { digest, sha512 } from "../net/names.ts";
 import type { Attachment } from "../plan/attachment.ts";
 import type { Prefixes } from "../plan/batch.ts";
 import type { Seen } from "../plan/seen.ts";
@@ -48,13 +48,17 @@ export interface Context {
 export async function contextOf(world: World, state: string, given: PluginCall): Promise<Context> {
   const { call, delegation } = delegated(world, state, given);
   const { type, network, environment: { containerId, ifname, netns, args }, request } = call;
-  const [own, shared] = await Promise.all([digest(containerId, network, ifname), digest(network)]);
+  const [own, shared, referenceDigest] = await Promise.all([
+    digest(containerId, network, ifname),
+    digest(network),
+    sha512(network + containerId),
+  ]);
   // A relative path could be anything.
   const path = netns.startsWith("/") ? netns : "";
   return {
     ...{ world, state, call, conf: fields(request) },
     key: { type, network, containerId, ifname },
-    at: { containerId, network, ifname, netns, digest: own, networkDigest: shared, args },
+    at: { containerId, network, ifname, netns, digest: own, networkDigest: shared, referenceDigest, args },
     container: { netns: path, identity: path === "" ? "" : world.stat(path)?.identity ?? "" },
     ...(delegation ? { delegation } : {}),
   };

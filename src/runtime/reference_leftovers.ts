@@ -5,8 +5,10 @@ import { dropCommented } from "../plan/nft_comment.ts";
 import { type Step, words } from "../plan/step.ts";
 import { findProgram, type World } from "../plan/world.ts";
 import { type Leftovers, leftovers } from "../plugins/leftovers.ts";
+import { signs as firewalldSigns } from "../plugins/meta/firewall.ts";
 import { hostLinks } from "../plugins/meta/previous.ts";
 import { type Context, prefixesFor, previousResult } from "./plugin_call.ts";
+import { otherRecords } from "./plugin_record.ts";
 import { linkNames } from "./see.ts";
 import { undoAll } from "./take_back.ts";
 
@@ -19,8 +21,7 @@ export async function removeLeftovers(context: Context): Promise<void> {
   const { world, call, conf, at } = context;
   const before = previousResult(context) ?? emptyResult;
   const made = { ...before, ips: before.ips.filter(({ address }) => !isAnothers(context, address)) };
-  const prefersNft = !findProgram(world, "iptables-save");
-  const left = await leftovers(call.type, { conf, at, made, prefersNft });
+  const left = await leftovers(call.type, { conf, at, made });
   if (left.file !== undefined) world.remove(left.file);
   const ends = await Promise.allSettled([
     removeLinks(context, [
@@ -31,6 +32,7 @@ export async function removeLeftovers(context: Context): Promise<void> {
       restore(world, program, left.iptables!)
     ),
     ...(left.nft ?? []).map((rules) => deleteRules(world, rules)),
+    giveBackSources(context, left.firewalld ?? []),
   ]);
   const problems = ends.flatMap((end) => end.status === "rejected" ? [(end.reason as Error).message] : []);
   if (problems.length > 0) throw new Error(problems.join("; "));
@@ -40,6 +42,14 @@ export async function removeLeftovers(context: Context): Promise<void> {
 function isAnothers({ world, key: { network, containerId } }: Context, address: string): boolean {
   const lease = world.read(`/var/lib/cni/networks/${network}/${addressOf(address)}`);
   return lease !== undefined && lease.split(/\s/)[0] !== containerId;
+}
+
+/** Whether it is what another interface of the container has by ours. */
+function isRecorded({ world, state, key }: Context, link: string): boolean {
+  const undo = words`link del dev ${link}`;
+  return otherRecords(world, state, key).some(({ steps }) =>
+    steps.some((step) => "undo" in step && step.undo === undo)
+  );
 }
 
 /** The host's ends of the container's veths, which stay while nobody says in which namespace their other ends are. */
@@ -54,7 +64,8 @@ function hostEnds(world: World, type: string, { interfaces }: Result): readonly 
 
 async function removeLinks(context: Context, names: readonly string[]): Promise<void> {
   const there = linkNames(context.world);
-  const steps = names.filter((name) => there.has(name)).map((name): Step => ({
+  const going = names.filter((name) => there.has(name) && !isRecorded(context, name));
+  const steps = going.map((name): Step => ({
     ...{ tool: "ip", on: "host" },
     run: words`link show dev ${name}`,
     undo: words`link del dev ${name}`,
@@ -73,6 +84,12 @@ async function deleteRules(world: World, rules: NonNullable<Leftovers["nft"]>[nu
     looks: true,
   });
   await feed(world, ["nft", "-f", "-"], dropCommented(stdout, rules));
+}
+
+/** Its program takes a while to find out that it does not run. */
+async function giveBackSources(context: Context, steps: readonly Step[]): Promise<void> {
+  if (!firewalldSigns.some((path) => context.world.read(path)?.trim())) return;
+  await undoAll(context.world, prefixesFor(context), steps, "what firewalld was told");
 }
 
 async function feed(world: World, argv: readonly string[], stdin: string): Promise<void> {

@@ -31,6 +31,7 @@ async function runs(
   const world = {
     env: () => undefined,
     read: (path: string) => files[path],
+    list: () => [],
     stat: (path: string) =>
       files[path] === undefined ? undefined : { kind: "file", mode: 0o755, identity: "" },
     remove: (path: string) => void ran.push(`remove ${path}`),
@@ -64,7 +65,7 @@ test("removeLeftovers() takes the chain, and of links by chance names the one wi
   const rules =
     "iptables-restore --noflush --wait\n*nat\n-D POSTROUTING -s 10.1.1.2/32 -j CNI-c39ab466ae1d637739fec93f\n" +
     "-F CNI-c39ab466ae1d637739fec93f\n-X CNI-c39ab466ae1d637739fec93f\nCOMMIT";
-  const looks = ["iptables-save", "ip6tables-save"];
+  const looks = ["iptables-save", "ip6tables-save", "nft --handle list table inet cni_plugins_masquerade"];
   const mine = await runs(request, { ...programs, ...links, [address]: "02:00:00:00:00:01\n" });
   assert.deepEqual(
     mine.toSorted(),
@@ -95,8 +96,12 @@ test("removeLeftovers() starts nothing where the configuration asks for no rules
   assert.deepEqual(await runs({ type: "tuning" }, programs), ["remove /run/cni/tuning/cidp_eth0.json"]);
 });
 
-test("removeLeftovers() looks into nft's tables where there is no iptables", async () => {
+test("removeLeftovers() does without iptables, and asks firewalld only where that runs", async () => {
   assert.deepEqual(await runs({ type: "ptp", ipMasq: true }, {}), [
     "nft --handle list table inet cni_plugins_masquerade",
+  ]);
+  assert.deepEqual(await runs({ type: "firewall", prevResult }, {}), []);
+  assert.deepEqual(await runs({ type: "firewall", prevResult }, { "/run/firewalld.pid": "7" }), [
+    "firewall-cmd --zone=trusted --remove-source=10.1.1.2/32 --remove-source=10.1.1.3/32",
   ]);
 });

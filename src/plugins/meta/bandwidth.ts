@@ -48,18 +48,23 @@ function parseLimit(given: Fields, rateKey: string, burstKey: string): Limit | u
   return limit;
 }
 
-/** Which of the host's links is the other end of the container's, unless it is by its name one that we made. */
+/**
+ * Which of the host's links is the other end of the container's, unless it is by its name one that we made; and whether
+ * the container has an ifb link on the network already.
+ */
 export function sight({ ingress, egress }: Conf, at: Attachment, made?: Result): Sight {
-  if ((!ingress && !egress) || !made) return {};
-  const links = hostLinks(made);
-  return links.length === 0 || links.includes(vethFrom(at.digest)) ? {} : { links, inside: true };
+  if (!ingress && !egress) return {};
+  const first = egress ? referenceIfb(at) : [];
+  const links = made ? hostLinks(made) : [];
+  const known = links.length === 0 || links.includes(vethFrom(at.digest));
+  return { links: known ? first : [...links, ...first], inside: !known };
 }
 
 /** Shapes what enters the host's end of the veth (after a detour through an ifb link), and what leaves it. */
 export function plan({ ingress, egress }: Conf, at: Attachment, made: Result, seen: Seen): Plan {
   if (!ingress && !egress) return { steps: [], result: made };
   const veth = hostEnd(at, made, seen);
-  const ifb = { name: ifbName(at, made), mac: macFrom(at.digest.slice(0, 74)) };
+  const ifb = { name: ifbName(at, made, seen), mac: macFrom(at.digest.slice(0, 74)) };
   return {
     steps: [
       ...(egress ? [addIfb("host", ifb, seen.links.get(veth)?.mtu)] : []),
@@ -96,9 +101,22 @@ function peerOf(ifname: string, seen: Seen, links: readonly string[]): string | 
 
 const ifbPattern = /^bwp[0-9a-f]{12}$/;
 
-/** The reference's is of another hash; one that a result names, so of its making, is taken down all the same. */
-function ifbName(at: Attachment, made: Result): string {
-  return hostLinks(made).find((name) => ifbPattern.test(name)) ?? `bwp${at.digest.slice(0, 12)}`;
+/**
+ * The reference's name, so that its DEL finds it, too; but it leaves out the interface, and a container may be on a
+ * network twice. A result names the one that was made.
+ */
+function ifbName(at: Attachment, made: Result, { links }: Seen): string {
+  return namedIfb(made) ?? referenceIfb(at).find((name) => !links.has(name)) ??
+    `bwp${at.digest.slice(0, 12)}`;
+}
+
+/** The ifb link that a result names. */
+export function namedIfb(made: Result): string | undefined {
+  return hostLinks(made).find((name) => ifbPattern.test(name));
+}
+
+function referenceIfb({ referenceDigest }: Attachment): readonly string[] {
+  return referenceDigest === undefined ? [] : [`bwp${referenceDigest.slice(0, 12)}`];
 }
 
 /** The queues of the host's links of the result. */
@@ -124,7 +142,7 @@ export function lost(
   seen: Seen,
 ): string | undefined {
   if (!ingress && !egress) return undefined;
-  const [veth, ifb] = [hostEnd(at, made, seen), ifbName(at, made)];
+  const [veth, ifb] = [hostEnd(at, made, seen), ifbName(at, made, seen)];
   return (ingress && lostLimit(veth, ingress, seen)) ?? (egress && lostWay(veth, ifb, seen)) ??
     (egress && lostLimit(ifb, egress, seen));
 }

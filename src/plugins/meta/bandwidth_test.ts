@@ -47,6 +47,17 @@ tc qdisc add dev bwp0123456789ab root handle 1: tbf rate 2000000bps burst 100000
   assert.deepEqual(result.interfaces.at(-1), { name: "bwp0123456789ab", mac: "02:01:23:45:67:89" });
 });
 
+test("the ifb link has the name that the reference gives it, unless the container has one on the network already", () => {
+  const where = { ...at, referenceDigest: "fedcba9876543210" } as Attachment;
+  const conf = bandwidth.parse(fields({ egressRate: 80, egressBurst: 80 }));
+  const made = madeWith("veth0123456789a");
+  const nameOf = (seen: Seen) => bandwidth.plan(conf, where, made, seen).result.interfaces.at(-1)?.name;
+  assert.deepEqual(bandwidth.sight(conf, where, made), { links: ["bwpfedcba987654"], inside: false });
+  assert.equal(nameOf(nothing), "bwpfedcba987654");
+  const there = new Map([["bwpfedcba987654", {} as Link]]);
+  assert.equal(nameOf({ ...nothing, links: there }), "bwp0123456789ab");
+});
+
 test("one direction alone, and none", () => {
   assert.equal(
     show(plan({ ingressRate: 8000000, ingressBurst: 800000 }).steps),
@@ -100,9 +111,10 @@ function seeing(linkIndex: number | undefined): Seen {
 test("a veth of another's making is found by its index, and the ifb is as large", () => {
   const made = madeWith("br0", "vetha", "vethb");
   const conf = bandwidth.parse(fields(both));
+  const none = { links: [], inside: false };
   assert.deepEqual(bandwidth.sight(conf, at, made), { links: ["br0", "vetha", "vethb"], inside: true });
-  assert.deepEqual(bandwidth.sight(conf, at, madeWith("veth0123456789a")), {});
-  assert.deepEqual(bandwidth.sight(conf, at), {});
+  assert.deepEqual(bandwidth.sight(conf, at, madeWith("veth0123456789a")), none);
+  assert.deepEqual(bandwidth.sight(conf, at), none);
   const text = show(plan(both, made, seeing(4)).steps);
   assert.match(text, / mtu 1400 txqueuelen 0 up type ifb\ntc qdisc add dev vetha root /);
   assert.match(show(plan(both, made).steps), /dev vethb root/, "the last one, where nobody could look");

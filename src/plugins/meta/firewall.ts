@@ -50,7 +50,7 @@ export function parse(conf: Fields): Conf {
  * Files that are there, and not empty, while firewalld runs: systemd's list of its processes in either cgroup version,
  * and the one that it writes itself where there is no systemd. To ask its D-Bus name would take a process.
  */
-const signs = [
+export const signs = [
   "/sys/fs/cgroup/system.slice/firewalld.service/cgroup.procs",
   "/sys/fs/cgroup/systemd/system.slice/firewalld.service/cgroup.procs",
   "/run/firewalld.pid",
@@ -108,7 +108,8 @@ function isolate(port: string): Step {
   return { ...on, undo: setLink("host", port, "type", "bridge_slave", "isolated", "off").run };
 }
 
-function trust(zone: string, ips: readonly Ip[]): readonly Exec[] {
+/** Puts addresses in a zone of firewalld's. */
+export function trust(zone: string, ips: readonly Ip[]): readonly Exec[] {
   if (ips.length === 0) return [];
   const command = (verb: string) => [
     "firewall-cmd",
