@@ -9,11 +9,11 @@ set_up_plugins() {
   ocinet install-plugins "$BIN" >/dev/null
 }
 
-# make_box: with a loopback link that has been up once, for it does not lose what it got by that
+# make_box: with a loopback link that has been up once, for it does not lose what it got by that. It forwards nothing: a
+# new namespace begins with what the first one has at the moment.
 make_box() {
   in_host ip netns add box
-  in_box ip link set dev lo up
-  in_box ip link set dev lo down
+  in_box sh -c 'ip link set dev lo up; ip link set dev lo down; sysctl -q net.ipv4.ip_forward=0'
 }
 
 # plugin TYPE COMMAND [JSON [VARIABLE=VALUE...]]: calls it for "eth0" of container "c1" in /run/netns/box, from the

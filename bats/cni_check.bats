@@ -138,7 +138,6 @@ ends_chain() {
 @test "CHECK of sbr: rules, and routes where they lead" {
   chained sbr '{}'
   notices "Failed to find the rule for 10.1.1.2, or routes in its table" "ip -n box rule del from 10.1.1.2" "ip -n box rule add from 10.1.1.2 lookup 100"
-  run -0 plugin sbr CHECK "$CHECKED"
   notices "Failed to find the rule for 10.1.1.2, or routes in its table" "ip -n box route flush table 100" "ip -n box route add 10.1.1.0/24 dev eth0 table 100"
   ends_chain
 }
@@ -163,7 +162,13 @@ ends_chain() {
   run -0 plugin firewall STATUS "$firewalld"
   chained firewall '{ "backend": "firewalld", "firewalldZone": "work" }'
   notices 'firewalld does not have 10.1.1.3/32 in zone "work"' "echo public >$zones" "echo work >$zones"
-  ends_chain
+  # A DEL that nothing is written down for gives the address back, though the link is gone.
+  rm "$STATE_DIR/cni/net/c1/eth0 firewall.json"
+  in_host ip link delete vethdbbac32e902
+  run -0 plugin firewall DEL "$CHECKED"
+  [ ! -e "$zones" ]
+  run -0 plugin bridge DEL "$BRIDGE"
+  in_host ip link delete cni0
 }
 
 @test "CHECK of portmap: the way from 127.0.0.1" {

@@ -33,13 +33,13 @@ goes_either_way() {
   local list before=$BATS_TEST_TMPDIR/before
   everything >"$before"
   for list; do
-    list=$(list 1.1.0 "$list")
-    PLUGINS=$REFERENCE libcni ADD "${list/1.1.0/1.0.0}"
+    list=$(list 1.0.0 "$list")
+    PLUGINS=$REFERENCE libcni ADD "$list"
     PLUGINS=$BIN libcni DEL "$list"
     settled "$before"
     PLUGINS=$BIN libcni ADD "$list"
-    PLUGINS=$REFERENCE libcni DEL "${list/1.1.0/1.0.0}"
-    collects_all "$list"
+    PLUGINS=$REFERENCE libcni DEL "$list"
+    collects_all "${list/1.0.0/1.1.0}"
     settled "$before"
   done
 }

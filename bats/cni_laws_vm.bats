@@ -8,8 +8,6 @@ load cni_laws
 setup() {
   set_up_hosts
   set_up_plugins
-  in_host ip netns delete box
-  make_box
 }
 
 teardown() {
@@ -17,29 +15,35 @@ teardown() {
   tear_down_hosts
 }
 
-static='{ "type": "static", "addresses": [{ "address": "10.7.0.1/24" }], "routes": [{ "dst": "10.8.0.0/16", "gw": "10.7.0.2" }] }'
+static='{ "type": "static", "addresses": [{ "address": "10.7.0.1/24" }, { "address": "fd00:7::1/64" }], "routes": [{ "dst": "10.8.0.0/16", "gw": "10.7.0.2" }] }'
 
 # An emulated machine takes a while for each.
 quick_look() { in_box ip -br link; }
 
-# keeps_laws TYPE JSON: killed at its calls of ip; then without its namespace, and with it what was there before
+# keeps_laws LIST: killed at its calls of ip, then whole, then with a namespace that is gone
 keeps_laws() {
-  kill_plugin "$1" "$2"
-  in_box ip link show dev eth0
-  new_box
-  plugin "$1" DEL "$2" CNI_NETNS=
+  local plugin result=null
+  links_of in_box >"$BATS_TEST_TMPDIR/inside"
+  while read -r plugin <&3; do
+    kill_plugin "$(jq -r .type <<<"$plugin")" "$(with_result "$plugin" "$result")"
+    # shellcheck disable=SC2153 # that of kill_plugin
+    result=$RESULT
+  done 3< <(jq -c '(.plugins[]) + { name, cniVersion }' <<<"$1")
+  run -1 diff "$BATS_TEST_TMPDIR/inside" <(links_of in_box)
+  libcni DEL "$1"
+  diff "$BATS_TEST_TMPDIR/inside" <(links_of in_box)
+  libcni ADD "$1"
+  in_host ip netns delete box
+  libcni DEL "$1"
+  make_box
 }
 
 @test "ipvlan, vlan, dummy with vrf" {
-  local dummy
   make_wrappers ip
   snapshot >"$BATS_TEST_TMPDIR/before"
-  keeps_laws ipvlan "$(conf ipvlan "{ \"master\": \"eth0\", \"ipam\": $static }")"
-  keeps_laws vlan "$(conf vlan "{ \"master\": \"eth0\", \"vlanId\": 7, \"ipam\": $static }")"
-  dummy=$(conf dummy "{ \"ipam\": $static }")
-  kill_plugin dummy "$dummy"
-  keeps_laws vrf "$(with_result "$(conf vrf '{ "vrfname": "blue" }')" "$RESULT")"
-  plugin dummy DEL "$dummy"
+  keeps_laws "$(list "{ \"type\": \"ipvlan\", \"master\": \"eth0\", \"ipam\": $static }")"
+  keeps_laws "$(list "{ \"type\": \"vlan\", \"master\": \"eth0\", \"vlanId\": 7, \"ipam\": $static }")"
+  keeps_laws "$(list "{ \"type\": \"dummy\", \"ipam\": $static }" '{ "type": "vrf", "vrfname": "blue" }')"
   ocinet gc
   assert_same_snapshot "$BATS_TEST_TMPDIR/before"
 }

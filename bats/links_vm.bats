@@ -97,19 +97,21 @@ vlans_of() {
   plugin a "{ \"type\": \"ipvlan\", \"ipam\": $(static 10.7.0.1/24) }"
   plugin b "{ \"type\": \"vlan\", \"master\": \"eth0\", \"vlanId\": 9, \"mtu\": 1400, \"ipam\": $(static 10.9.0.1/24) }"
   plugin c "{ \"type\": \"dummy\", \"ipam\": $(static 10.8.0.1/24 fd00:8::1/64) }"
+  followed_by c '{ "type": "vrf", "vrfname": "blue" }'
   plugin d "{ \"type\": \"bridge\", \"bridge\": \"br0\", \"vlan\": 7, \"vlanTrunk\": [{ \"id\": 8 }], \"isGateway\": true,
     \"ipam\": $(static 10.6.0.2/24) }"
   in_host sysctl -q net.ipv4.ip_forward=1
   keeps_law a,b,c,d
 }
 
-@test "host-device: hardware comes back by itself when its namespace ends, and gets its name again" {
+@test "host-device: hardware comes back by itself when its namespace ends, and is again what it was" {
   modprobe e1000
   local name device state=$BATS_TEST_TMPDIR/state
   wait_for any_hardware
   name=$(hardware)
   device=$(readlink -f "/sys/class/net/$name/device")
   plugin net "{ \"type\": \"host-device\", \"pciBusID\": \"${device##*/}\" }"
+  followed_by net "$TUNING"
   ip -j link show dev "$name" | jq 'del(.[].ifindex)' >"$BATS_TEST_TMPDIR/link"
   # Once taken back from a namespace that lives, once from one that does not.
   ip netns add alive

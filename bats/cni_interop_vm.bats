@@ -1,0 +1,36 @@
+#!/usr/bin/env bats
+# What the reference plugins put up, ours take down, and the reverse, of types whose links a cut-down kernel lacks.
+load lib
+load cni
+load cni_interop
+
+setup() {
+  set_up_hosts
+  set_up_plugins
+}
+
+teardown() {
+  in_host ip netns delete box 2>/dev/null || true
+  in_host ip netns delete other 2>/dev/null || true
+  tear_down_hosts
+}
+
+ipam='{ "type": "host-local", "ranges": [[{ "subnet": "10.1.1.0/24" }], [{ "subnet": "fd00:1::/64" }]] }'
+
+# An emulated machine takes a while for more; what is written down of ours and goes with GC is in cni_interop.bats.
+everything() {
+  links_of in_box
+  links_of in_host
+  find "$HOST_DIR/cni" -type f ! -name lock ! -name 'last_reserved_ip.*' | sort
+}
+collects_all() { :; }
+
+@test "ipvlan, vlan, vrf on a macvlan, and a VLAN's gateway on a bridge, by theirs go by ours, and the reverse" {
+  local bridge="{ \"type\": \"bridge\", \"vlan\": 7, \"isGateway\": true, \"ipam\": $ipam }"
+  # Bridge and gateway stay for others.
+  neighbour "$REFERENCE" "$(list 1.0.0 "$bridge")"
+  goes_either_way "{ \"type\": \"ipvlan\", \"master\": \"eth0\", \"ipam\": $ipam }" \
+    "{ \"type\": \"vlan\", \"master\": \"eth0\", \"vlanId\": 7, \"ipam\": $ipam }" \
+    "{ \"type\": \"macvlan\", \"master\": \"eth0\", \"ipam\": $ipam }, { \"type\": \"vrf\", \"vrfname\": \"blue\" }" "$bridge"
+  in_host ip link delete cni0.7
+}
