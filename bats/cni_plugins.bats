@@ -74,9 +74,20 @@ leaves_nothing() {
   refused 4 "interface name is too long" bridge ADD "" CNI_IFNAME=sixteen-letters-
   refused 4 "interface name is . or .." bridge ADD "" CNI_IFNAME=..
   refused 4 "interface name contains / or : or whitespace characters" bridge ADD "" "CNI_IFNAME=a b"
-  refused 999 'ARGS: invalid pair "FOO"' bridge ADD "" "CNI_ARGS=FOO"
-  refused 999 'ARGS: unknown args ["ip=10.1.1.9"]' static ADD "$(conf static "{ \"ipam\": $static }")" "CNI_ARGS=ip=10.1.1.9"
+}
+
+@test "CNI_ARGS are looked at by those who read them, and in ADD alone" {
+  local ptp
+  ptp=$(conf ptp "{ \"ipam\": $static }")
+  refused 999 'ARGS: invalid pair "FOO"' bridge ADD "$FULL" "CNI_ARGS=FOO"
+  refused 999 'ARGS: invalid pair "A=b=c"' bridge ADD "$FULL" "CNI_ARGS=IgnoreUnknown=1;A=b=c"
+  refused 999 'ARGS: unknown args ["ip=10.1.1.9"]' ptp ADD "$ptp" "CNI_ARGS=ip=10.1.1.9"
   run -0 plugin static ADD "$(conf static "{ \"ipam\": $static }")" "CNI_ARGS=ip=10.1.1.9;IgnoreUnknown=1"
+  adds ptp "$ptp"
+  run -0 plugin portmap ADD "$(with_result "$PUBLISHED" "$RESULT")" "CNI_ARGS=FOO=1;A=b=c"
+  run -0 plugin portmap DEL "$(with_result "$PUBLISHED" "$RESULT")" "CNI_ARGS=FOO"
+  run -0 plugin ptp DEL "$ptp" "CNI_ARGS=A=b=c;FOO"
+  run -1 cni_traces
 }
 
 @test "then the configuration, its name, the command and its version are looked at, in this order" {

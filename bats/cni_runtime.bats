@@ -151,6 +151,22 @@ says() {
   done
 }
 
+@test "CNI_ARGS are cut at the first =, kept, and given to DEL again; only ADD by who reads them refuses any" {
+  recorder "$BIN/warp"
+  export CNI_CONTAINERID=c1
+  chain net 1.0.0 "$warp"
+  CNI_ARGS="FOO" says 1 'ARGS: invalid pair "FOO"' add net /run/netns/box
+  CNI_ARGS="A=b=c;D=" run -0 cni add net /run/netns/box
+  jq -e '.cniArgs == [["A", "b=c"], ["D", ""]]' "$(cached net)"
+  run -0 cni del net /run/netns/box
+  equal "DEL warp c1 eth0 [A=b=c;D=] /run/netns/box" "$(tail -n 1 "$CALLS")"
+  chain net 1.0.0 "$bridge"
+  CNI_ARGS="A=b=c" says 1 'plugin type="bridge" failed (add): ARGS: invalid pair "A=b=c"' add net /run/netns/box
+  run -0 cni add net /run/netns/box
+  CNI_ARGS="A=b=c;FOO" run -0 cni del net /run/netns/box
+  nothing_stays
+}
+
 @test "a chain that fails anywhere is taken down, the plugin that failed included" {
   recorder "$BIN/warp"
   echo ADD >"$CALLS.fails"

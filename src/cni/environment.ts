@@ -1,5 +1,4 @@
 import { identifierProblem, linkNameProblem, longestId } from "../net/names.ts";
-import { parseArgs } from "./args.ts";
 import { CniError } from "./error.ts";
 
 /** What a plugin can be asked to do. */
@@ -15,7 +14,8 @@ export interface Environment {
   readonly containerId: string;
   readonly netns: string;
   readonly ifname: string;
-  readonly args: ReadonlyMap<string, string>;
+  /** CNI_ARGS as written. */
+  readonly args: string;
   /** Directories with plugins, in the order to look; a relative one could be anybody's, and is passed over. */
   readonly path: readonly string[];
   /** The caller knows that CNI_NETNS may be the namespace it is in. */
@@ -32,7 +32,7 @@ const needed: Readonly<Record<string, readonly string[]>> = {
 
 /**
  * Reads a plugin's environment.
- * @throws CniError code 4 for what is missing or cannot be, in the reference's words; code 999 for CNI_ARGS
+ * @throws CniError code 4 for what is missing or cannot be, in the reference's words
  */
 export function parseEnvironment(env: (name: string) => string | undefined): Environment {
   const get = (name: string) => env(name) ?? "";
@@ -51,7 +51,7 @@ export function parseEnvironment(env: (name: string) => string | undefined): Env
     containerId,
     netns: get("CNI_NETNS"),
     ifname,
-    args: parseArgs(get("CNI_ARGS")),
+    args: get("CNI_ARGS"),
     path: get("CNI_PATH").split(":").filter((directory) => directory.startsWith("/")),
     netnsOverride: /^(1|true)$/i.test(get("CNI_NETNS_OVERRIDE")),
   };

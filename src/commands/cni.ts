@@ -1,5 +1,6 @@
 import { identifierProblem, linkNameProblem, sha512 } from "../net/names.ts";
 import { messageOf } from "../cni/error.ts";
+import { checkPairs } from "../cni/args.ts";
 import { fields, parseJson } from "../cni/fields.ts";
 import { printJson } from "../cni/output.ts";
 import { resultFor, versions } from "../cni/result.ts";
@@ -116,13 +117,14 @@ async function callOf(world: World, verb: Verb, subject: Subject): Promise<Runti
   checkNetns(verb, netns, id);
   const cacheDirectory = absolutePath(world, given.get("cache-dir")?.at(-1) || "/var/lib/cni");
   const directory = absolutePath(world, value("netconf-path", "NETCONFPATH") || "/etc/cni/net.d");
+  const args = value("args", "CNI_ARGS");
+  if (verb === "add") checkPairs(args);
   const call = { containerId, ifname, netns, cacheDirectory };
   const { list, text } = verb === "del"
     ? findAgain(world, directory, { ...call, list: { name: network } })
     : findList(world, directory, network);
   return {
-    ...{ ...call, list, config: text },
-    args: value("args", "CNI_ARGS"),
+    ...{ ...call, args, list, config: text },
     capabilityArgs: parseObject(value("capability-args", "CAP_ARGS") || "{}"),
     path: value("path", "CNI_PATH").split(":").filter((part) => part !== "").map((part) =>
       absolutePath(world, part)

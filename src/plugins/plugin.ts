@@ -40,6 +40,8 @@ export interface Lease {
 export interface Main<Conf> {
   /** The container's link is not ours to delete: it was there before. */
   readonly keepsLink?: boolean;
+  /** It reads CNI_ARGS, and so ADD refuses what nobody knows in them. */
+  readonly readsArgs?: true;
   parse(conf: Fields): Conf;
   sight(conf: Conf): Sight;
   /** Before there is an address. */
@@ -66,6 +68,8 @@ export interface Meta<Conf> {
   readonly since?: string;
   /** What to say where there are no others; "must be called as chained plugin" unless told. */
   readonly unchained?: string;
+  /** It reads CNI_ARGS, and so ADD refuses what nobody knows in them. */
+  readonly readsArgs?: true;
   parse(conf: Fields): Conf;
   /** @param made what others made, where they have made it already */
   sight(conf: Conf, at: Attachment, made?: Result): Sight;
@@ -87,6 +91,8 @@ export type Ipam<Conf> = Giving<Conf> | Asking<Conf>;
 
 /** A type whose addresses are there before the link is. */
 export interface Giving<Conf> {
+  /** It reads CNI_ARGS, and so ADD refuses what nobody knows in them. */
+  readonly readsArgs?: true;
   parse(conf: Fields): Conf;
   /** @throws CniError when none is free, or the one asked for is not. */
   lease(conf: Conf, at: Attachment, world: World): Lease;

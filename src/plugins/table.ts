@@ -52,6 +52,11 @@ export const table: Readonly<Record<string, Row>> = Object.assign(
   },
 );
 
+/** Whether a type reads CNI_ARGS. */
+export function readsArgs(type: string): boolean {
+  return "readsArgs" in (table[type]?.plugin ?? {});
+}
+
 function main<Conf>(plugin: Main<Conf>): Row {
   return { role: "main", plugin: plugin as Main<unknown> };
 }

@@ -1,6 +1,7 @@
 import type { Command } from "../cni/environment.ts";
 import { CniError } from "../cni/error.ts";
 import { fields } from "../cni/fields.ts";
+import type { PluginConf } from "../cni/network_list.ts";
 import { emptyResult, resultFor } from "../cni/result.ts";
 import { typedLines } from "../plan/batch.ts";
 import { type Output, type RunOptions, searchPath, type World } from "../plan/world.ts";
@@ -35,6 +36,14 @@ export function isOurs(world: World, type: string, path: readonly string[]): boo
   if (!Object.hasOwn(table, type)) return false;
   const found = searchPlugin(world, type, path);
   return found === undefined || world.stat(found)?.identity === world.stat(world.self.at(-1)!)?.identity;
+}
+
+/** The types that a plugin's object names: its own, and that of its IPAM. */
+export function typesOf(plugin: PluginConf): readonly string[] {
+  const ipam = table[plugin.type]?.role === "main"
+    ? fields(plugin).object("ipam")?.string("type")
+    : undefined;
+  return [plugin.type, ...ipam === undefined ? [] : [ipam]];
 }
 
 /**

@@ -10,7 +10,7 @@ import type { World } from "../plan/world.ts";
 import { table } from "../plugins/table.ts";
 import { addNetwork, delNetwork } from "./cni_runtime.ts";
 import { isThere } from "./container.ts";
-import { isOurs, searchPlugin } from "./foreign.ts";
+import { isOurs, searchPlugin, typesOf } from "./foreign.ts";
 import type { Attached, Journal } from "./journal.ts";
 import type { NetDirectory } from "./networks.ts";
 import { bootId } from "./process.ts";
@@ -49,13 +49,6 @@ export function runsOneByOne(
     );
   }
   return types.some((type) => !isOwnType(world, type, directories) || asks(type));
-}
-
-function typesOf(plugin: PluginConf): readonly string[] {
-  const ipam = table[plugin.type]?.role === "main"
-    ? fields(plugin).object("ipam")?.string("type")
-    : undefined;
-  return [plugin.type, ...ipam === undefined ? [] : [ipam]];
 }
 
 /** Looks only at files that are listed: usually there is none to look at. */

@@ -1,4 +1,4 @@
-import { refuseUnknownArgs } from "../cni/args.ts";
+import { checkArgs } from "../cni/args.ts";
 import { fields } from "../cni/fields.ts";
 import type { Result } from "../cni/result.ts";
 import { digest, vethFrom } from "../net/names.ts";
@@ -9,10 +9,12 @@ import type { Step } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
 import * as bridge from "../plugins/main/bridge.ts";
 import * as portmap from "../plugins/meta/portmap.ts";
+import { readsArgs } from "../plugins/table.ts";
 import { attachmentOf } from "./attachment.ts";
 import { type ChainPlan, parseChain, type Parsed, planChain, seenAfter, sightOf } from "./chain.ts";
 import { prefixesOf } from "./container.ts";
 import { withoutDelegating } from "./delegation.ts";
+import { typesOf } from "./foreign.ts";
 import { keepingLeases, pluginPath, publishesPorts, runsOneByOne } from "./foreign_network.ts";
 import type { Attached, Container } from "./journal.ts";
 import type { ChosenNetwork, NetDirectory } from "./networks.ts";
@@ -52,7 +54,7 @@ export async function plannedLink(
     const kept = keepingLeases(world, list, { directories, dataDir });
     return { attached: { ...attached, network: kept, path: pluginPath(directories) }, at, chain: [] };
   }
-  refuseUnknownArgs(at.args);
+  if (list.plugins.flatMap(typesOf).some(readsArgs)) checkArgs(args);
   return { attached, at, chain: parseChain(list.plugins, { dataDir }) };
 }
 

@@ -1,14 +1,15 @@
-import { refuseUnknownArgs } from "../cni/args.ts";
+import { checkArgs } from "../cni/args.ts";
 import { CniError } from "../cni/error.ts";
 import { emptyResult, parseResult, type Result, resultFor } from "../cni/result.ts";
 import type { Prefixes } from "../plan/batch.ts";
 import type { Claim, Step } from "../plan/step.ts";
 import type { Asking, Lease } from "../plugins/plugin.ts";
-import { table } from "../plugins/table.ts";
+import { readsArgs, table } from "../plugins/table.ts";
 import { apply, RollbackError } from "./apply.ts";
 import { type ParsedIpam, planMeta, seenAfter } from "./chain.ts";
 import { withFirstValues } from "./common_sysctls.ts";
 import { isThere } from "./container.ts";
+import { typesOf } from "./foreign.ts";
 import {
   askingDirectory,
   callForeignPart,
@@ -85,7 +86,7 @@ async function prepareOwn(
   planned: readonly Step[],
 ): Promise<Prepared> {
   const { call, at } = context;
-  refuseUnknownArgs(at.args);
+  if (typesOf({ ...call.request, type: call.type }).some(readsArgs)) checkArgs(call.environment.args);
   await giveWay(context);
   if (table[call.type]!.role === "ipam") return await prepareLease(context);
   checkNamespace(context);

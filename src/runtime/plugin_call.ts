@@ -1,3 +1,4 @@
+import { parseArgs } from "../cni/args.ts";
 import type { Command, Environment } from "../cni/environment.ts";
 import { CniError, messageOf } from "../cni/error.ts";
 import { type Fields, fields } from "../cni/fields.ts";
@@ -58,7 +59,10 @@ export async function contextOf(world: World, state: string, given: PluginCall):
   return {
     ...{ world, state, call, conf: fields(request) },
     key: { type, network, containerId, ifname },
-    at: { containerId, network, ifname, netns, digest: own, networkDigest: shared, referenceDigest, args },
+    at: {
+      ...{ containerId, network, ifname, netns, digest: own, networkDigest: shared, referenceDigest },
+      args: parseArgs(args),
+    },
     container: { netns: path, identity: path === "" ? "" : world.stat(path)?.identity ?? "" },
     ...(delegation ? { delegation } : {}),
   };
@@ -151,7 +155,7 @@ export async function callForeignPart(context: Context, command: Command): Promi
     CNI_CONTAINERID: containerId,
     CNI_NETNS: netns,
     CNI_IFNAME: ifname,
-    CNI_ARGS: [...args].map((pair) => pair.join("=")).join(";"),
+    CNI_ARGS: args,
   };
   return await callForeign(world, {
     ...{ type: foreignPart(context) ?? "", command, env, path },

@@ -1,4 +1,3 @@
-import { parseArgs } from "../cni/args.ts";
 import type { Command } from "../cni/environment.ts";
 import { CniError } from "../cni/error.ts";
 import { fields } from "../cni/fields.ts";
@@ -70,7 +69,7 @@ export async function ownContext(
   return await contextOf(world, state, {
     type: plugin.type,
     command,
-    environment: { command, containerId, netns, ifname, args: parseArgs(args), path, netnsOverride: false },
+    environment: { command, containerId, netns, ifname, args, path, netnsOverride: false },
     request: requestOf(call, plugin, before),
     network: list.name,
     version: list.cniVersion,

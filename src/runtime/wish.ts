@@ -1,4 +1,4 @@
-import { parseArgs } from "../cni/args.ts";
+import { checkPairs } from "../cni/args.ts";
 import { type Mode, parseNets } from "../net/modes.ts";
 import { parsePublish, type PortMapping } from "../net/port_mapping.ts";
 import { annotationPrefix, type Given } from "../oci/options.ts";
@@ -23,7 +23,7 @@ export interface Wish {
 /** Reads the options. @throws Error naming the option and the reason */
 export function parseWish(given: Given): Wish {
   const mode = parseNets(given.get("net") ?? []);
-  if (mode.kind === "contained") mode.networks.forEach((args) => parseArgs(args));
+  if (mode.kind === "contained") mode.networks.forEach((args) => checkPairs(args));
   const ports = (given.get("publish") ?? []).flatMap((value) => value.split(",")).flatMap(parsePublish);
   if (ports.length > 0 && mode.kind !== "contained") {
     throw new Error(

@@ -28,6 +28,9 @@ interface Conf {
   readonly wanted: readonly string[];
 }
 
+/** For `IP`. */
+export const readsArgs = true;
+
 /** Reads the `ipam` object, and what the whole configuration asks of it. */
 export function parse(conf: Fields): Conf {
   const ipam = conf.object("ipam");

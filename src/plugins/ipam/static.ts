@@ -13,6 +13,9 @@ interface Conf {
   readonly dns: Dns;
 }
 
+/** For `IP` and `GATEWAY`. */
+export const readsArgs = true;
+
 /** Reads the `ipam` object; addresses of runtimeConfig stand in for those of args.cni, and those for the rest. */
 export function parse(conf: Fields): Conf {
   const ipam = conf.object("ipam");

@@ -46,6 +46,9 @@ interface Conf {
   readonly dns?: Dns;
 }
 
+/** For `MAC`. */
+export const readsArgs = true;
+
 /** Reads a bridge configuration; defaults are the reference plugin's (1.9.1). */
 export function parse(conf: Fields): Conf {
   const [isDefaultGateway, linkDown] = [

@@ -43,6 +43,9 @@ interface Conf {
   readonly dns: Dns;
 }
 
+/** For `MAC`. */
+export const readsArgs = true;
+
 /** Reads a macvlan configuration. */
 export function parse(conf: Fields): Conf {
   return {

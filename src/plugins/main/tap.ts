@@ -38,6 +38,9 @@ interface Conf {
   readonly dns: Dns;
 }
 
+/** For `MAC`. */
+export const readsArgs = true;
+
 /** Reads a tap configuration. */
 export function parse(conf: Fields): Conf {
   return {

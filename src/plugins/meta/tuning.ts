@@ -33,6 +33,9 @@ interface Attributes {
 /** What to say where no plugin came before. */
 export const unchained = "Required prevResult missing";
 
+/** For `MAC`. */
+export const readsArgs = true;
+
 /** Reads a tuning configuration; what `args.cni` says outweighs it. */
 export function parse(conf: Fields): Conf {
   const args = conf.object("args")?.object("cni");
