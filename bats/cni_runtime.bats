@@ -66,6 +66,12 @@ says() {
   run -0 cni add net /run/netns/box
   cni del net /run/netns/box
   equal "ADD list DEL list ADD single DEL single" "$(calls)"
+  # A version that nobody knows is for a plugin to refuse.
+  echo '{ "cniVersion": "9.9.9", "name": "new", "plugins": [{ "type": "loopback" }] }' >"$CONF/05-new.conflist"
+  run -0 cni add other /run/netns/box
+  run -0 cni del other /run/netns/box
+  says 1 'plugin type="loopback" failed (add): incompatible CNI versions: config is "9.9.9", plugin supports ["0.1.0" ' add new /run/netns/box
+  run -0 cni del new /run/netns/box
   # The first malformed file ends the search, whomever it is for.
   echo '{' >"$CONF/05-bad.conflist"
   says 1 "error parsing configuration list $CONF/05-bad.conflist: " add net /run/netns/box
@@ -93,7 +99,7 @@ says() {
   equal "ADD first ADD second" "$(calls)"
   cni del net /run/netns/box
   echo '{ "cniVersion": "1.0.0", "name": "net", "loadOnlyInlinedPlugins": true }' >"$CONF/net.conflist"
-  says 1 "error parsing configuration list $CONF/net.conflist: " add net /run/netns/box
+  says 1 "error parsing configuration list $CONF/net.conflist: Cannot use $CONF/net.conflist: \`loadOnlyInlinedPlugins\` is true" add net /run/netns/box
   echo '{ "cniVersions": ["1.0.0", "new"], "name": "net", "plugins": [{ "type": "warp" }] }' >"$CONF/net.conflist"
   says 1 "error parsing configuration list $CONF/net.conflist: Cannot use $CONF/net.conflist: \"new\" is no version" \
     add net /run/netns/box

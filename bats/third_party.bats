@@ -19,7 +19,10 @@ chain() {
 with_each_runtime "a plugin of somebody else's runs after ours, and is told what CNI says" after_ours
 after_ours() {
   recorder "$NET_DIR/warp"
-  chain blue 10.1.1.0/24 '{ "type": "warp", "speed": 9 }'
+  chain blue 10.1.1.0/24
+  # It stands in a file of its own.
+  mkdir "$NET_DIR/blue"
+  echo '{ "type": "warp", "speed": 9 }' >"$NET_DIR/blue/x.conf"
   launch a "$1" --net "blue:IP=10.1.1.77;IgnoreUnknown=1;K=V" -p 8080:80
   serve tcp 80 in_container a
   equal 192.0.2.2 "$(ask tcp 192.0.2.1 8080 in_peer)"

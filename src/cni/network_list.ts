@@ -6,6 +6,7 @@ import { oldestVersion, versions } from "./result.ts";
 /** A network: its plugins in the order they run. */
 export interface NetworkList {
   readonly name: string;
+  /** As the file has it, or the highest that we know of those it has. */
   readonly cniVersion: string;
   readonly plugins: readonly PluginConf[];
   readonly disableCheck: boolean;
@@ -37,8 +38,7 @@ export function parseNetworkList(
       `Cannot use network name ${JSON.stringify(name)} in ${path}: ${problem}`,
     );
   }
-  const plugins = isSingle(list, path) ? [json] : readPlugins(list, () => dropIns(name));
-  if (plugins.length === 0) throw new CniError("invalidConfig", `Cannot use ${path}: no plugins in list`);
+  const plugins = isSingle(list, path) ? [json] : readPlugins(list, path, () => dropIns(name));
   return {
     name,
     cniVersion: chooseVersion(list, path),
@@ -53,10 +53,18 @@ function isSingle(list: Fields, path: string): boolean {
 }
 
 /** A list that is there and empty is a mistake, whatever drop-ins there are. */
-function readPlugins(list: Fields, dropIns: () => readonly PluginConf[]): readonly unknown[] {
-  const inlined = list.list("plugins");
-  const onlyInlined = readBoolean(list, "loadOnlyInlinedPlugins") || inlined?.length === 0;
-  return [...inlined ?? [], ...onlyInlined ? [] : dropIns()];
+function readPlugins(
+  list: Fields,
+  path: string,
+  dropIns: () => readonly PluginConf[],
+): readonly unknown[] {
+  const [inlined, whole] = [list.list("plugins"), readBoolean(list, "loadOnlyInlinedPlugins")];
+  const refuse = (problem: string) => new CniError("invalidConfig", `Cannot use ${path}: ${problem}`);
+  if (inlined?.length === 0) throw refuse("no plugins in list");
+  if (!inlined && whole) throw refuse("`loadOnlyInlinedPlugins` is true, and no 'plugins' key");
+  const plugins = [...inlined ?? [], ...whole ? [] : dropIns()];
+  if (plugins.length === 0) throw refuse("no plugin configs found");
+  return plugins;
 }
 
 /** The text of a network's file as a list's, by which libcni keeps a file with one plugin, too. */
@@ -80,27 +88,15 @@ function checkPlugin(json: unknown, path: string): PluginConf {
   return { ...(json as object), type };
 }
 
-/** The highest of `cniVersions` and `cniVersion` that we know; `cniVersion` as it stands where there is no list. */
+/** The highest of `cniVersions` and `cniVersion` that we know; else `cniVersion` as it stands, for the plugins to judge. */
 function chooseVersion(list: Fields, path: string): string {
-  const single = list.string("cniVersion");
-  const many = list.strings("cniVersions");
-  if (many === undefined) {
-    const version = single ?? oldestVersion;
-    if ((versions as readonly string[]).includes(version)) return version;
-    throw new CniError(
-      "incompatibleVersion",
-      `Cannot use cniVersion ${JSON.stringify(version)} of ${path}: known are ${versions.join(", ")}`,
-    );
-  }
-  const bad = [...many, single ?? oldestVersion].find((version) => !/^\d+\.\d+(\.\d+)?$/.test(version));
+  const single = list.string("cniVersion") ?? oldestVersion;
+  const many = list.strings("cniVersions") ?? [];
+  const bad = many.find((version) => !/^\d+\.\d+(\.\d+)?$/.test(version));
   if (bad !== undefined) {
     throw new CniError("incompatibleVersion", `Cannot use ${path}: ${JSON.stringify(bad)} is no version`);
   }
-  const known = versions.filter((version) => version === single || many.includes(version));
-  if (known.length === 0) {
-    throw new CniError("incompatibleVersion", `Cannot use ${path}: none of its cniVersions is known`);
-  }
-  return known.at(-1)!;
+  return versions.findLast((version) => version === single || many.includes(version)) ?? single;
 }
 
 /** libcni takes these as booleans or as the words for them. */

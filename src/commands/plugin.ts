@@ -5,9 +5,15 @@ import { printJson } from "../cni/output.ts";
 import { atLeast, oldestVersion, resultFor, versions } from "../cni/result.ts";
 import { identifierProblem } from "../net/names.ts";
 import type { World } from "../plan/world.ts";
-import { table } from "../plugins/table.ts";
+import { table, versionsOf } from "../plugins/table.ts";
 import { add } from "../runtime/plugin_add.ts";
-import { asCniError, type Context, contextOf, type PluginCall } from "../runtime/plugin_call.ts";
+import {
+  asCniError,
+  checkVersion,
+  type Context,
+  contextOf,
+  type PluginCall,
+} from "../runtime/plugin_call.ts";
 import { check, status } from "../runtime/plugin_check.ts";
 import { collectGarbage, del } from "../runtime/plugin_del.ts";
 import { stateDirectory } from "../runtime/state.ts";
@@ -56,13 +62,6 @@ function about(type: string): string {
   return `CNI ${type} plugin ${standsInFor}\nCNI protocol versions supported: ${known}\n`;
 }
 
-/** The same as the reference's of that type. */
-function versionsOf(type: string): readonly string[] {
-  const row = table[type];
-  const since = row?.role === "meta" ? row.plugin.since : undefined;
-  return versions.filter((version) => atLeast(version, since ?? oldestVersion));
-}
-
 function versionJson(type: string): string {
   return JSON.stringify({ cniVersion: versions.at(-1), supportedVersions: versionsOf(type) });
 }
@@ -78,15 +77,7 @@ function parseCall(type: string, environment: Environment, stdin: string): Plugi
   }
   const command = parseCommand(environment.command);
   const version = conf.string("cniVersion") ?? oldestVersion;
-  const known = versionsOf(type);
-  if (!known.includes(version)) {
-    const supported = known.map((version) => JSON.stringify(version)).join(" ");
-    throw new CniError(
-      "incompatibleVersion",
-      "incompatible CNI versions",
-      `config is ${JSON.stringify(version)}, plugin supports [${supported}]`,
-    );
-  }
+  checkVersion(type, version);
   const since = command === "CHECK"
     ? "0.4.0"
     : command === "GC" || command === "STATUS"

@@ -43,9 +43,10 @@ export interface Main<Conf> {
   /** It reads CNI_ARGS, and so ADD refuses what nobody knows in them. */
   readonly readsArgs?: true;
   parse(conf: Fields): Conf;
-  sight(conf: Conf): Sight;
-  /** Before there is an address. */
-  link(conf: Conf, at: Attachment, seen: Seen): Plan;
+  /** @param made what others made, where they have made it already */
+  sight(conf: Conf, at: Attachment, made?: Result): Sight;
+  /** Before there is an address. @param before what others in the chain made, or will have made, if there are any */
+  link(conf: Conf, at: Attachment, seen: Seen, before?: Result): Plan;
   /** Once there is one; not called where the configuration has no `ipam`. */
   address(conf: Conf, at: Attachment, lease: Lease, made: Result, seen: Seen): Plan;
   /** Steps whose undoing takes back an ADD of which nothing is written down, where those of ADD now would not. */

@@ -1,3 +1,4 @@
+import { atLeast, oldestVersion, versions } from "../cni/result.ts";
 import * as dhcp from "./ipam/dhcp.ts";
 import * as hostLocal from "./ipam/host_local.ts";
 import * as statik from "./ipam/static.ts";
@@ -51,6 +52,13 @@ export const table: Readonly<Record<string, Row>> = Object.assign(
     "vrf": meta(vrf),
   },
 );
+
+/** The versions of CNI that a type can be used in: the same as the reference's of that type. */
+export function versionsOf(type: string): readonly string[] {
+  const row = table[type];
+  const since = row?.role === "meta" ? row.plugin.since : undefined;
+  return versions.filter((version) => atLeast(version, since ?? oldestVersion));
+}
 
 /** Whether a type reads CNI_ARGS. */
 export function readsArgs(type: string): boolean {

@@ -134,7 +134,7 @@ export interface ChainPlan {
 export function planChain({ chain, at }: Chain, seen: Seen, world: World): ChainPlan {
   const plan = chain.reduce<{ steps: readonly Step[]; result?: Result }>(({ steps, result }, parsed) => {
     const more = parsed.role === "main"
-      ? planMain(parsed, at, seen, world)
+      ? planMain(parsed, at, { seen, world, ...(result ? { before: result } : {}) })
       : planMeta(parsed, at, result, seenAfter(seen, steps));
     return { steps: [...steps, ...more.steps], result: more.result };
   }, { steps: [] });
@@ -157,8 +157,16 @@ export function planMeta(
   return plugin.plan(conf, at, made, seen);
 }
 
-function planMain(parsed: Parsed & { role: "main" }, at: Attachment, seen: Seen, world: World): ChainPlan {
-  const link = parsed.plugin.link(parsed.conf, at, seen);
+/** On what a plugin plans. */
+interface Given {
+  readonly seen: Seen;
+  readonly world: World;
+  readonly before?: Result;
+}
+
+function planMain(parsed: Parsed & { role: "main" }, at: Attachment, given: Given): ChainPlan {
+  const { seen, world, before } = given;
+  const link = parsed.plugin.link(parsed.conf, at, seen, before);
   if (!parsed.ipam) return link;
   const { plugin, conf } = parsed.ipam;
   if ("asks" in plugin) {

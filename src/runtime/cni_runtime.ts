@@ -5,7 +5,7 @@ import type { World } from "../plan/world.ts";
 import { RollbackError, StepError } from "./apply.ts";
 import { cachedAttachments, readCache, removeCache, withCached, writeCache } from "./cni_cache.ts";
 import { abandon, perform, prepare, type Prepared } from "./plugin_add.ts";
-import { asksThroughLink } from "./plugin_call.ts";
+import { asksThroughLink, checkVersion } from "./plugin_call.ts";
 import { check, status } from "./plugin_check.ts";
 import { collectGarbage, del, delTogether } from "./plugin_del.ts";
 import {
@@ -72,6 +72,7 @@ async function addChain(
     const step: PluginStep = { plugin, command: "ADD", ...(result ? { before: result } : {}) };
     if (runsHere(world, call, plugin)) {
       const [context, asks] = await orGiveUp(planned, plugin, async () => {
+        checkVersion(plugin.type, call.list.cniVersion);
         const context = await ownContext(world, state, call, step);
         return [context, asksThroughLink(context)] as const;
       });

@@ -32,7 +32,7 @@ function readList(world: World, directory: string, file: string): FoundList {
   const path = `${directory}/${file}`;
   const text = world.read(path) ?? "";
   try {
-    const list = parseNetworkList(text, path, (network) => dropIns(world, `${directory}/${network}`));
+    const list = parseNetworkList(text, path, (network) => dropIns(world, directory, network));
     return { list, text: listText(text, path) };
   } catch (error) {
     throw new CniError("internal", `error parsing configuration list ${path}: ${messageOf(error)}`);
@@ -40,7 +40,8 @@ function readList(world: World, directory: string, file: string): FoundList {
 }
 
 /** A network's directory beside its file holds plugins one by one, in the order of their names. */
-function dropIns(world: World, directory: string): readonly PluginConf[] {
+export function dropIns(world: World, beside: string, network: string): readonly PluginConf[] {
+  const directory = `${beside}/${network}`;
   return [...world.list(directory)].sort().filter((file) => file.endsWith(".conf")).map((file) => {
     const path = `${directory}/${file}`;
     const json = parseJson(world.read(path) ?? "", `plugin file ${path}`);

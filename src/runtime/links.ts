@@ -1,6 +1,7 @@
 import { checkArgs } from "../cni/args.ts";
 import { fields } from "../cni/fields.ts";
-import type { Result } from "../cni/result.ts";
+import type { NetworkList } from "../cni/network_list.ts";
+import { type Result, versions } from "../cni/result.ts";
 import { digest, vethFrom } from "../net/names.ts";
 import type { PortMapping } from "../net/port_mapping.ts";
 import type { Attachment } from "../plan/attachment.ts";
@@ -44,6 +45,7 @@ export async function plannedLink(
   { id, container }: Request,
 ): Promise<PlannedLink> {
   const { ifname, args } = network;
+  checkVersion(network.list);
   const list = withoutDelegating(world, network.list);
   const [own, shared] = await Promise.all([digest(id, list.name, ifname), digest(list.name)]);
   const by = root ? list.plugins[0]!.type : "uplink";
@@ -56,6 +58,14 @@ export async function plannedLink(
   }
   if (list.plugins.flatMap(typesOf).some(readsArgs)) checkArgs(args);
   return { attached, at, chain: parseChain(list.plugins, { dataDir }) };
+}
+
+function checkVersion({ name, cniVersion }: NetworkList): void {
+  if ((versions as readonly string[]).includes(cniVersion)) return;
+  const known = versions.join(", ");
+  throw new Error(
+    `Cannot use cniVersion ${JSON.stringify(cniVersion)} of network "${name}": known are ${known}`,
+  );
 }
 
 /** The ports go to a plugin of somebody else's that publishes them, where the network has one. */

@@ -2,6 +2,7 @@ import { messageOf } from "../cni/error.ts";
 import { type NetworkList, parseNetworkList } from "../cni/network_list.ts";
 import type { Mode } from "../net/modes.ts";
 import type { World } from "../plan/world.ts";
+import { dropIns } from "./conflists.ts";
 import { hasIpv6 } from "./see.ts";
 import { configDirectory } from "./state.ts";
 
@@ -93,10 +94,12 @@ function loadDirectory(world: World, directory: NetDirectory): readonly FoundNet
   const files = directory.names
     .filter((name) => /\.conf(list)?$/.test(name) && world.stat(`${directory.path}/${name}`)?.kind === "file")
     .sort();
+  const plugins = (network: string) =>
+    directory.names.includes(network) ? dropIns(world, directory.path, network) : [];
   const found = files.map((file) => {
     const path = `${directory.path}/${file}`;
     try {
-      return { file, list: parseNetworkList(world.read(path) ?? "", path) };
+      return { file, list: parseNetworkList(world.read(path) ?? "", path, plugins) };
     } catch (error) {
       throw new Error(`error loading ${path}: ${messageOf(error)}`);
     }

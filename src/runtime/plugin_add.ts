@@ -95,7 +95,7 @@ async function prepareOwn(
   if (parsed.role === "meta") {
     return { context, ...planMeta(parsed, at, before, seenAfter(seen, planned)) };
   }
-  const link = parsed.plugin.link(parsed.conf, at, seen);
+  const link = parsed.plugin.link(parsed.conf, at, seen, before);
   const addressed = (lease: Lease) => parsed.plugin.address(parsed.conf, at, lease, link.result, seen);
   if (parsed.foreignIpam !== undefined) {
     return await prepareAsked(context, link.steps, foreignPlugin(context), addressed);

@@ -9,7 +9,7 @@ import type { Prefixes } from "../plan/batch.ts";
 import type { Seen } from "../plan/seen.ts";
 import type { World } from "../plan/world.ts";
 import type { Ipam } from "../plugins/plugin.ts";
-import { table } from "../plugins/table.ts";
+import { table, versionsOf } from "../plugins/table.ts";
 import { RollbackError, StepError } from "./apply.ts";
 import { type Parsed, parsePlugin, sightOf } from "./chain.ts";
 import { livePrefixes } from "./container.ts";
@@ -66,6 +66,18 @@ export async function contextOf(world: World, state: string, given: PluginCall):
     container: { netns: path, identity: path === "" ? "" : world.stat(path)?.identity ?? "" },
     ...(delegation ? { delegation } : {}),
   };
+}
+
+/** @throws CniError code 1, in the reference's words, for a version that the type cannot be used in */
+export function checkVersion(type: string, version: string): void {
+  const known = versionsOf(type);
+  if (known.includes(version)) return;
+  const supported = known.map((version) => JSON.stringify(version)).join(" ");
+  throw new CniError(
+    "incompatibleVersion",
+    "incompatible CNI versions",
+    `config is ${JSON.stringify(version)}, plugin supports [${supported}]`,
+  );
 }
 
 /** Two calls for one attachment wait for each other; those of other attachments do not. */

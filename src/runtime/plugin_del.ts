@@ -158,7 +158,7 @@ async function plan(context: Context, parsed: Parsed, before: Result): Promise<r
   const { at } = context;
   const seen = await lookFor(context, parsed, before);
   if (parsed.role === "meta") return parsed.plugin.plan(parsed.conf, at, before, seen).steps;
-  const link = parsed.plugin.link(parsed.conf, at, seen);
+  const link = parsed.plugin.link(parsed.conf, at, seen, previousResult(context));
   const ips = before.ips.filter(({ interface: i }) =>
     i === undefined || before.interfaces[i]?.name === at.ifname
   );

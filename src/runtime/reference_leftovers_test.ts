@@ -45,7 +45,7 @@ async function runs(
     containerId: "cidp",
     netns: "",
     ifname: "eth0",
-    args: new Map(),
+    args: "",
     path: [],
   };
   const call = {

@@ -1,6 +1,6 @@
 import { CniError } from "../../cni/error.ts";
 import type { Fields } from "../../cni/fields.ts";
-import { type Dns, oldestVersion, parseDns, parseResult, type Result } from "../../cni/result.ts";
+import { type Dns, parseDns, type Result } from "../../cni/result.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { Seen } from "../../plan/seen.ts";
@@ -26,22 +26,16 @@ interface Conf {
   readonly mtu: number;
   readonly rise: Rise;
   readonly dns: Dns;
-  /** What the plugins before it in the chain made. */
-  readonly before?: Result;
 }
 
 /** Reads an ipvlan configuration. */
 export function parse(conf: Fields): Conf {
-  const before = conf.raw("prevResult");
   return {
     parent: parseParent(conf),
     mode: parseMode(conf.string("mode") ?? "l2"),
     mtu: conf.integer("mtu", { min: 0, max: 65535 }) ?? 0,
     rise: parseRise(conf),
     dns: parseDns(conf.object("dns")),
-    ...(before === undefined
-      ? {}
-      : { before: parseResult(before, conf.string("cniVersion") ?? oldestVersion) }),
   };
 }
 
@@ -51,25 +45,25 @@ function parseMode(mode: string): string {
 }
 
 /** The master. */
-export function sight(conf: Conf): Sight {
-  return sightOfMaster(parentOf(conf));
+export function sight(conf: Conf, _at: Attachment, made?: Result): Sight {
+  return sightOfMaster(parentOf(conf, made));
 }
 
 /** In a chain, one that names no master is made on the interface of the plugins before it. */
-function parentOf({ parent, before }: Conf): Parent {
+function parentOf({ parent }: Conf, before?: Result): Parent {
   return { ...parent, master: parent.master ?? before?.interfaces[0]?.name };
 }
 
 /** Makes the link on its master; without `ipam`, it gets the addresses of the chain's result. */
-export function link(conf: Conf, at: Attachment, seen: Seen): Plan {
-  const { mode, mtu, before } = conf;
+export function link(conf: Conf, at: Attachment, seen: Seen, before?: Result): Plan {
+  const { mode, mtu } = conf;
   if (
     conf.parent.master === undefined && before &&
     (before.interfaces.length !== 1 || !before.interfaces[0]?.name)
   ) {
     throw new CniError("internal", "chained master failure. PrevResult lacks a single named interface");
   }
-  const parent = parentOf(conf);
+  const parent = parentOf(conf, before);
   const master = findMaster(parent, seen);
   const steps = [
     ...addOnMaster({ parent, master, mtu, type: words` type ipvlan mode ${mode}` }, at),

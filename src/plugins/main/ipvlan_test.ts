@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fields } from "../../cni/fields.ts";
+import type { Result } from "../../cni/result.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import type { Link, Seen } from "../../plan/seen.ts";
 import { show } from "../../plan/step.ts";
@@ -19,8 +20,8 @@ const ens1: Link = { name: "ens1", index: 2, mac: "52:54:00:00:00:01", mtu: 1500
 const seen: Seen = { links: new Map([["ens1", ens1]]), sysctls: new Map(), defaultLink: "ens1" };
 const ipam = { type: "static" };
 
-function link(conf: Record<string, unknown>) {
-  return ipvlan.link(ipvlan.parse(fields(conf)), at, seen);
+function link(conf: Record<string, unknown>, before?: Result) {
+  return ipvlan.link(ipvlan.parse(fields(conf)), at, seen, before);
 }
 
 test("the link has its master's MAC address", () => {
@@ -60,15 +61,14 @@ test("each mode has its word", () => {
 });
 
 test("in a chain the master is the interface there is, and without ipam its addresses are the link's", () => {
-  const prevResult = {
-    cniVersion: "1.0.0",
+  const before: Result = {
     interfaces: [{ name: "ens1" }],
     ips: [{ address: "10.1.2.3/24", gateway: "10.1.2.1", interface: 0 }],
     routes: [{ dst: "0.0.0.0/0" }],
+    dns: {},
   };
-  const conf = { cniVersion: "1.0.0", prevResult };
-  assert.deepEqual(ipvlan.sight(ipvlan.parse(fields(conf))), { links: ["ens1"] });
-  const { steps, result } = link(conf);
+  assert.deepEqual(ipvlan.sight(ipvlan.parse(fields({})), at, before), { links: ["ens1"] });
+  const { steps, result } = link({}, before);
   assert.match(show(steps), /^ip link add link ens1 /);
   assert.match(
     show(steps),
@@ -76,16 +76,16 @@ test("in a chain the master is the interface there is, and without ipam its addr
   );
   assert.deepEqual(result, {
     interfaces: [{ name: "eth0", mac: "52:54:00:00:00:01", sandbox: "/proc/7/ns/net" }],
-    ips: prevResult.ips,
-    routes: prevResult.routes,
+    ips: before.ips,
+    routes: before.routes,
     dns: {},
   });
-  const several = { ...prevResult, interfaces: [{ name: "ens1" }, { name: "ens2" }] };
-  assert.throws(() => link({ ...conf, prevResult: several }), {
+  const several = { ...before, interfaces: [{ name: "ens1" }, { name: "ens2" }] };
+  assert.throws(() => link({}, several), {
     code: 999,
     message: "chained master failure. PrevResult lacks a single named interface",
   });
-  assert.match(show(link({ ...conf, prevResult: several, master: "ens1" }).steps), /^ip link add link ens1 /);
+  assert.match(show(link({ master: "ens1" }, several).steps), /^ip link add link ens1 /);
 });
 
 test("without addresses it is refused", () => {

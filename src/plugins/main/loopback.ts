@@ -1,25 +1,16 @@
-import type { Fields } from "../../cni/fields.ts";
-import { oldestVersion, parseResult, type Result } from "../../cni/result.ts";
+import type { Result } from "../../cni/result.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import { setLink } from "../../plan/ip.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { Seen } from "../../plan/seen.ts";
 import type { Sight } from "../plugin.ts";
 
-interface Conf {
-  /** What the plugins before it in the chain made. */
-  readonly before?: Result;
-}
-
 /** Every namespace has its own from the start. */
 export const keepsLink = true;
 
 /** There is nothing to configure. */
-export function parse(conf: Fields): Conf {
-  const before = conf.raw("prevResult");
-  return before === undefined
-    ? {}
-    : { before: parseResult(before, conf.string("cniVersion") ?? oldestVersion) };
+export function parse(): unknown {
+  return {};
 }
 
 const ipv6 = "net/ipv6/conf/all/disable_ipv6";
@@ -33,7 +24,7 @@ export function sight(): Sight {
  * Sets the container's loopback link up, which gives it its addresses; the name asked for is not looked at. In a chain
  * the result of those before it is passed on.
  */
-export function link({ before }: Conf, at: Attachment, { sysctls }: Seen): Plan {
+export function link(_conf: unknown, at: Attachment, { sysctls }: Seen, before?: Result): Plan {
   const addresses = ["127.0.0.1/8", ...(sysctls.get(ipv6) ? ["::1/128"] : [])];
   return {
     steps: [{ ...setLink("container", "lo", "up"), undo: "link set dev lo down" }],
@@ -52,11 +43,11 @@ export function address(_conf: unknown, _at: Attachment, _lease: unknown, made: 
 }
 
 /** The link only: a container may do without IPv6 later. */
-export function lasting(_conf: Conf, { interfaces, dns }: Result): Result {
+export function lasting(_conf: unknown, { interfaces, dns }: Result): Result {
   return { interfaces: interfaces.filter(({ name }) => name === "lo"), ips: [], routes: [], dns };
 }
 
 /** Whether it is down. */
-export function lost(_conf: Conf, _at: Attachment, _made: Result, seen: Seen): string | undefined {
+export function lost(_conf: unknown, _at: Attachment, _made: Result, seen: Seen): string | undefined {
   return seen.inside?.links.get("lo")?.up ? undefined : 'container interface "lo" is down';
 }
