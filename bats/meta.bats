@@ -373,9 +373,34 @@ sent() { in_box a ip -j -s link show dev "$1" | jq '.[0].stats64.tx.packets'; }
   down a b
 }
 
-@test "portmap refuses what its one table cannot do" {
-  refused 'Cannot use "conditionsV4"' '{ "type": "portmap", "conditionsV4": ["!", "-s", "10.0.0.1"] }'
-  refused 'Cannot use externalSetMarkChain "KUBE-MARK-MASQ"' '{ "type": "portmap", "externalSetMarkChain": "KUBE-MARK-MASQ" }'
+@test "portmap leads a port only as its conditions say, and leaves who is masqueraded to a chain of iptables" {
+  list blue 10.1.1.0/24 '{ "type": "portmap", "conditionsV4": ["!", "-s", "192.0.2.3"], "externalSetMarkChain": "MARK-IT" }'
+  in_host sysctl -q net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
+  in_host iptables-nft -t nat -N MARK-IT
+  in_host iptables-nft -t nat -A POSTROUTING -m mark --mark 1 -j MASQUERADE
+  remember a
+  ocinet up --net-dir "$NET_DIR" --net blue -p 8080:80 /run/netns/a
+  # One that comes later is in nobody's way.
+  ocinet port add a 8081:80
+  serve tcp 80 in_box a
+  in_peer ip address add 192.0.2.3/24 dev eth0
+  local port
+  for port in 8080 8081; do
+    in_peer ip route replace 192.0.2.0/24 dev eth0 src 192.0.2.2
+    equal 192.0.2.2 "$(ask tcp 192.0.2.1 $port in_peer)"
+    in_peer ip route replace 192.0.2.0/24 dev eth0 src 192.0.2.3
+    unanswered tcp 192.0.2.1 $port in_peer
+  done
+  # While the chain marks nothing, the container answers to itself.
+  unanswered tcp 127.0.0.1 8080 in_host
+  in_host iptables-nft -t nat -A MARK-IT -j MARK --set-mark 1
+  equal 10.1.1.1 "$(ask tcp 127.0.0.1 8080 in_host)"
+  in_host iptables-nft -t nat -F MARK-IT
+  stop tcp4-80
+  stop tcp6-80
+  ocinet down a
+  is_remembered a
+  in_host ip netns delete a
   refused 'unrecognized backend "ipfw"' '{ "type": "portmap", "backend": "ipfw" }'
 }
 

@@ -19,9 +19,15 @@ const sets = ["4", "6"].flatMap((f) => [
   `add set inet ocinet masked${f} { type ipv${f}_addr; }`,
   `add map inet ocinet ports${f} { type inet_proto . inet_service : ipv${f}_addr . inet_service; }`,
   `add map inet ocinet hostports${f} { type ipv${f}_addr . inet_proto . inet_service : ipv${f}_addr . inet_service; }`,
+  `add map inet ocinet whenports${f} { type inet_proto . inet_service : verdict; }`,
+  `add map inet ocinet whenhostports${f} { type ipv${f}_addr . inet_proto . inet_service : verdict; }`,
 ]);
 
 const dnat = [
+  "fib daddr type local meta nfproto ipv4 meta l4proto . th dport vmap @whenports4",
+  "fib daddr type local meta nfproto ipv6 meta l4proto . th dport vmap @whenports6",
+  "meta nfproto ipv4 ip daddr . meta l4proto . th dport vmap @whenhostports4",
+  "meta nfproto ipv6 ip6 daddr . meta l4proto . th dport vmap @whenhostports6",
   "fib daddr type local meta nfproto ipv4 dnat ip to meta l4proto . th dport map @ports4",
   "fib daddr type local meta nfproto ipv6 dnat ip6 to meta l4proto . th dport map @ports6",
   "meta nfproto ipv4 dnat ip to ip daddr . meta l4proto . th dport map @hostports4",
@@ -185,15 +191,40 @@ export interface PublishedPort {
 }
 
 /** The host's port leads to the container's. Fails with "File exists" when the port leads elsewhere already. */
-export function publish({ protocol, hostIp, hostPort, address, port }: PublishedPort): Line {
-  const target = words`${address} . ${port}`;
+export function publish(port: PublishedPort): Line {
+  const { set, key } = placeOf(port);
+  return element(`inet ocinet ${set}`, key, words`${port.address} . ${port.port}`);
+}
+
+/** Where a port stands: the map for its family, and its key there. */
+function placeOf({ protocol, hostIp, hostPort, address }: PublishedPort): { set: string; key: string } {
+  const own = words`${protocol} . ${hostPort}`;
   return hostIp === undefined
-    ? element(`inet ocinet ports${family(address)}`, words`${protocol} . ${hostPort}`, target)
-    : element(
-      `inet ocinet hostports${family(address)}`,
-      words`${hostIp} . ${protocol} . ${hostPort}`,
-      target,
-    );
+    ? { set: `ports${family(address)}`, key: own }
+    : { set: `hostports${family(address)}`, key: `${words`${hostIp}`} . ${own}` };
+}
+
+/**
+ * The same only for packets that meet a condition in nft's words: the port leads to a chain of its own, whose name is
+ * of the attachment's digest, with one rule. A packet that does not meet it goes on, maybe to another container.
+ */
+export function publishWhen(port: PublishedPort, condition: string, digest: string): readonly Line[] {
+  const { protocol, hostIp = "", hostPort, address } = port;
+  const [{ set, key }, f] = [placeOf(port), family(address)];
+  const name = words`when_${digest.slice(0, 16)}_${protocol}_${hostPort}_${f}`;
+  const chain = `inet ocinet ${[name, ...hostIp === "" ? [] : [hostIp.replaceAll(":", ".")]].join("_")}`;
+  const [ip, target] = f === 4 ? ["ip", words`${address}:`] : ["ip6", `[${words`${address}`}]:`];
+  const rule = `${protocol} dport ${hostPort} ${condition} dnat ${ip} to ${target}${port.port}`;
+  const way = element(`inet ocinet when${set}`, key, `jump ${chain.split(" ")[2]}`);
+  return [
+    {
+      tool: "nft",
+      on: "host",
+      run: `add chain ${chain}; flush chain ${chain}; add rule ${chain} meta nfproto ipv${f} ${rule}`,
+      undo: `add chain ${chain}\ndelete chain ${chain}`,
+    },
+    { ...way, undo: `add chain ${chain}\n${way.undo}` },
+  ];
 }
 
 /**

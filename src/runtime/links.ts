@@ -128,10 +128,10 @@ export function publish(
   // A bridge that is not ours has ports of other names.
   const port = result.interfaces.some(({ name }) => name === vethFrom(at.digest));
   const reflected = attached.by === "bridge" && port ? [bridge.reflect(at)] : [];
-  const { masks } = portmap.parse(
+  const conf = portmap.parse(
     fields(attached.network.plugins.find(({ type }) => type === "portmap") ?? {}),
   );
-  return [...reflected, ...portmap.plan({ mappings: ports, masks }, at, result).steps];
+  return [...reflected, ...portmap.plan({ ...conf, mappings: ports }, at, result).steps];
 }
 
 /**

@@ -1,78 +1,65 @@
 import { CniError } from "../../cni/error.ts";
 import type { Fields } from "../../cni/fields.ts";
-import type { Result } from "../../cni/result.ts";
-import { addressOf, family } from "../../net/address.ts";
+import type { Ip, Result } from "../../cni/result.ts";
+import { addressOf, family, networkOf } from "../../net/address.ts";
 import { linkNameProblem } from "../../net/names.ts";
 import { parseHostIp, type PortMapping } from "../../net/port_mapping.ts";
 import type { Attachment } from "../../plan/attachment.ts";
-import { maskVisitors, publish, tryRules } from "../../plan/nft.ts";
+import { maskVisitors, publish, publishWhen, tryRules } from "../../plan/nft.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { Seen } from "../../plan/seen.ts";
 import { acceptLoopbackAnswers } from "../../plan/ip.ts";
 import type { Exec, Step } from "../../plan/step.ts";
 import type { Sight } from "../plugin.ts";
+import { type Conditions, parseConditions } from "./port_conditions.ts";
 import { ownIps } from "./previous.ts";
 
 interface Conf {
   readonly mappings: readonly PortMapping[];
   /** Who is masqueraded on the way to the container: those who would get no answer otherwise, all, or nobody. */
   readonly masks: "needed" | "all" | "none";
+  readonly conditions: Conditions;
+  /** A chain of iptables' that marks those who are to be masqueraded, for somebody else to do it. */
+  readonly markChain?: string;
 }
 
 /**
  * Reads the mappings of runtimeConfig, and how they are to be led. Of the reference's options, `backend` may name either
  * of its backends, and means our own table all the same; `markMasqBit` is checked and not needed, for what we masquerade
- * we know without a mark; `externalSetMarkChain`, a chain of iptables, and `conditionsV4` and `conditionsV6`, rules
- * before the lookup of a port, are refused: our table has one lookup for all containers.
+ * we know without a mark.
  */
 export function parse(conf: Fields): Conf {
   const entries = conf.object("runtimeConfig")?.objects("portMappings") ?? [];
-  checkBackend(conf);
+  const [backend, markChain] = [parseBackend(conf), parseMarkChain(conf)];
   const all = conf.boolean("masqAll") ?? false;
   return {
     mappings: entries.map(parseMapping),
     masks: (conf.boolean("snat") ?? true) ? all ? "all" : "needed" : "none",
+    conditions: parseConditions(conf, backend),
+    ...(markChain === undefined ? {} : { markChain }),
   };
 }
 
-function checkBackend(conf: Fields): void {
+function parseBackend(conf: Fields): "iptables" | "nftables" | undefined {
   const backend = conf.string("backend");
-  if (backend !== undefined && backend !== "iptables" && backend !== "nftables") {
-    throw failed(`unrecognized backend ${JSON.stringify(backend)}`);
-  }
+  if (backend === undefined || backend === "iptables" || backend === "nftables") return backend;
+  throw failed(`unrecognized backend ${JSON.stringify(backend)}`);
+}
+
+function parseMarkChain(conf: Fields): string | undefined {
   const [bit, chain] = [conf.integer("markMasqBit"), conf.string("externalSetMarkChain")];
   if (bit !== undefined && chain !== undefined) {
     throw failed("Cannot specify externalSetMarkChain and markMasqBit");
   }
   if (bit !== undefined && (bit < 0 || bit > 31)) throw failed("MasqMarkBit must be between 0 and 31");
-  if (chain !== undefined) {
+  if (chain === undefined) return undefined;
+  if (conf.string("backend") === "nftables") {
     throw failed(
-      `Cannot use externalSetMarkChain ${
-        JSON.stringify(chain)
-      }: our rules are nft's, and call no chain of iptables`,
+      "nftables backend was requested but configuration contains iptables-specific options [externalSetMarkChain]",
     );
   }
-  checkConditions(conf, backend);
-}
-
-const others = { iptables: "nftables", nftables: "iptables" } as const;
-
-function checkConditions(conf: Fields, backend: keyof typeof others | undefined): void {
-  for (const key of ["conditionsV4", "conditionsV6"]) {
-    const [first] = conf.strings(key) ?? [];
-    if (first === undefined) continue;
-    const syntax = /^[-!]/.test(first) ? "iptables" : "nftables";
-    if (backend !== undefined && syntax !== backend) {
-      throw failed(
-        `${backend} backend was requested but configuration contains ${
-          others[backend]
-        }-specific options [${key}]`,
-      );
-    }
-    throw failed(
-      `Cannot use "${key}": ports are looked up once for all containers; name the host's address in "hostIP" instead`,
-    );
-  }
+  if (/^[A-Za-z0-9_][A-Za-z0-9_.:-]*$/.test(chain)) return chain;
+  throw failed(`Cannot use externalSetMarkChain ${JSON.stringify(chain)}: it is no name of a chain`);
 }
 
 function failed(problem: string): CniError {
@@ -107,22 +94,58 @@ export function sight({ mappings, masks }: Conf, at: Attachment, made?: Result):
 }
 
 /** Leads the host's ports to the container's first address of each family. */
-export function plan({ mappings, masks }: Conf, at: Attachment, made: Result, seen?: Seen): Plan {
+export function plan(conf: Conf, at: Attachment, made: Result, seen?: Seen): Plan {
+  const { mappings, masks, conditions } = conf;
   if (mappings.length === 0) return { steps: [], result: made };
   const addresses = ownAddresses(made, at);
   const published = mappings.flatMap((mapping) =>
-    addresses.filter((address) => mapping.family === undefined || mapping.family === family(address))
-      .map((address) => publish({ ...mapping, address }))
+    addresses.filter((address) => leadsTo(mapping, address))
+      .flatMap((address) => {
+        const condition = conditions[family(address)];
+        const port = { ...mapping, address };
+        return condition === "" ? [publish(port)] : publishWhen(port, condition, at.digest);
+      })
   );
   return {
     steps: [
       ...(masks === "none" ? [] : reachableFromLoopback(made, addresses, seen?.reached)),
-      ...(masks === "needed" ? [] : addresses.map((address) => maskVisitors(address, masks === "all"))),
+      ...maskingSteps(conf, ownIps(made, at.ifname), addresses),
       ...published,
-      ...mappings.flatMap(forgetFlows),
+      ...mappings.flatMap((mapping) => forgetFlows(mapping, addresses)),
     ],
     result: made,
   };
+}
+
+function leadsTo(mapping: PortMapping, address: string): boolean {
+  return mapping.family === undefined || mapping.family === family(address);
+}
+
+/** Who is masqueraded otherwise than our table does by itself. */
+function maskingSteps(
+  { masks, markChain }: Conf,
+  ips: readonly Ip[],
+  addresses: readonly string[],
+): readonly Step[] {
+  if (markChain === undefined || masks === "none") {
+    return masks === "needed" ? [] : addresses.map((address) => maskVisitors(address, masks === "all"));
+  }
+  return addresses.flatMap((address) => {
+    const own = ips.find((ip) => addressOf(ip.address) === address)!;
+    const from = masks === "all" ? [undefined] : [networkOf(own.address), loopback[family(address)]];
+    return [maskVisitors(address, false), ...from.map((source) => mark(markChain, address, source))];
+  });
+}
+
+const loopback = { 4: "127.0.0.0/8", 6: "::1" } as const;
+
+/** Has iptables mark what was led to the container, before any rule there that acts on the mark. */
+function mark(chain: string, address: string, source: string | undefined): Exec {
+  const program = family(address) === 4 ? "iptables" : "ip6tables";
+  const from = source === undefined ? [] : ["-s", source];
+  const rule = [...from, "-d", address, "-m", "conntrack", "--ctstate", "DNAT", "-j", chain];
+  const call = (verb: string) => [program, "--wait", "-t", "nat", verb, "POSTROUTING", ...rule];
+  return { tool: "exec", on: "host", run: call("-I"), undo: call("-D") };
 }
 
 /** The container's first address of each family. */
@@ -186,9 +209,15 @@ export function trial(): readonly string[] {
   return tryRules;
 }
 
-/** A UDP flow outlives its rule: without this, a client goes on being led to an address that is gone. */
-function forgetFlows({ protocol, hostPort }: PortMapping): readonly Exec[] {
-  if (protocol !== "udp") return [];
-  const flush = ["conntrack", "-D", "-p", "udp", "--orig-port-dst", String(hostPort)];
-  return [{ tool: "exec", on: "host", run: flush, undo: flush, tolerant: true }];
+/**
+ * A UDP flow outlives its rule: without this, a client goes on being led to an address that is gone. At the end only the
+ * container's own flows go: a port may be one that all the world uses.
+ */
+function forgetFlows(mapping: PortMapping, addresses: readonly string[]): readonly Exec[] {
+  if (mapping.protocol !== "udp") return [];
+  const flush = ["conntrack", "-D", "-p", "udp", "--orig-port-dst", String(mapping.hostPort)];
+  return addresses.filter((address) => leadsTo(mapping, address)).map((address, i) => ({
+    ...{ tool: "exec", on: "host", tolerant: true, undo: [...flush, "--reply-src", address] },
+    ...(i === 0 ? { run: flush } : {}),
+  }));
 }

@@ -7,7 +7,7 @@ import { acceptLoopbackAnswers } from "../../plan/ip.ts";
 import { show } from "../../plan/step.ts";
 import * as portmap from "./portmap.ts";
 
-const at = { containerId: "c1", network: "n1", ifname: "eth0" } as Attachment;
+const at = { containerId: "c1", network: "n1", ifname: "eth0", digest: "a1".repeat(64) } as Attachment;
 const made: Result = {
   ...emptyResult,
   interfaces: [{ name: "cni0" }, { name: "veth1" }, { name: "eth0", sandbox: "/n" }],
@@ -45,7 +45,9 @@ test("mappings are read as every client spells them", () => {
     [{ hostPort: 1, containerPort: 1, hostIP: "::" }, { protocol: "tcp", family: 6, hostPort: 1, port: 1 }],
   ];
   for (const [entry, wanted] of rows) assert.deepEqual(parse(entry).mappings, [wanted]);
-  assert.deepEqual(portmap.parse(fields({})), { mappings: [], masks: "needed" });
+  assert.deepEqual(portmap.parse(fields({})), {
+    ...{ mappings: [], masks: "needed", conditions: { 4: "", 6: "" } },
+  });
 });
 
 test("a mapping that cannot be is refused", () => {
@@ -96,10 +98,69 @@ nft add element inet ocinet ports6 { tcp . 4 : fd00::3 . 80 }`,
   );
 });
 
-test("flows of UDP are forgotten, before and after", () => {
+test("flows of UDP are forgotten: before, all of the port, and after, those of the container", () => {
   const { steps } = portmap.plan(parse({ hostPort: 53, containerPort: 53, protocol: "udp" }), at, made);
   const flush = ["conntrack", "-D", "-p", "udp", "--orig-port-dst", "53"];
-  assert.deepEqual(steps.at(-1), { tool: "exec", on: "host", run: flush, undo: flush, tolerant: true });
+  const common = { tool: "exec", on: "host", tolerant: true };
+  assert.deepEqual(steps.slice(-2), [
+    { ...common, run: flush, undo: [...flush, "--reply-src", "10.1.2.3"] },
+    { ...common, undo: [...flush, "--reply-src", "fd00::3"] },
+  ]);
+});
+
+test("a port with conditions leads to a chain of its own, which goes with it", () => {
+  const runtimeConfig = { portMappings: [{ hostPort: 8080, containerPort: 80 }] };
+  const lines = (conf: Record<string, unknown>) =>
+    portmap.plan(portmap.parse(fields({ ...conf, runtimeConfig })), at, made).steps.filter(({ tool }) =>
+      tool === "nft"
+    );
+  const chain = "inet ocinet when_a1a1a1a1a1a1a1a1_tcp_8080_4";
+  const steps = lines({ conditionsV4: ["!", "-s", "192.0.2.0/24,10.9.9.9", "-i", "eth+"] });
+  assert.equal(
+    show(steps),
+    `nft add chain ${chain}; flush chain ${chain}; add rule ${chain} meta nfproto ipv4 tcp dport 8080 ` +
+      `ip saddr != { 192.0.2.0/24, 10.9.9.9 } iifname "eth*" dnat ip to 10.1.2.3:80
+nft add element inet ocinet whenports4 { tcp . 8080 : jump when_a1a1a1a1a1a1a1a1_tcp_8080_4 }
+nft add element inet ocinet ports6 { tcp . 8080 : fd00::3 . 80 }`,
+  );
+  const element = "element inet ocinet whenports4 { tcp . 8080 : jump when_a1a1a1a1a1a1a1a1_tcp_8080_4 }";
+  assert.deepEqual(steps.slice(0, 2).map((step) => "undo" in step && step.undo), [
+    `add chain ${chain}\ndelete chain ${chain}`,
+    `add chain ${chain}\nadd ${element}\ndelete ${element}`,
+  ]);
+  runtimeConfig.portMappings[0] = { hostPort: 80, containerPort: 81, hostIP: "2001:db8::1" } as never;
+  assert.match(
+    show(lines({ conditionsV6: ["ip6", "daddr", "!=", "fc00::/7"] })),
+    /add rule inet ocinet when_a1a1a1a1a1a1a1a1_tcp_80_6_2001.db8..1 meta nfproto ipv6 tcp dport 80 ip6 daddr != fc00::\/7 dnat ip6 to \[fd00::3\]:81\nnft add element inet ocinet whenhostports6 \{ 2001:db8::1 . tcp . 80 : jump when/,
+  );
+});
+
+test("a chain of iptables' marks whom we leave to others to masquerade", () => {
+  const runtimeConfig = { portMappings: [{ hostPort: 8080, containerPort: 80, hostIP: "0.0.0.0" }] };
+  const calls = (conf: Record<string, unknown>) =>
+    show(portmap.plan(portmap.parse(fields({ ...conf, runtimeConfig })), at, made).steps).split("\n")
+      .filter((line) => /unmasked|ip6?tables/.test(line));
+  const rule = (from: string, ip: string) =>
+    `${ip.includes(":") ? "ip6tables" : "iptables"} --wait -t nat -I POSTROUTING ` +
+    `${from}-d ${ip} -m conntrack --ctstate DNAT -j KUBE-MARK-MASQ`;
+  const [four, six] = ["4 { 10.1.2.3 }", "6 { fd00::3 }"].map((end) =>
+    `nft add element inet ocinet unmasked${end}`
+  );
+  assert.deepEqual(calls({ externalSetMarkChain: "KUBE-MARK-MASQ" }), [
+    four,
+    rule("-s 10.1.2.0/24 ", "10.1.2.3"),
+    rule("-s 127.0.0.0/8 ", "10.1.2.3"),
+    six,
+    rule("-s fd00::/64 ", "fd00::3"),
+    rule("-s ::1 ", "fd00::3"),
+  ]);
+  assert.deepEqual(calls({ externalSetMarkChain: "KUBE-MARK-MASQ", masqAll: true }), [
+    four,
+    rule("", "10.1.2.3"),
+    six,
+    rule("", "fd00::3"),
+  ]);
+  assert.deepEqual(calls({ externalSetMarkChain: "KUBE-MARK-MASQ", snat: false }), [four, six]);
 });
 
 test("addresses of other interfaces are passed over; those of no interface are the container's", () => {
@@ -149,15 +210,16 @@ nft add element inet ocinet masked6 { fd00::3 }`;
   assert.equal(lines({ snat: false, masqAll: true }), `${masked.replaceAll("masked", "unmasked")}\n${ports}`);
 });
 
-test("options that our one table cannot honour are refused", () => {
+test("options that cannot be are refused", () => {
   const rows: readonly (readonly [Record<string, unknown>, string])[] = [
     [{ backend: "ipfw" }, 'unrecognized backend "ipfw"'],
     [{ markMasqBit: 32 }, "MasqMarkBit must be between 0 and 31"],
     [{ markMasqBit: -1 }, "MasqMarkBit must be between 0 and 31"],
     [{ markMasqBit: 1, externalSetMarkChain: "X" }, "Cannot specify externalSetMarkChain and markMasqBit"],
+    [{ externalSetMarkChain: "-X" }, 'Cannot use externalSetMarkChain "-X": it is no name of a chain'],
     [
-      { externalSetMarkChain: "X" },
-      'Cannot use externalSetMarkChain "X": our rules are nft\'s, and call no chain of iptables',
+      { backend: "nftables", externalSetMarkChain: "X" },
+      "nftables backend was requested but configuration contains iptables-specific options [externalSetMarkChain]",
     ],
     [
       { backend: "iptables", conditionsV4: ["ip", "saddr", "1.2.3.4"] },
@@ -167,12 +229,27 @@ test("options that our one table cannot honour are refused", () => {
       { backend: "nftables", conditionsV6: ["!", "-s", "fd00::1"] },
       "nftables backend was requested but configuration contains iptables-specific options [conditionsV6]",
     ],
-    ...["conditionsV4", "conditionsV6"].map((key) =>
-      [
-        { [key]: ["-s", "1.2.3.4"] },
-        `Cannot use "${key}": ports are looked up once for all containers; name the host's address in "hostIP" instead`,
-      ] as const
-    ),
+    [
+      { conditionsV4: ["-m", "mark", "--mark", "1"] },
+      'Cannot use "-m" of "conditionsV4": of iptables\' words only -s, -d, -i and ! are known; say it in nft\'s',
+    ],
+    [
+      { conditionsV4: ["!"] },
+      'Cannot use "!" of "conditionsV4": of iptables\' words only -s, -d, -i and ! are known; say it in nft\'s',
+    ],
+    [
+      { conditionsV6: ["-s", "1.2.3.4"] },
+      'Cannot use "1.2.3.4" of "conditionsV6": it is no IPv6 address or prefix',
+    ],
+    [{ conditionsV4: ["-d"] }, 'Cannot use "" of "conditionsV4": it is no IPv4 address or prefix'],
+    [
+      { conditionsV4: ["-i", "a b"] },
+      'Cannot use "a b" of "conditionsV4": interface name contains / or : or whitespace characters',
+    ],
+    [
+      { conditionsV4: ["ip", "saddr", "1.2.3.4; drop"] },
+      'Cannot use "1.2.3.4; drop" of "conditionsV4": it is no word of a rule',
+    ],
   ];
   for (const [conf, message] of rows) {
     assert.throws(() => portmap.parse(fields(conf)), {
