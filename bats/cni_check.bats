@@ -118,9 +118,13 @@ ends_chain() {
   notices "\"$veth\" has no limit" "tc qdisc del dev $veth root" "tc qdisc add dev $veth root handle 1: tbf rate 2000000bps burst 50000b limit 100000b"
   notices "\"$veth\" is limited to 1000000 bytes/s, not 2000000" \
     "tc qdisc change dev $veth root handle 1: tbf rate 1000000bps burst 50000b limit 100000b" "tc qdisc change dev $veth root handle 1: tbf rate 2000000bps burst 50000b limit 100000b"
+  notices "\"$veth\" lets 60000 bytes go at once, not 50000" \
+    "tc qdisc change dev $veth root handle 1: tbf rate 2000000bps burst 60000b limit 100000b" "tc qdisc change dev $veth root handle 1: tbf rate 2000000bps burst 50000b limit 100000b"
+  notices "\"$veth\" holds up to 90000 bytes, not 100000" \
+    "tc qdisc change dev $veth root handle 1: tbf rate 2000000bps burst 50000b limit 90000b" "tc qdisc change dev $veth root handle 1: tbf rate 2000000bps burst 50000b limit 100000b"
   notices "What \"$veth\" gets does not pass \"$ifb\"" "tc filter del dev $veth parent ffff:" \
     "tc filter add dev $veth parent ffff: protocol all prio 1 u32 match u32 0 0 classid 1:1 action mirred egress redirect dev $ifb"
-  notices "\"$ifb\" has no limit" "tc qdisc del dev $ifb root" "tc qdisc add dev $ifb root handle 1: tbf rate 1000000bps burst 50000b limit 100000b"
+  notices "\"$ifb\" has no limit" "tc qdisc del dev $ifb root" "tc qdisc add dev $ifb root handle 1: tbf rate 1000000bps burst 50000b limit 75000b"
   run -0 plugin bandwidth STATUS "$(conf bandwidth)"
   ends_chain
 }

@@ -39,12 +39,17 @@ export function formatCache(entry: CacheEntry): string {
 
 /**
  * Reads an entry. Old versions wrote the bare result: then what the file's name says is all that else is known.
+ * @param where names the file in errors
  * @returns undefined for a file of another kind
  * @throws CniError for what is not JSON, and for an entry whose parts are not what they should be
  */
-export function parseCache(text: string, name?: CacheName): CacheEntry | undefined {
-  const json = parseJson(text, "cache file");
-  const entry = fields(json, "cache file");
+export function parseCache(
+  text: string,
+  name?: CacheName,
+  where = "cache file",
+): CacheEntry | undefined {
+  const json = parseJson(text, where);
+  const entry = fields(json, where);
   if (!entry.has("kind") && name) {
     return { ...name, config: "", cniArgs: [], capabilityArgs: {}, result: json };
   }

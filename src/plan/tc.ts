@@ -7,8 +7,8 @@ export interface Limit {
 }
 
 /** Holds what leaves a link to a rate, by a bucket that keeps what comes in 25 ms more than it lets through at once. */
-export function shape(on: Place, link: string, { rate, burst }: Limit): Line {
-  const limit = Math.min(Math.floor(rate * 0.025) + burst, 2 ** 32 - 1);
+export function shape(on: Place, link: string, given: Limit): Line {
+  const [{ rate, burst }, limit] = [given, queueSize(given)];
   return {
     tool: "tc",
     on,
@@ -16,6 +16,11 @@ export function shape(on: Place, link: string, { rate, burst }: Limit): Line {
       words` burst ${`${burst}b`} limit ${`${limit}b`}`,
     undo: words`qdisc del dev ${link} root`,
   };
+}
+
+/** How many bytes may wait there. */
+export function queueSize({ rate, burst }: Limit): number {
+  return Math.min(Math.floor(rate * 0.025) + burst, 2 ** 32 - 1);
 }
 
 /** Makes a link on which what enters another can wait, for arriving packets cannot. */

@@ -1,4 +1,5 @@
 import { type CacheEntry, cacheFile, formatCache, parseCache } from "../cni/cache.ts";
+import { CniError } from "../cni/error.ts";
 import { parseArgs } from "../cni/args.ts";
 import { type NetworkList, parseNetworkList } from "../cni/network_list.ts";
 import { type Result, resultFor } from "../cni/result.ts";
@@ -33,11 +34,21 @@ export function writeCache(world: World, call: RuntimeCall, result: Result): voi
 /** What is kept of an attachment, if anything can be made of it: what is damaged must not stop a DEL. */
 export function readCache(world: World, call: Cached): CacheEntry | undefined {
   try {
-    const text = world.read(pathOf(call));
-    return text === undefined ? undefined : parseCache(text, nameOf(call));
+    return loadCache(world, call);
   } catch {
     return undefined;
   }
+}
+
+/** What is kept of an attachment, if anything is. @throws CniError naming the file of which nothing can be made */
+export function loadCache(world: World, call: Cached): CacheEntry | undefined {
+  const [path, text] = [pathOf(call), world.read(pathOf(call))];
+  if (text === undefined) return undefined;
+  const entry = parseCache(text, nameOf(call), `cache file ${path}`);
+  if (entry === undefined) {
+    throw new CniError("decode", `Cannot use ${path}: it is of a kind that nobody knows`);
+  }
+  return entry;
 }
 
 /** Forgets an attachment. */

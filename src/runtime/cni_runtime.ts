@@ -3,7 +3,7 @@ import type { PluginConf } from "../cni/network_list.ts";
 import { atLeast, emptyResult, parseResult, type Result } from "../cni/result.ts";
 import type { World } from "../plan/world.ts";
 import { RollbackError, StepError } from "./apply.ts";
-import { cachedAttachments, readCache, removeCache, withCached, writeCache } from "./cni_cache.ts";
+import { cachedAttachments, loadCache, readCache, removeCache, withCached, writeCache } from "./cni_cache.ts";
 import { abandon, perform, prepare, type Prepared } from "./plugin_add.ts";
 import { asksThroughLink, checkVersion } from "./plugin_call.ts";
 import { check, status } from "./plugin_check.ts";
@@ -199,7 +199,7 @@ export async function checkNetwork(world: World, state: string, call: RuntimeCal
     );
   }
   if (list.disableCheck) return;
-  const cached = readCache(world, call);
+  const cached = loadCache(world, call);
   const before = cached && parseResult(cached.result, list.cniVersion);
   await forEach(world, state, withCached(call, cached), { command: "CHECK", ...(before ? { before } : {}) });
 }

@@ -5,7 +5,7 @@ import { macFrom, vethFrom } from "../../net/names.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { Seen } from "../../plan/seen.ts";
-import { addIfb, type Limit, redirect, shape } from "../../plan/tc.ts";
+import { addIfb, type Limit, queueSize, redirect, shape } from "../../plan/tc.ts";
 import type { Sight } from "../plugin.ts";
 import { hostLinks } from "./previous.ts";
 
@@ -127,14 +127,14 @@ export function evidence({ ingress, egress }: Conf, _at: Attachment, made: Resul
 }
 
 function queuesOn(link: string): string {
-  return `tc -j qdisc show dev ${link}`;
+  return `tc -j -raw qdisc show dev ${link}`;
 }
 
 function filtersOn(link: string): string {
   return `tc -j filter show dev ${link} parent ffff:`;
 }
 
-/** The queues and their rates, and the way to the one that holds what enters. */
+/** The queues and their limits, and the way to the one that holds what enters. */
 export function lost(
   { ingress, egress }: Conf,
   at: Attachment,
@@ -147,16 +147,29 @@ export function lost(
     (egress && lostLimit(ifb, egress, seen));
 }
 
-function lostLimit(link: string, { rate }: Limit, { answers }: Seen): string | undefined {
+/** What `tc` says of one. */
+interface Shown {
+  readonly rate?: number;
+  readonly burst?: number;
+  readonly limit?: number;
+}
+
+function lostLimit(link: string, wanted: Limit, { answers }: Seen): string | undefined {
   const queues = JSON.parse(answers?.get(queuesOn(link)) || "[]") as readonly {
     kind: string;
-    options?: { rate?: number };
+    options?: Shown;
   }[];
-  const found = queues.find(({ kind }) => kind === "tbf");
+  const found = queues.find(({ kind }) => kind === "tbf")?.options;
   if (!found) return `"${link}" has no limit`;
-  return found.options?.rate === rate
-    ? undefined
-    : `"${link}" is limited to ${found.options?.rate} bytes/s, not ${rate}`;
+  const [{ rate, burst, limit }, size] = [found, queueSize(wanted)];
+  if (rate !== wanted.rate) return `"${link}" is limited to ${rate} bytes/s, not ${wanted.rate}`;
+  if (limit !== size) return `"${link}" holds up to ${limit} bytes, not ${size}`;
+  return isBurst(burst, wanted) ? undefined : `"${link}" lets ${burst} bytes go at once, not ${wanted.burst}`;
+}
+
+/** The kernel keeps the time that it takes to send it, in 32 bits of 64 ns each, and `tc` says it in whole microseconds. */
+function isBurst(shown: number | undefined, { rate, burst }: Limit): boolean {
+  return burst / rate > 2 ** 32 * 64e-9 || Math.abs((shown ?? 0) - burst) <= 1 + rate * 2e-6;
 }
 
 function lostWay(veth: string, ifb: string, { answers }: Seen): string | undefined {

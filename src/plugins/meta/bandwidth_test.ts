@@ -99,6 +99,25 @@ test("a bucket is no larger than tc can say", () => {
   assert.match(show(plan(conf).steps), / burst 4294967294b limit 4294967295b$/);
 });
 
+test("CHECK compares rate, queue and burst, as exactly as the kernel keeps them", () => {
+  const made = madeWith("veth0123456789a");
+  const lost = (conf: Record<string, unknown>, options: Record<string, number>) => {
+    const parsed = bandwidth.parse(fields(conf));
+    const [queues] = bandwidth.evidence(parsed, at, made).answers!;
+    const answers = new Map([[queues!, JSON.stringify([{ kind: "tbf", options }])]]);
+    return bandwidth.lost(parsed, at, made, { ...nothing, answers });
+  };
+  const conf = { ingressRate: 8_000_000, ingressBurst: 98_760 };
+  const [right, link] = [{ rate: 1_000_000, burst: 12_344, limit: 37_345 }, '"veth0123456789a"'];
+  assert.equal(lost(conf, right), undefined);
+  assert.equal(lost(conf, { ...right, rate: 9 }), `${link} is limited to 9 bytes/s, not 1000000`);
+  assert.equal(lost(conf, { ...right, limit: 9 }), `${link} holds up to 9 bytes, not 37345`);
+  assert.equal(lost(conf, { ...right, burst: 12_341 }), `${link} lets 12341 bytes go at once, not 12345`);
+  // containerd's burst, which overflows at such a rate.
+  const most = { ingressRate: 8_000_000, ingressBurst: 4294967295 };
+  assert.equal(lost(most, { rate: 1_000_000, burst: 1373, limit: 536_895_911 }), undefined);
+});
+
 function seeing(linkIndex: number | undefined): Seen {
   const link = (name: string, index: number) => [name, { name, index, mtu: 1400 } as Link] as const;
   const inside: Inside = {
