@@ -141,6 +141,23 @@ leased() { find "$LEASES" -mindepth 2 ! -name lock ! -name 'last_reserved_ip.*' 
   equal "$address" "$(leased)"
 }
 
+@test "whoever has an address is given no second one: by both in the same words, whoever gave the first" {
+  shared_network 10.1.1.0/24
+  local first second
+  for first in reference own; do
+    $first ADD a
+    for second in reference own; do
+      run -1 $second ADD a
+      [[ $output == *'"failed to allocate for range 0: 10.1.1.'*' has been allocated to a, duplicate allocation is not allowed"'* ]] ||
+        fail "$first, then $second:" "$output"
+      # There is a record of ours.
+      [ $first = reference ] || rm -rf "$STATE_DIR/cni"
+    done
+    own DEL a
+  done
+  equal "" "$(leased)"
+}
+
 @test "an address costs the same in an empty /16 and in one with 60,000 taken" {
   shared_network 10.1.0.0/16
   in_host ip netns add box

@@ -97,12 +97,20 @@ export interface Giving<Conf> {
   parse(conf: Fields): Conf;
   /** @throws CniError when none is free, or the one asked for is not. */
   lease(conf: Conf, at: Attachment, world: World): Lease;
-  /** Gives back all that the attachment holds, without knowing what that is. */
-  release(conf: Conf, at: Attachment, world: World): void;
+  /**
+   * Why the attachment is given no address, if it has one already; all that are given are looked at. Where it is not
+   * asked, because the type is not called by itself, the interface that is there speaks for it.
+   */
+  held?(conf: Conf, at: Attachment, world: World): string | undefined;
+  /** Gives back all that the attachment holds, without knowing what that is. Without it, nothing is held. */
+  release?(conf: Conf, at: Attachment, world: World): void;
   /** Gives back what no attachment of the network in `valid` holds; each is `containerID ifname`. */
   collect?(conf: Conf, at: Attachment, valid: ReadonlySet<string>, world: World): void;
-  /** Why the attachment does not hold its addresses (any more), or undefined when it does. */
-  lost?(conf: Conf, at: Attachment, world: World): string | undefined;
+  /**
+   * Why the attachment does not hold its addresses (any more), or undefined when it does.
+   * @param made the result that CHECK was given, if it was given one
+   */
+  lost?(conf: Conf, at: Attachment, world: World, made: Result | undefined): string | undefined;
   /** Why no address can be had now, or undefined when one can. */
   exhausted?(conf: Conf, at: Attachment, world: World): string | undefined;
 }

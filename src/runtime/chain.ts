@@ -186,6 +186,6 @@ function planMain(parsed: Parsed & { role: "main" }, at: Attachment, given: Give
 export function releaseAddresses(chain: readonly Parsed[], at: Attachment, world: World): void {
   for (const parsed of chain) {
     if (parsed.role !== "main" || !parsed.ipam || "asks" in parsed.ipam.plugin) continue;
-    parsed.ipam.plugin.release(parsed.ipam.conf, at, world);
+    parsed.ipam.plugin.release?.(parsed.ipam.conf, at, world);
   }
 }

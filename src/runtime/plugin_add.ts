@@ -1,6 +1,7 @@
 import { checkArgs } from "../cni/args.ts";
 import { CniError } from "../cni/error.ts";
-import { emptyResult, parseResult, type Result, resultFor } from "../cni/result.ts";
+import { atLeast, emptyResult, parseResult, type Result, resultFor } from "../cni/result.ts";
+import { family } from "../net/address.ts";
 import type { Prefixes } from "../plan/batch.ts";
 import type { Claim, Step } from "../plan/step.ts";
 import type { Asking, Lease } from "../plugins/plugin.ts";
@@ -126,6 +127,8 @@ async function prepareLease(context: Context): Promise<Prepared> {
   const row = table[call.type]!;
   if (row.role !== "ipam") throw new Error(`"${call.type}" gives no addresses`);
   const ipam: ParsedIpam = { plugin: row.plugin, conf: row.plugin.parse(conf) };
+  const held = "held" in row.plugin && row.plugin.held?.(ipam.conf, context.at, context.world);
+  if (held) throw new CniError("internal", held);
   return await prepareAddressed(context, ipam, [], ({ ips, routes, dns }) => ({
     steps: [],
     result: { ...emptyResult, ips, routes, dns },
@@ -144,12 +147,23 @@ async function prepareAddressed(
   if ("asks" in plugin) return await prepareAsked(context, link, ownClient(context, plugin, conf), addressed);
   const lease = plugin.lease(conf, at, world);
   try {
+    checkFamilies(lease, context.call.version);
     const { steps, result } = addressed(lease);
     return { context, steps: [...lease.claims, ...link, ...steps], result };
   } catch (error) {
     lease.claims.forEach((claim) => undoClaim(world, claim));
     throw error;
   }
+}
+
+/** In the reference's words (host-local's allocator/config.go). */
+function checkFamilies({ ips }: Lease, version: string): void {
+  const several = [4, 6].some((of) => ips.filter(({ address }) => family(address) === of).length > 1);
+  if (!several || atLeast(version, "0.3.0")) return;
+  throw new CniError(
+    "internal",
+    `CNI version ${version} does not support more than 1 address per family`,
+  );
 }
 
 /** Somebody who is asked for addresses through the link. */

@@ -60,7 +60,7 @@ function checkLease(context: Context): void {
   if (!ipam) return;
   const problem = "asks" in ipam
     ? ipam.lost(ipam.parse(conf), at, askingDirectory(context), world)
-    : ipam.lost?.(ipam.parse(conf), at, world);
+    : ipam.lost?.(ipam.parse(conf), at, world, previousResult(context));
   if (problem !== undefined) throw lost(problem);
 }
 

@@ -1,7 +1,7 @@
 import { emptyResult, type Result } from "../cni/result.ts";
 import { vethFrom } from "../net/names.ts";
 import { show, type Step, words } from "../plan/step.ts";
-import type { Lease } from "../plugins/plugin.ts";
+import type { Ipam, Lease } from "../plugins/plugin.ts";
 import { hostLinks } from "../plugins/meta/previous.ts";
 import { table } from "../plugins/table.ts";
 import type { Parsed, ParsedIpam } from "./chain.ts";
@@ -111,9 +111,9 @@ function whatOf({ type, ifname, containerId, network }: RecordKey): string {
 
 /** Another program's ADD, or one whose record is lost: the same plan again, only to be undone. */
 async function delUnrecorded(context: Context): Promise<void> {
-  const { world, state, call, conf, key, delegation } = context;
+  const { world, state, call, key, delegation } = context;
   const row = table[call.type];
-  if (row?.role === "ipam") await release(context, { plugin: row.plugin, conf: row.plugin.parse(conf) });
+  if (row?.role === "ipam") await releaseAlone(context, row.plugin);
   else if (!delegation?.foreign) {
     const parsed = parse(context);
     if (parsed.role === "main" && parsed.ipam) await release(context, parsed.ipam);
@@ -123,10 +123,17 @@ async function delUnrecorded(context: Context): Promise<void> {
   removeRecord(world, state, key);
 }
 
+/** A type that holds nothing need not understand its configuration. */
+async function releaseAlone(context: Context, plugin: Ipam<unknown>): Promise<void> {
+  if ("asks" in plugin || plugin.release) {
+    await release(context, { plugin, conf: plugin.parse(context.conf) });
+  }
+}
+
 /** Gives back the addresses that an attachment may hold, without knowing which. */
 async function release(context: Context, { plugin, conf }: ParsedIpam): Promise<void> {
   const { world, at, key } = context;
-  if (!("asks" in plugin)) return plugin.release(conf, at, world);
+  if (!("asks" in plugin)) return plugin.release?.(conf, at, world);
   const steps = plugin.asks(conf, at, askingDirectory(context));
   await undoAll(world, prefixesFor(context), steps, whatOf(key));
 }

@@ -223,9 +223,13 @@ export function release(conf: Conf, at: Attachment, world: World): void {
   owned(conf, at, world).forEach((one) => giveBack(conf, at, world, one));
 }
 
-function giveBack(conf: Conf, at: Attachment, world: World, { path }: Reservation): void {
-  world.remove(path);
-  forget(world, keptOf(conf, at), path.slice(path.lastIndexOf("/") + 1));
+function giveBack(conf: Conf, at: Attachment, world: World, one: Reservation): void {
+  world.remove(one.path);
+  forget(world, keptOf(conf, at), addressOfFile(one));
+}
+
+function addressOfFile({ path }: Reservation): string {
+  return path.slice(path.lastIndexOf("/") + 1);
 }
 
 /** Plugins before 0.8 wrote the container's id alone. */
@@ -235,20 +239,34 @@ function owned(conf: Conf, at: Attachment, world: World): readonly Reservation[]
   return exact.length > 0 ? exact : all.filter(({ owner }) => owner === at.containerId);
 }
 
+/** In the reference's words; an address that is asked for by name is refused as taken. */
+export function held(conf: Conf, at: Attachment, world: World): string | undefined {
+  const [own, wanted] = [owned(conf, at, world).map(addressOfFile), requested(conf, at)];
+  const isIn = (set: RangeSet) => (address: string) => set.some((range) => covers(range, address));
+  for (const [i, set] of conf.sets.entries()) {
+    const address = wanted.some(isIn(set)) ? undefined : own.find(isIn(set));
+    if (address === undefined) continue;
+    return `failed to allocate for range ${i}: ${address} has been allocated to ${at.containerId}, ` +
+      "duplicate allocation is not allowed";
+  }
+  return undefined;
+}
+
 /** The reference's CHECK is content with any address; an attachment has one of each set. */
 export function lost(conf: Conf, at: Attachment, world: World): string | undefined {
   if (owned(conf, at, world).length >= conf.sets.length) return undefined;
   return `host-local: Failed to find address added by container ${at.containerId}`;
 }
 
-/** Gives back what no attachment in `valid` holds; an empty file is what a crash left. */
+/** Gives back what no attachment in `valid` holds; a file that stays empty is what a crash left. */
 export function collect(conf: Conf, at: Attachment, valid: ReadonlySet<string>, world: World): void {
   giveBackOutlived(world, keptOf(conf, at));
   const containers = new Set([...valid].map((attachment) => attachment.split(" ")[0]));
   for (const one of reservations(conf, at, world)) {
     const [containerId, ifname] = one.owner.split(/\s+/);
     const known = ifname === undefined ? containers.has(containerId!) : valid.has(`${containerId} ${ifname}`);
-    if (!known) giveBack(conf, at, world, one);
+    const begun = one.owner === "" && !isEmpty(world, one.path);
+    if (!known && !begun) giveBack(conf, at, world, one);
   }
 }
 

@@ -283,6 +283,23 @@ test(
 );
 
 /** Names in a directory, and how often anybody asked. */
+test(
+  "whoever has an address is given no other of that range set, by name or not",
+  inDirectory((root) => {
+    const conf = parse(root, { ranges: [[small], [{ subnet: "fd00::/64" }]] });
+    take(conf, container("a"));
+    const problem = "10.1.2.2 has been allocated to a, duplicate allocation is not allowed";
+    assert.equal(hostLocal.held(conf, container("a"), world), `failed to allocate for range 0: ${problem}`);
+    assert.equal(hostLocal.held(conf, container("b"), world), undefined);
+    assert.equal(
+      hostLocal.held(conf, container("a", { IP: "10.1.2.5" }), world),
+      "failed to allocate for range 1: fd00::2 has been allocated to a, duplicate allocation is not allowed",
+    );
+    // Of another network of the container's, over one directory.
+    assert.equal(hostLocal.held(parse(root, { subnet: "10.9.9.0/24" }), container("a"), world), undefined);
+  }),
+);
+
 function counting(names: Set<string>, marker: string): { readonly world: World; calls: number } {
   const count = { world: undefined as unknown as World, calls: 0 };
   const counted = <T>(answer: T) => (count.calls++, answer);

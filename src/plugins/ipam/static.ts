@@ -1,8 +1,9 @@
 import { CniError } from "../../cni/error.ts";
 import type { Fields } from "../../cni/fields.ts";
-import { type Dns, type Ip, parseDns, parseRoute, type Route } from "../../cni/result.ts";
-import { contains, networkOf, parseAddress, parseCidr } from "../../net/address.ts";
+import { type Dns, type Ip, parseDns, parseRoute, type Result, type Route } from "../../cni/result.ts";
+import { addressOf, contains, networkOf, parseAddress, parseCidr } from "../../net/address.ts";
 import type { Attachment } from "../../plan/attachment.ts";
+import type { World } from "../../plan/world.ts";
 import type { Lease } from "../plugin.ts";
 
 interface Conf {
@@ -73,5 +74,17 @@ function list({ args }: Attachment, key: string): readonly string[] {
   return args.get(key)?.split(",").map((text) => text.trim()).filter((text) => text !== "") ?? [];
 }
 
-/** Nothing is held. */
-export function release(): void {}
+/** Of the addresses that are still in the configuration, the gateways have to be the same. */
+export function lost(
+  conf: Conf,
+  at: Attachment,
+  _world: World,
+  made: Result | undefined,
+): string | undefined {
+  if (!made) return "Required prevResult missing";
+  const gone = lease(conf, at).ips.find(({ address, gateway }) => {
+    const same = made.ips.find((ip) => addressOf(ip.address) === addressOf(address));
+    return gateway !== undefined && same !== undefined && same.gateway !== gateway;
+  });
+  return gone && `static: Failed to match addr ${addressOf(gone.address)} on interface ${at.ifname}`;
+}

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fields } from "../../cni/fields.ts";
+import { emptyResult, type Ip } from "../../cni/result.ts";
 import type { Attachment } from "../../plan/attachment.ts";
+import type { World } from "../../plan/world.ts";
 import * as statik from "./static.ts";
 
 function lease(conf: Record<string, unknown>, args: Readonly<Record<string, string>> = {}) {
@@ -60,4 +62,17 @@ test("what is no address is refused in the reference's words, wherever it comes 
   for (const [conf, args, message] of rows) assert.throws(() => lease(conf, args), { code: 999, message });
 });
 
-test("nothing is held, so nothing is given back", () => assert.equal(statik.release(), undefined));
+test("CHECK needs a result, whose gateways are those of the configuration", () => {
+  const conf = statik.parse(
+    fields({
+      ipam: { addresses: [{ address: "10.1.1.9/24", gateway: "10.1.1.1" }, { address: "fd00::9/64" }] },
+    }),
+  );
+  const at = { ifname: "eth0", args: new Map() } as unknown as Attachment;
+  const lost = (...ips: readonly Ip[]) => statik.lost(conf, at, {} as World, { ...emptyResult, ips });
+  assert.equal(statik.lost(conf, at, {} as World, undefined), "Required prevResult missing");
+  assert.equal(lost({ address: "10.1.1.9/24", gateway: "10.1.1.1" }, { address: "fd00::9/64" }), undefined);
+  assert.equal(lost({ address: "10.9.9.9/24" }), undefined);
+  const problem = "static: Failed to match addr 10.1.1.9 on interface eth0";
+  assert.equal(lost({ address: "10.1.1.9/24", gateway: "10.1.1.2" }), problem);
+});

@@ -24,7 +24,7 @@ import {
   type Vlans,
   vlansOn,
 } from "./bridge_vlan.ts";
-import { addAddresses, addRoutes, enableIpv6, gatewayFor, withLease } from "./layer3.ts";
+import { addAddresses, addRoutes, enableIpv6, gatewayFor, parseMasquerade, withLease } from "./layer3.ts";
 import { forward, forwardingSysctls, lostVeth, settleIpv6, vethEnds } from "./veth.ts";
 
 interface Conf {
@@ -72,7 +72,7 @@ export function parse(conf: Fields): Conf {
     isGateway,
     isDefaultGateway,
     forceAddress: flag(conf, "forceAddress"),
-    ipMasq: flag(conf, "ipMasq"),
+    ipMasq: parseMasquerade(conf),
     mtu: conf.integer("mtu", { min: 0, max: 65535 }) || undefined,
     hairpinMode,
     promiscMode,

@@ -277,6 +277,7 @@ test("a configuration that cannot be is refused in the reference's words", () =>
       999,
       "cannot use IPAM when DisableContainerInterface flag is set",
     ],
+    [{ ipMasq: true, ipMasqBackend: "ipfw" }, 999, 'unknown ipmasq backend "ipfw"'],
     [{ mtu: 65536 }, 6, 'Cannot read "mtu" of network configuration: 65536 is outside 0 to 65535'],
     [{ mtu: -1 }, 6, 'Cannot read "mtu" of network configuration: -1 is outside 0 to 65535'],
     [{ bridge: "all" }, 7, 'Cannot use bridge link "all": interface name is all or default'],
@@ -287,6 +288,8 @@ test("a configuration that cannot be is refused in the reference's words", () =>
     ],
   ];
   for (const [conf, code, message] of rows) assert.throws(() => parse(conf), { code, message });
+  for (const ipMasqBackend of ["", "iptables", "nftables"]) parse({ ipMasq: true, ipMasqBackend });
+  parse({ ipMasqBackend: "ipfw" });
   assert.throws(() => address({}, { ...lease, ips: [] }), {
     message: "IPAM plugin returned missing IP config",
   });

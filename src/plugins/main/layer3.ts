@@ -1,8 +1,19 @@
+import { CniError } from "../../cni/error.ts";
+import type { Fields } from "../../cni/fields.ts";
 import type { Ip, Result } from "../../cni/result.ts";
 import { addressOf, family, hostLength, lengthOf, networkOf } from "../../net/address.ts";
 import { addAddress, addRoute } from "../../plan/ip.ts";
 import type { Step, Sysctl } from "../../plan/step.ts";
 import type { Lease } from "../plugin.ts";
+
+/** Whether addresses are to be masqueraded. Either backend of the reference means our own table all the same. */
+export function parseMasquerade(conf: Fields): boolean {
+  const [wanted, backend] = [conf.boolean("ipMasq") ?? false, conf.string("ipMasqBackend")];
+  if (wanted && backend !== undefined && backend !== "iptables" && backend !== "nftables") {
+    throw new CniError("internal", `unknown ipmasq backend ${JSON.stringify(backend)}`);
+  }
+  return wanted;
+}
 
 /** IPv6 on in the container, for links by these names, where the lease has an IPv6 address: a new namespace may have it off. */
 export function enableIpv6({ ips }: Lease, ...links: readonly string[]): readonly Sysctl[] {

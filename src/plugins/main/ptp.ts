@@ -10,7 +10,7 @@ import type { Seen } from "../../plan/seen.ts";
 import { type Step, words } from "../../plan/step.ts";
 import { hostLinks, ownIps } from "../meta/previous.ts";
 import type { Lease, Sight } from "../plugin.ts";
-import { addRoutes, alone, enableIpv6, withLease } from "./layer3.ts";
+import { addRoutes, alone, enableIpv6, parseMasquerade, withLease } from "./layer3.ts";
 import { forward, forwardingSysctls, lostVeth, settleIpv6, vethEnds } from "./veth.ts";
 
 interface Conf {
@@ -30,7 +30,7 @@ export function parse(conf: Fields): Conf {
   }
   return {
     mtu: conf.integer("mtu", { min: 0, max: 65535 }) || undefined,
-    ipMasq: conf.boolean("ipMasq") ?? false,
+    ipMasq: parseMasquerade(conf),
     ...(hasDns(dns) ? { dns } : {}),
   };
 }

@@ -101,6 +101,10 @@ test("what cannot be is refused", () => {
     message: 'Cannot use type "ptp" without addresses: give it an "ipam" with a "type"',
   });
   assert.throws(() => parse({ mtu: 65536 }), { code: 6 });
+  assert.throws(() => parse({ ipMasq: true, ipMasqBackend: "ipfw" }), {
+    code: 999,
+    message: 'unknown ipmasq backend "ipfw"',
+  });
   assert.throws(() => address({}, { ...lease, ips: [{ address: "10.1.2.3/24" }] }), {
     code: 7,
     message: 'Cannot route 10.1.2.3/24: its IPAM gives no gateway, which type "ptp" needs',
