@@ -212,12 +212,17 @@ async function run(world: World, argv: readonly string[], options: RunOptions = 
     signal: abort,
   }).spawn();
   const fed = options.stdin === undefined ? undefined : feed(child.stdin, options.stdin);
-  const { code, stdout, stderr } = await child.output();
-  await fed;
+  const output = child.output();
+  // What it started may outlive it, and keep its output open.
+  const killed = abort && child.status.then(({ code }) => abort.aborted ? { ...nothing, code } : output);
+  const { code, stdout, stderr } = await (killed ? Promise.race([output, killed]) : output);
+  if (!abort?.aborted) await fed;
   if (options.passOn && code === 0) Deno.stderr.writeSync(stderr);
   const decoder = new TextDecoder();
   return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
 }
+
+const nothing = { stdout: new Uint8Array(), stderr: new Uint8Array() };
 
 async function feed(stdin: WritableStream<Uint8Array>, text: string): Promise<void> {
   const writer = stdin.getWriter();

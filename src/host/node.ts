@@ -219,6 +219,8 @@ function run(world: World, argv: readonly string[], options: RunOptions = {}): P
     child.stdout!.setEncoding("utf8").on("data", (text: string) => stdout += text);
     child.stderr!.setEncoding("utf8").on("data", (text: string) => stderr += text);
     child.on("error", reject);
+    // What it started may outlive it, and keep its output open.
+    child.on("exit", (code) => child.killed && resolve({ code: code ?? 128, stdout, stderr }));
     child.on("close", (code) => {
       if (options.passOn && code === 0) nodeProcess.print("stderr", stderr);
       resolve({ code: code ?? 128, stdout, stderr });

@@ -16,6 +16,8 @@ export interface ForeignCall {
   /** CNI's variables, beside which the plugin gets our whole environment. */
   readonly env: Readonly<Record<string, string>>;
   readonly path: readonly string[];
+  /** Milliseconds that it may take; five minutes, unless told: a DHCP server may take most of them. */
+  readonly patience?: number;
 }
 
 /** The file of a plugin: as for libcni, the first of that name that is one, whether or not it can be run. */
@@ -55,13 +57,19 @@ export async function callForeign(world: World, call: ForeignCall): Promise<unkn
   const file = findPlugin(world, call.type, call.path);
   const words = { CNI_COMMAND: call.command, ...call.env, CNI_PATH: call.path.join(":") };
   const stdin = JSON.stringify(call.request);
+  const [began, patience] = [Date.now(), call.patience ?? 300_000];
   const { code, stdout, stderr } = await runPlugin(world, file, {
     stdin,
+    timeout: patience,
     // A hook may have no PATH, without which the reference's plugins find no iptables.
     env: { PATH: searchPath(world).join(":"), ...world.environment(), ...words },
     dry: { shows: shownCall(file, words, stdin), says: JSON.stringify(supposedAnswer(call)) },
     passOn: true,
   });
+  if (code !== 0 && Date.now() - began >= patience) {
+    const problem = `Cannot wait for plugin "${call.type}" any longer: it has not ended`;
+    throw new CniError("internal", `${problem} after ${patience / 1000} s`, stderr.trim());
+  }
   if (code !== 0) throw foreignError(code, stdout, stderr);
   if (stdout.trim() === "") {
     if (call.command !== "ADD") return undefined;
