@@ -167,7 +167,52 @@ is_stopped_task() { ctr task ls | grep -E "^$1 .*STOPPED"; }
   run -1 cni_traces
 }
 
-# --- nerdctl
+# --- containerd's CRI, and nerdctl, as they call plugins
+
+# A pod's loopback and its network are attached at once, in one namespace; what CRI asks for has Go's own names.
+@test "CRI: loopback beside a bridge, and no limit on a burst" {
+  local list lo limits pids=() pid
+  in_host ip netns add box
+  list=$(jq -nc '{ cniVersion: "1.0.0", name: "pods", plugins: [{ type: "bridge", isGateway: true, ipMasq: true,
+    ipam: { type: "host-local", ranges: [[{ subnet: "10.22.0.0/16" }]], routes: [{ dst: "0.0.0.0/0" }] } },
+    { type: "portmap", capabilities: { portMappings: true } }, { type: "bandwidth", capabilities: { bandwidth: true } }] }')
+  lo='{ "cniVersion": "0.3.1", "name": "cni-loopback", "type": "loopback" }'
+  limits='{ "portMappings": [{ "HostPort": 8080, "ContainerPort": 80, "Protocol": "tcp", "HostIP": "" }],
+    "bandwidth": { "IngressRate": 8000000, "IngressBurst": 4294967295, "EgressRate": 4000000, "EgressBurst": 4294967295 } }'
+  plugin loopback ADD "$lo" CNI_IFNAME=lo >"$BATS_TEST_TMPDIR/lo" 3>&- &
+  pids+=($!)
+  CAP_ARGS=$limits libcni ADD "$list" "CNI_ARGS=K8S_POD_NAME=a;IgnoreUnknown=1;K8S_POD_UID=b" 3>&- &
+  pids+=($!)
+  for pid in "${pids[@]}"; do wait "$pid"; done
+  jq -e '.ips[0].address == "127.0.0.1/8"' "$BATS_TEST_TMPDIR/lo"
+  jq -e '.result | (.interfaces[.ips[0].interface].name == "eth0") and .ips[0].address == "10.22.0.2/16"' "$HOST_DIR/cni/results/pods-c1-eth0"
+  in_box busybox ping -q -c 1 -W 20 10.22.0.1
+  serve tcp 80 in_box
+  equal 192.0.2.2 "$(ask tcp 192.0.2.1 8080 in_peer)"
+  stop tcp4-80
+  stop tcp6-80
+  in_host ip netns delete box
+  CAP_ARGS=$limits libcni DEL "$list" CNI_NETNS=
+  run -0 plugin loopback DEL "$lo" CNI_IFNAME=lo CNI_NETNS=
+  run -1 cni_traces
+}
+
+@test "nerdctl: DEL before ADD and after, both without a namespace" {
+  local list
+  list=$(jq -nc '{ cniVersion: "1.0.0", name: "bridge", nerdctlID: "x", nerdctlLabels: {}, plugins: [
+    { type: "bridge", bridge: "nerdctl0", isGateway: true, ipMasq: true, hairpinMode: true,
+      ipam: { type: "host-local", ranges: [[{ gateway: "10.4.0.1", subnet: "10.4.0.0/24" }]], routes: [{ dst: "0.0.0.0/0" }] } },
+    { type: "portmap", capabilities: { portMappings: true } }, { type: "firewall", ingressPolicy: "same-bridge" }, { type: "tuning" }] }')
+  export CAP_ARGS='{ "portMappings": [{ "HostPort": 8080, "ContainerPort": 80, "Protocol": "tcp", "HostIP": "" }] }'
+  in_host ip netns add box
+  libcni DEL "$list" CNI_NETNS=
+  libcni ADD "$list" "CNI_ARGS=IgnoreUnknown=1"
+  in_box busybox ping -q -c 1 -W 20 192.0.2.2
+  # The process has ended, and the namespace with it.
+  in_host ip netns delete box
+  libcni DEL "$list" CNI_NETNS=
+  run -1 cni_traces
+}
 
 @test "nerdctl: the firewall plugin tells a version of at least 1.7.1" {
   run -0 --separate-stderr in_host env -i PATH="$PATH" "$BIN/firewall"

@@ -186,8 +186,14 @@ says() {
     equal "ADD warp DEL warp" "$(calls)"
     nothing_stays
   done
-  # One of ours fails after theirs.
+  # What was done cannot be kept.
   rm "$CALLS.fails" "$CALLS"
+  : >"$BATS_TEST_TMPDIR/file"
+  says 1 "" add --cache-dir "$BATS_TEST_TMPDIR/file/cache" net /run/netns/box
+  equal "ADD warp DEL warp" "$(calls)"
+  nothing_stays
+  # One of ours fails after theirs.
+  rm "$CALLS"
   chain net 1.0.0 "$bridge" "$warp" '{ "type": "tuning", "mtu": 99999999 }'
   says 1 'plugin type="tuning" failed (add): ' add net /run/netns/box
   equal "ADD warp DEL warp" "$(calls)"
@@ -213,7 +219,7 @@ says() {
   nothing_stays
 }
 
-@test "a damaged entry in the cache stops no DEL, and a bare result of old is one" {
+@test "a damaged entry in the cache fails CHECK and stops no DEL, and a bare result of old is one" {
   recorder "$BIN/warp"
   chain net 1.0.0 "$bridge" "$warp"
   export CNI_CONTAINERID=c1
@@ -221,6 +227,8 @@ says() {
   for text in '{' '' 'null' '{ "kind": "else" }'; do
     run -0 cni add net /run/netns/box
     echo "$text" >"$(cached net)"
+    says 1 "Cannot " check net /run/netns/box
+    [[ $stderr == *" /var/lib/cni/results/net-c1-eth0"* ]] || fail "$stderr"
     run -0 cni del net /run/netns/box
     nothing_stays
   done

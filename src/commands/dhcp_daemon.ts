@@ -4,4 +4,5 @@
  */
 export const noDaemon =
   "ocinet: no DHCP daemon is needed, and none was started: each container that has addresses by " +
-  '"dhcp" has a udhcpc of its own, which ends with it; a "daemonSocketPath" is passed over, and may be left out\n';
+  '"dhcp" has a udhcpc of its own, which ends with it; a "daemonSocketPath" is passed over, and may be left out. ' +
+  "Where a service starts it again and again, disable that (systemctl disable --now cni-dhcp.socket cni-dhcp.service)\n";
