@@ -82,8 +82,8 @@ reached_from() {
   done
 }
 
-@test "a host whose iptables forwards nothing forwards for containers" {
-  drop_forwarded
+@test "a host whose iptables forwards nothing forwards for containers, in nft's tables or the kernel's own" {
+  drop_forwarded nft legacy
   forwards_for_containers
 }
 
@@ -91,13 +91,17 @@ reached_from() {
   in_host iptables-nft -A FORWARD -s 203.0.113.0/24 -j DROP
   in_host ip6tables-nft -A FORWARD -s 2001:db8:ffff::/64 -j DROP
   launch early crun
-  drop_forwarded
+  drop_forwarded nft
   forwards_for_containers
 }
 
+# drop_forwarded KIND...: of iptables
 drop_forwarded() {
-  in_host iptables-nft -P FORWARD DROP
-  in_host ip6tables-nft -P FORWARD DROP
+  local kind
+  for kind; do
+    in_host "iptables-$kind" -P FORWARD DROP
+    in_host "ip6tables-$kind" -P FORWARD DROP
+  done
 }
 
 forwards_for_containers() {
@@ -120,20 +124,22 @@ forwards_for_containers() {
 }
 
 @test "gc takes away the rule that lets our packets past iptables" {
-  drop_forwarded
+  drop_forwarded nft legacy
   in_host sysctl -q net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
   snapshot >"$BATS_TEST_TMPDIR/before"
   launch a runc
   delete_container a
   run -1 changes_since "$BATS_TEST_TMPDIR/before"
+  equal "-P FORWARD DROP -A FORWARD -m mark --mark 0x10000000/0x10000000 -j ACCEPT" "$(in_host iptables-legacy -S FORWARD | xargs)"
   ocinet gc
   assert_same_snapshot "$BATS_TEST_TMPDIR/before"
+  equal "-P FORWARD DROP" "$(in_host iptables-legacy -S FORWARD)"
 }
 
 @test "containers on a bridge reach each other whether or not the host's rules see what is bridged" {
   [ -e /proc/sys/net/bridge ] || skip "this kernel has no br_netfilter"
   network blue.conf blue bridge 10.1.1.0/24
-  drop_forwarded
+  drop_forwarded nft
   launch a runc --net blue -p 8080:80
   launch b crun --net blue
   serve tcp 80 in_container a

@@ -20,7 +20,7 @@ interface Machine {
 
 const programs = (
   "ip tc nft nsenter unshare slirp4netns pasta setsid runc crun conntrack udhcpc hostname flock newuidmap newgidmap " +
-  "iptables ip6tables getcap"
+  "iptables ip6tables iptables-legacy getcap"
 ).split(" ");
 
 const healthyFiles: Readonly<Record<string, string>> = {
@@ -357,6 +357,18 @@ const cases: readonly (readonly [string, Machine, string])[] = [
       },
     },
     "warning ip6tables FORWARD: policy DROP, and our rule is gone: traffic of running containers is dropped -> ip6tables -I FORWARD -m mark --mark 0x10000000/0x10000000 -j ACCEPT",
+  ],
+  [
+    "FORWARD of the kernel's own tables drops, rule gone",
+    {
+      uid: 0,
+      says: {
+        "cat /proc/self/net/ip_tables_names": "nat\nfilter\n",
+        "iptables-legacy --wait -S FORWARD": "-P FORWARD DROP\n",
+        "nft list table inet ocinet": "table inet ocinet {}",
+      },
+    },
+    "warning iptables-legacy FORWARD: policy DROP, and our rule is gone: traffic of running containers is dropped -> iptables-legacy -I FORWARD -m mark --mark 0x10000000/0x10000000 -j ACCEPT",
   ],
 ];
 

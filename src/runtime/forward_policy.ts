@@ -1,7 +1,48 @@
 import { passMark } from "../plan/nft.ts";
 import { findProgram, type World } from "../plan/world.ts";
 
-const families = [["ip", "iptables"], ["ip6", "ip6tables"]] as const;
+/** iptables' programs, with the families that nft and the kernel's own tables have for each. */
+export const forwardPrograms = [
+  { program: "iptables", family: "ip", tables: "/proc/self/net/ip_tables_names" },
+  { program: "ip6tables", family: "ip6", tables: "/proc/self/net/ip6_tables_names" },
+] as const;
+
+/** A FORWARD chain that has its say beside ours: nft's, in which iptables keeps its rules today, or one of the legacy kind. */
+export interface ForwardChain {
+  /** The program for its rules, which may be missing. */
+  readonly command: string;
+  /** Its policy is DROP. */
+  readonly drops: boolean;
+  /** How often the rule is there that lets pass what our forward chain has marked. */
+  readonly passes: number;
+}
+
+/** The FORWARD chains of one family. A kernel may have both kinds, and then a packet has to pass both. */
+export async function forwardChains(
+  world: World,
+  prefix: readonly string[],
+  { program, family, tables }: typeof forwardPrograms[number],
+): Promise<readonly ForwardChain[]> {
+  const look = async (...argv: readonly string[]) =>
+    (await world.run([...prefix, ...argv], { looks: true, timeout: 5000 })).stdout;
+  const chain = await look("nft", "list", "chain", family, "filter", "FORWARD");
+  const found = chain === "" ? [] : [chainOf(program, chain)];
+  const legacy = `${program}-legacy`;
+  // To ask it for a table makes one.
+  if (!findProgram(world, legacy) || !(await look("cat", tables)).split("\n").includes("filter")) {
+    return found;
+  }
+  return [...found, chainOf(legacy, await look(legacy, "--wait", "-S", "FORWARD"))];
+}
+
+function chainOf(command: string, text: string): ForwardChain {
+  return {
+    command,
+    drops: /policy drop|^-P FORWARD DROP/m.test(text),
+    passes: text.split("\n").filter((row) => row.includes(passMark)).length,
+  };
+}
+
 const rule = ["FORWARD", "-m", "mark", "--mark", `${passMark}/${passMark}`, "-j", "ACCEPT"];
 
 /**
@@ -10,19 +51,21 @@ const rule = ["FORWARD", "-m", "mark", "--mark", `${passMark}/${passMark}`, "-j"
  * wherever there is such a chain: its policy may yet change.
  */
 export async function passForwardPolicy(world: World, prefix: readonly string[]): Promise<void> {
-  for (const [family, command] of families) {
-    if (!await readChain(world, prefix, family) || !findProgram(world, command)) continue;
-    const there = await world.run([...prefix, command, "--wait", "-C", ...rule], { looks: true });
-    if (there.code !== 0) await world.run([...prefix, command, "--wait", "-I", ...rule]);
+  for (const kind of forwardPrograms) {
+    for (const { command, passes } of await forwardChains(world, prefix, kind)) {
+      if (passes > 0 || !findProgram(world, command)) continue;
+      await world.run([...prefix, command, "--wait", "-I", ...rule]);
+    }
   }
 }
 
 /** Where that rule is: its program, as often as it is there. Two that made the table at once may both have put it. */
 export async function findPassRules(world: World, prefix: readonly string[]): Promise<readonly string[]> {
   const found: string[] = [];
-  for (const [family, command] of families) {
-    const rows = (await readChain(world, prefix, family)).split("\n").filter((row) => row.includes(passMark));
-    if (findProgram(world, command)) found.push(...rows.map(() => command));
+  for (const kind of forwardPrograms) {
+    for (const { command, passes } of await forwardChains(world, prefix, kind)) {
+      if (findProgram(world, command)) found.push(...Array.from({ length: passes }, () => command));
+    }
   }
   return found;
 }
@@ -34,9 +77,4 @@ export async function unpassForwardPolicy(
   command: string,
 ): Promise<void> {
   await world.run([...prefix, command, "--wait", "-D", ...rule]);
-}
-
-async function readChain(world: World, prefix: readonly string[], family: string): Promise<string> {
-  const list = [...prefix, "nft", "list", "chain", family, "filter", "FORWARD"];
-  return (await world.run(list, { looks: true })).stdout;
 }

@@ -1,24 +1,23 @@
 import { passMark } from "../../plan/nft.ts";
 import { findProgram, type World } from "../../plan/world.ts";
+import { type ForwardChain, forwardChains, forwardPrograms } from "../forward_policy.ts";
 import { type Check, type Finding, install, kindOf, lack, ok, warn } from "./finding.ts";
 
-const families = [["ip", "iptables"], ["ip6", "ip6tables"]] as const;
-
 /** Whether iptables lets our traffic pass: where its FORWARD policy is DROP, a rule of ours has to be there. */
-export const forwardingChecks: readonly Check[] = families.map(([family, command]) => ({
-  name: `${command} FORWARD`,
-  look: (world) =>
-    kindOf(world) === "root" && findProgram(world, "nft") ? lookAt(world, family, command) : [],
+export const forwardingChecks: readonly Check[] = forwardPrograms.map((of) => ({
+  name: `${of.program} FORWARD`,
+  look: async (world) => {
+    if (kindOf(world) !== "root" || !findProgram(world, "nft")) return [];
+    const chains = await forwardChains(world, [], of);
+    if (chains.length === 0) return ok(`${of.program} FORWARD`, "no such chain");
+    return (await Promise.all(chains.map((chain) => lookAt(world, chain)))).flat();
+  },
 }));
 
-async function lookAt(world: World, family: string, command: string): Promise<readonly Finding[]> {
+async function lookAt(world: World, { command, drops, passes }: ForwardChain): Promise<readonly Finding[]> {
   const name = `${command} FORWARD`;
-  const list = (...words: readonly string[]) => world.run(["nft", "list", ...words], { timeout: 5000 });
-  const { stdout } = await list("chain", family, "filter", "FORWARD");
-  if (!/policy drop/.test(stdout)) return ok(name, stdout === "" ? "no such chain" : "policy ACCEPT");
-  if (stdout.includes(passMark)) {
-    return ok(name, "policy DROP, with a rule that lets our containers' traffic pass");
-  }
+  if (!drops) return ok(name, "policy ACCEPT");
+  if (passes > 0) return ok(name, "policy DROP, with a rule that lets our containers' traffic pass");
   if (!findProgram(world, command)) {
     return lack(world, "root", {
       name,
@@ -26,7 +25,7 @@ async function lookAt(world: World, family: string, command: string): Promise<re
       remedy: install(world, command),
     });
   }
-  const table = await list("table", "inet", "ocinet");
+  const table = await world.run(["nft", "list", "table", "inet", "ocinet"], { timeout: 5000 });
   if (table.code !== 0) return ok(name, "policy DROP; ocinet adds a rule with its first container");
   return warn(
     name,
