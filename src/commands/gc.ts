@@ -1,14 +1,23 @@
 import { oneLine } from "../cni/output.ts";
 import type { World } from "../plan/world.ts";
-import { collect, collectUnused } from "../runtime/gc.ts";
+import { collect, type Collected, collectUnused } from "../runtime/gc.ts";
 import { containerIds } from "../runtime/journal.ts";
+import { collectRecords } from "../runtime/plugin_gc.ts";
 import { stateDirectory } from "../runtime/state.ts";
+import { isRoot } from "../runtime/user.ts";
 import type { Report } from "./report.ts";
+
+const nothing: Collected = { collected: [], problems: [] };
 
 /** Takes away what ended containers left, and what containers shared once none is left. */
 export async function gc(world: World, dryRun: boolean): Promise<Report> {
   const state = stateDirectory(world);
-  const { collected, problems } = await collect(world, state, containerIds(world, state));
+  const containers = await collect(world, state, containerIds(world, state));
+  const plugins = isRoot(world) ? await collectRecords(world, state) : nothing;
+  const [collected, problems] = [
+    [...containers.collected, ...plugins.collected],
+    [...containers.problems, ...plugins.problems],
+  ];
   // After a dry run those are still there.
   const gone = dryRun ? collected.map(({ id }) => id) : [];
   return report(collected, await collectUnused(world, state, gone), problems);

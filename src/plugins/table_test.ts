@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { table } from "./table.ts";
+import { readsArgs, table } from "./table.ts";
 
 test("every type has a row, in the order of the alphabet", () => {
   const names = Object.keys(table);
@@ -16,4 +16,10 @@ test("what every object has is no type", () => {
     assert.equal(Object.hasOwn(table, name), false);
     assert.equal(table[name], undefined, name);
   }
+});
+
+test("CNI_ARGS are read by those that the reference has read them", () => {
+  const readers = ["bridge", "host-local", "macvlan", "static", "tap", "tuning"];
+  assert.deepEqual(Object.keys(table).filter(readsArgs), readers);
+  assert.equal(readsArgs("toString"), false);
 });

@@ -7,7 +7,7 @@ import { ownNamespace, staleness } from "./container.ts";
 import { detachLocked, readOrSalvage } from "./detach.ts";
 import { findPassRules, unpassForwardPolicy } from "./forward_policy.ts";
 import { containerIds, DamagedJournal, readJournal } from "./journal.ts";
-import { bootId } from "./process.ts";
+import { bootId, livingNamespaces } from "./process.ts";
 import { elementsOf, findLiving } from "./salvage.ts";
 import { containerPaths } from "./state.ts";
 import { isRoot } from "./user.ts";
@@ -40,15 +40,14 @@ async function reasonToGo(world: World, state: string, id: string): Promise<stri
   }
 }
 
-/**
- * Takes down containers whose state no longer matters. One that somebody is busy with is left to them.
- * @returns those that are gone, and what went wrong with others
- */
-export async function collect(
-  world: World,
-  state: string,
-  ids: readonly string[],
-): Promise<{ readonly collected: readonly Stale[]; readonly problems: readonly string[] }> {
+/** Those that are gone, and what went wrong with others. */
+export interface Collected {
+  readonly collected: readonly Stale[];
+  readonly problems: readonly string[];
+}
+
+/** Takes down containers whose state no longer matters. One that somebody is busy with is left to them. */
+export async function collect(world: World, state: string, ids: readonly string[]): Promise<Collected> {
   const collected: Stale[] = [];
   const problems: string[] = [];
   for (const id of ids) {
@@ -199,20 +198,11 @@ function unusedState(world: World, state: string, gone: readonly string[]): read
 function innerState(world: World, state: string): readonly Unused[] {
   const inner = world.list(state).filter((name) => /^netns-[0-9]+$/.test(name));
   if (inner.length === 0) return [];
-  const living = world.list("/proc").map((name) => /^[0-9]+$/.test(name) ? namespaceOf(world, name) : "");
-  return inner.filter((name) => !living.includes(`net:[${name.slice(6)}]`)).map((name) => ({
+  const living = livingNamespaces(world);
+  return inner.filter((name) => !living.has(`net:[${name.slice(6)}]`)).map((name) => ({
     what: `state in ${state}/${name}`,
     remove: () => Promise.resolve(world.remove(`${state}/${name}`)),
   }));
-}
-
-function namespaceOf(world: World, pid: string): string {
-  try {
-    return world.readLink(`/proc/${pid}/ns/net`) ?? "";
-  } catch {
-    // Another user's, so not in a namespace of ours.
-    return "";
-  }
 }
 
 /** Takes away locks that nobody has: who is killed leaves the file. */

@@ -71,11 +71,21 @@ export function listKeys(
   state: string,
   { type, network }: Pick<RecordKey, "type" | "network">,
 ): readonly RecordKey[] {
+  return keysOf(world, state, network).filter((key) => key.type === type);
+}
+
+/** The same of all types, on all networks. */
+export function allKeys(world: World, state: string): readonly RecordKey[] {
+  return world.list(`${state}/cni`).flatMap((network) => keysOf(world, state, network));
+}
+
+function keysOf(world: World, state: string, network: string): readonly RecordKey[] {
   const directory = `${state}/cni/${network}`;
   return world.list(directory).flatMap((containerId) =>
-    world.list(`${directory}/${containerId}`).map((name) => /^([^ ]+) (.*)\.json$/.exec(name))
-      .filter((match) => match?.[2] === type)
-      .map((match) => ({ type, network, containerId, ifname: match![1]! }))
+    world.list(`${directory}/${containerId}`).flatMap((name) => {
+      const [, ifname, type] = /^([^ ]+) (.*)\.json$/.exec(name) ?? [];
+      return ifname === undefined ? [] : [{ type: type!, network, containerId, ifname }];
+    })
   );
 }
 

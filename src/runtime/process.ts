@@ -44,3 +44,20 @@ export function readPids(world: World, path: string): readonly number[] {
 export function bootId(world: World): string {
   return world.read("/proc/sys/kernel/random/boot_id")?.trim() ?? "";
 }
+
+/** The network namespaces that a process is in, or a path leads to, e.g. `net:[4026531840]`; those of others left out. */
+export function livingNamespaces(world: World): ReadonlySet<string> {
+  const ofProcesses = world.list("/proc").filter((name) => /^[0-9]+$/.test(name))
+    .map((pid) => namespaceOf(world, pid));
+  const mounted = (world.read("/proc/self/mountinfo") ?? "").match(/net:\[[0-9]+\]/g) ?? [];
+  return new Set([...ofProcesses, ...mounted]);
+}
+
+function namespaceOf(world: World, pid: string): string {
+  try {
+    return world.readLink(`/proc/${pid}/ns/net`) ?? "";
+  } catch {
+    // Another user's, so not in a namespace of ours.
+    return "";
+  }
+}
