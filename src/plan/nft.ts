@@ -209,21 +209,22 @@ function placeOf({ protocol, hostIp, hostPort, address }: PublishedPort): { set:
  * of the attachment's digest, with one rule. A packet that does not meet it goes on, maybe to another container.
  */
 export function publishWhen(port: PublishedPort, condition: string, digest: string): readonly Line[] {
-  const { protocol, hostIp = "", hostPort, address } = port;
+  const { protocol, hostIp, hostPort, address } = port;
   const [{ set, key }, f] = [placeOf(port), family(address)];
-  const name = words`when_${digest.slice(0, 16)}_${protocol}_${hostPort}_${f}`;
-  const chain = `inet ocinet ${[name, ...hostIp === "" ? [] : [hostIp.replaceAll(":", ".")]].join("_")}`;
-  const [ip, target] = f === 4 ? ["ip", words`${address}:`] : ["ip6", `[${words`${address}`}]:`];
-  const rule = `${protocol} dport ${hostPort} ${condition} dnat ${ip} to ${target}${port.port}`;
-  const way = element(`inet ocinet when${set}`, key, `jump ${chain.split(" ")[2]}`);
+  const place = hostIp === undefined ? [] : [hostIp.replaceAll(":", ".")];
+  const name = words`${["when", digest.slice(0, 16), protocol, hostPort, f, ...place].join("_")}`;
+  const chain = `inet ocinet ${name}`;
+  const way = f === 4 ? words`dnat ip to ${address}:` : `dnat ip6 to [${words`${address}`}]:`;
+  const rule = `meta nfproto ipv${f} ${protocol} dport ${hostPort} ${condition} ${way}${port.port}`;
+  const lead = element(`inet ocinet when${set}`, key, `jump ${name}`);
   return [
     {
       tool: "nft",
       on: "host",
-      run: `add chain ${chain}; flush chain ${chain}; add rule ${chain} meta nfproto ipv${f} ${rule}`,
+      run: `add chain ${chain}; flush chain ${chain}; add rule ${chain} ${rule}`,
       undo: `add chain ${chain}\ndelete chain ${chain}`,
     },
-    { ...way, undo: `add chain ${chain}\n${way.undo}` },
+    { ...lead, undo: `add chain ${chain}\n${lead.undo}` },
   ];
 }
 

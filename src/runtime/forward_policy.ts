@@ -27,12 +27,13 @@ export async function forwardChains(
     (await world.run([...prefix, ...argv], { looks: true, timeout: 5000 })).stdout;
   const chain = await look("nft", "list", "chain", family, "filter", "FORWARD");
   const found = chain === "" ? [] : [chainOf(program, chain)];
-  const legacy = `${program}-legacy`;
+  // Where there is but one iptables, it knows one kind of tables.
+  const legacy = [`${program}-legacy`, ...chain === "" ? [program] : []].find((name) =>
+    findProgram(world, name)
+  );
   // To ask it for a table makes one.
-  if (!findProgram(world, legacy) || !(await look("cat", tables)).split("\n").includes("filter")) {
-    return found;
-  }
-  return [...found, chainOf(legacy, await look(legacy, "--wait", "-S", "FORWARD"))];
+  const there = legacy !== undefined && (await look("cat", tables)).split("\n").includes("filter");
+  return there ? [...found, chainOf(legacy, await look(legacy, "--wait", "-S", "FORWARD"))] : found;
 }
 
 function chainOf(command: string, text: string): ForwardChain {

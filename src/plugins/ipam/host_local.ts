@@ -241,6 +241,7 @@ function owned(conf: Conf, at: Attachment, world: World): readonly Reservation[]
 
 /** In the reference's words; an address that is asked for by name is refused as taken. */
 export function held(conf: Conf, at: Attachment, world: World): string | undefined {
+  giveBackOutlived(world, keptOf(conf, at));
   const [own, wanted] = [owned(conf, at, world).map(addressOfFile), requested(conf, at)];
   const isIn = (set: RangeSet) => (address: string) => set.some((range) => covers(range, address));
   for (const [i, set] of conf.sets.entries()) {
