@@ -90,13 +90,13 @@ function checkMac(text: string): string {
 
 const allowList = "/etc/cni/tuning/allowlist.conf";
 
-/** The list of sysctls that are allowed; and how those are now that are to be changed, and the link if it is. */
-export function sight(conf: Conf, at: Attachment): Sight {
+/** The list of sysctls that are allowed; and how those are now that are to be changed, and the link if it is there and is. */
+export function sight(conf: Conf, at: Attachment, made?: Result): Sight {
   const changes = Object.keys(wanted(conf, at)).length > 0;
   const { sysctls } = conf;
   return {
     files: [...(sysctls.length > 0 ? [allowList] : []), ...(changes ? [backupPath(conf, at)] : [])],
-    inside: changes || sysctls.length > 0,
+    inside: (changes && made !== undefined) || sysctls.length > 0,
     insideSysctls: sysctls.map(([key]) => sysctlPath(key, at.ifname)),
   };
 }

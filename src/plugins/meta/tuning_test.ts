@@ -155,6 +155,12 @@ test("sysctls beside the network's are refused, and two names for one", () => {
   for (const sysctl of ["x", ["x"], { "net.core.x": 1 }]) assert.throws(() => plan({ sysctl }), { code: 6 });
 });
 
+test("a link that is made in the same plan is not looked for", () => {
+  const conf = tuning.parse(fields({ mtu: 1400 }));
+  assert.equal(tuning.sight(conf, at, made).inside, true);
+  assert.equal(tuning.sight(conf, at).inside, false);
+});
+
 test("where there is a list of sysctls that are allowed, others are refused", () => {
   const list = "/etc/cni/tuning/allowlist.conf";
   const sysctl = { "net.core.somaxconn": "9" };
