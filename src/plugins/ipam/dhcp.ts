@@ -1,12 +1,13 @@
 import { CniError } from "../../cni/error.ts";
 import type { Fields } from "../../cni/fields.ts";
 import type { Attachment } from "../../plan/attachment.ts";
+import { parseAnswer } from "../../plan/dhcp_answer.ts";
 import { setLink } from "../../plan/ip.ts";
 import type { Step } from "../../plan/step.ts";
-import { findProgram, type Output, type World } from "../../plan/world.ts";
+import { clientProblem, patience } from "../../plan/udhcpc.ts";
+import type { Output, World } from "../../plan/world.ts";
 import type { Lease } from "../plugin.ts";
-import { parseAnswer } from "./dhcp_answer.ts";
-import { clientFiles, keepClient, lend, patience } from "./dhcp_client.ts";
+import { clientFiles, keepClient, lend } from "./dhcp_client.ts";
 import { clientId, parseProvide, parseRequest, type Provided, valuesOf } from "./dhcp_options.ts";
 
 interface Conf {
@@ -82,6 +83,6 @@ export function lost(_: Conf, { ifname }: Attachment, directory: string, world: 
 
 /** Whether there is a client to run. */
 export function exhausted(_: Conf, _at: Attachment, world: World): string | undefined {
-  if (["udhcpc", "busybox"].some((program) => findProgram(world, program) !== undefined)) return undefined;
-  return 'Cannot ask for addresses by DHCP: neither program "udhcpc" nor "busybox" is on PATH; install udhcpc';
+  const problem = clientProblem(world);
+  return problem === undefined ? undefined : `Cannot ask for addresses by DHCP: ${problem}`;
 }

@@ -1,8 +1,6 @@
 import type { Attachment } from "../../plan/attachment.ts";
 import type { Exec, Spawn } from "../../plan/step.ts";
-
-/** How long the first lease may take, in seconds; the reference daemon's default. */
-export const patience = 10;
+import { type Asking, clientWords, orBusybox, patience, writeLease } from "../../plan/udhcpc.ts";
 
 /** What the client keeps in its directory. */
 export function clientFiles(directory: string) {
@@ -23,7 +21,7 @@ esac
 if [ -e routes ] && [ "$ip/$mask" = "$(cat address)" ]; then
   ip address restore <addresses; ip route restore <routes; rm addresses routes
 fi
-env -0 >new; mv new lease; : >log
+${writeLease}
 [ ! -p ready ] || echo >&8`;
 
 /**
@@ -34,13 +32,12 @@ const keep = 'until timeout 5 cat; do [ "$1" -ef "/proc/$2/ns/net" ] || kill "$2
 
 /**
  * Starts the client, and waits for its first lease, but not for ever. Whether there is one is to be seen in the
- * directory. The fifos have numbers that udhcpc leaves alone: 3 and 4 it uses itself. /bin/sh reads its scripts by the
- * events' names: it could not execute a file in /run, which many mount noexec. Who leaves takes the last empty directory
- * along, maybe while we make ours in it: hence twice.
+ * directory. The fifos have numbers that udhcpc leaves alone: 3 and 4 it uses itself. Who leaves takes the last empty
+ * directory along, maybe while we make ours in it: hence twice.
  */
 const start = `umask 077; mkdir -p "$1" 2>&- || mkdir -p "$1" && cd "$1" || exit
 netns=$2 event=$3 keep=$4; shift 4
-command -v udhcpc >/dev/null || set -- busybox "$@"
+${orBusybox}
 rm -f life ready lease address addresses routes; mkfifo life ready || exit
 for name in deconfig bound renew; do printf '%s\\n' "$event" >$name; done
 setsid nsenter --net="$netns" "$@" 8>ready 9>life </dev/null >>log 2>&1 &
@@ -57,29 +54,21 @@ export function lend(ifname: string, directory: string): Exec {
   return { tool: "exec", on: "container", undo: ["sh", "-c", lendAddress, "sh", directory, ifname] };
 }
 
-/** What a client is to ask, and to say of itself. */
-export interface ClientWish {
+/** Which client, and what it is to ask. */
+export interface ClientWish extends Omit<Asking, "ifname" | "pidFile"> {
   readonly at: Attachment;
   readonly directory: string;
-  readonly request: readonly number[];
-  /** By option, the bytes in hexadecimal. */
-  readonly values: ReadonlyMap<number, string>;
-  readonly broadcast: boolean;
 }
 
 /** Keeps a udhcpc in the container's namespace, which gives its lease back when it is ended. */
-export function keepClient({ at, directory, request, values, broadcast }: ClientWish): Spawn {
+export function keepClient({ at, directory, ...asking }: ClientWish): Spawn {
   const pidFile = clientFiles(directory).pid;
   return {
     tool: "spawn",
     on: "host",
     run: [
       ...["sh", "-c", start, "sh", directory, at.netns, event, keep],
-      ...["udhcpc", "-f", "-R", "-i", at.ifname, "-p", pidFile, "-s", "/bin/sh", "-t", "5", "-T", "2"],
-      // Without a vendor's name, and asking for nothing but this.
-      ...["-V", "", "-o", ...request.flatMap((code) => ["-O", String(code)])],
-      ...[...values].flatMap(([code, bytes]) => ["-x", `${code}:${bytes}`]),
-      ...(broadcast ? ["-B"] : []),
+      ...clientWords({ ...asking, ifname: at.ifname, pidFile }),
     ],
     name: "udhcpc",
     pidFile,

@@ -1,6 +1,6 @@
-import { CniError } from "../../cni/error.ts";
-import type { Dns, Ip, Route } from "../../cni/result.ts";
-import { family, networkOf, parseAddress, parseCidr } from "../../net/address.ts";
+import { CniError } from "../cni/error.ts";
+import type { Dns, Ip, Route } from "../cni/result.ts";
+import { family, networkOf, parseAddress, parseCidr } from "../net/address.ts";
 
 /** What a server gave, as far as it can be used. */
 export interface Answer {
