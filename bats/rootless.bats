@@ -234,13 +234,17 @@ container_runs() { [ "$(container_state c1 2>/dev/null | jq -r .status)" = runni
   is_gone c1
 }
 
-@test "without a pid namespace of its own it ends with the container too" {
+@test "without a pid namespace of its own it ends with the container too, and all of it when it is taken down" {
   bundle c1
   set_config "$(path_of c1)" '.linux.namespaces |= map(select(.type != "pid")) |
     (.mounts[] | select(.destination == "/proc")) = {destination: "/proc", type: "none", source: "/proc", options: ["rbind"]}'
   start_container c1 "$(path_of c1)"
   run -0 slirp
   [[ $output == *"tail --pid="* ]]
+  as_user "$OCINET" down c1
+  wait_for no_slirp
+  delete_container c1
+  start_container c1 "$(path_of c1)"
   kill -KILL "$(container_pid c1)"
   wait_for no_slirp
   delete_container c1

@@ -50,20 +50,22 @@ while pause "$delay"; alive; do
   delay=$((delay < 30 ? delay * 2 + 1 : 60))
 done`;
 
+const watch = 'tail --pid="$1" -f /dev/null & exec >/dev/null; read -r _; kill $!';
+
 /**
  * Becomes the program, or the parent of one that has to be killed. To tell when the container ends, a `cat` in its pid
  * namespace holds the writing end of the fifo "life"; the kernel kills it with the container's init. The `cat` in turn
  * reads from the fifo "back", which closes with the program. Where the container shares our pid namespace, `tail --pid`
- * stands in for it. Neither is in the group that is killed: without its parent `nsenter`, the dead `cat` would be runc's
- * to bury, and a runc that gives up a container waits first for its init, which the kernel keeps until all in its pid
- * namespace have been buried.
+ * stands in for it, and a shell beside it reads from "back". None is in the group that is killed: without its parent
+ * `nsenter`, the dead `cat` would be runc's to bury, and a runc that gives up a container waits first for its init, which
+ * the kernel keeps until all in its pid namespace have been buried.
  */
 const run = `d=$1 init=$2 pid=$3 holder=$4 ends=$5 enter=$6; shift 7
 [ "$ends" = killed ] || echo $$ >>"$d/uplink.pid"
 [ "$ends" != itself ] || exec "$@"
 mkfifo -m 600 "$d/life" "$d/back" || exit
 if [ "$holder" = cat ]; then setsid nsenter $enter -t "$pid" -p cat <"$d/back" >"$d/life" 2>/dev/null 4>&- &
-else setsid tail --pid="$init" -f /dev/null </dev/null >"$d/life" 2>&1 4>&- & fi
+else setsid sh -c '${watch}' sh "$init" <"$d/back" >"$d/life" 2>/dev/null 4>&- & fi
 exec 5<>"$d/back" 3<"$d/life"
 [ "$ends" = killed ] || exec "$@"
 sh -c 'echo $$ >>"$1/uplink.pid"; shift
