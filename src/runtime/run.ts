@@ -4,8 +4,10 @@ import { containerOfProcess, enterUser } from "./container.ts";
 import { detach } from "./detach.ts";
 import { awaitForeground } from "./foreground.ts";
 import { collectInPassing } from "./gc.ts";
+import { readJournal } from "./journal.ts";
 import { endAll, enter, holdNamespaces, type Kind, showOwnLinks } from "./namespaces.ts";
-import { innerDirectory } from "./state.ts";
+import { containerPaths, innerDirectory } from "./state.ts";
+import { undo } from "./undo.ts";
 import type { Wish } from "./wish.ts";
 
 /** A command to run with a network of its own. */
@@ -39,6 +41,7 @@ export async function runConnected(
       if (early) return 128 + signals[early];
       return await foreground.start([...enter(world, container, kindsOf(wish)), ...command]);
     } finally {
+      await takeLeave(world, state, name);
       await holder.letGo();
       await detach(world, state, name);
       world.remove(innerDirectory(state, container.identity));
@@ -46,6 +49,12 @@ export async function runConnected(
   } finally {
     await holder.letGo();
   }
+}
+
+/** Ends what has something to do before it ends: with the namespaces it is killed. */
+async function takeLeave(world: World, state: string, id: string): Promise<void> {
+  const steps = readJournal(world, containerPaths(state, id))?.steps ?? [];
+  await undo(world, { host: [] }, steps.filter((step) => step.tool === "spawn" && step.takesLeave));
 }
 
 /**
