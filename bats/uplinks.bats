@@ -238,7 +238,7 @@ old_pasta() {
   run -1 ocinet up --uplink pasta /run/netns/box
   [[ $output == 'ocinet: Cannot use uplink "pasta" as root: '* ]]
   run -1 ocinet up --uplink vpnkit /run/netns/box
-  [ "$output" = 'ocinet: Cannot use uplink "vpnkit": there are helper, pasta, slirp4netns' ]
+  [ "$output" = 'ocinet: Cannot use uplink "vpnkit": there are helper, lxc-user-nic, pasta, slirp4netns' ]
   run -1 ocinet up --uplink pasta --net none /run/netns/box
   [ "$output" = "ocinet: Cannot use an uplink with --net=none: there is nothing to connect" ]
   in_host ip netns delete box

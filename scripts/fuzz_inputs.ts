@@ -175,6 +175,7 @@ export const containerWords: readonly (readonly string[])[] = [
   ["--egress", "10.0.0.0/8:443/tcp,:53/udp", "--rate-in", "10mbit", "--rate-out", "500kbit"],
   ["--uplink", "slirp4netns:cidr=10.9.0.0/24,mtu=1400,ipv6=off", "-p", "8080:80", "--hostname", "box"],
   ["--uplink", "pasta:dns=10.1.1.1,outbound-addr=192.0.2.1", "--net", "default-restricted"],
+  ["--uplink", "lxc-user-nic:bridge=lxcbr0,mac=02:00:00:00:00:01", "--rate-in", "1mbit"],
 ];
 
 /** A container's state, as a runtime gives it to a hook. */

@@ -29,6 +29,20 @@ export function parsePolicy(text: string, path: string): readonly Rule[] {
   });
 }
 
+/**
+ * Reads /etc/lxc/lxc-usernet as lxc-user-nic does: what it passes over, such as a line that begins with a blank, and words
+ * beyond the fourth, counts for nothing.
+ */
+export function parseUsernet(text: string): readonly Rule[] {
+  return text.split("\n").flatMap((line) => {
+    try {
+      return [parseRule(line.split(/[ \t]+/).slice(0, 4))];
+    } catch {
+      return [];
+    }
+  });
+}
+
 function parseRule(words: readonly string[]): Rule {
   const [who, kind, what, count, ...more] = words as [string, ...string[]];
   if (what === undefined || more.length > 0) throw new Error(`it is not ${syntax}`);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { coversPort, grantsOf, parsePolicy, showRange } from "./policy.ts";
+import { coversPort, grantsOf, parsePolicy, parseUsernet, showRange } from "./policy.ts";
 
 const path = "/etc/ocinet/helper.conf";
 
@@ -36,6 +36,16 @@ test("a line that cannot be read is named with the reason", () => {
       message: `Cannot read line 2 of ${path}: ${reason}`,
     });
   }
+});
+
+test("lxc-usernet is read as lxc-user-nic reads it, which passes over what it cannot", () => {
+  const text =
+    "# alice veth no 1\n alice veth no 1\nalice veth\nalice veth lxcbr0 some\nalice veth lxcbr0 -1\n" +
+    "alice\tveth lxcbr0  2 # remark\n@web veth br0 3";
+  assert.deepEqual(parseUsernet(text), [
+    { who: "alice", kind: "veth", network: "lxcbr0", count: 2 },
+    { who: "@web", kind: "veth", network: "br0", count: 3 },
+  ]);
 });
 
 test("what several lines grant adds up, and counts only for those whom they name, by whole words", () => {

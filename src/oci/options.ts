@@ -41,7 +41,7 @@ export const containerOptions: readonly Option[] = [
   option(
     "uplink",
     "NAME",
-    "how to reach the world without root: NAME[:KEY=VALUE,...]; helper, pasta, slirp4netns",
+    "how to reach the world without root: NAME[:KEY=VALUE,...]; helper, lxc-user-nic, pasta, slirp4netns",
     false,
   ),
   option(

@@ -244,6 +244,7 @@ export const packages: Readonly<Record<string, string>> = {
   hostname: "hostname",
   slirp4netns: "slirp4netns",
   pasta: "passt",
+  "lxc-user-nic": "liblxc-common",
   newuidmap: "uidmap",
   newgidmap: "uidmap",
   conntrack: "conntrack",

@@ -378,6 +378,19 @@ for (const [title, machine, expected] of cases) {
   });
 }
 
+const userNic = {
+  uid: 1000,
+  stats: { "/usr/libexec/lxc/lxc-user-nic": { mode: 0o4755 } },
+} as const;
+
+test("doctor finds: a bridge of lxc-usernet that is not there", async () => {
+  const files = { "/etc/lxc/lxc-usernet": "ann veth lxcbr0 5\n" };
+  assert.deepEqual(await complaints({ ...userNic, files }), [
+    'warning lxc-user-nic: there is no bridge "lxcbr0", which /etc/lxc/lxc-usernet grants you -> have root make it ' +
+    "(systemctl start lxc-net makes lxcbr0, with a DHCP server), or grant another",
+  ]);
+});
+
 /** Things that look wrong, and are not. */
 const fine: readonly (readonly [string, Machine])[] = [
   ["crun alone, for root", { uid: 0, without: ["runc"] }],
@@ -386,6 +399,7 @@ const fine: readonly (readonly [string, Machine])[] = [
   ["no flock on Deno", { uid: 0, without: ["flock"] }],
   ["no pasta beside slirp4netns", { uid: 1000, without: ["pasta"] }],
   ["no slirp4netns beside pasta", { uid: 1000, without: ["slirp4netns"] }],
+  ["lxc-user-nic that grants nothing", userNic],
   ["no DHCP client for a rootless user", { uid: 1000, without: ["udhcpc", "conntrack"] }],
   ["file capabilities instead of setuid", {
     uid: 1000,

@@ -2,12 +2,12 @@ import type { PortMapping } from "../net/port_mapping.ts";
 import type { World } from "../plan/world.ts";
 import type { Result } from "../cni/result.ts";
 import type { Step } from "../plan/step.ts";
-import type { Entrance, Target } from "../uplinks/uplink.ts";
+import type { Asked, Entrance, Target } from "../uplinks/uplink.ts";
 import { enterUser } from "./container.ts";
 import type { Attached } from "./journal.ts";
 import type { Request } from "./request.ts";
 import { type ContainerPaths, containerPaths } from "./state.ts";
-import { chooseUplink, hostOf, serviceFor } from "./uplink.ts";
+import { chooseUplink, granting } from "./uplink.ts";
 
 /** A container's connection, the name of the uplink that makes it, and the ports, each with who forwards it. */
 export interface RootlessPlan {
@@ -30,15 +30,22 @@ export async function planRootless(
   attachments: readonly Attached[],
 ): Promise<RootlessPlan> {
   const attached = onlyNetwork(attachments);
-  const host = { ...hostOf(world), ...await serviceFor(world) };
+  const host = await granting(world);
   const restricted = attached.network.name === "default-restricted";
   const { uplink, options, ports } = await chooseUplink(world, state, host, { ...request.wish, restricted });
   const target = targetOf(world, state, paths, request, attached);
   const own = ports.filter(({ relay }) => !relay);
   const plan = uplink.connect({ ...target, host, restricted }, options, own);
   if ("result" in plan) return { ...plan, by: uplink.name, ports };
-  const { steps, socket, request: asking, read } = plan;
-  return { by: uplink.name, ports, steps, result: async () => read(await world.request(socket, asking)) };
+  const { steps, answer, read } = plan;
+  return { by: uplink.name, ports, steps, result: async () => read(await askFor(world, answer)) };
+}
+
+async function askFor(world: World, answer: Asked["answer"]): Promise<string> {
+  if ("socket" in answer) return await world.request(answer.socket, answer.request);
+  const { code, stdout, stderr } = await world.run(["cat", answer.file]);
+  if (code !== 0) throw new Error(`Cannot tell how the container is connected: ${stderr.trim()}`);
+  return stdout;
 }
 
 function onlyNetwork(attachments: readonly Attached[]): Attached {

@@ -8,6 +8,7 @@ import type { Host, Uplink } from "../uplinks/uplink.ts";
 import { forwarder, type Forwarding } from "./forwarding.ts";
 import type { Limits } from "./limits.ts";
 import { outerUid } from "./user.ts";
+import { userNicFor } from "./user_nic.ts";
 
 /** What an uplink has to know of this host. */
 export function hostOf(world: World): Host {
@@ -16,6 +17,12 @@ export function hostOf(world: World): Host {
     routes: { 4: hasRoute4(world), 6: hasRoute6(world) },
     lowestPort: Number(world.read("/proc/sys/net/ipv4/ip_unprivileged_port_start") ?? 1024),
   };
+}
+
+/** The same, with what root grants this user there. */
+export async function granting(world: World): Promise<Host> {
+  const [service, userNic] = await Promise.all([serviceFor(world), userNicFor(world)]);
+  return { ...hostOf(world), ...service, ...userNic };
 }
 
 /** Root's service, if it listens for this user, and what it offers them. */
@@ -68,7 +75,7 @@ export async function chooseUplink(
   host: Host,
   { uplink: asked, ports, forwarding, limits, restricted }: UplinkWish,
 ): Promise<ChosenUplink> {
-  const known = uplinks.filter(({ isService }) => !isService || host.service !== undefined);
+  const known = uplinks.filter(({ provided }) => provided?.(host) ?? true);
   const candidates = asked ? [asked] : known.map((uplink) => ({
     uplink,
     options: parseOptions("", uplink.keys),
@@ -78,7 +85,8 @@ export async function chooseUplink(
   const relaying: ChosenUplink[] = [];
   for (const candidate of candidates) {
     const { uplink } = candidate;
-    const problem = await uplinkProblem(world, state, host, uplink, restricted);
+    const problem = await uplinkProblem(world, state, host, candidate, restricted) ??
+      (asked ? undefined : uplink.doubt?.(host));
     if (problem) {
       problems.push(`Cannot use uplink "${uplink.name}": ${problem}`);
       continue;
@@ -99,10 +107,10 @@ async function uplinkProblem(
   world: World,
   state: string,
   host: Host,
-  uplink: Uplink,
+  { uplink, options }: WantedUplink,
   restricted: boolean,
 ): Promise<string | undefined> {
-  if (uplink.isService) return uplink.problem(host, restricted);
+  if (uplink.provided) return uplink.problem(host, restricted, options);
   const path = findProgram(world, uplink.name);
   const version = path === undefined || !uplink.oldest ? undefined : await knownVersion(world, state, path);
   return problemOf(host, uplink, path, version);
@@ -111,13 +119,13 @@ async function uplinkProblem(
 /** Why an uplink does not work on this host, or undefined when it does. */
 export function problemOf(
   host: Host,
-  { name, oldest, problem }: Uplink,
+  { name, oldest, keys, problem }: Uplink,
   path: string | undefined,
   version: string | undefined,
 ): string | undefined {
   if (path === undefined) return `${name} is not on PATH; install ${packages[name]}`;
   if (oldest === undefined || (version !== undefined && version >= oldest.version)) {
-    return problem(host, false);
+    return problem(host, false, parseOptions("", keys));
   }
   return `${path} is ${
     version ?? "of unknown version"

@@ -139,6 +139,26 @@ test("root's service is the best where it answers, and no problem where it is no
   assert.equal(await uplinkWith(""), "pasta");
 });
 
+test("lxc-user-nic comes after root's service, where somebody serves DHCP, or where it is asked for", async () => {
+  const { world } = having({ [slirp]: "" });
+  const uplinkWith = async (servesDhcp: boolean, more: { uplink?: string; published?: string } = {}) => {
+    const bridges = [{ name: "lxcbr0", there: true, servesDhcp }];
+    const host = { ...hostOf(world), userNic: { path: "/lxc-user-nic", user: "ann", bridges } };
+    const wish = { restricted: false, forwarding: {}, limits: {} };
+    const ports = more.published === undefined ? [] : parsePublish(more.published);
+    const uplink = more.uplink === undefined ? {} : { uplink: parseUplink(more.uplink) };
+    return (await chooseUplink(world, "/state", host, { ...wish, ports, ...uplink })).uplink.name;
+  };
+  assert.equal(await uplinkWith(true), "lxc-user-nic");
+  assert.equal(await uplinkWith(false), "slirp4netns");
+  assert.equal(await uplinkWith(false, { uplink: "lxc-user-nic" }), "lxc-user-nic");
+  // The relay would hide who connects.
+  assert.equal(await uplinkWith(true, { published: "8080:80" }), "slirp4netns");
+  await assert.rejects(uplinkWith(true, { uplink: "lxc-user-nic:bridge=br1" }), {
+    message: /no link on "br1"/,
+  });
+});
+
 test("hostOf() tells default routes from others, and from the one that refuses", () => {
   const none = "0".repeat(32);
   const row = (to: string, length: string, link: string) =>

@@ -50,7 +50,7 @@ test("an uplink needs a network", () => {
     message: "Cannot use an uplink with --net=none: there is nothing to connect",
   });
   assert.throws(() => wish("--uplink=vpnkit"), {
-    message: 'Cannot use uplink "vpnkit": there are helper, pasta, slirp4netns',
+    message: 'Cannot use uplink "vpnkit": there are helper, lxc-user-nic, pasta, slirp4netns',
   });
 });
 

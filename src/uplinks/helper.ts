@@ -6,7 +6,7 @@ import type { Host, Uplink } from "./uplink.ts";
 /** Root's service, which plugs a veth in: nothing stands between the container and the kernel's own network. */
 export const helper = {
   name: "helper",
-  isService: true,
+  provided: ({ service }) => service !== undefined,
   keys: ["network"],
   keepsClientAddress: true,
   problem: ({ service }, restricted) => {
@@ -34,8 +34,7 @@ export const helper = {
     const where = network === undefined ? {} : { network };
     return {
       steps: [{ tool: "send", on: "host", socket, undo: writeRequest({ do: "detach", id }) }],
-      socket,
-      request: writeRequest({ do: "attach", id, pid: init, ifname, ...where, ports }),
+      answer: { socket, request: writeRequest({ do: "attach", id, pid: init, ifname, ...where, ports }) },
       read: (answer) => parseResult(answer, netns),
     };
   },

@@ -21,15 +21,15 @@ test("helper asks for the container's first process, and its undoing is known be
   const target = { host, id: "c1", pid: 9, init: 7, ifname: "eth0", netns: "/proc/7/ns/net" } as Target;
   const connected = (options: string) =>
     helper.connect(target, parseOptions(options, helper.keys), parsePublish("80:80"));
-  const { steps, request, ...rest } = connected("network=shop");
+  const { steps, answer: { socket: asked, request }, read } = connected("network=shop");
   assert.deepEqual(steps, [{ tool: "send", on: "host", socket, undo: '{"do":"detach","id":"c1"}\n' }]);
   assert.equal(
     request,
     '{"do":"attach","id":"c1","pid":7,"ifname":"eth0","network":"shop","ports":["80:80/tcp"]}\n',
   );
-  assert.equal(rest.socket, socket);
-  assert.equal(rest.read('{"return":{"ips":[{"address":"10.0.0.2/24"}]}}').ips[0]?.address, "10.0.0.2/24");
-  assert.ok(!connected("").request.includes("network"));
+  assert.equal(asked, socket);
+  assert.equal(read('{"return":{"ips":[{"address":"10.0.0.2/24"}]}}').ips[0]?.address, "10.0.0.2/24");
+  assert.ok(!connected("").answer.request.includes("network"));
 });
 
 test("helper works where it answers, has room, and is not to keep somebody in", () => {

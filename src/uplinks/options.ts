@@ -1,4 +1,4 @@
-import { identifierProblem } from "../net/names.ts";
+import { identifierProblem, linkNameProblem } from "../net/names.ts";
 import { type Cidr, networkOf, parseAddress, parseCidr } from "../net/address.ts";
 
 /** How a container is to be connected, whichever uplink does it. */
@@ -20,6 +20,8 @@ export interface UplinkOptions {
   readonly seccomp: boolean;
   /** The name of a network of root's; absent: the first that is granted. */
   readonly network?: string;
+  /** The name of a bridge of root's; absent: the first that is granted and there, one with a DHCP server before others. */
+  readonly bridge?: string;
 }
 
 /** What nothing said means. A larger MTU is two to three times as fast, and slirp4netns takes 65521 at most. */
@@ -42,6 +44,7 @@ const readers = {
   sandbox: (value) => ({ sandbox: readBoolean(value) }),
   seccomp: (value) => ({ seccomp: readBoolean(value) }),
   network: (value) => ({ network: readName(value) }),
+  bridge: (value) => ({ bridge: readBridge(value) }),
 } satisfies Record<string, Reader>;
 
 /** An option's name. */
@@ -112,6 +115,12 @@ function readBoolean(value: string): boolean {
 function readName(value: string): string {
   const problem = identifierProblem(value);
   if (problem !== undefined) throw new Error(`is not the name of a network: ${problem}`);
+  return value;
+}
+
+function readBridge(value: string): string {
+  const problem = linkNameProblem(value);
+  if (problem !== undefined) throw new Error(`is not the name of a bridge: ${problem}`);
   return value;
 }
 

@@ -1,12 +1,13 @@
 import { messageOf } from "../cni/error.ts";
 import { helper } from "./helper.ts";
+import { lxcUserNic } from "./lxc_user_nic.ts";
 import { parseOptions, type UplinkOptions } from "./options.ts";
 import { pasta } from "./pasta.ts";
 import { slirp4netns } from "./slirp4netns.ts";
 import type { Uplink } from "./uplink.ts";
 
 /** Every way to the world, the best first. */
-export const uplinks: readonly Uplink[] = [helper, pasta, slirp4netns];
+export const uplinks: readonly Uplink[] = [helper, lxcUserNic, pasta, slirp4netns];
 
 /** The uplink of a name. */
 export function uplinkNamed(name: string): Uplink | undefined {

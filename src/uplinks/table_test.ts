@@ -37,9 +37,9 @@ test("options are read, and those that open something are told", () => {
 
 test("what an uplink cannot use is refused with the reason", () => {
   const rows = [
-    ["", "there are helper, pasta, slirp4netns"],
-    ["slirp", "there are helper, pasta, slirp4netns"],
-    ["__proto__", "there are helper, pasta, slirp4netns"],
+    ["", "there are helper, lxc-user-nic, pasta, slirp4netns"],
+    ["slirp", "there are helper, lxc-user-nic, pasta, slirp4netns"],
+    ["__proto__", "there are helper, lxc-user-nic, pasta, slirp4netns"],
     ["pasta:mtu", '"mtu" is not KEY=VALUE'],
     [
       "pasta:seccomp=false",

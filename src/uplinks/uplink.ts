@@ -7,9 +7,10 @@ import type { Key, UplinkOptions } from "./options.ts";
 
 /** A way to the world for containers whose user has no power over the host's links. */
 export interface Uplink {
-  /** Also the name of its program, unless it is a service of root's. */
+  /** Also the name of its program, unless root provides it. */
   readonly name: string;
-  readonly isService?: boolean;
+  /** Whether root provides it on this host; absent: it is a program on PATH. */
+  provided?(host: Host): boolean;
   /** The options it has. */
   readonly keys: readonly Key[];
   /** The oldest version that will do, as a text that sorts, and what is wrong with those before. */
@@ -17,7 +18,9 @@ export interface Uplink {
   /** Whether the container sees who connects from another host. */
   readonly keepsClientAddress: boolean;
   /** Why it cannot connect anything on such a host, or undefined when it can. */
-  problem(host: Host, restricted: boolean): string | undefined;
+  problem(host: Host, restricted: boolean, options: UplinkOptions): string | undefined;
+  /** Why it may well fail all the same, so that it is taken only when it is asked for; absent: it does not. */
+  doubt?(host: Host): string | undefined;
   /** Why a port cannot be published, or undefined when it can. */
   refusal(mapping: PortMapping, host: Host, restricted: boolean): string | undefined;
   /** Publishes a port of a container that runs, at its address; absent: it took its ports when it started. */
@@ -28,11 +31,11 @@ export interface Uplink {
 
 /** A plan whose result somebody else decides on. */
 export interface Asked {
-  /** What takes back whatever will be done: it is written down before anybody is asked. */
+  /** They are written down, and done, before anybody is asked. */
   readonly steps: readonly Step[];
-  readonly socket: string;
-  readonly request: string;
-  /** @throws Error with the reason when it was refused */
+  /** A socket that is asked, or a file that the steps leave. */
+  readonly answer: { readonly socket: string; readonly request: string } | { readonly file: string };
+  /** @param answer a file's is empty in a dry run @throws Error with the reason when it was refused */
   read(answer: string): Result;
 }
 
@@ -46,12 +49,33 @@ export interface Host {
   readonly lowestPort: number;
   /** Root's service, where it listens for this user. */
   readonly service?: Service;
+  /** lxc-user-nic, where it is installed. */
+  readonly userNic?: UserNic;
 }
 
 /** Root's service, and what it offers this user, or else why it does not answer. */
 export interface Service {
   readonly socket: string;
   readonly offer: Offer | string;
+}
+
+/** lxc-user-nic, and what it may do for this user. */
+export interface UserNic {
+  /** Absolute path of the program. */
+  readonly path: string;
+  /** Why it cannot be used, whatever is granted. */
+  readonly problem?: string;
+  /** The user's name, by which root grants them something. */
+  readonly user: string;
+  /** The bridges that they are granted. */
+  readonly bridges: readonly GrantedBridge[];
+}
+
+/** A bridge that is granted, whether it is there, and whether somebody on this host serves DHCP on it. */
+export interface GrantedBridge {
+  readonly name: string;
+  readonly there: boolean;
+  readonly servesDhcp: boolean;
 }
 
 /** A rootless container to connect. */

@@ -1,11 +1,15 @@
 import { messageOf } from "../../cni/error.ts";
-import { parsePolicy, showRange } from "../../helper/policy.ts";
+import { parsePolicy, parseUsernet, showRange } from "../../helper/policy.ts";
 import { helperDirectory, helperPolicy } from "../../helper/wire.ts";
 import { findProgram, type World } from "../../plan/world.ts";
+import { helper } from "../../uplinks/helper.ts";
+import { lxcUserNic, usernet } from "../../uplinks/lxc_user_nic.ts";
+import { parseOptions } from "../../uplinks/options.ts";
 import { uplinks } from "../../uplinks/table.ts";
 import type { Uplink } from "../../uplinks/uplink.ts";
 import { readPolicy } from "../helper_users.ts";
-import { hostOf, pastaVersion, problemOf, serviceFor } from "../uplink.ts";
+import { granting, hostOf, pastaVersion, problemOf, serviceFor } from "../uplink.ts";
+import { findUserNic } from "../user_nic.ts";
 import { asRoot, type Check, type Finding, install, lack, ok, warn } from "./finding.ts";
 import { versionOf } from "./programs.ts";
 
@@ -13,10 +17,16 @@ import { versionOf } from "./programs.ts";
 export const uplinkChecks: readonly Check[] = [
   ...uplinks.map((uplink) => ({
     name: uplink.name,
-    look: (world: World) => uplink.isService ? lookAtService(world, uplink) : lookAt(world, uplink),
+    look: (world: World) => (lookOf[uplink.name] ?? lookAt)(world, uplink),
   })),
   { name: "uplink", look: lookForBest },
 ];
+
+/** Those that root provides. */
+const lookOf: Readonly<Record<string, (world: World, uplink: Uplink) => Promise<readonly Finding[]>>> = {
+  [helper.name]: lookAtService,
+  [lxcUserNic.name]: lookAtUserNic,
+};
 
 interface Look {
   readonly uplink: Uplink;
@@ -26,9 +36,10 @@ interface Look {
 }
 
 async function examine(world: World, uplink: Uplink): Promise<Look> {
-  if (uplink.isService) {
-    const host = { ...hostOf(world), ...await serviceFor(world) };
-    return { uplink, path: undefined, version: undefined, problem: uplink.problem(host, false) };
+  if (uplink.provided) {
+    const host = await granting(world);
+    const problem = uplink.problem(host, false, parseOptions("", uplink.keys)) ?? uplink.doubt?.(host);
+    return { uplink, path: undefined, version: undefined, problem };
   }
   const path = findProgram(world, uplink.name);
   if (path === undefined) return { uplink, path, version: undefined, problem: "not found" };
@@ -90,6 +101,34 @@ function lookAtOwnService(world: World, name: string): readonly Finding[] {
     `there is ${helperPolicy}, and no service that listens`,
     "systemctl start ocinet-helper, or ocinet helper",
   );
+}
+
+/** Of lxc-user-nic root sees whom it serves, and others what it grants them. */
+async function lookAtUserNic(
+  world: World,
+  { name, keys, problem, doubt }: Uplink,
+): Promise<readonly Finding[]> {
+  const path = findUserNic(world);
+  if (path === undefined) return ok(name, "not found, and not needed");
+  if (world.uid === 0) return ok(name, `${path}; ${usernet} grants ${showUsernet(world)}`);
+  const host = await granting(world);
+  const { bridges } = host.userNic!;
+  const found = problem(host, false, parseOptions("", keys));
+  if (found !== undefined) {
+    if (bridges.length === 0) return ok(name, found);
+    const [reason, remedy] = found.split("; ");
+    return warn(name, reason!, remedy);
+  }
+  const shown = bridges.filter(({ there }) => there).map((bridge) =>
+    `"${bridge.name}"${bridge.servesDhcp ? " with DHCP" : ""}`
+  );
+  return ok(name, [`bridges: ${shown.join(", ")} (${path})`, doubt!(host) ?? []].flat().join("; "));
+}
+
+function showUsernet(world: World): string {
+  const rows = parseUsernet(world.read(usernet) ?? "").filter((rule) => rule.kind === "veth");
+  return rows.map(({ who, network, count }) => `${who} ${count} on "${network}"`).join(", ") ||
+    "nobody anything";
 }
 
 async function lookForBest(world: World): Promise<readonly Finding[]> {
