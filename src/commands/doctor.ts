@@ -9,11 +9,15 @@ export async function doctor(world: World): Promise<Report> {
 
 /** The findings as a person reads them, and a status that is not 0 when something is missing. */
 export function reportOf(findings: readonly Finding[], whose: string): Report {
-  const missing = findings.filter(({ status }) => status === "missing").length;
+  const [fine, warnings, missing] = (["ok", "warning", "missing"] as const).map((wanted) =>
+    findings.filter(({ status }) => status === wanted)
+  );
   return {
     json: findings,
-    text: findingsText(findings) + summary(missing, whose),
-    code: missing > 0 ? 1 : 0,
+    // What is wrong comes last, where a terminal still shows it.
+    text: findingsText([...fine!, ...warnings!, ...missing!]) +
+      summary(missing!.length, warnings!.length, whose),
+    code: missing!.length > 0 ? 1 : 0,
   };
 }
 
@@ -27,7 +31,10 @@ function findingsText(findings: readonly Finding[]): string {
   }).join("");
 }
 
-function summary(missing: number, whose: string): string {
-  if (missing === 0) return `\nNothing is missing for ${whose} containers.\n`;
-  return `\n${missing} ${missing === 1 ? "thing is" : "things are"} missing for ${whose} containers.\n`;
+function summary(missing: number, warnings: number, whose: string): string {
+  const said = missing === 0
+    ? "Nothing is missing"
+    : `${missing} ${missing === 1 ? "thing is" : "things are"} missing`;
+  const more = warnings === 0 ? "" : `; ${warnings} ${warnings === 1 ? "warning" : "warnings"}`;
+  return `\n${said} for ${whose} containers${more}.\n`;
 }

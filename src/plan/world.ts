@@ -241,6 +241,11 @@ export const packages: Readonly<Record<string, string>> = {
   unshare: "util-linux",
   flock: "util-linux",
   setsid: "util-linux",
+  setpriv: "util-linux",
+  mount: "mount",
+  getent: "libc-bin",
+  tail: "coreutils",
+  env: "coreutils",
   hostname: "hostname",
   slirp4netns: "slirp4netns",
   pasta: "passt",
@@ -253,6 +258,7 @@ export const packages: Readonly<Record<string, string>> = {
   crun: "crun",
   iptables: "iptables",
   ip6tables: "iptables",
+  "firewall-cmd": "firewalld",
 };
 
 /** Like `findProgram`. @throws Error naming the program and the package that has it. */

@@ -5,6 +5,7 @@ import { forwardingChecks } from "./doctor/forwarding.ts";
 import { kernelChecks } from "./doctor/kernel.ts";
 import { isOlder, programChecks, versionOf } from "./doctor/programs.ts";
 import { sysctlChecks } from "./doctor/sysctls.ts";
+import { systemdChecks } from "./doctor/systemd.ts";
 import { uplinkChecks } from "./doctor/uplinks.ts";
 
 export type { Finding } from "./doctor/finding.ts";
@@ -18,6 +19,7 @@ const checks: readonly Check[] = [
   ...kernelChecks,
   ...sysctlChecks,
   ...fileChecks,
+  ...systemdChecks,
   ...forwardingChecks,
 ];
 

@@ -15,12 +15,13 @@ interface Machine {
   readonly unable?: readonly string[];
   readonly files?: Readonly<Record<string, string | undefined>>;
   readonly links?: Readonly<Record<string, string>>;
+  readonly lists?: Readonly<Record<string, readonly string[]>>;
   readonly stats?: Readonly<Record<string, Partial<Stat> | undefined>>;
 }
 
 const programs = (
   "ip tc nft nsenter unshare slirp4netns pasta setsid runc crun conntrack udhcpc hostname flock newuidmap newgidmap " +
-  "iptables ip6tables iptables-legacy getcap"
+  "iptables ip6tables iptables-legacy getcap bridge mount setpriv getent tail env sysctl usermod"
 ).split(" ");
 
 const healthyFiles: Readonly<Record<string, string>> = {
@@ -44,6 +45,9 @@ const healthyVersions: Readonly<Record<string, string>> = {
   "/usr/bin/crun --version": "crun version 1.21",
   "/usr/bin/deno --version": "deno 2.9.5 (stable)",
   "/usr/bin/node --version": "v20.20.2",
+  "/usr/bin/tail --help": "      --pid=PID",
+  "/usr/bin/env --help": "      --default-signal[=SIG]",
+  "nft -j list chains": '{"nftables": []}',
 };
 
 /** A world without anything that changes a machine: a doctor that tried would fail. */
@@ -57,7 +61,7 @@ function worldOf(machine: Machine): World {
     self: [`/usr/bin/${runtime}`],
     env: (name) => machine.env?.[name],
     read: (path) => files[path],
-    list: () => [],
+    list: (path) => machine.lists?.[path] ?? [],
     stat: (path) => statOf(machine, path),
     readLink: (path) => machine.links?.[path],
     run: (argv) => Promise.resolve(answer(machine, argv)),
@@ -115,7 +119,16 @@ for (const uid of [0, 1000]) {
   });
 }
 
+const osrelease = { "/proc/sys/kernel/osrelease": "6.1.0-50-amd64\n" };
+const modulesDep = "/lib/modules/6.1.0-50-amd64/modules.dep";
+const defaultRoute6 = `${"0".repeat(32)} 00 ${
+  "0".repeat(32)
+} 00 fe80 00000400 00000001 00000000 00000003 eth0\n`;
 const forwardDrop = "chain FORWARD {\n type filter hook forward priority filter; policy drop;\n}";
+
+const forwardChain =
+  '{"nftables": [{"chain": {"family": "inet", "table": "fw", "name": "forward", "type": "filter", ' +
+  '"hook": "forward", "prio": 0, "policy": "drop"}}]}';
 
 /** One thing wrong in turn, and all that doctor has to say then. */
 const cases: readonly (readonly [string, Machine, string])[] = [
@@ -127,17 +140,17 @@ const cases: readonly (readonly [string, Machine, string])[] = [
   [
     "no nft",
     { uid: 0, without: ["nft"] },
-    "missing nft: not found; it masquerades, isolates networks and publishes ports -> apt-get install nftables",
+    "missing nft: not found; it masquerades, isolates networks, publishes ports, and keeps --egress and default-restricted -> apt-get install nftables",
   ],
   [
     "no nft, rootless",
     { uid: 1000, without: ["nft"] },
-    "warning nft: not found; it masquerades, isolates networks and publishes ports; root's containers need it -> as root: apt-get install nftables",
+    "warning nft: not found; it masquerades, isolates networks, publishes ports, and keeps --egress and default-restricted; root's containers need it -> as root: apt-get install nftables",
   ],
   [
     "old nft",
     { uid: 0, says: { "/usr/bin/nft --version": "nftables v0.9.8" } },
-    "missing nft: 0.9.8 (/usr/bin/nft) is older than 1.0 -> apt-get install nftables, in version 1.0 or later",
+    "missing nft: 0.9.8 (/usr/bin/nft) is older than 1.0 -> upgrade; Debian 12 has a newer nftables",
   ],
   [
     "no nsenter",
@@ -148,6 +161,11 @@ const cases: readonly (readonly [string, Machine, string])[] = [
     "no flock on Node",
     { uid: 0, runtime: "node", without: ["flock"] },
     "missing flock: not found; it locks files for Node, which cannot -> apt-get install util-linux",
+  ],
+  [
+    "no GNU tail",
+    { uid: 1000, says: { "/usr/bin/tail --help": "BusyBox v1.35.0" } },
+    "missing tail: /usr/bin/tail has no --pid; it tells slirp4netns when a container has ended -> as root: apt-get install coreutils",
   ],
   [
     "no uplink",
@@ -162,27 +180,37 @@ const cases: readonly (readonly [string, Machine, string])[] = [
   [
     "another distribution",
     { uid: 0, without: ["nft"], files: { "/etc/os-release": "ID=fedora\n" } },
-    'missing nft: not found; it masquerades, isolates networks and publishes ports -> install the package that has "nft" (Debian calls it nftables)',
+    'missing nft: not found; it masquerades, isolates networks, publishes ports, and keeps --egress and default-restricted -> install the package that has "nft" (Debian calls it nftables)',
   ],
   [
     "old pasta",
     { uid: 1000, says: { "/usr/bin/pasta --version": "pasta 2023_03_09.7c7625d" } },
-    "warning pasta: /usr/bin/pasta is 2023_03, and it is used from 2024_02 on: older ones do not end with the container, and stall servers that speak first, such as SSH -> nothing, as slirp4netns is used; or as root: apt-get install passt, in version 2024_02 or later",
+    "warning pasta: /usr/bin/pasta is 2023_03, and it is used from 2024_02 on: older ones do not end with the container, and stall servers that speak first, such as SSH -> none is needed, as slirp4netns is used; or upgrade; Debian 13 has a newer passt",
   ],
   [
     "no default route for pasta",
-    { uid: 1000, files: { "/proc/self/net/route": "" } },
-    "warning pasta: the host has no IPv4 default route, of which pasta makes the container's -> nothing, as slirp4netns is used; or give it one",
+    { uid: 1000, files: { "/proc/self/net/route": "", "/proc/self/net/ipv6_route": defaultRoute6 } },
+    "warning pasta: the host has no IPv4 default route, of which pasta makes the container's -> none is needed, as slirp4netns is used; or as root: ip route add default via ROUTER, with the address of this network's router",
+  ],
+  [
+    "no default route",
+    { uid: 0, files: { "/proc/self/net/route": "" }, without: ["pasta"] },
+    "warning default route: none; containers reach no further than the networks this machine is on -> ip route add default via ROUTER, with the address of this network's router",
   ],
   [
     "no newuidmap",
     { uid: 1000, without: ["newuidmap"] },
-    "missing newuidmap: not found; rootless containers with more than one user need it -> as root: apt-get install uidmap",
+    "warning newuidmap: not found; rootless containers with more than one user need it -> as root: apt-get install uidmap",
   ],
   [
     "newgidmap not setuid",
     { uid: 1000, stats: { "/usr/bin/newgidmap": { mode: 0o755 } } },
-    "missing newgidmap: /usr/bin/newgidmap is neither setuid nor has file capabilities -> as root: chmod u+s /usr/bin/newgidmap",
+    "warning newgidmap: /usr/bin/newgidmap is neither setuid nor has file capabilities; rootless containers with more than one user need it -> as root: chmod u+s /usr/bin/newgidmap",
+  ],
+  [
+    "newuidmap of another",
+    { uid: 1000, stats: { "/usr/bin/newuidmap": { uid: 7, mode: 0o4755 } } },
+    "warning newuidmap: /usr/bin/newuidmap is of user 7, not of root; rootless containers with more than one user need it -> as root: chown root:root /usr/bin/newuidmap && chmod u+s /usr/bin/newuidmap",
   ],
   [
     "no conntrack",
@@ -207,37 +235,52 @@ const cases: readonly (readonly [string, Machine, string])[] = [
   [
     "kernel without veth",
     { uid: 0, unable: ["veth"] },
-    "missing kernel: veth: does not work (Error: Unknown device type.); it is for every network -> modprobe veth; without that module, a kernel with CONFIG_VETH",
+    "missing kernel: veth: does not work (Error: Unknown device type.); it is for every network -> boot a kernel with CONFIG_VETH, such as Debian's own",
   ],
   [
     "kernel without VLANs",
     { uid: 0, unable: ["vlan"] },
-    'warning kernel: vlan: does not work (Error: Unknown device type.); it is for type "vlan" -> modprobe 8021q; without that module, a kernel with CONFIG_VLAN_8021Q',
+    'warning kernel: vlan: does not work (Error: Unknown device type.); it is for type "vlan" -> boot a kernel with CONFIG_VLAN_8021Q, such as Debian\'s own',
   ],
   [
     "kernel without nft's fib",
     { uid: 0, unable: ["nft fib"] },
-    "missing kernel: nft fib: does not work (Error: Unknown device type.); it is for every network -> modprobe nft_fib_inet; without that module, a kernel with CONFIG_NFT_FIB_INET",
+    "missing kernel: nft fib: does not work (Error: Unknown device type.); it is for every network -> boot a kernel with CONFIG_NFT_FIB_INET, such as Debian's own",
+  ],
+  [
+    "kernel whose module is not loaded",
+    { uid: 0, unable: ["vlan"], files: { ...osrelease, [modulesDep]: "kernel/net/8021q/8021q.ko.xz:\n" } },
+    'warning kernel: vlan: does not work (Error: Unknown device type.); it is for type "vlan" -> modprobe 8021q',
+  ],
+  [
+    "kernel whose modules are gone",
+    { uid: 0, unable: ["vlan"], files: osrelease, lists: { "/lib/modules": ["6.1.0-51-amd64"] } },
+    'warning kernel: vlan: does not work (Error: Unknown device type.); it is for type "vlan" -> reboot: the modules of the running kernel 6.1.0-50-amd64 are gone, as after an upgrade',
   ],
   [
     "root without power",
     { uid: 0, unable: ["unshare"] },
-    "missing kernel: a network namespace cannot be made: unshare: unshare failed: Operation not permitted -> run this where root has CAP_SYS_ADMIN and CAP_NET_ADMIN, not in a container without them",
+    "missing kernel: network namespaces: cannot be made: unshare: unshare failed: Operation not permitted -> run this where root has CAP_SYS_ADMIN and CAP_NET_ADMIN, not in a container without them",
   ],
   [
     "no user namespaces",
     { uid: 1000, unable: ["unshare"] },
-    'missing kernel: user namespaces: do not work (unshare: unshare failed: Operation not permitted) -> look at the sysctls with "userns" or "user" in their names below; in a container, allow it unshare(2)',
+    "missing kernel: user namespaces: do not work (unshare: unshare failed: Operation not permitted) -> set the sysctl that has a remedy here, if one has; in a container, have it started with a seccomp profile that allows unshare(2); else take a kernel with CONFIG_USER_NS",
   ],
   [
     "max_user_namespaces 0",
     { uid: 1000, files: { "/proc/sys/user/max_user_namespaces": "0\n" } },
-    "missing sysctl user.max_user_namespaces: 0; nobody but root may have user namespaces -> as root: sysctl -w user.max_user_namespaces=15000; to keep it, put that into /etc/sysctl.d/ocinet.conf",
+    'missing sysctl user.max_user_namespaces: 0; nobody may have user namespaces -> as root: sysctl -w user.max_user_namespaces=15000; to keep it: echo "user.max_user_namespaces = 15000" >>/etc/sysctl.d/ocinet.conf',
+  ],
+  [
+    "max_net_namespaces 0, without procps",
+    { uid: 0, without: ["sysctl"], files: { "/proc/sys/user/max_net_namespaces": "0\n" } },
+    'missing sysctl user.max_net_namespaces: 0; nobody may have network namespaces -> echo 15000 >/proc/sys/user/max_net_namespaces; to keep it: echo "user.max_net_namespaces = 15000" >>/etc/sysctl.d/ocinet.conf',
   ],
   [
     "unprivileged_userns_clone 0",
     { uid: 1000, files: { "/proc/sys/kernel/unprivileged_userns_clone": "0\n" } },
-    "missing sysctl kernel.unprivileged_userns_clone: 0; nobody but root may have user namespaces -> as root: sysctl -w kernel.unprivileged_userns_clone=1; to keep it, put that into /etc/sysctl.d/ocinet.conf",
+    'missing sysctl kernel.unprivileged_userns_clone: 0; nobody but root may have user namespaces -> as root: sysctl -w kernel.unprivileged_userns_clone=1; to keep it: echo "kernel.unprivileged_userns_clone = 1" >>/etc/sysctl.d/ocinet.conf',
   ],
   [
     "AppArmor's restriction",
@@ -246,12 +289,17 @@ const cases: readonly (readonly [string, Machine, string])[] = [
       files: { "/proc/sys/kernel/apparmor_restrict_unprivileged_userns": "1\n" },
       stats: { "/etc/apparmor.d/slirp4netns": {} },
     },
-    "warning sysctl kernel.apparmor_restrict_unprivileged_userns: 1; runc has no AppArmor profile, and no power in the namespaces of rootless containers -> as root: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0; to keep it, put that into /etc/sysctl.d/ocinet.conf",
+    'warning sysctl kernel.apparmor_restrict_unprivileged_userns: 1; runc has no AppArmor profile, and no power in the namespaces of rootless containers -> as root: sysctl -w kernel.apparmor_restrict_unprivileged_userns=0; to keep it: echo "kernel.apparmor_restrict_unprivileged_userns = 0" >>/etc/sysctl.d/ocinet.conf',
+  ],
+  [
+    "more ports are root's",
+    { uid: 1000, files: { "/proc/sys/net/ipv4/ip_unprivileged_port_start": "32768\n" } },
+    'warning sysctl net.ipv4.ip_unprivileged_port_start: 32768; ports below that cannot be published -> as root: sysctl -w net.ipv4.ip_unprivileged_port_start=1024; to keep it: echo "net.ipv4.ip_unprivileged_port_start = 1024" >>/etc/sysctl.d/ocinet.conf',
   ],
   [
     "no ping",
     { uid: 1000, files: { "/proc/sys/net/ipv4/ping_group_range": "1\t0\n" } },
-    'warning sysctl net.ipv4.ping_group_range: 1 0; no group of yours is in it, so ping does not work in rootless containers -> as root: sysctl -w net.ipv4.ping_group_range="0 2147483647"; to keep it, put that into /etc/sysctl.d/ocinet.conf',
+    'warning sysctl net.ipv4.ping_group_range: 1 0; no group of yours is in it, so no ping gets out of rootless containers -> as root: sysctl -w net.ipv4.ping_group_range="0 2147483647"; to keep it: echo "net.ipv4.ping_group_range = 0 2147483647" >>/etc/sysctl.d/ocinet.conf',
   ],
   [
     "no /dev/net/tun",
@@ -270,17 +318,17 @@ const cases: readonly (readonly [string, Machine, string])[] = [
   [
     "no subuids",
     { uid: 1000, files: { "/etc/subuid": "bob:100000:65536\n" } },
-    "missing /etc/subuid: 0 ids for ann; rootless containers with more than one user need 65536 -> as root: usermod --add-subuids 165536-231071 ann",
+    "warning /etc/subuid: 0 ids for ann, of 65536 that images use; rootless containers with more than one user need them -> as root: usermod --add-subuids 165536-231071 ann",
   ],
   [
     "few subgids",
     { uid: 1000, files: { "/etc/subgid": "ann:100000:1000\n" } },
-    "missing /etc/subgid: 1000 ids for ann; rootless containers with more than one user need 65536 -> as root: usermod --add-subgids 101000-166535 ann",
+    "warning /etc/subgid: 1000 ids for ann, of 65536 that images use; rootless containers with more than one user need them -> as root: usermod --add-subgids 101000-166535 ann",
   ],
   [
     "user without a name",
     { uid: 1000, files: { "/etc/passwd": "", "/etc/subuid": undefined } },
-    "missing /etc/subuid: 0 ids for user 1000; rootless containers with more than one user need 65536 -> as root: echo 1000:100000:65536 >>/etc/subuid",
+    "warning /etc/subuid: 0 ids for user 1000, of 65536 that images use; rootless containers with more than one user need them -> as root: echo 1000:100000:65536 >>/etc/subuid",
   ],
   [
     "a resolver on loopback",
@@ -316,19 +364,40 @@ const cases: readonly (readonly [string, Machine, string])[] = [
   [
     "state in a relative place",
     { uid: 0, env: { OCINET_STATE_DIR: "here" } },
-    'missing state directory: "here" is not an absolute path -> export OCINET_STATE_DIR=PATH, with the absolute path of a directory of your own',
+    'missing state directory: "here" is not an absolute path -> unset OCINET_STATE_DIR; or export OCINET_STATE_DIR=PATH, an absolute path to a directory of your own',
   ],
   [
     "state in a long place",
     { uid: 1000, env: { OCINET_STATE_DIR: `/${"x".repeat(90)}` } },
     `missing state directory: /${
       "x".repeat(90)
-    } is too long: a socket's path in it has more than 107 bytes -> export OCINET_STATE_DIR=PATH, with the absolute path of a directory of your own`,
+    } is too long: a socket's path in it has more than 107 bytes -> unset OCINET_STATE_DIR; or export OCINET_STATE_DIR=PATH, an absolute path to a directory of your own`,
   ],
   [
     "state where hooks do not look",
     { uid: 0, env: { OCINET_STATE_DIR: "/srv/o" } },
-    "warning state directory: /srv/o by your environment; a hook that runs without it, as some engines do, looks in /run/ocinet -> unset OCINET_STATE_DIR XDG_RUNTIME_DIR, or see that the hooks' env in config.json has them",
+    "warning state directory: /srv/o by your environment; a hook that runs without it, as some engines do, looks in /run/ocinet -> unset OCINET_STATE_DIR; or see that the hooks' env in config.json has them",
+  ],
+  [
+    "state that a reboot leaves",
+    { uid: 1000, stats: { "/run/user/1000": undefined } },
+    "warning state directory: /tmp/ocinet-1000, as you have no /run/user/1000; many systems clear /tmp of old files, of running containers' too -> log in by ssh or at a console, not by su; or as root: install -d -m 700 -o 1000 /run/user/1000",
+  ],
+  [
+    "state that goes at logout",
+    { uid: 1000, stats: { "/run/systemd/system": { kind: "directory" } } },
+    "warning systemd linger: no; when you have logged out, systemd removes /run/user/1000, and with it what is known of your containers -> as root: loginctl enable-linger ann",
+  ],
+  [
+    "uplinks that go with a unit",
+    {
+      uid: 1000,
+      files: {
+        "/proc/self/cgroup": "0::/user.slice/user-1000.slice/user@1000.service/app.slice/web.service\n",
+      },
+      stats: { "/run/systemd/system": { kind: "directory" }, "/var/lib/systemd/linger/ann": {} },
+    },
+    "warning systemd unit: this is web.service; when that stops, the uplinks end that were started in it, before their containers -> start containers by systemd-run --user --scope COMMAND, or set KillMode=process in the unit",
   ],
   [
     "hybrid cgroups",
@@ -340,12 +409,20 @@ const cases: readonly (readonly [string, Machine, string])[] = [
       },
       says: { "/usr/bin/crun --version": "crun version 1.8.1" },
     },
-    "warning cgroups: hybrid, which crun 1.8.1 refuses -> use runc, or boot with systemd.unified_cgroup_hierarchy=1 on the kernel's command line",
+    "warning cgroups: hybrid, which crun 1.8.1 refuses -> use runc, or a crun from 1.9 on, such as Debian 13's, or boot with systemd.unified_cgroup_hierarchy=1 on the kernel's command line",
   ],
   [
     "FORWARD drops, no iptables",
     { uid: 0, without: ["iptables"], says: { "nft list chain ip filter FORWARD": forwardDrop } },
     "missing iptables FORWARD: policy DROP, and no iptables to make a rule for our containers' traffic -> apt-get install iptables",
+  ],
+  [
+    "a firewall drops",
+    {
+      uid: 0,
+      says: { "nft -j list chains": forwardChain, "nft list chain inet fw forward": forwardDrop },
+    },
+    "warning nft inet fw forward: policy drop: what root's containers send is dropped, unless one of its rules lets it pass -> nft insert rule inet fw forward meta mark and 0x10000000 == 0x10000000 accept; to keep it, put that rule into the file that makes the chain, such as /etc/nftables.conf",
   ],
   [
     "FORWARD drops, rule gone",
@@ -425,6 +502,13 @@ const fine: readonly (readonly [string, Machine])[] = [
     uid: 1000,
     files: { "/etc/resolv.conf": "nameserver 127.0.0.53\n" },
   }],
+  ["a session of systemd's, and a user who lingers", {
+    uid: 1000,
+    files: {
+      "/proc/self/cgroup": "0::/user.slice/user-1000.slice/user@1000.service/app.slice/vte-1.scope\n",
+    },
+    stats: { "/run/systemd/system": { kind: "directory" }, "/var/lib/systemd/linger/ann": {} },
+  }],
   ["systemd's resolv.conf", {
     uid: 1000,
     links: { "/etc/resolv.conf": "../run/systemd/resolve/stub-resolv.conf" },
@@ -451,9 +535,8 @@ test("doctor does not load modules that make links", async () => {
   const world = worldOf({
     uid: 0,
     files: {
-      "/proc/sys/kernel/osrelease": "6.1.0-50-amd64\n",
-      "/lib/modules/6.1.0-50-amd64/modules.dep":
-        "kernel/drivers/net/dummy.ko:\nkernel/drivers/net/ifb.ko.xz:\n",
+      ...osrelease,
+      [modulesDep]: "kernel/drivers/net/dummy.ko:\nkernel/drivers/net/ifb.ko.xz:\n",
     },
     stats: { "/sys/module/ifb": { kind: "directory" } },
   });

@@ -1,8 +1,9 @@
 import { parseResolvConf } from "../../net/resolv_conf.ts";
 import { findProgram, type World } from "../../plan/world.ts";
 import { stateDirectory } from "../state.ts";
-import { asRoot, type Check, type Finding, kindOf, lack, ok, warn } from "./finding.ts";
+import { asRoot, type Check, type Finding, kindOf, lack, ok, userName, warn } from "./finding.ts";
 import { isOlder, versionOf } from "./programs.ts";
+import { findBest } from "./uplinks.ts";
 
 /** Files and directories that have to be as we need them. */
 export const fileChecks: readonly Check[] = [
@@ -16,28 +17,48 @@ export const fileChecks: readonly Check[] = [
 
 const tun = "/dev/net/tun";
 
+/** What pasta and slirp4netns connect a container by, and root's service does not. */
 async function lookAtTun(world: World): Promise<readonly Finding[]> {
-  const needs = "rootless";
+  const [found, remedy] = await tunProblem(world) ?? [];
+  if (found === undefined) return ok(tun, "can be opened, and makes links");
+  const best = await findBest(world);
+  return best === "helper"
+    ? warn(tun, `${found}; ${best} does without it`, asRoot(world, remedy!))
+    : lack(world, "rootless", { name: tun, found, remedy: asRoot(world, remedy!) });
+}
+
+const makeTun = `mknod -m 666 ${tun} c 10 200`;
+
+/** What is the case, and the command against it. */
+async function tunProblem(world: World): Promise<readonly [string, string] | undefined> {
   const stat = world.stat(tun);
-  if (!stat) {
-    const remedy = asRoot(world, `modprobe tun; mkdir -p /dev/net; mknod -m 666 ${tun} c 10 200`);
-    return lack(world, needs, { name: tun, found: "not there", remedy });
-  }
-  const remedy = asRoot(world, `chmod 666 ${tun}`);
+  if (!stat) return ["not there", `modprobe tun; mkdir -p /dev/net; ${makeTun}`];
   const { code, stderr } = await world.run(["sh", "-c", `exec 3<>${tun}`], { timeout: 5000 });
+  const reason = stderr.trim().split(": ").at(-1) ?? "";
   if (code !== 0) {
-    const reason = stderr.trim().split(": ").at(-1) ?? "";
-    const found = `cannot be opened (${reason})`;
-    return lack(world, needs, {
-      name: tun,
-      found,
-      remedy: /denied/.test(reason) ? remedy : asRoot(world, "modprobe tun"),
-    });
+    const remedy = /denied/.test(reason) ? `chmod 666 ${tun}` : `modprobe tun; rm -f ${tun}; ${makeTun}`;
+    return [`cannot be opened (${reason})`, remedy];
   }
-  const shut = kindOf(world) === "root" && (stat.mode & 0o006) !== 0o006;
-  return shut
-    ? lack(world, needs, { name: tun, found: "can be opened by root only", remedy })
-    : ok(tun, "can be opened");
+  if (kindOf(world) === "root" && (stat.mode & 0o006) !== 0o006) {
+    return ["can be opened by root only", `chmod 666 ${tun}`];
+  }
+  const said = await tryTun(world);
+  return said === "" ? undefined : [
+    `can be opened, and makes no link (${said})`,
+    `rm -f ${tun}; ${makeTun}; modprobe tun`,
+  ];
+}
+
+/** What the kernel says against a link of it, in a network namespace; nothing, where that cannot be tried. */
+async function tryTun(world: World): Promise<string> {
+  if (!findProgram(world, "unshare") || !findProgram(world, "ip")) return "";
+  const own = kindOf(world) === "root" ? [] : ["--user", "--map-root-user"];
+  const script = "ip link set dev lo up || exit 0; ip tuntap add dev t0 mode tap";
+  const { code, stderr } = await world.run(["unshare", ...own, "--net", "sh", "-c", script], {
+    timeout: 5000,
+  });
+  // Whether there can be namespaces, other looks say.
+  return code === 0 || stderr.startsWith("unshare:") ? "" : stderr.trim();
 }
 
 /** How many ids a container can have beside its root; what images commonly use fits into as many. */
@@ -57,20 +78,16 @@ function lookAtSubIds(world: World, which: "uid" | "gid"): readonly Finding[] {
   const total = own.reduce((sum, { count }) => sum + count, 0);
   if (total >= enough) return ok(name, own.map(({ from, count }) => `${count} from ${from}`).join(", "));
   const from = ranges.reduce((end, range) => Math.max(end, range.from + range.count), 100_000);
-  return lack(world, "rootless", {
+  const command = user === undefined || !findProgram(world, "usermod")
+    ? `echo ${user ?? world.uid}:${from}:${enough} >>${name}`
+    : `usermod --add-sub${which}s ${from}-${from + enough - 1} ${user}`;
+  return warn(
     name,
-    found: `${total} ids for ${
+    `${total} ids for ${
       user ?? `user ${world.uid}`
-    }; rootless containers with more than one user need ${enough}`,
-    remedy: user === undefined
-      ? asRoot(world, `echo ${world.uid}:${from}:${enough} >>${name}`)
-      : asRoot(world, `usermod --add-sub${which}s ${from}-${from + enough - 1} ${user}`),
-  });
-}
-
-function userName(world: World): string | undefined {
-  const rows = (world.read("/etc/passwd") ?? "").split("\n").map((row) => row.split(":"));
-  return rows.find((row) => row[2] === String(world.uid))?.[0];
+    }, of ${enough} that images use; rootless containers with more than one user need them`,
+    asRoot(world, command),
+  );
 }
 
 const resolv = "/etc/resolv.conf";
@@ -122,10 +139,11 @@ function strays(target: string | undefined): boolean {
   return target !== undefined && !/^\/(etc|run|var\/run)\//.test(target);
 }
 
+/** Where an ordinary user's state is that has no runtime directory: there it stays when the machine starts anew. */
+const makeshift = /^\/tmp\/ocinet-[0-9]+$/;
+
 /** Longest path of a unix socket, and what we put behind the state directory at least. */
 const [longest, behind] = [107, "/s-0123456789abcdef"];
-
-const ownPlace = "export OCINET_STATE_DIR=PATH, with the absolute path of a directory of your own";
 
 function lookAtState(world: World): readonly Finding[] {
   const name = "state directory";
@@ -133,12 +151,28 @@ function lookAtState(world: World): readonly Finding[] {
   const [needs, problem] = stateProblem(world, path);
   if (problem) return lack(world, needs, { name, found: problem, remedy: stateRemedy(world, path) });
   const bare = statePath({ ...world, env: () => undefined });
-  if (bare === path) return ok(name, world.stat(path) ? path : `${path}, made when first needed`);
+  if (bare !== path) {
+    return warn(
+      name,
+      `${path} by your environment; a hook that runs without it, as some engines do, looks in ${bare}`,
+      `${unset(world)}; or see that the hooks' env in config.json has them`,
+    );
+  }
+  if (!makeshift.test(path)) return ok(name, world.stat(path) ? path : `${path}, made when first needed`);
+  const { uid } = world;
   return warn(
     name,
-    `${path} by your environment; a hook that runs without it, as some engines do, looks in ${bare}`,
-    "unset OCINET_STATE_DIR XDG_RUNTIME_DIR, or see that the hooks' env in config.json has them",
+    `${path}, as you have no /run/user/${uid}; many systems clear /tmp of old files, of running containers' too`,
+    `log in by ssh or at a console, not by su; or ${
+      asRoot(world, `install -d -m 700 -o ${uid} /run/user/${uid}`)
+    }`,
   );
+}
+
+/** The command that lets state be where it is for those who have no environment. */
+function unset(world: World): string {
+  const said = ["OCINET_STATE_DIR", "XDG_RUNTIME_DIR"].filter((name) => world.env(name) !== undefined);
+  return `unset ${said.join(" ")}`;
 }
 
 function stateProblem(world: World, path: string): readonly ["both" | "rootless", string?] {
@@ -147,17 +181,22 @@ function stateProblem(world: World, path: string): readonly ["both" | "rootless"
     return ["rootless", `${path} is too long: a socket's path in it has more than ${longest} bytes`];
   }
   const stat = world.stat(path);
-  if (!stat || (stat.uid === world.uid && (stat.mode & 0o022) === 0)) return ["both"];
+  if (!stat) return ["both"];
+  if (stat.kind !== "directory") return ["both", `${path} is no directory`];
+  if (stat.uid === world.uid && (stat.mode & 0o022) === 0) return ["both"];
   const mode = stat.mode.toString(8).padStart(4, "0");
   return ["both", `${path} is of user ${stat.uid}, mode ${mode}; it has to be yours alone to write`];
 }
 
 function stateRemedy(world: World, path: string): string {
-  if (world.stat(path)?.uid === world.uid) return `chmod go-w ${path}`;
+  const stat = world.stat(path);
+  const tooLong = path.length + behind.length > longest;
+  if (!tooLong && stat?.kind === "directory" && stat.uid === world.uid) return `chmod go-w ${path}`;
   // A path that somebody chose may be somebody's; ours is in nobody's way.
-  const chosen = !path.startsWith("/") || path.length + behind.length > longest ||
-    world.env("OCINET_STATE_DIR");
-  return chosen ? ownPlace : asRoot(world, `mv ${path} ${path}.old`);
+  const chosen = tooLong || !path.startsWith("/") || world.env("OCINET_STATE_DIR");
+  return chosen
+    ? `${unset(world)}; or export OCINET_STATE_DIR=PATH, an absolute path to a directory of your own`
+    : asRoot(world, `mv ${path} ${path}.old`);
 }
 
 /** Where the state would be, in a world that makes nothing. */
@@ -187,6 +226,6 @@ async function lookAtCgroups(world: World): Promise<readonly Finding[]> {
   return warn(
     "cgroups",
     `${kind}, which crun ${version} refuses`,
-    "use runc, or boot with systemd.unified_cgroup_hierarchy=1 on the kernel's command line",
+    "use runc, or a crun from 1.9 on, such as Debian 13's, or boot with systemd.unified_cgroup_hierarchy=1 on the kernel's command line",
   );
 }

@@ -28,6 +28,12 @@ export function kindOf({ uid }: World): Kind {
   return uid === 0 ? "root" : "rootless";
 }
 
+/** The name of the one who asks, if they are in /etc/passwd. */
+export function userName(world: World): string | undefined {
+  const rows = (world.read("/etc/passwd") ?? "").split("\n").map((row) => row.split(":"));
+  return rows.find((row) => row[2] === String(world.uid))?.[0];
+}
+
 /** Nothing is wrong. */
 export function ok(name: string, found: string): readonly Finding[] {
   return [{ name, status: "ok", found }];
@@ -62,11 +68,19 @@ export function asRoot({ uid }: World, command: string): string {
   return uid === 0 ? command : `as root: ${command}`;
 }
 
-/** How to get a program. */
-export function install(world: World, program: string): string {
-  const name = packages[program] ?? program;
+/** What subordinate ids, and the programs that map them, are for: with its own id alone a container has one user, root. */
+export const manyUsers = "rootless containers with more than one user need it";
+
+/** The package that has a program, as Debian calls it. */
+export function packageOf(program: string): string {
+  return packages[program] ?? program;
+}
+
+/** How to get a program. @param options apt-get's, each with a blank after it */
+export function install(world: World, program: string, options = ""): string {
+  const name = packageOf(program);
   const isDebian = /^ID(_LIKE)?=.*\b(debian|ubuntu)\b/m.test(world.read("/etc/os-release") ?? "");
   return isDebian
-    ? asRoot(world, `apt-get install ${name}`)
+    ? asRoot(world, `apt-get install ${options}${name}`)
     : `install the package that has "${program}" (Debian calls it ${name})`;
 }

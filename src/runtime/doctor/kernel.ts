@@ -51,9 +51,16 @@ const tries: readonly Try[] = [
   link("vxlan", "type vxlan id 5 dstport 4789", "vxlan", "VXLAN"),
   { ...link("ifb", "type ifb", "ifb", "IFB"), intrusive: true },
   {
+    name: "ingress",
+    run: "tc qdisc add dev lo handle ffff: ingress",
+    use: '--rate-in, --rate-out and type "bandwidth"',
+    module: "sch_ingress",
+    option: "NET_SCH_INGRESS",
+  },
+  {
     name: "tbf",
     run: "tc qdisc add dev lo root tbf rate 1mbit burst 10kb latency 25ms",
-    use: 'type "bandwidth"',
+    use: '--rate-in, --rate-out and type "bandwidth"',
     module: "sch_tbf",
     option: "NET_SCH_TBF",
   },
@@ -114,26 +121,57 @@ done`;
 
 /** What the kernel can do, by doing it in a network namespace that ends with the doing. */
 export const kernelChecks: readonly Check[] = [
-  { name: "kernel", look: (world) => kindOf(world) === "root" ? tryAsRoot(world) : tryAsUser(world) },
+  {
+    name: "kernel",
+    look: (world) => {
+      if (!findProgram(world, "unshare")) return [];
+      return kindOf(world) === "root" ? tryAsRoot(world) : tryAsUser(world);
+    },
+  },
 ];
 
 async function tryAsRoot(world: World): Promise<readonly Finding[]> {
+  const name = "kernel: network namespaces";
+  const { trying, waiting } = triesFor(world);
+  const outcome = await attempt(world, ["unshare", "--net"], trying);
+  if (typeof outcome !== "string") return [...ok(name, "work"), ...judgeAll(world, trying, waiting, outcome)];
+  return lack(world, "both", {
+    name,
+    found: `cannot be made: ${outcome}`,
+    remedy: isUsedUp(outcome)
+      ? raise
+      : "run this where root has CAP_SYS_ADMIN and CAP_NET_ADMIN, not in a container without them",
+  });
+}
+
+/** What can be tried with the programs that are there, and what must not be. */
+function triesFor(world: World): { readonly trying: readonly Try[]; readonly waiting: readonly Try[] } {
   const able = tries.filter(({ run }) => findProgram(world, run.split(" ")[0]!));
   const waiting = able.filter((one) => one.intrusive && isLoadable(world, one.module));
-  const outcome = await attempt(world, ["unshare", "--net"], able.filter((one) => !waiting.includes(one)));
-  if (typeof outcome === "string") {
-    return lack(world, "both", {
-      name: "kernel",
-      found: `a network namespace cannot be made: ${outcome}`,
-      remedy: "run this where root has CAP_SYS_ADMIN and CAP_NET_ADMIN, not in a container without them",
-    });
-  }
-  return able.flatMap((one) =>
-    waiting.includes(one)
-      ? ok(`kernel: ${one.name}`, `module ${one.module} is there, and not loaded yet`)
-      : judge(world, one, outcome.get(one.name))
-  );
+  return { trying: able.filter((one) => !waiting.includes(one)), waiting };
 }
+
+function judgeAll(
+  world: World,
+  trying: readonly Try[],
+  waiting: readonly Try[],
+  outcome: ReadonlyMap<string, string>,
+): readonly Finding[] {
+  return [
+    ...trying.flatMap((one) => judge(world, one, outcome.get(one.name))),
+    ...waiting.flatMap(({ name, module }) =>
+      ok(`kernel: ${name}`, `module ${module} is there, and not loaded yet`)
+    ),
+  ];
+}
+
+/** ENOSPC: a limit on namespaces, of which not all are sysctls (nesting is one), has been reached. */
+function isUsedUp(said: string): boolean {
+  return said.includes("No space left");
+}
+
+const raise =
+  "end what holds many namespaces, or raise the limits: sysctl user.max_user_namespaces user.max_net_namespaces shows them";
 
 /** Whether the kernel lacks a module that is there for it to load. */
 function isLoadable(world: World, module: string): boolean {
@@ -144,25 +182,47 @@ function isLoadable(world: World, module: string): boolean {
 
 function judge(world: World, { name, needed, use, module, option }: Try, said: string | undefined) {
   if (said === "") return ok(`kernel: ${name}`, "works");
+  // A program that does not run says nothing of the kernel; it has a finding of its own.
+  if (/^[^:]*: error while loading shared libraries/.test(said ?? "")) return [];
   const finding = {
     name: `kernel: ${name}`,
-    found: `does not work (${said ?? "no answer"}); it is for ${use}`,
-    remedy: asRoot(world, `modprobe ${module}`) + `; without that module, a kernel with CONFIG_${option}`,
+    found: `does not work (${said ?? "no answer"}); it is for ${use}${
+      kindOf(world) === "root" ? "" : " in a session"
+    }`,
+    remedy: kernelRemedy(world, module, option),
   };
-  return needed ? lack(world, "root", finding) : warn(finding.name, finding.found, finding.remedy);
+  return needed && kindOf(world) === "root"
+    ? lack(world, "root", finding)
+    : warn(finding.name, finding.found, finding.remedy);
 }
 
+function kernelRemedy(world: World, module: string, option: string): string {
+  if (isLoadable(world, module)) return asRoot(world, `modprobe ${module}`);
+  const release = world.read("/proc/sys/kernel/osrelease")?.trim();
+  const kernels = world.list("/lib/modules");
+  return kernels.length > 0 && !kernels.includes(release!)
+    ? `reboot: the modules of the running kernel ${release} are gone, as after an upgrade`
+    : `boot a kernel with CONFIG_${option}, such as Debian's own`;
+}
+
+/** Without root all is tried that a session has, for there an ordinary user has every type of network. */
 async function tryAsUser(world: World): Promise<readonly Finding[]> {
   const name = "kernel: user namespaces";
-  const power = { name, run: "ip link set dev lo up" };
-  const outcome = await attempt(world, ["unshare", "--user", "--map-root-user", "--net"], [power]);
+  // AppArmor lets a program without a profile make one, and then has it do nothing there.
+  const power = { name, run: findProgram(world, "ip") ? "ip link set dev lo up" : "true" };
+  const { trying, waiting } = triesFor(world);
+  const outcome = await attempt(world, ["unshare", "--user", "--map-root-user", "--net"], [power, ...trying]);
   const said = typeof outcome === "string" ? outcome : outcome.get(name);
-  if (said === "") return ok(name, "work");
+  if (typeof outcome !== "string" && said === "") {
+    return [...ok(name, "work"), ...judgeAll(world, trying, waiting, outcome)];
+  }
   return lack(world, "rootless", {
     name,
     found: `do not work (${said ?? "no answer"})`,
-    remedy:
-      'look at the sysctls with "userns" or "user" in their names below; in a container, allow it unshare(2)',
+    remedy: isUsedUp(said ?? "")
+      ? raise
+      : "set the sysctl that has a remedy here, if one has; in a container, have it started with a seccomp profile " +
+        "that allows unshare(2); else take a kernel with CONFIG_USER_NS",
   });
 }
 

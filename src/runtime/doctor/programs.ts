@@ -1,4 +1,4 @@
-import { findProgram, type World } from "../../plan/world.ts";
+import { findProgram, type Output, type World } from "../../plan/world.ts";
 import {
   asRoot,
   type Check,
@@ -7,7 +7,9 @@ import {
   type Kind,
   kindOf,
   lack,
+  manyUsers,
   ok,
+  packageOf,
   warn,
   whose,
 } from "./finding.ts";
@@ -17,11 +19,13 @@ interface Program {
   readonly needs: Kind | "both";
   /** Only some networks use it. */
   readonly optional?: boolean;
+  /** Only those use it who have what it comes with; nobody has to install it. */
+  readonly unasked?: boolean;
   readonly use: string;
   /** The words that make it tell its version. */
   readonly version?: string;
-  /** The oldest that will do. */
-  readonly least?: string;
+  /** The oldest that will do, and the first Debian that has one. */
+  readonly least?: { readonly version: string; readonly debian: string };
   /** Another program that does as well. */
   readonly instead?: string;
 }
@@ -29,15 +33,54 @@ interface Program {
 const rows: readonly Program[] = [
   { name: "ip", needs: "both", version: "-V", use: "makes links, addresses and routes" },
   {
+    name: "tc",
+    needs: "both",
+    optional: true,
+    version: "-V",
+    use: 'holds containers to --rate-in and --rate-out, and to what type "bandwidth" says',
+  },
+  {
+    name: "bridge",
+    needs: "root",
+    optional: true,
+    version: "-V",
+    use: 'gives "vlan" of type "bridge" its VLANs',
+  },
+  {
     name: "nft",
     needs: "root",
     version: "--version",
-    least: "1.0",
-    use: "masquerades, isolates networks and publishes ports",
+    least: { version: "1.0", debian: "12" },
+    use: "masquerades, isolates networks, publishes ports, and keeps --egress and default-restricted",
   },
   { name: "nsenter", needs: "both", version: "--version", use: "enters containers" },
-  { name: "unshare", needs: "both", optional: true, version: "--version", use: "lets doctor try the kernel" },
-  { name: "setsid", needs: "rootless", version: "--version", use: "starts uplinks in the background" },
+  {
+    name: "unshare",
+    needs: "both",
+    version: "--version",
+    use: "makes the namespaces of ocinet run and of sessions, and those in which doctor tries the kernel",
+  },
+  {
+    name: "setsid",
+    needs: "both",
+    version: "--version",
+    use: "starts uplinks, DHCP clients and ocinet run's commands",
+  },
+  { name: "mount", needs: "both", version: "--version", use: "shows containers their resolv.conf and hosts" },
+  {
+    name: "setpriv",
+    needs: "both",
+    optional: true,
+    version: "--version",
+    use: "takes their power from the relay of rootless ports, and from what root's service does for a user",
+  },
+  {
+    name: "getent",
+    needs: "both",
+    optional: true,
+    version: "--version",
+    use: "looks up the names in --egress, and the groups in the policy of root's service",
+  },
   {
     name: "runc",
     needs: "both",
@@ -69,6 +112,12 @@ const rows: readonly Program[] = [
     instead: "busybox",
   },
   { name: "hostname", needs: "both", optional: true, version: "--version", use: "sets --hostname" },
+  {
+    name: "firewall-cmd",
+    needs: "root",
+    unasked: true,
+    use: 'lets type "firewall" trust containers in firewalld, where that runs',
+  },
 ];
 
 const flock: Program = {
@@ -78,10 +127,17 @@ const flock: Program = {
   use: "locks files for Node, which cannot",
 };
 
+/** GNU's have these options, and busybox's have not. */
+const optionRows = [
+  { name: "tail", option: "--pid", optional: false, use: "tells slirp4netns when a container has ended" },
+  { name: "env", option: "--default-signal", optional: true, use: "lets hooks wait for crun's containers" },
+] as const;
+
 /** Whether each program is there, and new enough. */
 export const programChecks: readonly Check[] = [
   ...rows.map((row) => ({ name: row.name, look: (world: World) => lookFor(world, row) })),
   { name: flock.name, look: (world) => world.runtime === "node" ? lookFor(world, flock) : [] },
+  ...optionRows.map((row) => ({ name: row.name, look: (world: World) => lookForOption(world, row) })),
   ...["newuidmap", "newgidmap"].map((name) => ({
     name,
     look: (world: World) => lookForIdMapper(world, name),
@@ -92,19 +148,32 @@ async function lookFor(world: World, program: Program): Promise<readonly Finding
   const { name, version, least, needs } = program;
   const path = findProgram(world, name);
   if (path === undefined) return absent(world, program);
-  const found = version === undefined ? undefined : await versionOf(world, [path, version]);
-  if (least !== undefined && found !== undefined && isOlder(found, least)) {
+  const said = version === undefined ? undefined : await world.run([path, version], { timeout: 5000 });
+  const found = said && versionIn(said);
+  if (said?.code === notRun) return broken(world, program, path, said);
+  if (least !== undefined && found !== undefined && isOlder(found, least.version)) {
     return lack(world, needs, {
       name,
-      found: `${found} (${path}) is older than ${least}`,
-      remedy: `${install(world, name)}, in version ${least} or later`,
+      found: `${found} (${path}) is older than ${least.version}`,
+      remedy: `upgrade; Debian ${least.debian} has a newer ${packageOf(name)}`,
     });
   }
   return ok(name, `${found ?? "some version"} (${path})`);
 }
 
+/** What a program ends with whose libraries are not all there (ld.so(8)). */
+const notRun = 127;
+
+function broken(world: World, program: Program, path: string, { stderr }: Output): readonly Finding[] {
+  const { name, needs, optional, use } = program;
+  const found = `${path} does not run (${stderr.trim()}); it ${use}`;
+  const remedy = install(world, name, "--reinstall ");
+  return optional ? warn(name, found, remedy) : lack(world, needs, { name, found, remedy });
+}
+
 function absent(world: World, program: Program): readonly Finding[] {
-  const { name, needs, optional, use, instead } = program;
+  const { name, needs, optional, unasked, use, instead } = program;
+  if (unasked) return ok(name, `not found; it ${use}`);
   if (instead && findProgram(world, instead)) return ok(name, `not found; ${instead} does as well`);
   const found = `not found; it ${use}`;
   const remedy = install(world, name);
@@ -113,9 +182,24 @@ function absent(world: World, program: Program): readonly Finding[] {
   return matters ? warn(name, found, remedy) : ok(name, `not found; only ${whose[needs]} containers use it`);
 }
 
+async function lookForOption(
+  world: World,
+  { name, option, optional, use }: typeof optionRows[number],
+): Promise<readonly Finding[]> {
+  const path = findProgram(world, name);
+  const help = path === undefined ? "" : (await world.run([path, "--help"], { timeout: 5000 })).stdout;
+  if (help.includes(option)) return ok(name, `has ${option} (${path})`);
+  const found = `${path === undefined ? "not found" : `${path} has no ${option}`}; it ${use}`;
+  const remedy = install(world, name);
+  return optional ? warn(name, found, remedy) : lack(world, "rootless", { name, found, remedy });
+}
+
 /** The first thing that looks like a version in what a command says, on either stream. */
 export async function versionOf(world: World, argv: readonly string[]): Promise<string | undefined> {
-  const { stdout, stderr } = await world.run(argv, { timeout: 5000 });
+  return versionIn(await world.run(argv, { timeout: 5000 }));
+}
+
+function versionIn({ stdout, stderr }: Output): string | undefined {
   return /[0-9]+(\.[0-9]+)+/.exec(stdout + stderr)?.[0];
 }
 
@@ -128,17 +212,17 @@ export function isOlder(version: string, least: string): boolean {
 
 async function lookForIdMapper(world: World, name: string): Promise<readonly Finding[]> {
   const path = findProgram(world, name);
-  const use = "rootless containers with more than one user need it";
-  if (path === undefined) {
-    return lack(world, "rootless", { name, found: `not found; ${use}`, remedy: install(world, name) });
-  }
-  if ((world.stat(path)!.mode & 0o4000) !== 0) return ok(name, `setuid (${path})`);
+  if (path === undefined) return warn(name, `not found; ${manyUsers}`, install(world, name));
+  const { uid, mode } = world.stat(path)!;
+  if (uid === 0 && (mode & 0o4000) !== 0) return ok(name, `setuid (${path})`);
   if (await hasCapability(world, path)) return ok(name, `with file capabilities (${path})`);
-  return lack(world, "rootless", {
+  return warn(
     name,
-    found: `${path} is neither setuid nor has file capabilities`,
-    remedy: asRoot(world, `chmod u+s ${path}`),
-  });
+    uid === 0
+      ? `${path} is neither setuid nor has file capabilities; ${manyUsers}`
+      : `${path} is of user ${uid}, not of root; ${manyUsers}`,
+    asRoot(world, uid === 0 ? `chmod u+s ${path}` : `chown root:root ${path} && chmod u+s ${path}`),
+  );
 }
 
 async function hasCapability(world: World, path: string): Promise<boolean> {

@@ -1,5 +1,5 @@
-import type { World } from "../../plan/world.ts";
-import { asRoot, type Check, type Finding, kindOf, lack, ok, warn } from "./finding.ts";
+import { findProgram, type World } from "../../plan/world.ts";
+import { asRoot, type Check, type Finding, type Kind, kindOf, lack, ok, warn } from "./finding.ts";
 
 interface Setting {
   readonly key: string;
@@ -14,14 +14,28 @@ const rows: readonly Setting[] = [
         ? []
         : ok(name, value === "1" ? "1" : `${value}; ocinet turns it on for the first container`),
   },
-  { key: "user.max_user_namespaces", judge: wantsUserNamespaces("15000") },
+  {
+    key: "user.max_user_namespaces",
+    judge: notZero({ needs: "rootless", value: "15000", meaning: "nobody may have user namespaces" }),
+  },
+  // Of them only these are ours; what a container has besides is between its runtime and its config.json.
+  {
+    key: "user.max_net_namespaces",
+    judge: notZero({ needs: "both", value: "15000", meaning: "nobody may have network namespaces" }),
+  },
+  {
+    key: "user.max_mnt_namespaces",
+    judge: notZero({ needs: "both", value: "15000", meaning: "nobody may have mounts of their own" }),
+  },
   // Debian's kernels up to 10 and some others have this one.
-  { key: "kernel.unprivileged_userns_clone", judge: wantsUserNamespaces("1") },
+  {
+    key: "kernel.unprivileged_userns_clone",
+    judge: notZero({ needs: "rootless", value: "1", meaning: "nobody but root may have user namespaces" }),
+  },
   { key: "kernel.apparmor_restrict_unprivileged_userns", judge: judgeAppArmor },
   {
     key: "net.ipv4.ip_unprivileged_port_start",
-    judge: (world, value, name) =>
-      kindOf(world) === "root" ? [] : ok(name, `${value}; ports from there on can be published`),
+    judge: judgeLowestPort,
   },
   { key: "net.ipv4.ping_group_range", judge: judgePing },
   {
@@ -47,20 +61,35 @@ export const sysctlChecks: readonly Check[] = rows.map(({ key, judge }) => {
   };
 });
 
+/** Debian's sysctl comes in procps, which is not on every machine. */
 function set(world: World, name: string, value: string): string {
-  const key = name.split(" ")[1];
-  const quoted = value.includes(" ") ? `"${value}"` : value;
-  return asRoot(world, `sysctl -w ${key}=${quoted}`) +
-    "; to keep it, put that into /etc/sysctl.d/ocinet.conf";
+  const key = name.split(" ")[1]!;
+  const word = value.includes(" ") ? `"${value}"` : value;
+  const command = findProgram(world, "sysctl")
+    ? `sysctl -w ${key}=${word}`
+    : `echo ${word} >/proc/sys/${key.replaceAll(".", "/")}`;
+  return `${asRoot(world, command)}; to keep it: echo "${key} = ${value}" >>/etc/sysctl.d/ocinet.conf`;
 }
 
-function wantsUserNamespaces(value: string): Setting["judge"] {
+function notZero(
+  { needs, value, meaning }: {
+    readonly needs: Kind | "both";
+    readonly value: string;
+    readonly meaning: string;
+  },
+): Setting["judge"] {
   return (world, now, name) =>
-    now !== "0" ? ok(name, now) : lack(world, "rootless", {
-      name,
-      found: "0; nobody but root may have user namespaces",
-      remedy: set(world, name, value),
-    });
+    now !== "0"
+      ? ok(name, now)
+      : lack(world, needs, { name, found: `0; ${meaning}`, remedy: set(world, name, value) });
+}
+
+/** The kernel's own is 1024; who lowered it has a reason, and who raised it has seldom thought of containers. */
+function judgeLowestPort(world: World, value: string, name: string): readonly Finding[] {
+  if (kindOf(world) === "root") return [];
+  return Number(value) <= 1024
+    ? ok(name, `${value}; ports from there on can be published`)
+    : warn(name, `${value}; ports below that cannot be published`, set(world, name, "1024"));
 }
 
 /** Ubuntu since 23.10: a program without a profile gets user namespaces that it has no power in. */
@@ -88,7 +117,7 @@ function judgePing(world: World, value: string, name: string): readonly Finding[
   if (groups.some((group) => from <= group && group <= to)) return ok(name, value.replace(/\s+/, " "));
   return warn(
     name,
-    `${value.replace(/\s+/, " ")}; no group of yours is in it, so ping does not work in rootless containers`,
+    `${value.replace(/\s+/, " ")}; no group of yours is in it, so no ping gets out of rootless containers`,
     set(world, name, "0 2147483647"),
   );
 }

@@ -10,7 +10,7 @@ import type { Uplink } from "../../uplinks/uplink.ts";
 import { readPolicy } from "../helper_users.ts";
 import { granting, hostOf, pastaVersion, problemOf, serviceFor } from "../uplink.ts";
 import { findUserNic } from "../user_nic.ts";
-import { asRoot, type Check, type Finding, install, lack, ok, warn } from "./finding.ts";
+import { asRoot, type Check, type Finding, install, lack, ok, packageOf, warn } from "./finding.ts";
 import { versionOf } from "./programs.ts";
 
 /** Each way to the world for rootless containers, and which of them is taken. */
@@ -20,6 +20,7 @@ export const uplinkChecks: readonly Check[] = [
     look: (world: World) => (lookOf[uplink.name] ?? lookAt)(world, uplink),
   })),
   { name: "uplink", look: lookForBest },
+  { name: "default route", look: lookForRoute },
 ];
 
 /** Those that root provides. */
@@ -49,7 +50,8 @@ async function examine(world: World, uplink: Uplink): Promise<Look> {
   return { uplink, path, version, problem: problemOf(hostOf(world), uplink, path, version) };
 }
 
-async function findBest(world: World): Promise<string | undefined> {
+/** The name of the uplink that is taken unless another is asked for. */
+export async function findBest(world: World): Promise<string | undefined> {
   const looks = await Promise.all(uplinks.map((uplink) => examine(world, uplink)));
   return looks.find(({ problem }) => problem === undefined)?.uplink.name;
 }
@@ -63,8 +65,25 @@ async function lookAt(world: World, uplink: Uplink): Promise<readonly Finding[]>
   const best = await findBest(world);
   if (path === undefined) return ok(name, best ? `not found; ${best} does as well` : "not found");
   const tooOld = oldest !== undefined && (version === undefined || version < oldest.version);
-  const remedy = tooOld ? `${install(world, name)}, in version ${oldest.version} or later` : "give it one";
-  return warn(name, problem, best ? `nothing, as ${best} is used; or ${remedy}` : remedy);
+  const remedy = tooOld ? `upgrade; Debian 13 has a newer ${packageOf(name)}` : addRoute(world);
+  return warn(name, problem, best ? `none is needed, as ${best} is used; or ${remedy}` : remedy);
+}
+
+function addRoute(world: World): string {
+  return asRoot(world, "ip route add default via ROUTER, with the address of this network's router");
+}
+
+/** Whether there is a way out for containers to be given. */
+function lookForRoute(world: World): readonly Finding[] {
+  const { routes } = hostOf(world);
+  const name = "default route";
+  if (routes[4]) return ok(name, routes[6] ? "for IPv4 and IPv6" : "for IPv4");
+  if (routes[6]) return ok(name, "for IPv6 only");
+  return warn(
+    name,
+    "none; containers reach no further than the networks this machine is on",
+    addRoute(world),
+  );
 }
 
 /** Of root's service root sees whether it runs, and others what it offers them. */
@@ -83,7 +102,11 @@ async function lookAtService(world: World, uplink: Uplink): Promise<readonly Fin
   }
   const networks = offer.networks.map(({ name, free }) => `${free} more on "${name}"`).join(", ");
   const ports = offer.ports.map(showRange).join(", ");
-  return ok(name, `containers: ${networks || "none"}; ports: ${ports || "none"} (${socket})`);
+  const found = `containers: ${networks || "none"}; ports: ${ports || "none"} (${socket})`;
+  if (offer.networks.some(({ free }) => free > 0)) return ok(name, found);
+  const remedy = `end a container (ocinet ls); or as root: raise the number in ${helperPolicy}, then ` +
+    "systemctl reload ocinet-helper";
+  return warn(name, found, remedy);
 }
 
 function lookAtOwnService(world: World, name: string): readonly Finding[] {
