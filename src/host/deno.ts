@@ -237,7 +237,12 @@ async function hold(world: World, [program, ...args]: readonly string[]): Promis
     ...{ args, clearEnv: true, env: cleanEnvironment(world) },
     ...{ stdin: "piped", stdout: "piped", stderr: "piped" },
   }).spawn();
+  let isReady = false;
+  // An unshare(1) that cannot make the namespaces leaves the process that was to map ids in them (2.38): that waits for
+  // ever, and has our pipes.
+  if (program === "setsid") child.status.then(() => isReady || world.signal(-child.pid, "SIGKILL"));
   const ready = await child.stdout.getReader().read();
+  isReady = !ready.done;
   if (ready.done) throw new Error((await new Response(child.stderr).text()).trim());
   let end: Promise<unknown> | undefined;
   return {

@@ -243,9 +243,15 @@ function hold(world: World, [program, ...args]: readonly string[]): Promise<Held
   };
   let stderr = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => stderr += text);
+  const endRest = () => world.signal(-child.pid!, "SIGKILL");
+  // See deno.ts.
+  if (program === "setsid") child.once("exit", endRest);
   return new Promise((resolve, reject) => {
     child.on("error", reject);
-    child.stdout.once("data", () => resolve({ pid: child.pid!, letGo }));
+    child.stdout.once("data", () => {
+      child.off("exit", endRest);
+      resolve({ pid: child.pid!, letGo });
+    });
     ended.then(() => reject(new Error(stderr.trim())));
   });
 }
