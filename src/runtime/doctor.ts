@@ -3,6 +3,7 @@ import { fileChecks } from "./doctor/files.ts";
 import { type Check, type Finding, findingsOf, lack, ok } from "./doctor/finding.ts";
 import { forwardingChecks } from "./doctor/forwarding.ts";
 import { kernelChecks } from "./doctor/kernel.ts";
+import { optionChecks } from "./doctor/options.ts";
 import { isOlder, programChecks, versionOf } from "./doctor/programs.ts";
 import { sysctlChecks } from "./doctor/sysctls.ts";
 import { systemdChecks } from "./doctor/systemd.ts";
@@ -15,6 +16,7 @@ const runtimeCheck: Check = { name: "runtime", look: lookAtRuntime };
 const checks: readonly Check[] = [
   runtimeCheck,
   ...programChecks,
+  ...optionChecks,
   ...uplinkChecks,
   ...kernelChecks,
   ...sysctlChecks,

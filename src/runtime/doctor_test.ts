@@ -164,8 +164,13 @@ const cases: readonly (readonly [string, Machine, string])[] = [
   ],
   [
     "no GNU tail",
+    { uid: 1000, without: ["pasta"], says: { "/usr/bin/tail --help": "BusyBox v1.35.0" } },
+    "missing tail: /usr/bin/tail has no --pid; it tells slirp4netns that a container has ended which has no process ids of its own -> as root: apt-get install coreutils",
+  ],
+  [
+    "no GNU tail, which pasta does without",
     { uid: 1000, says: { "/usr/bin/tail --help": "BusyBox v1.35.0" } },
-    "missing tail: /usr/bin/tail has no --pid; it tells slirp4netns when a container has ended -> as root: apt-get install coreutils",
+    "warning tail: /usr/bin/tail has no --pid; it tells slirp4netns that a container has ended which has no process ids of its own -> as root: apt-get install coreutils",
   ],
   [
     "no uplink",

@@ -66,7 +66,12 @@ const rows: readonly Program[] = [
     version: "--version",
     use: "starts uplinks, DHCP clients and ocinet run's commands",
   },
-  { name: "mount", needs: "both", version: "--version", use: "shows containers their resolv.conf and hosts" },
+  {
+    name: "mount",
+    needs: "rootless",
+    version: "--version",
+    use: "shows containers their resolv.conf and hosts",
+  },
   {
     name: "setpriv",
     needs: "both",
@@ -127,17 +132,10 @@ const flock: Program = {
   use: "locks files for Node, which cannot",
 };
 
-/** GNU's have these options, and busybox's have not. */
-const optionRows = [
-  { name: "tail", option: "--pid", optional: false, use: "tells slirp4netns when a container has ended" },
-  { name: "env", option: "--default-signal", optional: true, use: "lets hooks wait for crun's containers" },
-] as const;
-
 /** Whether each program is there, and new enough. */
 export const programChecks: readonly Check[] = [
   ...rows.map((row) => ({ name: row.name, look: (world: World) => lookFor(world, row) })),
   { name: flock.name, look: (world) => world.runtime === "node" ? lookFor(world, flock) : [] },
-  ...optionRows.map((row) => ({ name: row.name, look: (world: World) => lookForOption(world, row) })),
   ...["newuidmap", "newgidmap"].map((name) => ({
     name,
     look: (world: World) => lookForIdMapper(world, name),
@@ -180,18 +178,6 @@ function absent(world: World, program: Program): readonly Finding[] {
   if (!optional) return lack(world, needs, { name, found, remedy });
   const matters = needs === "both" || needs === kindOf(world);
   return matters ? warn(name, found, remedy) : ok(name, `not found; only ${whose[needs]} containers use it`);
-}
-
-async function lookForOption(
-  world: World,
-  { name, option, optional, use }: typeof optionRows[number],
-): Promise<readonly Finding[]> {
-  const path = findProgram(world, name);
-  const help = path === undefined ? "" : (await world.run([path, "--help"], { timeout: 5000 })).stdout;
-  if (help.includes(option)) return ok(name, `has ${option} (${path})`);
-  const found = `${path === undefined ? "not found" : `${path} has no ${option}`}; it ${use}`;
-  const remedy = install(world, name);
-  return optional ? warn(name, found, remedy) : lack(world, "rootless", { name, found, remedy });
 }
 
 /** The first thing that looks like a version in what a command says, on either stream. */
