@@ -223,25 +223,6 @@ activated() {
     -E OCINET_RUNTIME="$1" -E OCINET_STATE_DIR -E PATH "$OCINET" helper --policy "$BATS_TEST_TMPDIR/policy"
 }
 
-@test "doctor tells root and the user of it" {
-  start_helper "TEST_USER veth ocinet0 2" "TEST_USER port 8000-8100"
-  run as_user "$OCINET" doctor --json
-  jq -e '.[] | select(.name == "helper") | .status == "ok" and
-    (.found | startswith("containers: 2 more on \"ocinet0\"; ports: 8000-8100 (/run/ocinet-helper/"))' <<<"$output"
-  jq -e '.[] | select(.name == "uplink") | .found == "helper"' <<<"$output"
-  run ocinet doctor --json
-  jq -e '.[] | select(.name == "helper") | .found == "no policy /etc/ocinet/helper.conf, and so no users to serve"' <<<"$output"
-  in_host cp "$BATS_TEST_TMPDIR/policy" /etc/ocinet/helper.conf
-  run ocinet doctor --json
-  jq -e --arg user "$(user_id)" '.[] | select(.name == "helper") | .found == "listens for users " + $user' <<<"$output"
-  stop helper
-  in_host rm -rf /run/ocinet-helper
-  run ocinet doctor --json
-  jq -e '.[] | select(.name == "helper") | .status == "warning" and (.remedy | startswith("systemctl start"))' <<<"$output"
-  run as_user "$OCINET" doctor --json
-  jq -e '.[] | select(.name == "helper") | .found == "it has no socket for you, and is not needed"' <<<"$output"
-}
-
 @test "killed with -9 at any program that it runs for a container, it leaves nothing once it has started again" {
   local wrappers=$BATS_TEST_TMPDIR/wrappers program number
   mkdir "$wrappers"

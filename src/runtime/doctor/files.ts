@@ -45,7 +45,7 @@ async function tunProblem(world: World): Promise<readonly [string, string] | und
   const said = await tryTun(world);
   return said === "" ? undefined : [
     `can be opened, and makes no link (${said})`,
-    `rm -f ${tun}; ${makeTun}; modprobe tun`,
+    `modprobe tun; rm -f ${tun}; ${makeTun}`,
   ];
 }
 

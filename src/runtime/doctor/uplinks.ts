@@ -116,7 +116,7 @@ function lookAtOwnService(world: World, name: string): readonly Finding[] {
   try {
     parsePolicy(readPolicy(world, helperPolicy), helperPolicy);
   } catch (error) {
-    return warn(name, messageOf(error), "mend it; the service serves nobody until then");
+    return warn(name, messageOf(error), `edit ${helperPolicy}; the service serves nobody until then`);
   }
   const users = world.list(helperDirectory).filter((file) => /^[0-9]+$/.test(file));
   return users.length > 0 ? ok(name, `listens for users ${users.join(", ")}`) : warn(
