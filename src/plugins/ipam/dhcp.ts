@@ -17,6 +17,8 @@ interface Conf {
   readonly priority?: number;
   /** Answers have to be broadcast: the links of an ipvlan share one MAC address. */
   readonly broadcast: boolean;
+  /** Why no server hears what is asked through the link. */
+  readonly unheard?: string;
 }
 
 /** Reads the `ipam` object. `daemonSocketPath` is passed over: there is no daemon. */
@@ -27,7 +29,15 @@ export function parse(conf: Fields): Conf {
     provide: parseProvide(ipam?.objects("provide") ?? []),
     priority: ipam?.integer("priority", { min: 0, max: 2 ** 32 - 1 }) || undefined,
     broadcast: conf.string("type") === "ipvlan",
+    unheard: unheardOn(conf.string("type"), conf.string("mode")),
   };
+}
+
+function unheardOn(type: string | undefined, mode: string | undefined): string | undefined {
+  if (type === "dummy") return "a link of type dummy leads to no server";
+  return type === "ipvlan" && (mode === "l3" || mode === "l3s")
+    ? `an ipvlan of mode ${mode} carries no broadcasts, which only mode l2 does`
+    : undefined;
 }
 
 /** Sets the link up, and starts a client that asks through it, and keeps asking until it is undone. */
@@ -81,8 +91,8 @@ export function lost(_: Conf, { ifname }: Attachment, directory: string, world: 
   return now === first ? undefined : `the DHCP server gives "${ifname}" ${now} by now, which was ${first}`;
 }
 
-/** Whether there is a client to run. */
-export function exhausted(_: Conf, _at: Attachment, world: World): string | undefined {
-  const problem = clientProblem(world);
+/** Whether there is a client to run, on a link that can lead to a server. */
+export function exhausted({ unheard }: Conf, _at: Attachment, world: World): string | undefined {
+  const problem = unheard ?? clientProblem(world);
   return problem === undefined ? undefined : `Cannot ask for addresses by DHCP: ${problem}`;
 }

@@ -3,7 +3,8 @@ import { test } from "node:test";
 import { CniError } from "../../cni/error.ts";
 import { fields } from "../../cni/fields.ts";
 import type { Attachment } from "../../plan/attachment.ts";
-import { answer, asks, parse } from "./dhcp.ts";
+import type { World } from "../../plan/world.ts";
+import { answer, asks, exhausted, parse } from "./dhcp.ts";
 
 const at: Attachment = {
   ...{ containerId: "c1", network: "net", ifname: "eth0", netns: "/run/netns/box" },
@@ -40,6 +41,27 @@ test("asks() asks for what is requested, by name or number, and skips the usual 
     client({ request: [{ option: "subnet-mask", skipDefault: true }, { option: "3" }] }),
     `${common} -O 1 -O 3 ${id}`,
   );
+});
+
+test("exhausted() refuses links on which no server hears a broadcast", () => {
+  const world = {
+    env: () => "/bin",
+    stat: (path: string) => path === "/bin/udhcpc" ? { kind: "file", mode: 0o755 } : undefined,
+  } as unknown as World;
+  const reason = (conf: Record<string, unknown>) => exhausted(parse(fields(conf)), at, world);
+  const cannot = "Cannot ask for addresses by DHCP: ";
+  assert.equal(reason({ type: "dummy" }), `${cannot}a link of type dummy leads to no server`);
+  for (const mode of ["l3", "l3s"]) {
+    assert.equal(
+      reason({ type: "ipvlan", mode }),
+      `${cannot}an ipvlan of mode ${mode} carries no broadcasts, which only mode l2 does`,
+    );
+  }
+  for (
+    const conf of [{ type: "ipvlan" }, { type: "ipvlan", mode: "l2" }, { type: "macvlan", mode: "vepa" }]
+  ) {
+    assert.equal(reason(conf), undefined);
+  }
 });
 
 test("asks() says what is provided, byte for byte; CNI_ARGS outweigh the value, and nothing is not said", () => {

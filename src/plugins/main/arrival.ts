@@ -1,6 +1,6 @@
 import { CniError } from "../../cni/error.ts";
 import type { Fields } from "../../cni/fields.ts";
-import type { Dns, Result } from "../../cni/result.ts";
+import { type Dns, hasDns, type Interface, parseDns, type Result } from "../../cni/result.ts";
 import { macFrom, parseMac, vethFrom } from "../../net/names.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import { setLink } from "../../plan/ip.ts";
@@ -61,27 +61,62 @@ export function announce(link: string, families: readonly (4 | 6)[]): readonly S
 }
 
 /**
- * Gives a link in the container its addresses, sets it up, and adds the routes.
- * @param names those that it may have when its sysctls are set, which is before it is renamed if both are done at once
+ * Sets a link up that has got its addresses. Where it was up before, `arp_notify` is to tell the neighbours of them all the
+ * same (RFC 2131, 4.4.1): it does whenever a link is given a MAC address, be it the one that it has. Not every link can be
+ * given one.
  */
-export function configure(lease: Lease, ifname: string, names: readonly string[]): readonly Step[] {
+export function riseAddressed(rise: Rise, { name, mac }: Interface): readonly Line[] {
+  const up = setLink("container", name, "up");
+  return isEarly(rise) && mac !== undefined
+    ? [up, { ...setLink("container", name, "address", mac), optional: true }]
+    : [up];
+}
+
+function isEarly({ layer3, late }: Rise): boolean {
+  return layer3 && !late;
+}
+
+/** A link in the container that is to be given addresses. */
+export interface Arrived {
+  readonly made: Result;
+  readonly rise: Rise;
+  /** Those that it may have when its sysctls are set, which is before it is renamed if both are done at once. */
+  readonly names: readonly string[];
+}
+
+/** Gives a link in the container its addresses, sets it up, and adds the routes. */
+export function configure(lease: Lease, { made, rise, names }: Arrived): readonly Step[] {
   if (lease.ips.length === 0) throw new CniError("internal", "IPAM plugin returned missing IP config");
+  const link = made.interfaces[0]!;
   return [
     ...enableIpv6(lease, ...names),
-    ...addAddresses(lease, ifname),
-    setLink("container", ifname, "up"),
-    ...addRoutes(lease, ifname),
+    ...(isEarly(rise) ? announce(link.name, [4]) : []),
+    ...addAddresses(lease, link.name),
+    ...riseAddressed(rise, link),
+    ...addRoutes(lease, link.name),
   ];
 }
 
+/**
+ * Reads `dns`. In the reference it counts even where it has nothing and IPAM's has something; but what a DHCP server tells
+ * of names is of no other use, so where addresses come from one, undefined stands for nothing.
+ */
+export function parseOwnDns(conf: Fields): Dns | undefined {
+  const dns = parseDns(conf.object("dns"));
+  return hasDns(dns) || conf.object("ipam")?.string("type") !== "dhcp" ? dns : undefined;
+}
+
 /** The result for the one link in the container. */
-export function resultOf(at: Attachment, mac: string | undefined, dns: Dns): Result {
+export function resultOf(at: Attachment, mac: string | undefined, dns: Dns = {}): Result {
   const link = { name: at.ifname, ...(mac ? { mac } : {}), sandbox: at.netns };
   return { interfaces: [link], ips: [], routes: [], dns };
 }
 
-/** The result once that link has its addresses. */
-export function addressed(made: Result, lease: Lease, dns: Dns): Result {
+/**
+ * The result once that link has its addresses.
+ * @param dns what counts in place of the lease's
+ */
+export function addressed(made: Result, lease: Lease, dns: Dns | undefined): Result {
   return withLease(made, lease, 0, dns);
 }
 

@@ -12,7 +12,7 @@ import type { Link, Seen } from "../../plan/seen.ts";
 import { type Line, type Step, words } from "../../plan/step.ts";
 import { hostLinks, ownIps } from "../meta/previous.ts";
 import type { Lease, Sight } from "../plugin.ts";
-import { announce, parseRise, type Rise, rise } from "./arrival.ts";
+import { announce, parseRise, type Rise, rise, riseAddressed } from "./arrival.ts";
 import {
   isFiltering,
   lostVlans,
@@ -271,7 +271,7 @@ export function address(conf: Conf, at: Attachment, given: Lease, made: Result, 
       ...enableIpv6(lease, at.ifname),
       ...announce(at.ifname, [4]),
       ...addAddresses(lease, at.ifname),
-      ...(conf.rise.late ? [setLink("container", at.ifname, "up")] : []),
+      ...(conf.rise.layer3 ? riseAddressed(conf.rise, made.interfaces[2]!) : []),
       ...addRoutes({ ...lease, routes }, at.ifname),
       ...(conf.ipMasq ? masquerade(lease.ips) : []),
     ],

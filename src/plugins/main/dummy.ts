@@ -42,9 +42,9 @@ export function link(conf: Rise, at: Attachment): Plan {
 }
 
 /** Gives it its addresses. */
-export function address(_conf: Rise, at: Attachment, lease: Lease, made: Result): Plan {
+export function address(rise: Rise, at: Attachment, lease: Lease, made: Result): Plan {
   return {
-    steps: configure(lease, at.ifname, [interimName(at), at.ifname]),
+    steps: configure(lease, { made, rise, names: [interimName(at), at.ifname] }),
     result: addressed(made, lease, lease.dns),
   };
 }

@@ -1,13 +1,13 @@
 import { CniError } from "../../cni/error.ts";
 import type { Fields } from "../../cni/fields.ts";
-import { type Dns, emptyResult, parseDns, type Result } from "../../cni/result.ts";
+import { type Dns, emptyResult, type Result } from "../../cni/result.ts";
 import { parseMac } from "../../net/names.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { Link, Seen } from "../../plan/seen.ts";
 import { type Exec, type Line, type Step, words } from "../../plan/step.ts";
 import type { Lease, Sight } from "../plugin.ts";
-import { addressed, configure, parseRise, resultOf, type Rise, rise } from "./arrival.ts";
+import { addressed, configure, parseOwnDns, parseRise, resultOf, type Rise, rise } from "./arrival.ts";
 
 /** How to find the device: by its link's name, or by what `Sight` calls a device. */
 type Search =
@@ -22,7 +22,8 @@ interface Conf {
   /** A PCI address or a name on the auxiliary bus, in place of `pci`. */
   readonly deviceId?: string;
   readonly rise: Rise;
-  readonly dns: Dns;
+  /** What counts in place of IPAM's. */
+  readonly dns?: Dns;
 }
 
 /** The container's link is one of the host's, and goes back there. */
@@ -38,7 +39,7 @@ export function parse(conf: Fields): Conf {
   if (!search && !pci && !deviceId) {
     throw wrong('specify either "device", "hwaddr", "kernelpath" or "pciBusID"');
   }
-  return { search, pci, deviceId, rise: parseRise(conf), dns: parseDns(conf.object("dns")) };
+  return { search, pci, deviceId, rise: parseRise(conf), dns: parseOwnDns(conf) };
 }
 
 /** The name of a device's directory on its bus. */
@@ -202,12 +203,12 @@ function host(run: string, undo?: string): Line {
   return { tool: "ip", on: "host", run, ...(undo === undefined ? {} : { undo }) };
 }
 
-/** Gives it its addresses. The configuration's `dns` counts, even where it has none and IPAM's has some. */
+/** Gives it its addresses. */
 export function address(conf: Conf, at: Attachment, lease: Lease, made: Result, seen: Seen): Plan {
   const device = directoryOf(conf, seen);
-  const steps = configure(lease, at.ifname, [interimName(at), at.ifname]);
+  const arrived = { made, rise: conf.rise, names: [interimName(at), at.ifname] };
   return {
-    steps: device?.startsWith(pciBus) && servesProgram(device, seen) ? [] : steps,
+    steps: device?.startsWith(pciBus) && servesProgram(device, seen) ? [] : configure(lease, arrived),
     result: addressed(made, lease, conf.dns),
   };
 }

@@ -1,12 +1,21 @@
 import { CniError } from "../../cni/error.ts";
 import type { Fields } from "../../cni/fields.ts";
-import { type Dns, parseDns, type Result } from "../../cni/result.ts";
+import type { Dns, Result } from "../../cni/result.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { Seen } from "../../plan/seen.ts";
 import { words } from "../../plan/step.ts";
 import type { Lease, Sight } from "../plugin.ts";
-import { addressed, announce, configure, parseRise, resultOf, type Rise, rise } from "./arrival.ts";
+import {
+  addressed,
+  announce,
+  configure,
+  parseOwnDns,
+  parseRise,
+  resultOf,
+  type Rise,
+  rise,
+} from "./arrival.ts";
 import {
   addOnMaster,
   findMaster,
@@ -25,7 +34,8 @@ interface Conf {
   /** The master's where it is 0. */
   readonly mtu: number;
   readonly rise: Rise;
-  readonly dns: Dns;
+  /** What counts in place of IPAM's. */
+  readonly dns?: Dns;
 }
 
 /** Reads an ipvlan configuration. */
@@ -35,7 +45,7 @@ export function parse(conf: Fields): Conf {
     mode: parseMode(conf.string("mode") ?? "l2"),
     mtu: conf.integer("mtu", { min: 0, max: 65535 }) ?? 0,
     rise: parseRise(conf),
-    dns: parseDns(conf.object("dns")),
+    dns: parseOwnDns(conf),
   };
 }
 
@@ -83,10 +93,10 @@ function leaseOf(before: Result | undefined): Lease {
   );
 }
 
-/** Gives it its addresses. The configuration's `dns` counts, even where it has none and IPAM's has some. */
+/** Gives it its addresses. */
 export function address(conf: Conf, at: Attachment, lease: Lease, made: Result): Plan {
   return {
-    steps: configure(lease, at.ifname, namesOf(conf.parent, at)),
+    steps: configure(lease, { made, rise: conf.rise, names: namesOf(conf.parent, at) }),
     result: addressed(made, lease, conf.dns),
   };
 }

@@ -1,6 +1,6 @@
 import { CniError } from "../../cni/error.ts";
 import type { Fields } from "../../cni/fields.ts";
-import { type Dns, parseDns, type Result } from "../../cni/result.ts";
+import type { Dns, Result } from "../../cni/result.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { Seen } from "../../plan/seen.ts";
@@ -13,6 +13,7 @@ import {
   configure,
   type MacWish,
   parseMacWish,
+  parseOwnDns,
   parseRise,
   resultOf,
   type Rise,
@@ -40,7 +41,8 @@ interface Conf {
   /** How many broadcasts may wait; the kernel's choice where it is 0. */
   readonly queue: number;
   readonly rise: Rise;
-  readonly dns: Dns;
+  /** What counts in place of IPAM's. */
+  readonly dns?: Dns;
 }
 
 /** For `MAC`. */
@@ -55,7 +57,7 @@ export function parse(conf: Fields): Conf {
     mac: parseMacWish(conf),
     queue: conf.integer("bcqueuelen", { min: 0, max: 2 ** 32 - 1 }) ?? 0,
     rise: parseRise(conf),
-    dns: parseDns(conf.object("dns")),
+    dns: parseOwnDns(conf),
   };
 }
 
@@ -88,10 +90,10 @@ export function link(conf: Conf, at: Attachment, seen: Seen): Plan {
   };
 }
 
-/** Gives it its addresses. The configuration's `dns` counts, even where it has none and IPAM's has some. */
-export function address({ parent, dns }: Conf, at: Attachment, lease: Lease, made: Result): Plan {
+/** Gives it its addresses. */
+export function address({ parent, rise, dns }: Conf, at: Attachment, lease: Lease, made: Result): Plan {
   return {
-    steps: configure(lease, at.ifname, namesOf(parent, at)),
+    steps: configure(lease, { made, rise, names: namesOf(parent, at) }),
     result: addressed(made, lease, dns),
   };
 }

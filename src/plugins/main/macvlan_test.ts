@@ -79,8 +79,20 @@ container: ip route add 0.0.0.0/0 via 10.1.2.1 dev eth0`,
   assert.deepEqual(address({ ipam }).result.dns, {});
 });
 
-test("DHCP asks through a link that is up", () => {
-  assert.match(show(link({ ipam: { type: "dhcp" } }).steps), /\ncontainer: ip link set dev eth0 up$/);
+test("DHCP asks through a link that is up, and neighbours hear of its address later; the server's names count", () => {
+  const conf = { ipam: { type: "dhcp" } };
+  assert.match(show(link(conf).steps), /\ncontainer: ip link set dev eth0 up$/);
+  const { steps, result } = address(conf);
+  assert.equal(
+    show(steps),
+    `container: sysctl -w net/ipv4/conf/eth0/arp_notify=1
+container: ip address replace 10.1.2.3/24 dev eth0 brd +
+container: ip link set dev eth0 up
+container: ip link set dev eth0 address 02:b2:b2:b2:b2:b2
+container: ip route add 0.0.0.0/0 via 10.1.2.1 dev eth0`,
+  );
+  assert.deepEqual(result.dns, lease.dns);
+  assert.deepEqual(address({ ...conf, dns: { search: [] } }).result.dns, { search: [] });
 });
 
 test("IPv6 is turned on under either name of the link", () => {

@@ -1,6 +1,6 @@
 import { CniError } from "../../cni/error.ts";
 import type { Fields } from "../../cni/fields.ts";
-import { type Dns, parseDns, type Result } from "../../cni/result.ts";
+import type { Dns, Result } from "../../cni/result.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import { setLink } from "../../plan/ip.ts";
 import type { Plan } from "../../plan/plan.ts";
@@ -17,6 +17,7 @@ import {
   lostKind,
   type MacWish,
   parseMacWish,
+  parseOwnDns,
   parseRise,
   resultOf,
   type Rise,
@@ -35,7 +36,8 @@ interface Conf {
   /** A bridge in the container to be a port of. */
   readonly bridge?: string;
   readonly rise: Rise;
-  readonly dns: Dns;
+  /** What counts in place of IPAM's. */
+  readonly dns?: Dns;
 }
 
 /** For `MAC`. */
@@ -52,7 +54,7 @@ export function parse(conf: Fields): Conf {
     selinuxContext: parseContext(conf.string("selinuxContext")),
     bridge: conf.string("bridge"),
     rise: parseRise(conf),
-    dns: parseDns(conf.object("dns")),
+    dns: parseOwnDns(conf),
   };
 }
 
@@ -111,10 +113,10 @@ function ownersOf({ owner, group }: Conf): string {
     (group === undefined ? "" : words` group ${group}`);
 }
 
-/** Gives it its addresses. The configuration's `dns` counts, even where it has none and IPAM's has some. */
-export function address({ dns }: Conf, at: Attachment, lease: Lease, made: Result): Plan {
+/** Gives it its addresses. */
+export function address({ rise, dns }: Conf, at: Attachment, lease: Lease, made: Result): Plan {
   return {
-    steps: configure(lease, at.ifname, [interimName(at), at.ifname]),
+    steps: configure(lease, { made, rise, names: [interimName(at), at.ifname] }),
     result: addressed(made, lease, dns),
   };
 }

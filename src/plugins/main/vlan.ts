@@ -1,12 +1,12 @@
 import { CniError } from "../../cni/error.ts";
 import type { Fields } from "../../cni/fields.ts";
-import { type Dns, parseDns, type Result } from "../../cni/result.ts";
+import type { Dns, Result } from "../../cni/result.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { Seen } from "../../plan/seen.ts";
 import { words } from "../../plan/step.ts";
 import type { Lease, Sight } from "../plugin.ts";
-import { addressed, configure, parseRise, resultOf, type Rise, rise } from "./arrival.ts";
+import { addressed, configure, parseOwnDns, parseRise, resultOf, type Rise, rise } from "./arrival.ts";
 import {
   addOnMaster,
   checkMtu,
@@ -26,7 +26,8 @@ interface Conf {
   /** The master's where it is 0. */
   readonly mtu: number;
   readonly rise: Rise;
-  readonly dns: Dns;
+  /** What counts in place of IPAM's. */
+  readonly dns?: Dns;
 }
 
 /** Reads a vlan configuration. */
@@ -41,7 +42,7 @@ export function parse(conf: Fields): Conf {
     id: parseId(conf.integer("vlanId") ?? 0),
     mtu: conf.integer("mtu") ?? 0,
     rise,
-    dns: parseDns(conf.object("dns")),
+    dns: parseOwnDns(conf),
   };
 }
 
@@ -73,10 +74,10 @@ export function link({ parent, id, mtu, rise: when, dns }: Conf, at: Attachment,
   };
 }
 
-/** Gives it its addresses. The configuration's `dns` counts, even where it has none and IPAM's has some. */
-export function address({ parent, dns }: Conf, at: Attachment, lease: Lease, made: Result): Plan {
+/** Gives it its addresses. */
+export function address({ parent, rise, dns }: Conf, at: Attachment, lease: Lease, made: Result): Plan {
   return {
-    steps: configure(lease, at.ifname, namesOf(parent, at)),
+    steps: configure(lease, { made, rise, names: namesOf(parent, at) }),
     result: addressed(made, lease, dns),
   };
 }
