@@ -141,8 +141,10 @@ async function endBy(
   pids: readonly number[],
   alive: () => number | undefined,
 ): Promise<boolean> {
-  if (alive() === undefined) return true;
-  world.signal(-pids[0]!, signal);
+  const pid = alive();
+  if (pid === undefined) return true;
+  // One that is only just being started leads no group yet.
+  if (!world.signal(-pids[0]!, signal)) world.signal(pid, signal);
   for (let waited = 0; waited < 2000; waited += 5) {
     if (alive() === undefined) return true;
     await new Promise((resolve) => setTimeout(resolve, 5));

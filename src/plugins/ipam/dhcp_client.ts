@@ -14,7 +14,8 @@ export function clientFiles(directory: string) {
  */
 const event = `case $0 in deconfig)
   [ -e lease ] || exit 0
-  [ -e routes ] || { ip -4 address save dev "$interface" >addresses; ip -4 route save dev "$interface" >routes; }
+  [ -e routes ] ||
+    { ip -4 address save dev "$interface" >addresses; ip -4 route save table all dev "$interface" >routes; }
   ip -4 address flush dev "$interface"; rm lease; exit ;;
 esac
 [ -e address ] || echo "$ip/$mask" >address
@@ -33,18 +34,20 @@ const keep = 'until timeout 5 cat; do [ "$1" -ef "/proc/$2/ns/net" ] || kill "$2
 /**
  * Starts the client, and waits for its first lease, but not for ever. Whether there is one is to be seen in the
  * directory. The fifos have numbers that udhcpc leaves alone: 3 and 4 it uses itself. Who leaves takes the last empty
- * directory along, maybe while we make ours in it: hence twice.
+ * directory along, maybe while we make ours in it: hence twice. A DEL after an ADD that was killed may have taken ours:
+ * what waits for the other end of a fifo then would wait for ever.
  */
 const start = `umask 077; mkdir -p "$1" 2>&- || mkdir -p "$1" && cd "$1" || exit
-netns=$2 event=$3 keep=$4; shift 4
+netns=$2 ifname=$3 event=$4 keep=$5; shift 5
 ${orBusybox}
 rm -f life ready lease address addresses routes; mkfifo life ready || exit
 for name in deconfig bound renew; do printf '%s\\n' "$event" >$name; done
 setsid nsenter --net="$netns" "$@" 8>ready 9>life </dev/null >>log 2>&1 &
-echo $! >pid
-setsid sh -c "$keep" sh "$netns" $! <life >/dev/null 2>&1 &
+client=$!; echo $client >pid
+setsid sh -c "$keep" sh "$netns" $client <life >/dev/null 2>&1 &
 timeout ${patience} head -c 1 ready >/dev/null
-rm -f life ready`;
+[ -e lease ] || nsenter --net="$netns" ip -br link show dev "$ifname" >>log 2>&1
+rm life ready || kill $client $!`;
 
 /** udhcpc gives a lease back from its address alone, which an ADD that fails early has not put on the link. */
 const lendAddress = '[ ! -e "$1/lease" ] || exec ip address replace "$(cat "$1/address")" dev "$2"';
@@ -67,7 +70,7 @@ export function keepClient({ at, directory, ...asking }: ClientWish): Spawn {
     tool: "spawn",
     on: "host",
     run: [
-      ...["sh", "-c", start, "sh", directory, at.netns, event, keep],
+      ...["sh", "-c", start, "sh", directory, at.netns, at.ifname, event, keep],
       ...clientWords({ ...asking, ifname: at.ifname, pidFile }),
     ],
     name: "udhcpc",
