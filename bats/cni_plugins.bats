@@ -346,7 +346,11 @@ runtime() {
 
 @test "DEL leaves nothing when the record is lost, or damaged" {
   lose() { rm -r "$STATE_DIR/cni"; }
-  damage() { find "$STATE_DIR/cni" -type f -exec sh -c 'echo "{" >"$1"' sh {} \;; }
+  # The second is of an ADD that was killed while it wrote.
+  damage() {
+    find "$STATE_DIR/cni" -type f -exec sh -c 'echo "{" >"$1"' sh {} \;
+    echo "{" >"$STATE_DIR/cni/net/c1/.eth0 bridge.json.99999999.1"
+  }
   BETWEEN=lose
   deleted_with "{}"
   BETWEEN=damage

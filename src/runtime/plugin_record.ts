@@ -1,5 +1,5 @@
 import type { Step } from "../plan/step.ts";
-import { withDirectory, type World } from "../plan/world.ts";
+import { removeAbandoned, withDirectory, type World } from "../plan/world.ts";
 import { ownNamespace } from "./container.ts";
 import { areSteps, type Container, isContainer } from "./journal.ts";
 import { bootId } from "./process.ts";
@@ -56,10 +56,11 @@ export function readRecord(world: World, state: string, key: RecordKey): PluginR
   }
 }
 
-/** Removes a record, and the directories it leaves empty. */
+/** Removes a record, and what of one a killed ADD had begun to write, and the directories that they leave empty. */
 export function removeRecord(world: World, state: string, key: RecordKey): void {
   const path = pathOf(state, key);
   world.remove(path);
+  removeAbandoned(world, path.slice(0, path.lastIndexOf("/")));
   for (let at = path.lastIndexOf("/"); at >= `${state}/cni`.length; at = path.lastIndexOf("/", at - 1)) {
     world.removeEmpty(path.slice(0, at));
   }
