@@ -1,8 +1,10 @@
 #!/usr/bin/env bats
 # Addresses by DHCP, from real servers on the far side of a bridge: what they see of us, and what becomes of the client.
-# shellcheck disable=SC2016,SC2154 # what a hostile server says; of bats
+# shellcheck disable=SC2016,SC2034,SC2154 # what a hostile server says; for and of dhcp.bash and bats
 load lib
+load contained
 load cni
+load dhcp
 
 setup() {
   set_up_hosts
@@ -13,51 +15,9 @@ setup() {
 
 teardown() {
   in_host ip netns delete box 2>/dev/null || true
-  in_host ip link delete uplink
-  in_host ip link delete lan0
+  remove_lan
   tear_down_hosts
 }
-
-# make_lan: the host's bridge "lan0", and at its other end the peer, which has 10.9.0.1 there
-make_lan() {
-  ip link add name uplink netns "$HOST" type veth peer name lan netns "$PEER"
-  in_host ip link add name lan0 address 02:00:00:00:00:01 up type bridge
-  in_host ip link set dev uplink master lan0 up
-  # As the reference plugin has it.
-  in_host sysctl -q net.ipv6.conf.lan0.accept_ra=0
-  in_peer ip link set dev lan up
-  in_peer ip address add 10.9.0.1/24 dev lan
-}
-
-# net [JSON [TYPE [JSON]]]: a network on the LAN; the first JSON is merged into its "ipam", the second into all of it
-net() {
-  local ipam="{}" type=${2:-bridge}
-  ipam=$(jq -nc "{ type: \"dhcp\" } + (${1:-"{}"})")
-  case $type in
-    bridge) conf bridge "{ \"bridge\": \"lan0\", \"ipam\": $ipam } + (${3:-"{}"})" ;;
-    *) conf "$type" "{ \"master\": \"lan0\", \"ipam\": $ipam } + (${3:-"{}"})" ;;
-  esac
-}
-
-# dhcp_server RANGE OPTIONS...: what it sees and says is then in $SEEN
-dhcp_server() {
-  SEEN=$BATS_TEST_TMPDIR/server.log
-  background server in_peer dnsmasq --keep-in-foreground --conf-file=/dev/null --user=root --pid-file= --port=0 --no-ping \
-    --interface=lan --bind-interfaces --log-dhcp --log-facility=- --dhcp-leasefile="$BATS_TEST_TMPDIR/leases" \
-    --dhcp-range="$1,10m" "${@:2}"
-  wait_for grep -q "DHCP, IP range" "$SEEN"
-}
-
-# seen COUNT TEXT: by the server, that often or soon
-seen() { wait_for is_seen "$@" || fail "Not seen $1 times: $2" "$(grep -v 'sent size' "$SEEN")"; }
-is_seen() { [ "$(grep -cF -e "$2" "$SEEN")" -ge "$1" ]; }
-
-# The client, and what keeps it
-clients() { processes | grep -E 'udhcpc|until timeout'; }
-no_clients() { ! clients; }
-
-# The pid of the only one
-client() { cat "$STATE_DIR"/leases/*/pid; }
 
 # leaves_nothing: neither on the host nor in the namespace, which is there again if it was not
 leaves_nothing() {
@@ -71,8 +31,6 @@ leaves_nothing() {
 }
 
 remember() { snapshot >"$BATS_TEST_TMPDIR/before"; }
-
-address() { in_box ip -4 -j address show dev "${1:-eth0}" | jq -r '.[0].addr_info[0] | "\(.local)/\(.prefixlen)"'; }
 
 @test "address, routes and names are the server's; it sees what is asked for and said, and gets the address back" {
   dhcp_server 10.9.0.50,10.9.0.50 --dhcp-option=6,10.9.0.2,10.9.0.3 --dhcp-option=15,lan.example --dhcp-option=119,a.example,b.example
@@ -115,11 +73,25 @@ address() { in_box ip -4 -j address show dev "${1:-eth0}" | jq -r '.[0].addr_inf
   wait_for no_clients
 }
 
-@test "without a server there is an error in time, and nothing else" {
+@test "without a server there is an error in time, which says how the link is, and nothing else: the device comes back" {
+  in_host ip link add name port1 type veth peer name port0
   remember
-  refused 11 'Cannot get an address for "eth0" by DHCP: no server has given one within 10 s' bridge ADD "$NET"
-  jq -e '.details | contains("udhcpc: broadcasting discover")' <<<"$output"
+  local type number=0 pids=()
+  for type in bridge host-device tap; do
+    plugin $type ADD "$(net "{}" $type '{ "device": "port1" }')" CNI_CONTAINERID=c$number CNI_IFNAME=eth$number >"$BATS_TEST_TMPDIR/$type" 3>&- &
+    pids+=($!)
+    number=$((number + 1))
+  done
+  number=0
+  for type in bridge host-device tap; do
+    wait "${pids[number]}" || (($? == 1))
+    jq -e --arg link eth$number '.code == 11 and .msg == "Cannot get an address for \"\($link)\" by DHCP: no server has given one within 10 s"
+      and (.details | contains("udhcpc: broadcasting discover"))' "$BATS_TEST_TMPDIR/$type"
+    number=$((number + 1))
+  done
+  jq -e '.details | contains("NO-CARRIER")' "$BATS_TEST_TMPDIR/tap"
   leaves_nothing
+  in_host ip link delete port0
 }
 
 @test "options that are none are refused before anything is asked" {
@@ -127,6 +99,11 @@ address() { in_box ip -4 -j address show dev "${1:-eth0}" | jq -r '.[0].addr_inf
   run -1 plugin bridge ADD "$(net '{ "request": [{ "option": "colour" }] }')"
   jq -e '.code == 7 and (.msg | startswith("Cannot use DHCP option \"colour\": it is neither a number from 1 to 254 nor one of "))' <<<"$output"
   refused 7 "Cannot provide DHCP option 53: the client itself says that" bridge ADD "$(net '{ "provide": [{ "option": "53", "value": "x" }] }')"
+  local nobody="Cannot ask for addresses by DHCP: a link of type dummy leads to no server"
+  refused 50 "$nobody" dummy ADD "$(net "{}" dummy)"
+  nobody="Cannot ask for addresses by DHCP: an ipvlan of mode l3s carries no broadcasts, which only mode l2 does"
+  refused 50 "$nobody" ipvlan ADD "$(net "{}" ipvlan '{ "mode": "l3s" }')"
+  run -0 plugin ipvlan DEL "$(net "{}" ipvlan '{ "mode": "l3s" }')"
   leaves_nothing
 }
 
@@ -152,6 +129,8 @@ address() { in_box ip -4 -j address show dev "${1:-eth0}" | jq -r '.[0].addr_inf
 @test "an address whose lease is lost is not used any more, until there is that lease again" {
   dhcp_server 10.9.0.50,10.9.0.50 --dhcp-authoritative
   adds bridge "$NET"
+  # As sbr has it.
+  in_box ip route add default via 10.9.0.1 table 100
   stop server
   mv "$BATS_TEST_TMPDIR/leases" "$BATS_TEST_TMPDIR/old"
   dhcp_server 10.9.0.51,10.9.0.51 --dhcp-authoritative
@@ -164,8 +143,8 @@ address() { in_box ip -4 -j address show dev "${1:-eth0}" | jq -r '.[0].addr_inf
   dhcp_server 10.9.0.50,10.9.0.50 --dhcp-authoritative
   kill -USR1 "$(client)"
   wait_for has_address 10.9.0.50/24
-  in_box ip route show default | grep "via 10.9.0.1"
   wait_for plugin bridge CHECK "$(with_result "$NET" "$RESULT")"
+  equal "default via 10.9.0.1 dev eth0 default via 10.9.0.1 dev eth0" "$({ in_box ip route show default && in_box ip route show table 100; } | xargs)"
   kill -KILL "$(client)"
   refused 999 'the DHCP client of "eth0" does not run any more' bridge CHECK "$(with_result "$NET" "$RESULT")"
   run -0 plugin bridge DEL "$NET"
@@ -265,16 +244,69 @@ killed_after() {
   leaves_nothing
 }
 
-@test "macvlan, too" {
-  dhcp_server 10.9.0.50,10.9.0.59
+@test "macvlan, host-device and tap ask through their links, as plugins and as networks of --net" {
+  local type conf
+  in_host ip link add name port1 type veth peer name port0
+  in_host sysctl -q net.ipv6.conf.port0.disable_ipv6=1
+  in_host ip link set dev port0 master lan0 up
+  dhcp_server 10.9.0.50,10.9.0.50 "${names[@]}"
   remember
-  adds macvlan "$(net "{}" macvlan)"
-  jq -e '(.ips[0].address | startswith("10.9.0.5")) and .routes[0].gw == "10.9.0.1"' <<<"$RESULT"
-  in_box busybox ping -c 1 -w 10 10.9.0.1
-  run -0 plugin macvlan DEL "$(net "{}" macvlan)"
-  seen 1 DHCPRELEASE
+  for type in macvlan host-device tap; do
+    conf=$(net "{}" $type '{ "device": "port1" }')
+    [ $type != tap ] || plug
+    keeps_lease "$conf"
+    [ $type != tap ] || { stop inside && stop outside && plug; }
+    keeps_lease_of_net "$conf"
+  done
+  stop inside
+  stop outside
+  leaves_nothing
+  in_host ip link delete port0
+}
+
+# plug: joins to the LAN whoever has the tap "eth0" in the box, once there is one; so does a virtual machine's monitor
+plug() {
+  local cable=$BATS_TEST_TMPDIR/cable
+  background outside in_host socat TUN,tun-type=tap,tun-name=tap0,iff-no-pi,iff-up "UNIX-LISTEN:$cable,type=5,unlink-early"
+  wait_for in_host ip link set dev tap0 master lan0
+  background inside in_box bash -c "$(declare -f wait_for); wait_for ip link show dev eth0; wait_for [ -S $cable ]
+    exec socat TUN,tun-type=tap,tun-name=eth0,iff-no-pi UNIX-CONNECT:$cable,type=5"
+}
+
+# keeps_lease_of_net JSON: as a network of --net
+keeps_lease_of_net() {
+  echo "$1" >"$NET_DIR/net.conf"
+  run -0 ocinet up --net net /run/netns/box
+  equal 10.9.0.50/24 "$(address)"
+  ocinet down box
+  all_given_back
+  rm "$NET_DIR/net.conf"
+}
+
+@test "ptp asks the host, whose server takes the ends of the veths for its own link" {
+  in_peer ip address delete 10.9.0.1/24 dev lan
+  in_host ip address add 10.9.0.1/24 dev lan0
+  in_host sysctl -q net.ipv4.conf.all.rp_filter=1
+  dhcp_server_for in_host lan0 10.9.0.50,10.9.0.50 "${names[@]}" '--bridge-interface=lan0,veth*'
+  remember
+  keeps_lease "$(net "{}" ptp)"
+  keeps_lease_of_net "$(net "{}" ptp)"
   leaves_nothing
 }
+
+@test "neighbours hear of an address that has come to another container" {
+  in_host ip address add 10.9.0.3/24 dev lan0
+  dhcp_server 10.9.0.50,10.9.0.50
+  adds bridge "$NET"
+  in_host busybox ping -q -c 1 -w 20 10.9.0.50
+  run -0 plugin bridge DEL "$NET"
+  adds bridge "$NET" CNI_CONTAINERID=c2
+  wait_for host_knows "$(jq -r '.interfaces[2].mac' <<<"$RESULT")" || fail "$(in_host ip neigh)"
+  run -0 plugin bridge DEL "$NET" CNI_CONTAINERID=c2
+  wait_for no_clients
+}
+
+host_knows() { [ "$(in_host ip -j neigh show 10.9.0.50 | jq -r '.[0].lladdr')" = "$1" ]; }
 
 @test "a chain in one process asks as well, after what comes before it is done; what fails later gives the address back" {
   dhcp_server 10.9.0.50,10.9.0.59
@@ -303,22 +335,24 @@ killed_after() {
   leaves_nothing
 }
 
-@test "containers on a network of --net, too: up, inspect, down, gc, and a dry run that asks nobody" {
-  dhcp_server 10.9.0.50,10.9.0.59
+@test "containers on a network of --net, too: names from the server, delete, gc, and a dry run that asks nobody" {
+  dhcp_server 10.9.0.50,10.9.0.50 "${names[@]}"
   echo "$NET" >"$NET_DIR/net.conf"
   remember
   run -0 ocinet up --dry-run --net net /run/netns/box
   [[ $output == *"udhcpc -f"* && $output == *"address replace 0.0.0.0/24 dev eth0"* ]]
   wait_for no_clients
-  run -0 ocinet up --net net /run/netns/box
-  run -0 ocinet inspect box
-  jq -e --arg address "$(address)" '.[0].networks[0].ips == [$address]' <<<"$output"
-  ocinet down box
-  seen 1 DHCPRELEASE
+  launch c1 runc --net net
+  run -0 ocinet inspect c1
+  jq -e '.[0].networks[0].ips == ["10.9.0.50/24"]' <<<"$output"
+  equal "eth0 10.9.0.50/24" "$(addresses c1)"
+  equal "# Generated by ocinet from network net nameserver 10.9.0.2 domain lan.example" "$(exec_container c1 cat /etc/resolv.conf | xargs)"
+  delete_container c1
+  all_given_back
   run -0 ocinet up --net net /run/netns/box
   in_host ip netns delete box
   run -0 ocinet gc
-  seen 2 DHCPRELEASE
+  all_given_back
   in_host rm -rf /var/lib/cni/results
   leaves_nothing
 }
