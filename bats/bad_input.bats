@@ -153,6 +153,7 @@ annotated() {
   refuses 'Cannot publish "1.2.3:80:80": "1.2.3" is not an address' -p 1.2.3:80:80
   refuses 'Cannot publish "[::g]:80:80": "::g" is not an address' -p "[::g]:80:80"
   refuses 'Cannot publish "8080:81/tcp": this container publishes it already, as "8080:80/tcp"' -p 8080:80,8080:81
+  refuses 'Cannot publish "203.0.113.9:8080:80/udp": the host does not have the address 203.0.113.9' -p 203.0.113.9:8080:80/udp
   nothing_is_left
 }
 

@@ -90,6 +90,28 @@ bound_ports() {
   unanswered tcp 192.0.2.1 8001 in_peer
 }
 
+@test "what is sent to others passes, and a port on an address that the host may get answers once it has it" {
+  local address
+  in_host sysctl -q net.ipv4.ip_nonlocal_bind=1 net.ipv6.ip_nonlocal_bind=1
+  launch a runc -p 198.51.100.1:8080:80 -p "[2001:db8:2::1]:8080:80"
+  launch b crun
+  serve tcp 80 in_container a
+  serve tcp 8080 in_peer
+  for address in 198.51.100.1 2001:db8:2::1; do
+    ask tcp $address 8080 in_host
+    ask tcp $address 8080 in_container b
+  done
+  stop tcp4-8080
+  stop tcp6-8080
+  unanswered tcp 198.51.100.1 8080 in_host
+  in_host ip -batch - <<<"address add 198.51.100.1/32 dev lo
+    address add 2001:db8:2::1/128 dev lo nodad"
+  for address in 198.51.100.1 2001:db8:2::1; do
+    ask tcp $address 8080 in_host
+    ask tcp $address 8080 in_container b
+  done
+}
+
 # answers PORT ADDRESS...: to the host by these of its addresses, and no other
 answers() {
   local port=$1 address

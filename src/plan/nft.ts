@@ -23,13 +23,15 @@ const sets = ["4", "6"].flatMap((f) => [
   `add map inet ocinet whenhostports${f} { type ipv${f}_addr . inet_proto . inet_service : verdict; }`,
 ]);
 
+// What is sent to others than the host only passes through it, whatever address a port was published on.
 const dnat = [
-  "fib daddr type local meta nfproto ipv4 meta l4proto . th dport vmap @whenports4",
-  "fib daddr type local meta nfproto ipv6 meta l4proto . th dport vmap @whenports6",
+  "fib daddr type != local return",
+  "meta nfproto ipv4 meta l4proto . th dport vmap @whenports4",
+  "meta nfproto ipv6 meta l4proto . th dport vmap @whenports6",
   "meta nfproto ipv4 ip daddr . meta l4proto . th dport vmap @whenhostports4",
   "meta nfproto ipv6 ip6 daddr . meta l4proto . th dport vmap @whenhostports6",
-  "fib daddr type local meta nfproto ipv4 dnat ip to meta l4proto . th dport map @ports4",
-  "fib daddr type local meta nfproto ipv6 dnat ip6 to meta l4proto . th dport map @ports6",
+  "meta nfproto ipv4 dnat ip to meta l4proto . th dport map @ports4",
+  "meta nfproto ipv6 dnat ip6 to meta l4proto . th dport map @ports6",
   "meta nfproto ipv4 dnat ip to ip daddr . meta l4proto . th dport map @hostports4",
   "meta nfproto ipv6 dnat ip6 to ip6 daddr . meta l4proto . th dport map @hostports6",
 ];

@@ -13,9 +13,9 @@ import type { HelperUser } from "./helper_users.ts";
 import { type Container, containerIds, type Journal, readJournal } from "./journal.ts";
 import { judgeNamespace } from "./judge.ts";
 import { listNetDirectories, loadNetworks } from "./networks.ts";
-import { TakenPort } from "./ports.ts";
+import { findAbroad, TakenPort } from "./ports.ts";
 import { identify } from "./process.ts";
-import { hasIpv6, hostAddresses, linkNames } from "./see.ts";
+import { hasIpv6, linkNames } from "./see.ts";
 import { containerPaths } from "./state.ts";
 import { parseWish } from "./wish.ts";
 
@@ -168,14 +168,8 @@ function checkPorts({ world, grants }: Asking, ports: readonly PortMapping[]): v
       `Cannot publish "${showMapping(other)}": the policy does not grant the port (it grants: ${granted})`,
     );
   }
-  // Others go through the host to addresses that are not its own.
-  const own = hostAddresses(world);
-  const abroad = ports.find(({ hostIp }) => hostIp !== undefined && !own.has(hostIp));
-  if (abroad) {
-    throw new Refusal(
-      `Cannot publish "${showMapping(abroad)}": the host does not have the address ${abroad.hostIp}`,
-    );
-  }
+  const abroad = findAbroad(world, ports);
+  if (abroad) throw new Refusal(abroad);
 }
 
 function chooseNetwork({ world, state, user, grants }: Asking, { network }: Attach): string {

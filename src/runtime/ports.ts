@@ -3,6 +3,7 @@ import { collide, parseHostIp, type PortMapping, showMapping } from "../net/port
 import type { Claim } from "../plan/step.ts";
 import { createWithDirectory, type World } from "../plan/world.ts";
 import { readJournal } from "./journal.ts";
+import { isHostAddress } from "./see.ts";
 import { processOnHost } from "./session_ports.ts";
 import { containerPaths } from "./state.ts";
 
@@ -40,7 +41,8 @@ function readFile(name: string, { protocol, hostPort }: PortMapping): PortMappin
 
 /**
  * Takes ports for a container, before anything else is done for it.
- * @throws Error naming the first port that is taken, and who has it; others may be claimed by then
+ * @throws Error naming the first port that is on an address that the host does not have, or that is taken, and who has
+ * it; others may be claimed by then
  */
 export async function takePorts(
   world: World,
@@ -48,11 +50,28 @@ export async function takePorts(
   ports: readonly PortMapping[],
   id: string,
 ): Promise<void> {
+  const onHost = ports.length > 0 ? processOnHost(world) : undefined;
+  const abroad = findAbroad(world, ports, onHost);
+  if (abroad) throw new Error(abroad);
   await claimPorts(world, state, ports, id);
   await checkListeners(world, ports);
-  const onHost = ports.length > 0 ? processOnHost(world) : undefined;
   const busy = onHost && ports.find((port) => listens(world, port, onHost));
   if (busy) throw new TakenPort(busy, "a process outside of the session listens on it");
+}
+
+/**
+ * Why a port cannot be published, of the first that is on an address which is not the host's: connections to that go
+ * through the host at most.
+ * @param pid a process in the host's network namespace, if that is not ours
+ */
+export function findAbroad(
+  world: World,
+  ports: readonly PortMapping[],
+  pid: number | "self" = "self",
+): string | undefined {
+  const abroad = ports.find(({ hostIp }) => hostIp !== undefined && !isHostAddress(world, hostIp, pid));
+  return abroad &&
+    `Cannot publish "${showMapping(abroad)}": the host does not have the address ${abroad.hostIp}`;
 }
 
 function listens(world: World, port: PortMapping, pid: number): boolean {

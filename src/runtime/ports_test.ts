@@ -13,12 +13,19 @@ function socket(local: string, port: number, state: string, inode: number): stri
   return `   0: ${at} 00000000:0000 ${state} 00000000:00000000 00:00000000 00000000     0        0 ${inode} 1 0 100`;
 }
 
+/** Each IPv4 address is the host's, and no IPv6 one but fd00::1. */
+const addresses = {
+  "/proc/self/net/fib_trie": "  |-- 0.0.0.0\n     /0 host LOCAL\n",
+  "/proc/self/net/if_inet6": "fd000000000000000000000000000001 02 40 00 80 eth0\n",
+};
+
 /** A world of files, directories told from them, and of links; TCP ports in `busy` cannot be listened on. */
 function having(
-  files: Readonly<Record<string, string>>,
+  own: Readonly<Record<string, string>>,
   links: Readonly<Record<string, string>> = {},
   busy: readonly number[] = [],
 ) {
+  const files: Readonly<Record<string, string>> = { ...addresses, ...own };
   const names = [...Object.keys(files), ...Object.keys(links)];
   return {
     read: (path: string) => files[path],
@@ -127,6 +134,15 @@ test("a container cannot publish one port twice", async () => {
     message: 'Cannot publish "127.0.0.1:80:2/tcp": this container publishes it already, as "80:1/tcp"',
   });
   await takePorts(having({}), "/s", publish("127.0.0.1:80:1", "127.0.0.2:80:1", "80:1/udp"), "c1");
+});
+
+test("a port on an address that the host does not have is refused", async () => {
+  await assert.rejects(
+    takePorts(having({}), "/s", publish("80:1", "[fd00::1]:81:1", "[fd00::2]:82:1"), "c1"),
+    {
+      message: 'Cannot publish "[fd00::2]:82:1/tcp": the host does not have the address fd00::2',
+    },
+  );
 });
 
 test("of two that claim a port at once, the one whose id comes first waits for the other to give up", async () => {

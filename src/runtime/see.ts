@@ -1,4 +1,13 @@
-import { contains, fromNumber, lengthOf, networkOf, parseAddress, toNumber } from "../net/address.ts";
+import {
+  addressOf,
+  contains,
+  family,
+  fromNumber,
+  lengthOf,
+  networkOf,
+  parseAddress,
+  toNumber,
+} from "../net/address.ts";
 import { lookInside, parseInside } from "../plan/inside.ts";
 import type { Device, Link, Seen } from "../plan/seen.ts";
 import type { World } from "../plan/world.ts";
@@ -169,19 +178,38 @@ function addresses4(world: World, name: string): readonly string[] {
 }
 
 function ownAddresses4(world: World): readonly string[] {
-  const locals = (world.read("/proc/self/net/fib_trie") ?? "").matchAll(
-    /\|-- ([0-9.]+)\n\s+\/32 host LOCAL/g,
-  );
-  return [...new Set(Array.from(locals, ([, address]) => address!))];
+  return ownSubnets4(world, "self").filter((subnet) => lengthOf(subnet) === 32).map(addressOf);
 }
 
-/** Every address of the host's, those of link scope left out. */
-export function hostAddresses(world: World): ReadonlySet<string> {
-  const links = [...linkNames(world)];
-  return new Set([
-    ...ownAddresses4(world),
-    ...links.flatMap((name) => addresses6(world, name)).map((cidr) => cidr.slice(0, cidr.indexOf("/"))),
-  ]);
+/** What the kernel takes in as its own: addresses, and subnets such as 127.0.0.0/8. */
+function ownSubnets4(world: World, pid: number | "self"): readonly string[] {
+  const leaves = (world.read(`/proc/${pid}/net/fib_trie`) ?? "").matchAll(/\|-- (\S+)((?:\n +\/.*)+)/g);
+  const subnets = Array.from(
+    leaves,
+    ([, address, rows]) =>
+      Array.from(rows!.matchAll(/\/([0-9]+) \S+ LOCAL/g), ([, length]) => `${address}/${length}`),
+  );
+  return [...new Set(subnets.flat())];
+}
+
+/** The same of IPv6: routes with the flag RTF_LOCAL, and addresses that are still looked for elsewhere. */
+function ownSubnets6(world: World, pid: number | "self"): readonly string[] {
+  const addresses = rowsOf(world.read(`/proc/${pid}/net/if_inet6`)).map(([address]) => [address!, "80"]);
+  const routes = rowsOf(world.read(`/proc/${pid}/net/ipv6_route`))
+    .filter((row) => parseInt(row[8]!, 16) >= 0x80000000).map(([address, length]) => [address!, length!]);
+  return [...addresses, ...routes].map(([address, length]) =>
+    `${fromHex6(address!)}/${parseInt(length!, 16)}`
+  );
+}
+
+/**
+ * Whether programs may listen on an address: it is the host's, or the host lets them listen on what it may come to have.
+ * @param pid a process in the host's network namespace, if that is not ours
+ */
+export function isHostAddress(world: World, address: string, pid: number | "self" = "self"): boolean {
+  const [version, subnets] = family(address) === 4 ? [4, ownSubnets4] as const : [6, ownSubnets6] as const;
+  return subnets(world, pid).some((subnet) => contains(subnet, address)) ||
+    world.read(`/proc/sys/net/ipv${version}/ip_nonlocal_bind`)?.trim() === "1";
 }
 
 /** /proc/net/route has addresses as they lie in memory. */
@@ -195,28 +223,30 @@ function prefixLength(hexMask: string): number {
 
 /** The IPv6 addresses of a link, those of link scope (0x20) left out. */
 function addresses6(world: World, name: string): readonly string[] {
-  const rows = (world.read("/proc/self/net/if_inet6") ?? "").split("\n").map((row) =>
-    row.trim().split(/\s+/)
-  );
+  const rows = rowsOf(world.read("/proc/self/net/if_inet6"));
   return rows.filter((row) => row[5] === name && row[3] !== "20").map((row) =>
-    `${parseAddress(row[0]!.match(/..../g)!.join(":"))}/${parseInt(row[2]!, 16)}`
+    `${fromHex6(row[0]!)}/${parseInt(row[2]!, 16)}`
   );
+}
+
+function fromHex6(hex: string): string {
+  return parseAddress(hex.match(/..../g)!.join(":"))!;
+}
+
+/** The words of each line of a file in /proc. */
+function rowsOf(text = ""): readonly (readonly string[])[] {
+  return text.split("\n").filter((line) => line !== "").map((line) => line.trim().split(/\s+/));
 }
 
 function defaultRouteLink(world: World): string | undefined {
   const rows = (world.read("/proc/self/net/route") ?? "").split("\n").slice(1).map((row) => row.split("\t"));
   const four = rows.find((row) => row[1] === "00000000" && row[7] === "00000000")?.[0];
   if (four !== undefined) return four;
-  const six = (world.read("/proc/self/net/ipv6_route") ?? "").split("\n").map((row) =>
-    row.trim().split(/\s+/)
-  );
+  const six = rowsOf(world.read("/proc/self/net/ipv6_route"));
   return six.find((row) => row[0] === "0".repeat(32) && row[1] === "00" && row[9] !== "lo")?.[9];
 }
 
 /** Whether the host has IPv6 beyond its own links: an address of global scope (0x00) that is not lo's. */
 export function hasIpv6(world: World): boolean {
-  const rows = (world.read("/proc/self/net/if_inet6") ?? "").split("\n").map((row) =>
-    row.trim().split(/\s+/)
-  );
-  return rows.some((row) => row[3] === "00" && row[5] !== "lo");
+  return rowsOf(world.read("/proc/self/net/if_inet6")).some((row) => row[3] === "00" && row[5] !== "lo");
 }
