@@ -93,15 +93,27 @@ keeps_law "bridge, an address and MAC of one's choice" "{ $bridge, \"macspoofchk
 }
 
 @test "a bridge that was there before stays as it was" {
-  network blue.conf blue bridge 10.1.1.0/24
+  network blue.conf blue bridge 10.1.1.0/24,fd00:1::/64
   in_host sysctl -q net.ipv6.conf.default.accept_dad=0
   in_host ip -batch - <<'LINES'
 link add name blue0 address 02:00:00:00:00:01 up type bridge
 link add name port0 master blue0 up type veth peer name port1
 link set dev port1 up
 address add 10.1.1.1/24 dev blue0
+address add fd00:1::1/64 dev blue0
 LINES
-  passes --net blue
+  passes --net blue -p 8080:80,5353:53/udp
+  # Also what an administrator has changed since.
+  in_host ip netns add box
+  ocinet up /run/netns/box --net blue
+  ocinet port add box 8080:80
+  ocinet down box
+  in_host sysctl -q net.ipv4.conf.blue0.route_localnet=2
+  ocinet gc
+  equal 2 "$(in_host sysctl -n net.ipv4.conf.blue0.route_localnet)"
+  in_host sysctl -q net.ipv4.conf.blue0.route_localnet=0
+  leaves_nothing
+  in_host ip netns delete box
   in_host ip link delete port0
 }
 

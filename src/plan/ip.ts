@@ -93,8 +93,10 @@ export function addRoute(
  */
 export function acceptLoopbackAnswers(link: string): Line {
   const metric = [...link].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) % 2 ** 30, 0) + 1024;
+  const route = words`local ::1/128 dev ${link} table local metric ${metric}`;
   return {
     ...{ tool: "ip", on: "host", optional: true },
-    run: words`route replace local ::1/128 dev ${link} table local metric ${metric}`,
+    run: `route replace ${route}`,
+    undo: `route del ${route}`,
   };
 }

@@ -13,6 +13,8 @@ export interface Line {
   readonly optional?: boolean;
   /** It keeps a link from what that may not do: there before the link is, and until it is gone. */
   readonly guards?: boolean;
+  /** Others come to need it, on a link that stays: `gc` takes it back, and not whoever made it. */
+  readonly lasting?: boolean;
 }
 
 /** Writes one sysctl; `key` is a path below /proc/sys, so that dots in link names survive. */
@@ -28,6 +30,8 @@ export interface Sysctl {
    * setting is shared.
    */
   readonly undo?: string;
+  /** Others come to need it, on a link that stays: `gc` puts back what was there, and not whoever changed it. */
+  readonly lasting?: boolean;
 }
 
 /** Reserves a name for an owner by making a file; only a file with that content is ever removed. */

@@ -14,6 +14,7 @@ import { addForeign, settle } from "./foreign_network.ts";
 import { refuseForwardingOfRoot } from "./forwarding.ts";
 import { collect } from "./gc.ts";
 import { type Journal, readJournal, writeJournal } from "./journal.ts";
+import { noteLasting } from "./lasting.ts";
 import { planLimits, resolveNames } from "./limits.ts";
 import { givePorts, planLinks, type PlannedLink, plannedLink, publish, publishedThrough } from "./links.ts";
 import { chooseNetworks, listNetDirectories, networksIn } from "./networks.ts";
@@ -80,6 +81,7 @@ async function attachLocked(
   });
   const flush: Connecting["flush"] = async (steps, results, rootless) => {
     const next = write(withSteps(done, steps, results, rootless));
+    noteLasting(world, state, steps);
     await apply(world, prefixesOf(container), steps);
     done = next;
   };

@@ -7,6 +7,7 @@ import { ownNamespace, staleness } from "./container.ts";
 import { detachLocked, readOrSalvage } from "./detach.ts";
 import { findPassRules, unpassForwardPolicy } from "./forward_policy.ts";
 import { containerIds, DamagedJournal, readJournal } from "./journal.ts";
+import { lastingChanges } from "./lasting.ts";
 import { bootId, livingNamespaces } from "./process.ts";
 import { elementsOf, findLiving } from "./salvage.ts";
 import { containerPaths } from "./state.ts";
@@ -102,8 +103,8 @@ interface Unused {
 }
 
 /**
- * Removes our tables, the bridges we made and empty state, as far as no container is left that needs them. Forwarding
- * stays on: somebody else may have come to rely on it.
+ * Removes our tables, the bridges we made and empty state, and puts back what we changed of others' links, as far as no
+ * container is left that needs it. Forwarding stays on.
  * @param gone containers that count as gone although there is state of theirs, as after a dry run
  * @returns what it was
  */
@@ -119,9 +120,7 @@ export async function collectUnused(
   try {
     if (containerIds(world, state).some((id) => !gone.includes(id))) return [];
     const unused = [
-      ...(isRoot(world)
-        ? [...await unusedTables(world, linesOf(world, state, gone)), ...unusedBridges(world)]
-        : []),
+      ...(isRoot(world) ? await unusedLinksAndRules(world, state, linesOf(world, state, gone)) : []),
       ...unusedState(world, state, gone),
       ...innerState(world, state),
     ];
@@ -138,15 +137,18 @@ function linesOf(world: World, state: string, ids: readonly string[]): string {
   return ids.map((id) => world.read(containerPaths(state, id).journal)).join("\n");
 }
 
-/**
- * A table with an element in it serves somebody whose state we do not see.
- * @param going lines of elements that do not count
- */
-async function unusedTables(world: World, going: string): Promise<readonly Unused[]> {
+/** @param going lines of elements that do not count */
+async function unusedLinksAndRules(world: World, state: string, going: string): Promise<readonly Unused[]> {
+  const tables = await unusedTables(world, going);
+  return [...(tables ? [...tables, ...lastingChanges(world, state)] : []), ...unusedBridges(world)];
+}
+
+/** A table with an element in it serves somebody whose state we do not see: then there are none. */
+async function unusedTables(world: World, going: string): Promise<readonly Unused[] | undefined> {
   const found: Unused[] = [];
   for (const [family, drop] of [["inet", dropTable], ["bridge", dropBridgeTable]] as const) {
     const { code, stdout } = await world.run(["nft", "list", "table", family, "ocinet"], { looks: true });
-    if (elementsOf(stdout).some(({ element }) => !going.includes(`{ ${element} }`))) return [];
+    if (elementsOf(stdout).some(({ element }) => !going.includes(`{ ${element} }`))) return undefined;
     if (code !== 0) continue;
     const remove = async () => void await world.run(["nft", "-f", "-"], { stdin: drop });
     found.push({ what: `nft table ${family} ocinet`, remove });

@@ -10,6 +10,7 @@ import { attachmentOf } from "./attachment.ts";
 import { fromHere, livePrefixes, prefixesOf, staleness } from "./container.ts";
 import { forwarder, type Forwarding, refuseForwardingOfRoot } from "./forwarding.ts";
 import { type Attached, type Journal, readJournal, writeJournal } from "./journal.ts";
+import { noteLasting } from "./lasting.ts";
 import { publish, publishedThrough } from "./links.ts";
 import { portClaims, takePorts } from "./ports.ts";
 import { planRelay } from "./relay.ts";
@@ -55,6 +56,7 @@ export async function addPorts(
     writeJournal(world, containerPaths(state, id), next);
     try {
       await takePorts(world, state, ports, id);
+      noteLasting(world, state, steps);
       await apply(world, prefixesOf(journal.container), steps);
       return next;
     } catch (error) {

@@ -11,6 +11,7 @@ import { type ParsedIpam, planMeta, seenAfter } from "./chain.ts";
 import { withFirstValues } from "./common_sysctls.ts";
 import { isThere } from "./container.ts";
 import { typesOf } from "./foreign.ts";
+import { noteLasting } from "./lasting.ts";
 import {
   askingDirectory,
   callForeignPart,
@@ -248,8 +249,10 @@ async function carryOut(all: readonly Prepared[]): Promise<void> {
   const [first] = all;
   if (!first) return;
   all.forEach(write);
-  const { world } = first.context;
-  await apply(world, prefixesFor(first.context) as Prefixes, all.flatMap(({ steps }) => steps));
+  const { world, state } = first.context;
+  const steps = all.flatMap(({ steps }) => steps);
+  noteLasting(world, state, steps);
+  await apply(world, prefixesFor(first.context) as Prefixes, steps);
 }
 
 /** Before anything is done. */

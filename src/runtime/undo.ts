@@ -63,7 +63,7 @@ async function undoLines(
   prefixes: Prefixes,
   all: readonly (Line | Sysctl)[],
 ): Promise<readonly string[]> {
-  const steps = all.filter((step) => step.undo !== undefined);
+  const steps = all.filter(({ undo, lasting }) => undo !== undefined && !lasting);
   if (steps.length === 0) return [];
   const { argv, stdin } = invocation(steps, prefixes[steps[0]!.on], "undo");
   const { code, stderr } = await world.run(argv, { stdin });

@@ -165,11 +165,22 @@ function reachableFromLoopback(
 ): readonly Step[] {
   const link = hostLink(made, addresses, reached);
   if (link === undefined) return [];
-  return addresses.map((address) =>
-    family(address) === 6
-      ? acceptLoopbackAnswers(link)
-      : { tool: "sysctl", on: "host", key: routeLocalnet(link), value: "1", optional: true }
-  );
+  const setting = {
+    tool: "sysctl",
+    on: "host",
+    key: routeLocalnet(link),
+    value: "1",
+    optional: true,
+  } as const;
+  return addresses.map((address) => ({
+    ...(family(address) === 6 ? acceptLoopbackAnswers(link) : setting),
+    ...(isOwnLink(made) ? {} : { lasting: true }),
+  }));
+}
+
+/** The host's one link goes with the container; beside others it is the bridge that they are on. */
+function isOwnLink({ interfaces }: Result): boolean {
+  return interfaces.filter(({ sandbox }) => sandbox === undefined).length === 1;
 }
 
 function routeLocalnet(link: string): string {
