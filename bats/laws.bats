@@ -117,6 +117,35 @@ LINES
   in_host ip link delete port0
 }
 
+@test "forwarding stays on, and each default route that routers tell of, but not where an administrator refuses them" {
+  in_host sysctl -q net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0 net.ipv6.conf.default.accept_dad=0 \
+    net.ipv6.conf.eth0.accept_ra=0
+  in_host ip -batch - <<'LINES'
+link add name up1 up type veth peer name up2
+link set dev up2 up
+route add default via fe80::1 dev up1 metric 2000
+route add default via fe80::1 dev up2 metric 3000
+link add name up3 up type veth peer name up4
+link set dev up4 up
+LINES
+  in_host ip netns add box
+  snapshot >"$BATS_TEST_TMPDIR/before"
+  ocinet up /run/netns/box
+  ocinet down box
+  ocinet gc
+  wait_for only_forwarding_changed || fail "$(changes_since "$BATS_TEST_TMPDIR/before")"
+  in_host ip netns delete box
+  in_host ip -batch - <<<"link delete up1
+    link delete up3"
+}
+
+# A kernel that forwards has addresses of any router, too, and takes no redirects.
+only_forwarding_changed() {
+  [ "$(changes_since "$BATS_TEST_TMPDIR/before" | grep '^+[^+]' | grep -v 'forward[a-z]* = 1$\|^+anycast\|accept_redirects = 0$')" = \
+    "+net.ipv6.conf.up1.accept_ra = 2
++net.ipv6.conf.up2.accept_ra = 2" ]
+}
+
 # --- containers
 
 with_each_runtime "a container started and deleted leaves nothing: networks, ports, names" container_passes

@@ -40,6 +40,8 @@ export interface Seen {
   readonly links: ReadonlyMap<string, Link>;
   /** The link of the host's first default route, if it has one. */
   readonly defaultLink?: string;
+  /** Links with an IPv6 default route that take router advertisements only while the host does not forward IPv6. */
+  readonly advertised?: readonly string[];
   /** The devices that are there, by what they were asked for with. */
   readonly devices?: ReadonlyMap<string, Device>;
   /** Sysctls that were asked for, by path below /proc/sys. */

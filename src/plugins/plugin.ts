@@ -10,10 +10,10 @@ import type { Output, World } from "../plan/world.ts";
 export interface Sight {
   readonly links?: readonly string[];
   readonly sysctls?: readonly string[];
-  /** The name of the default route's link. */
-  readonly defaultLink?: boolean;
-  /** That link itself as well, as if it were one of `links`. */
+  /** The default route's link, as if it were one of `links`, and its name. */
   readonly defaultMaster?: boolean;
+  /** Links that would lose what routers tell them, were IPv6's forwarding turned on. */
+  readonly advertised?: boolean;
   /** Devices, each by its directory in /sys or its link's MAC address; the link of each is one of `links`, too. */
   readonly devices?: readonly string[];
   /** Files, by absolute path. */

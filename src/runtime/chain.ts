@@ -111,10 +111,8 @@ export function together(sights: readonly Sight[]): Wanted {
   return {
     links: all(({ links }) => links),
     sysctls: all(({ sysctls }) => sysctls),
-    defaultLink: sights.some(({ defaultLink, defaultMaster }) =>
-      defaultLink === true || defaultMaster === true
-    ),
     defaultMaster: sights.some(({ defaultMaster }) => defaultMaster === true),
+    advertised: sights.some(({ advertised }) => advertised === true),
     devices: all(({ devices }) => devices),
     files: all(({ files }) => files),
     reached: all(({ reached }) => reached),

@@ -13,8 +13,8 @@ test("a chain's plugins say together what to look at, each thing once", () => {
   assert.deepEqual(sightOf([{ chain, at }]), {
     links: ["cni0", "br1"],
     sysctls: ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"],
-    defaultLink: true,
     defaultMaster: false,
+    advertised: true,
     devices: [],
     files: [],
     reached: [],
@@ -25,8 +25,8 @@ test("a chain's plugins say together what to look at, each thing once", () => {
   assert.deepEqual(sightOf([]), {
     links: [],
     sysctls: [],
-    defaultLink: false,
     defaultMaster: false,
+    advertised: false,
     devices: [],
     files: [],
     reached: [],

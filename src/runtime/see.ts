@@ -16,8 +16,8 @@ import type { World } from "../plan/world.ts";
 export interface Wanted {
   readonly links: readonly string[];
   readonly sysctls: readonly string[];
-  readonly defaultLink: boolean;
   readonly defaultMaster: boolean;
+  readonly advertised: boolean;
   readonly devices: readonly string[];
   readonly files: readonly string[];
   readonly reached: readonly string[];
@@ -56,14 +56,14 @@ async function ask(world: World, commands: readonly string[]): Promise<Pick<Seen
  */
 function seeHost(
   world: World,
-  { links, sysctls, defaultLink, defaultMaster, devices, files, reached }: Wanted,
+  { links, sysctls, defaultMaster, advertised, devices, files, reached }: Wanted,
 ): Seen {
-  const route = defaultLink ? defaultRouteLink(world) : undefined;
+  const route = defaultMaster ? defaultRouteLink(world) : undefined;
   const found = devices.flatMap((id) => {
     const device = findDevice(world, id);
     return device === undefined ? [] : [[id, device] as const];
   });
-  const behind = [...(defaultMaster ? [route] : []), ...found.map(([, { link }]) => link)];
+  const behind = [route, ...found.map(([, { link }]) => link)];
   const wanted = new Set([...links, ...behind.filter((name) => name !== undefined)]);
   const names = wanted.size > 0 ? linkNames(world) : new Set<string>();
   return {
@@ -78,6 +78,7 @@ function seeHost(
     })),
     ...(reached.length === 0 ? {} : { reached: linksTo(world, reached) }),
     ...(route === undefined ? {} : { defaultLink: route }),
+    ...(advertised ? { advertised: advertisedLinks(world) } : {}),
   };
 }
 
@@ -242,8 +243,23 @@ function defaultRouteLink(world: World): string | undefined {
   const rows = (world.read("/proc/self/net/route") ?? "").split("\n").slice(1).map((row) => row.split("\t"));
   const four = rows.find((row) => row[1] === "00000000" && row[7] === "00000000")?.[0];
   if (four !== undefined) return four;
-  const six = rowsOf(world.read("/proc/self/net/ipv6_route"));
-  return six.find((row) => row[0] === "0".repeat(32) && row[1] === "00" && row[9] !== "lo")?.[9];
+  return defaultLinks6(world)[0];
+}
+
+/** Of IPv6's default routes, those that reject being on the loopback link. */
+function defaultLinks6(world: World): readonly string[] {
+  const rows = rowsOf(world.read("/proc/self/net/ipv6_route"));
+  return rows.filter((row) => row[0] === "0".repeat(32) && row[1] === "00" && row[9] !== "lo").map((row) =>
+    row[9]!
+  );
+}
+
+/** What a host that forwards already does on its own account stays so; its table of routes may be that of the world. */
+function advertisedLinks(world: World): readonly string[] {
+  if (world.read("/proc/sys/net/ipv6/conf/all/forwarding")?.trim() === "1") return [];
+  return [...new Set(defaultLinks6(world))].filter((link) =>
+    world.read(`/proc/sys/net/ipv6/conf/${link}/accept_ra`)?.trim() === "1"
+  );
 }
 
 /** Whether the host has IPv6 beyond its own links: an address of global scope (0x00) that is not lo's. */

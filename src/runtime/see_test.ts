@@ -5,7 +5,7 @@ import { isHostAddress, see, type Wanted } from "./see.ts";
 
 const nothing: Wanted = {
   ...{ links: [], sysctls: [], devices: [], files: [], reached: [] },
-  ...{ defaultLink: false, defaultMaster: false, inside: false, insideSysctls: [], answers: [] },
+  ...{ defaultMaster: false, advertised: false, inside: false, insideSysctls: [], answers: [] },
 };
 
 test("see() tells by which link an address is reached: that of the narrowest route", async () => {

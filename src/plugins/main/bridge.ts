@@ -118,7 +118,7 @@ function wantedMac(conf: Fields): string | undefined {
 /** The bridge, and the gateway's link of a VLAN. */
 export function sight({ bridge, vlans }: Conf): Sight {
   const links = vlans.id === 0 ? [bridge] : [bridge, vlanLink(bridge, vlans.id)];
-  return { links, sysctls: forwardingSysctls, defaultLink: true };
+  return { links, sysctls: forwardingSysctls, advertised: true };
 }
 
 /** Puts the container on the bridge, and makes the bridge for the first one. */

@@ -249,7 +249,7 @@ test("what to look at is the bridge, its VLAN's link and forwarding", () => {
   assert.deepEqual(bridge.sight(parse({})), {
     links: ["cni0"],
     sysctls: ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"],
-    defaultLink: true,
+    advertised: true,
   });
 });
 

@@ -35,9 +35,9 @@ export function parse(conf: Fields): Conf {
   };
 }
 
-/** The forwarding switches, and the link whose router advertisements have to survive them. */
+/** The forwarding switches, and the links whose router advertisements have to survive them. */
 export function sight(): Sight {
-  return { sysctls: forwardingSysctls, defaultLink: true };
+  return { sysctls: forwardingSysctls, advertised: true };
 }
 
 /** Makes the veth: one end in the container, the other left alone on the host. */

@@ -16,7 +16,7 @@ const at: Attachment = {
   networkDigest: "c3".repeat(64),
   args: new Map(),
 };
-const seen: Seen = { links: new Map(), sysctls: new Map(), defaultLink: "ens1" };
+const seen: Seen = { links: new Map(), sysctls: new Map(), advertised: ["ens1"] };
 const lease: Lease = {
   ips: [{ address: "10.1.2.3/24", gateway: "10.1.2.1" }],
   routes: [{ dst: "0.0.0.0/0" }],

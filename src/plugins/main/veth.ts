@@ -36,7 +36,7 @@ export const forwardingSysctls = ["net/ipv4/ip_forward", "net/ipv6/conf/all/forw
 export function forward(ips: readonly Ip[], seen: Seen): readonly Step[] {
   return forwardOf(ips).filter((key) => seen.sysctls.get(key) !== "1")
     .flatMap((key) =>
-      key === "net/ipv4/ip_forward" ? [forwardOn(key)] : [...keepDefaultRoute(seen), forwardOn(key)]
+      key === "net/ipv4/ip_forward" ? [forwardOn(key)] : [...keepDefaultRoutes(seen), forwardOn(key)]
     );
 }
 
@@ -49,16 +49,15 @@ function forwardOn(key: string): Sysctl {
   return { tool: "sysctl", on: "host", key, value: "1" };
 }
 
-/** A host that forwards IPv6 ignores router advertisements, and would lose a default route it has from them, unless told. */
-function keepDefaultRoute({ defaultLink }: Seen): readonly Sysctl[] {
-  if (defaultLink === undefined) return [];
-  return [{
+/** A host that forwards IPv6 ignores router advertisements, and would lose default routes it has from them, unless told. */
+function keepDefaultRoutes({ advertised = [] }: Seen): readonly Sysctl[] {
+  return advertised.map((link) => ({
     tool: "sysctl",
     on: "host",
-    key: `net/ipv6/conf/${defaultLink}/accept_ra`,
+    key: `net/ipv6/conf/${link}/accept_ra`,
     value: "2",
     optional: true,
-  }];
+  }));
 }
 
 /** What is no longer so of the way between the container's link and the world: its other end, and forwarding. */

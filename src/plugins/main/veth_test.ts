@@ -6,16 +6,16 @@ import { forward } from "./veth.ts";
 const ips = [{ address: "10.1.2.3/24" }, { address: "10.1.3.3/24" }, { address: "fd00::3/64" }];
 
 test("forwarding is turned on for the families there are, where it is off", () => {
-  const seen = (four: string, six: string, defaultLink?: string) => ({
+  const seen = (four: string, six: string, ...advertised: readonly string[]) => ({
     links: new Map(),
     sysctls: new Map([["net/ipv4/ip_forward", four], ["net/ipv6/conf/all/forwarding", six]]),
-    ...(defaultLink === undefined ? {} : { defaultLink }),
+    advertised,
   });
   assert.equal(show(forward(ips, seen("1", "1", "ens1"))), "");
   assert.equal(show(forward(ips.slice(0, 1), seen("0", "0", "ens1"))), "sysctl -w net/ipv4/ip_forward=1");
   assert.equal(
-    show(forward(ips, seen("1", "0", "ens1.7"))),
-    "sysctl -w net/ipv6/conf/ens1.7/accept_ra=2\nsysctl -w net/ipv6/conf/all/forwarding=1",
+    show(forward(ips, seen("1", "0", "ens1.7", "ens2"))),
+    "sysctl -w net/ipv6/conf/ens1.7/accept_ra=2\nsysctl -w net/ipv6/conf/ens2/accept_ra=2\nsysctl -w net/ipv6/conf/all/forwarding=1",
   );
   assert.equal(show(forward(ips.slice(2), seen("0", "0"))), "sysctl -w net/ipv6/conf/all/forwarding=1");
 });
