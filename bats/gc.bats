@@ -67,6 +67,30 @@ unfinished: its attaching was cut short
 REASONS
 }
 
+@test "a container whose namespace is seen in another mount namespace alone is left alone, and its ports with it" {
+  # shellcheck disable=SC2016 # the inner shell's
+  background hidden in_host unshare --mount --propagation private bash -c '
+    mount -t tmpfs tmpfs /run/netns && ip netns add hidden && ip netns add other && echo ready && exec sleep 1000'
+  wait_for grep -q ready "$BATS_TEST_TMPDIR/hidden.log"
+  in_hidden() { in_host nsenter --target "$(pid_of hidden)" --mount "$@"; }
+  in_hidden "$OCINET" up /run/netns/hidden --net default -p 8080:80
+  snapshot >"$BATS_TEST_TMPDIR/hidden"
+  run -0 ocinet gc
+  equal "" "$output"
+  in_host ip netns add another
+  run -1 ocinet up /run/netns/another -p 8080:80
+  [[ $output == *'Cannot publish "8080:80/tcp": container "hidden" has it' ]]
+  in_host ip netns delete another
+  assert_same_snapshot "$BATS_TEST_TMPDIR/hidden"
+  # What has only just gone is waited for.
+  in_hidden ip netns delete hidden
+  in_hidden "$OCINET" up /run/netns/other --net default -p 8080:80
+  in_hidden ip netns delete other
+  ocinet gc
+  stop hidden
+  assert_same_snapshot "$BATS_TEST_TMPDIR/before"
+}
+
 @test "gc --dry-run says what it would take and why, and the lines for it; it changes nothing" {
   stale_boxes
   snapshot >"$BATS_TEST_TMPDIR/stale"

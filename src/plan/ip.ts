@@ -34,6 +34,11 @@ export function addVeth({ host, container, netns, mtu, master }: Veth): Line {
   };
 }
 
+/** The host's end of the veth that a line makes, if it makes one. */
+export function hostEndOf(line: string): string | undefined {
+  return /^link add name (\S+) .* type veth peer /.exec(line)?.[1];
+}
+
 /** Makes a bridge with an address of its own: one without takes its lowest port's, and changes as ports come and go. */
 export function addBridge(name: string, mac: string, mtu: number | undefined, filtering: boolean): Line {
   const size = mtu === undefined ? "" : words` mtu ${mtu}`;

@@ -1,12 +1,17 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { acceptLoopbackAnswers, addAddress, addBridge, addRoute, addVeth, setLink } from "./ip.ts";
+import { acceptLoopbackAnswers, addAddress, addBridge, addRoute, addVeth, hostEndOf, setLink } from "./ip.ts";
 import { show } from "./step.ts";
 
 const [host, container] = [{ name: "veth1", mac: "02:00:00:00:00:01" }, {
   name: "eth0",
   mac: "02:00:00:00:00:02",
 }];
+
+test("the host's end of a veth is read as it was written", () => {
+  assert.equal(hostEndOf(addVeth({ host, container, netns: "/n", mtu: 1400, master: "br0" }).run), "veth1");
+  assert.equal(hostEndOf(addBridge("br0", host.mac, undefined, false).run), undefined);
+});
 
 test("a veth is made in one line, with the container's end where it belongs, and goes by the host's end", () => {
   const bare = addVeth({ host, container, netns: "/proc/7/ns/net" });

@@ -7,7 +7,7 @@ import type { World } from "../plan/world.ts";
 import { vethEnds } from "../plugins/main/veth.ts";
 import { apply, explain, RollbackError } from "./apply.ts";
 import type { ChainPlan } from "./chain.ts";
-import { ownNamespace, prefixesOf, staleness } from "./container.ts";
+import { awaitLinks, ownNamespace, prefixesOf, staleness } from "./container.ts";
 import { detachLocked, readOrSalvage } from "./detach.ts";
 import { provideFiles, withNames } from "./files.ts";
 import { addForeign, settle } from "./foreign_network.ts";
@@ -39,6 +39,7 @@ export async function attach(world: World, state: string, request: Request): Pro
   const [release, unlock] = await Promise.all([world.share(state), world.lock(paths.lock)]);
   try {
     const old = request.replace ? await readOrSalvage(world, state, request.id) : readJournal(world, paths);
+    if (old && !request.replace) await awaitLinks(world, old);
     if (old && !request.replace && old.phase === "done" && staleness(world, old) === undefined) {
       throw new Error(`Cannot attach container "${request.id}": it is attached already; take it down first`);
     }
@@ -87,7 +88,7 @@ async function attachLocked(
   };
   try {
     // Of those who have the ports, some may have ended without our hearing of it.
-    await collect(world, state, findRivals(world, state, wish.ports, id));
+    await collect(world, state, findRivals(world, state, wish.ports, id), "patient");
     await takePorts(world, state, wish.ports, id);
     await connect(world, state, { paths, request, links, root: source.root, reach, flush });
     return wish.mode.kind === "host" ? undefined : write({ ...done, phase: "done" });

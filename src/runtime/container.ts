@@ -1,7 +1,9 @@
 import type { Prefixes } from "../plan/batch.ts";
+import { hostEndOf } from "../plan/ip.ts";
 import type { World } from "../plan/world.ts";
 import type { Container, Journal } from "./journal.ts";
 import { bootId, identify, isAlive } from "./process.ts";
+import { linkNames } from "./see.ts";
 import { isRoot } from "./user.ts";
 
 /**
@@ -114,9 +116,26 @@ export function isThere(world: World, { netns, identity, init }: Container): boo
 /** Why a container that was attached no longer is, or undefined when it is. */
 export function staleness(world: World, journal: Journal): string | undefined {
   if (journal.bootId !== bootId(world)) return "the machine has been restarted since";
-  if (isThere(world, journal.container)) return undefined;
+  if (isThere(world, journal.container) || isHidden(world, journal)) return undefined;
   const { init, netns } = journal.container;
   return init ? `its process ${init.pid} has ended` : `its namespace ${netns} is gone`;
+}
+
+/**
+ * Whether a namespace that was given by a path lives where we do not see it, as in a mount namespace of somebody's own:
+ * the kernel takes away a veth when the namespace of its other end is gone.
+ */
+function isHidden(world: World, { container, steps }: Journal): boolean {
+  if (container.init || isThere(world, container)) return false;
+  const ends = steps.flatMap((step) => step.tool === "ip" ? hostEndOf(step.run) ?? [] : []);
+  return ends.length > 0 && ends.some((name) => linkNames(world).has(name));
+}
+
+/** Waits, for a second at most, while a namespace may be gone and its links not yet: they go some time after it. */
+export async function awaitLinks(world: World, journal: Journal): Promise<void> {
+  for (let waited = 0; waited < 1000 && isHidden(world, journal); waited += 10) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
 }
 
 /** The network namespace that this process is in. */

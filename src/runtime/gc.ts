@@ -3,13 +3,14 @@ import { dropTable } from "../plan/nft.ts";
 import { ownAlias } from "../plan/ip.ts";
 import { parseAddress } from "../net/address.ts";
 import { removeAbandoned, type World } from "../plan/world.ts";
-import { ownNamespace, staleness } from "./container.ts";
+import { awaitLinks, ownNamespace, staleness } from "./container.ts";
 import { detachLocked, readOrSalvage } from "./detach.ts";
 import { findPassRules, unpassForwardPolicy } from "./forward_policy.ts";
 import { containerIds, DamagedJournal, readJournal } from "./journal.ts";
 import { lastingChanges } from "./lasting.ts";
 import { bootId, livingNamespaces } from "./process.ts";
 import { elementsOf, findLiving } from "./salvage.ts";
+import { readUndamaged } from "./session_ports.ts";
 import { containerPaths } from "./state.ts";
 import { isRoot } from "./user.ts";
 
@@ -47,10 +48,19 @@ export interface Collected {
   readonly problems: readonly string[];
 }
 
-/** Takes down containers whose state no longer matters. One that somebody is busy with is left to them. */
-export async function collect(world: World, state: string, ids: readonly string[]): Promise<Collected> {
+/**
+ * Takes down containers whose state no longer matters. One that somebody is busy with is left to them.
+ * @param patience whether to wait for what has ended only just
+ */
+export async function collect(
+  world: World,
+  state: string,
+  ids: readonly string[],
+  patience?: "patient",
+): Promise<Collected> {
   const collected: Stale[] = [];
   const problems: string[] = [];
+  if (patience) await Promise.allSettled(ids.map((id) => awaitEnd(world, state, id)));
   for (const id of ids) {
     try {
       const reason = await collectOne(world, state, id);
@@ -60,6 +70,11 @@ export async function collect(world: World, state: string, ids: readonly string[
     }
   }
   return { collected, problems };
+}
+
+async function awaitEnd(world: World, state: string, id: string): Promise<void> {
+  const journal = readUndamaged(world, state, id);
+  if (journal) await awaitLinks(world, journal);
 }
 
 async function collectOne(world: World, state: string, id: string): Promise<string | undefined> {
