@@ -160,6 +160,23 @@ unpublished_ports() {
   equal 192.0.2.2 "$(keep_asking)"
 }
 
+@test "a range of UDP ports takes as many processes as one, and ends nobody else's flows" {
+  local flow="-s 172.16.28.9 -d 198.51.100.1 --sport 4000 --dport 5353 -r 198.51.100.1 -q 192.0.2.1 --reply-port-src 5353"
+  local program=$BATS_TEST_TMPDIR/programs/conntrack
+  in_host ip netns add box
+  # shellcheck disable=SC2086 # words
+  in_host conntrack -I -p udp $flow --reply-port-dst 4000 -t 600 >/dev/null
+  mkdir "${program%/*}"
+  printf '#!/bin/sh\necho "$*" >>%s\nexec %s "$@"\n' "$BATS_TEST_TMPDIR/said" "$(type -P conntrack)" >"$program"
+  chmod 755 "$program"
+  PATH=${program%/*}:$PATH ocinet up /run/netns/box -p 5000-5499:5000-5499/udp
+  PATH=${program%/*}:$PATH ocinet down box
+  equal "-L -p udp
+-L -p udp" "$(<"$BATS_TEST_TMPDIR/said")"
+  [[ $(in_host conntrack -L -p udp 2>/dev/null) == *" dst=198.51.100.1 sport=4000 dport=5353 "* ]]
+  in_host ip netns delete box
+}
+
 @test "a port that is taken is refused before anything is made, with the name of who has it" {
   launch first runc -p 8080:80 -p 127.0.0.1:8081:80 -p 8082:80/udp
   background listener in_host socat TCP4-LISTEN:9000,bind=192.0.2.1,fork SYSTEM:cat

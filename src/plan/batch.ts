@@ -41,14 +41,21 @@ function runsOf(steps: readonly Step[]): readonly (readonly Step[])[] {
   const runs: Step[][] = [];
   for (const step of steps) {
     const last = runs.at(-1);
-    if (last && goesTogether(step) && goesTogether(last[0]!)) last.push(step);
-    else runs.push([step]);
+    const before = last?.[0];
+    if (before && (goesTogether(step) && goesTogether(before) || areFlows(step) && areFlows(before))) {
+      last.push(step);
+    } else runs.push([step]);
   }
   return runs;
 }
 
 function goesTogether({ tool }: Step): boolean {
   return tool === "nft" || links.includes(tool);
+}
+
+/** One look finds those of all ports. */
+function areFlows({ tool }: Step): boolean {
+  return tool === "conntrack";
 }
 
 function stage(steps: readonly Step[]): Stage {

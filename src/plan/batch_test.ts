@@ -39,6 +39,17 @@ test("what guards a link is there before it, and stays until it is gone", () => 
   );
 });
 
+test("flows of all ports are looked for at once", () => {
+  const flows = (port: string) => ({ tool: "conntrack", on: "host", port }) as const;
+  assert.equal(
+    shown([step.rule, flows("53"), flows("54"), step.exec]),
+    `0.0 nft host: nft add element inet ocinet own4 { 10.0.0.1 }
+1.0 conntrack host: conntrack -D -p udp --orig-port-dst 53
+conntrack -D -p udp --orig-port-dst 54
+2.0 exec host: true`,
+  );
+});
+
 test("links go in one order whatever the plan's, rules beside them, claims before all", () => {
   const { link, up, here, there, port, rate, rule, claim } = step;
   assert.equal(

@@ -87,8 +87,20 @@ export interface Send {
   readonly undo?: string;
 }
 
+/**
+ * Ends the flows of UDP to a port of the host's, which outlive the rules that they were led by: without that a client
+ * goes on being led to an address that is gone. Undoing it does the same.
+ */
+export interface Flows {
+  readonly tool: "conntrack";
+  readonly on: "host";
+  readonly port: string;
+  /** Only those to this address of the host's. */
+  readonly address?: string;
+}
+
 /** What can be done to a system. */
-export type Step = Line | Sysctl | Claim | Exec | Spawn | Send;
+export type Step = Line | Sysctl | Claim | Exec | Spawn | Send | Flows;
 
 /** What has to be there in a step of each tool, and what may be: a text, or a list of words. */
 const shapes: Readonly<Record<Step["tool"], Readonly<Record<string, "text" | "words">>>> = {
@@ -96,6 +108,7 @@ const shapes: Readonly<Record<Step["tool"], Readonly<Record<string, "text" | "wo
   ...{ sysctl: { key: "text", value: "text" }, claim: { path: "text", owner: "text" }, exec: {} },
   spawn: { run: "words", name: "text", pidFile: "text", mark: "text", leaves: "words" },
   send: { socket: "text" },
+  conntrack: { port: "text" },
 };
 
 /** Whether a value that was read is a step: a file may be damaged. */
@@ -110,7 +123,7 @@ export function isStep(value: unknown): value is Step {
     ? { run: "words", undo: "words" } as const
     : tool === "send"
     ? { run: "text", undo: "text" } as const
-    : { undo: "text", again: "words" } as const;
+    : { undo: "text", again: "words", address: "text" } as const;
   return Object.entries(shapes[tool]).every(([key, kind]) => isOf(kind, step[key])) &&
     Object.entries(may).every(([key, kind]) => step[key] === undefined || isOf(kind, step[key]));
 }
@@ -140,6 +153,12 @@ function word(hole: Hole): string {
   return value;
 }
 
+/** The command that ends flows of UDP to a port of the host's. */
+export function deletion({ port, address }: Pick<Flows, "port" | "address">): readonly string[] {
+  const to = address === undefined ? [] : ["--orig-dst", address];
+  return ["conntrack", "-D", "-p", "udp", ...to, "--orig-port-dst", port];
+}
+
 /** The steps as a person reads them, one a line: container steps are marked, undo lines left out. */
 export function show(steps: readonly Step[]): string {
   return steps.map(showStep).join("\n");
@@ -167,5 +186,7 @@ function showStep(step: Step): string {
       return step.run === undefined
         ? `at the end: send ${step.socket} ${step.undo}`
         : `send ${step.socket} ${step.run}`;
+    case "conntrack":
+      return deletion(step).join(" ");
   }
 }

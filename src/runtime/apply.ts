@@ -6,6 +6,7 @@ import { bridgeTable } from "../plan/nft_bridge.ts";
 import {
   type Claim,
   type Exec,
+  type Flows,
   type Line,
   type Send,
   show,
@@ -14,6 +15,7 @@ import {
   type Sysctl,
 } from "../plan/step.ts";
 import { createWithDirectory, type Output, type World } from "../plan/world.ts";
+import { endFlows } from "./flows.ts";
 import { passForwardPolicy } from "./forward_policy.ts";
 import { undo } from "./undo.ts";
 
@@ -104,6 +106,9 @@ async function applyBatch(world: World, prefixes: Prefixes, batch: Batch, done: 
       break;
     case "send":
       await applySend(world, step);
+      break;
+    case "conntrack":
+      await endFlows(world, prefixes.host, batch.steps as readonly Flows[]).catch(() => {});
       break;
   }
   done.push(...batch.steps);

@@ -120,10 +120,11 @@ async function findRules(
   names: readonly string[],
   ports: readonly Claim[],
 ): Promise<readonly Step[]> {
-  const flows: readonly Step[] = ports.filter(({ path }) => path.includes("/ports/udp/")).map(({ path }) => ({
-    ...{ tool: "exec", on: "host", tolerant: true },
-    undo: ["conntrack", "-D", "-p", "udp", "--orig-port-dst", path.split("/").at(-2)!],
-  }));
+  const flows = ports.filter(({ path }) => path.includes("/ports/udp/")).map(({ path }): Step => {
+    const [port, name] = path.split("/").slice(-2) as [string, string];
+    const address = name.split(" ")[1];
+    return { ...{ tool: "conntrack", on: "host", port }, ...(address === "any" ? {} : { address }) };
+  });
   if (!isRoot(world)) return flows;
   const tables = await Promise.all(["inet", "bridge"].map(async (family) => {
     const list = ["nft", "--numeric", "list", "table", family, "ocinet"];

@@ -47,6 +47,7 @@ test("salvage() finds addresses, ports, links and rules of a container by its na
     "/s/networks/blue/last_reserved_ip.0": "10.1.1.22",
     "/s/ports/tcp/8080/any any": "c1",
     "/s/ports/udp/53/any any": "c1",
+    "/s/ports/udp/54/4 10.0.0.1": "c1",
     "/s/ports/tcp/8081/any any": "c11",
   };
   const world = {
@@ -71,12 +72,16 @@ test("salvage() finds addresses, ports, links and rules of a container by its na
   const { steps } = await salvage(world, "/s", "c1");
   assert.equal(
     show(steps.filter(({ tool }) => tool === "claim")),
-    "claim /s/networks/blue/10.1.1.2\nclaim /s/ports/tcp/8080/any any\nclaim /s/ports/udp/53/any any",
+    "claim /s/networks/blue/10.1.1.2\nclaim /s/ports/tcp/8080/any any\nclaim /s/ports/udp/53/any any\n" +
+      "claim /s/ports/udp/54/4 10.0.0.1",
   );
   assert.deepEqual(steps.flatMap((step) => "undo" in step ? [step.undo] : []), [
     `link del dev ${veth}`,
     "delete element inet ocinet contained4 { 10.1.1.2 }",
     "delete element inet ocinet ports4 { tcp . 8080 : 10.1.1.2 . 80 }",
-    ["conntrack", "-D", "-p", "udp", "--orig-port-dst", "53"],
   ]);
+  assert.equal(
+    show(steps.filter(({ tool }) => tool === "conntrack")),
+    "conntrack -D -p udp --orig-port-dst 53\nconntrack -D -p udp --orig-dst 10.0.0.1 --orig-port-dst 54",
+  );
 });

@@ -1,7 +1,17 @@
 import { type Batch, invocation, type Prefixes, stages } from "../plan/batch.ts";
 import { listForwards, refusalIn, removeForward } from "../plan/hostfwd.ts";
-import { type Claim, type Line, type Send, show, type Spawn, type Step, type Sysctl } from "../plan/step.ts";
+import {
+  type Claim,
+  type Flows,
+  type Line,
+  type Send,
+  show,
+  type Spawn,
+  type Step,
+  type Sysctl,
+} from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
+import { endFlows } from "./flows.ts";
 import { ownerIsAlive, readPids } from "./process.ts";
 
 /** What `ip` and `tc` say of a thing that is gone already. */
@@ -21,7 +31,7 @@ export async function undo(
   const problems: string[] = [];
   // Who is ended forgets what it was asked for.
   const ended = new Set(steps.flatMap((step) => step.tool === "spawn" ? step.leaves : []));
-  const lasting = steps.filter((step) => step.tool !== "send" || !ended.has(step.socket));
+  const remaining = steps.filter((step) => step.tool !== "send" || !ended.has(step.socket));
   const undoLane = async (lane: readonly Batch[]) => {
     for (const batch of [...lane].reverse()) {
       if (batch.on === "container" && prefixes.container === undefined) continue;
@@ -32,7 +42,13 @@ export async function undo(
       }
     }
   };
-  for (const stage of [...stages(lasting)].reverse()) await Promise.all(stage.map(undoLane));
+  // A client that goes on sending is led anew at once: not by rules that are about to go.
+  const areFlows = ({ tool }: Step) => tool === "conntrack";
+  const [flows, others] = [
+    stages(remaining.filter(areFlows)),
+    stages(remaining.filter((step) => !areFlows(step))),
+  ];
+  for (const stage of [...flows, ...others].reverse()) await Promise.all(stage.map(undoLane));
   return problems;
 }
 
@@ -51,6 +67,9 @@ async function undoBatch(world: World, prefixes: Prefixes, batch: Batch): Promis
       return await stop(world, step);
     case "send":
       return await undoSend(world, step);
+    case "conntrack":
+      await endFlows(world, prefixes.host, batch.steps as readonly Flows[]).catch(() => {});
+      return [];
     case "nft":
       return await undoRules(world, prefixes, steps as readonly Line[]);
     default:

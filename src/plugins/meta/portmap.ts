@@ -9,7 +9,7 @@ import { maskVisitors, publish, publishWhen, tryRules } from "../../plan/nft.ts"
 import type { Plan } from "../../plan/plan.ts";
 import type { Seen } from "../../plan/seen.ts";
 import { acceptLoopbackAnswers } from "../../plan/ip.ts";
-import type { Exec, Step } from "../../plan/step.ts";
+import type { Exec, Flows, Step } from "../../plan/step.ts";
 import type { Sight } from "../plugin.ts";
 import { type Conditions, parseConditions } from "./port_conditions.ts";
 import { ownIps } from "./previous.ts";
@@ -111,7 +111,7 @@ export function plan(conf: Conf, at: Attachment, made: Result, seen?: Seen): Pla
       ...(masks === "none" ? [] : reachableFromLoopback(made, addresses, seen?.reached)),
       ...maskingSteps(conf, ownIps(made, at.ifname), addresses),
       ...published,
-      ...mappings.flatMap((mapping) => forgetFlows(mapping, addresses)),
+      ...mappings.flatMap(forgetFlows),
     ],
     result: made,
   };
@@ -220,15 +220,10 @@ export function trial(): readonly string[] {
   return tryRules;
 }
 
-/**
- * A UDP flow outlives its rule: without this, a client goes on being led to an address that is gone. At the end only the
- * container's own flows go: a port may be one that all the world uses.
- */
-function forgetFlows(mapping: PortMapping, addresses: readonly string[]): readonly Exec[] {
-  if (mapping.protocol !== "udp") return [];
-  const flush = ["conntrack", "-D", "-p", "udp", "--orig-port-dst", String(mapping.hostPort)];
-  return addresses.filter((address) => leadsTo(mapping, address)).map((address, i) => ({
-    ...{ tool: "exec", on: "host", tolerant: true, undo: [...flush, "--reply-src", address] },
-    ...(i === 0 ? { run: flush } : {}),
-  }));
+function forgetFlows({ protocol, hostIp, hostPort }: PortMapping): readonly Flows[] {
+  if (protocol !== "udp") return [];
+  return [{
+    ...{ tool: "conntrack", on: "host", port: String(hostPort) },
+    ...(hostIp === undefined ? {} : { address: hostIp }),
+  }];
 }
