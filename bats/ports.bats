@@ -63,6 +63,32 @@ from_host() {
   done
 }
 
+@test "a container without a default route is reached by its ports as well, and sees the host instead of who connects" {
+  network blue.conf blue bridge 10.1.1.0/24,fd00:1::/64 '{ "isGateway": true, "isDefaultGateway": false, "ipMasq": false }'
+  launch a runc --net default-restricted -p 8080:80,5353:53/udp
+  launch b crun --net blue
+  ocinet port add b 8081:80 192.0.2.1:5354:53/udp
+  serve tcp 80 in_container a
+  serve udp 53 in_container a
+  equal 172.31.0.1 "$(ask tcp 192.0.2.1 8080 in_peer)"
+  equal fd6f:6369:6e65:31::1 "$(ask tcp 2001:db8:1::1 8080 in_peer)"
+  equal 172.31.0.1 "$(ask udp 192.0.2.1 5353 in_host)"
+  ask tcp 10.1.1.1 8080 in_container b
+  ocinet inspect a | jq -e '[.[0].ports[].keepsClientAddress] == [false, false]'
+  stop tcp4-80
+  stop tcp6-80
+  stop udp4-53
+  stop udp6-53
+  serve tcp 80 in_container b
+  serve udp 53 in_container b
+  equal 10.1.1.1 "$(ask tcp 192.0.2.1 8081 in_peer)"
+  equal fd00:1::1 "$(ask tcp 2001:db8:1::1 8081 in_peer)"
+  equal 10.1.1.1 "$(ask udp 192.0.2.1 5354 in_peer)"
+  ocinet port rm b 8081:80
+  equal 10.1.1.1 "$(ask udp 192.0.2.1 5354 in_peer)"
+  ocinet port ls b --json | jq -e '[.[].keepsClientAddress] == [false]'
+}
+
 with_each_runtime "ranges, one port for one" port_ranges
 port_ranges() {
   launch a "$1" -p 9000-9002:80-82

@@ -19,7 +19,7 @@ port() { as_user "$OCINET" port "$@"; }
   launch c1 --uplink slirp4netns -p 8080:80 -p '[2001:db8:1::1]:8081:80' -p '[::]:5353:53/udp' -p 127.0.0.1:5354:53/udp
   serve tcp 80 in_container c1
   serve udp 53 in_container c1
-  [ "$(ports_of c1)" = "8080:80/tcp slirp4netns
+  [ "$(ports_of c1)" = "8080:80/tcp slirp4netns, IPv4 only
 [2001:db8:1::1]:8081:80/tcp relay, without the client's address
 [::]:5353:53/udp relay, without the client's address
 127.0.0.1:5354:53/udp relay, without the client's address" ]
@@ -74,14 +74,14 @@ CONFIG
   serve tcp 80 in_container c1
   serve udp 53 in_container c1
   run -0 port add c1 8081:80 5353:53/udp '[2001:db8:1::1]:8082:80'
-  [ "${lines[1]}" = "8081:80/tcp slirp4netns" ]
+  [ "${lines[1]}" = "8081:80/tcp slirp4netns, IPv4 only" ]
   [ "${lines[3]}" = "[2001:db8:1::1]:8082:80/tcp relay, without the client's address" ]
   [ "$(ask tcp 192.0.2.1 8081 in_peer)" = 192.0.2.2 ]
   [ "$(ask udp 192.0.2.1 5353 in_peer)" = 192.0.2.2 ]
   [ "$(ask tcp 2001:db8:1::1 8082 in_peer)" = 10.0.2.100 ]
   run -0 port rm c1 8080:80 '[2001:db8:1::1]:8082:80'
-  [ "$output" = "8081:80/tcp slirp4netns
-5353:53/udp slirp4netns" ]
+  [ "$output" = "8081:80/tcp slirp4netns, IPv4 only
+5353:53/udp slirp4netns, IPv4 only" ]
   [ "$(ask tcp 192.0.2.1 8081 in_peer)" = 192.0.2.2 ]
   unanswered tcp 192.0.2.1 8080 in_peer
   unanswered tcp 2001:db8:1::1 8082 in_peer

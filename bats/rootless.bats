@@ -79,7 +79,13 @@ load rootless
 
   run -0 as_user "$OCINET" ls --json
   jq -e '.[0].ports | length == 4 and all(.driver == "slirp4netns") and
-    .[0].mapping == "8080:80/tcp" and .[0].keepsClientAddress' <<<"$output"
+    .[0].mapping == "8080:80/tcp" and .[0].keepsClientAddress and .[0].onlyFamily == 4' <<<"$output"
+  # It does not listen on IPv6's, and says so; the relay does.
+  unanswered tcp 2001:db8:1::1 8080 in_peer
+  run -0 as_user "$OCINET" port add c1 0.0.0.0:8090:80 '[2001:db8:1::1]:8090:80'
+  [[ $output == *"8080:80/tcp slirp4netns, IPv4 only"$'\n'*"0.0.0.0:8090:80/tcp slirp4netns"$'\n'"[2001:db8:1::1]:8090:80/tcp relay, without the client's address" ]]
+  ask tcp 192.0.2.1 8090 in_peer
+  ask tcp 2001:db8:1::1 8090 in_peer
   delete_container c1
   unanswered tcp 192.0.2.1 8080 in_peer
 }

@@ -52,9 +52,9 @@ function report(ports: readonly DescribedPort[]): Report {
   return { json: ports, text: ports.map((port) => `${port.mapping} ${port.driver}${loss(port)}\n`).join("") };
 }
 
-/** What a driver does not keep. */
-function loss({ keepsClientAddress, proxyProtocol }: DescribedPort): string {
-  if (keepsClientAddress) return "";
+/** What a driver does not do, or not keep. */
+function loss({ keepsClientAddress, onlyFamily, proxyProtocol }: DescribedPort): string {
+  if (keepsClientAddress) return onlyFamily ? `, IPv${onlyFamily} only` : "";
   return proxyProtocol
     ? `, the client's address by PROXY protocol ${proxyProtocol}`
     : ", without the client's address";

@@ -186,7 +186,7 @@ async function connect(world: World, state: string, connecting: Connecting): Pro
     ? planRelay(world, state, paths, {
       ...{ entering: request, attached: { ...target.attached, result }, ports: rootless.ports },
     })
-    : publish(target, result!, reach.ports);
+    : publish(target, result!, reach.ports, results);
   const named = results.findIndex(({ dns }) => hasDns(dns));
   const fromNetwork = named < 0
     ? undefined

@@ -1,6 +1,8 @@
 import { showDestination } from "../net/egress.ts";
 import { type PortMapping, showMapping } from "../net/port_mapping.ts";
 import type { ProxyVersion } from "../net/proxy_protocol.ts";
+import { readElement } from "../plan/nft.ts";
+import type { Step } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
 import { uplinkNamed } from "../uplinks/table.ts";
 import type { Uplink } from "../uplinks/uplink.ts";
@@ -49,13 +51,15 @@ export interface DescribedPort {
   readonly driver: string;
   /** Whether the container sees who connects from another host. */
   readonly keepsClientAddress: boolean;
+  /** The one family that it is forwarded of, where the mapping means both. */
+  readonly onlyFamily?: 4;
   /** The header by which it is told, if it does not see it. */
   readonly proxyProtocol?: ProxyVersion;
 }
 
 /** What is known of a container, from what is written down of it. */
 export function describeContainer(world: World, journal: Journal): Description {
-  const { id, created, container, attachments, ports, limits } = journal;
+  const { id, created, container, attachments, ports, limits, steps } = journal;
   const byPlugins = attachments.some(({ published }) => published !== undefined);
   const uplink = attachments.map(({ by }) => uplinkNamed(by)).find((found) => found !== undefined);
   return {
@@ -65,16 +69,28 @@ export function describeContainer(world: World, journal: Journal): Description {
     netns: container.netns,
     ...(container.init ? { pid: container.init.pid } : {}),
     networks: attachments.map(describeNetwork),
-    ports: ports.map((port) => describePort(port, uplink, byPlugins)),
+    ports: ports.map((port) => uplink ? describeForward(port, uplink) : describeRule(port, byPlugins, steps)),
     ...(limits && Object.keys(limits).length > 0 ? { limits: describeLimits(limits) } : {}),
   };
 }
 
-function describePort(port: PortMapping, uplink: Uplink | undefined, byPlugins: boolean): DescribedPort {
+function describeForward(port: PortMapping, uplink: Uplink): DescribedPort {
   const mapping = showMapping(port);
   if (port.relay) return { mapping, driver: "relay", keepsClientAddress: false, ...port.relay };
-  const driver = uplink?.name ?? (byPlugins ? "plugins" : "nftables");
-  return { mapping, driver, keepsClientAddress: uplink?.keepsClientAddress ?? true };
+  const { name: driver, keepsClientAddress, publishes } = uplink;
+  const isPart = publishes !== undefined && port.family === undefined;
+  return { mapping, driver, keepsClientAddress, ...(isPart ? { onlyFamily: publishes } : {}) };
+}
+
+function describeRule(port: PortMapping, byPlugins: boolean, steps: readonly Step[]): DescribedPort {
+  const sets = steps.flatMap((step) => step.tool === "nft" ? readElement(step.run)?.set ?? [] : []);
+  const families = port.family === undefined ? [4, 6] : [port.family];
+  const masked = families.some((family) => sets.includes(`inet ocinet masked${family}`));
+  return {
+    mapping: showMapping(port),
+    driver: byPlugins ? "plugins" : "nftables",
+    keepsClientAddress: !masked,
+  };
 }
 
 function describeLimits({ egress, ...rates }: Limits): DescribedLimits {

@@ -2,10 +2,11 @@ import { checkArgs } from "../cni/args.ts";
 import { fields } from "../cni/fields.ts";
 import type { NetworkList } from "../cni/network_list.ts";
 import { type Result, versions } from "../cni/result.ts";
+import { family } from "../net/address.ts";
 import { digest, vethFrom } from "../net/names.ts";
 import type { PortMapping } from "../net/port_mapping.ts";
 import type { Attachment } from "../plan/attachment.ts";
-import { contain } from "../plan/nft.ts";
+import { contain, maskVisitors } from "../plan/nft.ts";
 import type { Step } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
 import * as bridge from "../plugins/main/bridge.ts";
@@ -109,11 +110,16 @@ export function publishedThrough(links: readonly PlannedLink[]): number {
   return masked >= 0 ? masked : links.length - 1;
 }
 
-/** Publishes ports of a container that is on a network. @throws Error for one that cannot be */
+/**
+ * Publishes ports of a container that is on a network.
+ * @param results those of all its networks
+ * @throws Error for one that cannot be
+ */
 export function publish(
   { attached, at }: PlannedLink,
   result: Result,
   ports: readonly PortMapping[],
+  results: readonly Result[],
 ): readonly Step[] {
   if (ports.length === 0) return [];
   const missing = ports.find(({ family }) =>
@@ -131,7 +137,15 @@ export function publish(
   const conf = portmap.parse(
     fields(attached.network.plugins.find(({ type }) => type === "portmap") ?? {}),
   );
-  return [...reflected, ...portmap.plan({ ...conf, mappings: ports }, at, result).steps];
+  const lost = portmap.ownAddresses(result, at).filter((address) => !hasWayBack(results, address));
+  const masked = conf.masks === "needed" ? lost.map((address) => maskVisitors(address, true)) : [];
+  return [...reflected, ...masked, ...portmap.plan({ ...conf, mappings: ports }, at, result).steps];
+}
+
+/** Whether a container answers others than its neighbours: without a default route it can answer only the host. */
+function hasWayBack(results: readonly Result[], address: string): boolean {
+  const everywhere = family(address) === 4 ? "0.0.0.0/0" : "::/0";
+  return results.some(({ routes }) => routes.some(({ dst }) => dst === everywhere));
 }
 
 /**

@@ -185,7 +185,8 @@ function leadTo(
     throw new Error(`Cannot change the ports of container "${id}": ${who} publishes them, once and for all`);
   }
   const reach = reachFromHost(world, ports);
-  return [...reach.forwards, ...publish(target, target.attached.result, reach.ports)];
+  const results = attachments.flatMap(({ result }) => result ?? []);
+  return [...reach.forwards, ...publish(target, target.attached.result, reach.ports, results)];
 }
 
 /** What an uplink took when it started is not among them. */

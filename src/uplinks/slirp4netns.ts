@@ -18,6 +18,7 @@ export const slirp4netns = {
   ],
   // A connection from the host's loopback comes from its gateway.
   keepsClientAddress: true,
+  publishes: 4,
   problem: () => undefined,
   refusal: (mapping, host) => {
     if (mapping.protocol === "sctp") return refuse(mapping, "slirp4netns forwards tcp and udp only");

@@ -17,6 +17,8 @@ export interface Uplink {
   readonly oldest?: { readonly version: string; readonly why: string };
   /** Whether the container sees who connects from another host. */
   readonly keepsClientAddress: boolean;
+  /** The one family that it publishes ports of, where that is not said. */
+  readonly publishes?: 4;
   /** Why it cannot connect anything on such a host, or undefined when it can. */
   problem(host: Host, restricted: boolean, options: UplinkOptions): string | undefined;
   /** Why it may well fail all the same, so that it is taken only when it is asked for; absent: it does not. */

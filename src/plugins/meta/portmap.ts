@@ -148,8 +148,8 @@ function mark(chain: string, address: string, source: string | undefined): Exec 
   return { tool: "exec", on: "host", run: call("-I"), undo: call("-D") };
 }
 
-/** The container's first address of each family. */
-function ownAddresses(made: Result, at: Attachment): readonly string[] {
+/** The addresses that ports lead to: the container's first of each family. */
+export function ownAddresses(made: Result, at: Attachment): readonly string[] {
   const addresses = ownIps(made, at.ifname).map(({ address }) => addressOf(address));
   return [4, 6].flatMap((of) => addresses.filter((address) => family(address) === of).slice(0, 1));
 }
