@@ -41,6 +41,19 @@ namespaces() { jq -r '.linux.namespaces[].type' "$CONFIG" | tr '\n' ' '; }
   done
 }
 
+@test "inject takes annotations for what options do not say" {
+  set_config "$BUNDLE" '.annotations = { "org.ocinet.net": "host", "org.ocinet.publish": "8080:80" }'
+  before
+  run -1 inject
+  [ "$output" = "ocinet: Cannot publish ports with --net=host: the container has the host's ports already" ]
+  same
+  inject --net default
+  [[ " $(namespaces)" == *" network "* ]]
+  set_config "$BUNDLE" '.annotations = { "org.ocinet.net": "host" }'
+  inject
+  [[ " $(namespaces)" != *" network "* ]]
+}
+
 @test "inject keeps how the file is written" {
   local way
   for way in --tab "--indent 2" "--indent 4" -c; do

@@ -17,6 +17,15 @@ mode_host() {
   assert_same_snapshot "$BATS_TEST_TMPDIR/before"
 }
 
+with_each_runtime "host, for a container with a network namespace of its own, is refused" mode_host_apart
+mode_host_apart() {
+  prepare a "$1"
+  set_config "$(bundle_path a)" '.annotations = { "org.ocinet.net": "host" }'
+  note_container a "$(bundle_path a)"
+  run ! runtime_of "$(bundle_path a)" run --detach --bundle "$(bundle_path a)" a
+  [[ $(<"$STATE_DIR/hook.log") == *'Cannot attach container "a" to the host'"'"'s network: it has a network namespace of its own; take that out '* ]]
+}
+
 with_each_runtime "none: loopback and no route" mode_none
 mode_none() {
   launch a "$1" --net none

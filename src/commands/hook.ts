@@ -1,6 +1,6 @@
 import { messageOf } from "../cni/error.ts";
 import { type Config, isInjected, readConfig, rootPath } from "../oci/config.ts";
-import { type Given, parseAnnotations, parseWords, UsageError } from "../oci/options.ts";
+import { type Given, parseWords, UsageError } from "../oci/options.ts";
 import { parseState, type State } from "../oci/state.ts";
 import type { World } from "../plan/world.ts";
 import { attach } from "../runtime/attach.ts";
@@ -12,7 +12,7 @@ import { collectInPassing } from "../runtime/gc.ts";
 import { note } from "../runtime/log.ts";
 import { mayEnter, meet, sendAgent } from "../runtime/meeting.ts";
 import { stateDirectory } from "../runtime/state.ts";
-import { parseWish, refuseLoosening, type Wish } from "../runtime/wish.ts";
+import { parseWish, type Wish, withAnnotations } from "../runtime/wish.ts";
 
 const stages = ["createRuntime", "prestart", "createContainer", "poststop", "auto"] as const;
 
@@ -77,9 +77,7 @@ function stageOf({ pid }: State): typeof stages[number] {
 }
 
 function givenOf(words: readonly string[], { annotations }: State): Given {
-  const [annotated, typed] = [parseAnnotations(annotations), parseWords(words)];
-  if (!typed.has("uplink")) refuseLoosening(annotated);
-  return new Map([...annotated, ...typed]);
+  return withAnnotations(parseWords(words), annotations);
 }
 
 /** Nobody would let us in. */
@@ -103,13 +101,7 @@ async function connect(
   if (state.pid === 0) throw new Error(`Cannot attach container "${state.id}": its state has no "pid"`);
   const wish = parseWish(given);
   const container = containerOfProcess(world, inside);
-  const own = world.stat("/proc/self/ns/net")?.identity;
-  if (wish.mode.kind !== "host" && container.identity === own) {
-    throw new Error(
-      `Cannot attach container "${state.id}": it is in this very network namespace; give it one of its own ` +
-        '(linux.namespaces in config.json needs {"type": "network"}), or use --net=host',
-    );
-  }
+  checkNamespace(world, wish, container, state);
   const config = configOf(world, state);
   checkHostname(config, wish, state);
   const rootfs = rootfsOf(config, state, container);
@@ -121,6 +113,23 @@ async function connect(
     replace: true,
     ...(rootfs ? { rootfs } : {}),
   });
+}
+
+/** Mode `host` is what a runtime does, and not we. */
+function checkNamespace(world: World, { mode }: Wish, { identity }: Container, { id }: State): void {
+  const isShared = identity === world.stat("/proc/self/ns/net")?.identity;
+  if (mode.kind === "host" && !isShared) {
+    throw new Error(
+      `Cannot attach container "${id}" to the host's network: it has a network namespace of its own; take that out ` +
+        '({"type": "network"} of linux.namespaces in config.json), as ocinet inject does, or use another --net',
+    );
+  }
+  if (mode.kind !== "host" && isShared) {
+    throw new Error(
+      `Cannot attach container "${id}": it is in this very network namespace; give it one of its own ` +
+        '(linux.namespaces in config.json needs {"type": "network"}), or use --net=host',
+    );
+  }
 }
 
 function configOf(world: World, { bundle }: State): Config | undefined {

@@ -1,5 +1,6 @@
 import { messageOf } from "../cni/error.ts";
 import {
+  annotationsOf,
   type Config,
   formatConfig,
   hasUserNamespace,
@@ -12,7 +13,7 @@ import type { Given } from "../oci/options.ts";
 import { absolutePath, type World } from "../plan/world.ts";
 import { mountProblem } from "../runtime/files.ts";
 import { chooseNetworks, loadNetworks } from "../runtime/networks.ts";
-import { parseWish, type Wish } from "../runtime/wish.ts";
+import { parseWish, type Wish, withAnnotations } from "../runtime/wish.ts";
 import { hookEntries, insideEntry } from "./hook_entry.ts";
 import type { Report } from "./report.ts";
 
@@ -53,7 +54,7 @@ function attempt<T>(what: string, act: () => T): T {
 }
 
 function add(world: World, bundle: string, config: Config, given: Given): Config {
-  const wish = parseWish(given);
+  const wish = parseWish(withAnnotations(given, annotationsOf(config)));
   chooseNetworks(wish.mode.kind === "contained" ? loadNetworks(world, wish.netDirectories) : [], wish.mode);
   checkFiles(world, bundle, config, wish);
   const { hostname } = wish.files;

@@ -174,6 +174,14 @@ function isNetwork(entry: unknown): boolean {
   return asObject(entry)["type"] === "network";
 }
 
+/** The annotations, as the runtime hands them to hooks; one that is no text it refuses. */
+export function annotationsOf(config: Config): Readonly<Record<string, string>> {
+  const annotations = Object.entries(asObject(config["annotations"]));
+  return Object.fromEntries(
+    annotations.filter((entry): entry is [string, string] => typeof entry[1] === "string"),
+  );
+}
+
 /** The root file system's path as the config has it, relative to the bundle. */
 export function rootPath(config: Config): string {
   const path = asObject(config["root"])["path"];

@@ -1,7 +1,7 @@
 import { checkPairs } from "../cni/args.ts";
 import { type Mode, parseNets } from "../net/modes.ts";
 import { parsePublish, type PortMapping } from "../net/port_mapping.ts";
-import { annotationPrefix, type Given } from "../oci/options.ts";
+import { annotationPrefix, type Given, parseAnnotations } from "../oci/options.ts";
 import { loosened } from "../uplinks/options.ts";
 import { parseUplink, type WantedUplink } from "../uplinks/table.ts";
 import { type Files, parseFiles } from "./files.ts";
@@ -54,6 +54,13 @@ export function parseWish(given: Given): Wish {
     forwarding: parseForwarding(given),
     netDirectories: (given.get("net-dir") ?? []).map(checkDirectory),
   };
+}
+
+/** What options say, and annotations where those say nothing. @throws Error for an annotation that may not say it */
+export function withAnnotations(typed: Given, annotations: Readonly<Record<string, string>>): Given {
+  const annotated = parseAnnotations(annotations);
+  if (!typed.has("uplink")) refuseLoosening(annotated);
+  return new Map([...annotated, ...typed]);
 }
 
 /**
