@@ -181,6 +181,9 @@ listen_both() { [ "$(in_host ss -Hltn '( sport = :8081 or sport = :8082 )' | wc 
   make_bundle "$(path_of c3)" runc rootless
   run -1 as_user "$OCINET" inject --net yours "$(path_of c3)"
   [ "$output" = "ocinet: networks not found: yours (there are: mine, default-restricted, default)" ]
+  (cd "$HOST_DIR/user/home/.config/ocinet/net.d" && sed 's/mine/default/' 10-mine.conf >20-default.conf && rm 10-mine.conf)
+  refused c4
+  [[ $output == *'Cannot join network "default" of '*'/.config/ocinet/net.d/20-default.conf without root: an uplink makes the built-in one, and no other; give it a name of its own, or use a session, in which it counts: ocinet session exec'* ]]
 }
 
 @test "it is gone when the container has ended by itself" {

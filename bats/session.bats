@@ -77,7 +77,8 @@ session_pid() { session status --json | jq -e .pid; }
   wait_for no_session
 }
 
-@test "a port that cannot be had is refused before anything is made" {
+@test "a port that cannot be had is refused before anything is made; the user's own default is the one in it" {
+  shop | sed 's/"shop"/"default"/; s/shop0/own0/; s/10\.20/10.30/' | as_user tee "$NETWORKS/20-default.conflist" >/dev/null
   serve tcp 8080 in_host
   inside ip netns add box
   inside ip netns exec box true
@@ -87,9 +88,12 @@ session_pid() { session status --json | jq -e .pid; }
   [[ $output == *'Cannot publish "80:80/tcp" without root: ports below 1024'* ]]
   run -1 inside "$OCINET" up --net shop -p '[::1]:8081:80' /run/netns/box
   [[ $output == *"slirp4netns listens on IPv4 addresses only"* ]]
+  run -1 inside "$OCINET" up --net shop -p 198.51.100.1:8081:80 /run/netns/box
+  [ "$output" = 'ocinet: Cannot publish "198.51.100.1:8081:80/tcp": the host does not have the address 198.51.100.1' ]
   run -0 inside ip -o link
   [[ $output != *shop0* ]]
-  inside "$OCINET" up --net shop -p 8081:80 /run/netns/box
+  run -0 inside "$OCINET" up -p 192.0.2.1:8081:80 /run/netns/box
+  [[ $output == *10.30.0.2* ]]
   run -1 inside "$OCINET" up --net shop -p 8081:80 --id again /run/netns/box
   [[ $output == *'container "box" has it'* ]]
   inside "$OCINET" down box

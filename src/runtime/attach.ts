@@ -22,7 +22,7 @@ import { findRivals, portClaims, takePorts } from "./ports.ts";
 import { bootId } from "./process.ts";
 import type { Request } from "./request.ts";
 import { planRelay } from "./relay.ts";
-import { planRootless, type RootlessPlan } from "./rootless.ts";
+import { planRootless, refuseStandIns, type RootlessPlan } from "./rootless.ts";
 import { type ContainerPaths, containerPaths } from "./state.ts";
 import { type Reach, reachFromHost } from "./session_ports.ts";
 import { isRoot } from "./user.ts";
@@ -65,6 +65,8 @@ async function attachLocked(
   const networks = request.networks ??
     chooseNetworks(contained ? networksIn(world, directories) : [], wish.mode);
   const source = { state, root: isRoot(world), directories };
+  // A session is connected by an uplink all the same: what the file says counts in it.
+  if (!source.root && !session) refuseStandIns(networks);
   const planned = await Promise.all(networks.map((network) => plannedLink(world, source, network, request)));
   const reach = reachFromHost(world, wish.ports);
   const links = givePorts(world, planned, source, reach.ports);

@@ -9,12 +9,16 @@ import { configDirectory } from "./state.ts";
 /** A network as it was found: the file's name decides its place among the container's interfaces. */
 export interface FoundNetwork {
   readonly file: string;
+  /** The file's whole path, unless it is a built-in one. */
+  readonly path?: string;
   readonly list: NetworkList;
 }
 
 /** A network that a container joins. */
 export interface ChosenNetwork {
   readonly list: NetworkList;
+  /** The file that it is in, unless it is a built-in one. */
+  readonly path?: string;
   readonly ifname: string;
   /** CNI_ARGS as they were written. */
   readonly args: string;
@@ -99,7 +103,7 @@ function loadDirectory(world: World, directory: NetDirectory): readonly FoundNet
   const found = files.map((file) => {
     const path = `${directory.path}/${file}`;
     try {
-      return { file, list: parseNetworkList(world.read(path) ?? "", path, plugins) };
+      return { file, path, list: parseNetworkList(world.read(path) ?? "", path, plugins) };
     } catch (error) {
       throw new Error(`error loading ${path}: ${messageOf(error)}`);
     }
@@ -120,5 +124,8 @@ export function chooseNetworks(found: readonly FoundNetwork[], mode: Mode): read
     throw new Error(`networks not found: ${missing.join(", ")} (there are: ${known})`);
   }
   return found.filter(({ list }) => mode.all || mode.networks.has(list.name))
-    .map(({ list }, i) => ({ list, ifname: `eth${i}`, args: mode.networks.get(list.name) ?? "" }));
+    .map(({ list, path }, i) => ({
+      ...{ list, ifname: `eth${i}`, args: mode.networks.get(list.name) ?? "" },
+      ...(path === undefined ? {} : { path }),
+    }));
 }

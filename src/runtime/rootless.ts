@@ -5,6 +5,7 @@ import type { Step } from "../plan/step.ts";
 import type { Asked, Entrance, Target } from "../uplinks/uplink.ts";
 import { enterUser } from "./container.ts";
 import type { Attached } from "./journal.ts";
+import type { ChosenNetwork } from "./networks.ts";
 import type { Request } from "./request.ts";
 import { type ContainerPaths, containerPaths } from "./state.ts";
 import { chooseUplink, granting } from "./uplink.ts";
@@ -48,10 +49,21 @@ async function askFor(world: World, answer: Asked["answer"]): Promise<string> {
   return stdout;
 }
 
-function onlyNetwork(attachments: readonly Attached[]): Attached {
-  const foreign = attachments.find(({ network }) =>
-    !["default", "default-restricted"].includes(network.name)
+/** The networks that an uplink stands in for. */
+const builtIn = ["default", "default-restricted"];
+
+/** Refuses a file of the user's that stands in for one of these: the uplink would not do what it says. @throws Error naming it */
+export function refuseStandIns(networks: readonly ChosenNetwork[]): void {
+  const found = networks.find(({ list, path }) => path !== undefined && builtIn.includes(list.name));
+  if (!found) return;
+  throw new Error(
+    `Cannot join network "${found.list.name}" of ${found.path} without root: an uplink makes the built-in one, and no other; ` +
+      "give it a name of its own, or use a session, in which it counts: ocinet session exec",
   );
+}
+
+function onlyNetwork(attachments: readonly Attached[]): Attached {
+  const foreign = attachments.find(({ network }) => !builtIn.includes(network.name));
   if (!foreign && attachments.length === 1) return attachments[0]!;
   throw new Error(
     `Cannot join ${foreign ? `network "${foreign.network.name}"` : "several networks"} without root: ` +
