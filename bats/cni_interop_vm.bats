@@ -21,7 +21,7 @@ ipam='{ "type": "host-local", "ranges": [[{ "subnet": "10.1.1.0/24" }], [{ "subn
 everything() {
   links_of in_box
   links_of in_host
-  find "$HOST_DIR/cni" -type f ! -name lock ! -name 'last_reserved_ip.*' | sort
+  find "$HOST_DIR/cni/networks/net" -type f ! -name lock ! -name 'last_reserved_ip.*' | sort
 }
 collects_all() { :; }
 
