@@ -173,7 +173,11 @@ LINES
 
 by_up() { if [ "${1-}" = back ]; then ocinet down law; else ocinet up --net net /run/netns/law; fi; }
 by_cni() {
-  NETCONFPATH=$NET_DIR CNI_PATH=/none ocinet cni "$([ "${1-}" = back ] && echo del || echo add)" net /run/netns/law
+  export NETCONFPATH=$NET_DIR CNI_PATH=/none CNI_CONTAINERID=law
+  [ "${1-}" != back ] || { ocinet cni del net /run/netns/law && return; }
+  ocinet cni add net /run/netns/law
+  # For the reference, which may be called next.
+  in_host jq -e '.mtu == 1400 and .txQLen == 55 and .allmulti' /run/cni/tuning/law_eth0.json
 }
 
 is_no_link() { ! in_host ip link show dev "$1"; }

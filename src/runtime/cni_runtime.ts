@@ -2,6 +2,7 @@ import { CniError } from "../cni/error.ts";
 import type { PluginConf } from "../cni/network_list.ts";
 import { atLeast, emptyResult, parseResult, type Result } from "../cni/result.ts";
 import type { World } from "../plan/world.ts";
+import { table } from "../plugins/table.ts";
 import { RollbackError, StepError } from "./apply.ts";
 import { cachedAttachments, loadCache, readCache, removeCache, withCached, writeCache } from "./cni_cache.ts";
 import { abandon, perform, prepare, type Prepared } from "./plugin_add.ts";
@@ -76,7 +77,8 @@ async function addChain(
         const context = await ownContext(world, state, call, step);
         return [context, asksThroughLink(context)] as const;
       });
-      if (asks) {
+      // Who comes next may have to write down how a link is that they did not make.
+      if (asks || planned.some(({ plugin }) => keepsLink(plugin))) {
         await performAll(planned, begun);
         planned = [];
       }
@@ -93,6 +95,11 @@ async function addChain(
   }
   await performAll(planned, begun);
   return result ?? emptyResult;
+}
+
+function keepsLink({ type }: PluginConf): boolean {
+  const row = table[type];
+  return row?.role === "main" && row.plugin.keepsLink === true;
 }
 
 /** @throws CniError naming the plugin; then what is planned is given up */
