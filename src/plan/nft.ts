@@ -207,14 +207,15 @@ function placeOf({ protocol, hostIp, hostPort, address }: PublishedPort): { set:
 }
 
 /**
- * The same only for packets that meet a condition in nft's words: the port leads to a chain of its own, whose name is
- * of the attachment's digest, with one rule. A packet that does not meet it goes on, maybe to another container.
+ * The same only for packets that meet a condition in nft's words: the port leads to a chain of its own with one rule. A
+ * packet that does not meet it goes on, maybe to another container.
+ * @param link the name of the container's link on the host, by which the chain is found again
  */
-export function publishWhen(port: PublishedPort, condition: string, digest: string): readonly Line[] {
+export function publishWhen(port: PublishedPort, condition: string, link: string): readonly Line[] {
   const { protocol, hostIp, hostPort, address } = port;
   const [{ set, key }, f] = [placeOf(port), family(address)];
   const place = hostIp === undefined ? [] : [hostIp.replaceAll(":", ".")];
-  const name = words`${["when", digest.slice(0, 16), protocol, hostPort, f, ...place].join("_")}`;
+  const name = words`${[link, protocol, hostPort, f, ...place].join("_")}`;
   const chain = `inet ocinet ${name}`;
   const way = f === 4 ? words`dnat ip to ${address}:` : `dnat ip6 to [${words`${address}`}]:`;
   const rule = `meta nfproto ipv${f} ${protocol} dport ${hostPort} ${condition} ${way}${port.port}`;

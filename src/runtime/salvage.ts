@@ -114,7 +114,7 @@ function findPortClaims(world: World, state: string, id: string): readonly Claim
   );
 }
 
-/** Elements of our tables that name one of these addresses or links. */
+/** Elements and chains of our tables that name one of these addresses or links. */
 async function findRules(
   world: World,
   names: readonly string[],
@@ -129,13 +129,18 @@ async function findRules(
   const tables = await Promise.all(["inet", "bridge"].map(async (family) => {
     const list = ["nft", "--numeric", "list", "table", family, "ocinet"];
     const { stdout } = await world.run(list, { looks: true });
-    return elementsOf(stdout).filter(({ element }) => namesOneOf(element, names)).map((
-      { set, element },
-    ): Step => ({
+    const found = (verb: string, what: string): Step => ({
       ...{ tool: "nft", on: "host" },
-      run: `get element ${family} ocinet ${set} { ${element} }`,
-      undo: `delete element ${family} ocinet ${set} { ${element} }`,
-    }));
+      run: `${verb} ${what}`,
+      undo: `delete ${what}`,
+    });
+    // A chain goes after the element that leads to it.
+    return [
+      ...chainsOf(stdout).filter((chain) => namesOneOf(chain, names))
+        .map((chain) => found("list", `chain ${family} ocinet ${chain}`)),
+      ...elementsOf(stdout).filter(({ element }) => namesOneOf(element, names))
+        .map(({ set, element }) => found("get", `element ${family} ocinet ${set} { ${element} }`)),
+    ];
   }));
   return [...tables.flat(), ...flows];
 }
@@ -154,8 +159,13 @@ export function elementsOf(text: string): readonly { readonly set: string; reado
   });
 }
 
+function chainsOf(text: string): readonly string[] {
+  return Array.from(text.matchAll(/^\tchain (\S+) \{/gm), ([, name]) => name!);
+}
+
+/** A port's chain is a link's name and more (publishWhen). */
 function namesOneOf(element: string, names: readonly string[]): boolean {
-  return element.replaceAll('"', "").split(" ").some((word) => names.includes(word));
+  return element.replaceAll('"', "").split(" ").some((word) => names.includes(word.split("_")[0]!));
 }
 
 function stopProgram(state: string, directory: string): Step {

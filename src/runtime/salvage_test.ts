@@ -41,6 +41,11 @@ test("elementsOf() has each element with its set, and no sets of rules", () => {
 
 test("salvage() finds addresses, ports, links and rules of a container by its name", async () => {
   const veth = vethFrom(await digest("c1", "blue", "eth0"));
+  const conditional = `\tmap whenports4 {
+\telements = { tcp . 81 : jump ${veth}_tcp_81_4, tcp . 82 : jump veth00000000000_tcp_82_4 }
+\tchain ${veth}_tcp_81_4 {
+\tchain veth00000000000_tcp_82_4 {
+`;
   const files: Record<string, string> = {
     "/s/networks/blue/10.1.1.2": "c1\r\neth0",
     "/s/networks/blue/10.1.1.22": "c11\r\neth0",
@@ -67,7 +72,7 @@ test("salvage() finds addresses, ports, links and rules of a container by its na
       ),
     ],
     run: (argv: readonly string[]) =>
-      Promise.resolve({ code: 0, stderr: "", stdout: argv.includes("inet") ? table : "" }),
+      Promise.resolve({ code: 0, stderr: "", stdout: argv.includes("inet") ? table + conditional : "" }),
   } as unknown as World;
   const { steps } = await salvage(world, "/s", "c1");
   assert.equal(
@@ -77,8 +82,10 @@ test("salvage() finds addresses, ports, links and rules of a container by its na
   );
   assert.deepEqual(steps.flatMap((step) => "undo" in step ? [step.undo] : []), [
     `link del dev ${veth}`,
+    `delete chain inet ocinet ${veth}_tcp_81_4`,
     "delete element inet ocinet contained4 { 10.1.1.2 }",
     "delete element inet ocinet ports4 { tcp . 8080 : 10.1.1.2 . 80 }",
+    `delete element inet ocinet whenports4 { tcp . 81 : jump ${veth}_tcp_81_4 }`,
   ]);
   assert.equal(
     show(steps.filter(({ tool }) => tool === "conntrack")),

@@ -2,7 +2,7 @@ import { CniError } from "../../cni/error.ts";
 import type { Fields } from "../../cni/fields.ts";
 import type { Ip, Result } from "../../cni/result.ts";
 import { addressOf, family, networkOf } from "../../net/address.ts";
-import { linkNameProblem } from "../../net/names.ts";
+import { linkNameProblem, vethFrom } from "../../net/names.ts";
 import { parseHostIp, type PortMapping } from "../../net/port_mapping.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import { maskVisitors, publish, publishWhen, tryRules } from "../../plan/nft.ts";
@@ -103,7 +103,7 @@ export function plan(conf: Conf, at: Attachment, made: Result, seen?: Seen): Pla
       .flatMap((address) => {
         const condition = conditions[family(address)];
         const port = { ...mapping, address };
-        return condition === "" ? [publish(port)] : publishWhen(port, condition, at.digest);
+        return condition === "" ? [publish(port)] : publishWhen(port, condition, vethFrom(at.digest));
       })
   );
   return {

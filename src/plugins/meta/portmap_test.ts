@@ -115,16 +115,16 @@ test("a port with conditions leads to a chain of its own, which goes with it", (
     portmap.plan(portmap.parse(fields({ ...conf, runtimeConfig })), at, made).steps.filter(({ tool }) =>
       tool === "nft"
     );
-  const chain = "inet ocinet when_a1a1a1a1a1a1a1a1_tcp_8080_4";
+  const chain = "inet ocinet vetha1a1a1a1a1a_tcp_8080_4";
   const steps = lines({ conditionsV4: ["!", "-s", "192.0.2.0/24,10.9.9.9", "-i", "eth+"] });
   assert.equal(
     show(steps),
     `nft add chain ${chain}; flush chain ${chain}; add rule ${chain} meta nfproto ipv4 tcp dport 8080 ` +
       `ip saddr != { 192.0.2.0/24, 10.9.9.9 } iifname "eth*" dnat ip to 10.1.2.3:80
-nft add element inet ocinet whenports4 { tcp . 8080 : jump when_a1a1a1a1a1a1a1a1_tcp_8080_4 }
+nft add element inet ocinet whenports4 { tcp . 8080 : jump vetha1a1a1a1a1a_tcp_8080_4 }
 nft add element inet ocinet ports6 { tcp . 8080 : fd00::3 . 80 }`,
   );
-  const element = "element inet ocinet whenports4 { tcp . 8080 : jump when_a1a1a1a1a1a1a1a1_tcp_8080_4 }";
+  const element = "element inet ocinet whenports4 { tcp . 8080 : jump vetha1a1a1a1a1a_tcp_8080_4 }";
   assert.deepEqual(steps.slice(0, 2).map((step) => "undo" in step && step.undo), [
     `add chain ${chain}\ndelete chain ${chain}`,
     `add chain ${chain}\nadd ${element}\ndelete ${element}`,
@@ -132,7 +132,7 @@ nft add element inet ocinet ports6 { tcp . 8080 : fd00::3 . 80 }`,
   runtimeConfig.portMappings[0] = { hostPort: 80, containerPort: 81, hostIP: "2001:db8::1" } as never;
   assert.match(
     show(lines({ conditionsV6: ["ip6", "daddr", "!=", "fc00::/7"] })),
-    /add rule inet ocinet when_a1a1a1a1a1a1a1a1_tcp_80_6_2001.db8..1 meta nfproto ipv6 tcp dport 80 ip6 daddr != fc00::\/7 dnat ip6 to \[fd00::3\]:81\nnft add element inet ocinet whenhostports6 \{ 2001:db8::1 . tcp . 80 : jump when/,
+    /add rule inet ocinet vetha1a1a1a1a1a_tcp_80_6_2001.db8..1 meta nfproto ipv6 tcp dport 80 ip6 daddr != fc00::\/7 dnat ip6 to \[fd00::3\]:81\nnft add element inet ocinet whenhostports6 \{ 2001:db8::1 . tcp . 80 : jump vetha1/,
   );
 });
 
