@@ -70,6 +70,9 @@ setup() {
     '{ sysctl: {}, args: { cni: { mtu: 1300, mac: "02:00:00:be:ef:0a", sysctl: { "net.core.somaxconn": "99" } } } }'
   # It does not know "table" yet.
   after sbr "{}"
+  PREPARE="iptables -t nat -N MARK-IT; ip6tables -t nat -N MARK-IT"
+  after portmap "{ externalSetMarkChain: \"MARK-IT\", runtimeConfig: { portMappings: [$port] } }"
+  PREPARE=""
   VARIABLES=("CNI_ARGS=IgnoreUnknown=1;MAC=02:00:00:be:ef:0b")
   after tuning "{}"
 }

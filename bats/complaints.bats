@@ -90,7 +90,12 @@ no_veth() { ! in_host ip -o link | grep -q veth; }
   equal 10.1.1.2 "$(held)"
   run -0 plugin bridge DEL "$bridge"
   in_host touch $leases/10.1.1.2
-  run -0 plugin bridge GC "$(jq -c '. + { "cni.dev/valid-attachments": [] }' <<<"$bridge")"
+  local gc
+  gc=$(jq -c '. + { "cni.dev/valid-attachments": [] }' <<<"$bridge")
+  run -0 plugin bridge GC "$gc"
+  equal 10.1.1.2 "$(held)"
+  in_host touch -d "2 minutes ago" $leases/10.1.1.2
+  run -0 plugin bridge GC "$gc"
   equal "" "$(held)"
   nothing_stays
 }
