@@ -1,8 +1,9 @@
 /**
  * Times attaching a container, and taking it down again: whole processes, cold, in turns, with no other container there
- * and with 150. Ratios are medians of one run.
+ * and with 150; and what passes by each way that an ordinary user's container has (bench_rootless.ts). Ratios are medians
+ * of one run.
  *
- * usage: bench [hook|cni|all] [ROUNDS]
+ * usage: bench [hook|cni|rootless|all] [ROUNDS]
  */
 import { type Contender, type Group, groups } from "./bench_contenders.ts";
 
@@ -11,12 +12,14 @@ const crowd = 150;
 const [job = "all", ...words] = Deno.args;
 if (job === "worker") await work(groups[words[0]!]!.contenders[words[1]!]!);
 else {
-  const names = job === "all" ? Object.keys(groups) : [job];
-  const unknown = names.find((name) => !Object.hasOwn(groups, name));
-  if (unknown) {
-    throw new Error(`Cannot time "${unknown}": it is not one of all, ${Object.keys(groups).join(", ")}`);
+  const jobs = [...Object.keys(groups), "rootless"];
+  const names = job === "all" ? jobs : [job];
+  const unknown = names.find((name) => !jobs.includes(name));
+  if (unknown) throw new Error(`Cannot time "${unknown}": it is not one of all, ${jobs.join(", ")}`);
+  for (const name of names) {
+    if (name === "rootless") await compareRootless(words);
+    else await compare(name, groups[name]!, Number(words[0] ?? 20));
   }
-  for (const name of names) await compare(name, groups[name]!, Number(words[0] ?? 20));
 }
 Deno.exit(0);
 
@@ -73,6 +76,14 @@ async function* lines(stream: ReadableStream<Uint8Array>): AsyncGenerator<string
     rest = whole.pop()!;
     yield* whole;
   }
+}
+
+/** On a host that ends with us: then nobody holds its standard input. */
+async function compareRootless(words: readonly string[]): Promise<void> {
+  const measure = [Deno.execPath(), "run", "-A", "scripts/bench_rootless.ts", ...words];
+  const child = new Deno.Command("scripts/bench_host", { args: measure, stdin: "piped" }).spawn();
+  const { success } = await child.status;
+  if (!success) throw new Error("Cannot measure the ways to the world: see above");
 }
 
 interface Worker {
