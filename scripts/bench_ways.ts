@@ -21,9 +21,9 @@ export const inPeer = ["ip", "netns", "exec", "peer"];
 /** What the others are compared to. */
 export const yardstick = "root's veth";
 
-const user = "bench";
-const userDirectory = "/mnt/host/user/run";
-const socket = `/run/ocinet-helper/60606`;
+/** Who has the containers. */
+const [user, uid] = ["bench", 60606];
+const userDirectory = `/run/user/${uid}`;
 
 /** Where slirp4netns and pasta can be told; ours is that by itself. */
 const mtu = 65520;
@@ -81,7 +81,7 @@ export const setups: Readonly<Record<string, readonly string[]>> = {
 export async function startHelper(): Promise<void> {
   Deno.writeTextFileSync("/run/helper.conf", `${user} veth ocinet0 9\n${user} port 8000-9999\n`);
   background("dist/ocinet", "helper", "--policy", "/run/helper.conf");
-  await until(() => exists(socket));
+  await until(() => exists(`/run/ocinet-helper/${uid}`));
 }
 
 /** What programs that go on have complained of. */
@@ -118,7 +118,7 @@ export async function output(...argv: readonly string[]): Promise<string> {
 function asUser(...argv: readonly string[]): readonly string[] {
   return [
     ...["setpriv", `--reuid=${user}`, `--regid=${user}`, "--init-groups", "--", "env", "-i"],
-    ...[`PATH=${Deno.env.get("PATH")}`, `HOME=/mnt/host/user/home`, `XDG_RUNTIME_DIR=/run/user/60606`],
+    ...[`PATH=${Deno.env.get("PATH")}`, `HOME=/mnt/host/user/home`, `XDG_RUNTIME_DIR=${userDirectory}`],
     ...argv,
   ];
 }
@@ -151,7 +151,7 @@ function publish({ host, container }: Port): string {
 
 function rootlesskit(net: string, driver: string): Way {
   return {
-    isInstalled: () => says(["rootlesskit", "--help"], net) && says([net, "--help"], ""),
+    isInstalled: () => has("rootlesskit", net) && has(net),
     start: (id, ports) =>
       started(
         id,
@@ -168,7 +168,7 @@ function rootlesskit(net: string, driver: string): Way {
 
 function podman(handler: string): Way {
   return {
-    isInstalled: () => says(["podman", "--version"], ""),
+    isInstalled: () => has("podman"),
     start: async (id, ports) => {
       const root = `${userDirectory}/${id}.root`;
       await output(...asUser("mkdir", "-p", `${root}/bin`, `${root}/dev`, `${root}/proc`, `${root}/sys`));
@@ -206,11 +206,11 @@ function exists(path: string): boolean {
   }
 }
 
-/** Whether there is such a program, and what it prints has the text in it. */
-function says(argv: readonly string[], text: string): boolean {
+/** Whether there is such a program, whose help has a word in it. */
+function has(program: string, word = ""): boolean {
   try {
-    const { stdout, stderr } = new Deno.Command(argv[0]!, { args: argv.slice(1) }).outputSync();
-    return [stdout, stderr].some((bytes) => new TextDecoder().decode(bytes).includes(text));
+    const { stdout, stderr } = new Deno.Command(program, { args: ["--help"] }).outputSync();
+    return [stdout, stderr].some((bytes) => new TextDecoder().decode(bytes).includes(word));
   } catch {
     return false;
   }
