@@ -71,6 +71,8 @@ export interface Spawn {
   readonly mark: string;
   /** It has something to do before it ends, so it is asked to, and killed only if it does not. */
   readonly takesLeave?: boolean;
+  /** No link goes with it, nor what was done to links. */
+  readonly sparesLinks?: boolean;
   /** Files and directories that it makes and does not remove. */
   readonly leaves: readonly string[];
 }

@@ -1,7 +1,6 @@
 import { messageOf } from "../cni/error.ts";
 import type { Spawn, Step } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
-import { isRelay } from "../uplinks/relay.ts";
 import { apply, explain } from "./apply.ts";
 import { livePrefixes, staleness } from "./container.ts";
 import { type Journal, readJournal } from "./journal.ts";
@@ -59,11 +58,11 @@ async function startAgain(world: World, { container, steps }: Journal, start: Sp
 }
 
 /**
- * With the process goes what it was asked for, and with an uplink its link, and what was done to that. Rules are by name,
- * and files are mounted: those stay.
+ * With the process goes what it was asked for, and with most uplinks their link, and what was done to that. Rules are by
+ * name, and files are mounted: those stay.
  */
 function diedWith(start: Spawn, steps: readonly Step[]): readonly Step[] {
-  const links = isRelay(start) ? [] : ["sysctl", "ip", "tc"];
+  const links = start.sparesLinks ? [] : ["sysctl", "ip", "tc"];
   return steps.slice(steps.indexOf(start)).filter((step) =>
     step === start || links.includes(step.tool) ||
     (step.tool === "send" && start.leaves.includes(step.socket))

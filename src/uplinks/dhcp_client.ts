@@ -71,6 +71,6 @@ export function keepAddress(target: Target, bridge: string): Spawn {
     ...keepRunning(target, {
       ...{ name: "udhcpc", words, ends: "told", mark: `${own}/`, leaves: [own] },
     }),
-    takesLeave: true,
+    ...{ takesLeave: true, sparesLinks: true },
   };
 }

@@ -44,7 +44,10 @@ test("lxc-user-nic plugs in a link that undoing knows by what nobody else's has,
   );
   const [, , link, client] = steps;
   assert.ok(link?.tool === "ip" && link.undo === "link delete group 1073741833");
-  assert.ok(client?.tool === "spawn" && client.takesLeave && client.run.join(" ").includes(client.mark));
+  assert.ok(
+    client?.tool === "spawn" && client.takesLeave && client.sparesLinks &&
+      client.run.join(" ").includes(client.mark),
+  );
   assert.deepEqual([client.pidFile, client.mark, client.leaves], ["/c1/uplink.pid", "/c1/dhcp/", [
     "/c1/dhcp",
   ]]);

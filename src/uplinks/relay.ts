@@ -43,9 +43,8 @@ export function startRelay({ entrance, socket, inside, program }: Relayed): Spaw
     ...[socket, inside, "setpriv", "--no-new-privs", ...program.outside],
     ...["relay", "outside", socket, inside],
   ];
-  return keepRunning(entrance, {
-    ...{ name: relayName, words, ends: "told", mark: socket, leaves: [socket, inside] },
-  });
+  const kept = { name: relayName, words, ends: "told", mark: socket, leaves: [socket, inside] } as const;
+  return { ...keepRunning(entrance, kept), sparesLinks: true };
 }
 
 /** Whether it is the relay that a step starts. */
