@@ -94,7 +94,7 @@ reaches_the_world() {
   [ "$(by c2)" = slirp4netns ]
   bundle c3 --uplink lxc-user-nic --port-driver uplink -p 8082:80
   fails_to_start c3
-  [[ $output == *'Cannot publish "8082:80/tcp" without root: lxc-user-nic only plugs a link in, and forwards no ports; leave --port-driver out'* ]]
+  [[ $output == *'Cannot publish "8082:80/tcp" without root: lxc-user-nic forwards no ports; the relay does, '* ]]
 }
 
 @test "it is the second choice: after root's service, and only where somebody on the host serves DHCP on its bridge" {

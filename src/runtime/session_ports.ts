@@ -41,14 +41,14 @@ function forward(world: World, { attachments, steps, session }: Journal, port: P
   const [attached] = attachments;
   const uplink = uplinkNamed(attached!.by)!;
   const start = steps.find((step) => step.tool === "spawn") as Spawn;
-  const refusal = uplink.refusal(port, { ...hostOf(world), ...session! }, false);
-  if (refusal) throw new Error(refusal);
   if (!uplink.publish) {
     throw new Error(
       `Cannot publish port ${port.hostPort} of a session by ${uplink.name}, which takes no ports while it runs; ` +
         "ocinet session stop, then ocinet session start --uplink slirp4netns",
     );
   }
+  const refusal = uplink.refusal(port, { ...hostOf(world), ...session! }, false);
+  if (refusal) throw new Error(refusal);
   const address = addressOf(attached!.result!.ips[0]!.address);
   return uplink.publish(start.leaves[0]!, address, { ...port, port: port.hostPort });
 }

@@ -32,7 +32,10 @@ export const lxcUserNic = {
     return `nobody on this host serves DHCP on bridge "${name}"; if somebody beyond it does, ask for it by its name`;
   },
   refusal: (mapping) =>
-    refuse(mapping, "lxc-user-nic only plugs a link in, and forwards no ports; leave --port-driver out"),
+    refuse(
+      mapping,
+      "lxc-user-nic forwards no ports; the relay does, of tcp and udp, but without --port-driver uplink and --rate-*",
+    ),
   connect: (target, options) => {
     const bridge = chooseBridge(target.host.userNic!, options)!.name;
     return {

@@ -109,6 +109,6 @@ test("where nobody on the host serves DHCP it is doubted, and it refuses every p
   assert.match(lxcUserNic.doubt(hostWith([lan]))!, /^nobody on this host serves DHCP on bridge "br0"; /);
   assert.match(
     lxcUserNic.refusal(parsePublish("8080:80")[0]!),
-    /forwards no ports; leave --port-driver out$/,
+    /: lxc-user-nic forwards no ports; the relay does, /,
   );
 });
