@@ -93,7 +93,8 @@ interface Worker {
 }
 
 function start(group: string, name: string): Worker {
-  const furnish = "mount --make-rprivate / && mount -t sysfs sysfs /sys && mount -t tmpfs tmpfs /run && " +
+  const furnish =
+    "mount --make-rprivate / && mount -t sysfs sysfs /sys && mount -t tmpfs tmpfs /run && mount -t tmpfs tmpfs /var/cache && " +
     "mkdir -p /run/lock /run/netns && ip link set lo up && sysctl -qw net.ipv4.ip_forward=1";
   const child = new Deno.Command("unshare", {
     args: [

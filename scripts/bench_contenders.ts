@@ -16,16 +16,6 @@ export interface Group {
   readonly contenders: Readonly<Record<string, Contender>>;
 }
 
-const deno = [
-  "node_modules/.bin/deno",
-  "run",
-  "-A",
-  "--no-config",
-  "--no-lock",
-  "--no-code-cache",
-  "--ext=js",
-];
-
 /** Where Debian has the reference plugins. */
 const reference = "/usr/lib/cni";
 
@@ -35,8 +25,8 @@ export const groups: Readonly<Record<string, Group>> = {
     title: "bridge, masquerade and one published port",
     base: "netavark",
     contenders: {
-      "ocinet hook on Deno": hook(deno),
-      "ocinet hook on Node": hook(["node"]),
+      "ocinet hook on Deno": hook(Deno.execPath()),
+      "ocinet hook on Node": hook("node"),
       "netavark": netavark(),
       "CNI bridge+portmap (Go)": referencePlugins([bridge, portmap]),
     },
@@ -45,9 +35,9 @@ export const groups: Readonly<Record<string, Group>> = {
     title: "CNI chain of bridge, host-local, portmap, firewall and tuning",
     base: "ocinet cni, Go plugins",
     contenders: {
-      "ocinet cni on Deno": runtime(deno),
-      "ocinet cni on Node": runtime(["node"]),
-      "ocinet cni, Go plugins": runtime(deno, reference),
+      "ocinet cni on Deno": runtime(Deno.execPath()),
+      "ocinet cni on Node": runtime("node"),
+      "ocinet cni, Go plugins": runtime(Deno.execPath(), reference),
       "Go plugins, one by one": referencePlugins([bridge, portmap, firewall, tuning]),
     },
   },
@@ -95,7 +85,8 @@ async function run(argv: readonly string[], input = "", env: Record<string, stri
   return out!;
 }
 
-function hook(runtime: readonly string[]): Contender {
+function hook(runtime: string): Contender {
+  const env = { OCINET_RUNTIME: runtime };
   const network = {
     ...{ cniVersion: "1.0.0", name: "bench", type: "bridge", bridge: "bench0" },
     ...{ isDefaultGateway: true, ipMasq: true, ipam: { type: "host-local", subnet } },
@@ -109,9 +100,9 @@ function hook(runtime: readonly string[]): Contender {
     },
     up: async (id, pid, port) => {
       const words = ["--net=bench", `--publish=${port}:80`, "--net-dir=/run/net.d"];
-      await run([...runtime, "dist/ocinet", "hook", "createRuntime", ...words], state(id, pid));
+      await run(["dist/ocinet", "hook", "createRuntime", ...words], state(id, pid), env);
     },
-    down: async (id) => void await run([...runtime, "dist/ocinet", "hook", "poststop"], state(id, 0)),
+    down: async (id) => void await run(["dist/ocinet", "hook", "poststop"], state(id, 0), env),
   };
 }
 
@@ -148,14 +139,15 @@ function netavark(): Contender {
 }
 
 /** One process for the whole chain, in which ours run; it starts those that are found at `path`. */
-function runtime(program: readonly string[], path = ""): Contender {
+function runtime(program: string, path = ""): Contender {
   const list = {
     ...{ cniVersion: "1.0.0", name: "bench" },
     plugins: [bridge(), { type: "portmap", capabilities: { portMappings: true } }, firewall(), tuning()],
   };
   const act = (verb: string) => async (id: string, pid: number, port: number) => {
     const words = ["--container-id", id, "--cache-dir", "/run/cache", "bench", `/proc/${pid}/ns/net`];
-    await run([...program, "dist/ocinet", "cni", verb, ...words], "", {
+    await run(["dist/ocinet", "cni", verb, ...words], "", {
+      OCINET_RUNTIME: program,
       ...{ NETCONFPATH: "/run/cni.d", CNI_PATH: path },
       CAP_ARGS: JSON.stringify({ portMappings: mappings(port) }),
     });
