@@ -355,6 +355,37 @@ box_is_apart() {
   [ "$output" = "ocinet: Cannot keep state in $fallback: it belongs to user 0; remove it, or set OCINET_STATE_DIR" ]
 }
 
+@test "state is not behind a link, which another user may have put where it would be" {
+  local fallback
+  fallback=/tmp/ocinet-$(id -u "$OCINET_TEST_USER")
+  in_host umount "/run/user/$(id -u "$OCINET_TEST_USER")"
+  in_host rmdir "/run/user/$(id -u "$OCINET_TEST_USER")"
+  as_user mkdir -p "$HOST_DIR/user/home/share/containers/storage/overlay"
+  ln -s "$HOST_DIR/user/home/share" "$fallback"
+  # /tmp protects from that only where fs.protected_symlinks is set.
+  run -1 as_user env OCINET_STATE_DIR="$fallback/" "$OCINET" gc
+  [ "$output" = "ocinet: Cannot keep state in $fallback: it is no directory, and must not be a link to one; remove it, or set OCINET_STATE_DIR" ]
+}
+
+@test "what is not ours in a directory that was named for state outlives everything" {
+  local share=$HOST_DIR/user/home/share image=containers/storage/overlay/image
+  as_user mkdir -p "$share/${image%/*}" "$share/networks/mine" "$share/results" "$share/containers/begun"
+  as_user touch "$share/$image" "$share/networks/mine/notes" "$share/results/notes"
+  (cd "$share" && find . -type f) >"$BATS_TEST_TMPDIR/before"
+  local words
+  for words in "run --net none -- true" "run --net none --id storage -- true" "down storage" gc; do
+    # shellcheck disable=SC2086 # words
+    run as_user env OCINET_STATE_DIR="$share" "$OCINET" $words
+    [ "$words" = "run --net none -- true" ] || [[ $output == *"$share/containers/storage: $share/$image is not ours; set OCINET_STATE_DIR"* ]]
+  done
+  as_user rm -r "$share/containers/storage"
+  as_user env OCINET_STATE_DIR="$share" "$OCINET" gc
+  as_user mkdir -p "$share/${image%/*}"
+  as_user touch "$share/$image"
+  (cd "$share" && find . -type f) | diff - "$BATS_TEST_TMPDIR/before"
+  [ ! -e "$share/containers/begun" ]
+}
+
 @test "a long runtime directory: the socket is under a short path, or the reason is said" {
   local long=$HOST_DIR/user/home/
   long+=$(printf "%$((76 - ${#long}))s" | tr ' ' x)

@@ -29,7 +29,7 @@ export function denoWorld(): World {
 
     read: (path) => orUndefined(() => Deno.readTextFileSync(path)),
     list: (path) => orUndefined(() => Array.from(Deno.readDirSync(path), (entry) => entry.name)) ?? [],
-    stat: (path) => orUndefined(() => toStat(Deno.statSync(path))),
+    stat: (path, link) => orUndefined(() => toStat(link ? Deno.lstatSync(path) : Deno.statSync(path))),
     readLink: (path) => orUndefined(() => Deno.readLinkSync(path)),
 
     write: (path, text, mode = 0o600) => {

@@ -52,7 +52,7 @@ export function nodeWorld(): World {
 
     read: (path) => orUndefined(() => fs.readFileSync(path, "utf8")),
     list: (path) => orUndefined(() => fs.readdirSync(path)) ?? [],
-    stat: (path) => orUndefined(() => toStat(fs.statSync(path))),
+    stat: (path, link) => orUndefined(() => toStat(link ? fs.lstatSync(path) : fs.statSync(path))),
     readLink: (path) => orUndefined(() => fs.readlinkSync(path)),
 
     write: (path, text, mode = 0o600) => {

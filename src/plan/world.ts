@@ -39,7 +39,8 @@ export interface World {
 
   read(path: string): string | undefined;
   list(path: string): readonly string[];
-  stat(path: string): Stat | undefined;
+  /** Of a symbolic link, what it leads to, or the link itself. */
+  stat(path: string, link?: "itself"): Stat | undefined;
   readLink(path: string): string | undefined;
 
   /** Replaces the file whole: readers see the old text or the new one. */

@@ -23,7 +23,7 @@ import { bootId } from "./process.ts";
 import type { Request } from "./request.ts";
 import { planRelay } from "./relay.ts";
 import { planRootless, refuseStandIns, type RootlessPlan } from "./rootless.ts";
-import { type ContainerPaths, containerPaths } from "./state.ts";
+import { type ContainerPaths, containerPaths, refuseForeign } from "./state.ts";
 import { type Reach, reachFromHost } from "./session_ports.ts";
 import { isRoot } from "./user.ts";
 import type { Wish } from "./wish.ts";
@@ -44,6 +44,7 @@ export async function attach(world: World, state: string, request: Request): Pro
       throw new Error(`Cannot attach container "${request.id}": it is attached already; take it down first`);
     }
     if (old) await detachLocked(world, state, old);
+    else refuseForeign(world, state, request.id);
     return await attachLocked(world, state, paths, request);
   } finally {
     unlock();

@@ -5,7 +5,7 @@ import { parseChain, releaseAddresses } from "./chain.ts";
 import { delForeign } from "./foreign_network.ts";
 import { DamagedJournal, type Journal, readJournal } from "./journal.ts";
 import { salvage } from "./salvage.ts";
-import { containerPaths } from "./state.ts";
+import { containerPaths, refuseForeign } from "./state.ts";
 import { takeBackAll } from "./take_back.ts";
 
 /**
@@ -20,6 +20,7 @@ export async function detach(world: World, state: string, id: string): Promise<b
   try {
     const journal = await readOrSalvage(world, state, id);
     if (!journal) {
+      refuseForeign(world, state, id);
       // Ended before it had written anything down, so before it had done anything.
       world.remove(paths.directory);
       return false;
@@ -37,6 +38,7 @@ export async function readOrSalvage(world: World, state: string, id: string): Pr
     return readJournal(world, containerPaths(state, id));
   } catch (error) {
     if (!(error instanceof DamagedJournal)) throw error;
+    refuseForeign(world, state, id);
     return await salvage(world, state, id);
   }
 }

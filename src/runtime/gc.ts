@@ -11,7 +11,7 @@ import { lastingChanges } from "./lasting.ts";
 import { bootId, livingNamespaces } from "./process.ts";
 import { elementsOf, findLiving } from "./salvage.ts";
 import { readUndamaged } from "./session_ports.ts";
-import { containerPaths } from "./state.ts";
+import { containerPaths, foreignFile, refuseForeign } from "./state.ts";
 import { isRoot } from "./user.ts";
 
 /** A container whose state is to go, and why. */
@@ -23,14 +23,18 @@ export interface Stale {
 /**
  * Why a container's state no longer matters, or undefined when it does, or is another network namespace's to judge.
  * Somebody may be busy with it, unless we have its lock.
- * @throws Error naming the file when its journal cannot be read, and something of it is still there
+ * @throws Error naming the file when its journal cannot be read, and something of it is still there, or there is none,
+ *   and what is there is not ours
  */
 async function reasonToGo(world: World, state: string, id: string): Promise<string | undefined> {
   const paths = containerPaths(state, id);
   if (world.stat(paths.directory) === undefined) return undefined;
   try {
     const journal = readJournal(world, paths);
-    if (!journal) return "it was given up before anything was done";
+    if (!journal) {
+      refuseForeign(world, state, id);
+      return "it was given up before anything was done";
+    }
     if (journal.bootId === bootId(world) && journal.host !== ownNamespace(world)) return undefined;
     return staleness(world, journal) ??
       (journal.phase === "done" ? undefined : "its attaching was cut short");
@@ -202,7 +206,7 @@ function unusedState(world: World, state: string, gone: readonly string[]): read
     )
   );
   const names = ["networks", "ports", "containers", "meetings", "results", "hook.log", "pasta.version"]
-    .filter((name) => world.stat(`${state}/${name}`) !== undefined);
+    .filter((name) => world.stat(`${state}/${name}`) !== undefined && !foreignFile(world, state, name));
   if (leased || names.length === 0) return [];
   const remove = () => {
     names.forEach((name) => world.remove(`${state}/${name}`));

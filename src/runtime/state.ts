@@ -5,11 +5,13 @@ import { isRoot, outerUid } from "./user.ts";
 /**
  * Where state lives that is no longer true after a reboot.
  * An ordinary user's is in the runtime directory, found without the environment, which hooks may not have.
- * @throws Error when a directory of that name belongs to somebody else, or others may write into it
+ * @throws Error when what has that name is no directory, belongs to somebody else, or others may write into it
  */
 export function stateDirectory(world: World): string {
   const said = world.env("OCINET_STATE_DIR");
-  const directory = said && !isOfSessionAround(world, said) ? said : defaultDirectory(world);
+  const directory = said && !isOfSessionAround(world, said)
+    ? said.replace(/(?<=.)\/+$/, "")
+    : defaultDirectory(world);
   if (!directory.startsWith("/")) {
     throw new Error(`Cannot keep state in "${directory}": OCINET_STATE_DIR has to be an absolute path`);
   }
@@ -24,10 +26,17 @@ function isOfSessionAround(world: World, directory: string): boolean {
     world.stat(`${directory}/containers/session`) !== undefined;
 }
 
+/** Of a link somebody else may be the author, who would choose which of the user's directories we take for ours. */
 function checkOwner(world: World, directory: string): void {
-  const stat = world.stat(directory);
+  const stat = world.stat(directory, "itself");
   // A dry run makes none.
   if (stat === undefined) return;
+  if (stat.kind !== "directory") {
+    throw new Error(
+      `Cannot keep state in ${directory}: it is no directory, and must not be a link to one; ` +
+        "remove it, or set OCINET_STATE_DIR",
+    );
+  }
   if (stat.uid !== world.uid) {
     throw new Error(
       `Cannot keep state in ${directory}: it belongs to user ${stat.uid}; remove it, or set OCINET_STATE_DIR`,
@@ -86,4 +95,46 @@ export function containerPaths(state: string, id: string): ContainerPaths {
   if (problem) throw new Error(`Cannot use container id ${JSON.stringify(id)}: ${problem}`);
   const directory = `${state}/containers/${id}`;
   return { directory, journal: `${directory}/journal.json`, lock: `${state}/locks/${id}` };
+}
+
+/** All that we keep in the state directory, but for locks, sockets and the state of other networks, by the path there. */
+const ownFiles = [
+  /^containers\/[^/]+\/(relay\/)?(uplink\.(pid|log|sock)|(relay|inside)\.sock|ready|life|back)$/,
+  /^containers\/[^/]+\/(journal\.json|pasta\.log|resolv\.conf|hosts|hostname)$/,
+  /^networks\/([^/]+\/(lock|last_reserved_ip\.[0-9]+|\.?(empty\.)?[0-9a-f.:-]+)|\.boots\/.+)$/,
+  /^ports\/[a-z]+\/[0-9]+\/(any|4|6) [^/]+$/,
+  /^meetings\/[0-9]+\/(input|ready|inside|agent|done|failed)$/,
+  /^results\/[^/]+-[^/]+-[^/]+$/,
+  /^(hook\.log|pasta\.version)$/,
+  // What `write` and `create` had begun.
+  /^(.+\/)?\.[^/]+\.[0-9]+\.[0-9]+$/,
+];
+
+/**
+ * The path of a file that is not ours, where our own would be: any directory may have been given to us as that of state.
+ * @param path in the state directory, to what is going to be removed
+ */
+export function foreignFile(world: World, state: string, path: string): string | undefined {
+  const whole = `${state}/${path}`;
+  const kind = world.stat(whole, "itself")?.kind;
+  if (kind === undefined) return undefined;
+  if (kind !== "directory") return ownFiles.some((own) => own.test(path)) ? undefined : whole;
+  for (const name of world.list(whole)) {
+    const foreign = foreignFile(world, state, `${path}/${name}`);
+    if (foreign !== undefined) return foreign;
+  }
+  return undefined;
+}
+
+/**
+ * For a container of which nothing is written down, so that what is there may be somebody else's.
+ * @throws Error naming a file that is not ours
+ */
+export function refuseForeign(world: World, state: string, id: string): void {
+  const foreign = foreignFile(world, state, `containers/${id}`);
+  if (foreign === undefined) return;
+  throw new Error(
+    `Cannot keep state of container "${id}" in ${state}/containers/${id}: ${foreign} is not ours; ` +
+      "set OCINET_STATE_DIR to a directory of its own",
+  );
 }
