@@ -139,6 +139,18 @@ refused_beside() {
   [ ! -e "$(user_state)/containers/$1" ]
 }
 
+@test "a service that does not answer keeps nobody waiting for long: another uplink is taken, and doctor says so" {
+  in_host mkdir /run/ocinet-helper
+  background silent in_host node -e 'process.umask(0); require("net").createServer({ allowHalfOpen: true }, (socket) =>
+    socket.resume().on("error", () => {})).listen(process.argv[1])' "$(helper_socket)"
+  wait_for in_host test -S "$(helper_socket)"
+  run -0 --separate-stderr as_user "$OCINET" run -- sh -c 'ip -o -4 address show dev eth0'
+  [[ $output == *10.0.2.100* ]]
+  OCINET_RUNTIME=node run as_user "$OCINET" doctor
+  [[ $output == *"it does not answer on $(helper_socket): no answer within 5 seconds"* ]]
+  as_user "$OCINET" gc
+}
+
 @test "a network of root's own, a policy that changes, and one that others could write" {
   echo '{ "cniVersion": "1.0.0", "name": "shop", "type": "bridge", "bridge": "shop0", "isDefaultGateway": true,
     "ipMasq": true, "ipam": { "type": "host-local", "subnet": "10.20.0.0/16" } }' >"$NET_DIR/shop.conf"

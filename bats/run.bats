@@ -158,6 +158,27 @@ signals() {
   wait_for is_gone
 }
 
+@test "a second signal while it is being connected ends that, and so does one in two seconds" {
+  WHO=user
+  local bin=$HOST_DIR/user/home/bin there=$HOST_DIR/user/run/there signals
+  # An uplink that never is ready.
+  as_user mkdir "$bin"
+  printf '%s\n' '#!/bin/sh' "touch $there; exec sleep 1000" >"$bin/slirp4netns"
+  chmod 755 "$bin/slirp4netns"
+  for signals in "TERM TERM" INT; do
+    # shellcheck disable=SC2016 # the inner shell's
+    background box as_user env --default-signal=INT bash -c 'trap : INT; PATH=$0:$PATH "$@"; echo "status $?"' "$bin" \
+      "$OCINET" run -p 8080:80 -- true
+    wait_for test -e "$there"
+    for signal in $signals; do kill -"$signal" "$(oc ls --json | jq -r '.[0].pid' | xargs ps -o ppid=)"; done
+    wait_for count "status 1[34]" box
+    wait_for is_gone
+    run oc gc
+    rm -f "$there"
+    stop box
+  done
+}
+
 by_each "signals that the caller ignores stay ignored" ignored
 ignored() {
   background deaf as_who env --ignore-signal=HUP "$OCINET" run --net none -- bash -c 'echo ready; exec sleep 1000'

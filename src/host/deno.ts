@@ -1,10 +1,13 @@
 import {
   type Held,
   needProgram,
+  noAnswer,
   type Output,
+  type RequestOptions,
   type RunOptions,
   searchPath,
   type Stat,
+  usualPatience,
   type World,
 } from "../plan/world.ts";
 
@@ -257,8 +260,27 @@ function cleanEnvironment(world: World): Record<string, string> {
   return { LC_ALL: "C", PATH: searchPath(world).join(":"), ...(cache ? { DENO_DIR: cache } : {}) };
 }
 
-async function request(socket: string, text: string): Promise<string> {
+async function request(
+  socket: string,
+  text: string,
+  { patience = usualPatience }: RequestOptions = {},
+): Promise<string> {
   const connection = await Deno.connect({ transport: "unix", path: socket });
+  let timer;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(noAnswer(patience));
+      connection.close();
+    }, patience * 1000);
+  });
+  try {
+    return await Promise.race([converse(connection, text), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function converse(connection: Deno.UnixConn, text: string): Promise<string> {
   const writer = connection.writable.getWriter();
   await writer.write(new TextEncoder().encode(text));
   await connection.closeWrite();

@@ -30,8 +30,8 @@ export function dryWorld(world: World, tell: (line: string) => void): World {
       ended.push(...pids.map((pid) => `/proc/${pid}/`));
       return true;
     },
-    request: (socket, text, looks) => {
-      if (looks) return world.request(socket, text);
+    request: (socket, text, options = {}) => {
+      if (options.looks) return world.request(socket, text, options);
       tell(`${socket} <- ${text}`);
       return Promise.resolve('{"return":{}}');
     },

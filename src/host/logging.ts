@@ -11,9 +11,9 @@ export function loggingWorld(world: World, tell: (line: string) => void): World 
       tell(`  = ${output.code} ${output.stderr.trim()}`.trimEnd());
       return output;
     },
-    request: async (socket, text, looks) => {
+    request: async (socket, text, options) => {
       tell(`send ${socket} ${text}`.trimEnd());
-      const answer = await world.request(socket, text, looks);
+      const answer = await world.request(socket, text, options);
       tell(`  = ${answer}`.trimEnd());
       return answer;
     },

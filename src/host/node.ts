@@ -7,13 +7,16 @@ import {
   type ListenAt,
   type Listening,
   needProgram,
+  noAnswer,
   type Output,
   type Patience,
+  type RequestOptions,
   type RunOptions,
   searchPath,
   type Serve,
   type Stat,
   type Unheard,
+  usualPatience,
   type Watched,
   type World,
 } from "../plan/world.ts";
@@ -260,12 +263,17 @@ function cleanEnvironment(world: World): Record<string, string> {
   return { LC_ALL: "C", PATH: searchPath(world).join(":") };
 }
 
-function request(socket: string, text: string): Promise<string> {
+function request(
+  socket: string,
+  text: string,
+  { patience = usualPatience }: RequestOptions = {},
+): Promise<string> {
   return new Promise((resolve, reject) => {
     let answer = "";
     const connection = builtin<typeof Net>("node:net").connect({ path: socket, allowHalfOpen: true });
+    const timer = setTimeout(() => connection.destroy(noAnswer(patience)), patience * 1000);
     connection.setEncoding("utf8").on("data", (part: string) => answer += part);
-    connection.on("error", reject);
+    connection.on("error", reject).on("close", () => clearTimeout(timer));
     connection.on("end", () => {
       connection.end();
       resolve(answer);

@@ -67,8 +67,11 @@ export interface World {
 
   /** Runs a program found on PATH or in the system's own directories, with a clean environment unless one is given. */
   run(argv: readonly string[], options?: RunOptions): Promise<Output>;
-  /** Sends one request to a unix socket, ends the sending side, and gives the whole answer. One that only looks, a dry run sends too. */
-  request(socket: string, text: string, looks?: boolean): Promise<string>;
+  /**
+   * Sends one request to a unix socket, ends the sending side, and gives the whole answer.
+   * @throws Error when nobody listens there, or the answer is not there in time
+   */
+  request(socket: string, text: string, options?: RequestOptions): Promise<string>;
   /** Answers whoever connects to a unix socket, until it is closed. @throws Error when it cannot listen there */
   listen(at: ListenAt, patience: Patience, serve: Serve): Promise<Listening>;
   /** Starts a program, and tells each line that it says; it ends when we do. */
@@ -163,6 +166,22 @@ export interface RunOptions {
   readonly dry?: { readonly shows: string; readonly says: string };
   /** It changes nothing: a dry run runs it too. */
   readonly looks?: boolean;
+}
+
+/** How somebody is asked. */
+export interface RequestOptions {
+  /** It changes nothing: a dry run asks too. */
+  readonly looks?: boolean;
+  /** Seconds in which the answer has to come. */
+  readonly patience?: number;
+}
+
+/** How long a request waits for its answer unless it is told otherwise, in seconds. */
+export const usualPatience = 60;
+
+/** What a request fails with whose answer does not come in time. */
+export function noAnswer(patience: number): Error {
+  return new Error(`no answer within ${patience} seconds`);
 }
 
 /** A person's path, from the directory that we were called in if it is relative. */

@@ -13,6 +13,7 @@ import { provideFiles, withNames } from "./files.ts";
 import { addForeign, settle } from "./foreign_network.ts";
 import { refuseForwardingOfRoot } from "./forwarding.ts";
 import { collect } from "./gc.ts";
+import { Interrupted } from "./interruption.ts";
 import { type Journal, readJournal, writeJournal } from "./journal.ts";
 import { noteLasting } from "./lasting.ts";
 import { planLimits, resolveNames } from "./limits.ts";
@@ -83,11 +84,12 @@ async function attachLocked(
     attachments: links.map(({ attached }) => attached),
     steps: [...(session ? [session.ending] : []), ...claims],
   });
+  let written = done;
   const flush: Connecting["flush"] = async (steps, results, rootless) => {
-    const next = write(withSteps(done, steps, results, rootless));
+    written = write(withSteps(done, steps, results, rootless));
     noteLasting(world, state, steps);
     await apply(world, prefixesOf(container), steps);
-    done = next;
+    done = written;
   };
   try {
     // Of those who have the ports, some may have ended without our hearing of it.
@@ -98,7 +100,8 @@ async function attachLocked(
   } catch (error) {
     // With its journal it can be tried again.
     if (error instanceof RollbackError) throw explain(error);
-    throw explain(await giveUp(world, state, done, error));
+    // Of what was interrupted nobody knows how far it had got, as after a crash.
+    throw explain(await giveUp(world, state, error instanceof Interrupted ? written : done, error));
   }
 }
 

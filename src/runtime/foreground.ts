@@ -1,10 +1,17 @@
 import { type Signal, signals, type World } from "../plan/world.ts";
+import { Interrupted, interruptible } from "./interruption.ts";
 import { isInForeground } from "./process.ts";
 
 /** Somebody's command, which gets the signals that are sent to us. */
 export interface Foreground {
   /** Those that came before it was started. */
   readonly early: readonly Signal[];
+  /**
+   * Does what has to be done before it can be started. A signal that comes meanwhile is waited with for two seconds, and
+   * no longer than until a second one; what is done then has to undo itself, for want of what it was waiting for.
+   * @returns undefined when it was not done for that reason
+   */
+  prepare<T>(act: (world: World) => Promise<T>): Promise<T | undefined>;
   /** Starts it. @returns its exit status; 128 and the number of a signal that ended it */
   start(argv: readonly string[], more?: Readonly<Record<string, string | undefined>>): Promise<number>;
 }
@@ -12,11 +19,32 @@ export interface Foreground {
 /** From now on signals are kept for a command that will be started. */
 export function awaitForeground(world: World): Foreground {
   const early: Signal[] = [];
-  let pass = (name: Signal): unknown => early.push(name);
+  const preparing = interruptible(world);
+  let [impatience, interrupted]: [ReturnType<typeof setTimeout> | undefined, boolean] = [undefined, false];
+  // Once: what it does then is to take back, which had better be waited for.
+  const interrupt = () => {
+    clearTimeout(impatience);
+    if (!interrupted) preparing.interrupt();
+    interrupted = true;
+  };
+  let pass = (name: Signal): unknown => {
+    if (early.push(name) > 1) return interrupt();
+    return impatience = setTimeout(interrupt, 2000);
+  };
   const ignored = ignoredSignals(world);
   world.onSignals(Object.keys(signals) as Signal[], (name) => ignored.includes(name) || pass(name));
   return {
     early,
+    prepare: async (act) => {
+      try {
+        return await act(preparing.world);
+      } catch (error) {
+        if (error instanceof Interrupted) return undefined;
+        throw error;
+      } finally {
+        clearTimeout(impatience);
+      }
+    },
     start: async (argv, more = {}) => {
       const { pid, ended } = world.start([...ignoring(ignored), ...argv], environment(world, more));
       pass = (name) => passOn(world, pid, name);

@@ -35,7 +35,9 @@ export async function runConnected(
     const container = containerOfProcess(world, holder.pid);
     const name = id ?? `run-${holder.pid}`;
     const rootfs = { pid: holder.pid, enter: enterUser(container), path: "" };
-    await attach(world, state, { id: name, container, wish, rootfs, replace: false });
+    await foreground.prepare((world) =>
+      attach(world, state, { id: name, container, wish, rootfs, replace: false })
+    );
     try {
       const [early] = foreground.early;
       if (early) return 128 + signals[early];

@@ -160,9 +160,9 @@ export async function runInSession(
 ): Promise<number> {
   refuseRoot(world);
   const foreground = awaitForeground(world);
-  const journal = await findOrStart(world, state, wish);
+  const journal = await foreground.prepare((world) => findOrStart(world, state, wish));
   const [early] = foreground.early;
-  if (early) return 128 + signals[early];
+  if (early || !journal) return 128 + signals[early!];
   const container = fromHere(world, journal.container);
   return await foreground.start([...enter(world, container, kinds), ...command], environment(world, state));
 }

@@ -120,12 +120,13 @@ function byTable(steps: readonly Line[]): readonly (readonly Line[])[] {
 async function undoSend(world: World, step: Send): Promise<readonly string[]> {
   const undo = step.undo ?? await removalOf(world, step);
   if (undo === undefined) return [];
-  const problem = refusalIn(await world.request(step.socket, undo).catch(() => "{}"));
+  const problem = refusalIn(await world.request(step.socket, undo, { patience: 10 }).catch(() => "{}"));
   return problem === undefined ? [] : [`Cannot take back "${show([step])}": ${problem}`];
 }
 
 async function removalOf(world: World, step: Send): Promise<string | undefined> {
-  const list = await world.request(step.socket, listForwards, true).catch(() => undefined);
+  const list = await world.request(step.socket, listForwards, { looks: true, patience: 10 })
+    .catch(() => undefined);
   return list === undefined ? undefined : removeForward(step, list);
 }
 

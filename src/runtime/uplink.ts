@@ -30,9 +30,8 @@ export async function serviceFor(world: World): Promise<Pick<Host, "service">> {
   const socket = helperSocket(outerUid(world));
   if (world.stat(socket)?.kind !== "socket") return {};
   try {
-    return {
-      service: { socket, offer: parseOffer(await world.request(socket, writeRequest({ do: "show" }), true)) },
-    };
+    const answer = await world.request(socket, writeRequest({ do: "show" }), { looks: true, patience: 5 });
+    return { service: { socket, offer: parseOffer(answer) } };
   } catch (error) {
     return { service: { socket, offer: messageOf(error) } };
   }
