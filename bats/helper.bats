@@ -126,6 +126,8 @@ no_watcher() { ! processes | grep -q '^ip -o monitor'; }
   [ "$(by c4)" = slirp4netns ]
   refused_beside c5 --uplink helper --port-driver uplink -p 8081:80
   [[ $output == *'Cannot publish "8081:80/tcp" without root: /etc/ocinet/helper.conf does not grant the port (it grants: none)'* ]]
+  refused_beside c8 --uplink helper -p 81:80
+  [[ $output == *"(it grants: none); ports below 1024 are root's; "*"sysctl net.ipv4.ip_unprivileged_port_start=81"* ]]
   refused_beside c6 --uplink helper --net default-restricted
   [[ $output == *"default-restricted cannot be kept by it"* ]]
   stop helper
@@ -139,17 +141,63 @@ refused_beside() {
   [ ! -e "$(user_state)/containers/$1" ]
 }
 
-@test "a service that does not answer keeps nobody waiting for long: another uplink is taken, and doctor says so" {
+@test "another uplink is taken where the service refuses what it has offered, or does not answer, which doctor says" {
   in_host mkdir /run/ocinet-helper
-  background silent in_host node -e 'process.umask(0); require("net").createServer({ allowHalfOpen: true }, (socket) =>
-    socket.resume().on("error", () => {})).listen(process.argv[1])' "$(helper_socket)"
-  wait_for in_host test -S "$(helper_socket)"
+  service 'socket.end(/attach/.test(text) ? `{"error":{"desc":"no"}}` : `{"return":{"networks":[{"name":"a","free":1}]}}`)'
+  run -0 --separate-stderr as_user "$OCINET" run -- sh -c 'ip -o -4 address show dev eth0'
+  [[ $output == *10.0.2.100* ]]
+  run -125 as_user "$OCINET" run --uplink helper true
+  [ "$output" = "ocinet: no" ]
+  stop service
+  in_host rm "$(helper_socket)"
+  service ""
   run -0 --separate-stderr as_user "$OCINET" run -- sh -c 'ip -o -4 address show dev eth0'
   [[ $output == *10.0.2.100* ]]
   OCINET_RUNTIME=node run as_user "$OCINET" doctor
   [[ $output == *"it does not answer on $(helper_socket): no answer within 5 seconds"* ]]
   as_user "$OCINET" gc
 }
+
+# service CODE: one that does this with `text` and `socket`
+service() {
+  background service in_host node -e 'process.umask(0); require("net").createServer({ allowHalfOpen: true }, (socket) =>
+    socket.on("data", (text) => {'"$1"'}).on("error", () => {})).listen(process.argv[1])' "$(helper_socket)"
+  wait_for in_host test -S "$(helper_socket)"
+}
+
+@test "a policy that names what is not there, a bridge without a file, and two at once for one place" {
+  in_host ip link add nobodys0 type bridge
+  start_helper "TEST_USER veth lxcbr0 3" "TEST_USER veth nobodys0 3"
+  helper_log | grep -x '.*passes over "lxcbr0" in the policy: Cannot use network "lxcbr0": root has none of that name in /etc/ocinet/net.d, nor is there such a bridge'
+  helper_log | grep 'passes over "nobodys0" in the policy: .*the bridge has no address'
+  launch c1
+  [ "$(by c1)" = slirp4netns ]
+  in_host ip link add lxcbr0 type bridge
+  in_host ip address add 10.0.3.1/24 dev lxcbr0
+  in_host ip address add fd00:3::1/64 dev lxcbr0 nodad
+  in_host ip link set lxcbr0 up
+  policy "TEST_USER veth lxcbr0 1"
+  serve tcp 8000 in_host
+  run -0 as_user "$OCINET" run --uplink helper -- sh -c 'ip -o address show dev eth0 scope global | cut -d" " -f 7; ip route show default
+    echo hello | socat -t 20 - TCP:10.0.3.1:8000; echo hello | socat -t 20 - "TCP6:[fd00:3::1]:8000"'
+  [ "${lines[0]} ${lines[1]}" = "10.0.3.2/24 fd00:3::2/64" ]
+  [[ ${lines[2]} == "default via 10.0.3.1 dev eth0"* ]]
+  [ "${lines[3]}" = 10.0.3.2 ]
+  [ "$(plain_address <<<"${lines[4]}")" = fd00:3::2 ]
+  wait_for nothing_attached
+  local name
+  for name in one two; do
+    background $name as_user "$OCINET" run --id $name -- sleep 1000
+  done
+  wait_for two_are_up
+  [ "$(printf '%s\n' "$(by one)" "$(by two)" | sort | tr '\n' ' ')" = "helper slirp4netns " ]
+  stop one
+  stop two
+  wait_for nothing_attached
+  in_host ip link del lxcbr0
+  in_host ip link del nobodys0
+}
+two_are_up() { [ "$(as_user "$OCINET" ls --json | jq 'map(select(.state == "up" and .id != "c1")) | length')" = 2 ]; }
 
 @test "a network of root's own, a policy that changes, and one that others could write" {
   echo '{ "cniVersion": "1.0.0", "name": "shop", "type": "bridge", "bridge": "shop0", "isDefaultGateway": true,

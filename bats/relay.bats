@@ -114,6 +114,8 @@ no_relay() { ! processes | grep -w relay; }
   [ "$(ask udp 127.0.0.1 5353 in_host)" = 10.0.2.100 ]
   run -1 port add --port-driver uplink c1 8082:80
   [ "$output" = 'ocinet: Cannot publish "8082:80/tcp" without root: pasta takes its ports when it starts' ]
+  run -1 port add c1 80:80
+  [[ $output == 'ocinet: Cannot publish "80:80/tcp" without root: ports below 1024 are root'*'ip_unprivileged_port_start=80'* ]]
   run -1 port rm c1 8080:80
   [[ $output == 'ocinet: Cannot take away "8080:80/tcp": container "c1" has it by pasta, '*"with --port-driver relay" ]]
   run -0 port rm c1 8081:80

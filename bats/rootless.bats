@@ -178,6 +178,8 @@ listen_both() { [ "$(in_host ss -Hltn '( sport = :8081 or sport = :8082 )' | wc 
   [[ $output == *'Cannot join network "mine" without root: a rootless container has "default", "default-restricted", "none" or "host"; in a session there are all: ocinet session exec'* ]]
   refused c2 --net default,default-restricted
   [[ $output == *"Cannot join several networks without root: "* ]]
+  refused c4 --net default:IP=10.0.2.77
+  [[ $output == *'Cannot use IP=10.0.2.77 on network "default" without root: a rootless container'\''s uplink has its address; use --uplink pasta:cidr=…, or slirp4netns:cidr=…'* ]]
   make_bundle "$(path_of c3)" runc rootless
   run -1 as_user "$OCINET" inject --net yours "$(path_of c3)"
   [ "$output" = "ocinet: networks not found: yours (there are: mine, default-restricted, default)" ]

@@ -169,12 +169,13 @@ async function connect(world: World, state: string, connecting: Connecting): Pro
     const { attached } = group[0]!;
     if (!root) {
       rootless = await planRootless(world, state, paths, request, links.map(({ attached }) => attached));
-      steps = [...steps, ...rootless.steps];
       if (typeof rootless.result === "function") {
-        await flush(steps, results, rootless);
+        await flush(steps, results);
+        rootless = await firstGranted(rootless, (plan) => flush(plan.steps, results, plan));
         steps = [];
-        results.push(await rootless.result());
-      } else results.push(rootless.result);
+      }
+      steps = [...steps, ...rootless.steps];
+      results.push(rootless.result as Result);
     } else if (attached.path) {
       await flush(steps, results);
       const result = await addForeign(world, state, request, attached);
@@ -202,6 +203,21 @@ async function connect(world: World, state: string, connecting: Connecting): Pro
   const files = provideFiles(world, paths.directory, wanted, fromNetwork, rootfs);
   const limits = planLimits(wish.limits, names, links.map(({ attached }) => attached));
   await flush([...steps, ...published, ...limits, ...files], results, rootless);
+}
+
+/** The first way, of this and those instead of it, that nobody refuses, with what is true of it; or one that need not ask. */
+async function firstGranted(
+  plan: RootlessPlan,
+  doFirst: (plan: RootlessPlan) => Promise<void>,
+): Promise<RootlessPlan> {
+  if (typeof plan.result !== "function") return plan;
+  try {
+    await doFirst(plan);
+    return { ...plan, steps: [], result: await plan.result() };
+  } catch (error) {
+    if (!plan.instead || error instanceof Interrupted || error instanceof RollbackError) throw error;
+    return await firstGranted(await plan.instead(), doFirst);
+  }
 }
 
 /** What keeps a container that its owner has power over, and not root, from speaking for others. */

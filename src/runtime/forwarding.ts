@@ -1,7 +1,7 @@
 import type { PortMapping } from "../net/port_mapping.ts";
 import { type ProxyVersion, proxyVersions } from "../net/proxy_protocol.ts";
 import type { Given } from "../oci/options.ts";
-import { refuse } from "../uplinks/refusals.ts";
+import { refuse, refuseLow, whyLow } from "../uplinks/refusals.ts";
 import { relayRefusal } from "../uplinks/relay.ts";
 import type { Host, Uplink } from "../uplinks/uplink.ts";
 import type { Limits } from "./limits.ts";
@@ -65,7 +65,20 @@ export function forwarder(
   if (driver === "relay" || proxyProtocol) return problem ?? relayed;
   const refusal = uplinkProblem(uplink, port, forwarded);
   if (refusal === undefined) return port;
-  return driver === "uplink" || problem !== undefined ? refusal : relayed;
+  if (driver === "uplink") return refusal;
+  return problem === undefined ? relayed : refusalOfBoth(port, refusal, problem, forwarded);
+}
+
+/** That a port is root's is what a person can act on, whatever else keeps the uplink from it. */
+function refusalOfBoth(
+  port: PortMapping,
+  uplinks: string,
+  relays: string,
+  { host, runs }: Forwarded,
+): string {
+  const low = refuseLow(port, host);
+  if (relays !== low || uplinks === low) return uplinks;
+  return runs ? low : `${uplinks}; ${whyLow(port, host)}`;
 }
 
 function uplinkProblem(uplink: Uplink, port: PortMapping, { host, restricted, runs }: Forwarded) {

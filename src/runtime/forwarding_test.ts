@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parsePublish } from "../net/port_mapping.ts";
 import { parseWords } from "../oci/options.ts";
+import { helper } from "../uplinks/helper.ts";
 import { pasta } from "../uplinks/pasta.ts";
 import { slirp4netns } from "../uplinks/slirp4netns.ts";
 import type { Uplink } from "../uplinks/uplink.ts";
@@ -28,6 +29,18 @@ test("of a container that runs, one without live ports leaves them to the relay"
   assert.deepEqual(by(pasta, "8080:80", {}, { runs: true }), {});
   const insisting = by(pasta, "8080:80", { driver: "uplink" }, { runs: true });
   assert.match(String(insisting), /pasta takes its ports when it starts$/);
+});
+
+test("a port that is root's is said to be, whatever else the uplink has against it", () => {
+  const low = /Cannot publish "80:80\/tcp" without root: ports below 1024 are root's; take a higher one, /;
+  assert.match(String(by(slirp4netns, "80:80")), low);
+  assert.match(String(by(pasta, "80:80", {}, { runs: true })), low);
+  assert.match(String(by(helper, "80:80", {}, { runs: true })), low);
+  assert.match(
+    String(by(helper, "80:80")),
+    /does not grant the port \(it grants: none\); ports below 1024 are/,
+  );
+  assert.match(String(by(helper, "80:80", {}, { limits: { rateIn: 1 } })), /\(it grants: none\)$/);
 });
 
 test("who insists gets that one, or the reason", () => {

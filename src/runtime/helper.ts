@@ -10,6 +10,7 @@ import {
 import type { Listening, Serve, Unheard, World } from "../plan/world.ts";
 import { collect } from "./gc.ts";
 import { helperIds, Refusal, serveRequest, sweep } from "./helper_attach.ts";
+import { networkProblems } from "./helper_networks.ts";
 import { type Granted, grantedBy, grantsFor, type HelperUser, readPolicy } from "./helper_users.ts";
 import { isRoot } from "./user.ts";
 
@@ -192,6 +193,9 @@ async function adoptSockets(service: Service): Promise<void> {
 async function renewSockets(service: Service): Promise<void> {
   const { world, sockets, granted, tell } = service;
   granted.unknown.forEach((who) => tell(`passes over "${who}" in the policy: there is nobody of that name`));
+  const networks = granted.rules.flatMap((rule) => rule.kind === "veth" ? [rule.network] : []);
+  const problems = await networkProblems(world, [...new Set(networks)]);
+  problems.forEach((problem, name) => tell(`passes over "${name}" in the policy: ${problem}`));
   for (const [uid, socket] of sockets) {
     if (granted.users.has(uid)) continue;
     socket.close();

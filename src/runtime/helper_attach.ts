@@ -1,5 +1,5 @@
 import { messageOf } from "../cni/error.ts";
-import { type NetworkList, parseNetworkList } from "../cni/network_list.ts";
+import type { NetworkList } from "../cni/network_list.ts";
 import type { Result } from "../cni/result.ts";
 import { coversPort, type Grants, showRange } from "../helper/policy.ts";
 import type { Attach, HelperRequest, Offer } from "../helper/wire.ts";
@@ -8,14 +8,13 @@ import type { World } from "../plan/world.ts";
 import { attach } from "./attach.ts";
 import { isThere, staleness } from "./container.ts";
 import { detach } from "./detach.ts";
-import { runsOneByOne } from "./foreign_network.ts";
+import { networkNamed, networkProblems } from "./helper_networks.ts";
 import type { HelperUser } from "./helper_users.ts";
 import { type Container, containerIds, type Journal, readJournal } from "./journal.ts";
 import { judgeNamespace } from "./judge.ts";
-import { listNetDirectories, loadNetworks } from "./networks.ts";
 import { findAbroad, TakenPort } from "./ports.ts";
 import { identify } from "./process.ts";
-import { hasIpv6, linkNames } from "./see.ts";
+import { linkNames } from "./see.ts";
 import { containerPaths } from "./state.ts";
 import { parseWish } from "./wish.ts";
 
@@ -34,7 +33,7 @@ export interface Asking {
 export async function serveRequest(asking: Asking, request: HelperRequest): Promise<unknown> {
   switch (request.do) {
     case "show":
-      return offerOf(asking);
+      return await offerOf(asking);
     case "detach":
       return await detachFor(asking, request.id);
     case "attach":
@@ -42,15 +41,19 @@ export async function serveRequest(asking: Asking, request: HelperRequest): Prom
   }
 }
 
-function offerOf({ world, state, user, grants }: Asking): Offer {
+async function offerOf({ world, state, user, grants }: Asking): Promise<Offer> {
   const used = networksOf(world, state, user.uid);
-  return {
-    networks: [...grants.networks].map(([name, count]) => ({
-      name,
-      free: Math.max(0, count - inUse(used, name)),
-    })),
-    ports: grants.ports,
-  };
+  const networks = (await usable(world, grants)).map(([name, count]) => ({
+    name,
+    free: Math.max(0, count - inUse(used, name)),
+  }));
+  return { networks, ports: grants.ports };
+}
+
+/** What is granted of the networks that there are; of the others the log says why. */
+async function usable(world: World, { networks }: Grants): Promise<readonly (readonly [string, number])[]> {
+  const problems = await networkProblems(world, [...networks.keys()]);
+  return [...networks].filter(([name]) => !problems.has(name));
 }
 
 function inUse(used: readonly string[], name: string): number {
@@ -107,7 +110,7 @@ async function attachFor(asking: Asking, request: Attach): Promise<Result> {
     throw new Refusal(`Cannot attach "${request.id}": it is attached already; detach it first`);
   }
   checkPorts(asking, request.ports);
-  const list = networkNamed(world, chooseNetwork(asking, request));
+  const list = await networkNamed(world, await chooseNetwork(asking, request));
   const init = identify(world, request.pid);
   const fifo = `${state}/judging.${crypto.randomUUID()}`;
   const judged = init && await judgeNamespace(world, user, request.pid, fifo);
@@ -172,55 +175,26 @@ function checkPorts({ world, grants }: Asking, ports: readonly PortMapping[]): v
   if (abroad) throw new Refusal(abroad);
 }
 
-function chooseNetwork({ world, state, user, grants }: Asking, { network }: Attach): string {
+async function chooseNetwork(
+  { world, state, user, grants }: Asking,
+  { network }: Attach,
+): Promise<string> {
   const used = networksOf(world, state, user.uid);
-  const granted = [...grants.networks].filter(([name]) => network === undefined || name === network);
+  const granted = network === undefined
+    ? await usable(world, grants)
+    : [...grants.networks].filter(([name]) => name === network);
   const free = granted.find(([name, count]) => inUse(used, name) < count);
   if (free) return free[0];
   if (granted.length === 0) {
     throw new Refusal(
       network === undefined
-        ? "Cannot attach anything: the policy grants no network"
+        ? "Cannot attach anything: the policy grants no network that there is"
         : `Cannot use network "${network}": the policy does not grant it`,
     );
   }
   const [name, count] = granted[0]!;
   throw new Refusal(
     `Cannot use network "${name}": the policy grants ${count} containers on it, and they are there; end one`,
-  );
-}
-
-/** The network that is there for users, if root has made none of that name. */
-function ownNetwork(ipv6: boolean): NetworkList {
-  const subnets = ["172.16.29.0/24", ...(ipv6 ? ["fd6f:6369:6e65:29::/64"] : [])];
-  const plugin = {
-    ...{ type: "bridge", bridge: "ocinet0", isDefaultGateway: true, ipMasq: true },
-    ipam: { type: "host-local", ranges: subnets.map((subnet) => [{ subnet }]) },
-  };
-  return parseNetworkList(
-    JSON.stringify({ cniVersion: "1.0.0", name: "ocinet0", ...plugin }),
-    "built-in ocinet0",
-  );
-}
-
-/** A bridge network by its name. @throws Refusal for one that cannot be guarded */
-function networkNamed(world: World, name: string): NetworkList {
-  const list = loadNetworks(world, []).map(({ list }) => list).find((list) => list.name === name) ??
-    (name === "ocinet0" ? ownNetwork(hasIpv6(world)) : undefined);
-  if (!list) throw new Error(`Cannot use network "${name}": root has none of that name in /etc/ocinet/net.d`);
-  if (runsOneByOne(world, list, listNetDirectories(world, []))) {
-    throw new Error(
-      `Cannot use network "${name}": a plugin of it is not ours, and nothing would guard what it makes`,
-    );
-  }
-  const [{ type, ipam }] = list.plugins as [{ type: string; ipam?: { type?: string } }];
-  // What is let through has to be known before the link is there, and looked at where it enters the bridge.
-  if (type === "bridge" && ipam?.type === "host-local") return list;
-  throw new Error(
-    `Cannot use network "${name}": it is of type "${type}" with addresses by "${
-      ipam?.type ?? "nobody"
-    }", and users can ` +
-      'be let only onto a "bridge" with "host-local"',
   );
 }
 

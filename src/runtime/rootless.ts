@@ -1,3 +1,4 @@
+import { parseArgs } from "../cni/args.ts";
 import type { PortMapping } from "../net/port_mapping.ts";
 import type { World } from "../plan/world.ts";
 import type { Result } from "../cni/result.ts";
@@ -17,6 +18,8 @@ export interface RootlessPlan {
   readonly steps: readonly Step[];
   /** What is true once the steps have been done, or who has to be asked for it then. */
   readonly result: Result | (() => Promise<Result>);
+  /** Another, should that be refused; absent where the user has asked for this one by name. */
+  instead?(): Promise<RootlessPlan>;
 }
 
 /**
@@ -29,17 +32,27 @@ export async function planRootless(
   paths: ContainerPaths,
   request: Request,
   attachments: readonly Attached[],
+  except: readonly string[] = [],
 ): Promise<RootlessPlan> {
   const attached = onlyNetwork(attachments);
+  refuseArgs(attached);
   const host = await granting(world);
   const restricted = attached.network.name === "default-restricted";
-  const { uplink, options, ports } = await chooseUplink(world, state, host, { ...request.wish, restricted });
+  const { uplink, options, ports } = await chooseUplink(world, state, host, {
+    ...request.wish,
+    restricted,
+    except,
+  });
   const target = targetOf(world, state, paths, request, attached);
   const own = ports.filter(({ relay }) => !relay);
   const plan = uplink.connect({ ...target, host, restricted }, options, own);
   if ("result" in plan) return { ...plan, by: uplink.name, ports };
   const { steps, answer, read } = plan;
-  return { by: uplink.name, ports, steps, result: async () => read(await askFor(world, answer)) };
+  const instead = () => planRootless(world, state, paths, request, attachments, [...except, uplink.name]);
+  return {
+    ...{ by: uplink.name, ports, steps, result: async () => read(await askFor(world, answer)) },
+    ...(request.wish.uplink ? {} : { instead }),
+  };
 }
 
 async function askFor(world: World, answer: Asked["answer"]): Promise<string> {
@@ -69,6 +82,18 @@ function onlyNetwork(attachments: readonly Attached[]): Attached {
     `Cannot join ${foreign ? `network "${foreign.network.name}"` : "several networks"} without root: ` +
       'a rootless container has "default", "default-restricted", "none" or "host"; ' +
       "in a session there are all: ocinet session exec",
+  );
+}
+
+/** By our uplinks' words for what root's plugins are asked for in CNI's. */
+const keyFor: Readonly<Record<string, string>> = { IP: "cidr", GATEWAY: "cidr", MAC: "mac" };
+
+function refuseArgs({ network, args }: Attached): void {
+  const [name, value] = [...parseArgs(args)].find(([name]) => keyFor[name] !== undefined) ?? [];
+  if (name === undefined) return;
+  throw new Error(
+    `Cannot use ${name}=${value} on network "${network.name}" without root: a rootless container's uplink has its ` +
+      `address; use --uplink pasta:${keyFor[name]}=…, or slirp4netns:${keyFor[name]}=…`,
   );
 }
 

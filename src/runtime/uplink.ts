@@ -56,6 +56,8 @@ export interface UplinkWish {
   readonly forwarding: Forwarding;
   readonly limits: Limits;
   readonly restricted: boolean;
+  /** Names of those that have refused already. */
+  readonly except?: readonly string[];
 }
 
 /** An uplink, and the ports, each with who forwards it. */
@@ -72,9 +74,9 @@ export async function chooseUplink(
   world: World,
   state: string,
   host: Host,
-  { uplink: asked, ports, forwarding, limits, restricted }: UplinkWish,
+  { uplink: asked, ports, forwarding, limits, restricted, except = [] }: UplinkWish,
 ): Promise<ChosenUplink> {
-  const known = uplinks.filter(({ provided }) => provided?.(host) ?? true);
+  const known = uplinks.filter(({ name, provided }) => !except.includes(name) && (provided?.(host) ?? true));
   const candidates = asked ? [asked] : known.map((uplink) => ({
     uplink,
     options: parseOptions("", uplink.keys),

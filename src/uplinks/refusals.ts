@@ -7,11 +7,14 @@ export function refuse(mapping: PortMapping, why: string): string {
 }
 
 /** Refuses the ports that are root's. */
-export function refuseLow(mapping: PortMapping, { lowestPort }: Host): string | undefined {
-  if (mapping.hostPort >= lowestPort) return undefined;
-  return refuse(
-    mapping,
-    `ports below ${lowestPort} are root's; take a higher one, have root set ` +
-      `sysctl net.ipv4.ip_unprivileged_port_start=${mapping.hostPort}, or have root grant it through ocinet helper`,
-  );
+export function refuseLow(mapping: PortMapping, host: Host): string | undefined {
+  const why = whyLow(mapping, host);
+  return why && refuse(mapping, why);
+}
+
+/** Why a port is root's, and what can be done about it, or undefined when it is not. */
+export function whyLow({ hostPort }: PortMapping, { lowestPort }: Host): string | undefined {
+  if (hostPort >= lowestPort) return undefined;
+  return `ports below ${lowestPort} are root's; take a higher one, have root set ` +
+    `sysctl net.ipv4.ip_unprivileged_port_start=${hostPort}, or have root grant it through ocinet helper`;
 }
