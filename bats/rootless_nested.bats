@@ -67,6 +67,22 @@ in_run() {
   wait_for is_gone c1
 }
 
+@test "two user namespaces deep, with and without a network of its own" {
+  serve tcp 8000 in_peer
+  local look='ip -o -4 address show eth0; exec 5<>/dev/tcp/192.0.2.2/8000; echo hello >&5; head -n 1 <&5'
+  run -0 as_user "$OCINET" run -- unshare -Ur "$OCINET" run -- bash -c "$look"
+  [[ ${lines[0]} == *10.0.2.100/24* && ${lines[1]} = 192.0.2.1 ]]
+  # Root has no ranges of ids there, which is said.
+  run as_user env -u XDG_RUNTIME_DIR "$OCINET" run -- unshare -Ur "$OCINET" doctor
+  [[ $output == *" missing for your rootless containers."* && $output == *" /run/user/$(id -u "$OCINET_TEST_USER")/ocinet"* ]]
+  # shellcheck disable=SC2016 # the inner shell's
+  run -0 as_user "$OCINET" run -- unshare -Urn sh -c '"$0" run -- ip -o -4 address show eth0; "$0" gc' "$OCINET"
+  [[ ${lines[0]} == *172.16.28.2/24* ]]
+  stop_background
+  wait_for no_processes
+  is_gone c1
+}
+
 @test "what they left in namespaces that are gone goes with gc" {
   inner runc --net none
   set_args "$(path_of c1)" true

@@ -1,10 +1,11 @@
 import type { World } from "../plan/world.ts";
 import { examine, type Finding } from "../runtime/doctor.ts";
+import { isRoot } from "../runtime/user.ts";
 import type { Report } from "./report.ts";
 
 /** Says of everything this machine has to have whether it does, and what to do where it does not. */
 export async function doctor(world: World): Promise<Report> {
-  return reportOf(await examine(world), world.uid === 0 ? "root's" : "your rootless");
+  return reportOf(await examine(world), isRoot(world) ? "root's" : "your rootless");
 }
 
 /** The findings as a person reads them, and a status that is not 0 when something is missing. */

@@ -78,6 +78,11 @@ export function denoWorld(): World {
     },
 
     run: (argv, options) => run(world, argv, options),
+    ask: ([program, ...args]) => {
+      const options = { args, clearEnv: true, env: cleanEnvironment(world) };
+      const { stderr } = new Deno.Command(needProgram(world, program!), options).outputSync();
+      return new TextDecoder().decode(stderr);
+    },
     request,
     listen,
     watch: (argv, tell) => watch(world, argv, tell),
@@ -250,6 +255,7 @@ async function hold(world: World, [program, ...args]: readonly string[]): Promis
   let end: Promise<unknown> | undefined;
   return {
     pid: child.pid,
+    ended: child.status,
     letGo: async () => void await (end ??= Promise.all([child.stdin.close(), child.status])),
   };
 }

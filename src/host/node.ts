@@ -100,6 +100,11 @@ export function nodeWorld(): World {
     tryOwn: (directory) => flock(fs.openSync(directory, "r"), ["-x", "-n"]),
 
     run: (argv, options) => run(world, argv, options),
+    ask: ([program, ...args]) =>
+      builtin<typeof ChildProcess>("node:child_process").spawnSync(needProgram(world, program!), args, {
+        env: cleanEnvironment(world),
+        encoding: "utf8",
+      }).stderr,
     request,
     listen,
     watch: (argv, tell) => watch(world, argv, tell),
@@ -253,7 +258,7 @@ function hold(world: World, [program, ...args]: readonly string[]): Promise<Held
     child.on("error", reject);
     child.stdout.once("data", () => {
       child.off("exit", endRest);
-      resolve({ pid: child.pid!, letGo });
+      resolve({ pid: child.pid!, ended, letGo });
     });
     ended.then(() => reject(new Error(stderr.trim())));
   });

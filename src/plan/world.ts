@@ -67,6 +67,8 @@ export interface World {
 
   /** Runs a program found on PATH or in the system's own directories, with a clean environment unless one is given. */
   run(argv: readonly string[], options?: RunOptions): Promise<Output>;
+  /** What a program says on stderr. Everything stands still meanwhile: it is for what hardly anybody has to ask. */
+  ask(argv: readonly string[]): string;
   /**
    * Sends one request to a unix socket, ends the sending side, and gives the whole answer.
    * @throws Error when nobody listens there, or the answer is not there in time
@@ -107,6 +109,7 @@ export type Signal = keyof typeof signals;
 /** A program that waits. Its standard input closes when we let it go, or end in whatever way. */
 export interface Held {
   readonly pid: number;
+  readonly ended: Promise<unknown>;
   /** Waits until it has ended; a second time does nothing. */
   letGo(): Promise<void>;
 }

@@ -10,7 +10,14 @@ function machine(uid: number, owners: { readonly network: number; readonly run: 
     return { kind: "directory", identity: "4:4026532001", uid: owner, modified: 0, mode: 0o700 };
   };
   const read = () => "         0       1000          1\n";
-  return { uid, stat, read, env: () => undefined, makeDirectory: () => {} } as unknown as World;
+  return {
+    uid,
+    stat,
+    read,
+    readLink: () => undefined,
+    env: () => undefined,
+    makeDirectory: () => {},
+  } as unknown as World;
 }
 
 test("state is where its user may write, apart for a network of one's own in a user namespace", () => {

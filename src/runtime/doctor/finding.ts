@@ -1,5 +1,6 @@
 import { messageOf } from "../../cni/error.ts";
 import { packages, type World } from "../../plan/world.ts";
+import { isRoot } from "../user.ts";
 
 /** What was found of one thing that containers' networks need. */
 export interface Finding {
@@ -24,8 +25,8 @@ export interface Check {
 export const whose: Readonly<Record<Kind, string>> = { root: "root's", rootless: "rootless" };
 
 /** Whose containers the one who asks has. */
-export function kindOf({ uid }: World): Kind {
-  return uid === 0 ? "root" : "rootless";
+export function kindOf(world: World): Kind {
+  return isRoot(world) ? "root" : "rootless";
 }
 
 /** The name of the one who asks, if they are in /etc/passwd. */
@@ -64,8 +65,8 @@ export async function findingsOf(world: World, { name, look }: Check): Promise<r
 }
 
 /** A command that takes root, as this user has to be told of it. */
-export function asRoot({ uid }: World, command: string): string {
-  return uid === 0 ? command : `as root: ${command}`;
+export function asRoot(world: World, command: string): string {
+  return isRoot(world) ? command : `as root: ${command}`;
 }
 
 /** What subordinate ids, and the programs that map them, are for: with its own id alone a container has one user, root. */
