@@ -318,6 +318,13 @@ make_frames() {
   [ "$(ask tcp 192.0.2.2 8000 inside)" = 192.0.2.1 ]
   run -0 in_host ip neigh show 172.16.29.77
   [[ $output != *lladdr* ]]
+  # What keeps it to its own is there again when somebody has taken all rules away.
+  in_host nft flush ruleset
+  wait_for grep -q 'put rules back: ' "$BATS_TEST_TMPDIR/helper.log"
+  inside ip route replace default via 172.16.29.1 src 172.16.29.77
+  unanswered tcp 192.0.2.2 8000 inside
+  inside ip route replace default via 172.16.29.1 src 172.16.29.2
+  [ "$(ask tcp 192.0.2.2 8000 inside)" = 192.0.2.1 ]
 }
 
 @test "the process that enters may say what it likes: only where the kernel has it counts" {

@@ -17,6 +17,21 @@ from_peer() {
   unanswered udp 192.0.2.1 8080 in_peer
 }
 
+@test "ports and masquerading that somebody has flushed are there again after repair" {
+  launch a runc -p 8080:80
+  launch b crun -p 8081:80
+  serve tcp 80 in_container b
+  serve tcp 8000 in_peer
+  in_host nft flush ruleset
+  unanswered tcp 192.0.2.1 8081 in_peer
+  run -0 ocinet repair a
+  equal "a: rules had ended, and are there again" "$output"
+  equal 192.0.2.2 "$(ask tcp 192.0.2.1 8081 in_peer)"
+  equal 192.0.2.1 "$(ask tcp 192.0.2.2 8000 in_container a)"
+  run -0 ocinet repair a b
+  equal "" "$output"
+}
+
 with_each_runtime "from the host by each of its addresses, those of its loopback too" from_host
 from_host() {
   launch a "$1" -p 8080:80,5353:53/udp

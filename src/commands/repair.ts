@@ -4,7 +4,7 @@ import { repair as repairOne } from "../runtime/repair.ts";
 import { stateDirectory } from "../runtime/state.ts";
 import type { Report } from "./report.ts";
 
-/** Starts uplinks again that have died before their containers; one that has not, or is not there, counts as done. */
+/** Starts uplinks again that have died before their containers, and puts rules back that were taken away; one that has not, or is not there, counts as done. */
 export async function repair(world: World, ids: readonly string[]): Promise<Report> {
   const state = stateDirectory(world);
   const done: { id: string; started?: string }[] = [];
@@ -16,7 +16,9 @@ export async function repair(world: World, ids: readonly string[]): Promise<Repo
   }
   return {
     json: done,
-    text: done.map(({ id, started }) => started ? `${id}: ${started} had ended, and runs again\n` : "").join(
+    text: done.map(({ id, started }) =>
+      started ? `${id}: ${started} had ended, and ${started === "rules" ? "are there" : "runs"} again\n` : ""
+    ).join(
       "",
     ),
   };

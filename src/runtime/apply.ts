@@ -165,11 +165,21 @@ async function applyRules(world: World, prefixes: Prefixes, steps: readonly Line
   const first = await world.run(argv, { stdin });
   if (first.code === 0) return;
   if (!first.stderr.includes("No such file or directory")) throw ruleError(steps, first, 0);
+  await loadRules(world, steps, prefixes.host);
+}
+
+/** Adds elements with the tables they are in, which may be there. @throws StepError of the first that could not be added */
+export async function loadRules(
+  world: World,
+  steps: readonly Line[],
+  prefix: readonly string[] = [],
+): Promise<void> {
+  const { argv, stdin } = invocation(steps, prefix, "run");
   // Before the table, which says that it has been done.
-  await passForwardPolicy(world, prefixes.host);
+  await passForwardPolicy(world, prefix);
   const tables = [baseTable, ...(stdin!.includes(" bridge ocinet ") ? [bridgeTable] : [])].join("");
-  const second = await world.run(argv, { stdin: tables + stdin });
-  if (second.code !== 0) throw ruleError(steps, second, tables.split("\n").length - 1);
+  const loaded = await world.run(argv, { stdin: tables + stdin });
+  if (loaded.code !== 0) throw ruleError(steps, loaded, tables.split("\n").length - 1);
 }
 
 /** nft names the place of an error: "/dev/stdin:1:40-49: Error: …". */

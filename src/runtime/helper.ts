@@ -12,6 +12,7 @@ import { collect } from "./gc.ts";
 import { helperIds, Refusal, serveRequest, sweep } from "./helper_attach.ts";
 import { networkProblems } from "./helper_networks.ts";
 import { type Granted, grantedBy, grantsFor, type HelperUser, readPolicy } from "./helper_users.ts";
+import { restoreRules } from "./restore.ts";
 import { isRoot } from "./user.ts";
 
 /** A caller may keep a connection for five seconds before it has said anything, and a user thirty-two at once. */
@@ -52,7 +53,8 @@ export async function runHelper(
     const service = { world, state, policy, tell, granted, sockets: new Map(), turns: new Map() };
     await cleanUp(service);
     const ended = awaitSignals(service);
-    const watched = watchLinks(service);
+    const watched = watchKernel(service);
+    await restoreFor(service);
     await adoptSockets(service);
     await renewSockets(service);
     tell(`serves users ${[...service.sockets.keys()].join(", ") || "none"}, as ${policy} grants`);
@@ -100,22 +102,42 @@ function awaitSignals(service: Service): Promise<void> {
   );
 }
 
-/** With a namespace its veth ends, and the kernel tells of that. */
-function watchLinks(service: Service): { stop(): void } {
-  let [stopped, sweeping, waiting] = [false, Promise.resolve(), false];
-  // Of many that are told of while one sweeps, one more takes care.
-  const sweepNow = () => {
+/** With a namespace its veth ends, and the kernel tells of that; as it does when somebody takes our tables away. */
+function watchKernel(service: Service): { stop(): void } {
+  const { world } = service;
+  const links = keepWatching(
+    world,
+    ["ip", "-o", "monitor", "link"],
+    /^Deleted .*\bveth[0-9a-f]{11}@/,
+    () => sweepAll(service),
+  );
+  const tables = keepWatching(
+    world,
+    ["nft", "monitor", "destroy", "tables"],
+    /^delete table (inet|bridge) ocinet\b/,
+    () => restoreFor(service),
+  );
+  return { stop: () => [links, tables].forEach(({ stop }) => stop()) };
+}
+
+/** Acts whenever a program says such a line, and after it had to be started again: what it missed nobody has told. */
+function keepWatching(
+  world: World,
+  argv: readonly string[],
+  pattern: RegExp,
+  act: () => Promise<void>,
+): { stop(): void } {
+  let [stopped, acting, waiting] = [false, Promise.resolve(), false];
+  // Of many lines while it acts, one more time takes care.
+  const actNow = () => {
     if (waiting) return;
     waiting = true;
-    sweeping = sweeping.then(() => {
+    acting = acting.then(() => {
       waiting = false;
-      return sweepAll(service);
+      return act();
     });
   };
-  const start = () =>
-    service.world.watch(["ip", "-o", "monitor", "link"], (line) => {
-      if (/^Deleted .*\bveth[0-9a-f]{11}@/.test(line)) sweepNow();
-    });
+  const start = () => world.watch(argv, (line) => pattern.test(line) && actNow());
   let watched = start();
   const again = async () => {
     while (!stopped) {
@@ -123,8 +145,7 @@ function watchLinks(service: Service): { stop(): void } {
       if (stopped) return;
       await new Promise((resolve) => setTimeout(resolve, 1000));
       watched = start();
-      // What ended meanwhile nobody has told.
-      sweepNow();
+      actNow();
     }
   };
   void again();
@@ -134,6 +155,15 @@ function watchLinks(service: Service): { stop(): void } {
       watched.stop();
     },
   };
+}
+
+/** Without its rules a container could speak for others. */
+async function restoreFor({ world, state, tell }: Service): Promise<void> {
+  try {
+    if (await restoreRules(world, state)) tell("put rules back: somebody had taken a table of them away");
+  } catch (error) {
+    tell(`could not put rules back: ${messageOf(error)}`);
+  }
 }
 
 async function sweepAll({ world, state, tell }: Service): Promise<void> {

@@ -6,16 +6,24 @@ import { livePrefixes, staleness } from "./container.ts";
 import { type Journal, readJournal } from "./journal.ts";
 import { note } from "./log.ts";
 import { ownerIsAlive, readPids } from "./process.ts";
+import { restoreRules } from "./restore.ts";
 import { forwardAgain } from "./session_ports.ts";
 import { containerPaths } from "./state.ts";
 import { undo } from "./undo.ts";
+import { isRoot } from "./user.ts";
 
 /**
- * Starts a container's uplink and relay again if they have died before the container, with all that died with them.
- * @returns the names of those that were started
+ * Starts a container's uplink and relay again if they have died before the container, with all that died with them; and puts
+ * back the rules of all containers, if somebody has taken our tables away.
+ * @returns the names of those that were started, and "rules"
  * @throws Error when it could not be started
  */
 export async function repair(world: World, state: string, id: string): Promise<readonly string[]> {
+  const started = await repairPrograms(world, state, id);
+  return isRoot(world) && await restoreRules(world, state) ? [...started, "rules"] : started;
+}
+
+async function repairPrograms(world: World, state: string, id: string): Promise<readonly string[]> {
   const paths = containerPaths(state, id);
   if (world.stat(paths.directory) === undefined) return [];
   const unlock = await world.lock(paths.lock);
