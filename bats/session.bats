@@ -114,7 +114,7 @@ answers() { ask_within 1 "$@" >/dev/null; }
   local holder other
   for other in 0 1; do
     run -0 session exec true
-    inside setsid --fork sleep 1000
+    inside setsid --fork unshare -Urnm sleep 1000
     holder=$(session_pid)
     ((other == 0)) || holder=$(pgrep -P "$holder")
     in_host kill -KILL "$holder"
@@ -127,6 +127,7 @@ answers() { ask_within 1 "$@" >/dev/null; }
   no_session
   session start
   in_session web --net shop -p 8080:80
+  inside setsid --fork unshare -Urnm sleep 1000
   in_host kill -KILL "$(head -n 1 "$(user_state)/containers/session/uplink.pid")"
   session stop
   wait_for no_session

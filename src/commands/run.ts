@@ -1,7 +1,7 @@
 import { messageOf } from "../cni/error.ts";
 import { containerOptions, type Given, type Option, parseWords } from "../oci/options.ts";
 import type { World } from "../plan/world.ts";
-import { runConnected } from "../runtime/run.ts";
+import { NamespacesLost, runConnected } from "../runtime/run.ts";
 import { stateDirectory } from "../runtime/state.ts";
 import { parseWish } from "../runtime/wish.ts";
 import { StatusError } from "./failure.ts";
@@ -20,7 +20,7 @@ export const runOptions: readonly Option[] = [
 ];
 
 /** Exit statuses as env(1), nohup(1) and docker have them. */
-export const status = { failed: 125, cannotRun: 126, notFound: 127 } as const;
+export const status = { failed: 125, cannotRun: 126, notFound: 127, killed: 137 } as const;
 
 export const runHelp = `
 Without root the command sees itself as root, as with unshare -r. All that it has started ends with it.
@@ -64,7 +64,8 @@ export async function run(
     });
     return { text: "", json: undefined, code };
   } catch (error) {
-    throw new StatusError(messageOf(error), status.failed);
+    const code = error instanceof NamespacesLost ? status.killed : status.failed;
+    throw new StatusError(messageOf(error), code);
   }
 }
 

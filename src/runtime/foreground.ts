@@ -12,8 +12,16 @@ export interface Foreground {
    * @returns undefined when it was not done for that reason
    */
   prepare<T>(act: (world: World) => Promise<T>): Promise<T | undefined>;
-  /** Starts it. @returns its exit status; 128 and the number of a signal that ended it */
-  start(argv: readonly string[], more?: Readonly<Record<string, string | undefined>>): Promise<number>;
+  /**
+   * Starts it.
+   * @param began is told its pid
+   * @returns its exit status; 128 and the number of a signal that ended it
+   */
+  start(
+    argv: readonly string[],
+    more?: Readonly<Record<string, string | undefined>>,
+    began?: (pid: number) => void,
+  ): Promise<number>;
 }
 
 /** From now on signals are kept for a command that will be started. */
@@ -45,9 +53,10 @@ export function awaitForeground(world: World): Foreground {
         clearTimeout(impatience);
       }
     },
-    start: async (argv, more = {}) => {
+    start: async (argv, more = {}, began) => {
       const { pid, ended } = world.start([...ignoring(ignored), ...argv], environment(world, more));
       pass = (name) => passOn(world, pid, name);
+      began?.(pid);
       return await ended;
     },
   };

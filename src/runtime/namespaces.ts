@@ -2,6 +2,7 @@ import { messageOf } from "../cni/error.ts";
 import { findProgram, type Held, type World } from "../plan/world.ts";
 import { enterUser } from "./container.ts";
 import type { Container } from "./journal.ts";
+import type { ProcessIdentity } from "./process.ts";
 
 /** The namespaces that a holder makes, beside a user namespace, and unshare's words for them. */
 export const longName = { net: "net", mnt: "mount", uts: "uts" } as const;
@@ -55,23 +56,47 @@ export const showOwnLinks =
   mount --bind /sys/class/net/class/net /sys/class/net; } 2>/dev/null`;
 
 /**
- * A function that kills all processes which share one of the kinds of namespaces with a process, given by its directory in
- * /proc, but for that one and the shell itself, until there are none: `end PROCESS KINDS...`. That
- * one's pid is then in `spared`.
+ * A function that kills all processes of a holder of namespaces, given by its directory in /proc, but for that one and the
+ * shell itself, until there are none: `end PROCESS KINDS...`. That one's pid is then in `spared`. They share one of the
+ * kinds of namespaces; if a user namespace is among these, whose root the shell has to be, they are all that the kernel
+ * lets it look into: what is in that one, or in one that came from there. (To have the same user is not enough for that.)
  */
 export const endAll = `end() {
   read -r self _ </proc/self/stat; read -r spared _ <"$1/stat"; holder=$1; shift
   while left=
     for process in /proc/[0-9]*; do
       pid=\${process#/proc/}
+      [ "$pid" != "$self" ] && [ "$pid" != "$spared" ] || continue
       for kind; do
-        [ "$pid" = "$self" ] || [ "$pid" = "$spared" ] || ! [ "$process/ns/$kind" -ef "$holder/ns/$kind" ] ||
-          { kill -KILL "$pid" && left=yes; }
+        if [ "$kind" = user ]; then [ -e "$process/ns/user" ]
+        else [ "$process/ns/$kind" -ef "$holder/ns/$kind" ]; fi || continue
+        # What has ended already, and waits for a parent that may never ask, has no program.
+        kill -KILL "$pid" && [ -e "$process/exe" ] && left=yes
       done
     done 2>/dev/null
     [ "$left" ]
   do sleep 0.01; done
 }`;
+
+/** Ends all that is in a holder's namespaces, and last the holder, if that is still the one. */
+const endHolder = `${endAll}
+of=/proc/$1
+[ "$(cut -d " " -f 22 "$of/stat" 2>/dev/null)" = "$2" ] || exit 0
+shift 2
+end "$of" "$@" 2>/dev/null
+kill -KILL "$spared"`;
+
+/** Words that do so, for whoever may enter them. */
+export function endingOf(
+  { pid, startTime }: ProcessIdentity,
+  kinds: readonly Kind[],
+  user: boolean,
+): readonly string[] {
+  return [
+    ...(user ? ["nsenter", `--user=/proc/${pid}/ns/user`, "--preserve-credentials", "--"] : []),
+    ...["sh", "-c", endHolder, "sh", String(pid), startTime, ...(user ? ["user"] : []), ...kinds],
+  ];
+}
 
 /** Words that run a command in namespaces of a process, where we are in the file system. */
 export function enter(world: World, container: Container, kinds: readonly Kind[]): readonly string[] {

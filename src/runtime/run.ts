@@ -1,11 +1,12 @@
-import { signals, type World } from "../plan/world.ts";
+import { type Held, signals, type World } from "../plan/world.ts";
 import { attach } from "./attach.ts";
 import { containerOfProcess, enterUser } from "./container.ts";
 import { detach } from "./detach.ts";
 import { awaitForeground } from "./foreground.ts";
 import { collectInPassing } from "./gc.ts";
 import { readJournal } from "./journal.ts";
-import { endAll, enter, holdNamespaces, type Kind, showOwnLinks } from "./namespaces.ts";
+import { endAll, endingOf, enter, holdNamespaces, type Kind, showOwnLinks } from "./namespaces.ts";
+import { identify } from "./process.ts";
 import { containerPaths, innerDirectory } from "./state.ts";
 import { undo } from "./undo.ts";
 import type { Wish } from "./wish.ts";
@@ -41,7 +42,9 @@ export async function runConnected(
     try {
       const [early] = foreground.early;
       if (early) return 128 + signals[early];
-      return await foreground.start([...enter(world, container, kindsOf(wish)), ...command]);
+      const kinds = kindsOf(wish);
+      const run = [...enter(world, container, kinds), ...command];
+      return await whileHeld(world, holder, kinds, (began) => foreground.start(run, {}, began));
     } finally {
       await takeLeave(world, state, name);
       await holder.letGo();
@@ -57,6 +60,33 @@ export async function runConnected(
 async function takeLeave(world: World, state: string, id: string): Promise<void> {
   const steps = readJournal(world, containerPaths(state, id))?.steps ?? [];
   await undo(world, { host: [] }, steps.filter((step) => step.tool === "spawn" && step.takesLeave));
+}
+
+/** The namespaces were lost, and the command had to be ended. */
+export class NamespacesLost extends Error {}
+
+/** Lets a command run as long as the holder of its namespaces does, which may be killed: with that its network goes. */
+async function whileHeld(
+  world: World,
+  holder: Held,
+  kinds: readonly Kind[],
+  start: (began: (pid: number) => void) => Promise<number>,
+): Promise<number> {
+  let lost = false;
+  let over = false;
+  const code = await start((pid) => {
+    const command = identify(world, pid);
+    void holder.ended.then(async () => {
+      if (over || !command) return;
+      lost = true;
+      await world.run(endingOf(command, kinds, world.uid !== 0));
+    });
+  });
+  over = true;
+  if (!lost) return code;
+  throw new NamespacesLost(
+    `The process ${holder.pid} that held the command's namespaces was killed, so the command was ended, too`,
+  );
 }
 
 /**

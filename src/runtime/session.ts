@@ -8,7 +8,7 @@ import { detach } from "./detach.ts";
 import { awaitForeground } from "./foreground.ts";
 import { collectInPassing } from "./gc.ts";
 import { type Container, type Journal, readJournal } from "./journal.ts";
-import { endAll, enter, holdNamespaces, type Kind, showOwnLinks } from "./namespaces.ts";
+import { endAll, endingOf, enter, holdNamespaces, type Kind, showOwnLinks } from "./namespaces.ts";
 import { journalsInside, readUndamaged, sessionId } from "./session_ports.ts";
 import { containerPaths } from "./state.ts";
 import { hostOf } from "./uplink.ts";
@@ -59,19 +59,9 @@ echo; exec >/dev/null 2>&1
 read -r _ <&6
 end /proc/self "$@"`;
 
-const endHolder = `${endAll}
-of=/proc/$1
-[ "$(cut -d " " -f 22 "$of/stat" 2>/dev/null)" = "$2" ] || exit 0
-shift 2
-end "$of" "$@" 2>/dev/null
-kill -KILL "$spared"`;
-
 /** Kills all that is in the namespaces, and last who holds them, if that is still the one. */
-function ending({ pid, startTime }: NonNullable<Container["init"]>): Exec {
-  return {
-    ...{ tool: "exec", on: "host", tolerant: true },
-    undo: ["sh", "-c", endHolder, "sh", String(pid), startTime, "user", ...kinds],
-  };
+function ending(init: NonNullable<Container["init"]>): Exec {
+  return { ...{ tool: "exec", on: "host", tolerant: true }, undo: endingOf(init, kinds, true) };
 }
 
 /** The session of whose state it is, if it runs. */
