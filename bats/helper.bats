@@ -143,6 +143,7 @@ refused_beside() {
 
 @test "another uplink is taken where the service refuses what it has offered, or does not answer, which doctor says" {
   in_host mkdir /run/ocinet-helper
+  # shellcheck disable=SC2016 # JavaScript
   service 'socket.end(/attach/.test(text) ? `{"error":{"desc":"no"}}` : `{"return":{"networks":[{"name":"a","free":1}]}}`)'
   run -0 --separate-stderr as_user "$OCINET" run -- sh -c 'ip -o -4 address show dev eth0'
   [[ $output == *10.0.2.100* ]]
