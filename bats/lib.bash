@@ -86,7 +86,7 @@ empty_cgroup() { [ -z "$(<"$CGROUP/cgroup.procs")" ]; }
 test_pids() {
   ((EUID == 0)) || return 0
   {
-    cat "$CGROUP"*/cgroup.procs
+    cat "$CGROUP"*/cgroup.procs "$CGROUP"*/*/cgroup.procs
     find /proc/[0-9]*/ns/mnt -lname "$(readlink "/proc/$HOST_PID/ns/mnt")" | cut -d/ -f3
   } 2>/dev/null | sort -nu | sed "/^$HOST_PID$/d"
 }

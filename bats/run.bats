@@ -251,9 +251,8 @@ held() {
 
 by_each "what the command has left behind ends with it" leftovers
 leftovers() {
-  local apart="-n"
-  # Root's are known by a namespace they share (see the README).
-  [ "$WHO" = root ] || apart="-Urnm"
+  local apart=-nm
+  [ "$WHO" = root ] || apart=-Urnm
   run -3 oc run -- sh -c 'setsid sleep 1000 >/dev/null 2>&1 3>&- & setsid unshare '"$apart"' sleep 1000 >/dev/null 2>&1 3>&- &
     sleep 1000 >/dev/null 2>&1 3>&- & ip -br a; exit 3'
   wait_for is_gone

@@ -59,7 +59,7 @@ async function attachLocked(
   paths: ContainerPaths,
   request: Request,
 ): Promise<Journal | undefined> {
-  const { id, container, lasting, wish, session } = request;
+  const { id, container, lasting, wish, session, ending } = request;
   refuseUplinkOfRoot(world, wish);
   if (isRoot(world)) refuseForwardingOfRoot(wish.forwarding);
   const contained = wish.mode.kind === "contained";
@@ -82,7 +82,7 @@ async function attachLocked(
     ...{ container: lasting ?? container, phase: "planning", ports: wish.ports, limits: wish.limits },
     ...(session ? { session: { lowestPort: session.lowestPort } } : {}),
     attachments: links.map(({ attached }) => attached),
-    steps: [...(session ? [session.ending] : []), ...claims],
+    steps: [...(session ? [session.ending] : []), ...(ending ? [ending] : []), ...claims],
   });
   let written = done;
   const flush: Connecting["flush"] = async (steps, results, rootless) => {

@@ -17,6 +17,8 @@ export interface Request {
   readonly rootfs?: Rootfs;
   /** It is the user's session, on a host with this first port for ordinary users; the step, taken back last, ends it. */
   readonly session?: { readonly lowestPort: number; readonly ending: Step };
+  /** Ends what may be left of what ran in it; it is taken back last. */
+  readonly ending?: Step;
   /** Take down what is there under this id, instead of refusing. */
   readonly replace: boolean;
 }

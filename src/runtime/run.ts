@@ -1,5 +1,6 @@
 import { type Held, signals, type World } from "../plan/world.ts";
 import { attach } from "./attach.ts";
+import { cgroupFor, endCgroup, endingOfCgroup, makeCgroup, within } from "./cgroup.ts";
 import { containerOfProcess, enterUser } from "./container.ts";
 import { detach } from "./detach.ts";
 import { awaitForeground } from "./foreground.ts";
@@ -31,19 +32,24 @@ export async function runConnected(
 ): Promise<number> {
   const foreground = awaitForeground(world);
   await collectInPassing(world, state);
-  const holder = await holdNamespaces(world, kindsOf(wish), hold);
+  const cgroup = world.uid === 0 ? cgroupFor(world) : undefined;
+  const holder = await holdNamespaces(world, kindsOf(wish), hold, cgroup ? [`cgroup=${cgroup}`] : []);
   try {
     const container = containerOfProcess(world, holder.pid);
     const name = id ?? `run-${holder.pid}`;
     const rootfs = { pid: holder.pid, enter: enterUser(container), path: "" };
     await foreground.prepare((world) =>
-      attach(world, state, { id: name, container, wish, rootfs, replace: false })
+      attach(world, state, {
+        ...{ id: name, container, wish, rootfs, replace: false },
+        ...(cgroup ? { ending: endingOfCgroup(cgroup) } : {}),
+      })
     );
     try {
       const [early] = foreground.early;
       if (early) return 128 + signals[early];
       const kinds = kindsOf(wish);
-      const run = [...enter(world, container, kinds), ...command];
+      const apart = cgroup && makeCgroup(world, cgroup) ? within(cgroup) : [];
+      const run = [...apart, ...enter(world, container, kinds), ...command];
       return await whileHeld(world, holder, kinds, (began) => foreground.start(run, {}, began));
     } finally {
       await takeLeave(world, state, name);
@@ -96,7 +102,8 @@ async function whileHeld(
 const hold = `${endAll}
 case " $* " in *" net "*) ${showOwnLinks};; esac
 echo; read -r _
-end /proc/self "$@"`;
+end /proc/self "$@"
+${endCgroup}`;
 
 /** What a command has for itself: the mounts always, for the sake of its resolv.conf. */
 function kindsOf({ mode, files }: Wish): readonly Kind[] {
