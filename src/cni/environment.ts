@@ -22,6 +22,18 @@ export interface Environment {
   readonly netnsOverride: boolean;
 }
 
+/** One call of one of our plugins by a CNI runtime; the environment and the network's name have been checked. */
+export interface PluginCall {
+  readonly type: string;
+  readonly command: Command;
+  readonly environment: Environment;
+  readonly request: Readonly<Record<string, unknown>>;
+  readonly network: string;
+  readonly version: string;
+  /** Where a file outweighs a type of ours; CNI_PATH, unless told. */
+  readonly overriding?: readonly string[];
+}
+
 /** The commands that cannot do without a variable, in the order the reference names what is missing (skel.go). */
 const needed: Readonly<Record<string, readonly string[]>> = {
   CNI_CONTAINERID: ["ADD", "CHECK", "DEL"],

@@ -1,4 +1,4 @@
-import { type Environment, parseCommand, parseEnvironment } from "../cni/environment.ts";
+import { type Environment, parseCommand, parseEnvironment, type PluginCall } from "../cni/environment.ts";
 import { CniError, errorJson } from "../cni/error.ts";
 import { fields, parseJson } from "../cni/fields.ts";
 import { printJson } from "../cni/output.ts";
@@ -7,13 +7,7 @@ import { identifierProblem } from "../net/names.ts";
 import type { World } from "../plan/world.ts";
 import { table, versionsOf } from "../plugins/table.ts";
 import { add } from "../runtime/plugin_add.ts";
-import {
-  asCniError,
-  checkVersion,
-  type Context,
-  contextOf,
-  type PluginCall,
-} from "../runtime/plugin_call.ts";
+import { asCniError, checkVersion, type Context, contextOf } from "../runtime/plugin_call.ts";
 import { check, status } from "../runtime/plugin_check.ts";
 import { collectGarbage, del } from "../runtime/plugin_del.ts";
 import { stateDirectory } from "../runtime/state.ts";

@@ -1,3 +1,4 @@
+import type { PluginCall } from "../cni/environment.ts";
 import { CniError, messageOf } from "../cni/error.ts";
 import { fields } from "../cni/fields.ts";
 import type { NetworkList, PluginConf } from "../cni/network_list.ts";
@@ -6,7 +7,6 @@ import type { World } from "../plan/world.ts";
 import type { Delegating } from "../plugins/plugin.ts";
 import { table } from "../plugins/table.ts";
 import { isOurs } from "./foreign.ts";
-import type { PluginCall } from "./plugin_call.ts";
 import { readRecord } from "./plugin_record.ts";
 
 /** What has become of a call of a type that leaves its work to another. */

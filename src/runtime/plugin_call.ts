@@ -1,5 +1,5 @@
 import { parseArgs } from "../cni/args.ts";
-import type { Command, Environment } from "../cni/environment.ts";
+import type { Command, PluginCall } from "../cni/environment.ts";
 import { CniError, messageOf } from "../cni/error.ts";
 import { type Fields, fields } from "../cni/fields.ts";
 import { parseResult, type Result } from "../cni/result.ts";
@@ -18,18 +18,6 @@ import { callForeign, isOurs } from "./foreign.ts";
 import type { Container } from "./journal.ts";
 import type { RecordKey } from "./plugin_record.ts";
 import { see } from "./see.ts";
-
-/** One call of one of our plugins by a CNI runtime; the environment and the network's name have been checked. */
-export interface PluginCall {
-  readonly type: string;
-  readonly command: Command;
-  readonly environment: Environment;
-  readonly request: Readonly<Record<string, unknown>>;
-  readonly network: string;
-  readonly version: string;
-  /** Where a file outweighs a type of ours; CNI_PATH, unless told. */
-  readonly overriding?: readonly string[];
-}
 
 /** What acting on a call needs at hand. */
 export interface Context {

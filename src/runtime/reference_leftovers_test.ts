@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import type { PluginCall } from "../cni/environment.ts";
 import type { World } from "../plan/world.ts";
-import { contextOf, type PluginCall } from "./plugin_call.ts";
+import { contextOf } from "./plugin_call.ts";
 import { removeLeftovers } from "./reference_leftovers.ts";
 
 const saved = `*filter

@@ -3,7 +3,7 @@ import type * as Net from "node:net";
 import { builtin } from "../node.ts";
 import { frame, unframe } from "./frames.ts";
 import { mostWaiting } from "./inside.ts";
-import { type Common, destinationLine, type Forward, isForeign, refusal, type Request } from "./outside.ts";
+import { type Common, destinationLine, type Forward, isForeign, refusal, type Request } from "./port.ts";
 
 /** Milliseconds that a client's flow lives when nothing is said: those of the kernel's conntrack. */
 const idle = { unanswered: 30_000, answered: 120_000 };

@@ -1,8 +1,10 @@
 import type * as Net from "node:net";
 import { messageOf } from "../../cni/error.ts";
 import { builtin, service } from "../node.ts";
+import { forwardConnections } from "./connections.ts";
+import { forwardDatagrams } from "./datagrams.ts";
 import { relayInside } from "./inside.ts";
-import { type Common, type Forward, forward, type Request } from "./outside.ts";
+import type { Common, Forward, Request } from "./port.ts";
 
 /** Longest request that is read, in bytes. */
 const longestRequest = 4096;
@@ -94,7 +96,10 @@ async function answer(common: Common, entries: Map<number, Entry>, text: string)
 let lastId = 0;
 
 async function add(common: Common, entries: Map<number, Entry>, request: Request): Promise<number> {
-  const entry = { request, forward: await forward(common, request) };
+  const entry = {
+    request,
+    forward: await (request.proto === "tcp" ? forwardConnections : forwardDatagrams)(common, request),
+  };
   entries.set(++lastId, entry);
   return lastId;
 }
