@@ -74,7 +74,7 @@ in_run() {
   [[ ${lines[0]} == *10.0.2.100/24* && ${lines[1]} = 192.0.2.1 ]]
   # Root has no ranges of ids there, which is said.
   run as_user env -u XDG_RUNTIME_DIR "$OCINET" run -- unshare -Ur "$OCINET" doctor
-  [[ $output == *" missing for your rootless containers."* && $output == *" /run/user/$(id -u "$OCINET_TEST_USER")/ocinet"* ]]
+  [[ $output == *" missing for your rootless containers"* && $output == *" /run/user/$(id -u "$OCINET_TEST_USER")/ocinet"* ]]
   # shellcheck disable=SC2016 # the inner shell's
   run -0 as_user "$OCINET" run -- unshare -Urn sh -c '"$0" run -- ip -o -4 address show eth0; "$0" gc' "$OCINET"
   [[ ${lines[0]} == *172.16.28.2/24* ]]
