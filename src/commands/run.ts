@@ -23,8 +23,8 @@ export const runOptions: readonly Option[] = [
 export const status = { failed: 125, cannotRun: 126, notFound: 127, killed: 137 } as const;
 
 export const runHelp = `
-Without root the command sees itself as root, as with unshare -r. All that it has started ends with it, as root but for
-what has made itself both a network and a mount namespace.
+Without root the command sees itself as root, as with unshare -r. All that it has started ends with it;
+as root, where no cgroup can be made, what shares a namespace with it.
 Exit status: the command's, or 128 and the number of the signal that ended it; ${status.failed} when there is no network
 for it, so that it has not run; ${status.cannotRun} when it cannot be executed, ${status.notFound} when it is not found; 2 for wrong use.
 `;
