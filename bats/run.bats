@@ -84,7 +84,7 @@ exit_status() {
   run -0 oc run --help
   [[ $output == *"Usage: ocinet run [options] <command...>"*"127 when it is not found"* ]]
   run -0 oc run --log-level debug --net none -- echo --json --help
-  [[ $output == *"run nsenter"*"--json --help" ]]
+  [[ $output == *"run nsenter"*$'\n'"--json --help"* ]]
   wait_for is_gone
 }
 
