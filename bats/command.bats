@@ -98,7 +98,9 @@ in_box() {
   jq -e --arg state "its process $pid has ended" '.[0].state == $state' <<<"$output"
   snapshot >"$BATS_TEST_TMPDIR/before"
   run -0 ocinet gc --dry-run
-  [[ $output == "nft "*"ip link del dev veth"*"c1: its process $pid has ended"* ]]
+  grep '^ip link del dev veth' <<<"$output"
+  grep '^nft delete element inet ocinet contained4 ' <<<"$output"
+  [[ $output == *"c1: its process $pid has ended"* ]]
   run -0 ocinet gc --dry-run --json
   jq -e '.report.containers[0].id == "c1"' <<<"$output"
   assert_same_snapshot "$BATS_TEST_TMPDIR/before"
