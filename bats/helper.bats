@@ -51,6 +51,29 @@ load helper
   unanswered tcp 192.0.2.1 80 in_peer
 }
 
+@test "names: a server on the host's loopback is passed over for those that it asks" {
+  local nslookup="busybox nslookup -type=a www.example" it="Address: 198.51.100.1"
+  in_host sh -c 'echo nameserver 127.0.0.53 >/etc/resolv.conf'
+  start_helper "TEST_USER veth ocinet0 2"
+  run as_user "$OCINET" doctor
+  [[ $output == *"warn     /etc/resolv.conf"*"127.0.0.53 is this machine itself"* ]]
+  [ "$(as_user "$OCINET" run --uplink helper -- cat /etc/resolv.conf)" = "nameserver 127.0.0.53" ]
+  in_host sh -c 'mkdir -p /run/systemd/resolve; echo nameserver 192.0.2.2 >/run/systemd/resolve/resolv.conf'
+  in_host sysctl -q net.ipv4.ip_forward=1
+  name_server in_peer
+  # shellcheck disable=SC2086 # words
+  {
+    [[ $(as_user "$OCINET" run --uplink helper -- $nslookup) == *"$it"* ]]
+    [[ $(ocinet run -- $nslookup) == *"$it"* ]]
+    launch c1
+    [ "$(by c1)" = helper ]
+    [[ $(exec_container c1 ${nslookup#busybox }) == *"$it"* ]]
+  }
+  # Root's containers say it themselves, and so does who asks.
+  [[ $(as_user "$OCINET" run --uplink helper --dns 192.0.2.53 -- cat /etc/resolv.conf) == *"nameserver 192.0.2.53" ]]
+  [ "$(ocinet run --net default-restricted -- cat /etc/resolv.conf)" = "nameserver 127.0.0.53" ]
+}
+
 stop_background_but_helper() {
   local path
   for path in "$BATS_TEST_TMPDIR"/background/*; do

@@ -77,6 +77,14 @@ session_pid() { session status --json | jq -e .pid; }
   wait_for no_session
 }
 
+@test "its containers ask the session's resolver, whatever their network is" {
+  name_server in_peer
+  in_session web --net shop
+  run -0 inner_runc exec web sh -c 'cat /etc/resolv.conf; nslookup -type=a www.example'
+  [[ $output == *"nameserver 10.0.2.3"*"Address: 198.51.100.1"* ]]
+  [[ $(inside "$OCINET" run --net shop -- busybox nslookup -type=a www.example) == *"Address: 198.51.100.1"* ]]
+}
+
 @test "a port that cannot be had is refused before anything is made; the user's own default is the one in it" {
   shop | sed 's/"shop"/"default"/; s/shop0/own0/; s/10\.20/10.30/' | as_user tee "$NETWORKS/20-default.conflist" >/dev/null
   serve tcp 8080 in_host

@@ -9,7 +9,7 @@ import { apply, explain, RollbackError } from "./apply.ts";
 import type { ChainPlan } from "./chain.ts";
 import { awaitLinks, ownNamespace, prefixesOf, staleness } from "./container.ts";
 import { detachLocked, readOrSalvage } from "./detach.ts";
-import { provideFiles, withNames } from "./files.ts";
+import { namesUnasked, provideFiles, withNames } from "./files.ts";
 import { addForeign, settle } from "./foreign_network.ts";
 import { refuseForwardingOfRoot } from "./forwarding.ts";
 import { collect } from "./gc.ts";
@@ -195,12 +195,13 @@ async function connect(world: World, state: string, connecting: Connecting): Pro
     })
     : publish(target, result!, reach.ports, results);
   const named = results.findIndex(({ dns }) => hasDns(dns));
-  const fromNetwork = named < 0
-    ? undefined
-    : { network: links[named]!.attached.network.name, dns: results[named]!.dns };
+  const unasked = named < 0 ? namesUnasked(world, rootfs, results) : undefined;
+  const found = named < 0
+    ? unasked && { from: "the host", dns: unasked }
+    : { from: `network ${links[named]!.attached.network.name}`, dns: results[named]!.dns };
   // A container that asked a resolver might be told other addresses than those it may go to.
   const wanted = rootfs === undefined ? wish.files : withNames(wish.files, names);
-  const files = provideFiles(world, paths.directory, wanted, fromNetwork, rootfs);
+  const files = provideFiles(world, paths.directory, wanted, found, rootfs);
   const limits = planLimits(wish.limits, names, links.map(({ attached }) => attached));
   await flush([...steps, ...published, ...limits, ...files], results, rootless);
 }

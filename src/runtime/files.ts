@@ -1,13 +1,16 @@
+import type { Result } from "../cni/result.ts";
 import { formatHosts, type Hosts, parseHostsEntries } from "../net/hosts.ts";
 import { parseAddress } from "../net/address.ts";
 import { formatResolvConf, type ResolvConf } from "../net/resolv_conf.ts";
 import type { Given } from "../oci/options.ts";
 import type { Step } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
+import { isHostsOwn, reachableNames, resolvConf, serversIn } from "./name_servers.ts";
+import { sessionAround } from "./session_ports.ts";
 
 /** What is wanted of the files that tell a container about names. */
 export interface Files {
-  /** `network` takes what a network's plugins say, if they say anything. */
+  /** `network` takes what a network's plugins say, or else what `namesUnasked` does. */
   readonly resolv: "network" | "host" | "none" | ResolvConf;
   readonly hosts?: Hosts;
   readonly hostname?: string;
@@ -88,18 +91,39 @@ interface Mounted {
 }
 
 /**
+ * What a container is told about names if neither its options nor its networks say anything. Its file is left alone, which
+ * is rkt's rule, unless that cannot be right: a command sees the host's, which may name the host's loopback; and no image
+ * knows the resolver of a session.
+ */
+export function namesUnasked(
+  world: World,
+  rootfs: Rootfs | undefined,
+  results: readonly Result[],
+): ResolvConf | undefined {
+  const hasWayOut = results.some(({ routes }) => routes.some(({ dst }) => /^(0\.0\.0\.0|::)\/0$/.test(dst)));
+  if (!rootfs || !hasWayOut) return undefined;
+  const seesHosts = rootfs.path === "";
+  const isLost = seesHosts
+    ? serversIn(world, resolvConf).some(isHostsOwn)
+    : sessionAround(world) !== undefined;
+  const names = isLost ? reachableNames(world) : {};
+  return names.nameservers ? names : undefined;
+}
+
+/**
  * Writes the files into the container's state directory, and gives the steps that mount them over its own. The root
  * file system itself is never written into: where it lacks a file, there is nothing to mount over.
+ * @param found what is said about names where no option says it, and by whom
  * @throws Error when a file that was asked for cannot be mounted
  */
 export function provideFiles(
   world: World,
   directory: string,
   files: Files,
-  fromNetwork: { readonly network: string; readonly dns: ResolvConf } | undefined,
+  found: { readonly from: string; readonly dns: ResolvConf } | undefined,
   rootfs: Rootfs | undefined,
 ): readonly Step[] {
-  const wanted = [resolvFile(files, fromNetwork), ...hostFiles(files)].filter((file) => file !== undefined);
+  const wanted = [resolvFile(files, found), ...hostFiles(files)].filter((file) => file !== undefined);
   if (rootfs === undefined) {
     const asked = wanted.find(({ asked }) => asked);
     if (asked) {
@@ -124,15 +148,15 @@ export function provideFiles(
 
 function resolvFile(
   { resolv }: Files,
-  fromNetwork: { network: string; dns: ResolvConf } | undefined,
+  found: { readonly from: string; readonly dns: ResolvConf } | undefined,
 ): Mounted | undefined {
   if (resolv === "none") return undefined;
   if (resolv === "host") return { name: "resolv.conf", content: { path: "/etc/resolv.conf" }, asked: true };
   if (resolv !== "network") {
     return { name: "resolv.conf", content: { text: formatResolvConf(resolv, "") }, asked: true };
   }
-  if (!fromNetwork) return undefined;
-  const text = formatResolvConf(fromNetwork.dns, ` from network ${fromNetwork.network}`);
+  if (!found) return undefined;
+  const text = formatResolvConf(found.dns, ` from ${found.from}`);
   return { name: "resolv.conf", content: { text }, asked: false };
 }
 

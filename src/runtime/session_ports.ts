@@ -57,7 +57,7 @@ function forward(world: World, { attachments, steps, session }: Journal, port: P
  * The session whose network namespace we are in. The environment is not taken for true: a session is what the user's own
  * directory of state says to be one, and only if it is of this very namespace.
  */
-function sessionAround(world: World): Journal | undefined {
+export function sessionAround(world: World): Journal | undefined {
   if (world.uid !== 0 || outerUid(world) === 0) return undefined;
   const here = world.stat("/proc/self/ns/net")?.identity;
   const named = world.env("OCINET_SESSION");

@@ -7,6 +7,7 @@ import { uplinks, type WantedUplink } from "../uplinks/table.ts";
 import type { Host, Uplink } from "../uplinks/uplink.ts";
 import { forwarder, type Forwarding } from "./forwarding.ts";
 import type { Limits } from "./limits.ts";
+import { reachableNames } from "./name_servers.ts";
 import { outerUid } from "./user.ts";
 import { userNicFor } from "./user_nic.ts";
 
@@ -22,7 +23,7 @@ export function hostOf(world: World): Host {
 /** The same, with what root grants this user there. */
 export async function granting(world: World): Promise<Host> {
   const [service, userNic] = await Promise.all([serviceFor(world), userNicFor(world)]);
-  return { ...hostOf(world), ...service, ...userNic };
+  return { ...hostOf(world), names: reachableNames(world), ...service, ...userNic };
 }
 
 /** Root's service, if it listens for this user, and what it offers them. */

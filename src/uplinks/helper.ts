@@ -1,3 +1,4 @@
+import { hasDns } from "../cni/result.ts";
 import { coversPort, showRange } from "../helper/policy.ts";
 import { helperDirectory, helperPolicy, type Offer, parseResult, writeRequest } from "../helper/wire.ts";
 import { refuse } from "./refusals.ts";
@@ -35,7 +36,10 @@ export const helper = {
     return {
       steps: [{ tool: "send", on: "host", socket, undo: writeRequest({ do: "detach", id }) }],
       answer: { socket, request: writeRequest({ do: "attach", id, pid: init, ifname, ...where, ports }) },
-      read: (answer) => parseResult(answer, netns),
+      read: (answer) => {
+        const result = parseResult(answer, netns);
+        return hasDns(result.dns) ? result : { ...result, dns: host.names ?? {} };
+      },
     };
   },
 } satisfies Uplink;

@@ -17,8 +17,9 @@ const host: Host = {
   },
 };
 
+const target = { host, id: "c1", pid: 9, init: 7, ifname: "eth0", netns: "/proc/7/ns/net" } as Target;
+
 test("helper asks for the container's first process, and its undoing is known before", () => {
-  const target = { host, id: "c1", pid: 9, init: 7, ifname: "eth0", netns: "/proc/7/ns/net" } as Target;
   const connected = (options: string) =>
     helper.connect(target, parseOptions(options, helper.keys), parsePublish("80:80"));
   const { steps, answer: { socket: asked, request }, read } = connected("network=shop");
@@ -30,6 +31,16 @@ test("helper asks for the container's first process, and its undoing is known be
   assert.equal(asked, socket);
   assert.equal(read('{"return":{"ips":[{"address":"10.0.0.2/24"}]}}').ips[0]?.address, "10.0.0.2/24");
   assert.ok(!connected("").answer.request.includes("network"));
+});
+
+test("helper tells the host's name servers, where the network tells none", () => {
+  const names = { nameservers: ["192.0.2.53"], search: ["a.example"] };
+  const telling = { ...target, host: { ...host, names } };
+  const { read } = helper.connect(telling, parseOptions("", helper.keys), []);
+  assert.deepEqual(read('{"return":{}}').dns, names);
+  assert.deepEqual(read('{"return":{"dns":{"nameservers":["10.0.0.53"]}}}').dns, {
+    nameservers: ["10.0.0.53"],
+  });
 });
 
 test("helper works where it answers, has room, and is not to keep somebody in", () => {

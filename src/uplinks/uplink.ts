@@ -1,6 +1,7 @@
 import type { Result } from "../cni/result.ts";
 import type { Offer } from "../helper/wire.ts";
 import type { PortMapping } from "../net/port_mapping.ts";
+import type { ResolvConf } from "../net/resolv_conf.ts";
 import type { Plan } from "../plan/plan.ts";
 import type { Send, Step } from "../plan/step.ts";
 import type { Key, UplinkOptions } from "./options.ts";
@@ -49,6 +50,8 @@ export interface Host {
   readonly routes: { readonly 4: boolean; readonly 6: boolean };
   /** The first port that an ordinary user may listen on (net.ipv4.ip_unprivileged_port_start). */
   readonly lowestPort: number;
+  /** What the host says about names that is true elsewhere, too. */
+  readonly names?: ResolvConf;
   /** Root's service, where it listens for this user. */
   readonly service?: Service;
   /** lxc-user-nic, where it is installed. */

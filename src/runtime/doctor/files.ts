@@ -1,5 +1,5 @@
-import { parseResolvConf } from "../../net/resolv_conf.ts";
 import { findProgram, type World } from "../../plan/world.ts";
+import { isHostsOwn, reachableServers, resolvConf, serversIn } from "../name_servers.ts";
 import { stateDirectory } from "../state.ts";
 import { asRoot, type Check, type Finding, kindOf, lack, ok, userName, warn } from "./finding.ts";
 import { isOlder, versionOf } from "./programs.ts";
@@ -10,7 +10,7 @@ export const fileChecks: readonly Check[] = [
   { name: "/dev/net/tun", look: lookAtTun },
   { name: "/etc/subuid", look: (world) => lookAtSubIds(world, "uid") },
   { name: "/etc/subgid", look: (world) => lookAtSubIds(world, "gid") },
-  { name: "/etc/resolv.conf", look: lookAtResolvConf },
+  { name: resolvConf, look: lookAtResolvConf },
   { name: "state directory", look: lookAtState },
   { name: "cgroups", look: lookAtCgroups },
 ];
@@ -90,39 +90,31 @@ function lookAtSubIds(world: World, which: "uid" | "gid"): readonly Finding[] {
   );
 }
 
-const resolv = "/etc/resolv.conf";
-const resolvedServers = "/run/systemd/resolve/resolv.conf";
-
-/** slirp4netns passes questions on to a server on the host's loopback; a container of root cannot reach one. */
-function lookAtResolvConf(world: World): readonly Finding[] {
-  const strayed = kindOf(world) === "rootless" && strays(linkTarget(world, resolv));
-  if (strayed) {
+/**
+ * slirp4netns passes questions on to a server on the host's loopback; neither a container of root's can reach one, nor one
+ * that root's service has plugged in.
+ */
+async function lookAtResolvConf(world: World): Promise<readonly Finding[]> {
+  const target = linkTarget(world, resolvConf);
+  if (kindOf(world) === "rootless" && strays(target)) {
     return lack(world, "rootless", {
-      name: resolv,
-      found: `a link to ${linkTarget(world, resolv)}, which slirp4netns's sandbox does not see`,
-      remedy: asRoot(world, `cp --remove-destination "$(readlink -f ${resolv})" ${resolv}`),
+      name: resolvConf,
+      found: `a link to ${target}, which slirp4netns's sandbox does not see`,
+      remedy: asRoot(world, `cp --remove-destination "$(readlink -f ${resolvConf})" ${resolvConf}`),
     });
   }
-  const servers = serversOf(world, resolv);
+  const servers = serversIn(world, resolvConf);
   if (servers.length === 0) {
-    return warn(resolv, "names no server", "give containers one with --dns, such as --dns 9.9.9.9");
+    return warn(resolvConf, "names no server", "give containers one with --dns, such as --dns 9.9.9.9");
   }
-  if (kindOf(world) === "rootless" || !isLoopback(servers[0]!)) return ok(resolv, servers.join(", "));
-  const others = [...servers, ...serversOf(world, resolvedServers)].filter((server) => !isLoopback(server));
-  const [, ...rest] = [...new Set(["", ...others])];
+  const others = reachableServers(world);
+  const passedOn = kindOf(world) === "rootless" && (others.length > 0 || await findBest(world) !== "helper");
+  if (passedOn || !isHostsOwn(servers[0]!)) return ok(resolvConf, servers.join(", "));
   return warn(
-    resolv,
+    resolvConf,
     `${servers[0]} is this machine itself, which a container cannot reach`,
-    `give containers other servers, not --dns=host: --dns ${rest.join(",") || "9.9.9.9"}`,
+    `give containers other servers, not --dns=host: --dns ${others.join(",") || "9.9.9.9"}`,
   );
-}
-
-function serversOf(world: World, path: string): readonly string[] {
-  return parseResolvConf(world.read(path) ?? "").nameservers ?? [];
-}
-
-function isLoopback(server: string): boolean {
-  return server.startsWith("127.") || server === "::1";
 }
 
 function linkTarget(world: World, path: string): string | undefined {

@@ -1,0 +1,31 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { World } from "../plan/world.ts";
+import { reachableNames, reachableServers } from "./name_servers.ts";
+
+const having = (files: Readonly<Record<string, string>>): World =>
+  ({ read: (path: string) => files[path] }) as World;
+
+test("servers that are reached from elsewhere are those of resolv.conf, or else those of systemd-resolved", () => {
+  const servers = (resolv: string, resolved = "nameserver 192.0.2.9") =>
+    reachableServers(having({
+      "/etc/resolv.conf": resolv,
+      "/run/systemd/resolve/resolv.conf": resolved,
+    }));
+  assert.deepEqual(servers("nameserver 192.0.2.1\nnameserver 2001:db8::1"), ["192.0.2.1", "2001:db8::1"]);
+  assert.deepEqual(servers("nameserver 127.0.0.1\nnameserver 192.0.2.1"), ["192.0.2.1"]);
+  assert.deepEqual(servers("nameserver 127.0.0.53"), ["192.0.2.9"]);
+  assert.deepEqual(servers("nameserver ::1\nnameserver fe80::1%eth0"), ["192.0.2.9"]);
+  assert.deepEqual(servers("nameserver 127.0.0.1", "nameserver 127.0.0.54"), []);
+});
+
+test("with them goes what else the host says, which without any is nothing", () => {
+  const resolv = { "/etc/resolv.conf": "search a.example\nnameserver 127.0.0.53\noptions edns0\n" };
+  assert.deepEqual(reachableNames(having(resolv)), {});
+  const resolved = { "/run/systemd/resolve/resolv.conf": "nameserver 192.0.2.9\nsearch b.example\n" };
+  assert.deepEqual(reachableNames(having({ ...resolv, ...resolved })), {
+    nameservers: ["192.0.2.9"],
+    search: ["a.example"],
+    options: ["edns0"],
+  });
+});
