@@ -51,6 +51,43 @@ load helper
   unanswered tcp 192.0.2.1 80 in_peer
 }
 
+@test "ports come and go while the container runs, below 1024 too, and who connects is seen" {
+  start_helper "TEST_USER veth ocinet0 1" "TEST_USER port 80" "TEST_USER port 5353/udp"
+  launch c1 -p 80:80
+  serve tcp 80 in_container c1
+  serve udp 53 in_container c1
+  run -0 port rm c1 80:80
+  [ "$output" = "" ]
+  unanswered tcp 192.0.2.1 80 in_peer
+  run -0 port add c1 80:80 5353:53/udp 8080:80
+  [ "$output" = "80:80/tcp helper
+5353:53/udp helper
+8080:80/tcp relay, without the client's address" ]
+  [ "$(ask tcp 192.0.2.1 80 in_peer)" = 192.0.2.2 ]
+  [ "$(ask tcp 2001:db8:1::1 80 in_peer)" = 2001:db8:1::2 ]
+  [ "$(ask udp 192.0.2.1 5353 in_peer)" = 192.0.2.2 ]
+  [ "$(ask udp 2001:db8:1::1 5353 in_peer)" = 2001:db8:1::2 ]
+  [ "$(ask tcp 192.0.2.1 8080 in_peer)" = 172.16.29.2 ]
+  run -1 port add --port-driver uplink c1 81:80
+  [[ $output == *"Cannot publish \"81:80/tcp\" without root: /etc/ocinet/helper.conf does not grant the port (it grants: 80, 5353/udp)" ]]
+  run -0 port rm c1 80:80 8080:80
+  [ "$output" = "5353:53/udp helper" ]
+  unanswered tcp 192.0.2.1 80 in_peer
+  unanswered tcp 192.0.2.1 8080 in_peer
+  [ "$(ask udp 192.0.2.1 5353 in_peer)" = 192.0.2.2 ]
+  run -0 port add --proxy-protocol v1 c1 8081:81
+  [ "${lines[1]}" = "8081:81/tcp relay, the client's address by PROXY protocol v1" ]
+  background proxied in_container c1 socat TCP-LISTEN:81,fork,reuseaddr SYSTEM:'head -n 1'
+  wait_for listens_to 81 in_container c1
+  [ "$(ask tcp 192.0.2.1 8081 in_peer | cut -d" " -f 1-4)" = "PROXY TCP4 192.0.2.2 192.0.2.1" ]
+  stop_background_but_helper
+  delete_container c1
+  wait_for nothing_attached
+  run ! grep 5353 < <(in_host nft list ruleset)
+}
+port() { as_user "$OCINET" port "$@"; }
+listens_to() { "${@:2}" ss -Hltn "sport = :$1" | grep -q .; }
+
 @test "names: a server on the host's loopback is passed over for those that it asks" {
   local nslookup="busybox nslookup -type=a www.example" it="Address: 198.51.100.1"
   in_host sh -c 'echo nameserver 127.0.0.53 >/etc/resolv.conf'

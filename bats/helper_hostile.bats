@@ -115,6 +115,52 @@ as_other() { in_host setpriv --reuid "$OTHER" --regid "$OTHER" --clear-groups --
   [ "$(helpers_containers | wc -l)" = 1 ]
 }
 
+@test "ports of what is attached come and go as far as the policy grants, and nobody else's do" {
+  start_helper "TEST_USER veth ocinet0 2" "TEST_USER port 8000-8100/tcp" "$OTHER veth ocinet0 2" "$OTHER port 8000-8100/tcp"
+  change() { says_to_helper "{\"do\":\"$1\",\"id\":\"box\",\"ports\":[\"$2\"]}"; }
+  others() { printf '%s' "{\"do\":\"$1\",\"id\":\"box\",\"ports\":[\"$2\"]}" | as_other socat -t 60 - "UNIX-CONNECT:/run/ocinet-helper/$OTHER"; }
+  refuses 'Cannot publish ports of "box": it is not attached' change publish 8000:80
+  hold_namespace box
+  attach "$(holder_of box)" '"ports":["8000:80"]' | jq -e .return
+  refuses 'does not grant the port (it grants: 8000-8100/tcp)' change publish 80:80
+  refuses 'does not grant the port' change publish 8001:80/udp
+  refuses 'does not grant the port' change publish 8100-8101:80-81
+  refuses 'the host does not have the address 198.51.100.1' change publish 198.51.100.1:8001:80
+  refuses 'Cannot publish "8000:80/tcp": somebody has the port already' change publish 8000:80
+  in_host ip netns add roots
+  ocinet up --id secret -p 8001:80 /run/netns/roots
+  refuses 'Cannot publish "8001:80/tcp": somebody has the port already' change publish 8001:80
+  [[ $output != *secret* ]]
+  ocinet down secret
+  in_host ip netns delete roots
+  # All or none.
+  refuses 'Cannot publish "8000:80/tcp": somebody has the port already' change publish 8002:80\",\"8000:80
+  change publish 8001:80 | jq -e .return
+  refuses 'Cannot publish ports of "box": it is not attached' others publish 8002:80
+  jq -e '.return == false' <<<"$(others unpublish 8001:80)"
+  jq -e '.return == false' <<<"$(change unpublish 8003:80)"
+  run -0 in_host sh -c "nft list map inet ocinet ports4"
+  [[ $output == *"tcp . 8000 :"* && $output == *"tcp . 8001 :"* && $output != *8002* ]]
+  # What is there may be taken away whatever the policy has become.
+  policy "TEST_USER veth ocinet0 2"
+  kill -HUP "$(helper_pid)"
+  wait_for helper_has_read
+  refuses 'does not grant the port (it grants: none)' change publish 8004:80
+  jq -e .return <<<"$(change unpublish 8001:80)"
+  run -0 in_host sh -c "nft list map inet ocinet ports4"
+  [[ $output == *"tcp . 8000 :"* && $output != *8001* ]]
+  # Who has gone before the answer has nothing.
+  policy "TEST_USER veth ocinet0 2" "TEST_USER port 8000-8100/tcp"
+  as_user node -e 'const socket = require("net").connect(process.argv[1], () => socket.write(process.argv[2], () => socket.destroy()))' \
+    "$(helper_socket)" $'{"do":"publish","id":"box","ports":["8005:80"]}\n'
+  wait_for grep -q 'publish box: taken back, for whoever asked has gone' "$BATS_TEST_TMPDIR/helper.log"
+  run ! grep 8005 < <(in_host nft list ruleset)
+  stop box
+  wait_for nothing_attached
+  run ! grep 'tcp \. 80' < <(in_host nft list ruleset)
+}
+helper_has_read() { helper_log | grep -q 'has read'; }
+
 @test "malformed and huge requests are refused, and so is who says nothing" {
   start_helper "TEST_USER veth ocinet0 2"
   # Line by line: what is asked, and what the answer has.
@@ -126,7 +172,7 @@ const requests = [
   ...each("it is not JSON", ["x", "{", "[".repeat(8000), '{"do":', "\u0000\u0001", '{"do":"show"}}', "\n\n\n", "{'do':'show'}"]),
   [Buffer.from([0xff, 0xfe, 0x80, 10]), "it is not JSON"],
   ...each("it is not a JSON object", ["[]", "null", "7", '"attach"', '""', "[".repeat(4000) + "]".repeat(4000)]),
-  ...each("there are show, attach, detach", [
+  ...each("there are show, attach, detach, publish, unpublish", [
     "{}", '{"do":"die"}', '{"do":["attach"]}', '{"do":"constructor"}', '{"do":"\\u0000"}', '{"__proto__":{"do":"show"}}', '{"Do":"show"}',
   ]),
   ...each("Cannot use key", ['{"do":"show","id":"x"}', '{"do":"detach","id":"x","pid":1}', attach({ mac: "02:00:00:00:00:01" })]),
@@ -143,6 +189,10 @@ const requests = [
   ...each("Cannot use network", ["../x", "/etc/ocinet/net.d/a", "", { a: 1 }, "a b", "-"].map((network) => attach({ network }))),
   ...each("Cannot", ["8080:80", [8080], ["8080:80; drop"], ["1-65535:1-65535"], ["x"], [["8080:80"]], ["8080:80", null], [{}]]
     .map((ports) => attach({ ports }))),
+  ...each("Cannot use ports", ["publish", "unpublish"].flatMap((verb) =>
+    [undefined, null, "80:80", { 0: "80:80" }].map((ports) => JSON.stringify({ do: verb, id: "box", ports })))),
+  ...each("Cannot", [{}, { pid: 7 }, { network: "ocinet0" }, { id: "../box" }, { id: 7 }, { ports: [["8080:80"]] }, { ports: ["80:80/icmp"] }]
+    .map((more) => JSON.stringify({ do: "publish", id: "box", ports: ["8080:80"], ...more }))),
   ["7".repeat(16385), "longer than 16384 bytes"],
   [" ".repeat(3000000), undefined],
   ["", "nothing was said"],

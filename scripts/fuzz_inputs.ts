@@ -226,6 +226,8 @@ export const helperRequests = [
   },
   { do: "attach", id: "c1", pid: 4242, ifname: "net0" },
   { do: "detach", id: "c1" },
+  { do: "publish", id: "c1", ports: ["8081:81/tcp", "[2001:db8::1]:53:53/udp"] },
+  { do: "unpublish", id: "c1", ports: ["8081:81/tcp"] },
   { do: "show" },
 ];
 export const helperRules =

@@ -16,7 +16,7 @@ export function helperSocket(uid: number): string {
 }
 
 /** What a user asks of root's service. */
-export type HelperRequest = { readonly do: "show" } | Attach | Detach;
+export type HelperRequest = { readonly do: "show" } | Attach | Detach | ChangePorts;
 
 /** To connect the network namespace of a process, until that process ends. */
 export interface Attach {
@@ -36,6 +36,13 @@ export interface Detach {
   readonly id: string;
 }
 
+/** To publish ports of what is attached, or take them away. */
+export interface ChangePorts {
+  readonly do: "publish" | "unpublish";
+  readonly id: string;
+  readonly ports: readonly PortMapping[];
+}
+
 /** What a user is granted: how many more containers on each network, and which of the host's ports. */
 export interface Offer {
   readonly networks: readonly { readonly name: string; readonly free: number }[];
@@ -52,7 +59,7 @@ const longestId = 128;
 
 /** One line. */
 export function writeRequest(request: HelperRequest): string {
-  const json = request.do === "attach" ? { ...request, ports: request.ports.map(showMapping) } : request;
+  const json = "ports" in request ? { ...request, ports: request.ports.map(showMapping) } : request;
   return `${JSON.stringify(json)}\n`;
 }
 
@@ -66,6 +73,10 @@ export function parseRequest(line: string): HelperRequest {
     case "detach":
       only(json, ["id"]);
       return { do: "detach", id: readId(json["id"]) };
+    case "publish":
+    case "unpublish":
+      only(json, ["id", "ports"]);
+      return { do: json["do"], id: readId(json["id"]), ports: readPorts(json["ports"]) };
     case "attach": {
       only(json, ["id", "pid", "ifname", "network", "ports"]);
       const { id, pid, ifname, network, ports = [] } = json;
@@ -76,7 +87,7 @@ export function parseRequest(line: string): HelperRequest {
       };
     }
     default:
-      throw new Error(`Cannot do ${short(json["do"])}: there are show, attach, detach`);
+      throw new Error(`Cannot do ${short(json["do"])}: there are show, attach, detach, publish, unpublish`);
   }
 }
 

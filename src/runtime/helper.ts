@@ -1,6 +1,7 @@
 import { messageOf } from "../cni/error.ts";
 import {
   helperDirectory,
+  type HelperRequest,
   helperSocket,
   longestRequest,
   parseRequest,
@@ -272,7 +273,8 @@ async function answer(service: Service, uid: number, line: string): ReturnType<S
   try {
     const request = readRequest(line);
     // What is there may be taken away whatever the policy has become.
-    if (request.do !== "detach") await refresh(service, false);
+    const undoing = undoingOf(request);
+    if (undoing || request.do === "show") await refresh(service, false);
     const user = service.granted.users.get(uid);
     if (!user) throw new Refusal("Cannot do anything for you: the policy does not name you");
     what = "id" in request ? `${request.do} ${request.id}` : request.do;
@@ -281,7 +283,7 @@ async function answer(service: Service, uid: number, line: string): ReturnType<S
     if (request.do !== "show") service.tell(`${nameOf(user)}: ${what}: done`);
     return {
       answer: writeAnswer(value),
-      ...(request.do === "attach" ? { undelivered: () => takeBack(service, user, request.id) } : {}),
+      ...(undoing ? { undelivered: () => takeBack(service, user, what, undoing) } : {}),
     };
   } catch (error) {
     return refuse(service, uid, what, error);
@@ -315,16 +317,27 @@ function nameOf({ uid, names }: HelperUser): string {
   return `user ${uid} (${[...names][0]})`;
 }
 
-/** Nobody waits any more for what was attached. */
-async function takeBack(service: Service, user: HelperUser, id: string): Promise<void> {
+/** What takes back what is asked for, if that makes anything. */
+function undoingOf(request: HelperRequest): HelperRequest | undefined {
+  if (request.do === "attach") return { do: "detach", id: request.id };
+  return request.do === "publish" ? { ...request, do: "unpublish" } : undefined;
+}
+
+/** Nobody waits any more for what was done. */
+async function takeBack(
+  service: Service,
+  user: HelperUser,
+  what: string,
+  undoing: HelperRequest,
+): Promise<void> {
   const { turns, tell } = service;
   const grants = grantsFor(service.granted, user.uid);
   const turn = (turns.get(user.uid) ?? Promise.resolve()).then(async () => {
     try {
-      await serveRequest({ ...service, user, grants }, { do: "detach", id });
-      tell(`${nameOf(user)}: attach ${id}: taken back, for whoever asked has gone`);
+      await serveRequest({ ...service, user, grants }, undoing);
+      tell(`${nameOf(user)}: ${what}: taken back, for whoever asked has gone`);
     } catch (error) {
-      tell(`${nameOf(user)}: attach ${id}: ${messageOf(error)}`);
+      tell(`${nameOf(user)}: ${what}: ${messageOf(error)}`);
     }
   });
   turns.set(user.uid, turn);

@@ -2,7 +2,7 @@ import { messageOf } from "../cni/error.ts";
 import type { NetworkList } from "../cni/network_list.ts";
 import type { Result } from "../cni/result.ts";
 import { coversPort, type Grants, showRange } from "../helper/policy.ts";
-import type { Attach, HelperRequest, Offer } from "../helper/wire.ts";
+import type { Attach, ChangePorts, HelperRequest, Offer } from "../helper/wire.ts";
 import { type PortMapping, showMapping } from "../net/port_mapping.ts";
 import type { World } from "../plan/world.ts";
 import { attach } from "./attach.ts";
@@ -12,6 +12,7 @@ import { networkNamed, networkProblems } from "./helper_networks.ts";
 import type { HelperUser } from "./helper_users.ts";
 import { type Container, containerIds, type Journal, readJournal } from "./journal.ts";
 import { judgeNamespace } from "./judge.ts";
+import { addPorts, removePorts } from "./live_ports.ts";
 import { findAbroad, TakenPort } from "./ports.ts";
 import { identify } from "./process.ts";
 import { linkNames } from "./see.ts";
@@ -38,6 +39,10 @@ export async function serveRequest(asking: Asking, request: HelperRequest): Prom
       return await detachFor(asking, request.id);
     case "attach":
       return await attachFor(asking, request);
+    case "publish":
+      return await publishFor(asking, request);
+    case "unpublish":
+      return await unpublishFor(asking, request);
   }
 }
 
@@ -103,6 +108,35 @@ async function detachFor(asking: Asking, id: string): Promise<boolean> {
   return found;
 }
 
+async function publishFor(asking: Asking, { id, ports }: ChangePorts): Promise<boolean> {
+  const { world, state, user } = asking;
+  await sweep(world, state, user.uid);
+  const [whole] = findIds(asking, id);
+  if (whole === undefined) throw new Refusal(`Cannot publish ports of "${id}": it is not attached`);
+  checkPorts(asking, ports);
+  try {
+    await addPorts(world, state, whole, ports, {});
+    return true;
+  } catch (error) {
+    throw asRefusal(error);
+  }
+}
+
+/** Those that are not published are none of anybody's any more. @returns whether there were any */
+async function unpublishFor(asking: Asking, { id, ports }: ChangePorts): Promise<boolean> {
+  const { world, state } = asking;
+  const asked = new Set(ports.map(showMapping));
+  let found = false;
+  for (const whole of findIds(asking, id)) {
+    const journal = journalOf(world, state, whole);
+    const own = journal?.phase === "done" && staleness(world, journal) === undefined ? journal.ports : [];
+    const gone = own.filter((port) => asked.has(showMapping(port)));
+    if (gone.length > 0) await removePorts(world, state, whole, gone);
+    found ||= gone.length > 0;
+  }
+  return found;
+}
+
 async function attachFor(asking: Asking, request: Attach): Promise<Result> {
   const { world, state, user } = asking;
   await sweep(world, state, user.uid);
@@ -148,13 +182,18 @@ async function attachJudged(
     });
     return journal!.attachments[0]!.result!;
   } catch (error) {
-    const own = ownConcern(error, ifname);
-    throw own === undefined ? error : new Refusal(own, { cause: error });
+    throw asRefusal(error, ifname);
   }
 }
 
+/** An error as its user may see it, if it is their concern. */
+function asRefusal(error: unknown, ifname?: string): unknown {
+  const own = ownConcern(error, ifname);
+  return own === undefined ? error : new Refusal(own, { cause: error });
+}
+
 /** What of a failure is the user's concern; all else, such as who has a port, is for the log alone. */
-function ownConcern(error: unknown, ifname: string): string | undefined {
+function ownConcern(error: unknown, ifname: string | undefined): string | undefined {
   if (error instanceof TakenPort) {
     return `Cannot publish "${showMapping(error.port)}": somebody has the port already`;
   }

@@ -1,5 +1,4 @@
 import { collide, type PortMapping, showMapping } from "../net/port_mapping.ts";
-import { addressOf } from "../net/address.ts";
 import type { Step } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
 import { isRelay } from "../uplinks/relay.ts";
@@ -12,12 +11,11 @@ import { forwarder, type Forwarding, refuseForwardingOfRoot } from "./forwarding
 import { type Attached, type Journal, readJournal, writeJournal } from "./journal.ts";
 import { noteLasting } from "./lasting.ts";
 import { publish, publishedThrough } from "./links.ts";
-import { portClaims, takePorts } from "./ports.ts";
+import { portClaims, TakenPort, takePorts } from "./ports.ts";
 import { planRelay } from "./relay.ts";
-import { socketPath } from "./rootless.ts";
 import { reachFromHost } from "./session_ports.ts";
 import { containerPaths } from "./state.ts";
-import { hostOf } from "./uplink.ts";
+import { asRunning, granting, hostOf } from "./uplink.ts";
 import { isRoot } from "./user.ts";
 import { undo, undoClaim } from "./undo.ts";
 
@@ -42,10 +40,10 @@ export async function addPorts(
     for (const port of asked) {
       const twin = journal.ports.find((other) => collide(port, other));
       if (twin) {
-        throw cannot("publish", port, `container "${id}" publishes it already, as "${showMapping(twin)}"`);
+        throw new TakenPort(port, `container "${id}" publishes it already, as "${showMapping(twin)}"`);
       }
     }
-    const ports = withForwarders(world, journal, asked, forwarding);
+    const ports = await withForwarders(world, journal, asked, forwarding);
     const steps = leadTo(world, state, journal, ports).filter((step) => !isRunning(journal, step));
     const claims = portClaims(state, ports, id);
     const next = {
@@ -126,17 +124,18 @@ async function change(world: World, state: string, id: string, make: Change): Pr
 }
 
 /** The ports as they will be forwarded. @throws Error for one that cannot be */
-function withForwarders(
+async function withForwarders(
   world: World,
   { attachments, limits = {} }: Journal,
   ports: readonly PortMapping[],
   forwarding: Forwarding,
-): readonly PortMapping[] {
+): Promise<readonly PortMapping[]> {
   const attached = attachments[0];
   const uplink = attached && uplinkNamed(attached.by);
   if (!uplink) return ports;
   const restricted = attached.network.name === "default-restricted";
-  const forwarded = { host: hostOf(world), restricted, limits, runs: true };
+  const host = uplink.provided ? await granting(world) : hostOf(world);
+  const forwarded = { host, restricted, limits, runs: true };
   return ports.map((port) => {
     const found = forwarder(uplink, port, forwarding, forwarded);
     if (typeof found === "string") throw new Error(found);
@@ -201,14 +200,12 @@ function leadByUplink(
   },
 ): readonly Step[] {
   const paths = containerPaths(state, journal.id);
-  const socket = socketPath(state, paths, attached.digest, "uplink");
-  const guest = addressOf(attached.result!.ips[0]!.address);
   const own = ports.filter(({ relay }) => !relay);
   const entering = { id: journal.id, container: fromHere(world, journal.container) };
-  const running = journal.steps.filter((step) => step.tool === "spawn").find(isRelay);
+  const relay = journal.steps.filter((step) => step.tool === "spawn").find(isRelay);
   return [
-    ...own.flatMap((port) => uplink.publish?.(socket, guest, port) ?? []),
-    ...planRelay(world, state, paths, { entering, attached, ports, ...(running ? { running } : {}) }),
+    ...own.flatMap((port) => uplink.publish?.(asRunning(journal), port) ?? []),
+    ...planRelay(world, state, paths, { entering, attached, ports, ...(relay ? { running: relay } : {}) }),
   ];
 }
 

@@ -1,7 +1,6 @@
 import { messageOf } from "../cni/error.ts";
-import { addressOf } from "../net/address.ts";
 import type { PortMapping } from "../net/port_mapping.ts";
-import type { Send, Spawn } from "../plan/step.ts";
+import type { Send } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
 import { uplinkNamed } from "../uplinks/table.ts";
 import { apply, explain } from "./apply.ts";
@@ -9,7 +8,7 @@ import { containerIds, DamagedJournal, type Journal, readJournal } from "./journ
 import { note } from "./log.ts";
 import { ownerIsAlive, readPids } from "./process.ts";
 import { containerPaths, userDirectory } from "./state.ts";
-import { hostOf } from "./uplink.ts";
+import { asRunning, hostOf } from "./uplink.ts";
 import { outerUid } from "./user.ts";
 
 /** The id that the user's session is listed by. */
@@ -37,10 +36,10 @@ export function reachFromHost(world: World, ports: readonly PortMapping[]): Reac
   };
 }
 
-function forward(world: World, { attachments, steps, session }: Journal, port: PortMapping): Send {
+function forward(world: World, around: Journal, port: PortMapping): Send {
+  const { attachments, session } = around;
   const [attached] = attachments;
   const uplink = uplinkNamed(attached!.by)!;
-  const start = steps.find((step) => step.tool === "spawn") as Spawn;
   if (!uplink.publish) {
     throw new Error(
       `Cannot publish port ${port.hostPort} of a session by ${uplink.name}, which takes no ports while it runs; ` +
@@ -49,8 +48,7 @@ function forward(world: World, { attachments, steps, session }: Journal, port: P
   }
   const refusal = uplink.refusal(port, { ...hostOf(world), ...session! }, false);
   if (refusal) throw new Error(refusal);
-  const address = addressOf(attached!.result!.ips[0]!.address);
-  return uplink.publish(start.leaves[0]!, address, { ...port, port: port.hostPort });
+  return uplink.publish(asRunning(around), { ...port, port: port.hostPort });
 }
 
 /**

@@ -1,11 +1,13 @@
 import { messageOf } from "../cni/error.ts";
 import { helperSocket, parseOffer, writeRequest } from "../helper/wire.ts";
+import { addressOf } from "../net/address.ts";
 import type { PortMapping } from "../net/port_mapping.ts";
 import { findProgram, packages, type World } from "../plan/world.ts";
 import { parseOptions } from "../uplinks/options.ts";
 import { uplinks, type WantedUplink } from "../uplinks/table.ts";
-import type { Host, Uplink } from "../uplinks/uplink.ts";
+import type { Host, Running, Uplink } from "../uplinks/uplink.ts";
 import { forwarder, type Forwarding } from "./forwarding.ts";
+import type { Journal } from "./journal.ts";
 import type { Limits } from "./limits.ts";
 import { reachableNames } from "./name_servers.ts";
 import { outerUid } from "./user.ts";
@@ -48,6 +50,15 @@ function hasRoute4(world: World): boolean {
 function hasRoute6(world: World): boolean {
   const rows = (world.read("/proc/self/net/ipv6_route") ?? "").split("\n").map((row) => row.split(/\s+/));
   return rows.some((row) => /^0{32}$/.test(row[0]!) && row[1] === "00" && row.at(-1) !== "lo");
+}
+
+/** A container whose uplink publishes ports: by a socket that its program has made, or by that of root's service. */
+export function asRunning({ id, attachments, steps }: Journal): Running {
+  const [first] = steps.filter((step) => step.tool === "spawn" || step.tool === "send");
+  return {
+    ...{ id, socket: first!.tool === "spawn" ? first!.leaves[0]! : first!.socket },
+    guest: addressOf(attachments[0]!.result!.ips[0]!.address),
+  };
 }
 
 /** What a container wants of an uplink. */

@@ -30,6 +30,10 @@ export const helper = {
     const granted = ranges.map(showRange).join(", ") || "none";
     return refuse(mapping, `${helperPolicy} does not grant the port (it grants: ${granted})`);
   },
+  publish: ({ id, socket }, port) => {
+    const ask = (verb: "publish" | "unpublish") => writeRequest({ do: verb, id, ports: [port] });
+    return { tool: "send", on: "host", socket, run: ask("publish"), undo: ask("unpublish") };
+  },
   connect: ({ host, id, init, ifname, netns }, { network }, ports) => {
     const { socket } = host.service!;
     const where = network === undefined ? {} : { network };

@@ -43,6 +43,14 @@ test("helper tells the host's name servers, where the network tells none", () =>
   });
 });
 
+test("helper asks for a port of a container that runs, and its undoing is known before", () => {
+  assert.deepEqual(helper.publish({ id: "c1", socket, guest: "10.0.0.2" }, parsePublish("80:80")[0]!), {
+    ...{ tool: "send", on: "host", socket },
+    run: '{"do":"publish","id":"c1","ports":["80:80/tcp"]}\n',
+    undo: '{"do":"unpublish","id":"c1","ports":["80:80/tcp"]}\n',
+  });
+});
+
 test("helper works where it answers, has room, and is not to keep somebody in", () => {
   const { service, ...without } = host;
   const offering = (offer: string | { networks: { name: string; free: number }[]; ports: [] }) => ({

@@ -7,7 +7,7 @@ import { network6, networkOf, resultOf } from "./network.ts";
 import type { UplinkOptions } from "./options.ts";
 import { refuse, refuseLow } from "./refusals.ts";
 import { noWayOut } from "./restricted.ts";
-import type { Target, Uplink } from "./uplink.ts";
+import type { Running, Target, Uplink } from "./uplink.ts";
 
 /** slirp4netns: needs nothing of the host, and has every option. */
 export const slirp4netns = {
@@ -45,7 +45,7 @@ export const slirp4netns = {
         spawn(target, options, ipv6),
         ...(target.restricted ? [noWayOut] : []),
         ...(ipv6 ? configureIpv6(target.ifname) : []),
-        ...ports.map((port) => forward(target.socket, networkOf(options).address, port)),
+        ...ports.map((port) => forward({ ...target, guest: networkOf(options).address }, port)),
       ],
       result: resultOf(target, options, ipv6),
     };
@@ -94,7 +94,7 @@ function configureIpv6(ifname: string): readonly Step[] {
   ];
 }
 
-function forward(socket: string, guest: string, { protocol, hostIp, hostPort, port }: PortMapping): Send {
+function forward({ socket, guest }: Running, { protocol, hostIp, hostPort, port }: PortMapping): Send {
   return addForward(socket, {
     ...{ proto: protocol, host_addr: hostIp ?? "0.0.0.0", host_port: hostPort },
     ...{ guest_addr: guest, guest_port: port },

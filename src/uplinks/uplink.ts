@@ -26,10 +26,17 @@ export interface Uplink {
   doubt?(host: Host): string | undefined;
   /** Why a port cannot be published, or undefined when it can. */
   refusal(mapping: PortMapping, host: Host, restricted: boolean): string | undefined;
-  /** Publishes a port of a container that runs, at its address; absent: it took its ports when it started. */
-  publish?(socket: string, guest: string, mapping: PortMapping): Send;
+  /** Publishes a port of a container that runs; absent: it took its ports when it started. */
+  publish?(running: Running, mapping: PortMapping): Send;
   /** Connects the container to the world, and its published ports to it. There must be no `problem` and no `refusal`. */
   connect(target: Target, options: UplinkOptions, ports: readonly PortMapping[]): Plan | Asked;
+}
+
+/** A container that has been connected: its id, the socket to ask the uplink through, and its address. */
+export interface Running {
+  readonly id: string;
+  readonly socket: string;
+  readonly guest: string;
 }
 
 /** A plan whose result somebody else decides on. */
