@@ -3,6 +3,7 @@
 # shellcheck disable=SC2034,SC2154 # what lib reads, and what run sets
 load lib
 load rootless
+load helper
 
 setup() {
   set_up_hosts
@@ -38,6 +39,8 @@ inner_runc() { inside runc --root "$HOST_DIR/user/run/inner" "$@"; }
 
 
 no_session() { no_processes && [ ! -e "$(user_state)/containers/session" ] && no_sockets "$HOST_DIR/user"; }
+
+equal() { [ "$1" = "$2" ] || fail "expected: $1" "is: $2"; }
 
 session_pid() { session status --json | jq -e .pid; }
 
@@ -94,8 +97,8 @@ session_pid() { session status --json | jq -e .pid; }
   [ "$output" = 'ocinet: Cannot publish "8080:80/tcp": a process outside of the session listens on it' ]
   run -1 inside "$OCINET" up --net shop -p 80:80 /run/netns/box
   [[ $output == *'Cannot publish "80:80/tcp" without root: ports below 1024'* ]]
-  run -1 inside "$OCINET" up --net shop -p '[::1]:8081:80' /run/netns/box
-  [[ $output == *"slirp4netns listens on IPv4 addresses only"* ]]
+  run -1 inside "$OCINET" up --net shop -p '[::1]:8081:80/sctp' /run/netns/box
+  [[ $output == *'Cannot publish "[::1]:8081:80/sctp" without root: slirp4netns forwards tcp and udp only'* ]]
   run -1 inside "$OCINET" up --net shop -p 198.51.100.1:8081:80 /run/netns/box
   [ "$output" = 'ocinet: Cannot publish "198.51.100.1:8081:80/tcp": the host does not have the address 198.51.100.1' ]
   run -0 inside ip -o link
@@ -171,18 +174,65 @@ answers() { ask_within 1 "$@" >/dev/null; }
   wait_for no_session
 }
 
-@test "by pasta it has no ports; its state may be anywhere" {
-  renew_pasta
+over_each_uplink() {
+  local uplink
+  for uplink in slirp4netns pasta helper; do
+    bats_test_function --description "ports by $uplink: TCP and UDP, IPv4 and IPv6, and who brings them is said" -- ports_over $uplink
+  done
+}
+over_each_uplink
+
+# How a port leads to the session, and whom its container sees: 10.0.2.100 is the session itself.
+ports_over() {
+  local ports=(8080:80 5353:53/udp) driver=relay relay="relay, without the client's address" seen4=10.0.2.100 seen6=10.0.2.100
+  case $1 in
+    slirp4netns)
+      driver=slirp4netns seen4=192.0.2.2
+      ports=(0.0.0.0:8080:80 0.0.0.0:5353:53/udp '[2001:db8:1::1]:8080:80' '[2001:db8:1::1]:5353:53/udp')
+      ;;
+    pasta) renew_pasta ;;
+    helper)
+      driver=helper seen4=192.0.2.2 seen6=2001:db8:1::2
+      start_helper "TEST_USER veth ocinet0 1" "TEST_USER port 8080-8081/tcp" "TEST_USER port 5353/udp"
+      in_host sysctl -q net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
+      ;;
+  esac
+  local said=$driver
+  [ $driver != relay ] || said=$relay
+  session start --uplink "$1"
+  in_session web --net default "${ports[@]/#/--publish=}"
+  serve tcp 80 in_container web
+  serve udp 53 in_container web
+  equal "$seen4" "$(ask tcp 192.0.2.1 8080 in_peer)"
+  equal "$seen4" "$(ask udp 192.0.2.1 5353 in_peer)"
+  equal "$seen6" "$(ask tcp 2001:db8:1::1 8080 in_peer)"
+  equal "$seen6" "$(ask udp 2001:db8:1::1 5353 in_peer)"
+
+  run -0 inside "$OCINET" port add web 8081:80
+  [ "${lines[0]}" = "${ports[0]}/tcp $said" ]
+  [ "${lines[-1]}" = "8081:80/tcp $said" ]
+  [ "$1" != slirp4netns ] || [ "${lines[2]}" = "[2001:db8:1::1]:8080:80/tcp $relay" ]
+  run -0 as_user "$OCINET" inspect session/web
+  jq -e --arg driver $driver '.[0].ports | .[0].driver == $driver and
+    all(IN(.driver; $driver, "relay") and .keepsClientAddress == (.driver != "relay"))' <<<"$output"
+  equal "$seen4" "$(ask tcp 192.0.2.1 8081 in_peer)"
+  inside "$OCINET" port rm web 8081:80
+  unanswered tcp 192.0.2.1 8081 in_peer
+  # What died is there again, with the ports.
+  in_host kill -KILL "$(tail -n 1 "$(user_state)/containers/session/relay/uplink.pid")"
+  [ $driver != relay ] || wait_for answers tcp 192.0.2.1 8080 in_peer
+  [ "$1" != slirp4netns ] || wait_for answers tcp 2001:db8:1::1 8080 in_peer
+  inner_runc delete --force web
+  unanswered tcp 192.0.2.1 8080 in_peer
+  session stop
+  [ "$1" != helper ] || wait_for nothing_attached
+  stop_background
+  wait_for no_session
+}
+
+@test "its state may be anywhere" {
   local mine=$HOST_DIR/user/run/mine
   mine() { as_user env OCINET_STATE_DIR="$mine" "$@"; }
-  serve tcp 8000 in_peer
-  mine "$OCINET" session start --uplink pasta
-  [ "$(ask tcp 192.0.2.2 8000 mine "$OCINET" session exec)" = 192.0.2.1 ]
-  stop_background
-  # shellcheck disable=SC2016 # the session's shell
-  run -1 mine "$OCINET" session exec -- sh -c 'ip netns add box && "$0" up --net shop -p 8080:80 /run/netns/box' "$OCINET"
-  [[ $output == *"Cannot publish port 8080 of a session by pasta"*"ocinet session start --uplink slirp4netns" ]]
-  mine "$OCINET" session stop
   mine "$OCINET" session exec -- ip netns add box
   mine "$OCINET" session exec -- env OCINET_STATE_DIR="$mine" "$OCINET" up --net shop -p 8080:80 /run/netns/box
   wait_for listens_once 8080
@@ -192,6 +242,20 @@ answers() { ask_within 1 "$@" >/dev/null; }
   [ -z "$(ls "$mine/containers")" ]
 }
 listens_once() { in_host ss -Hltn "sport = :$1" | grep -q .; }
+
+@test "a bundle that is made in it runs, though the user has no subordinate ids" {
+  local bundle=$HOST_DIR/user/bundle
+  hide newuidmap
+  cp -a "$(busybox_rootfs)" "$BATS_TEST_TMPDIR/rootfs"
+  as_user mkdir "$bundle"
+  mv "$BATS_TEST_TMPDIR/rootfs" "$bundle"
+  chown -R "$OCINET_TEST_USER:$OCINET_TEST_USER" "$bundle"
+  inside runc spec --rootless --bundle "$bundle"
+  inside "$OCINET" inject --net shop -p 8080:80 "$bundle"
+  set_config "$bundle" '.process.terminal = false | .process.args = ["ip", "-o", "address", "show", "dev", "eth0"]'
+  run -0 inner_runc run --bundle "$bundle" made
+  [[ $output == *"inet 10.20.0.2/16"* ]]
+}
 
 @test "podman in it has the user's networks" {
   local hooks=$BATS_TEST_TMPDIR/hooks rootfs=$BATS_TEST_TMPDIR/rootfs

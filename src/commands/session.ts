@@ -27,7 +27,8 @@ export const sessionOptions: readonly Option[] = containerOptions.filter(({ name
 export const sessionHelp = `
 A session is one user, network and mount namespace of yours. Inside you are root of your own links: networks from
 ~/.config/ocinet/net.d, bridges among them, published ports and CNI plugins work as for root, and containers reach each
-other by address. Without --uplink it is connected by slirp4netns, which brings the host's ports to it.
+other by address. Without --uplink it is connected by the best that works, as containers are; the host's ports lead to it by that,
+or by a relay.
 `;
 
 /** Starts the session. */
@@ -73,7 +74,7 @@ export async function sessionStop(world: World): Promise<Report> {
 
 function running(world: World, state: string, session: Journal, inside: readonly Description[]): Report {
   const own = describeContainer(world, session);
-  const ports = inside.flatMap(({ id, ports }) => ports.map(({ mapping }) => ({ mapping, container: id })));
+  const ports = inside.flatMap(({ id, ports }) => ports.map((port) => ({ ...port, container: id })));
   const [network] = own.networks;
   const text = `session ${own.state}: process ${own.pid}, connected by ${network?.by}, state in ${state}\n`;
   return {

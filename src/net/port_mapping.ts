@@ -15,6 +15,8 @@ export interface PortMapping {
   readonly port: number;
   /** Our relay forwards it, and not what connects the container. */
   readonly relay?: Relaying;
+  /** In a session: the uplink that brings it there from the host. */
+  readonly uplink?: string;
 }
 
 /** How our relay forwards a port. */

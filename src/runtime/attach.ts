@@ -25,7 +25,7 @@ import type { Request } from "./request.ts";
 import { planRelay } from "./relay.ts";
 import { planRootless, refuseStandIns, type RootlessPlan } from "./rootless.ts";
 import { type ContainerPaths, containerPaths, refuseForeign } from "./state.ts";
-import { type Reach, reachFromHost } from "./session_ports.ts";
+import { type Reach, reachFromHost, withBringers } from "./session_ports.ts";
 import { isRoot } from "./user.ts";
 import type { Wish } from "./wish.ts";
 
@@ -70,7 +70,8 @@ async function attachLocked(
   // A session is connected by an uplink all the same: what the file says counts in it.
   if (!source.root && !session) refuseStandIns(networks);
   const planned = await Promise.all(networks.map((network) => plannedLink(world, source, network, request)));
-  const reach = reachFromHost(world, wish.ports);
+  const ports = await withBringers(world, wish.ports);
+  const reach = reachFromHost(world, ports);
   const links = givePorts(world, planned, source, reach.ports);
   const claims = portClaims(state, wish.ports, id);
   const write = (journal: Journal) => {
@@ -79,7 +80,7 @@ async function attachLocked(
   };
   let done = write({
     ...{ format: 1, id, created: new Date().toISOString(), bootId: bootId(world), host: ownNamespace(world) },
-    ...{ container: lasting ?? container, phase: "planning", ports: wish.ports, limits: wish.limits },
+    ...{ container: lasting ?? container, phase: "planning", ports, limits: wish.limits },
     ...(session ? { session: { lowestPort: session.lowestPort } } : {}),
     attachments: links.map(({ attached }) => attached),
     steps: [...(session ? [session.ending] : []), ...(ending ? [ending] : []), ...claims],
@@ -192,6 +193,7 @@ async function connect(world: World, state: string, connecting: Connecting): Pro
   const published = !target || target.attached.published ? [] : rootless
     ? planRelay(world, state, paths, {
       ...{ entering: request, attached: { ...target.attached, result }, ports: rootless.ports },
+      isSession: request.session !== undefined,
     })
     : publish(target, result!, reach.ports, results);
   const named = results.findIndex(({ dns }) => hasDns(dns));

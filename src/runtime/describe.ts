@@ -69,15 +69,19 @@ export function describeContainer(world: World, journal: Journal): Description {
     netns: container.netns,
     ...(container.init ? { pid: container.init.pid } : {}),
     networks: attachments.map(describeNetwork),
-    ports: ports.map((port) => uplink ? describeForward(port, uplink) : describeRule(port, byPlugins, steps)),
+    ports: ports.map((port) => {
+      const by = port.uplink === undefined ? uplink : uplinkNamed(port.uplink);
+      return port.relay || by ? describeForward(port, by) : describeRule(port, byPlugins, steps);
+    }),
     ...(limits && Object.keys(limits).length > 0 ? { limits: describeLimits(limits) } : {}),
   };
 }
 
-function describeForward(port: PortMapping, uplink: Uplink): DescribedPort {
+/** Either the relay or an uplink forwards it. */
+function describeForward(port: PortMapping, uplink: Uplink | undefined): DescribedPort {
   const mapping = showMapping(port);
   if (port.relay) return { mapping, driver: "relay", keepsClientAddress: false, ...port.relay };
-  const { name: driver, keepsClientAddress, publishes } = uplink;
+  const { name: driver, keepsClientAddress, publishes } = uplink!;
   const isPart = publishes !== undefined && port.family === undefined;
   return { mapping, driver, keepsClientAddress, ...(isPart ? { onlyFamily: publishes } : {}) };
 }

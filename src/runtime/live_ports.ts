@@ -13,7 +13,7 @@ import { noteLasting } from "./lasting.ts";
 import { publish, publishedThrough } from "./links.ts";
 import { portClaims, TakenPort, takePorts } from "./ports.ts";
 import { planRelay } from "./relay.ts";
-import { reachFromHost } from "./session_ports.ts";
+import { reachFromHost, withBringers } from "./session_ports.ts";
 import { containerPaths } from "./state.ts";
 import { asRunning, granting, hostOf } from "./uplink.ts";
 import { isRoot } from "./user.ts";
@@ -132,7 +132,7 @@ async function withForwarders(
 ): Promise<readonly PortMapping[]> {
   const attached = attachments[0];
   const uplink = attached && uplinkNamed(attached.by);
-  if (!uplink) return ports;
+  if (!uplink) return await withBringers(world, ports);
   const restricted = attached.network.name === "default-restricted";
   const host = uplink.provided ? await granting(world) : hostOf(world);
   const forwarded = { host, restricted, limits, runs: true };

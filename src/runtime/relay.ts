@@ -14,7 +14,8 @@ export function relayDirectory({ directory }: ContainerPaths): string {
 }
 
 /**
- * Leads those of the ports that are the relay's.
+ * Leads those of the ports that are the relay's. Without any it is started for a session alone, for whose containers it
+ * cannot be started from inside.
  * @param running what started it, if it runs
  * @param attached the container's network, which is connected by now, or will be
  */
@@ -22,15 +23,16 @@ export function planRelay(
   world: World,
   state: string,
   paths: ContainerPaths,
-  { entering, attached, ports, running }: {
+  { entering, attached, ports, running, isSession }: {
     readonly entering: Entering;
     readonly attached: Attached;
     readonly ports: readonly PortMapping[];
     readonly running?: Spawn;
+    readonly isSession?: boolean;
   },
 ): readonly Step[] {
   const own = ports.filter(({ relay }) => relay);
-  if (own.length === 0) return [];
+  if (own.length === 0 && !isSession) return [];
   const guests = attached.result!.ips.map(({ address }) => addressOf(address));
   const relayed = relayedOf(world, state, paths, entering, attached.digest);
   const host = hostOf(world);

@@ -35,7 +35,7 @@ async function repairPrograms(world: World, state: string, id: string): Promise<
       await startAgain(world, journal!, program);
       note(world, state, `repair ${id}: ${program.name} had ended, and runs again`);
     }
-    if (dead.length > 0 && journal!.session) await forwardAgain(world, state, journal!);
+    if (dead.length > 0 && journal!.session) await forwardAgain(world, state, journal!, dead);
     return dead.map(({ name }) => name);
   } catch (error) {
     const explained = explain(error);

@@ -1,6 +1,5 @@
 import type { Exec } from "../plan/step.ts";
-import { findProgram, signals, type World } from "../plan/world.ts";
-import { parseUplink } from "../uplinks/table.ts";
+import { signals, type World } from "../plan/world.ts";
 import { attach } from "./attach.ts";
 import { containerOfProcess, enterUser, fromHere, staleness } from "./container.ts";
 import { describeContainer, type Description } from "./describe.ts";
@@ -18,7 +17,7 @@ import type { Wish } from "./wish.ts";
 /**
  * A session is a user, a network and a mount namespace of an ordinary user's, in which they are root, and connected like a
  * container of the id `session`. Whatever ocinet does inside it does as root: bridges, networks of one's own, published
- * ports. These last its uplink brings from the host (session_ports.ts).
+ * ports. These last its uplink, or its relay, brings from the host (session_ports.ts).
  */
 const kinds: readonly Kind[] = ["net", "mnt"];
 
@@ -112,7 +111,7 @@ async function start(world: World, state: string, wish: Wish): Promise<Journal> 
     const journal = await attach(world, state, {
       ...{ id: sessionId, container, rootfs, replace: false },
       session: { lowestPort: hostOf(world).lowestPort, ending: ending(container.init!) },
-      wish: { ...wish, ...preferred(world, wish) },
+      wish,
     });
     return journal!;
   } catch (error) {
@@ -120,11 +119,6 @@ async function start(world: World, state: string, wish: Wish): Promise<Journal> 
     await holder.letGo();
     throw error;
   }
-}
-
-/** slirp4netns takes ports while it runs. */
-function preferred(world: World, { uplink }: Wish): Pick<Wish, "uplink"> {
-  return uplink || !findProgram(world, "slirp4netns") ? {} : { uplink: parseUplink("slirp4netns") };
 }
 
 /** Ends the session, with all that runs in it. @returns whether there was one */

@@ -1,14 +1,18 @@
 import { messageOf } from "../cni/error.ts";
+import { addressOf } from "../net/address.ts";
 import type { PortMapping } from "../net/port_mapping.ts";
-import type { Send } from "../plan/step.ts";
+import type { Send, Spawn } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
+import { isRelay, relayPort } from "../uplinks/relay.ts";
 import { uplinkNamed } from "../uplinks/table.ts";
+import type { Uplink } from "../uplinks/uplink.ts";
 import { apply, explain } from "./apply.ts";
+import { forwarder } from "./forwarding.ts";
 import { containerIds, DamagedJournal, type Journal, readJournal } from "./journal.ts";
 import { note } from "./log.ts";
 import { ownerIsAlive, readPids } from "./process.ts";
 import { containerPaths, userDirectory } from "./state.ts";
-import { asRunning, hostOf } from "./uplink.ts";
+import { asRunning, granting, hostOf } from "./uplink.ts";
 import { outerUid } from "./user.ts";
 
 /** The id that the user's session is listed by. */
@@ -23,32 +27,50 @@ export interface Reach {
 }
 
 /**
- * Leads ports to a container from the host, and not just from here: in a session its uplink brings them to the session's
- * address, whichever of the host's they are on.
- * @throws Error for one that the uplink does not forward
+ * Ports of a container in a session, each with who brings it from the host: the session's uplink if it can while it runs,
+ * or else its relay. Outside of one they stay as they are.
+ * @throws Error for one that neither brings
  */
-export function reachFromHost(world: World, ports: readonly PortMapping[]): Reach {
+export async function withBringers(
+  world: World,
+  ports: readonly PortMapping[],
+): Promise<readonly PortMapping[]> {
   const session = ports.length > 0 ? sessionAround(world) : undefined;
+  if (!session) return ports;
+  const uplink = uplinkOf(session);
+  const host = { ...(uplink.provided ? await granting(world) : hostOf(world)), ...session.session! };
+  // What the relay forwards passes the links of containers in a session.
+  const forwarded = { host, restricted: false, limits: {}, runs: true };
+  return ports.map((port) => {
+    const found = forwarder(uplink, port, {}, forwarded);
+    if (typeof found === "string") throw new Error(found);
+    return found.relay ? found : { ...found, uplink: uplink.name };
+  });
+}
+
+/** Leads ports to a container from the host, and not just from here: they are brought to the session's address. */
+export function reachFromHost(world: World, ports: readonly PortMapping[]): Reach {
+  const session = ports.some(({ relay, uplink }) => relay ?? uplink) ? sessionAround(world) : undefined;
   if (!session) return { forwards: [], ports };
   return {
-    forwards: ports.map((port) => forward(world, session, port)),
-    ports: ports.map(({ hostIp: _, ...port }) => port),
+    forwards: ports.map((port) => bring(world, session, port)),
+    ports: ports.map(({ hostIp: _, family, relay, uplink: __, ...port }) =>
+      // The relay comes by whichever family answers.
+      relay || family === undefined ? port : { ...port, family }
+    ),
   };
 }
 
-function forward(world: World, around: Journal, port: PortMapping): Send {
-  const { attachments, session } = around;
-  const [attached] = attachments;
-  const uplink = uplinkNamed(attached!.by)!;
-  if (!uplink.publish) {
-    throw new Error(
-      `Cannot publish port ${port.hostPort} of a session by ${uplink.name}, which takes no ports while it runs; ` +
-        "ocinet session stop, then ocinet session start --uplink slirp4netns",
-    );
-  }
-  const refusal = uplink.refusal(port, { ...hostOf(world), ...session! }, false);
-  if (refusal) throw new Error(refusal);
-  return uplink.publish(asRunning(around), { ...port, port: port.hostPort });
+function bring(world: World, session: Journal, port: PortMapping): Send {
+  const here = { ...port, port: port.hostPort };
+  if (!port.relay) return uplinkOf(session).publish!(asRunning(session), here);
+  const relay = session.steps.filter((step) => step.tool === "spawn").find(isRelay);
+  const guests = session.attachments[0]!.result!.ips.map(({ address }) => addressOf(address));
+  return relayPort(relay!.leaves[0]!, guests, hostOf(world), here);
+}
+
+function uplinkOf({ attachments }: Journal): Uplink {
+  return uplinkNamed(attachments[0]!.by)!;
 }
 
 /**
@@ -102,10 +124,18 @@ function fromOutside(journal: Journal, root: string): Journal {
   };
 }
 
-/** Asks a session's uplink, which was started again, for the ports of the containers inside. What it refuses is noted. */
-export async function forwardAgain(world: World, state: string, session: Journal): Promise<void> {
+/**
+ * Asks a session's programs, which were started again, for the ports of the containers inside. What they refuse is noted.
+ */
+export async function forwardAgain(
+  world: World,
+  state: string,
+  session: Journal,
+  started: readonly Spawn[],
+): Promise<void> {
+  const sockets = new Set(started.flatMap(({ leaves }) => leaves));
   for (const { id, steps } of journalsInside(world, session)) {
-    for (const step of steps.filter(({ tool }) => tool === "send")) {
+    for (const step of steps.filter((step) => step.tool === "send" && sockets.has(step.socket))) {
       await apply(world, { host: [], container: [] }, [step]).catch((error) =>
         note(world, state, `repair ${sessionId}: container ${id}: ${messageOf(explain(error))}`)
       );
