@@ -207,6 +207,14 @@ relay_processes() {
   run -0 as_user "$OCINET" repair c1
   [ "$output" = "c1: relay had ended, and runs again" ]
   [ "$(ask tcp 192.0.2.1 8080 in_peer)" = 10.0.2.100 ]
+  # Or by whoever comes by.
+  { read -r pid; read -r before; } < <(uplink_pids c1)
+  kill -KILL "$pid" "$before"
+  wait_for gone "$before"
+  [ "$(state_of c1)" = "its slirp4netns has ended; ocinet repair c1 starts it again" ]
+  as_user "$OCINET" run --net none true
+  [ "$(state_of c1)" = up ]
+  [ "$(ask tcp 192.0.2.1 8080 in_peer)" = 10.0.2.100 ]
   stop_background
   # As when the runtime is gone too.
   kill -KILL "$(container_pid c1)"

@@ -2,12 +2,12 @@ import { messageOf } from "../cni/error.ts";
 import type { Spawn, Step } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
 import { apply, explain } from "./apply.ts";
-import { livePrefixes, staleness } from "./container.ts";
+import { livePrefixes, ownNamespace, staleness } from "./container.ts";
 import { type Journal, readJournal } from "./journal.ts";
 import { note } from "./log.ts";
 import { ownerIsAlive, readPids } from "./process.ts";
 import { restoreRules } from "./restore.ts";
-import { forwardAgain } from "./session_ports.ts";
+import { forwardAgain, readUndamaged } from "./session_ports.ts";
 import { containerPaths } from "./state.ts";
 import { undo } from "./undo.ts";
 import { isRoot } from "./user.ts";
@@ -44,6 +44,21 @@ async function repairPrograms(world: World, state: string, id: string): Promise<
   } finally {
     unlock();
   }
+}
+
+/**
+ * Starts a container's programs again whose keepers, which would do so themselves, have died as well.
+ * @throws Error when one could not be started
+ */
+export async function repairUnkept(world: World, state: string, id: string): Promise<void> {
+  const journal = readUndamaged(world, state, id);
+  const isOurs = journal?.phase === "done" && journal.host === ownNamespace(world) &&
+    staleness(world, journal) === undefined;
+  const unkept = isOurs &&
+    deadPrograms(world, journal).some(({ pidFile, mark }) =>
+      !readPids(world, pidFile).some((pid) => ownerIsAlive(world, pid, mark))
+    );
+  if (unkept) await repairPrograms(world, state, id);
 }
 
 /** What started those of a container's programs that have died. Their keepers, the first in the file, may live still. */
