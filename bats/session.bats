@@ -197,8 +197,9 @@ ports_over() {
       in_host sysctl -q net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
       ;;
   esac
-  local said=$driver
-  [ $driver != relay ] || said=$relay
+  local said=$driver both=$driver
+  [ $driver != relay ] || said=$relay both=$relay
+  [ $driver != slirp4netns ] || both="slirp4netns, IPv4 only"
   session start --uplink "$1"
   in_session web --net default "${ports[@]/#/--publish=}"
   serve tcp 80 in_container web
@@ -210,14 +211,20 @@ ports_over() {
 
   run -0 inside "$OCINET" port add web 8081:80
   [ "${lines[0]}" = "${ports[0]}/tcp $said" ]
-  [ "${lines[-1]}" = "8081:80/tcp $said" ]
+  [ "${lines[-1]}" = "8081:80/tcp $both" ]
   [ "$1" != slirp4netns ] || [ "${lines[2]}" = "[2001:db8:1::1]:8080:80/tcp $relay" ]
+  local listed=$output
   run -0 as_user "$OCINET" inspect session/web
   jq -e --arg driver $driver '.[0].ports | .[0].driver == $driver and
     all(IN(.driver; $driver, "relay") and .keepsClientAddress == (.driver != "relay"))' <<<"$output"
   equal "$seen4" "$(ask tcp 192.0.2.1 8081 in_peer)"
-  inside "$OCINET" port rm web 8081:80
+  # From outside alike.
+  equal "$listed" "$(as_user "$OCINET" port ls session/web)"
+  run -0 as_user "$OCINET" port rm session/web 8081:80
+  [ "${lines[-1]}" != "8081:80/tcp $both" ]
   unanswered tcp 192.0.2.1 8081 in_peer
+  run -1 as_user "$OCINET" port add session/web "${ports[0]}"
+  [[ $output == *"Cannot publish \"${ports[0]}/tcp\": container \"web\" publishes it already"* ]]
   # What died is there again, with the ports.
   in_host kill -KILL "$(tail -n 1 "$(user_state)/containers/session/relay/uplink.pid")"
   [ $driver != relay ] || wait_for answers tcp 192.0.2.1 8080 in_peer

@@ -5,6 +5,8 @@ import type { World } from "../plan/world.ts";
 import { describeAll, describeContainer, type DescribedPort } from "../runtime/describe.ts";
 import { parseForwarding } from "../runtime/forwarding.ts";
 import { addPorts, removePorts } from "../runtime/live_ports.ts";
+import { askInside } from "../runtime/session.ts";
+import { sessionId } from "../runtime/session_ports.ts";
 import { stateDirectory } from "../runtime/state.ts";
 import type { Report } from "./report.ts";
 
@@ -24,6 +26,12 @@ export async function port(
   given: Given,
 ): Promise<Report> {
   const state = stateDirectory(world);
+  const inner = idInside(id!);
+  if (inner !== undefined) {
+    const options = [...given].flatMap(([name, values]) => values.map((value) => `--${name}=${value}`));
+    const words = ["port", "--json", ...options, verb!, inner, ...texts];
+    return report(JSON.parse(await askInside(world, state, words)));
+  }
   const problem = identifierProblem(id!);
   if (problem) throw new Error(`Cannot use container ${JSON.stringify(id)}: ${problem}`);
   if (verb === "ls") {
@@ -46,6 +54,11 @@ export async function port(
       ? addPorts(world, state, id!, ports, forwarding)
       : removePorts(world, state, id!, ports));
   return report(describeContainer(world, journal).ports);
+}
+
+/** The id in the session, of what `ocinet ls` shows as session/ID. */
+function idInside(id: string): string | undefined {
+  return id.startsWith(`${sessionId}/`) ? id.slice(sessionId.length + 1) : undefined;
 }
 
 function report(ports: readonly DescribedPort[]): Report {

@@ -174,6 +174,20 @@ async function findOrStart(world: World, state: string, wish: Wish): Promise<Jou
   }
 }
 
+/**
+ * What a command of ours prints that is run in the session, which has to be there.
+ * @throws Error with what it complained of
+ */
+export async function askInside(world: World, state: string, words: readonly string[]): Promise<string> {
+  const session = findSession(world, state);
+  if (!session) throw new Error("Cannot ask in the session: none runs");
+  const container = fromHere(world, session.container);
+  const inner = ["env", "-u", "OCINET_STATE_DIR", `OCINET_SESSION=${state}`, ...world.self, ...words];
+  const { code, stdout, stderr } = await world.run([...enter(world, container, kinds), ...inner]);
+  if (code === 0) return stdout;
+  throw new Error(stderr.trim().replace(/^ocinet: /, ""));
+}
+
 /** What is known of the containers in the session, if it runs: their ids say that they are in it. */
 export function describeInside(world: World, state: string): readonly Description[] {
   const session = findSession(world, state);
