@@ -7,6 +7,8 @@ load helper
 
 setup() {
   set_up_hosts
+  # Of two uplinks, that would be the better.
+  hide pasta
   NETWORKS=$HOST_DIR/user/home/.config/ocinet/net.d
   as_user mkdir -p "$NETWORKS"
   shop | as_user tee "$NETWORKS/10-shop.conflist" >/dev/null
@@ -190,7 +192,10 @@ ports_over() {
       driver=slirp4netns seen4=192.0.2.2
       ports=(0.0.0.0:8080:80 0.0.0.0:5353:53/udp '[2001:db8:1::1]:8080:80' '[2001:db8:1::1]:5353:53/udp')
       ;;
-    pasta) renew_pasta ;;
+    pasta)
+      in_host umount "$(command -v pasta)"
+      renew_pasta
+      ;;
     helper)
       driver=helper seen4=192.0.2.2 seen6=2001:db8:1::2
       start_helper "TEST_USER veth ocinet0 1" "TEST_USER port 8080-8081/tcp" "TEST_USER port 5353/udp"
