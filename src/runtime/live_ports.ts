@@ -45,6 +45,7 @@ export async function addPorts(
     }
     const ports = await withForwarders(world, journal, asked, forwarding);
     const steps = leadTo(world, state, journal, ports).filter((step) => !isRunning(journal, step));
+    refuseEntering(journal, steps);
     const claims = portClaims(state, ports, id);
     const next = {
       ...journal,
@@ -102,6 +103,12 @@ export async function removePorts(
     writeJournal(world, containerPaths(state, id), next);
     return next;
   });
+}
+
+/** Into a container of a user's there is no going back: its process may have ended, and its pid be another's, just then. */
+function refuseEntering({ id, container }: Journal, steps: readonly Step[]): void {
+  if (container.owner === undefined || steps.every(({ on }) => on === "host")) return;
+  throw new Error(`Cannot change the ports of container "${id}": that takes entering it, and it is a user's`);
 }
 
 function keyOf(step: Step): string {
