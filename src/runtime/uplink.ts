@@ -4,6 +4,7 @@ import { addressOf } from "../net/address.ts";
 import type { PortMapping } from "../net/port_mapping.ts";
 import { findProgram, packages, type World } from "../plan/world.ts";
 import { parseOptions } from "../uplinks/options.ts";
+import { isRelay } from "../uplinks/relay.ts";
 import { uplinks, type WantedUplink } from "../uplinks/table.ts";
 import type { Host, Running, Uplink } from "../uplinks/uplink.ts";
 import { forwarder, type Forwarding } from "./forwarding.ts";
@@ -54,9 +55,11 @@ function hasRoute6(world: World): boolean {
 
 /** A container whose uplink publishes ports: by a socket that its program has made, or by that of root's service. */
 export function asRunning({ id, attachments, steps }: Journal): Running {
-  const [first] = steps.filter((step) => step.tool === "spawn" || step.tool === "send");
+  // Root's service may have been asked first, and refused.
+  const start = steps.filter((step) => step.tool === "spawn").find((step) => !isRelay(step));
+  const asked = steps.find((step) => step.tool === "send");
   return {
-    ...{ id, socket: first!.tool === "spawn" ? first!.leaves[0]! : first!.socket },
+    ...{ id, socket: start?.leaves[0] ?? asked!.socket },
     guest: addressOf(attachments[0]!.result!.ips[0]!.address),
   };
 }

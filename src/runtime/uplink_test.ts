@@ -3,7 +3,8 @@ import { test } from "node:test";
 import { parsePublish } from "../net/port_mapping.ts";
 import type { World } from "../plan/world.ts";
 import { parseUplink } from "../uplinks/table.ts";
-import { chooseUplink, hostOf, serviceFor } from "./uplink.ts";
+import type { Journal } from "./journal.ts";
+import { asRunning, chooseUplink, hostOf, serviceFor } from "./uplink.ts";
 
 const routed = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\n" +
   "eth0\t00000000\t010200C0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n";
@@ -172,4 +173,16 @@ test("hostOf() tells default routes from others, and from the one that refuses",
     6: false,
   });
   assert.deepEqual(routes("", ""), { 4: false, 6: false });
+});
+
+test("asRunning() names the program's socket, also if root's service had refused, and the service's if there is no program", () => {
+  const asked = { tool: "send", on: "host", socket: "/service", undo: "detach" } as const;
+  const started = (name: string) => ({ tool: "spawn", on: "host", name, leaves: [`/${name}`] });
+  const socketOf = (...steps: readonly unknown[]) => {
+    const attachments = [{ result: { ips: [{ address: "10.0.2.100/24" }] } }];
+    return asRunning({ id: "c1", attachments, steps } as unknown as Journal).socket;
+  };
+  assert.equal(socketOf(started("slirp4netns"), started("relay")), "/slirp4netns");
+  assert.equal(socketOf(asked, started("slirp4netns")), "/slirp4netns");
+  assert.equal(socketOf(asked, started("relay")), "/service");
 });
