@@ -51,6 +51,27 @@ leaves_nothing() {
   equal 19 $count
 }
 
+@test "VERSION, and a call with nothing set, start nothing and look at nothing" {
+  local command runtime
+  # Whoever acts looks at what there is: so would they be seen to.
+  looks_of DEL "$(conf bridge)"
+  grep -qF "\"$STATE_DIR" "$BATS_TEST_TMPDIR/trace"
+  for runtime in deno node; do
+    for command in "" VERSION; do
+      OCINET_RUNTIME=$runtime looks_of "$command"
+      # The launcher, and the runtime that it becomes.
+      equal 2 "$(grep -c 'execve(.* = 0$' "$BATS_TEST_TMPDIR/trace")"
+      run -1 grep -E "\"($STATE_DIR|/run/ocinet|/var/lib/cni|/etc/cni|/run/netns|/sys/class|/proc/net|/proc/self/net|/proc/sys/net)" "$BATS_TEST_TMPDIR/trace"
+    done
+  done
+}
+
+# looks_of COMMAND [JSON]: what files bridge looks at, and what it starts, is then in the file "trace"
+looks_of() {
+  in_host env -i PATH="$PATH" OCINET_RUNTIME="${OCINET_RUNTIME-}" OCINET_STATE_DIR="$STATE_DIR" CNI_COMMAND="$1" CNI_CONTAINERID=c1 \
+    CNI_IFNAME=eth0 CNI_PATH="$BIN" strace -f -qq -e trace=execve,%file -o "$BATS_TEST_TMPDIR/trace" "$BIN/bridge" <<<"${2-}" >/dev/null 2>&1
+}
+
 @test "what a command cannot do without is named, all of it together" {
   local missing="required env variables"
   refused 4 "$missing [CNI_CONTAINERID,CNI_NETNS,CNI_IFNAME,CNI_PATH] missing" bridge ADD "" CNI_CONTAINERID= CNI_NETNS= CNI_IFNAME= CNI_PATH=

@@ -1,23 +1,24 @@
 /**
  * Times attaching a container, and taking it down again: whole processes, cold, in turns, with no other container there
- * and with 150; and what passes by each way that an ordinary user's container has (bench_rootless.ts). Ratios are medians
- * of one run.
+ * and with 150; what passes by each way that an ordinary user's container has (bench_rootless.ts); and asking a plugin for
+ * its versions. Ratios are medians of one run.
  *
- * usage: bench [hook|cni|rootless|all] [ROUNDS]
+ * usage: bench [hook|cni|version|rootless|all] [ROUNDS]
  */
-import { type Contender, type Group, groups } from "./bench_contenders.ts";
+import { type Contender, type Group, groups, versionAskers } from "./bench_contenders.ts";
 
 const crowd = 150;
 
 const [job = "all", ...words] = Deno.args;
 if (job === "worker") await work(groups[words[0]!]!.contenders[words[1]!]!);
 else {
-  const jobs = [...Object.keys(groups), "rootless"];
+  const jobs = [...Object.keys(groups), "version", "rootless"];
   const names = job === "all" ? jobs : [job];
   const unknown = names.find((name) => !jobs.includes(name));
   if (unknown) throw new Error(`Cannot time "${unknown}": it is not one of all, ${jobs.join(", ")}`);
   for (const name of names) {
     if (name === "rootless") await compareRootless(words);
+    else if (name === "version") await compareVersion(Number(words[0] ?? 20));
     else await compare(name, groups[name]!, Number(words[0] ?? 20));
   }
 }
@@ -75,6 +76,28 @@ async function* lines(stream: ReadableStream<Uint8Array>): AsyncGenerator<string
     const [...whole] = (rest + part).split("\n");
     rest = whole.pop()!;
     yield* whole;
+  }
+}
+
+/** Nothing is made by it, so nobody needs a host of their own. */
+async function compareVersion(rounds: number): Promise<void> {
+  const directory = Deno.makeTempDirSync();
+  Deno.symlinkSync(Deno.realPathSync("dist/ocinet"), `${directory}/bridge`);
+  const askers = Object.entries(versionAskers(`${directory}/bridge`));
+  const times: Record<string, number[]> = {};
+  for (let i = -2; i < rounds; i++) {
+    for (const [name, ask] of askers) {
+      const start = performance.now();
+      await ask();
+      if (i >= 0) (times[name] ??= []).push(performance.now() - start);
+    }
+  }
+  Deno.removeSync(directory, { recursive: true });
+  const base = askers.at(-1)![0];
+  console.log(`\n# VERSION of a plugin\n\nmedian of ${rounds}; ratio to ${base}`);
+  for (const [name, own] of Object.entries(times)) {
+    const [time, others] = [middle(own), middle(times[base]!)];
+    console.log(`  ${name.padEnd(28)} ${time.toFixed(0).padStart(4)} ms ${ratio(time / others)}`);
   }
 }
 
@@ -177,7 +200,11 @@ function report(title: string, base: string, times: Record<string, Times[]>): vo
 }
 
 function median(times: readonly Times[], what: keyof Times): number {
-  const sorted = times.map((time) => time[what]).sort((a, b) => a - b);
+  return middle(times.map((time) => time[what]));
+}
+
+function middle(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
   return sorted[Math.floor(sorted.length / 2)]!;
 }
 

@@ -43,6 +43,17 @@ export const groups: Readonly<Record<string, Group>> = {
   },
 };
 
+/** Who is asked for VERSION as the bridge plugin, which runtimes do before they use one; `ours` is that plugin of ours. */
+export function versionAskers(ours: string): Readonly<Record<string, () => Promise<string>>> {
+  const ask = (plugin: string, runtime = "") => () =>
+    run([plugin], "", { CNI_COMMAND: "VERSION", OCINET_RUNTIME: runtime });
+  return {
+    "ocinet on Deno": ask(ours, Deno.execPath()),
+    "ocinet on Node": ask(ours, "node"),
+    ...(exists(`${reference}/bridge`) ? { "CNI bridge (Go)": ask(`${reference}/bridge`) } : {}),
+  };
+}
+
 type Plugin = { readonly type: string } & Readonly<Record<string, unknown>>;
 
 function bridge(): Plugin {
