@@ -1,12 +1,13 @@
 # The same configuration through the reference plugins and through ours, each in network namespaces of its own: the same
 # result or refusal, the same links, addresses, routes, queueing disciplines and sysctls on both sides, and nothing left after
-# DEL. Where they differ on purpose is said in ignore_what_differs, and in cni_differential.bats in "every version" and
-# "refusals", and nowhere else.
+# DEL. Of DHCP also what the server is asked. Where they differ on purpose is said in ignore_what_differs, and in
+# cni_differential.bats in "every version", "dhcp" and "refusals", and nowhere else. Rules are not compared, for the
+# reference's are iptables' and ours nft's; what ours do to traffic is shown in ports.bats, meta.bats and isolation.bats.
 # shellcheck shell=bash disable=SC2016,SC2034 # scripts of other shells; for the tests
 
 set_up_difference() {
   set_up_hosts
-  BIN=$BATS_TEST_TMPDIR/bin REFERENCE=/usr/lib/cni VARIABLES=() PREPARE=""
+  BIN=$BATS_TEST_TMPDIR/bin REFERENCE=/usr/lib/cni VARIABLES=() PREPARE="" FINALLY=""
   ocinet install-plugins "$BIN" >/dev/null
 }
 
@@ -14,7 +15,7 @@ set_up_difference() {
 # line of JSON each
 look='look() {
   local files="ipv4/ip_forward ipv6/conf/all/forwarding core/somaxconn" link
-  for link in lo eth0 cni0 $(ls /sys/class/net | grep ^veth); do
+  for link in lo cni0 $(ls /sys/class/net | grep "^veth\|^eth"); do
     files+=" ipv4/conf/$link/arp_notify ipv4/conf/$link/arp_filter ipv6/conf/$link/ndisc_notify ipv4/conf/$link/route_localnet ipv6/conf/$link/accept_ra ipv6/conf/$link/accept_dad"
     files+=" ipv6/conf/$link/enhanced_dad ipv6/conf/$link/disable_ipv6 ipv6/conf/$link/keep_addr_on_down"
   done
@@ -30,11 +31,12 @@ look='look() {
       (\$sysctls / \"\\n\" | .[] / \":\" | { at: \$at, sysctl: .[0], value: .[1] })"
 }'
 
-# witness DIRECTORY TYPE JSON [TYPE JSON...]: ADD of a chain of plugins, by those in the directory, in a new host that
-# $PREPARE has been run in; what there is then; and what is left after DEL. The variables of $VARIABLES are CNI's.
+# witness DIRECTORY TYPE JSON [TYPE JSON...] [-- TYPE JSON...]: ADD of a chain of plugins, by those in the directory, in a new
+# host that $PREPARE has been run in, after a "--" of the next for another link of the container's; what there is then; what is
+# left after DEL; and what $FINALLY tells, in JSON. The variables of $VARIABLES are CNI's.
 witness() {
   in_host unshare --net --mount env -i PATH="$PATH" OCINET_STATE_DIR="$STATE_DIR" CNI_CONTAINERID=c1 CNI_NETNS=/run/netns/box \
-    CNI_IFNAME=eth0 CNI_PATH="$1" PREPARE="$PREPARE" "${VARIABLES[@]}" bash -c "$look"'
+    CNI_PATH="$1" PREPARE="$PREPARE" FINALLY="$FINALLY" "${VARIABLES[@]}" bash -c "$look"'
       mount -t sysfs sysfs /sys
       mount -t tmpfs tmpfs /var/lib/cni
       mount -t tmpfs -o mode=700 tmpfs "$OCINET_STATE_DIR"
@@ -42,22 +44,28 @@ witness() {
       ip link set dev lo up
       ip netns add box
       eval "$PREPARE"
-      plugins=("$@")
-      result=""
+      # Of each ADD: type, configuration, and the number of the link; of each link, the result.
+      plugins=() results=() link=0
       while (($#)); do
-        result=$(CNI_COMMAND=ADD "$CNI_PATH/$1" <<<"${2%\}}${result:+,\"prevResult\":$result}}" 2>/dev/null) ||
-          { jq -c "{ error: { code, msg } }" <<<"$result"; exit; }
+        plugins=("$1" "$2" $link "${plugins[@]}")
+        results[link]=$(CNI_COMMAND=ADD CNI_IFNAME=eth$link "$CNI_PATH/$1" <<<"${2%\}}${results[link]:+,\"prevResult\":${results[link]}}}" 2>/dev/null) ||
+          { jq -c "{ error: { code, msg } }" <<<"${results[link]}"; exit; }
         shift 2
+        [ "$1" != -- ] || { ((link += 1)); shift; }
       done
-      jq -c "{ result: . }" <<<"$result"
+      jq -c "{ result: . }" <<<"${results[@]}"
       look host
       ip netns exec box bash -c "$(declare -f look); look box"
-      for ((i = ${#plugins[@]} - 2; i >= 0; i -= 2)); do
-        CNI_COMMAND=DEL "$CNI_PATH/${plugins[i]}" <<<"${plugins[i + 1]%\}},\"prevResult\":$result}"
+      set -- "${plugins[@]}"
+      while (($#)); do
+        CNI_COMMAND=DEL CNI_IFNAME=eth$3 "$CNI_PATH/$1" <<<"${2%\}},\"prevResult\":${results[$3]}}"
+        shift 3
       done
-      ip -o link | grep "veth\|bwp"
+      # The link of a VLAN to its bridge is meant to stay, as that is.
+      ip -o link | grep "veth\|bwp" | grep -v "cni0\."
       ip -n box -o link | grep -v ": lo:"
-      find /var/lib/cni -type f -name "*[0-9.:]" ! -name "last*"' witness "${@:2}"
+      find /var/lib/cni -type f -name "*[0-9.:]" ! -name "last*"
+      eval "$FINALLY"' witness "${@:2}"
 }
 
 # Reads what a witness saw, without what nobody chose, and without what differs on purpose.
@@ -79,11 +87,14 @@ ignore_what_differs() {
       # Published ports answer on [::1], too, for which the host has that address on the link to the container.
       and ((.at == "host" and .route.dst == "::1" and .route.dev != "lo") | not)
       # sbr of the reference copies IPv6 routes also into the table of an IPv4 address, to which none of their rules leads.
-      and ((.at == "box" and (.route.table // "" | tostring) == "100" and (.route.dst | test(":"))) | not))
+      and ((.at == "box" and (.route.table // "" | tostring) == "100" and (.route.dst | test(":"))) | not)
+      # It asks a DHCP server for no names, ours always, so that its result has "dns" of what the server says.
+      and (.seen // "" | test("^(6:dns-server|15:domain-name)") | not))
+    | if .result and (env.PREPARE // "" | test("dnsmasq")) then del(.result.dns) else . end
     | if .link then .link |= (
         { ifname, flags: (.flags - ["NO-CARRIER", "LOWER_UP"]), mtu, master, promiscuity, address, info: .linkinfo.info_kind,
           port: (.linkinfo.info_slave_data | if . then { hairpin, isolated } else null end),
-          filtering: .linkinfo.info_data.vlan_filtering }
+          data: (.linkinfo.info_data // {} | { filtering: .vlan_filtering, mode, id, table }) }
         # Counts how many want it: the reference turns it on a second time.
         | if .promiscuity > 0 then .promiscuity = true else . end)
       else . end
@@ -108,6 +119,7 @@ same() {
 ipam='{ "type": "host-local", "ranges": [[{ "subnet": "10.1.1.0/24" }], [{ "subnet": "fd00:1::/64" }]], "routes": [{ "dst": "0.0.0.0/0" }] }'
 static='{ "type": "static", "addresses": [{ "address": "10.1.1.9/24", "gateway": "10.1.1.1" }, { "address": "fd00:1::9/64" }],
   "routes": [{ "dst": "0.0.0.0/0" }], "dns": { "nameservers": ["10.1.1.1"], "domain": "d.example" } }'
+both='{ "type": "host-local", "ranges": [[{ "subnet": "10.1.1.0/24" }], [{ "subnet": "fd00:1::/64" }]] }'
 four='{ "type": "host-local", "subnet": "10.1.1.0/24" }'
 
 limits='{ "ingressRate": 8000000, "ingressBurst": 800000, "egressRate": 4000000, "egressBurst": 400000 }'

@@ -1,6 +1,6 @@
 #!/usr/bin/env bats
 # Ours beside the reference plugins: every type and every option that the reference knows (cni_differential.bash says how).
-# shellcheck disable=SC2034,SC2154 # of and for cni_differential.bash
+# shellcheck disable=SC2016,SC2034,SC2154 # scripts of other shells; of and for cni_differential.bash
 load lib
 load cni
 load cni_differential
@@ -125,6 +125,58 @@ setup() {
   done
   VARIABLES=("CNI_ARGS=IgnoreUnknown=1;IP=10.4.4.4/24,fd00:4::4/64;GATEWAY=10.4.4.1,fd00:4::1")
   same static "$(conf static "{ ipam: $static }" 1.0.0)"
+}
+
+# lan: a host whose bridge "lan0" leads to a DHCP server that gives 10.9.0.77 to one client alone, whose identifier is a zero,
+# then c1/net/eth0; the reference needs its daemon besides. At the end it is told what the server has been asked, by an
+# option a line and without regard to their order, and that it has the address back.
+lan() {
+  PREPARE='
+    trap "kill \$(jobs -p); wait" EXIT
+    ip netns add lan
+    ip link add name lan0 up type bridge
+    ip link add name port0 up master lan0 type veth peer name lan netns lan
+    ip -n lan address add 10.9.0.1/24 dev lan
+    ip -n lan link set dev lan up
+    seen=/var/lib/cni/seen
+    ip netns exec lan dnsmasq --keep-in-foreground --conf-file=/dev/null --user=root --pid-file= --port=0 --no-ping --interface=lan \
+      --log-dhcp --log-facility=- --dhcp-leasefile=/var/lib/cni/leases --dhcp-range=10.9.0.0,static,10m \
+      --dhcp-host=id:00:63:31:2f:6e:65:74:2f:65:74:68:30,10.9.0.77 --dhcp-option=6,10.9.0.2 --dhcp-option=15,lan.example \
+      --dhcp-option=121,10.5.0.0/16,10.9.0.1 >$seen 2>&1 3>&- &
+    until grep -q "DHCP, static leases" $seen; do sleep 0.02; done
+    if [ -x "$CNI_PATH/dhcp" ] && [ ! -L "$CNI_PATH/dhcp" ]; then
+      "$CNI_PATH/dhcp" daemon -socketpath /var/lib/cni/dhcp.sock >/var/lib/cni/daemon 2>&1 3>&- &
+      until [ -S /var/lib/cni/dhcp.sock ]; do sleep 0.02; done
+    fi'
+  FINALLY='
+    timeout 30 sh -c "until grep -q DHCPRELEASE $seen; do sleep 0.02; done"
+    { sed -n "s/.*requested options: //p" $seen | sed "s/, *\$//; s/, /\n/g"
+      grep -o "client provides name.*\|vendor class.*\|DHCPRELEASE(lan) [0-9.]*" $seen; } | sort -u | jq -Rc "{ seen: . }"'
+}
+
+# It waits for some seconds before it asks a second time, because at first its link is down.
+@test "dhcp: every option, the client's identifier, and what the server is asked" {
+  lan
+  local ipam='type: "dhcp", daemonSocketPath: "/var/lib/cni/dhcp.sock"'
+  same macvlan "$(conf macvlan "{ master: \"lan0\", ipam: { $ipam } }" 1.0.0)"
+  VARIABLES=("CNI_ARGS=IgnoreUnknown=1;NAME=web")
+  same macvlan "$(conf macvlan "{ master: \"lan0\", ipam: { $ipam, request: [{ option: \"121\" }], provide: [
+    { option: \"host-name\", value: \"unused\", fromArg: \"NAME\" }, { option: \"60\", value: \"a vendor\" }] } }" 0.4.0)"
+  same macvlan "$(conf macvlan "{ master: \"lan0\", ipam: { $ipam, request: [{ option: \"3\", skipDefault: true }, { option: \"1\" }] } }" 0.2.0)"
+  # From a bridge it takes the link before it gives the address back, so nobody hears that; and it lets anybody ask for the
+  # options that are none, after which its server understands nothing of what it asks for.
+  VARIABLES=() FINALLY=""
+  same bridge "$(conf bridge "{ bridge: \"lan0\", ipam: { $ipam } }" 1.0.0)"
+  local none='request: [{ option: "255" }]' neither='provide: [{ option: "0", value: "x" }]'
+  witness "$REFERENCE" macvlan "$(conf macvlan "{ master: \"lan0\", ipam: { $ipam, $none, $neither } }" 1.0.0)" | grep -q '"result"'
+  refused_by_ours 7 'Cannot use DHCP option "255": ' macvlan "{ ipam: { $ipam, $none } }"
+  refused_by_ours 7 'Cannot use DHCP option "0": ' macvlan "{ ipam: { $ipam, $neither } }"
+}
+
+# refused_by_ours CODE MESSAGE TYPE JSON: with that code, and words that begin so
+refused_by_ours() {
+  witness "$BIN" "$3" "$(conf "$3" "$4" 1.0.0)" |
+    jq -e --argjson code "$1" --arg message "$2" '.error | .code == $code and (.msg | startswith($message))'
 }
 
 # refuses TYPE JSON MESSAGE [OURS [CODE]]: theirs says that, and so does ours, unless it says something else
