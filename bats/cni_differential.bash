@@ -38,6 +38,8 @@ witness() {
   in_host unshare --net --mount env -i PATH="$PATH" OCINET_STATE_DIR="$STATE_DIR" CNI_CONTAINERID=c1 CNI_NETNS=/run/netns/box \
     CNI_PATH="$1" PREPARE="$PREPARE" FINALLY="$FINALLY" "${VARIABLES[@]}" bash -c "$look"'
       mount -t sysfs sysfs /sys
+      mkdir -p /run/cni
+      mount -t tmpfs tmpfs /run/cni
       mount -t tmpfs tmpfs /var/lib/cni
       mount -t tmpfs -o mode=700 tmpfs "$OCINET_STATE_DIR"
       mount -t tmpfs tmpfs /run/netns

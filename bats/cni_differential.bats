@@ -61,7 +61,8 @@ setup() {
 @test "what comes after: every option" {
   local port='{ hostPort: 8080, containerPort: 80, protocol: "tcp" }'
   after portmap "{}" "{ runtimeConfig: { portMappings: [$port] }, snat: false }" \
-    "{ markMasqBit: 7, conditionsV4: [\"!\", \"-s\", \"10.9.9.9\"], conditionsV6: [\"-i\", \"eth+\"], runtimeConfig: { portMappings: [$port + { hostIP: \"192.0.2.1\" }, { hostPort: 53, containerPort: 53, protocol: \"udp\" }] } }"
+    "{ markMasqBit: 7, conditionsV4: [\"!\", \"-s\", \"10.9.9.9\"], conditionsV6: [\"-i\", \"eth+\"], runtimeConfig: { portMappings: [$port + { hostIP: \"192.0.2.1\" }, { hostPort: 53, containerPort: 53, protocol: \"udp\" },
+      { hostPort: 80, containerPort: 80, protocol: \"tcp\", hostIP: \"2001:db8:1::1\" }, { hostPort: 9, containerPort: 9, protocol: \"sctp\" }] } }"
   after firewall "{}" '{ backend: "iptables", iptablesAdminChainName: "MINE" }' '{ ingressPolicy: "same-bridge" }' '{ ingressPolicy: "open" }'
   after bandwidth "{ runtimeConfig: { bandwidth: $limits } }" '{ egressRate: 4000000, egressBurst: 400000 }' \
     "{ ingressRate: 1600000, ingressBurst: 160000, runtimeConfig: { bandwidth: $limits } }"
