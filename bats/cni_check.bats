@@ -164,8 +164,13 @@ ends_chain() {
   refused 50 "firewalld is not running" firewall STATUS "$firewalld"
   in_host sh -c 'echo 1 >/run/firewalld.pid'
   run -0 plugin firewall STATUS "$firewalld"
+  # It is told where it runs, unless another backend is named.
+  chained firewall '{ "backend": "" }'
+  equal trusted "$(<"$zones")"
+  ends_chain
+  [ ! -e "$zones" ]
   chained firewall '{ "backend": "firewalld", "firewalldZone": "work" }'
-  notices 'firewalld does not have 10.1.1.3/32 in zone "work"' "echo public >$zones" "echo work >$zones"
+  notices 'firewalld does not have 10.1.1.4/32 in zone "work"' "echo public >$zones" "echo work >$zones"
   # A DEL that nothing is written down for gives the address back, though the link is gone.
   rm "$STATE_DIR/cni/net/c1/eth0 firewall.json"
   in_host ip link delete vethdbbac32e902

@@ -219,6 +219,35 @@ ocinet_up_published() {
   leaves_nothing blue
 }
 
+@test "macspoofchk lets out no frame from another's MAC address, portIsolation none to another port" {
+  network checked.conf checked bridge 10.1.1.0/24 '{ "macspoofchk": true }'
+  network free.conf free bridge 10.1.2.0/24
+  network apart.conf apart bridge 10.1.3.0/24,fd00:3::/64 '{ "portIsolation": true }'
+  local net
+  for net in checked free apart; do
+    up ${net}1 $net
+    up ${net}2 $net
+  done
+  is_heard checked1 10.1.1.3 checked2
+  for net in checked free; do in_box ${net}1 ip link set dev eth0 address 02:00:00:00:00:99; done
+  is_heard free1 10.1.2.3 free2
+  run -1 is_heard checked1 10.1.1.3 checked2
+  reaches 192.0.2.2 in_box apart1
+  reaches 2001:db8:1::2 in_box apart1
+  reaches 10.1.3.3 in_host
+  cannot_reach 10.1.3.3 in_box apart1
+  cannot_reach fd00:3::3 in_box apart1
+  down checked1 checked2 free1 free2 apart1 apart2
+}
+
+# is_heard FROM ADDRESS AT: pings come to the box that has the address, whether or not its answers come back
+is_heard() {
+  local before
+  before=$(echoes "$3")
+  in_box "$1" busybox ping -q -c 3 -i 0.1 -W 1 "$2" || true
+  (($(echoes "$3") > before))
+}
+
 # --- tuning
 
 @test "tuning sets sysctls and the link, and says the new address" {
@@ -347,6 +376,32 @@ sent() { in_box a ip -j -s link show dev "$1" | jq '.[0].stats64.tx.packets'; }
   reaches 192.0.2.2 in_box a
   down a
 }
+
+@test "sbr leaves the ways to neighbours in the main table, where it has addSourceHints, and goes by gateways of one's choice" {
+  local address before
+  list hints 10.1.1.0/24,fd00:1::/64 '{ "type": "sbr", "addSourceHints": true }'
+  list plain 10.1.2.0/24 '{ "type": "sbr" }'
+  # A kernel whose rules see what is bridged would give what passes the router the host's address.
+  network by.conflist by bridge 10.1.3.0/24 '{ "isDefaultGateway": false, "isGateway": true, "ipMasq": false }'
+  route_to_containers
+  followed_by by '{ "type": "sbr", "gateways": ["10.1.3.2"] }'
+  up router by
+  in_box router sh -c 'ip route replace default via 10.1.3.1 table 100; ip rule add iif eth0 lookup 100; sysctl -q net.ipv4.ip_forward=1'
+  up a hints,plain
+  up b by
+  reaches 10.1.1.1 in_box a
+  reaches fd00:1::1 in_box a
+  in_box a ip -4 route | grep "^10.1.1.0/24 dev eth0 .*src 10.1.1.2"
+  in_box a ip -6 route | grep "^fd00:1::/64 dev eth0 .*src fd00:1::2"
+  # Of IPv6 rules the kernel also asks those of the address that it would send from.
+  for address in 10.1.2.1 192.0.2.2; do cannot_reach $address in_box a; done
+  before=$(forwarded)
+  in_box b busybox ping -q -c 3 -i 0.1 -W 2 -I 10.1.3.3 192.0.2.2
+  (($(forwarded) > before))
+  down a b router
+}
+
+forwarded() { in_box router nstat -asz IpForwDatagrams | awk '/ForwDatagrams/ { print $2 }'; }
 
 @test "sbr leaves nothing" {
   list blue 10.1.1.0/24,fd00:1::/64 '{ "type": "sbr", "addSourceHints": true }'
