@@ -21,7 +21,7 @@ load links
   done
 }
 
-@test "vlan, and macvlan on a VLAN" {
+@test "vlan, macvlan on a VLAN, and masters in the container" {
   local id
   for id in 7 8; do
     in_peer ip link add link eth0 name eth0.$id up type vlan id $id
@@ -33,6 +33,16 @@ load links
   link_of box eth1 '.linkinfo.info_data.id == 8 and .mtu == 1500'
   wait_for reaches 10.7.0.2 in_box box
   wait_for reaches 10.8.0.2 in_box box
+  down box
+  # Their master is in the container, too.
+  plugin a "{ \"type\": \"macvlan\", \"ipam\": $(static 192.0.2.77/24) }"
+  plugin b "{ \"type\": \"vlan\", \"linkInContainer\": true, \"master\": \"eth0\", \"vlanId\": 7, \"ipam\": $(static 10.7.0.1/24) }"
+  plugin c "{ \"type\": \"ipvlan\", \"linkInContainer\": true, \"master\": \"eth0\", \"ipam\": $(static 192.0.2.78/24) }"
+  up box a,b,c
+  link_of box eth1 '.link == "eth0" and .linkinfo.info_data.id == 7'
+  link_of box eth2 '.link == "eth0" and .linkinfo.info_kind == "ipvlan"'
+  wait_for reaches 10.7.0.2 in_box box
+  wait_for reaches 192.0.2.78 in_peer
   down box
   in_host ip link add link eth0 name eth0.7 up type vlan id 7
   plugin macvlan7 "{ \"type\": \"macvlan\", \"master\": \"eth0.7\", \"ipam\": $(static 10.7.0.3/24) }"
@@ -111,7 +121,7 @@ vlans_of() {
   name=$(hardware)
   device=$(readlink -f "/sys/class/net/$name/device")
   # The emulator has a server; its client keeps a namespace that nobody else has for as long as it takes to notice.
-  plugin net "{ \"type\": \"host-device\", \"pciBusID\": \"${device##*/}\", \"ipam\": { \"type\": \"dhcp\" } }"
+  plugin net "{ \"type\": \"host-device\", \"kernelpath\": \"$device\", \"ipam\": { \"type\": \"dhcp\" } }"
   followed_by net "$TUNING"
   ip -j link show dev "$name" | jq 'del(.[].ifindex)' >"$BATS_TEST_TMPDIR/link"
   # Once taken back from a namespace that lives, once from one that does not.
@@ -127,9 +137,28 @@ vlans_of() {
     OCINET_STATE_DIR=$state "$OCINET" down $box
     diff "$BATS_TEST_TMPDIR/link" <(ip -j link show dev "$name" | jq 'del(.[].ifindex)')
   done
+  # By each of its names, it is to the reference what it is to ours.
+  "$OCINET" install-plugins "$BATS_TEST_TMPDIR/plugins"
+  local place
+  for place in "pciBusID: \"${device##*/}\"" "kernelpath: \"$device\"" "runtimeConfig: { deviceID: \"${device##*/}\" }"; do
+    place=$(jq -nc "{ cniVersion: \"1.0.0\", name: \"net\", type: \"host-device\", $place }")
+    moved_by /usr/lib/cni "$place" >"$BATS_TEST_TMPDIR/theirs"
+    jq -e '.interfaces[0].name == "eth0"' "$BATS_TEST_TMPDIR/theirs"
+    diff "$BATS_TEST_TMPDIR/theirs" <(moved_by "$BATS_TEST_TMPDIR/plugins" "$place")
+  done
   ip netns delete alive
   OCINET_STATE_DIR=$state "$OCINET" gc
   rmmod e1000
+}
+
+# moved_by DIRECTORY CONF: the result of ADD by the plugin there, without its "dns", of which cni_differential.bash tells; it
+# takes the device back afterwards
+moved_by() {
+  local command
+  for command in ADD DEL; do
+    CNI_COMMAND=$command CNI_CONTAINERID=c CNI_NETNS=/run/netns/alive CNI_IFNAME=eth0 CNI_PATH=$1 \
+      OCINET_STATE_DIR=$BATS_TEST_TMPDIR/state "$1/host-device" <<<"$2" || return
+  done | jq -S 'del(.dns)'
 }
 
 any_hardware() { [ -n "$(hardware)" ]; }
