@@ -7,7 +7,7 @@ load cni_differential
 
 setup() { set_up_difference; }
 
-# An emulated machine takes a while to look, so all are links of one container. The reference's bridge with IPv6 needs one.
+# An emulated machine takes a while to look, so all are links of one container, which is looked at once.
 @test "vlan, ipvlan, vrf and a bridge with VLANs: every mode, in versions old and new" {
   local made='{ cniVersion: "0.4.0", interfaces: [{ name: "m1" }], ips: [{ version: "4", address: "10.1.1.99/24" }] }'
   # Of ipvlans on one link all have the mode of the last.
