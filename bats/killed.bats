@@ -14,25 +14,6 @@ setup() {
 
 wrapped() { in_host env PATH="$WRAPPERS:$PATH" "$OCINET" "$@"; }
 
-# kill_at_each_call COMMAND...: before the first program that it runs, after the second … until it runs to its end
-kill_at_each_call() {
-  local number when=after program
-  for number in {1..60}; do
-    [ $when = before ] && when=after || when=before
-    prepare_kill
-    kill_at "$number" $when "$@"
-    ((status != 0)) || break
-    program=$(sed -n "$number s/.* //p" "$WRAPPERS/calls")
-    ((status == 137)) || fail "$when $program, call $number, it ended with $status:" "$output"
-    is_cleaned "$when $program, call $number"
-  done
-  ((status == 0)) || fail "it never ran to its end:" "$output"
-  KILLS=$((number - 1))
-}
-
-# What has to be so before each
-prepare_kill() { :; }
-
 # --- killed between two system calls
 
 # kill_at_each_moment MILLISECONDS COMMAND...: after so many of them, twice as many and a little more … until it runs to

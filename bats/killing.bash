@@ -1,4 +1,5 @@
 # Killing ocinet by the programs that it runs.
+# shellcheck disable=SC2034,SC2154 # for the tests, and what run sets
 
 # make_wrappers PROGRAM...: stand in for them when $WRAPPERS is first on PATH. Each call is a line in the file `calls`;
 # the one whose number is in the file `at` kills ocinet before or (as the file `when` says) after it does its work.
@@ -47,5 +48,29 @@ kill_at() {
   : >"$WRAPPERS/calls"
   run "${@:3}"
   # What ocinet had started goes on without it for a moment.
-  wait_for empty_cgroup || fail "still there:" "$(processes)"
+  wait_for is_over || fail "still there:" "$(processes)"
 }
+
+is_over() { empty_cgroup; }
+
+# kill_at_each_call COMMAND...: before the first program that it runs, after the second … until it runs to its end; given
+# $EVERY, at every so many of them, and given $WHEN, always before, after, or both ("before after")
+kill_at_each_call() {
+  local number turn=0 turns=(before after) when program
+  KILLS=0
+  for ((number = 1; number <= 60; number += ${EVERY:-1})); do
+    for when in ${WHEN:-${turns[turn++ % 2]}}; do
+      prepare_kill
+      kill_at "$number" "$when" "$@"
+      ((status != 0)) || return 0
+      program=$(sed -n "$number s/.* //p" "$WRAPPERS/calls")
+      ((status == 137)) || fail "$when $program, call $number, it ended with $status:" "$output"
+      is_cleaned "$when $program, call $number"
+      KILLS=$((KILLS + 1))
+    done
+  done
+  fail "it never ran to its end:" "$output"
+}
+
+# What has to be so before each
+prepare_kill() { :; }

@@ -9,7 +9,7 @@ import { findPassRules, unpassForwardPolicy } from "./forward_policy.ts";
 import { containerIds, DamagedJournal, readJournal } from "./journal.ts";
 import { lastingChanges } from "./lasting.ts";
 import { bootId, livingNamespaces } from "./process.ts";
-import { repairUnkept } from "./repair.ts";
+import { repairForsaken } from "./repair.ts";
 import { elementsOf, findLiving } from "./salvage.ts";
 import { readUndamaged } from "./session_ports.ts";
 import { containerPaths, foreignFile, refuseForeign } from "./state.ts";
@@ -103,7 +103,7 @@ async function collectOne(world: World, state: string, id: string): Promise<stri
 /** How many containers a hook looks at in passing: a fixed number, so that no hook pays for all. */
 const glance = 4;
 
-/** Takes down a few stale containers, and starts programs of living ones again, if there are any; never fails. */
+/** Takes down a few stale containers, if there are any, and starts what others have lost (repair.ts); never fails. */
 export async function collectInPassing(world: World, state: string): Promise<void> {
   try {
     const ids = containerIds(world, state);
@@ -113,7 +113,7 @@ export async function collectInPassing(world: World, state: string): Promise<voi
       (_, i) => ids[(start + i) % ids.length]!,
     );
     await collect(world, state, some);
-    for (const id of some) await repairUnkept(world, state, id);
+    await Promise.allSettled(some.map((id) => repairForsaken(world, state, id)));
   } catch { /* Whatever it is, it is not this container's concern; `ocinet gc` will say. */ }
 }
 

@@ -25,6 +25,10 @@ export interface Journal {
   readonly ports: readonly PortMapping[];
   readonly limits?: Limits;
   readonly steps: readonly Step[];
+  /** While ports are being published: how many of the steps are those of before. */
+  readonly settled?: number;
+  /** While programs are started again: their pid files. What they were asked for has to be asked for again. */
+  readonly restarting?: readonly string[];
 }
 
 /** The namespace a container is in, and by what to know that it is still that one. */
@@ -99,10 +103,11 @@ function parseJournal(text: string, path: string): Journal {
 /** Whether all of it is there that is used without looking. */
 function isJournal(journal: Partial<Journal>): boolean {
   const { id, created, bootId, host, container, attachments, ports, steps } = journal;
+  const { settled = 0, restarting = [] } = journal;
   return areTexts(id, created, bootId, host) && isContainer(container) && Array.isArray(attachments) &&
     attachments.every(isAttached) && Array.isArray(ports) &&
     ports.every(isMapping) &&
-    areSteps(steps);
+    areSteps(steps) && Number.isInteger(settled) && Array.isArray(restarting) && areTexts(...restarting);
 }
 
 /** Whether a value that was read is a list of steps. */

@@ -4,7 +4,7 @@ import type { World } from "../plan/world.ts";
 import { isRelay } from "../uplinks/relay.ts";
 import { uplinkNamed } from "../uplinks/table.ts";
 import type { Uplink } from "../uplinks/uplink.ts";
-import { apply, explain } from "./apply.ts";
+import { apply, explain, RollbackError } from "./apply.ts";
 import { attachmentOf } from "./attachment.ts";
 import { fromHere, livePrefixes, prefixesOf, staleness } from "./container.ts";
 import { forwarder, type Forwarding, refuseForwardingOfRoot } from "./forwarding.ts";
@@ -13,7 +13,9 @@ import { noteLasting } from "./lasting.ts";
 import { publish, publishedThrough } from "./links.ts";
 import { portClaims, TakenPort, takePorts } from "./ports.ts";
 import { planRelay } from "./relay.ts";
+import { repairForsaken } from "./repair.ts";
 import { reachFromHost, withBringers } from "./session_ports.ts";
+import { settled } from "./settled.ts";
 import { containerPaths } from "./state.ts";
 import { asRunning, granting, hostOf } from "./uplink.ts";
 import { isRoot } from "./user.ts";
@@ -44,25 +46,28 @@ export async function addPorts(
       }
     }
     const ports = await withForwarders(world, journal, asked, forwarding);
-    const steps = leadTo(world, state, journal, ports).filter((step) => !isRunning(journal, step));
+    // What leads to other ports as well is there already.
+    const known = new Set(journal.steps.map(keyOf));
+    const isNew = (step: Step) => !known.has(keyOf(step));
+    const claims = portClaims(state, ports, id).filter(isNew);
+    const steps = leadTo(world, state, journal, ports).filter(isNew);
     refuseEntering(journal, steps);
-    const claims = portClaims(state, ports, id);
-    const next = {
-      ...journal,
-      ports: [...journal.ports, ...ports],
-      steps: [...journal.steps, ...claims, ...steps],
-    };
-    writeJournal(world, containerPaths(state, id), next);
+    const next = { ...journal, steps: [...journal.steps, ...claims, ...steps] };
+    const paths = containerPaths(state, id);
+    writeJournal(world, paths, { ...next, settled: journal.steps.length });
     try {
       await takePorts(world, state, ports, id);
       noteLasting(world, state, steps);
       await apply(world, prefixesOf(journal.container), steps);
-      return next;
     } catch (error) {
       claims.forEach((claim) => undoClaim(world, claim));
-      writeJournal(world, containerPaths(state, id), journal);
+      // What could not be taken back stays written down.
+      if (!(error instanceof RollbackError)) writeJournal(world, paths, journal);
       throw explain(error);
     }
+    const published = { ...next, ports: [...journal.ports, ...ports] };
+    writeJournal(world, paths, published);
+    return published;
   });
 }
 
@@ -118,13 +123,14 @@ function keyOf(step: Step): string {
 async function change(world: World, state: string, id: string, make: Change): Promise<Journal> {
   const paths = containerPaths(state, id);
   if (world.stat(paths.directory) === undefined) throw notAttached(id);
+  await repairForsaken(world, state, id);
   const unlock = await world.lock(paths.lock);
   try {
     const journal = readJournal(world, paths);
     if (!journal || journal.phase !== "done") throw notAttached(id);
     const gone = staleness(world, journal);
     if (gone) throw new Error(`Cannot change the ports of container "${id}": ${gone}`);
-    return await make(journal);
+    return await make(await settled(world, state, journal));
   } finally {
     unlock();
   }
@@ -160,10 +166,6 @@ function refuseKept({ id, attachments }: Journal, port: PortMapping): void {
     `container "${id}" has it by ${uplink.name}, which keeps the ports that it started with; ` +
       "publish those that are to go with --port-driver relay",
   );
-}
-
-function isRunning({ steps }: Journal, step: Step): boolean {
-  return step.tool === "spawn" && steps.includes(step);
 }
 
 /** The steps that lead ports to the container; another's plugin took its ports when it started. */

@@ -3,11 +3,12 @@ import type { Spawn, Step } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
 import { apply, explain } from "./apply.ts";
 import { livePrefixes, ownNamespace, staleness } from "./container.ts";
-import { type Journal, readJournal } from "./journal.ts";
+import { type Journal, readJournal, writeJournal } from "./journal.ts";
 import { note } from "./log.ts";
 import { ownerIsAlive, readPids } from "./process.ts";
 import { restoreRules } from "./restore.ts";
 import { forwardAgain, readUndamaged } from "./session_ports.ts";
+import { settled } from "./settled.ts";
 import { containerPaths } from "./state.ts";
 import { undo } from "./undo.ts";
 import { isRoot } from "./user.ts";
@@ -23,50 +24,70 @@ export async function repair(world: World, state: string, id: string): Promise<r
   return isRoot(world) && await restoreRules(world, state) ? [...started, "rules"] : started;
 }
 
+/**
+ * The same, of what nobody keeps running any more: with a program its keeper has died, or whoever started it again. What
+ * somebody is busy with is left to them.
+ * @throws Error when it could not be started
+ */
+export async function repairForsaken(world: World, state: string, id: string): Promise<void> {
+  const journal = readUndamaged(world, state, id);
+  if (journal?.host !== ownNamespace(world) || !isUp(world, journal)) return;
+  const isForsaken = ({ pidFile, mark }: Spawn) =>
+    journal.restarting?.includes(pidFile) ||
+    !readPids(world, pidFile).some((pid) => ownerIsAlive(world, pid, mark));
+  if (!deadPrograms(world, journal).some(isForsaken)) return;
+  const unlock = await world.tryLock(containerPaths(state, id).lock);
+  if (unlock) await repairLocked(world, state, id).finally(unlock);
+}
+
 async function repairPrograms(world: World, state: string, id: string): Promise<readonly string[]> {
   const paths = containerPaths(state, id);
   if (world.stat(paths.directory) === undefined) return [];
   const unlock = await world.lock(paths.lock);
+  return await repairLocked(world, state, id).finally(unlock);
+}
+
+async function repairLocked(world: World, state: string, id: string): Promise<readonly string[]> {
+  const paths = containerPaths(state, id);
   try {
-    const journal = readJournal(world, paths);
-    const isUp = journal?.phase === "done" && staleness(world, journal) === undefined;
-    const dead = isUp ? deadPrograms(world, journal) : [];
+    const found = readJournal(world, paths);
+    if (!found || !isUp(world, found)) return [];
+    const { restarting: _, ...journal } = await settled(world, state, found);
+    const dead = deadPrograms(world, found).filter((program) => journal.steps.includes(program));
+    if (dead.length === 0) return [];
+    // Until all is done, a program that runs may lack what it was asked for.
+    writeJournal(world, paths, { ...journal, restarting: dead.map(({ pidFile }) => pidFile) });
     for (const program of dead) {
-      await startAgain(world, journal!, program);
+      await startAgain(world, journal, program);
       note(world, state, `repair ${id}: ${program.name} had ended, and runs again`);
     }
-    if (dead.length > 0 && journal!.session) await forwardAgain(world, state, journal!, dead);
+    if (journal.session) await forwardAgain(world, state, journal, dead);
+    writeJournal(world, paths, journal);
     return dead.map(({ name }) => name);
   } catch (error) {
     const explained = explain(error);
     note(world, state, `repair ${id}: ${messageOf(explained)}`);
     throw explained;
-  } finally {
-    unlock();
   }
 }
 
-/**
- * Starts a container's programs again whose keepers, which would do so themselves, have died as well.
- * @throws Error when one could not be started
- */
-export async function repairUnkept(world: World, state: string, id: string): Promise<void> {
-  const journal = readUndamaged(world, state, id);
-  const isOurs = journal?.phase === "done" && journal.host === ownNamespace(world) &&
-    staleness(world, journal) === undefined;
-  const unkept = isOurs &&
-    deadPrograms(world, journal).some(({ pidFile, mark }) =>
-      !readPids(world, pidFile).some((pid) => ownerIsAlive(world, pid, mark))
-    );
-  if (unkept) await repairPrograms(world, state, id);
+function isUp(world: World, journal: Journal): boolean {
+  return journal.phase === "done" && staleness(world, journal) === undefined;
 }
 
-/** What started those of a container's programs that have died. Their keepers, the first in the file, may live still. */
-export function deadPrograms(world: World, { steps }: Journal): readonly Spawn[] {
-  return steps.filter((step) => step.tool === "spawn").filter(({ pidFile, mark }) => {
-    const pid = readPids(world, pidFile).at(-1);
-    return pid === undefined || !ownerIsAlive(world, pid, mark);
-  });
+/**
+ * What started those of a container's programs that have died, or are only being started again. Their keepers, the first
+ * in the file, may live still.
+ */
+export function deadPrograms(world: World, { steps, restarting = [] }: Journal): readonly Spawn[] {
+  return steps.filter((step) => step.tool === "spawn").filter((step) =>
+    restarting.includes(step.pidFile) || !runs(world, step)
+  );
+}
+
+function runs(world: World, { pidFile, mark }: Spawn): boolean {
+  const pid = readPids(world, pidFile).at(-1);
+  return pid !== undefined && ownerIsAlive(world, pid, mark);
 }
 
 async function startAgain(world: World, { container, steps }: Journal, start: Spawn): Promise<void> {
@@ -75,8 +96,9 @@ async function startAgain(world: World, { container, steps }: Journal, start: Sp
   const lost = diedWith(start, steps).map((step) =>
     step === start ? { ...start, run: start.again ?? start.run } : step
   );
-  // Of the container's own links, some outlived it.
-  await undo(world, prefixes, lost.filter(({ on }) => on === "container"));
+  // Of the container's own links, some outlived it. Where it was being started when somebody was killed, it runs.
+  const unended = runs(world, start) ? [start] : [];
+  await undo(world, prefixes, [...unended, ...lost.filter(({ on }) => on === "container")]);
   await apply(world, { host: prefixes.host, container: prefixes.container }, lost);
 }
 

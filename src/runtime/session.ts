@@ -8,6 +8,7 @@ import { awaitForeground } from "./foreground.ts";
 import { collectInPassing } from "./gc.ts";
 import { type Container, type Journal, readJournal } from "./journal.ts";
 import { endAll, endingOf, enter, holdNamespaces, type Kind, showOwnLinks } from "./namespaces.ts";
+import { repairForsaken } from "./repair.ts";
 import { journalsInside, readUndamaged, sessionId } from "./session_ports.ts";
 import { containerPaths } from "./state.ts";
 import { hostOf } from "./uplink.ts";
@@ -165,7 +166,10 @@ function environment(world: World, state: string): Readonly<Record<string, strin
 
 async function findOrStart(world: World, state: string, wish: Wish): Promise<Journal> {
   const running = findSession(world, state);
-  if (running) return running;
+  if (running) {
+    await repairForsaken(world, state, sessionId).catch(() => {});
+    return running;
+  }
   const unlock = await lockStart(world, state);
   try {
     return findSession(world, state) ?? await start(world, state, wish);

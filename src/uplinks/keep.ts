@@ -20,12 +20,14 @@ export interface Kept {
 
 /**
  * Starts the keeper and returns once the program is ready, or all who could say so have ended. Nothing keeps our standard
- * streams: a runtime waits until they are closed.
+ * streams: a runtime waits until they are closed. The fifo is opened at both ends at once: should we be killed, a keeper
+ * would wait for ever for somebody to read.
  */
 const start = `keep=$1 d=$3; shift
 rm -f "$d/life" "$d/back" "$d/ready" "$d/uplink.log"; mkfifo -m 600 "$d/ready" || exit
-setsid sh -c "$keep" sh "$@" 4>"$d/ready" </dev/null >"$d/uplink.log" 2>&1 &
-byte=$(head -c 1 "$d/ready")
+exec 5<>"$d/ready" 6<"$d/ready" 4>"$d/ready" 5<&-
+setsid sh -c "$keep" sh "$@" 6<&- </dev/null >"$d/uplink.log" 2>&1 &
+exec 4>&-; byte=$(head -c 1 <&6)
 [ -n "$byte" ] || { grep -vE '^(\\*|WARNING|Starting|sent|received)' "$d/uplink.log" >&2; exit 1; }
 rm -f "$d/life" "$d/back" "$d/ready"`;
 
