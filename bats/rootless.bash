@@ -70,3 +70,16 @@ SCRIPT
 }
 
 is_bound() { "$@" ss -Hlnu "sport = :53" | grep -q .; }
+
+# nothing_is_blocked: no signal, in all that ocinet has started; the keepers of the uplink and of the relay are there
+nothing_is_blocked() {
+  local pid keepers=0
+  for pid in $(test_pids); do
+    case $(tr '\0' ' ' <"/proc/$pid/cmdline") in
+      podman* | *conmon*) continue ;;
+      "sh -c run="*) keepers=$((keepers + 1)) ;;
+    esac
+    grep -x $'SigBlk:\t0000000000000000' "/proc/$pid/status" || fail "blocked in" "$(tr '\0' ' ' <"/proc/$pid/cmdline")"
+  done
+  ((keepers == 2)) || fail "$keepers keepers:" "$(processes)"
+}

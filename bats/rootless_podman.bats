@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # podman, with and without root: it calls ocinet by a file of a hooks.d directory, and is itself told --network none.
 load lib
+load rootless
 
 setup() {
   set_up_hosts
@@ -114,8 +115,9 @@ no_slirp() { ! processes | grep -E '^(slirp4netns|nsenter|cat$|tail)'; }
 
 @test "rootless: it is gone when the container is killed" {
   as_rootless
-  detached web --annotation org.ocinet.net=default
+  detached web --annotation org.ocinet.net=default --annotation "org.ocinet.publish=[::1]:8080:80"
   run ! no_slirp
+  nothing_is_blocked
   kill -KILL "$PID"
   wait_for no_slirp
   wait_for no_containers || as_user "$OCINET" gc
