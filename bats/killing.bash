@@ -25,13 +25,15 @@ echo "$$ $name" >>"$dir/calls"
 number=$(grep -n "^$$ $name$" "$dir/calls" | tail -n 1 | cut -d: -f1)
 PATH=$dir:$PATH
 ((number == $(<"$dir/at"))) || exec "$real" "$@"
+# What has outlived it does its work: it is not ocinet that this would end.
 case $(<"$dir/when") in
-  before) kill_ocinet ;;
+  before) kill_ocinet || exec "$real" "$@" ;;
   after)
     "$real" "$@"
-    kill_ocinet
+    code=$?
+    kill_ocinet || exit $code
     ;;
-esac 2>/dev/null
+esac
 exit 1
 WRAPPER
   chmod 755 "$WRAPPERS" "$WRAPPERS/wrapper"

@@ -45,7 +45,7 @@ function rulesOf(world: World, state: string, id: string): readonly Line[] {
     const journal = readJournal(world, containerPaths(state, id));
     const isOurs = journal?.phase === "done" && journal.host === ownNamespace(world) &&
       staleness(world, journal) === undefined;
-    return isOurs ? journal.steps.filter(isRule) : [];
+    return isOurs ? journal.steps.slice(0, journal.settled).filter(isRule) : [];
   } catch {
     // A damaged one is for gc.
     return [];
