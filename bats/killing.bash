@@ -2,7 +2,8 @@
 # shellcheck disable=SC2034,SC2154 # for the tests, and what run sets
 
 # make_wrappers PROGRAM...: stand in for them when $WRAPPERS is first on PATH. Each call is a line in the file `calls`;
-# the one whose number is in the file `at` kills ocinet before or (as the file `when` says) after it does its work.
+# the one whose number is in the file `at` kills ocinet before or (as the file `when` says) after it does its work, and
+# writes its pid into the file `killed`.
 make_wrappers() {
   WRAPPERS=$BATS_TEST_TMPDIR/wrappers
   mkdir -p "$WRAPPERS"
@@ -18,6 +19,7 @@ kill_ocinet() {
     pid=$(sed 's/.*) . \([0-9]*\) .*/\1/' /proc/$pid/stat)
     ((pid > 1)) || return
   done 2>/dev/null
+  echo "$pid" >"$dir/killed"
   kill -KILL "$pid"
 }
 
@@ -39,8 +41,8 @@ WRAPPER
   chmod 755 "$WRAPPERS" "$WRAPPERS/wrapper"
   local program
   for program; do ln -sf wrapper "$WRAPPERS/$program"; done
-  touch "$WRAPPERS/calls"
-  chmod 666 "$WRAPPERS/calls"
+  touch "$WRAPPERS"/{calls,killed}
+  chmod 666 "$WRAPPERS"/{calls,killed}
 }
 
 # kill_at NUMBER before|after COMMAND...: what the command says is in $output, how it ended in $status
