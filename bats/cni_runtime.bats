@@ -337,6 +337,8 @@ odd() {
     stop tcp6-80
     run -0 --separate-stderr cni del net /run/netns/box
     [ $type = all ] || rm "$BIN/$type"
+    # What was changed of a bridge that is not ours is put back by gc.
+    ocinet gc
     equal "" "$(find "$HOST_DIR/cni" "$STATE_DIR" -type f ! -name 'last_reserved_ip.*' ! -name lock)"
     equal "" "$(in_host ip -o link show type veth | grep -v ' eth0')"
     equal "" "$(in_host iptables-save 2>/dev/null | grep -- '-A CNI-[DSF0-9].* -[sdp] ')"

@@ -317,9 +317,10 @@ pings_out() { as_user "$OCINET" run --uplink slirp4netns -- busybox ping -c 1 -W
     remedied user
     runs user
     in_host sysctl -qw user.max_net_namespaces=0
-    lacks root 'missing sysctl user.max_net_namespaces' '0; nobody *' 'sysctl -w user.max_net_namespaces=15000; *' \
-      'missing kernel: network namespaces'
-    remedied root
+    lacks user 'missing sysctl user.max_net_namespaces' '0; nobody *' 'as root: sysctl -w user.max_net_namespaces=15000; *' \
+      'missing kernel: user namespaces'
+    run ! runs user
+    remedied user
     in_host sysctl -qw user.max_mnt_namespaces=0
     lacks user 'missing sysctl user.max_mnt_namespaces' '0; nobody *' 'as root: sysctl -w user.max_mnt_namespaces=15000; *'
     run ! runs user

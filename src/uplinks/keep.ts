@@ -55,12 +55,12 @@ done`;
 const watch = 'tail --pid="$1" -f /dev/null & exec >/dev/null; read -r _; kill $!';
 
 /**
- * Becomes the program, or the parent of one that has to be killed. To tell when the container ends, a `cat` in its pid
- * namespace holds the writing end of the fifo "life"; the kernel kills it with the container's init. The `cat` in turn
- * reads from the fifo "back", which closes with the program. Where the container shares our pid namespace, `tail --pid`
- * stands in for it, and a shell beside it reads from "back". None is in the group that is killed: without its parent
- * `nsenter`, the dead `cat` would be runc's to bury, and a runc that gives up a container waits first for its init, which
- * the kernel keeps until all in its pid namespace have been buried.
+ * Becomes the program, or the parent of one that has to be killed, which two others see to, for one may be killed. To tell
+ * when the container ends, a `cat` in its pid namespace holds the writing end of the fifo "life"; the kernel kills it with
+ * the container's init. The `cat` in turn reads from the fifo "back", which closes with the program. Where the container
+ * shares our pid namespace, `tail --pid` stands in for it, and a shell beside it reads from "back". None is in the group
+ * that is killed: without its parent `nsenter`, the dead `cat` would be runc's to bury, and a runc that gives up a
+ * container waits first for its init, which the kernel keeps until all in its pid namespace have been buried.
  */
 const run = `d=$1 init=$2 pid=$3 holder=$4 ends=$5 enter=$6; shift 7
 [ "$ends" = killed ] || echo $$ >>"$d/uplink.pid"
@@ -71,7 +71,7 @@ else setsid sh -c '${watch}' sh "$init" <"$d/back" >"$d/life" 2>/dev/null 4>&- &
 exec 5<>"$d/back" 3<"$d/life"
 [ "$ends" = killed ] || exec "$@"
 sh -c 'echo $$ >>"$1/uplink.pid"; shift
-sh -c "cat; kill -KILL $$" <&3 >/dev/null 2>&1 3<&- 4>&- 5<&- &
+for _ in 1 2; do sh -c "read -r _; kill -KILL $$" <&3 >/dev/null 2>&1 3<&- 4>&- 5<&- & done
 exec "$@" 3<&- 5<&-' sh "$d" "$@"
 exec 5<&-`;
 
