@@ -105,7 +105,8 @@ in_web() { in_process "$(podman inspect --format '{{.State.Pid}}' web)" "$@"; }
   run -0 podman rm --force --time 0 web
   run -1 cni_traces
   run -0 podman_run --rm --network blue,green --publish 8080:80 -- ip -o address
-  [[ $output == *"inet 10.9.0."*"inet 10.10.0."* ]]
+  # In the order that podman happens to take.
+  [[ $output == *"inet 10.9.0."* && $output == *"inet 10.10.0."* ]]
   run -1 cni_traces
 }
 

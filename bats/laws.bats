@@ -382,6 +382,7 @@ damaged_container() {
   run -1 ocinet down box
   [[ $output == "ocinet: Cannot read $STATE_DIR/containers/box/journal.json: its format is 2, and this program knows 1; use the version of ocinet that wrote it" ]]
   run -1 ocinet gc
+  ocinet ls --json | jq -e '.[0] | .id == "box" and (.state | contains("its format is 2"))'
   change_journal '.format = 1'
   ocinet down box
   end_box

@@ -55,6 +55,17 @@ load rootless
   [ ! -s "$(path_of c1)/rootfs/etc/resolv.conf" ]
 }
 
+@test "a root file system without a resolv.conf: inject says what the container will not be told, and it runs" {
+  make_bundle "$(path_of c1)" runc rootless
+  rm "$(path_of c1)/rootfs/etc/resolv.conf"
+  run -0 as_user "$OCINET" inject "$(path_of c1)"
+  [ "$output" = "ocinet: The container will not be told of name servers: /etc/resolv.conf in $(path_of c1)/rootfs: there is no such file to mount it over; make an empty one" ]
+  run -0 as_user "$OCINET" inject --dns none "$(path_of c1)"
+  [ -z "$output" ]
+  run -0 says c1 "ip -o -4 address show eth0"
+  [[ $output == *10.0.2.100/24* ]]
+}
+
 @test "contained: --dns and --hosts-entry are the user's own" {
   bundle c1 --dns 192.0.2.53 --dns-search example.org --hosts-entry 192.0.2.9=db
   run -0 says c1 "cat /etc/resolv.conf /etc/hosts"

@@ -13,6 +13,7 @@ import type { Given } from "../oci/options.ts";
 import { absolutePath, type World } from "../plan/world.ts";
 import { mountProblem } from "../runtime/files.ts";
 import { chooseNetworks, loadNetworks } from "../runtime/networks.ts";
+import { isRoot } from "../runtime/user.ts";
 import { parseWish, type Wish, withAnnotations } from "../runtime/wish.ts";
 import { hookEntries, insideEntry } from "./hook_entry.ts";
 import type { Report } from "./report.ts";
@@ -36,13 +37,19 @@ export function inject(world: World, bundle: string, options: InjectOptions): Pr
     throw new Error(`Cannot change bundle "${bundle}": it has no config.json; runc spec makes one`);
   }
   const config = attempt(`read ${path}`, () => parseConfig(text));
-  const changed = options.remove ? withoutHooks(config) : add(world, bundle, config, options.given);
+  const rootfs = rootfsOf(world, bundle, config);
+  const wish = options.remove ? undefined : wishOf(world, config, options.given);
+  const changed = wish ? add(world, rootfs, config, options.given, wish) : withoutHooks(config);
   const result = formatConfig(changed, text);
   const show = options.print || options.dryRun;
   if (!show && JSON.stringify(changed) !== JSON.stringify(config)) {
     attempt(`write ${path}`, () => world.put(path, result));
   }
-  return Promise.resolve({ json: changed, text: show ? result : "", dryText: result });
+  const note = wish && namesProblem(world, rootfs, wish);
+  return Promise.resolve({
+    ...{ json: changed, text: show ? result : "", dryText: result },
+    ...(note === undefined ? {} : { note }),
+  });
 }
 
 function attempt<T>(what: string, act: () => T): T {
@@ -53,10 +60,20 @@ function attempt<T>(what: string, act: () => T): T {
   }
 }
 
-function add(world: World, bundle: string, config: Config, given: Given): Config {
+function rootfsOf(world: World, bundle: string, config: Config): string {
+  const root = rootPath(config);
+  return root.startsWith("/") ? root : `${absolutePath(world, bundle)}/${root}`;
+}
+
+/** What is wanted by options, and for what they do not say by annotations. @throws Error for what there is not */
+function wishOf(world: World, config: Config, given: Given): Wish {
   const wish = parseWish(withAnnotations(given, annotationsOf(config)));
   chooseNetworks(wish.mode.kind === "contained" ? loadNetworks(world, wish.netDirectories) : [], wish.mode);
-  checkFiles(world, bundle, config, wish);
+  return wish;
+}
+
+function add(world: World, rootfs: string, config: Config, given: Given, wish: Wish): Config {
+  checkFiles(world, rootfs, wish);
   const { hostname } = wish.files;
   const entries = {
     ...hookEntries(world, given),
@@ -69,9 +86,7 @@ function add(world: World, bundle: string, config: Config, given: Given): Config
 }
 
 /** A file can be mounted only over one that is there; better said now than when the container starts. */
-function checkFiles(world: World, bundle: string, config: Config, { files }: Wish): void {
-  const root = rootPath(config);
-  const rootfs = root.startsWith("/") ? root : `${absolutePath(world, bundle)}/${root}`;
+function checkFiles(world: World, rootfs: string, { files }: Wish): void {
   const wanted = [
     ...(files.resolv === "network" || files.resolv === "none" ? [] : ["resolv.conf"]),
     ...(files.hosts === undefined ? [] : ["hosts"]),
@@ -80,4 +95,12 @@ function checkFiles(world: World, bundle: string, config: Config, { files }: Wis
     const problem = mountProblem(world, rootfs, name);
     if (problem) throw new Error(`Cannot provide /etc/${name} in ${rootfs}: ${problem}`);
   }
+}
+
+/** Without root every uplink has a resolver, of which such a container would not be told. */
+function namesProblem(world: World, rootfs: string, { mode, files }: Wish): string | undefined {
+  if (isRoot(world) || mode.kind !== "contained" || files.resolv !== "network") return undefined;
+  const problem = mountProblem(world, rootfs, "resolv.conf");
+  return problem &&
+    `The container will not be told of name servers: /etc/resolv.conf in ${rootfs}: ${problem}`;
 }

@@ -1,5 +1,5 @@
 import { Command, CommanderError, Option as CommanderOption } from "commander";
-import { printJson } from "../cni/output.ts";
+import { oneLine, printJson } from "../cni/output.ts";
 import { dryWorld } from "../host/dry.ts";
 import { loggingWorld } from "../host/logging.ts";
 import type { Given, Option } from "../oci/options.ts";
@@ -137,6 +137,7 @@ async function perform(world: World, console: Console, verb: Verb, typed: Typed)
     "stdout",
     json ? jsonText(report, dryRun ? lines : undefined) : dryRun ? report.dryText ?? "" : report.text,
   );
+  if (report.note !== undefined) console.print("stderr", `ocinet: ${oneLine(report.note)}\n`);
   return report.code ?? 0;
 }
 

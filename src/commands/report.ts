@@ -3,6 +3,8 @@ import { oneLine } from "../cni/output.ts";
 /** What a command answers: to a person, and to a program. */
 export interface Report {
   readonly text: string;
+  /** What a person should know beside it, a line. */
+  readonly note?: string;
   /** What a dry run says beside the lines for ip and nft. */
   readonly dryText?: string;
   readonly json: unknown;

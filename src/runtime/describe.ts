@@ -1,3 +1,4 @@
+import { messageOf } from "../cni/error.ts";
 import { showDestination } from "../net/egress.ts";
 import { type PortMapping, showMapping } from "../net/port_mapping.ts";
 import type { ProxyVersion } from "../net/proxy_protocol.ts";
@@ -7,7 +8,7 @@ import type { World } from "../plan/world.ts";
 import { uplinkNamed } from "../uplinks/table.ts";
 import type { Uplink } from "../uplinks/uplink.ts";
 import { staleness } from "./container.ts";
-import { DamagedJournal, type Journal, readJournal } from "./journal.ts";
+import { type Journal, readJournal } from "./journal.ts";
 import type { Limits } from "./limits.ts";
 import { deadPrograms } from "./repair.ts";
 import { containerPaths } from "./state.ts";
@@ -114,8 +115,8 @@ export function describeAll(world: World, state: string, ids: readonly string[])
       const journal = readJournal(world, containerPaths(state, id));
       return journal ? [describeContainer(world, journal)] : [];
     } catch (error) {
-      if (!(error instanceof DamagedJournal)) throw error;
-      return [{ id, created: "", state: error.message, netns: "", networks: [], ports: [] }];
+      // What is wrong with one says nothing of the others.
+      return [{ id, created: "", state: messageOf(error), netns: "", networks: [], ports: [] }];
     }
   });
 }

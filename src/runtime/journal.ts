@@ -17,9 +17,9 @@ export interface Journal {
   /** The network namespace that we did it from, e.g. `net:[4026531840]`. */
   readonly host: string;
   readonly container: Container;
-  /** `planning`: addresses may be taken that no step names yet; `planned`: some steps may be done. */
   /** It is the user's session (session.ts); and what cannot be seen of the host from within. */
   readonly session?: { readonly lowestPort: number };
+  /** `planning`: addresses may be taken that no step names yet; `planned`: some steps may be done. */
   readonly phase: "planning" | "planned" | "done";
   readonly attachments: readonly Attached[];
   readonly ports: readonly PortMapping[];
