@@ -24,10 +24,10 @@ answers() { [ "$(ask_within 1 tcp 192.0.2.1 8080 in_peer)" = 192.0.2.2 ]; }
 
 # kill_uplink ID: slirp4netns, and the keeper that would have it started again
 kill_uplink() {
-  local pids
+  local pid pids
   mapfile -t pids < <(uplink_pids "$1")
   kill -KILL "${pids[@]}"
-  wait_for no_slirp
+  for pid in "${pids[@]}"; do wait_for gone "$pid"; done
 }
 
 @test "a user's run, by each uplink, killed by programs that it runs" {
