@@ -16,14 +16,19 @@ wrapped() { in_host env PATH="$WRAPPERS:$PATH" "$OCINET" "$@"; }
 
 # --- killed between two system calls
 
-# kill_at_each_moment MILLISECONDS COMMAND...: after so many of them, twice as many and a little more … until it runs to
+# kill_at_each_moment PARTS COMMAND...: after one part of the time that it takes, two and a little more … until it runs to
 # its end
 kill_at_each_moment() {
-  local step=$1 moment n after
+  local begun step moment n after
+  prepare_kill
+  begun=${EPOCHREALTIME/[.,]/}
+  ocinet "${@:2}"
+  step=$(((${EPOCHREALTIME/[.,]/} - begun) / $1))
   shift
+  is_cleaned "not at all"
   for n in {1..200}; do
     after=$((n * step * (20 + n) / 20))
-    moment=$(printf '%d.%03d' $((after / 1000)) $((after % 1000)))
+    moment=$(printf '%d.%06d' $((after / 1000000)) $((after % 1000000)))
     prepare_kill
     run in_host timeout --foreground --signal KILL "$moment" "$OCINET" "$@"
     # 124: it ended as it was about to be killed.
@@ -129,7 +134,7 @@ ends_clean() {
 
 @test "ocinet killed at any moment of attaching" {
   make_box
-  kill_at_each_moment 6 up /run/netns/box "${up_options[@]}"
+  kill_at_each_moment 30 up /run/netns/box "${up_options[@]}"
   ((KILLS >= 10))
   ocinet down box
   ends_clean
@@ -143,7 +148,7 @@ ends_clean() {
     run -0 ocinet gc
     looks_clean "$1"
   }
-  kill_at_each_moment 12 down box
+  kill_at_each_moment 14 down box
   ((KILLS >= 5))
   ends_clean
 }
@@ -155,7 +160,7 @@ ends_clean() {
   kill_at_each_call wrapped up /run/netns/box "${up_options[@]}"
   ocinet down box
   ocinet gc
-  kill_at_each_moment 40 up /run/netns/box "${up_options[@]}"
+  kill_at_each_moment 8 up /run/netns/box "${up_options[@]}"
   ((KILLS >= 3))
   ocinet down box
   ends_clean

@@ -157,55 +157,86 @@ interface Connecting {
 
 /** Plans as much as can be planned at once, and does it: all of it, unless a plugin has to be asked in between. */
 async function connect(world: World, state: string, connecting: Connecting): Promise<void> {
-  const { paths, request, links, root, reach, flush } = connecting;
-  const { wish, rootfs, container } = request;
+  const { request: { wish }, links, flush } = connecting;
   const names = await resolveNames(world, wish.limits);
+  const linked = await planLinksOf(world, state, connecting);
+  const published = publishPorts(world, state, connecting, linked);
+  const limits = planLimits(wish.limits, names, links.map(({ attached }) => attached));
+  const files = filesOf(world, connecting, linked, names);
+  await flush([...linked.steps, ...published, ...limits, ...files], linked.results, linked.rootless);
+}
+
+/** A container's links as they will be. */
+interface Linked {
+  /** What is still to be done for them. */
+  readonly steps: readonly Step[];
+  readonly results: readonly Result[];
+  readonly rootless?: RootlessPlan;
+}
+
+/** Plans the links; of those that somebody has to be asked for, what comes before the answer is done. */
+async function planLinksOf(world: World, state: string, connecting: Connecting): Promise<Linked> {
+  const { paths, request, links, root, reach, flush } = connecting;
   const results: Result[] = [];
-  let rootless: RootlessPlan | undefined;
   // A port that is taken is refused before anything is made.
-  let steps: readonly Step[] = wish.mode.kind === "host"
+  let steps: readonly Step[] = request.wish.mode.kind === "host"
     ? []
     : [...reach.forwards, setLink("container", "lo", "up")];
+  if (!root && links.length > 0) {
+    let rootless = await planRootless(world, state, paths, request, links.map(({ attached }) => attached));
+    if (typeof rootless.result === "function") {
+      await flush(steps, results);
+      rootless = await firstGranted(rootless, (plan) => flush(plan.steps, results, plan));
+      steps = [];
+    }
+    return { steps: [...steps, ...rootless.steps], results: [rootless.result as Result], rootless };
+  }
   for (const group of groupsOf(links)) {
     const { attached } = group[0]!;
-    if (!root) {
-      rootless = await planRootless(world, state, paths, request, links.map(({ attached }) => attached));
-      if (typeof rootless.result === "function") {
-        await flush(steps, results);
-        rootless = await firstGranted(rootless, (plan) => flush(plan.steps, results, plan));
-        steps = [];
-      }
-      steps = [...steps, ...rootless.steps];
-      results.push(rootless.result as Result);
-    } else if (attached.path) {
+    if (attached.path) {
       await flush(steps, results);
       const result = await addForeign(world, state, request, attached);
       steps = settle(world, attached, result, results);
       results.push(result);
     } else {
-      const plans = await planLinks(world, group, container, results);
+      const plans = await planLinks(world, group, request.container, results);
       results.push(...plans.map(({ result }) => result));
       steps = [...steps, ...plans.flatMap(({ steps }) => steps), ...guards(request, group, plans)];
     }
   }
+  return { steps, results };
+}
+
+function publishPorts(
+  world: World,
+  state: string,
+  { paths, request, links, reach }: Connecting,
+  { results, rootless }: Linked,
+): readonly Step[] {
   const target = links[publishedThrough(links)];
-  const result = target && results[links.indexOf(target)]!;
-  const published = !target || target.attached.published ? [] : rootless
-    ? planRelay(world, state, paths, {
-      ...{ entering: request, attached: { ...target.attached, result }, ports: rootless.ports },
-      isSession: request.session !== undefined,
-    })
-    : publish(target, result!, reach.ports, results);
+  if (!target || target.attached.published) return [];
+  const result = results[links.indexOf(target)]!;
+  if (!rootless) return publish(target, result, reach.ports, results);
+  return planRelay(world, state, paths, {
+    ...{ entering: request, attached: { ...target.attached, result }, ports: rootless.ports },
+    isSession: request.session !== undefined,
+  });
+}
+
+/** @param names addresses of names that the container may go to; a resolver might tell it others */
+function filesOf(
+  world: World,
+  { paths, request: { wish, rootfs }, links }: Connecting,
+  { results }: Linked,
+  names: ReadonlyMap<string, readonly string[]>,
+): readonly Step[] {
   const named = results.findIndex(({ dns }) => hasDns(dns));
   const unasked = named < 0 ? namesUnasked(world, rootfs, results) : undefined;
   const found = named < 0
     ? unasked && { from: "the host", dns: unasked }
     : { from: `network ${links[named]!.attached.network.name}`, dns: results[named]!.dns };
-  // A container that asked a resolver might be told other addresses than those it may go to.
   const wanted = rootfs === undefined ? wish.files : withNames(wish.files, names);
-  const files = provideFiles(world, paths.directory, wanted, found, rootfs);
-  const limits = planLimits(wish.limits, names, links.map(({ attached }) => attached));
-  await flush([...steps, ...published, ...limits, ...files], results, rootless);
+  return provideFiles(world, paths.directory, wanted, found, rootfs);
 }
 
 /** The first way, of this and those instead of it, that nobody refuses, with what is true of it; or one that need not ask. */
