@@ -16,6 +16,9 @@ else {
   const names = job === "all" ? jobs : [job];
   const unknown = names.find((name) => !jobs.includes(name));
   if (unknown) throw new Error(`Cannot time "${unknown}": it is not one of all, ${jobs.join(", ")}`);
+  if (words[0] !== undefined && !/^[1-9][0-9]*$/.test(words[0])) {
+    throw new Error(`Cannot time "${words[0]}" rounds: ROUNDS is a number above 0`);
+  }
   for (const name of names) {
     if (name === "rootless") await compareRootless(words);
     else if (name === "version") await compareVersion(Number(words[0] ?? 20));
