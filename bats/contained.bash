@@ -1,13 +1,5 @@
 # Containers with networks: what the tests of modes, ports, isolation, names and bad input have in common.
 
-# with_each_runtime DESCRIPTION FUNCTION: a test under runc and one under crun; FUNCTION is given the runtime's name
-with_each_runtime() {
-  local runtime
-  for runtime in runc crun; do
-    bats_test_function --description "$1 ($runtime)" -- "$2" "$runtime"
-  done
-}
-
 bundle_path() { echo "$BATS_TEST_TMPDIR/bundles/$1"; }
 
 # prepare ID RUNTIME OPTIONS...: a bundle as `ocinet inject OPTIONS` makes it

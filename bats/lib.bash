@@ -368,3 +368,11 @@ ask_within() {
 plain_address() {
   sed -E 's/^\[(.*)\]$/\1/; t six; b; :six; s/(^|:)0{1,3}/\1/g; s/(^0|:0)(:0)+(:|$)/::/'
 }
+
+# with_each_runtime DESCRIPTION FUNCTION: a test under runc and one under crun; FUNCTION is given the runtime's name
+with_each_runtime() {
+  local runtime
+  for runtime in runc crun; do
+    bats_test_function --description "$1 ($runtime)" -- "$2" "$runtime"
+  done
+}

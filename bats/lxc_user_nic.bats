@@ -40,14 +40,7 @@ no_veth() { [ -z "$(in_host sh -c 'ls -d /sys/class/net/veth*' 2>/dev/null)" ]; 
 ours() { processes | grep -v ^dnsmasq; }
 nothing_of_ours() { ! ours && no_veth; }
 
-for_each_runtime() {
-  local runtime
-  for runtime in runc crun; do
-    bats_test_function --description "$runtime: $1" -- "$2" "$runtime"
-  done
-}
-
-for_each_runtime "the world and its names from the first moment, by an address that is given back; nothing stays" reaches_the_world
+with_each_runtime "the world and its names from the first moment, by an address that is given back; nothing stays" reaches_the_world
 reaches_the_world() {
   grant "TEST_USER veth lxcbr0 1"
   dhcp_server

@@ -14,14 +14,7 @@ inner() {
 # in_it RUNTIME OPTIONS...: words that run the container
 in_it() { printf '%s\n' "$1" --root "$HOST_DIR/user/run/inner" run "${@:2}" --bundle "$(path_of c1)" c1; }
 
-each() {
-  local runtime
-  for runtime in runc crun; do
-    bats_test_function --description "$1 ($runtime)" -- "$2" "$runtime"
-  done
-}
-
-each "in a user namespace that has the host's network: connected as an ordinary user's" in_users
+with_each_runtime "in a user namespace that has the host's network: connected as an ordinary user's" in_users
 in_users() {
   serve tcp 8000 in_peer
   inner "$1"
@@ -33,7 +26,7 @@ in_users() {
   wait_for is_gone c1
 }
 
-each "in ocinet run: links of their own as root's, and through its uplink the world" in_run
+with_each_runtime "in ocinet run: links of their own as root's, and through its uplink the world" in_run
 in_run() {
   serve tcp 8000 in_peer
   inner "$1" -p 8080:80

@@ -59,7 +59,7 @@ async function attachLocked(
   paths: ContainerPaths,
   request: Request,
 ): Promise<Journal | undefined> {
-  const { id, container, lasting, wish, session, ending } = request;
+  const { id, container, wish, session } = request;
   refuseUplinkOfRoot(world, wish);
   if (isRoot(world)) refuseForwardingOfRoot(wish.forwarding);
   const contained = wish.mode.kind === "contained";
@@ -73,18 +73,11 @@ async function attachLocked(
   const ports = await withBringers(world, wish.ports);
   const reach = reachFromHost(world, ports);
   const links = givePorts(world, planned, source, reach.ports);
-  const claims = portClaims(state, wish.ports, id);
   const write = (journal: Journal) => {
     if (wish.mode.kind !== "host") writeJournal(world, paths, journal);
     return journal;
   };
-  let done = write({
-    ...{ format: 1, id, created: new Date().toISOString(), bootId: bootId(world), host: ownNamespace(world) },
-    ...{ container: lasting ?? container, phase: "planning", ports, limits: wish.limits },
-    ...(session ? { session: { lowestPort: session.lowestPort } } : {}),
-    attachments: links.map(({ attached }) => attached),
-    steps: [...(session ? [session.ending] : []), ...(ending ? [ending] : []), ...claims],
-  });
+  let done = write(firstJournal(world, request, ports, links, portClaims(state, wish.ports, id)));
   let written = done;
   const flush: Connecting["flush"] = async (steps, results, rootless) => {
     written = write(withSteps(done, steps, results, rootless));
@@ -112,6 +105,23 @@ function refuseUplinkOfRoot(world: World, { uplink }: Wish): void {
     `Cannot use uplink "${uplink.uplink.name}" as root: root's containers are connected by their networks; ` +
       "leave --uplink out",
   );
+}
+
+/** What is written down before anything is planned or done: who has which names and ports. */
+function firstJournal(
+  world: World,
+  { id, container, lasting, wish, session, ending }: Request,
+  ports: Journal["ports"],
+  links: readonly PlannedLink[],
+  claims: readonly Step[],
+): Journal {
+  return {
+    ...{ format: 1, id, created: new Date().toISOString(), bootId: bootId(world), host: ownNamespace(world) },
+    ...{ container: lasting ?? container, phase: "planning", ports, limits: wish.limits },
+    ...(session ? { session: { lowestPort: session.lowestPort } } : {}),
+    attachments: links.map(({ attached }) => attached),
+    steps: [...(session ? [session.ending] : []), ...(ending ? [ending] : []), ...claims],
+  };
 }
 
 function withSteps(
