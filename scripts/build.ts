@@ -1,9 +1,9 @@
 /**
  * Builds dist/ocinet: one executable text file that sh, Deno and Node all take as it is. What hooks and plugins need
- * comes first; what only people type sleeps behind it in a comment (src/sleeping.ts).
+ * comes first; what only people type sleeps behind it in a comment (src/lazy_part.ts).
  */
 import { build, type Plugin } from "esbuild";
-import { escapedEnd, sleepingMark } from "../src/sleeping.ts";
+import { escapedEnd, lazyPartMark } from "../src/lazy_part.ts";
 
 const version = JSON.parse(Deno.readTextFileSync("package.json")).version as string;
 
@@ -40,9 +40,9 @@ async function bundle(entry: string, globalName?: string): Promise<string> {
 }
 
 const awake = await bundle("src/main.ts");
-const asleep = await bundle("src/typed.ts", "ocinetTyped");
+const asleep = await bundle("src/lazy.ts", "ocinetLazy");
 const launcher = Deno.readTextFileSync("src/launcher.sh").replace("@VERSION@", version);
-const text = `${launcher}${awake}${sleepingMark}${asleep.replaceAll("*/", escapedEnd)}*/\n`;
+const text = `${launcher}${awake}${lazyPartMark}${asleep.replaceAll("*/", escapedEnd)}*/\n`;
 
 // Whoever runs dist/ocinet meanwhile has the old file or the new one, never half of one.
 const unfinished = `dist/.ocinet-${Deno.pid}`;

@@ -3,7 +3,7 @@
  * program, in a machine in memory, and prints TAP: a test for each door. A finding is named by its door and seed, which
  * belongs into fuzz_seeds.txt once it is mended: what is there is tried again each time.
  */
-import { errorJson } from "../src/cni/error.ts";
+import { errorJson } from "../src/wire/cni/error.ts";
 import { cniByWords } from "../src/commands/cni.ts";
 import { down } from "../src/commands/down.ts";
 import { failure } from "../src/commands/failure.ts";
@@ -14,11 +14,11 @@ import { inspect } from "../src/commands/inspect.ts";
 import { list } from "../src/commands/list.ts";
 import { plugin } from "../src/commands/plugin.ts";
 import { up } from "../src/commands/up.ts";
-import { grantsOf, parsePolicy } from "../src/helper/policy.ts";
-import { helperPolicy, parseRequest, writeAnswer } from "../src/helper/wire.ts";
-import { containerOptions, parseWords } from "../src/oci/options.ts";
+import { grantsOf, parsePolicy } from "../src/wire/helper/policy.ts";
+import { helperPolicy, parseRequest, writeAnswer } from "../src/wire/helper/wire.ts";
+import { containerOptions, parseWords } from "../src/wire/oci/options.ts";
 import type { World } from "../src/plan/world.ts";
-import { serveRequest } from "../src/runtime/helper_attach.ts";
+import { serveRequest } from "../src/features/helper/attach.ts";
 import {
   bundle,
   cniWords,

@@ -8,11 +8,11 @@ import { failure } from "./commands/failure.ts";
 import { checkStage, hook } from "./commands/hook.ts";
 import { isPluginName, plugin } from "./commands/plugin.ts";
 import { readRun, run } from "./commands/run.ts";
-import { wake } from "./sleeping.ts";
-import type * as typed from "./typed.ts";
+import { loadLazyPart } from "./lazy_part.ts";
+import type * as typed from "./lazy.ts";
 
 declare const OCINET_VERSION: string;
-declare const ocinetTyped: typeof typed;
+declare const ocinetLazy: typeof typed;
 
 /** Options by which a person gives themselves away. */
 const typedOnly = ["--help", "-h", "--json", "--dry-run", "--log-level"];
@@ -49,8 +49,8 @@ async function main(): Promise<number> {
     const running = verb === "run" ? readRun(rest) : undefined;
     if (running) return (await run(realWorld(), running.command, running.given)).code;
     const world = realWorld();
-    wake(world.read(world.self.at(-1)!)!);
-    return await ocinetTyped.runCommand(world, ownProcess, OCINET_VERSION);
+    loadLazyPart(world.read(world.self.at(-1)!)!);
+    return await ocinetLazy.runCommand(world, ownProcess, OCINET_VERSION);
   } catch (error) {
     const { text, code } = failure(error);
     ownProcess.print("stderr", text);

@@ -1,16 +1,22 @@
 import { identifierProblem, linkNameProblem, sha512 } from "../net/names.ts";
-import { messageOf } from "../cni/error.ts";
-import { checkPairs } from "../cni/args.ts";
-import { fields, parseJson } from "../cni/fields.ts";
-import { printJson } from "../cni/output.ts";
-import { resultFor, versions } from "../cni/result.ts";
-import { type Given, type Option, parseWords, UsageError } from "../oci/options.ts";
+import { messageOf } from "../wire/cni/error.ts";
+import { checkPairs } from "../wire/cni/args.ts";
+import { fields, parseJson } from "../wire/cni/fields.ts";
+import { printJson } from "../wire/cni/output.ts";
+import { resultFor, versions } from "../wire/cni/result.ts";
+import { type Option, type OptionValues, parseWords, UsageError } from "../wire/oci/options.ts";
 import { absolutePath, type World } from "../plan/world.ts";
-import { cachedList, readCache } from "../runtime/cni_cache.ts";
-import { addNetwork, checkNetwork, delNetwork, gcNetwork, networkStatus } from "../runtime/cni_runtime.ts";
-import { findList, type FoundList } from "../runtime/conflists.ts";
-import type { RuntimeCall } from "../runtime/runtime_call.ts";
-import { stateDirectory } from "../runtime/state.ts";
+import { cachedList, readCache } from "../features/cni_runtime/cache.ts";
+import {
+  addNetwork,
+  checkNetwork,
+  delNetwork,
+  gcNetwork,
+  networkStatus,
+} from "../features/cni_runtime/runtime.ts";
+import { findList, type FoundList } from "../features/networks/conflists.ts";
+import type { RuntimeCall } from "../features/cni_runtime/call.ts";
+import { stateDirectory } from "../engine/state.ts";
 import type { Report } from "./report.ts";
 
 /** The options of `ocinet cni`; each outweighs the variable of the environment that it names. */
@@ -42,7 +48,7 @@ type Verb = typeof verbs[number];
 export async function cni(
   world: World,
   words: readonly (string | undefined)[],
-  given: Given,
+  given: OptionValues,
 ): Promise<Report> {
   const [verb, network, netns] = words;
   if (verb === "version") return { json: versionsJson, text: `${JSON.stringify(versionsJson)}\n` };
@@ -100,7 +106,7 @@ function parseValid(text: string): { containerID: string; ifname: string } {
 interface Subject {
   readonly network: string;
   readonly netns: string;
-  readonly given: Given;
+  readonly given: OptionValues;
 }
 
 async function callOf(world: World, verb: Verb, subject: Subject): Promise<RuntimeCall> {

@@ -1,6 +1,6 @@
 import type { World } from "../plan/world.ts";
-import { examine, type Finding } from "../runtime/doctor.ts";
-import { isRoot } from "../runtime/user.ts";
+import { examine, type Finding } from "../features/doctor/doctor.ts";
+import { isRoot } from "../engine/user.ts";
 import type { Report } from "./report.ts";
 
 /** Says of everything this machine has to have whether it does, and what to do where it does not. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Finding } from "../runtime/doctor.ts";
+import type { Finding } from "../features/doctor/doctor.ts";
 import { reportOf } from "./doctor.ts";
 
 const findings: readonly Finding[] = [

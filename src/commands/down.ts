@@ -1,7 +1,7 @@
 import { identifierProblem } from "../net/names.ts";
 import type { World } from "../plan/world.ts";
-import { detach } from "../runtime/detach.ts";
-import { stateDirectory } from "../runtime/state.ts";
+import { detach } from "../features/container/detach.ts";
+import { stateDirectory } from "../engine/state.ts";
 import type { Report } from "./report.ts";
 
 /** Takes containers' networks away; one that is not attached counts as done. */

@@ -1,6 +1,6 @@
-import { messageOf } from "../cni/error.ts";
-import { oneLine } from "../cni/output.ts";
-import { UsageError } from "../oci/options.ts";
+import { messageOf } from "../wire/cni/error.ts";
+import { oneLine } from "../wire/cni/output.ts";
+import { UsageError } from "../wire/oci/options.ts";
 
 /** An error with an exit status of its own. */
 export class StatusError extends Error {

@@ -1,10 +1,11 @@
-import { oneLine } from "../cni/output.ts";
+import { oneLine } from "../wire/cni/output.ts";
 import type { World } from "../plan/world.ts";
-import { collect, type Collected, collectUnused } from "../runtime/gc.ts";
-import { containerIds } from "../runtime/journal.ts";
-import { collectRecords } from "../runtime/plugin_gc.ts";
-import { stateDirectory } from "../runtime/state.ts";
-import { isRoot } from "../runtime/user.ts";
+import type { Collected } from "../engine/collected.ts";
+import { collect, collectUnused } from "../features/container/gc.ts";
+import { containerIds } from "../engine/journal.ts";
+import { collectRecords } from "../features/cni_plugin/gc.ts";
+import { stateDirectory } from "../engine/state.ts";
+import { isRoot } from "../engine/user.ts";
 import type { Report } from "./report.ts";
 
 const nothing: Collected = { collected: [], problems: [] };

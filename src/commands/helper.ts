@@ -1,10 +1,10 @@
-import { oneLine } from "../cni/output.ts";
-import { helperDirectory, helperPolicy } from "../helper/wire.ts";
+import { oneLine } from "../wire/cni/output.ts";
+import { helperDirectory, helperPolicy } from "../wire/helper/wire.ts";
 import { ownProcess } from "../host/runtime.ts";
-import type { Option } from "../oci/options.ts";
+import type { Option } from "../wire/oci/options.ts";
 import { findProgram, type World } from "../plan/world.ts";
-import { runHelper } from "../runtime/helper.ts";
-import { stateDirectory } from "../runtime/state.ts";
+import { runHelper } from "../features/helper/service.ts";
+import { stateDirectory } from "../engine/state.ts";
 import type { Report } from "./report.ts";
 
 /** What the service can be told. */

@@ -1,18 +1,22 @@
-import { messageOf } from "../cni/error.ts";
-import { type Config, isInjected, readConfig, rootPath } from "../oci/config.ts";
-import { type Given, parseWords, UsageError } from "../oci/options.ts";
-import { parseState, type State } from "../oci/state.ts";
+import { messageOf } from "../wire/cni/error.ts";
+import { type Config, isInjected, readConfig, rootPath } from "../wire/oci/config.ts";
+import { type OptionValues, parseWords, UsageError } from "../wire/oci/options.ts";
+import { parseState, type State } from "../wire/oci/state.ts";
 import type { World } from "../plan/world.ts";
-import { attach } from "../runtime/attach.ts";
-import { containerOfProcess, enterUser, knownBy } from "../runtime/container.ts";
-import { detach } from "../runtime/detach.ts";
-import type { Rootfs } from "../runtime/files.ts";
-import type { Container } from "../runtime/journal.ts";
-import { collectInPassing } from "../runtime/gc.ts";
-import { note } from "../runtime/log.ts";
-import { mayEnter, meet, sendAgent } from "../runtime/meeting.ts";
-import { stateDirectory } from "../runtime/state.ts";
-import { parseWish, type Wish, withAnnotations } from "../runtime/wish.ts";
+import { attach } from "../features/container/attach.ts";
+import { containerOfProcess, enterUser, knownBy } from "../engine/namespace.ts";
+import { detach } from "../features/container/detach.ts";
+import type { Rootfs } from "../features/container/files.ts";
+import type { Container } from "../engine/journal.ts";
+import { collectOpportunistically } from "../features/container/gc.ts";
+import { note } from "../engine/hook_log.ts";
+import {
+  mayEnter,
+  serveContainerHook,
+  startHookHelper,
+} from "../features/container/create_container_hook.ts";
+import { stateDirectory } from "../engine/state.ts";
+import { type AttachOptions, parseAttachOptions, withAnnotations } from "../features/container/options.ts";
 
 const stages = ["createRuntime", "prestart", "createContainer", "poststop", "auto"] as const;
 
@@ -53,12 +57,12 @@ async function act(
   switch (stage === "auto" ? stageOf(state) : stage as typeof stages[number] | typeof agent) {
     case "createRuntime":
     case "prestart":
-      await collectInPassing(world, directory);
+      await collectOpportunistically(world, directory);
       if (mayEnter(world, state.pid)) return await connect(world, directory, state, givenOf(words, state));
       checkInjected(world, state);
-      return await sendAgent(world, directory, state.pid, [agent, ...words], stdin);
+      return await startHookHelper(world, directory, state.pid, [agent, ...words], stdin);
     case agent:
-      return await meet(
+      return await serveContainerHook(
         ...[world, directory, state.pid] as const,
         (inside) => connect(world, directory, state, givenOf(words, state), inside),
       );
@@ -67,7 +71,7 @@ async function act(
       return;
     case "poststop":
       await detach(world, directory, state.id);
-      return await collectInPassing(world, directory);
+      return await collectOpportunistically(world, directory);
   }
 }
 
@@ -76,7 +80,7 @@ function stageOf({ pid }: State): typeof stages[number] {
   return pid === 0 ? "poststop" : "createRuntime";
 }
 
-function givenOf(words: readonly string[], { annotations }: State): Given {
+function givenOf(words: readonly string[], { annotations }: State): OptionValues {
   return withAnnotations(parseWords(words), annotations);
 }
 
@@ -95,28 +99,28 @@ async function connect(
   world: World,
   directory: string,
   state: State,
-  given: Given,
+  given: OptionValues,
   inside = state.pid,
 ): Promise<void> {
   if (state.pid === 0) throw new Error(`Cannot attach container "${state.id}": its state has no "pid"`);
-  const wish = parseWish(given);
+  const options = parseAttachOptions(given);
   const container = containerOfProcess(world, inside);
-  checkNamespace(world, wish, container, state);
+  checkNamespace(world, options, container, state);
   const config = configOf(world, state);
-  checkHostname(config, wish, state);
+  checkHostname(config, options, state);
   const rootfs = rootfsOf(config, state, container);
   await attach(world, directory, {
     id: state.id,
     container,
     ...(inside === state.pid ? {} : { lasting: knownBy(world, container, state.pid) }),
-    wish,
+    options,
     replace: true,
     ...(rootfs ? { rootfs } : {}),
   });
 }
 
 /** Mode `host` is what a runtime does, and not we. */
-function checkNamespace(world: World, { mode }: Wish, { identity }: Container, { id }: State): void {
+function checkNamespace(world: World, { mode }: AttachOptions, { identity }: Container, { id }: State): void {
   const isShared = identity === world.stat("/proc/self/ns/net")?.identity;
   if (mode.kind === "host" && !isShared) {
     throw new Error(
@@ -156,7 +160,7 @@ function rootfsOf(
 }
 
 /** A runtime sets the config's host name once its hooks have run, over ours. */
-function checkHostname(config: Config | undefined, { files }: Wish, { id }: State): void {
+function checkHostname(config: Config | undefined, { files }: AttachOptions, { id }: State): void {
   const own = config?.["hostname"];
   if (files.hostname === undefined || typeof own !== "string" || own === "" || own === files.hostname) return;
   throw new Error(

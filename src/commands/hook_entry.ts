@@ -1,14 +1,14 @@
-import { type HookEntry, hookMark } from "../oci/config.ts";
-import { type Given, toWords } from "../oci/options.ts";
+import { type HookEntry, hookMark } from "../wire/oci/config.ts";
+import { type OptionValues, toWords } from "../wire/oci/options.ts";
 import { needProgram, programDirectories, type World } from "../plan/world.ts";
-import { letIn } from "../runtime/meeting.ts";
-import { outerUid } from "../runtime/user.ts";
+import { containerHookScript } from "../features/container/create_container_hook.ts";
+import { outerUid } from "../engine/user.ts";
 
 /** What of our environment a hook needs to find the same state and networks as we do; a runtime may pass none. */
 const kept = ["HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "OCINET_STATE_DIR"];
 
 /** The entries that call this very file on this very runtime, whatever environment the container's runtime has. */
-export function hookEntries(world: World, given: Given): Readonly<Record<string, HookEntry>> {
+export function hookEntries(world: World, given: OptionValues): Readonly<Record<string, HookEntry>> {
   const path = world.self.at(-1)!;
   const env = [...environment(world), `OCINET_RUNTIME=${world.self[0]}`];
   const entry = (stage: string, words: readonly string[]) => ({
@@ -19,7 +19,11 @@ export function hookEntries(world: World, given: Given): Readonly<Record<string,
 
 /** One more for a container with a user namespace: from outside some runtimes let nobody in. */
 export function insideEntry(world: World): Readonly<Record<string, HookEntry>> {
-  const entry = { path: needProgram(world, "sh"), args: ["sh", "-c", letIn], env: environment(world) };
+  const entry = {
+    path: needProgram(world, "sh"),
+    args: ["sh", "-c", containerHookScript],
+    env: environment(world),
+  };
   return { createContainer: entry };
 }
 

@@ -1,12 +1,12 @@
-import { annotationPrefix, type Given } from "../oci/options.ts";
+import { annotationPrefix, type OptionValues } from "../wire/oci/options.ts";
 import type { World } from "../plan/world.ts";
-import { parseWish } from "../runtime/wish.ts";
+import { parseAttachOptions } from "../features/container/options.ts";
 import { hookEntries } from "./hook_entry.ts";
 import type { Report } from "./report.ts";
 
 /** A file for a hooks.d directory (oci-hooks(5)): it has one command for all its stages, so ours is `hook auto`. */
-export function hooksJson(world: World, given: Given, always: boolean): Promise<Report> {
-  parseWish(given);
+export function hooksJson(world: World, given: OptionValues, always: boolean): Promise<Report> {
+  parseAttachOptions(given);
   const { createRuntime } = hookEntries(world, given);
   const when = always
     ? { always: true }

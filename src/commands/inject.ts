@@ -1,4 +1,4 @@
-import { messageOf } from "../cni/error.ts";
+import { messageOf } from "../wire/cni/error.ts";
 import {
   annotationsOf,
   type Config,
@@ -8,19 +8,19 @@ import {
   rootPath,
   withHooks,
   withoutHooks,
-} from "../oci/config.ts";
-import type { Given } from "../oci/options.ts";
+} from "../wire/oci/config.ts";
+import type { OptionValues } from "../wire/oci/options.ts";
 import { absolutePath, type World } from "../plan/world.ts";
-import { mountProblem } from "../runtime/files.ts";
-import { chooseNetworks, loadNetworks } from "../runtime/networks.ts";
-import { isRoot } from "../runtime/user.ts";
-import { parseWish, type Wish, withAnnotations } from "../runtime/wish.ts";
+import { mountProblem } from "../features/container/files.ts";
+import { chooseNetworks, loadNetworks } from "../features/networks/networks.ts";
+import { isRoot } from "../engine/user.ts";
+import { type AttachOptions, parseAttachOptions, withAnnotations } from "../features/container/options.ts";
 import { hookEntries, insideEntry } from "./hook_entry.ts";
 import type { Report } from "./report.ts";
 
 /** How to change a bundle. */
 export interface InjectOptions {
-  readonly given: Given;
+  readonly given: OptionValues;
   readonly remove?: boolean;
   readonly print?: boolean;
   readonly dryRun?: boolean;
@@ -38,14 +38,14 @@ export function inject(world: World, bundle: string, options: InjectOptions): Pr
   }
   const config = attempt(`read ${path}`, () => parseConfig(text));
   const rootfs = rootfsOf(world, bundle, config);
-  const wish = options.remove ? undefined : wishOf(world, config, options.given);
-  const changed = wish ? add(world, rootfs, config, options.given, wish) : withoutHooks(config);
+  const wanted = options.remove ? undefined : attachOptionsOf(world, config, options.given);
+  const changed = wanted ? add(world, rootfs, config, options.given, wanted) : withoutHooks(config);
   const result = formatConfig(changed, text);
   const show = options.print || options.dryRun;
   if (!show && JSON.stringify(changed) !== JSON.stringify(config)) {
     attempt(`write ${path}`, () => world.put(path, result));
   }
-  const note = wish && namesProblem(world, rootfs, wish);
+  const note = wanted && namesProblem(world, rootfs, wanted);
   return Promise.resolve({
     ...{ json: changed, text: show ? result : "", dryText: result },
     ...(note === undefined ? {} : { note }),
@@ -66,39 +66,48 @@ function rootfsOf(world: World, bundle: string, config: Config): string {
 }
 
 /** What is wanted by options, and for what they do not say by annotations. @throws Error for what there is not */
-function wishOf(world: World, config: Config, given: Given): Wish {
-  const wish = parseWish(withAnnotations(given, annotationsOf(config)));
-  chooseNetworks(wish.mode.kind === "contained" ? loadNetworks(world, wish.netDirectories) : [], wish.mode);
-  return wish;
+function attachOptionsOf(world: World, config: Config, given: OptionValues): AttachOptions {
+  const wanted = parseAttachOptions(withAnnotations(given, annotationsOf(config)));
+  chooseNetworks(
+    wanted.mode.kind === "contained" ? loadNetworks(world, wanted.netDirectories) : [],
+    wanted.mode,
+  );
+  return wanted;
 }
 
-function add(world: World, rootfs: string, config: Config, given: Given, wish: Wish): Config {
-  checkFiles(world, rootfs, wish);
-  const { hostname } = wish.files;
+function add(
+  world: World,
+  rootfs: string,
+  config: Config,
+  given: OptionValues,
+  wanted: AttachOptions,
+): Config {
+  checkFiles(world, rootfs, wanted);
+  const { hostname } = wanted.files;
   const entries = {
     ...hookEntries(world, given),
     ...(hasUserNamespace(config) ? insideEntry(world) : {}),
   };
   return withHooks(config, entries, {
-    ownNamespace: wish.mode.kind !== "host",
+    ownNamespace: wanted.mode.kind !== "host",
     ...(hostname === undefined ? {} : { hostname }),
   });
 }
 
 /** A file can be mounted only over one that is there; better said now than when the container starts. */
-function checkFiles(world: World, rootfs: string, { files }: Wish): void {
-  const wanted = [
+function checkFiles(world: World, rootfs: string, { files }: AttachOptions): void {
+  const names = [
     ...(files.resolv === "network" || files.resolv === "none" ? [] : ["resolv.conf"]),
     ...(files.hosts === undefined ? [] : ["hosts"]),
   ];
-  for (const name of wanted) {
+  for (const name of names) {
     const problem = mountProblem(world, rootfs, name);
     if (problem) throw new Error(`Cannot provide /etc/${name} in ${rootfs}: ${problem}`);
   }
 }
 
 /** Without root every uplink has a resolver, of which such a container would not be told. */
-function namesProblem(world: World, rootfs: string, { mode, files }: Wish): string | undefined {
+function namesProblem(world: World, rootfs: string, { mode, files }: AttachOptions): string | undefined {
   if (isRoot(world) || mode.kind !== "contained" || files.resolv !== "network") return undefined;
   const problem = mountProblem(world, rootfs, "resolv.conf");
   return problem &&

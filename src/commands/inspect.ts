@@ -1,10 +1,10 @@
-import { printJson } from "../cni/output.ts";
+import { printJson } from "../wire/cni/output.ts";
 import { identifierProblem } from "../net/names.ts";
 import type { World } from "../plan/world.ts";
-import { describeContainer } from "../runtime/describe.ts";
-import { readJournal } from "../runtime/journal.ts";
-import { describeInside } from "../runtime/session.ts";
-import { containerPaths, stateDirectory } from "../runtime/state.ts";
+import { describeContainer } from "../features/container/describe.ts";
+import { readJournal } from "../engine/journal.ts";
+import { describeInside } from "../features/session/session.ts";
+import { containerPaths, stateDirectory } from "../engine/state.ts";
 import type { Report } from "./report.ts";
 
 /** Shows all that is known of containers. @throws Error for one that is not attached */

@@ -1,5 +1,5 @@
 import type { World } from "../plan/world.ts";
-import { table } from "../plugins/table.ts";
+import { table } from "../drivers/table.ts";
 import type { Report } from "./report.ts";
 
 /**

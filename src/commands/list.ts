@@ -1,9 +1,9 @@
 import { family } from "../net/address.ts";
 import type { World } from "../plan/world.ts";
-import { describeAll, type Description } from "../runtime/describe.ts";
-import { containerIds } from "../runtime/journal.ts";
-import { describeInside } from "../runtime/session.ts";
-import { stateDirectory } from "../runtime/state.ts";
+import { describeAll, type Description } from "../features/container/describe.ts";
+import { containerIds } from "../engine/journal.ts";
+import { describeInside } from "../features/session/session.ts";
+import { stateDirectory } from "../engine/state.ts";
 import { type Report, tableText } from "./report.ts";
 
 /** Lists the containers that are attached, and those whose state was left behind. */

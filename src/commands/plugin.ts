@@ -1,16 +1,21 @@
-import { type Environment, parseCommand, parseEnvironment, type PluginCall } from "../cni/environment.ts";
-import { CniError, errorJson } from "../cni/error.ts";
-import { fields, parseJson } from "../cni/fields.ts";
-import { printJson } from "../cni/output.ts";
-import { atLeast, oldestVersion, resultFor, versions } from "../cni/result.ts";
+import {
+  type Environment,
+  parseCommand,
+  parseEnvironment,
+  type PluginCall,
+} from "../wire/cni/environment.ts";
+import { CniError, errorJson } from "../wire/cni/error.ts";
+import { fields, parseJson } from "../wire/cni/fields.ts";
+import { printJson } from "../wire/cni/output.ts";
+import { atLeast, oldestVersion, resultFor, versions } from "../wire/cni/result.ts";
 import { identifierProblem } from "../net/names.ts";
 import type { World } from "../plan/world.ts";
-import { table, versionsOf } from "../plugins/table.ts";
-import { add } from "../runtime/plugin_add.ts";
-import { asCniError, checkVersion, type Context, contextOf } from "../runtime/plugin_call.ts";
-import { check, status } from "../runtime/plugin_check.ts";
-import { collectGarbage, del } from "../runtime/plugin_del.ts";
-import { stateDirectory } from "../runtime/state.ts";
+import { table, versionsOf } from "../drivers/table.ts";
+import { add } from "../features/cni_plugin/add.ts";
+import { asCniError, checkVersion, type Context, contextOf } from "../features/cni_plugin/call.ts";
+import { check, status } from "../features/cni_plugin/check.ts";
+import { collectGarbage, del } from "../features/cni_plugin/del.ts";
+import { stateDirectory } from "../engine/state.ts";
 
 /**
  * The version of the reference plugins that ours stand in for. nerdctl reads it from the about text, and asks for at

@@ -1,13 +1,13 @@
 import { identifierProblem } from "../net/names.ts";
 import { parsePublish } from "../net/port_mapping.ts";
-import { containerOptions, type Given, type Option, UsageError } from "../oci/options.ts";
+import { containerOptions, type Option, type OptionValues, UsageError } from "../wire/oci/options.ts";
 import type { World } from "../plan/world.ts";
-import { describeAll, describeContainer, type DescribedPort } from "../runtime/describe.ts";
-import { parseForwarding } from "../runtime/forwarding.ts";
-import { addPorts, removePorts } from "../runtime/live_ports.ts";
-import { askInside } from "../runtime/session.ts";
-import { sessionId } from "../runtime/session_ports.ts";
-import { stateDirectory } from "../runtime/state.ts";
+import { describeAll, describeContainer, type DescribedPort } from "../features/container/describe.ts";
+import { parseForwarding } from "../features/rootless/forwarding.ts";
+import { addPorts, removePorts } from "../features/container/live_ports.ts";
+import { askInside } from "../features/session/session.ts";
+import { sessionId } from "../features/rootless/host_forwarding.ts";
+import { stateDirectory } from "../engine/state.ts";
 import type { Report } from "./report.ts";
 
 /** Who forwards what is added. */
@@ -23,7 +23,7 @@ export const portOptions: readonly Option[] = containerOptions.filter(({ name })
 export async function port(
   world: World,
   [verb, id, ...texts]: readonly string[],
-  given: Given,
+  given: OptionValues,
 ): Promise<Report> {
   const state = stateDirectory(world);
   const inner = idInside(id!);

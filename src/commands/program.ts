@@ -1,8 +1,8 @@
 import { Command, CommanderError, Option as CommanderOption } from "commander";
-import { oneLine, printJson } from "../cni/output.ts";
+import { oneLine, printJson } from "../wire/cni/output.ts";
 import { dryWorld } from "../host/dry.ts";
 import { loggingWorld } from "../host/logging.ts";
-import type { Given, Option } from "../oci/options.ts";
+import type { Option, OptionValues } from "../wire/oci/options.ts";
 import type { World } from "../plan/world.ts";
 import { failure } from "./failure.ts";
 import type { Report } from "./report.ts";
@@ -108,7 +108,7 @@ function addOption(command: Command, { name, short, value, text, many }: Option)
 }
 
 /** Commander's values by option, whose keys are in camel case; directories from where they were typed. */
-function givenOf({ options }: Verb, own: Readonly<Record<string, unknown>>, cwd: string): Given {
+function givenOf({ options }: Verb, own: Readonly<Record<string, unknown>>, cwd: string): OptionValues {
   return new Map((options ?? []).flatMap(({ name, value: kind }) => {
     const value = own[name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase())];
     if (value === undefined) return [];

@@ -1,7 +1,7 @@
 import { identifierProblem } from "../net/names.ts";
 import type { World } from "../plan/world.ts";
-import { repair as repairOne } from "../runtime/repair.ts";
-import { stateDirectory } from "../runtime/state.ts";
+import { repair as repairOne } from "../features/container/repair.ts";
+import { stateDirectory } from "../engine/state.ts";
 import type { Report } from "./report.ts";
 
 /** Starts uplinks again that have died before their containers, and puts rules back that were taken away; one that has not, or is not there, counts as done. */

@@ -1,4 +1,4 @@
-import { oneLine } from "../cni/output.ts";
+import { oneLine } from "../wire/cni/output.ts";
 
 /** What a command answers: to a person, and to a program. */
 export interface Report {

@@ -1,9 +1,9 @@
-import { messageOf } from "../cni/error.ts";
-import { containerOptions, type Given, type Option, parseWords } from "../oci/options.ts";
+import { messageOf } from "../wire/cni/error.ts";
+import { containerOptions, type Option, type OptionValues, parseWords } from "../wire/oci/options.ts";
 import type { World } from "../plan/world.ts";
-import { NamespacesLost, runConnected } from "../runtime/run.ts";
-import { stateDirectory } from "../runtime/state.ts";
-import { parseWish } from "../runtime/wish.ts";
+import { NamespacesLost, runConnected } from "../features/run/run.ts";
+import { stateDirectory } from "../engine/state.ts";
+import { parseAttachOptions } from "../features/container/options.ts";
 import { StatusError } from "./failure.ts";
 import type { Report } from "./report.ts";
 
@@ -35,7 +35,7 @@ for it, so that it has not run; ${status.cannotRun} when it cannot be executed, 
  */
 export function readRun(
   argv: readonly string[],
-): { readonly command: readonly string[]; readonly given: Given } | undefined {
+): { readonly command: readonly string[]; readonly given: OptionValues } | undefined {
   const known = runOptions.filter(({ value }) => value !== "DIR");
   for (let at = 0; at < argv.length;) {
     const word = argv[at]!;
@@ -54,13 +54,13 @@ export function readRun(
 export async function run(
   world: World,
   command: readonly string[],
-  given: Given,
+  given: OptionValues,
 ): Promise<Report & { readonly code: number }> {
   checkProgram(world, command[0]!);
   try {
     const code = await runConnected(world, stateDirectory(world), {
       id: given.get("id")?.at(-1),
-      wish: parseWish(given),
+      options: parseAttachOptions(given),
       command,
     });
     return { text: "", json: undefined, code };

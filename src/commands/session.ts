@@ -1,8 +1,8 @@
-import { messageOf } from "../cni/error.ts";
-import { containerOptions, type Given, type Option } from "../oci/options.ts";
+import { messageOf } from "../wire/cni/error.ts";
+import { containerOptions, type Option, type OptionValues } from "../wire/oci/options.ts";
 import type { World } from "../plan/world.ts";
-import { describeContainer, type Description } from "../runtime/describe.ts";
-import type { Journal } from "../runtime/journal.ts";
+import { describeContainer, type Description } from "../features/container/describe.ts";
+import type { Journal } from "../engine/journal.ts";
 import {
   describeInside,
   findSession,
@@ -10,9 +10,9 @@ import {
   runInSession,
   startSession,
   stopSession,
-} from "../runtime/session.ts";
-import { stateDirectory } from "../runtime/state.ts";
-import { parseWish } from "../runtime/wish.ts";
+} from "../features/session/session.ts";
+import { stateDirectory } from "../engine/state.ts";
+import { parseAttachOptions } from "../features/container/options.ts";
 import { StatusError } from "./failure.ts";
 import { containersText } from "./list.ts";
 import type { Report } from "./report.ts";
@@ -32,20 +32,20 @@ or by a relay.
 `;
 
 /** Starts the session. */
-export async function sessionStart(world: World, given: Given): Promise<Report> {
+export async function sessionStart(world: World, given: OptionValues): Promise<Report> {
   const state = stateDirectory(world);
-  return running(world, state, await startSession(world, state, parseWish(given)), []);
+  return running(world, state, await startSession(world, state, parseAttachOptions(given)), []);
 }
 
 /** Runs a command in the session. @throws StatusError when it was not run */
 export async function sessionExec(
   world: World,
   command: readonly string[],
-  given: Given,
+  given: OptionValues,
 ): Promise<Report & { readonly code: number }> {
   try {
-    const wish = parseWish(given);
-    const code = await runInSession(world, stateDirectory(world), { wish, command });
+    const options = parseAttachOptions(given);
+    const code = await runInSession(world, stateDirectory(world), { options, command });
     return { text: "", json: undefined, code };
   } catch (error) {
     throw new StatusError(messageOf(error), status.failed);

@@ -1,10 +1,10 @@
-import { containerOptions, type Given, type Option } from "../oci/options.ts";
+import { containerOptions, type Option, type OptionValues } from "../wire/oci/options.ts";
 import type { World } from "../plan/world.ts";
-import { attach } from "../runtime/attach.ts";
-import { containerOfPath, containerOfProcess } from "../runtime/container.ts";
-import { describeContainer } from "../runtime/describe.ts";
-import { stateDirectory } from "../runtime/state.ts";
-import { parseWish } from "../runtime/wish.ts";
+import { attach } from "../features/container/attach.ts";
+import { containerOfPath, containerOfProcess } from "../engine/namespace.ts";
+import { describeContainer } from "../features/container/describe.ts";
+import { stateDirectory } from "../engine/state.ts";
+import { parseAttachOptions } from "../features/container/options.ts";
 import type { Report } from "./report.ts";
 
 /** The name to take it down by, and the options that make sense without a container's root file system. */
@@ -23,11 +23,11 @@ export const upOptions: readonly Option[] = [
 ];
 
 /** Attaches a namespace to networks. */
-export async function up(world: World, target: string, given: Given): Promise<Report> {
-  const wish = parseWish(given);
+export async function up(world: World, target: string, given: OptionValues): Promise<Report> {
+  const options = parseAttachOptions(given);
   const isPid = /^[0-9]+$/.test(target);
   const container = isPid ? containerOfProcess(world, Number(target)) : containerOfPath(world, target);
-  if (wish.mode.kind === "host") {
+  if (options.mode.kind === "host") {
     throw new Error(`Cannot attach "${target}" to network "host": it is a namespace of its own`);
   }
   if (container.identity === world.stat("/proc/self/ns/net")?.identity) {
@@ -35,7 +35,12 @@ export async function up(world: World, target: string, given: Given): Promise<Re
   }
   const name = given.get("id")?.at(-1) ??
     (container.init ? `pid-${container.init.pid}` : target.slice(target.lastIndexOf("/") + 1));
-  const journal = await attach(world, stateDirectory(world), { id: name, container, wish, replace: false });
+  const journal = await attach(world, stateDirectory(world), {
+    id: name,
+    container,
+    options,
+    replace: false,
+  });
   const described = describeContainer(world, journal!);
   return {
     json: described,

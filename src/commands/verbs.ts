@@ -1,4 +1,4 @@
-import { containerOptions, type Given, type Option, toWords } from "../oci/options.ts";
+import { containerOptions, type Option, type OptionValues, toWords } from "../wire/oci/options.ts";
 import type { World } from "../plan/world.ts";
 import { cni, cniOptions } from "./cni.ts";
 import { doctor } from "./doctor.ts";
@@ -29,7 +29,7 @@ import { up, upOptions } from "./up.ts";
 export interface Typed {
   /** One for each word of the verb's usage; undefined where it may be left out and was. */
   readonly words: readonly (string | undefined)[];
-  readonly given: Given;
+  readonly given: OptionValues;
   /** Names of the flags that were set. */
   readonly flags: ReadonlySet<string>;
   readonly version: string;

@@ -1,5 +1,5 @@
-import { CniError } from "../cni/error.ts";
-import type { Dns, Ip, Route } from "../cni/result.ts";
+import { CniError } from "../wire/cni/error.ts";
+import type { Dns, Ip, Route } from "../wire/cni/result.ts";
 import { family, networkOf, parseAddress, parseCidr } from "../net/address.ts";
 
 /** What a server gave, as far as it can be used. */

@@ -1,6 +1,6 @@
 import type { Line, Place } from "./step.ts";
 import { type Hole, words } from "./step.ts";
-import type { Route } from "../cni/result.ts";
+import type { Route } from "../wire/cni/result.ts";
 import { family, lengthOf } from "../net/address.ts";
 
 /** The alias (ifalias in /sys) of shared links that we made: they may go when nothing is on them any more. */

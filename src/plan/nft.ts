@@ -173,7 +173,7 @@ export function keepApart(
 }
 
 /** Whoever comes by a published port is seen as the host: always, or not even where the way back needs it. */
-export function maskVisitors(address: string, always: boolean): Line {
+export function masqueradeInbound(address: string, always: boolean): Line {
   return member(always ? "masked" : "unmasked", address);
 }
 

@@ -6,8 +6,8 @@ import {
   dropTable,
   keepApart,
   letPass,
-  maskVisitors,
   masquerade,
+  masqueradeInbound,
   open,
   passMark,
   publish,
@@ -47,7 +47,7 @@ nft add element inet ocinet isolated6 { fd00::3 . "br0" }`,
 
 test("whom a published container sees is one element", () => {
   assert.equal(
-    show([maskVisitors("10.1.2.3/24", true), maskVisitors("fd00::3", false)]),
+    show([masqueradeInbound("10.1.2.3/24", true), masqueradeInbound("fd00::3", false)]),
     `nft add element inet ocinet masked4 { 10.1.2.3 }
 nft add element inet ocinet unmasked6 { fd00::3 }`,
   );
@@ -124,7 +124,7 @@ test("every element's set is in the tables, each chain is emptied before its rul
     ...letPass([{ address: "10.0.0.1/8" }, { address: "fd00::1/64" }]),
     ...open([{ address: "10.0.0.1/8" }, { address: "fd00::1/64" }]),
     ...keepApart([{ address: "10.0.0.1/8" }, { address: "fd00::1/64" }], "a", true),
-    ...["10.0.0.1", "fd00::1"].flatMap((ip) => [maskVisitors(ip, true), maskVisitors(ip, false)]),
+    ...["10.0.0.1", "fd00::1"].flatMap((ip) => [masqueradeInbound(ip, true), masqueradeInbound(ip, false)]),
   ].map(({ run }) => run.split(" ")[4]);
   assert.deepEqual(elements.filter((name) => !sets.has(name)), []);
   for (const [, chain] of text.matchAll(/^add chain (\w+ ocinet \w+)/gm)) {

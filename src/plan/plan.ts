@@ -1,4 +1,4 @@
-import type { Result } from "../cni/result.ts";
+import type { Result } from "../wire/cni/result.ts";
 import type { Step } from "./step.ts";
 
 /** What to do, and what will be true once it is done. */

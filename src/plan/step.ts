@@ -68,13 +68,13 @@ export interface Spawn {
   readonly name: string;
   readonly pidFile: string;
   /** A word of the processes' command lines: a pid whose command line lacks it is somebody else's. */
-  readonly mark: string;
+  readonly cmdlineMarker: string;
   /** It has something to do before it ends, so it is asked to, and killed only if it does not. */
-  readonly takesLeave?: boolean;
+  readonly gracefulStop?: boolean;
   /** No link goes with it, nor what was done to links. */
-  readonly sparesLinks?: boolean;
+  readonly keepsLinks?: boolean;
   /** Files and directories that it makes and does not remove. */
-  readonly leaves: readonly string[];
+  readonly cleanupPaths: readonly string[];
 }
 
 /**
@@ -108,7 +108,7 @@ export type Step = Line | Sysctl | Claim | Exec | Spawn | Send | Flows;
 const shapes: Readonly<Record<Step["tool"], Readonly<Record<string, "text" | "words">>>> = {
   ...{ ip: { run: "text" }, bridge: { run: "text" }, nft: { run: "text" }, tc: { run: "text" } },
   ...{ sysctl: { key: "text", value: "text" }, claim: { path: "text", owner: "text" }, exec: {} },
-  spawn: { run: "words", name: "text", pidFile: "text", mark: "text", leaves: "words" },
+  spawn: { run: "words", name: "text", pidFile: "text", cmdlineMarker: "text", cleanupPaths: "words" },
   send: { socket: "text" },
   conntrack: { port: "text" },
 };

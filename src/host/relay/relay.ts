@@ -1,5 +1,5 @@
 import type * as Net from "node:net";
-import { messageOf } from "../../cni/error.ts";
+import { messageOf } from "../../wire/cni/error.ts";
 import { builtin, service } from "../node.ts";
 import { forwardConnections } from "./connections.ts";
 import { forwardDatagrams } from "./datagrams.ts";

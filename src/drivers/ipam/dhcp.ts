@@ -1,0 +1,103 @@
+import { CniError } from "../../wire/cni/error.ts";
+import type { Fields } from "../../wire/cni/fields.ts";
+import type { Attachment } from "../../plan/attachment.ts";
+import { parseAnswer } from "../../plan/dhcp_answer.ts";
+import { setLink } from "../../plan/ip.ts";
+import type { Step } from "../../plan/step.ts";
+import { clientProblem, patience } from "../../plan/udhcpc.ts";
+import type { Output, World } from "../../plan/world.ts";
+import type { Lease } from "../plugin.ts";
+import { clientFiles, keepClient, lend } from "./dhcp_client.ts";
+import { clientId, parseProvide, parseRequest, type Provided, valuesOf } from "./dhcp_options.ts";
+
+interface Conf {
+  readonly request: readonly number[];
+  readonly provide: readonly Provided[];
+  /** The metric of the routes. */
+  readonly priority?: number;
+  /** Answers have to be broadcast: the links of an ipvlan share one MAC address. */
+  readonly broadcast: boolean;
+  /** Why no server hears what is asked through the link. */
+  readonly unheard?: string;
+}
+
+/** Reads the `ipam` object. `daemonSocketPath` is passed over: there is no daemon. */
+export function parse(conf: Fields): Conf {
+  const ipam = conf.object("ipam");
+  return {
+    request: parseRequest(ipam?.objects("request") ?? []),
+    provide: parseProvide(ipam?.objects("provide") ?? []),
+    priority: ipam?.integer("priority", { min: 0, max: 2 ** 32 - 1 }) || undefined,
+    broadcast: conf.string("type") === "ipvlan",
+    unheard: unheardOn(conf.string("type"), conf.string("mode")),
+  };
+}
+
+function unheardOn(type: string | undefined, mode: string | undefined): string | undefined {
+  if (type === "dummy") return "a link of type dummy leads to no server";
+  return type === "ipvlan" && (mode === "l3" || mode === "l3s")
+    ? `an ipvlan of mode ${mode} carries no broadcasts, which only mode l2 does`
+    : undefined;
+}
+
+/** Sets the link up, and starts a client that asks through it, and keeps asking until it is undone. */
+export function asks(
+  { request, provide, broadcast }: Conf,
+  at: Attachment,
+  directory: string,
+): readonly Step[] {
+  const values = new Map([[clientId.code, clientId.of(at)], ...valuesOf(provide, at.args)]);
+  return [
+    setLink("container", at.ifname, "up"),
+    keepClient({ at, directory, request, values, broadcast }),
+    lend(at.ifname, directory),
+  ];
+}
+
+/** Tells the lease, or without one what the client has to say. */
+export function tells(directory: string): readonly string[] {
+  const { lease, log } = clientFiles(directory);
+  return ["sh", "-c", 'cat "$1" 2>/dev/null || { cat "$2" >&2; exit 1; }', "sh", lease, log];
+}
+
+/** The lease that the client got. */
+export function answer({ priority }: Conf, { ifname }: Attachment, { code, stdout, stderr }: Output): Lease {
+  if (code !== 0) {
+    throw new CniError(
+      "tryAgainLater",
+      `Cannot get an address for "${ifname}" by DHCP: no server has given one within ${patience} s`,
+      stderr.trim().slice(-1000),
+    );
+  }
+  // In a dry run an address stands for one not known yet.
+  if (stdout === "") return { ips: [{ address: "0.0.0.0/24" }], routes: [], dns: {}, claims: [] };
+  const { ip, routes, dns } = parseAnswer(stdout);
+  const metric = priority === undefined ? {} : { priority };
+  return { ips: [ip], routes: routes.map((route) => ({ ...route, ...metric })), dns, claims: [] };
+}
+
+/** The client has to run, and to hold the address that it got first. */
+export function checkDrift(
+  _: Conf,
+  { ifname }: Attachment,
+  directory: string,
+  world: World,
+): string | undefined {
+  const { pid, lease, address } = clientFiles(directory);
+  const id = world.read(pid)?.trim() || "none";
+  if (!(world.read(`/proc/${id}/cmdline`) ?? "").includes(directory)) {
+    return `the DHCP client of "${ifname}" does not run any more`;
+  }
+  const [text, first] = [world.read(lease), world.read(address)?.trim()];
+  if (text === undefined) {
+    return `the DHCP lease of "${ifname}" has been lost, and no server has renewed it yet`;
+  }
+  const now = parseAnswer(text).ip.address;
+  return now === first ? undefined : `the DHCP server gives "${ifname}" ${now} by now, which was ${first}`;
+}
+
+/** Whether there is a client to run, on a link that can lead to a server. */
+export function exhausted({ unheard }: Conf, _at: Attachment, world: World): string | undefined {
+  const problem = unheard ?? clientProblem(world);
+  return problem === undefined ? undefined : `Cannot ask for addresses by DHCP: ${problem}`;
+}

@@ -1,0 +1,295 @@
+import { CniError } from "../../wire/cni/error.ts";
+import { type Fields, fields } from "../../wire/cni/fields.ts";
+import { type Dns, type Ip, parseRoute, type Route } from "../../wire/cni/result.ts";
+import { addressOf, parseAddress, parseCidr } from "../../net/address.ts";
+import type { Attachment } from "../../plan/attachment.ts";
+import type { Claim } from "../../plan/step.ts";
+import { createWithDirectory, removeAbandoned, type World } from "../../plan/world.ts";
+import type { Lease } from "../plugin.ts";
+import { forget, giveBackEmpty, giveBackOutlived, isEmpty, type Kept, outlived, remember } from "./stale.ts";
+import {
+  anyOf,
+  type Candidate,
+  candidates,
+  covers,
+  parseRangeSets,
+  type RangeSet,
+  show,
+  withLength,
+} from "./ranges.ts";
+import { parseResolvConf } from "../../net/resolv_conf.ts";
+
+interface Conf {
+  readonly sets: readonly RangeSet[];
+  readonly routes: readonly Route[];
+  readonly dataDir: string;
+  readonly resolvConf?: string;
+  /** Addresses asked for by args.cni and runtimeConfig; CNI_ARGS's come with the attachment. */
+  readonly wanted: readonly string[];
+}
+
+/** For `IP`. */
+export const readsArgs = true;
+
+/** Reads the `ipam` object, and what the whole configuration asks of it. */
+export function parse(conf: Fields): Conf {
+  const ipam = conf.object("ipam");
+  if (!ipam) throw new CniError("internal", "IPAM config missing 'ipam' key");
+  const own = ipam.string("subnet") === undefined ? [] : [[ipam]];
+  const sets = parseRangeSets([
+    ...nested(conf.object("runtimeConfig"), "ipRanges"),
+    ...own,
+    ...nested(ipam, "ranges"),
+  ]);
+  if (sets.length === 0) throw new CniError("internal", "no IP ranges specified");
+  return {
+    sets,
+    routes: ipam.objects("routes")?.map(parseRoute) ?? [],
+    dataDir: ipam.path("dataDir") ?? "/var/lib/cni/networks",
+    resolvConf: ipam.path("resolvConf"),
+    wanted: [
+      ...conf.object("args")?.object("cni")?.strings("ips") ?? [],
+      ...conf.object("runtimeConfig")?.strings("ips") ?? [],
+    ],
+  };
+}
+
+function nested(from: Fields | undefined, key: string): readonly (readonly Fields[])[] {
+  const lists = from?.raw(key) ?? [];
+  const bad = () => new CniError("decode", `Cannot read "${key}": it is not a list of lists of ranges`);
+  if (!Array.isArray(lists)) throw bad();
+  return lists.map((list) => {
+    if (!Array.isArray(list)) throw bad();
+    return list.map((entry) => fields(entry, `"${key}"`));
+  });
+}
+
+/**
+ * How many taken addresses in a row, and then how many at random, are tried before the whole directory is read; and in how
+ * many reservations, if all are taken, it is looked whether they say nothing.
+ */
+const [patience, throws, looks] = [16, 128, 256];
+
+/**
+ * Takes one address of each set. The file that bears an address's name is the reservation, and making it is atomic, so
+ * no lock is needed and the cost does not depend on how many are taken.
+ */
+export function lease(conf: Conf, at: Attachment, world: World): Lease {
+  const directory = `${conf.dataDir}/${at.network}`;
+  const wanted = requested(conf, at);
+  const dns = conf.resolvConf === undefined ? {} : readResolvConf(world, conf.resolvConf);
+  world.makeDirectory(directory, 0o755);
+  giveBackOutlived(world, keptOf(conf, at));
+  const taken: { ip: Ip; claim: Claim }[] = [];
+  try {
+    conf.sets.forEach((set, i) => {
+      const asked = wanted.findIndex((address) => set.some((range) => covers(range, address)));
+      taken.push(
+        asked >= 0
+          ? takeRequested({ world, directory, set, i, at }, wanted.splice(asked, 1)[0]!)
+          : takeNext({ world, directory, set, i, at }),
+      );
+    });
+    if (wanted.length > 0) {
+      throw new CniError("internal", `failed to allocate all requested IPs: ${wanted.join(" ")}`);
+    }
+  } catch (error) {
+    taken.forEach(({ claim }) => world.remove(claim.path));
+    throw error;
+  }
+  return {
+    ips: taken.map(({ ip }) => ip),
+    routes: conf.routes,
+    dns,
+    claims: taken.flatMap(({ claim, ip }) => [
+      claim,
+      ...remember(world, keptOf(conf, at), addressOf(ip.address)),
+    ]),
+  };
+}
+
+function keptOf({ dataDir }: Conf, { network }: Attachment): Kept {
+  return { dataDir, network };
+}
+
+function requested({ wanted }: Conf, at: Attachment): string[] {
+  const all = [at.args.get("IP") ?? "", ...wanted].filter((text) => text !== "").map((text) => {
+    const address = parseAddress(text) ?? parseCidr(text)?.address;
+    if (!address) throw new CniError("internal", `invalid IP address: ${text}`);
+    return address;
+  });
+  return [...new Set(all)];
+}
+
+/** What the reference plugin writes into a reservation: no newline at the end. */
+function ownerOf({ containerId, ifname }: Attachment): string {
+  return `${containerId}\r\n${ifname}`;
+}
+
+/** One set to take an address of, the i-th. */
+interface Search {
+  readonly world: World;
+  readonly directory: string;
+  readonly set: RangeSet;
+  readonly i: number;
+  readonly at: Attachment;
+}
+
+interface Taken {
+  readonly ip: Ip;
+  readonly claim: Claim;
+}
+
+function take({ world, directory, at }: Search, { address, range }: Candidate): Taken | undefined {
+  const claim: Claim = { tool: "claim", on: "host", path: `${directory}/${address}`, owner: ownerOf(at) };
+  const ip: Ip = { address: withLength(address, range), gateway: range.gateway };
+  return createWithDirectory(world, claim.path, claim.owner) ? { ip, claim } : undefined;
+}
+
+function takeRequested(search: Search, address: string): Taken {
+  const { world, directory, set } = search;
+  const range = set.find((range) => covers(range, address))!;
+  if (address === range.gateway) throw refuse(search, `requested ip ${address} is subnet's gateway`);
+  const taken = take(search, { address, range });
+  if (taken) return taken;
+  const owner = world.read(`${directory}/${address}`)?.split(/\s/)[0];
+  throw refuse(
+    search,
+    `requested IP address ${address} is not available in range set ${showSet(set)}`,
+    owner ? `container "${owner}" has it` : "",
+  );
+}
+
+function takeNext(search: Search): Taken {
+  const { world, directory, set, i } = search;
+  const marker = `${directory}/last_reserved_ip.${i}`;
+  const last = parseAddress(world.read(marker)?.trim() ?? "");
+  for (const candidate of order(search, last)) {
+    const taken = take(search, candidate);
+    if (!taken) continue;
+    world.write(marker, candidate.address);
+    return taken;
+  }
+  throw refuse(search, `no IP addresses available in range set: ${showSet(set)}`);
+}
+
+function refuse({ i }: Search, reason: string, details = ""): CniError {
+  return new CniError("internal", `failed to allocate for range ${i}: ${reason}`, details);
+}
+
+function showSet(set: RangeSet): string {
+  return set.map(show).join(",");
+}
+
+/** The next few addresses in turn, then some at random, then every one that the directory does not name, or nobody has. */
+function* order({ world, directory, set }: Search, last: string | undefined): Generator<Candidate> {
+  let tries = 0;
+  for (const candidate of candidates(set, last)) {
+    if (tries++ === patience) break;
+    yield candidate;
+  }
+  for (let i = 0; i < throws; i++) {
+    const candidate = anyOf(set);
+    if (candidate && world.stat(`${directory}/${candidate.address}`) === undefined) yield candidate;
+  }
+  const names = new Set(world.list(directory));
+  for (const candidate of candidates(set, last)) if (!names.has(candidate.address)) yield candidate;
+  let looked = 0;
+  for (const candidate of candidates(set, last)) {
+    if (looked++ === looks) return;
+    if (!isEmpty(world, `${directory}/${candidate.address}`)) continue;
+    giveBackEmpty(world, `${directory}/${candidate.address}`);
+    yield candidate;
+  }
+}
+
+/** A reservation: the file that bears the address's name, and its text without white space around it. */
+interface Reservation {
+  readonly path: string;
+  readonly owner: string;
+}
+
+function reservations({ dataDir }: Conf, { network }: Attachment, world: World): readonly Reservation[] {
+  const directory = `${dataDir}/${network}`;
+  return world.list(directory).filter((name) => parseAddress(name) !== undefined).map((name) => {
+    const path = `${directory}/${name}`;
+    return { path, owner: world.read(path)?.trim() ?? "" };
+  });
+}
+
+/** Gives back every address that the directory holds for the attachment, whoever reserved it. */
+export function release(conf: Conf, at: Attachment, world: World): void {
+  removeAbandoned(world, `${conf.dataDir}/${at.network}`);
+  owned(conf, at, world).forEach((one) => giveBack(conf, at, world, one));
+}
+
+function giveBack(conf: Conf, at: Attachment, world: World, one: Reservation): void {
+  world.remove(one.path);
+  forget(world, keptOf(conf, at), addressOfFile(one));
+}
+
+function addressOfFile({ path }: Reservation): string {
+  return path.slice(path.lastIndexOf("/") + 1);
+}
+
+/** Plugins before 0.8 wrote the container's id alone. */
+function owned(conf: Conf, at: Attachment, world: World): readonly Reservation[] {
+  const all = reservations(conf, at, world);
+  const exact = all.filter(({ owner }) => owner === ownerOf(at));
+  return exact.length > 0 ? exact : all.filter(({ owner }) => owner === at.containerId);
+}
+
+/** In the reference's words; an address that is asked for by name is refused as taken. */
+export function held(conf: Conf, at: Attachment, world: World): string | undefined {
+  giveBackOutlived(world, keptOf(conf, at));
+  const [own, wanted] = [owned(conf, at, world).map(addressOfFile), requested(conf, at)];
+  const isIn = (set: RangeSet) => (address: string) => set.some((range) => covers(range, address));
+  for (const [i, set] of conf.sets.entries()) {
+    const address = wanted.some(isIn(set)) ? undefined : own.find(isIn(set));
+    if (address === undefined) continue;
+    return `failed to allocate for range ${i}: ${address} has been allocated to ${at.containerId}, ` +
+      "duplicate allocation is not allowed";
+  }
+  return undefined;
+}
+
+/** The reference's CHECK is content with any address; an attachment has one of each set. */
+export function checkDrift(conf: Conf, at: Attachment, world: World): string | undefined {
+  if (owned(conf, at, world).length >= conf.sets.length) return undefined;
+  return `host-local: Failed to find address added by container ${at.containerId}`;
+}
+
+/** Gives back what no attachment in `valid` holds; a file that stays empty is what a crash left. */
+export function collect(conf: Conf, at: Attachment, valid: ReadonlySet<string>, world: World): void {
+  giveBackOutlived(world, keptOf(conf, at));
+  const containers = new Set([...valid].map((attachment) => attachment.split(" ")[0]));
+  for (const one of reservations(conf, at, world)) {
+    const [containerId, ifname] = one.owner.split(/\s+/);
+    const known = ifname === undefined ? containers.has(containerId!) : valid.has(`${containerId} ${ifname}`);
+    const begun = one.owner === "" && !isEmpty(world, one.path);
+    if (!known && !begun) giveBack(conf, at, world, one);
+  }
+}
+
+/** Why no address can be had, if all of one set are taken. */
+export function exhausted(conf: Conf, at: Attachment, world: World): string | undefined {
+  const directory = `${conf.dataDir}/${at.network}`;
+  const names = new Set(world.list(directory));
+  outlived(world, keptOf(conf, at)).forEach((address) => names.delete(address));
+  const isFree = (address: string, i: number) =>
+    !names.has(address) || (i < looks && isEmpty(world, `${directory}/${address}`));
+  const full = conf.sets.find((set) => {
+    let i = 0;
+    for (const { address } of candidates(set, undefined)) if (isFree(address, i++)) return false;
+    return true;
+  });
+  return full && `no IP addresses available in range set: ${showSet(full)}`;
+}
+
+function readResolvConf(world: World, path: string): Dns {
+  const text = world.read(path);
+  if (text === undefined) {
+    throw new CniError("internal", `Cannot read resolvConf "${path}": there is no such file`);
+  }
+  return parseResolvConf(text);
+}

@@ -1,0 +1,383 @@
+import { CniError } from "../../wire/cni/error.ts";
+import type { Fields } from "../../wire/cni/fields.ts";
+import { type Dns, hasDns, type Ip, parseDns, type Result, type Route } from "../../wire/cni/result.ts";
+import { addressOf, contains, family, lengthOf, networkOf, plus } from "../../net/address.ts";
+import { linkNameProblem, macFrom, parseMac } from "../../net/names.ts";
+import type { Attachment } from "../../plan/attachment.ts";
+import { addAddress, addBridge, addVeth, ownAlias, setLink } from "../../plan/ip.ts";
+import { masquerade, tryRules } from "../../plan/nft.ts";
+import { allowOnlyMac } from "../../plan/nft_bridge.ts";
+import type { Plan } from "../../plan/plan.ts";
+import type { HostState, Link } from "../../plan/host_state.ts";
+import { type Line, type Step, words } from "../../plan/step.ts";
+import { hostLinks, ownIps } from "../../wire/cni/previous_result.ts";
+import type { Lease, Lookups } from "../plugin.ts";
+import { announce, type BringUp, bringUp, bringUpAddressed, parseBringUp } from "./move_in.ts";
+import {
+  isFiltering,
+  lostVlans,
+  makeVlanLink,
+  parseTrunk,
+  portVlans,
+  vlanLink,
+  vlanMac,
+  type Vlans,
+  vlansOn,
+} from "./bridge_vlan.ts";
+import { addAddresses, addRoutes, enableIpv6, gatewayFor, parseMasquerade, withLease } from "./layer3.ts";
+import { disableDuplicateDetection, forward, forwardingSysctls, lostVeth, vethEnds } from "./veth.ts";
+
+interface Conf {
+  readonly bridge: string;
+  readonly isGateway: boolean;
+  readonly isDefaultGateway: boolean;
+  readonly forceAddress: boolean;
+  readonly ipMasq: boolean;
+  readonly mtu?: number;
+  readonly hairpinMode: boolean;
+  readonly promiscMode: boolean;
+  readonly vlans: Vlans;
+  readonly macSpoofCheck: boolean;
+  readonly duplicateAddressDetection: boolean;
+  readonly linkDown: boolean;
+  readonly bringUp: BringUp;
+  readonly portIsolation: boolean;
+  readonly mac?: string;
+  readonly dns?: Dns;
+}
+
+/** For `MAC`. */
+export const readsArgs = true;
+
+/** Reads a bridge configuration; defaults are the reference plugin's (1.9.1). */
+export function parse(conf: Fields): Conf {
+  const [isDefaultGateway, linkDown] = [
+    flag(conf, "isDefaultGateway"),
+    flag(conf, "disableContainerInterface"),
+  ];
+  const [hairpinMode, promiscMode] = [flag(conf, "hairpinMode"), flag(conf, "promiscMode")];
+  if (hairpinMode && promiscMode) {
+    throw new CniError("internal", "cannot set hairpin mode and promiscuous mode at the same time");
+  }
+  if (linkDown && conf.object("ipam")?.string("type")) {
+    throw new CniError("internal", "cannot use IPAM when DisableContainerInterface flag is set");
+  }
+  const dns = parseDns(conf.object("dns"));
+  const isGateway = flag(conf, "isGateway") || isDefaultGateway;
+  const [bridge, vlan] = [conf.string("bridge") ?? "cni0", vlanId(conf)];
+  checkName(bridge);
+  if (isGateway && vlan !== 0) checkName(vlanLink(bridge, vlan));
+  return {
+    bridge,
+    isGateway,
+    isDefaultGateway,
+    forceAddress: flag(conf, "forceAddress"),
+    ipMasq: parseMasquerade(conf),
+    mtu: conf.integer("mtu", { min: 0, max: 65535 }) || undefined,
+    hairpinMode,
+    promiscMode,
+    vlans: {
+      id: vlan,
+      trunk: parseTrunk(conf.objects("vlanTrunk")),
+      keepDefault: flag(conf, "preserveDefaultVlan"),
+    },
+    macSpoofCheck: flag(conf, "macspoofchk"),
+    duplicateAddressDetection: flag(conf, "enabledad"),
+    linkDown,
+    bringUp: parseBringUp(conf),
+    portIsolation: flag(conf, "portIsolation"),
+    mac: wantedMac(conf),
+    ...(hasDns(dns) ? { dns } : {}),
+  };
+}
+
+function flag(conf: Fields, key: string): boolean {
+  return conf.boolean(key) ?? false;
+}
+
+function checkName(link: string): void {
+  const problem = linkNameProblem(link);
+  if (problem) {
+    throw new CniError("invalidConfig", `Cannot use bridge link ${JSON.stringify(link)}: ${problem}`);
+  }
+}
+
+function vlanId(conf: Fields): number {
+  const id = conf.integer("vlan") ?? 0;
+  if (id < 0 || id > 4094) {
+    throw new CniError("internal", `invalid VLAN ID ${id} (must be between 0 and 4094)`);
+  }
+  return id;
+}
+
+/** runtimeConfig's address before that of args.cni; that of CNI_ARGS, which is weaker still, is the attachment's. */
+function wantedMac(conf: Fields): string | undefined {
+  return conf.object("runtimeConfig")?.string("mac") ?? conf.object("args")?.object("cni")?.string("mac");
+}
+
+/** The bridge, and the gateway's link of a VLAN. */
+export function lookups({ bridge, vlans }: Conf): Lookups {
+  const links = vlans.id === 0 ? [bridge] : [bridge, vlanLink(bridge, vlans.id)];
+  return { links, sysctls: forwardingSysctls, advertised: true };
+}
+
+/** Puts the container on the bridge, and makes the bridge for the first one. */
+export function link(conf: Conf, at: Attachment, seen: HostState): Plan {
+  const { bridge, mtu, vlans } = conf;
+  const found = findBridge(conf, seen);
+  const mac = found?.mac ?? macFrom(at.networkDigest);
+  const { host, container } = vethEnds(at, chosenMac(conf, at));
+  return {
+    steps: [
+      ...(found ? bringUpBridge(found, at) : makeBridge(bridge, mac, mtu, vlans)),
+      ...(conf.promiscMode ? [setLink("host", bridge, "promisc", "on")] : []),
+      addVeth({ host, container, netns: at.netns, mtu, master: bridge }),
+      setPort(host.name, conf),
+      setLink("host", host.name, "up"),
+      ...disableDuplicateDetection(host.name),
+      ...portVlans(host.name, vlans),
+      ...(conf.macSpoofCheck ? allowOnlyMac(host.name, container.mac) : []),
+      ...(conf.linkDown ? [] : bringUp(conf.bringUp, at.ifname)),
+    ],
+    result: {
+      interfaces: [{ name: bridge, mac }, host, { ...container, sandbox: at.netns }],
+      ips: [],
+      routes: [],
+      dns: conf.dns ?? {},
+    },
+  };
+}
+
+function findBridge({ bridge }: Conf, { links }: HostState): Link | undefined {
+  const found = links.get(bridge);
+  if (!found || found.kind === "bridge") return found;
+  throw new CniError(
+    "internal",
+    `failed to create bridge "${bridge}": "${bridge}" already exists but is not a bridge`,
+  );
+}
+
+function chosenMac({ mac }: Conf, at: Attachment): string | undefined {
+  const wanted = mac ?? at.args.get("MAC");
+  if (wanted === undefined) return undefined;
+  const parsed = parseMac(wanted);
+  if (parsed === undefined) {
+    throw new CniError("invalidConfig", `Cannot use MAC address "${wanted}": it is not one`);
+  }
+  return parsed;
+}
+
+function makeBridge(name: string, mac: string, mtu: number | undefined, vlans: Vlans): readonly Step[] {
+  return [
+    addBridge(name, mac, mtu, isFiltering(vlans)),
+    ...finishBridge(name),
+  ];
+}
+
+function finishBridge(name: string): readonly Step[] {
+  return [setLink("host", name, "alias", ownAlias, "up"), ...disableDuplicateDetection(name)];
+}
+
+/** A bridge that is down carries nothing. If it is ours by its address, whoever made it was stopped half-way. */
+function bringUpBridge({ name, mac, up }: Link, { networkDigest }: Attachment): readonly Step[] {
+  if (up !== false) return [];
+  return mac === macFrom(networkDigest) ? finishBridge(name) : [setLink("host", name, "up")];
+}
+
+function setPort(port: string, { hairpinMode, portIsolation }: Conf): Line {
+  const [hairpin, isolated] = [hairpinMode ? "on" : "off", portIsolation ? "on" : "off"];
+  return setLink("host", port, "type", "bridge_slave", "hairpin", hairpin, "isolated", isolated);
+}
+
+/**
+ * Lets a container reach its own published ports by the host's address. Where br_netfilter shows nat what is bridged
+ * (it comes with Docker and Kubernetes), the kernel then does not route but bridge it, back to the port it came from.
+ */
+export function reflect(at: Attachment): Line {
+  return setLink("host", vethEnds(at).host.name, "type", "bridge_slave", "hairpin", "on");
+}
+
+/** The addresses of the gateway's link, and the VLANs of the port. */
+export function evidence(conf: Conf, _at: Attachment, made: Result): Lookups {
+  const ports = hostLinks(made).filter((name) => name !== conf.bridge);
+  return {
+    answers: [
+      ...(conf.isGateway ? [addressesOn(gatewayLink(conf))] : []),
+      ...(isFiltering(conf.vlans) ? ports.map(vlansOn) : []),
+    ],
+  };
+}
+
+function addressesOn(link: string): string {
+  return `ip -o address show dev ${link}`;
+}
+
+function gatewayLink({ bridge, vlans }: Conf): string {
+  return vlans.id === 0 ? bridge : vlanLink(bridge, vlans.id);
+}
+
+/** The container's port has to be on the bridge and as it was set, the bridge to be up and to have the gateways. */
+export function checkDrift(
+  conf: Conf,
+  { ifname }: Attachment,
+  made: Result,
+  seen: HostState,
+): string | undefined {
+  const { bridge } = conf;
+  const port = hostLinks(made).map((name) => seen.links.get(name)).find((link) => link?.master === bridge);
+  if (!port) return `CNI veth created for bridge ${bridge} was not found`;
+  const ips = ownIps(made, ifname);
+  return lostVeth(conf.isGateway ? ips : [], ifname, port, seen) ?? lostPort(conf, port, seen) ??
+    lostBridge(conf, ips, seen);
+}
+
+/** What is on for the port that the configuration leaves off may be another's wish: firewall isolates, too. */
+function lostPort(
+  { hairpinMode, portIsolation, vlans }: Conf,
+  link: Link,
+  seen: HostState,
+): string | undefined {
+  const { name, port } = link;
+  if (hairpinMode && !port?.hairpin) return `bridge port "${name}" is no longer in hairpin mode`;
+  if (portIsolation && !port?.isolated) return `bridge port "${name}" is no longer isolated`;
+  return isFiltering(vlans) ? lostVlans(name, vlans, seen.answers?.get(vlansOn(name))) : undefined;
+}
+
+function lostBridge(conf: Conf, ips: readonly Ip[], seen: HostState): string | undefined {
+  const { bridge, promiscMode, isGateway } = conf;
+  const { up, promiscuous } = seen.links.get(bridge) ?? {};
+  if (!up) return `bridge "${bridge}" is down`;
+  if (promiscMode && !promiscuous) return `bridge "${bridge}" is no longer in promiscuous mode`;
+  const name = gatewayLink(conf);
+  const there = (seen.answers?.get(addressesOn(name)) ?? "").split(/\s+/);
+  const gone = isGateway ? gatewayAddresses(ips).find((gateway) => !there.includes(gateway)) : undefined;
+  return gone && `"${name}" no longer has the gateway's address ${gone}`;
+}
+
+/** A bridge, one with VLANs where they are asked for, and rules. */
+export function kernelProbe({ vlans, ipMasq, macSpoofCheck }: Conf): readonly string[] {
+  const filtering = isFiltering(vlans) ? " vlan_filtering 1" : "";
+  const rules = ipMasq || macSpoofCheck ? tryRules : [];
+  return [`ip link add name try0 type bridge${filtering}`, ...rules];
+}
+
+/** That the bridge's name is not another link's. */
+export function statusProblem(conf: Conf, seen: HostState): void {
+  findBridge(conf, seen);
+}
+
+/** Gives the container its addresses and routes, and the bridge the gateway's. */
+export function address(conf: Conf, at: Attachment, given: Lease, made: Result, seen: HostState): Plan {
+  if (given.ips.length === 0) throw new CniError("internal", "IPAM plugin returned missing IP config");
+  const lease = { ...given, ips: given.ips.map((ip) => withGateway(ip, conf)) };
+  const routes = conf.isDefaultGateway ? withDefaultRoutes(lease) : lease.routes;
+  const gateways = conf.isGateway ? gatewayAddresses(lease.ips) : [];
+  return {
+    steps: [
+      ...setGateway(conf, at, gateways, seen),
+      ...(conf.isGateway ? forward(lease.ips, seen) : []),
+      ...detectDuplicates(conf, at.ifname),
+      ...enableIpv6(lease, at.ifname),
+      ...announce(at.ifname, [4]),
+      ...addAddresses(lease, at.ifname),
+      ...(conf.bringUp.layer3 ? bringUpAddressed(conf.bringUp, made.interfaces[2]!) : []),
+      ...addRoutes({ ...lease, routes }, at.ifname),
+      ...(conf.ipMasq ? masquerade(lease.ips) : []),
+    ],
+    result: withVlanLink(conf, at, withLease(made, { ...lease, routes }, 2, conf.dns), seen),
+  };
+}
+
+function withGateway(ip: Ip, { isGateway }: Conf): Ip {
+  return ip.gateway === undefined && isGateway
+    ? { ...ip, gateway: plus(addressOf(networkOf(ip.address)), 1n) }
+    : ip;
+}
+
+function withDefaultRoutes({ ips, routes }: Lease): readonly Route[] {
+  const missing = ["0.0.0.0/0", "::/0"].map((dst) => ({ dst, gw: gatewayFor(ips, dst) }))
+    .filter(({ dst, gw }) => gw && !routes.some((route) => route.dst === dst && route.gw !== undefined));
+  // A default route without a gateway of its own would be this very one.
+  return [...routes.filter((route) => !missing.some(({ dst }) => dst === route.dst)), ...missing];
+}
+
+function gatewayAddresses(ips: readonly Ip[]): readonly string[] {
+  return ips.flatMap(({ address, gateway }) =>
+    gateway === undefined ? [] : [`${gateway}/${lengthOf(address)}`]
+  );
+}
+
+function setGateway(
+  conf: Conf,
+  at: Attachment,
+  gateways: readonly string[],
+  seen: HostState,
+): readonly Step[] {
+  const { bridge, vlans } = conf;
+  if (vlans.id === 0) {
+    return gateways.flatMap((gateway) => setAddress(gateway, bridge, conf, seen.links.get(bridge)));
+  }
+  if (gateways.length === 0) return [];
+  const name = vlanLink(bridge, vlans.id);
+  const made = seen.links.has(name) ? [] : makeVlanLink(conf, at);
+  return [...made, ...gateways.flatMap((gateway) => setAddress(gateway, name, conf, seen.links.get(name)))];
+}
+
+function setAddress(
+  gateway: string,
+  link: string,
+  { forceAddress }: Conf,
+  found: Link | undefined,
+): readonly Step[] {
+  if (found?.addresses.includes(gateway)) return [];
+  const others = found?.addresses.filter((address) => conflicts(address, gateway)) ?? [];
+  if (others.length > 0 && !forceAddress) {
+    throw new CniError(
+      "internal",
+      `failed to set bridge addr: "${link}" already has an IP address different from ${gateway}`,
+    );
+  }
+  return [
+    ...others.map((address): Line => ({
+      tool: "ip",
+      on: "host",
+      run: words`address del ${address} dev ${link}`,
+    })),
+    addAddress("host", gateway, link),
+  ];
+}
+
+/** A bridge has one IPv4 subnet, and any number of IPv6 ones that do not overlap. */
+function conflicts(address: string, gateway: string): boolean {
+  if (family(address) !== family(gateway)) return false;
+  return family(address) === 4 || contains(networkOf(address), addressOf(gateway)) ||
+    contains(networkOf(gateway), addressOf(address));
+}
+
+function detectDuplicates(conf: Conf, ifname: string): readonly Step[] {
+  const wanted = conf.duplicateAddressDetection ? ["enhanced_dad=1", "accept_dad=1"] : ["accept_dad=0"];
+  return wanted.map((text) => {
+    const [key, value] = text.split("=");
+    return {
+      tool: "sysctl",
+      on: "container",
+      key: `net/ipv6/conf/${ifname}/${key}`,
+      value: value!,
+      optional: true,
+    };
+  });
+}
+
+function withVlanLink(
+  { bridge, vlans, isGateway }: Conf,
+  at: Attachment,
+  result: Result,
+  seen: HostState,
+): Result {
+  if (vlans.id === 0 || !isGateway) return result;
+  const name = vlanLink(bridge, vlans.id);
+  return {
+    ...result,
+    interfaces: [...result.interfaces, { name, mac: seen.links.get(name)?.mac ?? vlanMac(at, vlans.id) }],
+  };
+}

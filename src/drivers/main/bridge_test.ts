@@ -1,0 +1,315 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { fields } from "../../wire/cni/fields.ts";
+import type { Attachment } from "../../plan/attachment.ts";
+import type { HostState, Link } from "../../plan/host_state.ts";
+import { show } from "../../plan/step.ts";
+import type { Lease } from "../plugin.ts";
+import * as bridge from "./bridge.ts";
+
+const at: Attachment = {
+  containerId: "c1",
+  network: "n1",
+  ifname: "eth0",
+  netns: "/proc/7/ns/net",
+  digest: "a1".repeat(32) + "b2".repeat(32),
+  networkDigest: "c3".repeat(64),
+  args: new Map(),
+};
+const nothing: HostState = { links: new Map(), sysctls: new Map() };
+const lease: Lease = {
+  ips: [{ address: "10.1.2.3/24", gateway: "10.1.2.1" }],
+  routes: [{ dst: "0.0.0.0/0" }],
+  dns: { nameservers: ["10.0.0.53"] },
+  claims: [],
+};
+const dual: Lease = { ...lease, ips: [...lease.ips, { address: "fd00::3/64", gateway: "fd00::1" }] };
+
+function parse(conf: unknown) {
+  return bridge.parse(fields(conf));
+}
+
+function seeing(
+  link: Partial<Link> & { name: string },
+  sysctls: Readonly<Record<string, string>> = {},
+): HostState {
+  const found = { index: 2, mac: "02:00:00:00:00:99", mtu: 1500, kind: "bridge", addresses: [], ...link };
+  return { links: new Map([[link.name, found]]), sysctls: new Map(Object.entries(sysctls)) };
+}
+
+function link(conf: unknown, seen = nothing, given: Partial<Attachment> = {}) {
+  return bridge.link(parse(conf), { ...at, ...given }, seen);
+}
+
+function address(conf: unknown, given = lease, seen = nothing) {
+  return bridge.address(parse(conf), at, given, link(conf, seen).result, seen);
+}
+
+test("a bridge is made for the first container", () => {
+  const { steps, result } = link({});
+  assert.equal(
+    show(steps),
+    `ip link add name cni0 address 02:c3:c3:c3:c3:c3 type bridge
+ip link set dev cni0 alias ocinet up
+sysctl -w net/ipv6/conf/cni0/accept_ra=0
+sysctl -w net/ipv6/conf/cni0/accept_dad=0
+ip link add name vetha1a1a1a1a1a address 02:a1:a1:a1:a1:a1 master cni0 type veth peer name eth0 address 02:b2:b2:b2:b2:b2 netns /proc/7/ns/net
+ip link set dev vetha1a1a1a1a1a type bridge_slave hairpin off isolated off
+ip link set dev vetha1a1a1a1a1a up
+sysctl -w net/ipv6/conf/vetha1a1a1a1a1a/accept_ra=0
+sysctl -w net/ipv6/conf/vetha1a1a1a1a1a/accept_dad=0
+container: ip link set dev eth0 up`,
+  );
+  assert.deepEqual(result, {
+    interfaces: [
+      { name: "cni0", mac: "02:c3:c3:c3:c3:c3" },
+      { name: "vetha1a1a1a1a1a", mac: "02:a1:a1:a1:a1:a1" },
+      { name: "eth0", mac: "02:b2:b2:b2:b2:b2", sandbox: "/proc/7/ns/net" },
+    ],
+    ips: [],
+    routes: [],
+    dns: {},
+  });
+});
+
+test("a bridge that is there is joined as it is", () => {
+  const { steps, result } = link({ bridge: "br0", mtu: 1400, vlan: 7 }, seeing({ name: "br0" }));
+  assert.match(
+    show(steps),
+    /^ip link add name veth\w+ address \S+ mtu 1400 master br0 type veth peer name eth0 /,
+  );
+  assert.deepEqual(result.interfaces[0], { name: "br0", mac: "02:00:00:00:00:99" });
+});
+
+test("a bridge that is down is set up, and finished if it is ours", () => {
+  const [own, other] = ["02:c3:c3:c3:c3:c3", "02:00:00:00:00:99"].map((mac) =>
+    show(link({ bridge: "br0" }, seeing({ name: "br0", mac, up: false })).steps)
+  );
+  assert.match(own!, /^ip link set dev br0 alias ocinet up\nsysctl -w net\/ipv6\/conf\/br0\/accept_ra=0\n/);
+  assert.match(other!, /^ip link set dev br0 up\nip link add name veth/);
+});
+
+test("a link that is no bridge is refused", () => {
+  assert.throws(() => link({ bridge: "lo" }, seeing({ name: "lo", kind: "" })), {
+    code: 999,
+    message: 'failed to create bridge "lo": "lo" already exists but is not a bridge',
+  });
+});
+
+test("each option of a port adds its line", () => {
+  const rows: readonly (readonly [Record<string, unknown>, string])[] = [
+    [{ mtu: 1400 }, "ip link add name cni0 address 02:c3:c3:c3:c3:c3 mtu 1400 type bridge"],
+    [{ promiscMode: true }, "ip link set dev cni0 promisc on"],
+    [{ hairpinMode: true }, "ip link set dev vetha1a1a1a1a1a type bridge_slave hairpin on isolated off"],
+    [{ portIsolation: true }, "ip link set dev vetha1a1a1a1a1a type bridge_slave hairpin off isolated on"],
+    [{ vlanTrunk: [] }, "ip link add name cni0 address 02:c3:c3:c3:c3:c3 type bridge vlan_filtering 1"],
+    [
+      { macspoofchk: true },
+      'nft add element bridge ocinet allowed { "vetha1a1a1a1a1a" . 02:b2:b2:b2:b2:b2 }',
+    ],
+  ];
+  for (const [conf, line] of rows) {
+    assert.ok(show(link(conf).steps).split("\n").includes(line), line);
+    assert.ok(!show(link({}).steps).split("\n").includes(line), `without: ${line}`);
+  }
+  assert.doesNotMatch(show(link({ disableContainerInterface: true }).steps), /container:/);
+});
+
+test("a container with published ports is reached by itself", () => {
+  assert.equal(
+    show([bridge.reflect(at)]),
+    "ip link set dev vetha1a1a1a1a1a type bridge_slave hairpin on",
+  );
+});
+
+test("the strongest wish for a MAC address counts", () => {
+  const args = { args: new Map([["MAC", "02:00:00:00:00:0A"]]) };
+  const conf = { args: { cni: { mac: "02:00:00:00:00:0b" } } };
+  const macOf = (conf: unknown) => link(conf, nothing, args).result.interfaces[2]!.mac;
+  assert.equal(macOf({}), "02:00:00:00:00:0a");
+  assert.equal(macOf(conf), "02:00:00:00:00:0b");
+  assert.equal(macOf({ ...conf, runtimeConfig: { mac: "02:00:00:00:00:0c" } }), "02:00:00:00:00:0c");
+  for (const mac of ["x", "02:00:00:00:00:0a\n", "02:00:00:00:00:0a peer name x"]) {
+    assert.throws(() => macOf({ runtimeConfig: { mac } }), {
+      code: 7,
+      message: `Cannot use MAC address "${mac}": it is not one`,
+    });
+  }
+});
+
+test("a gateway has its address on the bridge, and forwards", () => {
+  const { steps, result } = address({ isGateway: true, ipMasq: true }, dual);
+  assert.equal(
+    show(steps),
+    `ip address replace 10.1.2.1/24 dev cni0 brd +
+ip address replace fd00::1/64 dev cni0 nodad
+sysctl -w net/ipv4/ip_forward=1
+sysctl -w net/ipv6/conf/all/forwarding=1
+container: sysctl -w net/ipv6/conf/eth0/accept_dad=0
+container: sysctl -w net/ipv6/conf/lo/disable_ipv6=0
+container: sysctl -w net/ipv6/conf/eth0/disable_ipv6=0
+container: sysctl -w net/ipv6/conf/eth0/keep_addr_on_down=1
+container: sysctl -w net/ipv4/conf/eth0/arp_notify=1
+container: ip address replace 10.1.2.3/24 dev eth0 brd +
+container: ip address replace fd00::3/64 dev eth0 nodad
+container: ip route add 0.0.0.0/0 via 10.1.2.1 dev eth0
+nft add element inet ocinet own4 { 10.1.2.3 . 10.1.2.0/24 }
+nft add element inet ocinet masquerade4 { 10.1.2.3 }
+nft add element inet ocinet own6 { fd00::3 . fd00::/64 }
+nft add element inet ocinet masquerade6 { fd00::3 }`,
+  );
+  assert.deepEqual(result.ips, dual.ips.map((ip) => ({ ...ip, interface: 2 })));
+  assert.deepEqual([result.routes, result.dns], [lease.routes, lease.dns]);
+});
+
+test("without being a gateway, only the container is touched", () => {
+  assert.equal(
+    show(address({ vlan: 7 }, { ...lease, routes: [] }).steps),
+    `container: sysctl -w net/ipv6/conf/eth0/accept_dad=0
+container: sysctl -w net/ipv4/conf/eth0/arp_notify=1
+container: ip address replace 10.1.2.3/24 dev eth0 brd +`,
+  );
+});
+
+test("a link that will have addresses comes up with them, so that the neighbours hear of these", () => {
+  const conf = { ipam: { type: "host-local" } };
+  assert.doesNotMatch(show(link(conf).steps), /container: .* up/);
+  assert.match(
+    show(address(conf).steps),
+    /dev eth0 brd \+\ncontainer: ip link set dev eth0 up\ncontainer: ip route/,
+  );
+  assert.match(show(link({ ipam: { type: "dhcp" } }).steps), /\ncontainer: ip link set dev eth0 up$/);
+});
+
+test("a gateway without an address of its own gets the first of the subnet", () => {
+  const { result } = address({ isGateway: true }, { ...lease, ips: [{ address: "10.1.2.3/24" }] });
+  assert.deepEqual(result.ips, [{ address: "10.1.2.3/24", gateway: "10.1.2.1", interface: 2 }]);
+});
+
+test("what the host has already is not done again", () => {
+  const seen = seeing({ name: "cni0", addresses: ["10.1.2.1/24"] }, { "net/ipv4/ip_forward": "1" });
+  assert.doesNotMatch(show(address({ isGateway: true }, lease, seen).steps), /^ip address|ip_forward/m);
+});
+
+test("a bridge has one IPv4 subnet, and IPv6 ones that do not overlap", () => {
+  const problem = (gateway: string) => ({
+    code: 999,
+    message: `failed to set bridge addr: "cni0" already has an IP address different from ${gateway}`,
+  });
+  const at4 = seeing({ name: "cni0", addresses: ["10.9.0.1/24", "fd09::1/64"] });
+  const at6 = seeing({ name: "cni0", addresses: ["fd00::ffff/48"] });
+  assert.throws(() => address({ isGateway: true }, lease, at4), problem("10.1.2.1/24"));
+  assert.throws(() => address({ isGateway: true }, dual, at6), problem("fd00::1/64"));
+  assert.match(
+    show(address({ isGateway: true, forceAddress: true }, dual, at4).steps),
+    /^ip address del 10\.9\.0\.1\/24 dev cni0\nip address replace 10\.1\.2\.1\/24 dev cni0 brd \+\nip address replace fd00::1/,
+  );
+});
+
+test("the default route is the bridge's, once a family, unless IPAM names another gateway", () => {
+  const two = { ...dual, ips: [...dual.ips, { address: "10.1.3.3/24", gateway: "10.1.3.1" }] };
+  const own = [{ dst: "0.0.0.0/0", gw: "10.1.2.1" }, { dst: "::/0", gw: "fd00::1" }];
+  const other = { dst: "0.0.0.0/0", gw: "10.1.2.254" };
+  const rows: readonly (readonly [Lease, readonly unknown[]])[] = [
+    [{ ...two, routes: [] }, own],
+    [{ ...two, routes: [{ dst: "0.0.0.0/0" }, { dst: "10.9.0.0/16" }] }, [{ dst: "10.9.0.0/16" }, ...own]],
+    [{ ...two, routes: [other] }, [other, own[1]]],
+    [{ ...lease, routes: [] }, [own[0]]],
+  ];
+  for (const [given, routes] of rows) {
+    const plan = address({ isDefaultGateway: true }, given);
+    assert.deepEqual(plan.result.routes, routes);
+    assert.equal(show(plan.steps).match(/route add 0\.0\.0\.0\/0 /g)?.length, 1);
+  }
+});
+
+test("in a VLAN, the gateway is a link of its own on a port of the bridge", () => {
+  const conf = { bridge: "br0", vlan: 100, isGateway: true, mtu: 1400 };
+  const mac = "02:c3:c3:c3:00:64";
+  const { steps, result } = address(conf);
+  assert.equal(
+    show(steps.slice(0, 8)),
+    `ip link add name br0+100 mtu 1400 master br0 type veth peer name br0.100 address ${mac} mtu 1400
+ip link set dev br0+100 up
+ip link set dev br0.100 alias ocinet up
+sysctl -w net/ipv6/conf/br0.100/accept_ra=0
+sysctl -w net/ipv6/conf/br0.100/accept_dad=0
+bridge vlan del dev br0+100 vid 1
+bridge vlan add dev br0+100 vid 100 pvid untagged
+ip address replace 10.1.2.1/24 dev br0.100 brd +`,
+  );
+  assert.deepEqual(result.interfaces[3], { name: "br0.100", mac });
+  const again = address(conf, lease, seeing({ name: "br0.100", kind: "veth", addresses: ["10.1.2.1/24"] }));
+  assert.doesNotMatch(show(again.steps), /br0/);
+  assert.deepEqual(again.result.interfaces[3], { name: "br0.100", mac: "02:00:00:00:00:99" });
+});
+
+test("what to look at is the bridge, its VLAN's link and forwarding", () => {
+  assert.deepEqual(bridge.lookups(parse({ bridge: "br0", vlan: 7 })).links, ["br0", "br0.7"]);
+  assert.deepEqual(bridge.lookups(parse({})), {
+    links: ["cni0"],
+    sysctls: ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"],
+    advertised: true,
+  });
+});
+
+test("duplicate address detection is on only if asked for", () => {
+  const shown = show(address({ enabledad: true }, dual).steps);
+  assert.match(shown, /conf\/eth0\/enhanced_dad=1\n.*conf\/eth0\/accept_dad=1\n/);
+});
+
+test("dns of the configuration stands in for IPAM's, even an empty list", () => {
+  assert.deepEqual(address({ dns: { nameservers: [] } }).result.dns, { nameservers: [] });
+  assert.deepEqual(address({ dns: {} }).result.dns, lease.dns);
+});
+
+test("a configuration that cannot be is refused in the reference's words", () => {
+  const rows: readonly (readonly [unknown, number, string])[] = [
+    [{ vlan: 4095 }, 999, "invalid VLAN ID 4095 (must be between 0 and 4094)"],
+    [{ vlan: -1 }, 999, "invalid VLAN ID -1 (must be between 0 and 4094)"],
+    [
+      { hairpinMode: true, promiscMode: true },
+      999,
+      "cannot set hairpin mode and promiscuous mode at the same time",
+    ],
+    [
+      { disableContainerInterface: true, ipam: { type: "host-local" } },
+      999,
+      "cannot use IPAM when DisableContainerInterface flag is set",
+    ],
+    [{ ipMasq: true, ipMasqBackend: "ipfw" }, 999, 'unknown ipmasq backend "ipfw"'],
+    [{ mtu: 65536 }, 6, 'Cannot read "mtu" of network configuration: 65536 is outside 0 to 65535'],
+    [{ mtu: -1 }, 6, 'Cannot read "mtu" of network configuration: -1 is outside 0 to 65535'],
+    [{ bridge: "all" }, 7, 'Cannot use bridge link "all": interface name is all or default'],
+    [
+      { bridge: "br-123456789", vlan: 4094, isGateway: true },
+      7,
+      'Cannot use bridge link "br-123456789.4094": interface name is too long',
+    ],
+  ];
+  for (const [conf, code, message] of rows) assert.throws(() => parse(conf), { code, message });
+  for (const ipMasqBackend of ["", "iptables", "nftables"]) parse({ ipMasq: true, ipMasqBackend });
+  parse({ ipMasqBackend: "ipfw" });
+  assert.throws(() => address({}, { ...lease, ips: [] }), {
+    message: "IPAM plugin returned missing IP config",
+  });
+});
+
+test("no name of a bridge reaches a line or a path unless it can be one", () => {
+  for (
+    const name of [
+      "a\nb",
+      "a;b",
+      "../../kernel",
+      'a"b',
+      "x".repeat(16),
+      "a b",
+      "-a",
+      "veth%d",
+      "é",
+      "a@b",
+    ]
+  ) {
+    assert.throws(() => parse({ bridge: name }), { code: 7 }, JSON.stringify(name));
+  }
+});

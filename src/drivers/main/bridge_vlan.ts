@@ -1,0 +1,119 @@
+import { CniError } from "../../wire/cni/error.ts";
+import type { Fields } from "../../wire/cni/fields.ts";
+import { macFrom } from "../../net/names.ts";
+import type { Attachment } from "../../plan/attachment.ts";
+import { ownAlias, setLink } from "../../plan/ip.ts";
+import { type Line, type Step, words } from "../../plan/step.ts";
+import { disableDuplicateDetection } from "./veth.ts";
+
+/** The VLANs of a bridge port: `id` untagged (0 for none), `trunk` tagged. */
+export interface Vlans {
+  readonly id: number;
+  readonly trunk?: readonly { readonly min: number; readonly max: number }[];
+  readonly keepDefault: boolean;
+}
+
+/** Reads `vlanTrunk`: each entry one `id`, or a range from `minID` to `maxID`. */
+export function parseTrunk(entries: readonly Fields[] | undefined): Vlans["trunk"] {
+  return entries?.flatMap((entry) => {
+    const [id, min, max] = ["id", "minID", "maxID"].map((key) => entry.integer(key));
+    for (const [key, value] of Object.entries({ id, minID: min, maxID: max })) {
+      if (value !== undefined && (value < 0 || value > 4094)) throw wrong(`incorrect trunk ${key} parameter`);
+    }
+    if (min !== undefined && max !== undefined && min > max) {
+      throw wrong("minID is greater than maxID in trunk parameter");
+    }
+    if ((min === undefined) !== (max === undefined)) {
+      const missing = min === undefined ? "minID" : "maxID";
+      throw wrong(`minID and maxID should be configured simultaneously, ${missing} is missing`);
+    }
+    return [
+      ...(min === undefined ? [] : [{ min, max: max! }]),
+      ...(id === undefined ? [] : [{ min: id, max: id }]),
+    ];
+  });
+}
+
+function wrong(message: string): CniError {
+  return new CniError("internal", message);
+}
+
+/** The lines that put a port into its VLANs, and out of the default one. */
+export function portVlans(port: string, { id, trunk, keepDefault }: Vlans): readonly Line[] {
+  const tagged = trunk ?? [];
+  if (id === 0 && tagged.length === 0) return [];
+  return [
+    ...(keepDefault ? [] : [vlan(words`vlan del dev ${port} vid ${1}`)]),
+    vlan(words`vlan add dev ${port} vid ${id === 0 ? 1 : id} pvid untagged`),
+    ...tagged.map(({ min, max }) =>
+      vlan(words`vlan add dev ${port} vid ${min === max ? min : `${min}-${max}`}`)
+    ),
+  ];
+}
+
+function vlan(run: string): Line {
+  return { tool: "bridge", on: "host", run };
+}
+
+/** Whether the bridge has to tell VLANs apart. */
+export function isFiltering({ id, trunk }: Vlans): boolean {
+  return id !== 0 || trunk !== undefined;
+}
+
+/** The command that tells the VLANs of a port. */
+export function vlansOn(port: string): string {
+  return `bridge -j vlan show dev ${port}`;
+}
+
+/** The first VLAN that a port is no longer in. @param answer of that command */
+export function lostVlans(port: string, vlans: Vlans, answer = ""): string | undefined {
+  const [found] = JSON.parse(answer || "[]") as readonly {
+    vlans?: readonly { vlan: number; vlanEnd?: number }[];
+  }[];
+  const isIn = (id: number) => found?.vlans?.some(({ vlan, vlanEnd = vlan }) => vlan <= id && id <= vlanEnd);
+  const tagged = (vlans.trunk ?? []).flatMap(({ min, max }) => [min, max]);
+  const gone = [...(vlans.id === 0 ? [] : [vlans.id]), ...tagged].find((id) => !isIn(id));
+  return gone === undefined ? undefined : `bridge port "${port}" is no longer in VLAN ${gone}`;
+}
+
+/** What of a bridge its VLAN's link depends on. */
+interface Bridge {
+  readonly bridge: string;
+  readonly mtu?: number;
+  readonly vlans: Vlans;
+}
+
+/** A veth from the host to a port of the bridge, on which the host is in the VLAN. */
+export function makeVlanLink({ bridge, vlans, mtu }: Bridge, at: Attachment): readonly Step[] {
+  const [name, port] = [vlanLink(bridge, vlans.id), vlanPort(bridge, vlans.id)];
+  const size = mtu === undefined ? "" : words` mtu ${mtu}`;
+  return [
+    {
+      tool: "ip",
+      on: "host",
+      // The port comes first: of a peer, the kernel passes over `master`.
+      run: words`link add name ${port}` + size + words` master ${bridge}` +
+        words` type veth peer name ${name} address ${vlanMac(at, vlans.id)}` + size,
+      shared: true,
+    },
+    setLink("host", port, "up"),
+    setLink("host", name, "alias", ownAlias, "up"),
+    ...disableDuplicateDetection(name),
+    ...portVlans(port, { ...vlans, trunk: undefined }),
+  ];
+}
+
+/** The name of the link by which the host is in a VLAN of the bridge. */
+export function vlanLink(bridge: string, id: number): string {
+  return `${bridge}.${id}`;
+}
+
+/** As long as the link's own name, and as much the bridge's alone. */
+function vlanPort(bridge: string, id: number): string {
+  return `${bridge}+${id}`;
+}
+
+/** Its MAC address. */
+export function vlanMac(at: Attachment, id: number): string {
+  return macFrom(at.networkDigest.slice(0, 64) + id.toString(16).padStart(4, "0"));
+}

@@ -1,0 +1,65 @@
+import { CniError } from "../../wire/cni/error.ts";
+import type { Fields } from "../../wire/cni/fields.ts";
+import type { Result } from "../../wire/cni/result.ts";
+import { macFrom } from "../../net/names.ts";
+import type { Attachment } from "../../plan/attachment.ts";
+import type { Plan } from "../../plan/plan.ts";
+import type { HostState } from "../../plan/host_state.ts";
+import { words } from "../../plan/step.ts";
+import type { Lease, Lookups } from "../plugin.ts";
+import {
+  addressed,
+  type BringUp,
+  bringUp,
+  configure,
+  interimName,
+  lostKind,
+  moveIn,
+  parseBringUp,
+  resultOf,
+} from "./move_in.ts";
+
+/** Reads a dummy configuration, which has nothing but `ipam`. */
+export function parse(conf: Fields): BringUp {
+  const bringUp = parseBringUp(conf);
+  if (!bringUp.layer3) throw new CniError("internal", "dummy interface requires an IPAM configuration");
+  return bringUp;
+}
+
+/** Nothing of the host matters. */
+export function lookups(): Lookups {
+  return {};
+}
+
+/** Makes a link that leads nowhere. */
+export function link(conf: BringUp, at: Attachment): Plan {
+  const [interim, mac] = [interimName(at), macFrom(at.digest)];
+  const run = words`link add name ${interim} address ${mac} netns ${at.netns} type dummy`;
+  return {
+    steps: [{ tool: "ip", on: "host", run }, ...moveIn(at), ...bringUp(conf, at.ifname)],
+    result: resultOf(at, mac, {}),
+  };
+}
+
+/** Gives it its addresses. */
+export function address(bringUp: BringUp, at: Attachment, lease: Lease, made: Result): Plan {
+  return {
+    steps: configure(lease, { made, bringUp, names: [interimName(at), at.ifname] }),
+    result: addressed(made, lease, lease.dns),
+  };
+}
+
+/** Its kind. */
+export function checkDrift(
+  _conf: BringUp,
+  { ifname }: Attachment,
+  _made: Result,
+  seen: HostState,
+): string | undefined {
+  return lostKind("dummy", {}, ifname, seen);
+}
+
+/** The kind. */
+export function kernelProbe(): readonly string[] {
+  return ["ip link add name try0 type dummy"];
+}

@@ -1,0 +1,246 @@
+import { CniError } from "../../wire/cni/error.ts";
+import type { Fields } from "../../wire/cni/fields.ts";
+import { type Dns, emptyResult, type Result } from "../../wire/cni/result.ts";
+import { parseMac } from "../../net/names.ts";
+import type { Attachment } from "../../plan/attachment.ts";
+import type { Plan } from "../../plan/plan.ts";
+import type { HostState, Link } from "../../plan/host_state.ts";
+import { type Exec, type Line, type Step, words } from "../../plan/step.ts";
+import type { Lease, Lookups } from "../plugin.ts";
+import {
+  addressed,
+  type BringUp,
+  bringUp,
+  configure,
+  parseBringUp,
+  parseOwnDns,
+  resultOf,
+} from "./move_in.ts";
+
+/** How to find the device: by its link's name, or by what `Lookups` calls a device. */
+type Search =
+  | { readonly by: "name"; readonly link: string }
+  | { readonly by: "mac"; readonly mac: string }
+  | { readonly by: "path"; readonly path: string };
+
+interface Conf {
+  readonly search?: Search;
+  /** Its PCI address, where the configuration has one. */
+  readonly pci?: string;
+  /** A PCI address or a name on the auxiliary bus, in place of `pci`. */
+  readonly deviceId?: string;
+  readonly bringUp: BringUp;
+  /** What counts in place of IPAM's. */
+  readonly dns?: Dns;
+}
+
+/** The container's link is one of the host's, and goes back there. */
+export const keepsLink = true;
+
+const [pciBus, auxiliaryBus] = ["/sys/bus/pci/devices", "/sys/bus/auxiliary/devices"];
+
+/** Reads a host-device configuration. */
+export function parse(conf: Fields): Conf {
+  const deviceId = readBusName(conf.object("runtimeConfig")?.string("deviceID"));
+  const pci = readBusName(conf.string("pciBusID"));
+  const search = parseSearch(conf);
+  if (!search && !pci && !deviceId) {
+    throw wrong('specify either "device", "hwaddr", "kernelpath" or "pciBusID"');
+  }
+  return { search, pci, deviceId, bringUp: parseBringUp(conf), dns: parseOwnDns(conf) };
+}
+
+/** The name of a device's directory on its bus. */
+function readBusName(name: string | undefined): string | undefined {
+  if (name === undefined || /^[A-Za-z0-9][A-Za-z0-9_.:-]*$/.test(name)) return name;
+  throw wrong(`runtime config DeviceID ${name} not found or unsupported`);
+}
+
+function parseSearch(conf: Fields): Search | undefined {
+  const [link, hwaddr, path] = ["device", "hwaddr", "kernelpath"].map((key) => conf.string(key));
+  if (link !== undefined) return { by: "name", link };
+  if (hwaddr !== undefined) return { by: "mac", mac: readMac(hwaddr) };
+  if (path === undefined) return undefined;
+  if (/^\/sys\/devices\//.test(path) && !/(^|\/)\.\.(\/|$)/.test(path)) return { by: "path", path };
+  throw notFound(`kernel device path ${JSON.stringify(path)} must be absolute and begin with /sys/devices/`);
+}
+
+function readMac(text: string): string {
+  const mac = parseMac(text);
+  if (mac !== undefined) return mac;
+  throw notFound(
+    `failed to parse MAC address ${JSON.stringify(text)}: address ${text}: invalid MAC address`,
+  );
+}
+
+function wrong(message: string): CniError {
+  return new CniError("internal", message);
+}
+
+function notFound(reason: string): CniError {
+  return wrong(`failed to find host device: ${reason}`);
+}
+
+/** The device, however it was named. */
+export function lookups({ search, pci, deviceId }: Conf): Lookups {
+  return {
+    links: search?.by === "name" ? [search.link] : [],
+    devices: [
+      ...(search?.by === "mac" ? [search.mac] : search?.by === "path" ? [search.path] : []),
+      ...(pci === undefined ? [] : [`${pciBus}/${pci}`]),
+      ...(deviceId === undefined ? [] : [`${pciBus}/${deviceId}`, `${auxiliaryBus}/${deviceId}`]),
+    ],
+  };
+}
+
+/** Moves the link into the container. A device that a program in user space drives has none, and is only named. */
+export function link(conf: Conf, at: Attachment, seen: HostState): Plan {
+  const device = directoryOf(conf, seen);
+  if (device?.startsWith(pciBus) && servesProgram(device, seen)) {
+    return { steps: [], result: resultOf(at, undefined, {}) };
+  }
+  const found = findLink(conf, device, seen);
+  return {
+    steps: [...moveIn(found, at), ...bringUp(conf.bringUp, at.ifname)],
+    result: resultOf(at, found.mac, {}),
+  };
+}
+
+/** The directory of the device on its bus, where it is named by that. */
+function directoryOf({ pci, deviceId }: Conf, { devices }: HostState): string | undefined {
+  if (deviceId === undefined) return pci && `${pciBus}/${pci}`;
+  const found = [pciBus, auxiliaryBus].map((bus) => `${bus}/${deviceId}`).find((path) => devices?.has(path));
+  if (found !== undefined) return found;
+  throw wrong(`runtime config DeviceID ${deviceId} not found or unsupported`);
+}
+
+/** Whether a DPDK program has it. */
+function servesProgram(device: string, { devices }: HostState): boolean {
+  const driver = devices?.get(device)?.driver;
+  if (driver !== undefined) return ["vfio-pci", "uio_pci_generic", "igb_uio"].includes(driver);
+  throw wrong(`error with host device: lstat ${device}/driver: no such file or directory`);
+}
+
+function findLink({ search }: Conf, device: string | undefined, { links, devices }: HostState): Link {
+  if (search?.by === "name") return links.get(search.link) ?? fail("Link not found");
+  if (search?.by === "mac") {
+    return links.get(devices?.get(search.mac)?.link ?? "") ?? fail("failed to find physical interface");
+  }
+  const path = search?.path ?? device!;
+  const link = links.get(devices?.get(path)?.link ?? "");
+  if (link) return link;
+  return path.startsWith(pciBus)
+    ? fail(`no net directory under pci device ${path.slice(pciBus.length + 1)}`)
+    : fail(`failed to find network device in path ${path}/net`);
+}
+
+function fail(reason: string): never {
+  throw notFound(reason);
+}
+
+/**
+ * The link keeps its own name in its alias. It goes over under a name that nobody else has: there may be one like its
+ * own, and the kernel leaves a link half-way whose second change it refuses. Taken back, it comes the same way, first
+ * out of the container by whichever of its names it has there, which nothing but the container's namespace can do; and
+ * whatever has been made of it there, it is again what it was.
+ */
+function moveIn(link: Link, at: Attachment): readonly Step[] {
+  const { name, up, hardware } = link;
+  const interim = interimName(at);
+  return [
+    host(words`link set dev ${name} down`, words`link set dev ${name} alias` + ` ""${up ? " up" : ""}`),
+    host(words`link set dev ${name} alias ${name}`, words`link set dev ${interim} name ${name}`),
+    restored(link, interim),
+    ...(hardware ? [returned(name, interim)] : []),
+    comeBack(interim, at.ifname, name),
+    host(words`link set dev ${name} netns ${at.netns} name ${interim}`),
+    { tool: "ip", on: "container", run: words`link set dev ${interim} name ${at.ifname}` },
+  ];
+}
+
+const comeBackScript = 'for link in "$1" "$2"; do ' +
+  'case $(ip -j link show dev "$link" 2>/dev/null) in *\\"ifalias\\":\\""$3"\\"*) ' +
+  'exec ip link set dev "$link" netns "$PPID" name "$1";; esac; done';
+
+/** Our own process is the parent of what it runs in the container, and is where the link belongs. */
+function comeBack(interim: string, ifname: string, name: string): Exec {
+  return { tool: "exec", on: "container", undo: ["sh", "-c", comeBackScript, "sh", interim, ifname, name] };
+}
+
+const leaveScript = 'name=$(ip -j link show dev "$1" 2>/dev/null | sed -n ' +
+  '"s/.*\\"ifalias\\":\\"\\([^\\"]*\\)\\".*/\\1/p"); ' +
+  '[ -z "$name" ] || { ip link set dev "$1" alias "" && ip link set dev "$1" netns "$PPID" name "$name"; }';
+
+/** Another program's ADD has left the name on the host in the alias, too. */
+export function unrecorded({ ifname }: Attachment): readonly Step[] {
+  return [{ tool: "exec", on: "container", undo: ["sh", "-c", leaveScript, "sh", ifname] }];
+}
+
+const returnedScript = "for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do " +
+  'ip link show dev "$1" >/dev/null 2>&1 && exit; ' +
+  'link=$(ip -j link | sed "s/},{/\\n/g" | grep -F "\\"ifalias\\":\\"$2\\"" | ' +
+  'sed -n "s/.*\\"ifname\\":\\"\\([^\\"]*\\)\\".*/\\1/p" | head -n 1); ' +
+  '[ -n "$link" ] && exec ip link set dev "$link" name "$1"; sleep 0.1; done';
+
+/** A container that ends gives its hardware back, soon and under the name it had there (default_device_exit_net). */
+function returned(name: string, interim: string): Exec {
+  return { tool: "exec", on: "host", undo: ["sh", "-c", returnedScript, "sh", interim, name] };
+}
+
+const restoredScript = 'link=$1 mac=$2; shift 2; ip link show dev "$link" >/dev/null 2>&1 || exit; ' +
+  '[ -z "$mac" ] || ip link set dev "$link" address "$mac"; exec ip link set dev "$link" "$@"';
+
+/** Its address apart, for some kinds cannot have theirs set. Flags that it had from a master it has lost with that. */
+function restored({ mac, mtu, queueLength, promiscuous, allMulticast, master }: Link, interim: string): Exec {
+  const onOff = (value: boolean | undefined) => value && master === undefined ? "on" : "off";
+  const undo = ["sh", "-c", restoredScript, "sh", interim, mac, "mtu", `${mtu}`];
+  const flags = ["promisc", onOff(promiscuous), "allmulticast", onOff(allMulticast)];
+  return {
+    tool: "exec",
+    on: "host",
+    undo: [...undo, ...flags, ...(queueLength === undefined ? [] : ["txqueuelen", `${queueLength}`])],
+  };
+}
+
+/** Not a veth's: what is found by such a name is taken for one, and removed. */
+function interimName(at: Attachment): string {
+  return `move${at.digest.slice(0, 11)}`;
+}
+
+function host(run: string, undo?: string): Line {
+  return { tool: "ip", on: "host", run, ...(undo === undefined ? {} : { undo }) };
+}
+
+/** Gives it its addresses. */
+export function address(conf: Conf, at: Attachment, lease: Lease, made: Result, seen: HostState): Plan {
+  const device = directoryOf(conf, seen);
+  const arrived = { made, bringUp: conf.bringUp, names: [interimName(at), at.ifname] };
+  return {
+    steps: device?.startsWith(pciBus) && servesProgram(device, seen) ? [] : configure(lease, arrived),
+    result: addressed(made, lease, conf.dns),
+  };
+}
+
+/** A device that a program drives has no link. */
+export function lasting(conf: Conf, made: Result, seen: HostState): Result {
+  const device = directoryOf(conf, seen);
+  return device?.startsWith(pciBus) && servesProgram(device, seen) ? emptyResult : made;
+}
+
+/** Whether another link is there in its place. */
+export function checkDrift(
+  { search }: Conf,
+  { ifname }: Attachment,
+  _made: Result,
+  { inside }: HostState,
+): string | undefined {
+  const alias = inside?.links.get(ifname)?.alias;
+  if (search?.by !== "name" || alias === search.link) return undefined;
+  return `container interface "${ifname}" is not the host's device "${search.link}"`;
+}
+
+/** The device, which only one container can have. */
+export function statusProblem(conf: Conf, seen: HostState): void {
+  const device = directoryOf(conf, seen);
+  if (!device?.startsWith(pciBus) || !servesProgram(device, seen)) findLink(conf, device, seen);
+}

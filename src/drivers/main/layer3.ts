@@ -1,0 +1,78 @@
+import { CniError } from "../../wire/cni/error.ts";
+import type { Fields } from "../../wire/cni/fields.ts";
+import type { Ip, Result } from "../../wire/cni/result.ts";
+import { addressOf, family, hostLength, lengthOf, networkOf } from "../../net/address.ts";
+import { addAddress, addRoute } from "../../plan/ip.ts";
+import type { Step, Sysctl } from "../../plan/step.ts";
+import type { Lease } from "../plugin.ts";
+
+/** Whether addresses are to be masqueraded. Either backend of the reference means our own table all the same. */
+export function parseMasquerade(conf: Fields): boolean {
+  const [wanted, backend] = [conf.boolean("ipMasq") ?? false, conf.string("ipMasqBackend")];
+  if (wanted && backend !== undefined && backend !== "iptables" && backend !== "nftables") {
+    throw new CniError("internal", `unknown ipmasq backend ${JSON.stringify(backend)}`);
+  }
+  return wanted;
+}
+
+/** IPv6 on in the container, for links by these names, where the lease has an IPv6 address: a new namespace may have it off. */
+export function enableIpv6({ ips }: Lease, ...links: readonly string[]): readonly Sysctl[] {
+  if (!ips.some(({ address }) => family(address) === 6)) return [];
+  const settings = [["lo/disable_ipv6", "0"]].concat(
+    links.flatMap((link) => [[`${link}/disable_ipv6`, "0"], [`${link}/keep_addr_on_down`, "1"]]),
+  );
+  return settings.map(([key, value]) => ({
+    tool: "sysctl",
+    on: "container",
+    key: `net/ipv6/conf/${key}`,
+    value: value!,
+    optional: true,
+  }));
+}
+
+/** The addresses of a lease on the container's link. */
+export function addAddresses({ ips }: Lease, ifname: string): readonly Step[] {
+  return ips.map(({ address }) => addAddress("container", address, ifname));
+}
+
+/** The routes of a lease through the container's link; one without `gw` goes by the first gateway of its family. */
+export function addRoutes({ ips, routes }: Pick<Lease, "ips" | "routes">, ifname: string): readonly Step[] {
+  const seen = new Set<string>();
+  return routes.flatMap((route) => {
+    const gw = route.gw ??
+      (route.scope === undefined || route.scope === 0 ? gatewayFor(ips, route.dst) : undefined);
+    const key = `${networkOf(route.dst)} ${route.priority} ${route.table}`;
+    // Two default routes in one answer are one: the kernel would refuse the second.
+    if (seen.has(key)) return [];
+    seen.add(key);
+    const line = addRoute("container", { ...route, gw }, ifname);
+    // Another network may have brought one; the first stays.
+    return [isDefault(route.dst) ? { ...line, shared: true } : line];
+  });
+}
+
+/** Whether a destination is all of its family's. */
+export function isDefault(dst: string): boolean {
+  return lengthOf(dst) === 0;
+}
+
+/** The first gateway of the family of a destination. */
+export function gatewayFor(ips: readonly Ip[], dst: string): string | undefined {
+  return ips.find(({ address, gateway }) => gateway !== undefined && family(address) === family(dst))
+    ?.gateway;
+}
+
+/** An address as the only one of its prefix: `10.1.2.3/32`. */
+export function alone(address: string): string {
+  return `${addressOf(address)}/${hostLength(address)}`;
+}
+
+/** The result with the lease's addresses on one of its interfaces. */
+export function withLease(made: Result, lease: Lease, index: number, own?: Result["dns"]): Result {
+  return {
+    ...made,
+    ips: lease.ips.map((ip) => ({ ...ip, interface: index })),
+    routes: lease.routes,
+    dns: own ?? lease.dns,
+  };
+}

@@ -1,0 +1,58 @@
+import type { Result } from "../../wire/cni/result.ts";
+import type { Attachment } from "../../plan/attachment.ts";
+import { setLink } from "../../plan/ip.ts";
+import type { Plan } from "../../plan/plan.ts";
+import type { HostState } from "../../plan/host_state.ts";
+import type { Lookups } from "../plugin.ts";
+
+/** Every namespace has its own from the start. */
+export const keepsLink = true;
+
+/** There is nothing to configure. */
+export function parse(): unknown {
+  return {};
+}
+
+const ipv6 = "net/ipv6/conf/all/disable_ipv6";
+
+/** Whether the kernel has IPv6. */
+export function lookups(): Lookups {
+  return { sysctls: [ipv6] };
+}
+
+/**
+ * Sets the container's loopback link up, which gives it its addresses; the name asked for is not looked at. In a chain
+ * the result of those before it is passed on.
+ */
+export function link(_conf: unknown, at: Attachment, { sysctls }: HostState, before?: Result): Plan {
+  const addresses = ["127.0.0.1/8", ...(sysctls.get(ipv6) ? ["::1/128"] : [])];
+  return {
+    steps: [{ ...setLink("container", "lo", "up"), undo: "link set dev lo down" }],
+    result: before ?? {
+      interfaces: [{ name: "lo", mac: "00:00:00:00:00:00", sandbox: at.netns }],
+      ips: addresses.map((address) => ({ address, interface: 0 })),
+      routes: [],
+      dns: {},
+    },
+  };
+}
+
+/** A loopback link takes no lease. */
+export function address(_conf: unknown, _at: Attachment, _lease: unknown, made: Plan["result"]): Plan {
+  return { steps: [], result: made };
+}
+
+/** The link only: a container may do without IPv6 later. */
+export function lasting(_conf: unknown, { interfaces, dns }: Result): Result {
+  return { interfaces: interfaces.filter(({ name }) => name === "lo"), ips: [], routes: [], dns };
+}
+
+/** Whether it is down. */
+export function checkDrift(
+  _conf: unknown,
+  _at: Attachment,
+  _made: Result,
+  seen: HostState,
+): string | undefined {
+  return seen.inside?.links.get("lo")?.up ? undefined : 'container interface "lo" is down';
+}

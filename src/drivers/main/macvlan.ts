@@ -1,0 +1,119 @@
+import { CniError } from "../../wire/cni/error.ts";
+import type { Fields } from "../../wire/cni/fields.ts";
+import type { Dns, Result } from "../../wire/cni/result.ts";
+import type { Attachment } from "../../plan/attachment.ts";
+import type { Plan } from "../../plan/plan.ts";
+import type { HostState } from "../../plan/host_state.ts";
+import { words } from "../../plan/step.ts";
+import type { Lease, Lookups } from "../plugin.ts";
+import {
+  addressed,
+  announce,
+  type BringUp,
+  bringUp,
+  chooseMac,
+  configure,
+  parseBringUp,
+  parseOwnDns,
+  parseWantedMac,
+  resultOf,
+  type WantedMac,
+} from "./move_in.ts";
+import {
+  addOnMaster,
+  checkMtu,
+  findMaster,
+  lostOnMaster,
+  namesOf,
+  needMaster,
+  type Parent,
+  parseParent,
+  sightOfMaster,
+  tryOnMaster,
+} from "./master.ts";
+
+interface Conf {
+  readonly parent: Parent;
+  readonly mode: string;
+  /** The master's where it is 0. */
+  readonly mtu: number;
+  readonly mac: WantedMac;
+  /** How many broadcasts may wait; the kernel's choice where it is 0. */
+  readonly queue: number;
+  readonly bringUp: BringUp;
+  /** What counts in place of IPAM's. */
+  readonly dns?: Dns;
+}
+
+/** For `MAC`. */
+export const readsArgs = true;
+
+/** Reads a macvlan configuration. */
+export function parse(conf: Fields): Conf {
+  return {
+    parent: parseParent(conf),
+    mode: parseMode(conf.string("mode") ?? "bridge"),
+    mtu: conf.integer("mtu") ?? 0,
+    mac: parseWantedMac(conf),
+    queue: conf.integer("bcqueuelen", { min: 0, max: 2 ** 32 - 1 }) ?? 0,
+    bringUp: parseBringUp(conf),
+    dns: parseOwnDns(conf),
+  };
+}
+
+function parseMode(mode: string): string {
+  if (["bridge", "private", "vepa", "passthru"].includes(mode)) return mode;
+  throw new CniError("internal", `unknown macvlan mode: ${JSON.stringify(mode)}`);
+}
+
+/** The master. */
+export function lookups({ parent }: Conf): Lookups {
+  return sightOfMaster(parent);
+}
+
+/** Makes the link on its master. */
+export function link(conf: Conf, at: Attachment, seen: HostState): Plan {
+  const { parent, mode, mtu, queue } = conf;
+  const master = findMaster(parent, seen);
+  checkMtu(mtu, master);
+  const chosen = chooseMac(conf.mac, at);
+  // In this mode the kernel gives it the master's, whatever else it is told.
+  const mac = mode === "passthru" ? undefined : chosen;
+  const type = words` type macvlan mode ${mode}` + (queue === 0 ? "" : words` bcqueuelen ${queue}`);
+  return {
+    steps: [
+      ...addOnMaster({ parent, master, mac, mtu, type }, at),
+      ...(conf.bringUp.layer3 ? announce(namesOf(parent, at)[0]!, [4, 6]) : []),
+      ...bringUp(conf.bringUp, at.ifname),
+    ],
+    result: resultOf(at, mac ?? master?.mac, conf.dns),
+  };
+}
+
+/** Gives it its addresses. */
+export function address({ parent, bringUp, dns }: Conf, at: Attachment, lease: Lease, made: Result): Plan {
+  return {
+    steps: configure(lease, { made, bringUp, names: namesOf(parent, at) }),
+    result: addressed(made, lease, dns),
+  };
+}
+
+/** Kind, mode and master. Its MTU may have been tuned. */
+export function checkDrift(
+  { parent, mode }: Conf,
+  at: Attachment,
+  _made: Result,
+  seen: HostState,
+): string | undefined {
+  return lostOnMaster({ parent, kind: "macvlan", details: { mode } }, at, seen);
+}
+
+/** The kind. */
+export function kernelProbe({ mode }: Conf): readonly string[] {
+  return tryOnMaster(words` type macvlan mode ${mode}`);
+}
+
+/** The master. */
+export function statusProblem({ parent }: Conf, seen: HostState): void {
+  needMaster(parent, seen);
+}

@@ -1,0 +1,133 @@
+import { CniError } from "../../wire/cni/error.ts";
+import type { Fields } from "../../wire/cni/fields.ts";
+import { type Dns, hasDns, parseDns, type Result } from "../../wire/cni/result.ts";
+import { addressOf, family, networkOf } from "../../net/address.ts";
+import type { Attachment } from "../../plan/attachment.ts";
+import { addAddress, addRoute, addVeth, setLink } from "../../plan/ip.ts";
+import { masquerade, tryRules } from "../../plan/nft.ts";
+import type { Plan } from "../../plan/plan.ts";
+import type { HostState } from "../../plan/host_state.ts";
+import { type Step, words } from "../../plan/step.ts";
+import { hostLinks, ownIps } from "../../wire/cni/previous_result.ts";
+import type { Lease, Lookups } from "../plugin.ts";
+import { addRoutes, alone, enableIpv6, parseMasquerade, withLease } from "./layer3.ts";
+import { disableDuplicateDetection, forward, forwardingSysctls, lostVeth, vethEnds } from "./veth.ts";
+
+interface Conf {
+  readonly mtu?: number;
+  readonly ipMasq: boolean;
+  readonly dns?: Dns;
+}
+
+/** Reads a ptp configuration. */
+export function parse(conf: Fields): Conf {
+  const dns = parseDns(conf.object("dns"));
+  if (conf.object("ipam")?.string("type") === undefined) {
+    throw new CniError(
+      "invalidConfig",
+      'Cannot use type "ptp" without addresses: give it an "ipam" with a "type"',
+    );
+  }
+  return {
+    mtu: conf.integer("mtu", { min: 0, max: 65535 }) || undefined,
+    ipMasq: parseMasquerade(conf),
+    ...(hasDns(dns) ? { dns } : {}),
+  };
+}
+
+/** The forwarding switches, and the links whose router advertisements have to survive them. */
+export function lookups(): Lookups {
+  return { sysctls: forwardingSysctls, advertised: true };
+}
+
+/** Makes the veth: one end in the container, the other left alone on the host. */
+export function link({ mtu }: Conf, at: Attachment): Plan {
+  const { host, container } = vethEnds(at);
+  return {
+    steps: [
+      addVeth({ host, container, netns: at.netns, mtu }),
+      setLink("host", host.name, "up"),
+      ...disableDuplicateDetection(host.name),
+      setLink("container", container.name, "up"),
+    ],
+    result: {
+      interfaces: [host, { ...container, sandbox: at.netns }],
+      ips: [],
+      routes: [],
+      dns: {},
+    },
+  };
+}
+
+/** Routes each address between the two ends: nothing but the host is on the container's link. */
+export function address(
+  { ipMasq, dns }: Conf,
+  at: Attachment,
+  lease: Lease,
+  made: Result,
+  seen: HostState,
+): Plan {
+  if (lease.ips.length === 0) throw new CniError("internal", "IPAM plugin returned missing IP config");
+  const host = made.interfaces[0]!.name;
+  return {
+    steps: [
+      ...lease.ips.flatMap(({ address, gateway }) => route(host, at.ifname, address, gateway)),
+      ...forward(lease.ips, seen),
+      ...enableIpv6(lease, at.ifname),
+      ...addRoutes(lease, at.ifname),
+      ...(ipMasq ? masquerade(lease.ips) : []),
+    ],
+    result: withLease(made, lease, 1, dns),
+  };
+}
+
+function route(host: string, ifname: string, address: string, gateway: string | undefined): readonly Step[] {
+  if (gateway === undefined) {
+    throw new CniError(
+      "invalidConfig",
+      `Cannot route ${address}: its IPAM gives no gateway, which type "ptp" needs`,
+    );
+  }
+  const [ip, subnet] = [addressOf(address), networkOf(address)];
+  return [
+    addAddress("host", alone(gateway), host),
+    addRoute("host", { dst: alone(address) }, host),
+    { tool: "ip", on: "container", run: `${addAddress("container", address, ifname).run} noprefixroute` },
+    {
+      tool: "ip",
+      on: "container",
+      run: words`route add ${alone(gateway)} dev ${ifname} scope link src ${ip}`,
+    },
+    { tool: "ip", on: "container", run: words`route add ${subnet} via ${gateway} dev ${ifname} src ${ip}` },
+  ];
+}
+
+/** The host's routes to the container. */
+export function evidence(_conf: Conf, _at: Attachment, made: Result): Lookups {
+  return { answers: hostLinks(made).slice(0, 1).flatMap((link) => [4, 6].map((of) => routesOn(link, of))) };
+}
+
+function routesOn(link: string, of: number): string {
+  return `ip -${of} -j route show dev ${link}`;
+}
+
+/** The other end of its veth, forwarding, and the host's routes to its addresses. */
+export function checkDrift(
+  _conf: Conf,
+  { ifname }: Attachment,
+  made: Result,
+  seen: HostState,
+): string | undefined {
+  const [ips, [name = ""]] = [ownIps(made, ifname), hostLinks(made)];
+  const problem = lostVeth(ips, ifname, seen.links.get(name), seen);
+  if (problem !== undefined) return problem;
+  const away = ips.map(({ address }) => addressOf(address)).find((address) =>
+    !seen.answers?.get(routesOn(name, family(address)))?.includes(`"dst":"${address}"`)
+  );
+  return away && `Failed to find the host's route to ${away}`;
+}
+
+/** Masquerading. */
+export function kernelProbe({ ipMasq }: Conf): readonly string[] {
+  return ipMasq ? tryRules : [];
+}

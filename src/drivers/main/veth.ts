@@ -1,0 +1,76 @@
+import type { Ip } from "../../wire/cni/result.ts";
+import { family } from "../../net/address.ts";
+import { macFrom, vethFrom } from "../../net/names.ts";
+import type { Attachment } from "../../plan/attachment.ts";
+import type { VethEnd } from "../../plan/ip.ts";
+import type { HostState, Link } from "../../plan/host_state.ts";
+import type { Step, Sysctl } from "../../plan/step.ts";
+
+/** The names and MAC addresses of an attachment's veth, known before it is made. */
+export function vethEnds(at: Attachment, mac?: string): { host: VethEnd; container: VethEnd } {
+  return {
+    host: { name: vethFrom(at.digest), mac: macFrom(at.digest.slice(0, 64)) },
+    container: { name: at.ifname, mac: mac ?? macFrom(at.digest) },
+  };
+}
+
+/**
+ * A link of the host's that containers send to takes no router advertisements from them (CVE-2020-10749). Nor does it
+ * look for duplicates of its own address: until it had, up to two seconds, the host would ask for no neighbour on it
+ * (ndisc_send_ns needs a link-local address), and so forward nothing to a container that is up.
+ */
+export function disableDuplicateDetection(link: string): readonly Sysctl[] {
+  return ["accept_ra", "accept_dad"].map((key) => ({
+    tool: "sysctl",
+    on: "host",
+    key: `net/ipv6/conf/${link}/${key}`,
+    value: "0",
+    optional: true,
+  }));
+}
+
+/** The sysctls that `forward` looks at. */
+export const forwardingSysctls = ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"];
+
+/** Turns on forwarding for the families of the addresses, where it is off. */
+export function forward(ips: readonly Ip[], seen: HostState): readonly Step[] {
+  return forwardOf(ips).filter((key) => seen.sysctls.get(key) !== "1")
+    .flatMap((key) =>
+      key === "net/ipv4/ip_forward" ? [forwardOn(key)] : [...keepDefaultRoutes(seen), forwardOn(key)]
+    );
+}
+
+/** The sysctls of the addresses' families. */
+function forwardOf(ips: readonly Ip[]): readonly string[] {
+  return forwardingSysctls.filter((_, i) => ips.some(({ address }) => family(address) === (i === 0 ? 4 : 6)));
+}
+
+function forwardOn(key: string): Sysctl {
+  return { tool: "sysctl", on: "host", key, value: "1" };
+}
+
+/** A host that forwards IPv6 ignores router advertisements, and would lose default routes it has from them, unless told. */
+function keepDefaultRoutes({ advertised = [] }: HostState): readonly Sysctl[] {
+  return advertised.map((link) => ({
+    tool: "sysctl",
+    on: "host",
+    key: `net/ipv6/conf/${link}/accept_ra`,
+    value: "2",
+    optional: true,
+  }));
+}
+
+/** What is no longer so of the way between the container's link and the world: its other end, and forwarding. */
+export function lostVeth(
+  ips: readonly Ip[],
+  ifname: string,
+  end: Link | undefined,
+  seen: HostState,
+): string | undefined {
+  const link = seen.inside?.links.get(ifname);
+  if (link?.kind !== "veth" || link.linkIndex !== end?.index) {
+    return `container interface "${ifname}" is not the other end of "${end?.name ?? ""}"`;
+  }
+  const off = forwardOf(ips).find((key) => seen.sysctls.get(key) !== "1");
+  return off && `sysctl "${off}" is ${seen.sysctls.get(off) || "not there"}, not 1`;
+}

@@ -1,0 +1,189 @@
+import { CniError } from "../../wire/cni/error.ts";
+import type { Fields } from "../../wire/cni/fields.ts";
+import type { Result } from "../../wire/cni/result.ts";
+import { macFrom, vethFrom } from "../../net/names.ts";
+import type { Attachment } from "../../plan/attachment.ts";
+import type { Plan } from "../../plan/plan.ts";
+import type { HostState } from "../../plan/host_state.ts";
+import { addIfb, type Limit, queueSize, redirect, shape } from "../../plan/tc.ts";
+import type { Lookups } from "../plugin.ts";
+import { hostLinks } from "../../wire/cni/previous_result.ts";
+
+interface Conf {
+  /** To the container. */
+  readonly ingress?: Limit;
+  /** From the container. */
+  readonly egress?: Limit;
+}
+
+const keys = ["ingressRate", "ingressBurst", "egressRate", "egressBurst"] as const;
+
+/** A result of a version before names no links. */
+export const since = "0.3.0";
+
+/** Reads limits in bits; those of the configuration outweigh runtimeConfig's, all of them if there is one. */
+export function parse(conf: Fields): Conf {
+  const given = keys.some((key) => conf.has(key)) ? conf : conf.object("runtimeConfig")?.object("bandwidth");
+  if (!given) return {};
+  return {
+    ingress: parseLimit(given, "ingressRate", "ingressBurst"),
+    egress: parseLimit(given, "egressRate", "egressBurst"),
+  };
+}
+
+function parseLimit(given: Fields, rateKey: string, burstKey: string): Limit | undefined {
+  const [rate, burst] = [given.integer(rateKey, { min: 0 }) ?? 0, given.integer(burstKey, { min: 0 }) ?? 0];
+  if (rate === 0 && burst === 0) return undefined;
+  if (burst === 0) throw new CniError("internal", "if rate is set, burst must also be set");
+  if (rate === 0) throw new CniError("internal", "if burst is set, rate must also be set");
+  const limit = { rate: Math.floor(rate / 8), burst: Math.floor(burst / 8) };
+  if (limit.burst >= 2 ** 32 - 1) throw new CniError("internal", "burst cannot be more than 4GB");
+  const small = limit.rate === 0 ? [rateKey, rate] : limit.burst === 0 ? [burstKey, burst] : undefined;
+  if (small) {
+    throw new CniError(
+      "invalidConfig",
+      `Cannot limit bandwidth by "${small[0]}" ${small[1]}: it is under 8 bits`,
+    );
+  }
+  return limit;
+}
+
+/**
+ * Which of the host's links is the other end of the container's, unless it is by its name one that we made; and whether
+ * the container has an ifb link on the network already.
+ */
+export function lookups({ ingress, egress }: Conf, at: Attachment, made?: Result): Lookups {
+  if (!ingress && !egress) return {};
+  const first = egress ? referenceIfb(at) : [];
+  const links = made ? hostLinks(made) : [];
+  const known = links.length === 0 || links.includes(vethFrom(at.digest));
+  return { links: known ? first : [...links, ...first], inside: !known };
+}
+
+/** Shapes what enters the host's end of the veth (after a detour through an ifb link), and what leaves it. */
+export function plan({ ingress, egress }: Conf, at: Attachment, made: Result, seen: HostState): Plan {
+  if (!ingress && !egress) return { steps: [], result: made };
+  const veth = hostEnd(at, made, seen);
+  const ifb = { name: ifbName(at, made, seen), mac: macFrom(at.digest.slice(0, 74)) };
+  return {
+    steps: [
+      ...(egress ? [addIfb("host", ifb, seen.links.get(veth)?.mtu)] : []),
+      ...(ingress ? [shape("host", veth, ingress)] : []),
+      ...(egress ? redirect("host", veth, ifb.name) : []),
+      ...(egress ? [shape("host", ifb.name, egress)] : []),
+    ],
+    result: egress && !made.interfaces.some(({ name }) => name === ifb.name)
+      ? { ...made, interfaces: [...made.interfaces, ifb] }
+      : made,
+  };
+}
+
+/** Without a look, so only where the namespace is gone and all is to be undone, the last link is taken for it. */
+function hostEnd(at: Attachment, made: Result, seen: HostState): string {
+  if (made.interfaces.length === 0) throw new CniError("internal", "no interfaces provided");
+  const links = hostLinks(made);
+  const own = vethFrom(at.digest);
+  if (links.includes(own)) return own;
+  const end = seen.inside ? peerOf(at.ifname, seen, links) : links.findLast((name) => !ifbPattern.test(name));
+  if (end === undefined) {
+    throw new CniError("internal", "no veth peer of container interface found in host ns");
+  }
+  return end;
+}
+
+function peerOf(ifname: string, seen: HostState, links: readonly string[]): string | undefined {
+  const peer = seen.inside?.links.get(ifname)?.linkIndex;
+  if (peer === undefined) {
+    throw new CniError("internal", `container interface ${ifname} has no veth peer: it is not a veth`);
+  }
+  return links.find((name) => seen.links.get(name)?.index === peer);
+}
+
+const ifbPattern = /^bwp[0-9a-f]{12}$/;
+
+/**
+ * The reference's name, so that its DEL finds it, too; but it leaves out the interface, and a container may be on a
+ * network twice. A result names the one that was made.
+ */
+function ifbName(at: Attachment, made: Result, { links }: HostState): string {
+  return namedIfb(made) ?? referenceIfb(at).find((name) => !links.has(name)) ??
+    `bwp${at.digest.slice(0, 12)}`;
+}
+
+/** The ifb link that a result names. */
+export function namedIfb(made: Result): string | undefined {
+  return hostLinks(made).find((name) => ifbPattern.test(name));
+}
+
+function referenceIfb({ referenceDigest }: Attachment): readonly string[] {
+  return referenceDigest === undefined ? [] : [`bwp${referenceDigest.slice(0, 12)}`];
+}
+
+/** The queues of the host's links of the result. */
+export function evidence({ ingress, egress }: Conf, _at: Attachment, made: Result): Lookups {
+  return {
+    answers: ingress || egress ? hostLinks(made).flatMap((link) => [queuesOn(link), filtersOn(link)]) : [],
+  };
+}
+
+function queuesOn(link: string): string {
+  return `tc -j -raw qdisc show dev ${link}`;
+}
+
+function filtersOn(link: string): string {
+  return `tc -j filter show dev ${link} parent ffff:`;
+}
+
+/** The queues and their limits, and the way to the one that holds what enters. */
+export function checkDrift(
+  { ingress, egress }: Conf,
+  at: Attachment,
+  made: Result,
+  seen: HostState,
+): string | undefined {
+  if (!ingress && !egress) return undefined;
+  const [veth, ifb] = [hostEnd(at, made, seen), ifbName(at, made, seen)];
+  return (ingress && lostLimit(veth, ingress, seen)) ?? (egress && lostWay(veth, ifb, seen)) ??
+    (egress && lostLimit(ifb, egress, seen));
+}
+
+/** What `tc` says of one. */
+interface Shown {
+  readonly rate?: number;
+  readonly burst?: number;
+  readonly limit?: number;
+}
+
+function lostLimit(link: string, wanted: Limit, { answers }: HostState): string | undefined {
+  const queues = JSON.parse(answers?.get(queuesOn(link)) || "[]") as readonly {
+    kind: string;
+    options?: Shown;
+  }[];
+  const found = queues.find(({ kind }) => kind === "tbf")?.options;
+  if (!found) return `"${link}" has no limit`;
+  const [{ rate, burst, limit }, size] = [found, queueSize(wanted)];
+  if (rate !== wanted.rate) return `"${link}" is limited to ${rate} bytes/s, not ${wanted.rate}`;
+  if (limit !== size) return `"${link}" holds up to ${limit} bytes, not ${size}`;
+  return isBurst(burst, wanted) ? undefined : `"${link}" lets ${burst} bytes go at once, not ${wanted.burst}`;
+}
+
+/** The kernel keeps the time that it takes to send it, in 32 bits of 64 ns each, and `tc` says it in whole microseconds. */
+function isBurst(shown: number | undefined, { rate, burst }: Limit): boolean {
+  return burst / rate > 2 ** 32 * 64e-9 || Math.abs((shown ?? 0) - burst) <= 1 + rate * 2e-6;
+}
+
+function lostWay(veth: string, ifb: string, { answers }: HostState): string | undefined {
+  const isThere = answers?.get(filtersOn(veth))?.includes(`"to_dev":"${ifb}"`);
+  return isThere ? undefined : `What "${veth}" gets does not pass "${ifb}"`;
+}
+
+/** Every kind of queue, filter and link. */
+export function kernelProbe(): readonly string[] {
+  return [
+    "ip link add name try0 type ifb",
+    "tc qdisc add dev try0 root tbf rate 1mbit burst 10kb latency 25ms",
+    "tc qdisc add dev try0 handle ffff: ingress",
+    "tc filter add dev try0 parent ffff: protocol all prio 1 u32 match u32 0 0 classid 1:1 " +
+    "action mirred egress redirect dev try0",
+  ];
+}

@@ -1,0 +1,159 @@
+import { CniError } from "../../wire/cni/error.ts";
+import type { Fields } from "../../wire/cni/fields.ts";
+import type { Ip, Result } from "../../wire/cni/result.ts";
+import { setLink } from "../../plan/ip.ts";
+import { keepApart, letPass, open, tryRules } from "../../plan/nft.ts";
+import type { Attachment } from "../../plan/attachment.ts";
+import type { Plan } from "../../plan/plan.ts";
+import type { HostState } from "../../plan/host_state.ts";
+import { type Exec, type Step, words } from "../../plan/step.ts";
+import { alone } from "../main/layer3.ts";
+import type { Lookups } from "../plugin.ts";
+import { hostLinks, ownIps } from "../../wire/cni/previous_result.ts";
+
+const policies = ["open", "same-bridge", "isolated"] as const;
+
+interface Conf {
+  /** Absent: through firewalld as well where it runs. */
+  readonly firewalld?: boolean;
+  readonly zone: string;
+  /** Absent: what the address may be reached from is not this type's to say. */
+  readonly ingressPolicy?: typeof policies[number];
+}
+
+/** The reference's, too: before, DEL is not told of what to take away. */
+export const since = "0.4.0";
+
+/** What to say where no plugin came before. */
+export const unchained = "missing prevResult from earlier plugin";
+
+/**
+ * Reads a firewall configuration. `backend` "iptables" and "nftables" mean our own table, whose marked packets one rule
+ * in iptables lets pass; "firewalld" and, where that runs, nothing or any other word, firewalld besides.
+ * `iptablesAdminChainName` is read and not needed: rules of an administrator's in iptables keep their say.
+ */
+export function parse(conf: Fields): Conf {
+  const [backend, policy] = [conf.string("backend"), conf.string("ingressPolicy")];
+  conf.string("iptablesAdminChainName");
+  if (policy !== undefined && !(policies as readonly string[]).includes(policy)) {
+    throw new CniError("internal", `unknown ingress policy: "${policy}"`);
+  }
+  const own = backend === "iptables" || backend === "nftables";
+  return {
+    ...(own || backend === "firewalld" ? { firewalld: backend === "firewalld" } : {}),
+    zone: conf.string("firewalldZone") ?? "trusted",
+    ...(policy === undefined ? {} : { ingressPolicy: policy as typeof policies[number] }),
+  };
+}
+
+/**
+ * Files that are there, and not empty, while firewalld runs: systemd's list of its processes in either cgroup version,
+ * and the one that it writes itself where there is no systemd. To ask its D-Bus name would take a process.
+ */
+export const signs = [
+  "/sys/fs/cgroup/system.slice/firewalld.service/cgroup.procs",
+  "/sys/fs/cgroup/systemd/system.slice/firewalld.service/cgroup.procs",
+  "/run/firewalld.pid",
+];
+
+/** Whether firewalld runs, unless the configuration decides. */
+export function lookups({ firewalld }: Conf): Lookups {
+  return firewalld === false ? {} : { files: signs };
+}
+
+/**
+ * Lets the container's traffic pass where the host forwards nothing else. An `ingressPolicy` that is said opens its
+ * addresses to the world outside, and with "same-bridge" shuts out containers of other networks, with "isolated" those
+ * of its own as well.
+ */
+export function plan(conf: Conf, at: Attachment, made: Result, seen: HostState): Plan {
+  const ips = ownIps(made, at.ifname);
+  const firewalld = conf.firewalld ?? isRunning(seen);
+  return {
+    steps: [
+      ...letPass(ips),
+      ...(conf.ingressPolicy === undefined ? [] : open(ips)),
+      ...(conf.ingressPolicy === undefined || conf.ingressPolicy === "open"
+        ? []
+        : restrict(conf.ingressPolicy, ips, made)),
+      ...(firewalld ? trust(conf.zone, ips) : []),
+    ],
+    result: made,
+  };
+}
+
+function isRunning({ files }: HostState): boolean {
+  return signs.some((path) => files?.get(path)?.trim());
+}
+
+function restrict(policy: "same-bridge" | "isolated", ips: readonly Ip[], made: Result): readonly Step[] {
+  const [bridge, port] = hostLinks({ ...made, interfaces: made.interfaces.slice(0, 2) });
+  if (bridge === undefined || made.interfaces[0]?.name !== bridge) {
+    throw new CniError(
+      "internal",
+      `interface needs to be set for ingress policy "${policy}", make sure to chain "firewall" plugin with "bridge"`,
+    );
+  }
+  // Of a bridge with VLANs, it is this link that the host routes through.
+  const routed = hostLinks(made).find((name) => name.startsWith(`${bridge}.`)) ?? bridge;
+  return [
+    ...keepApart(ips, routed, policy === "isolated"),
+    ...(policy === "isolated" && port !== undefined ? [isolate(port)] : []),
+  ];
+}
+
+/** What goes from one port of a bridge to another passes no rule of the host's; the bridge itself can keep it back. */
+function isolate(port: string): Step {
+  const on = setLink("host", port, "type", "bridge_slave", "isolated", "on");
+  return { ...on, undo: setLink("host", port, "type", "bridge_slave", "isolated", "off").run };
+}
+
+/** Puts addresses in a zone of firewalld's. */
+export function trust(zone: string, ips: readonly Ip[]): readonly Exec[] {
+  if (ips.length === 0) return [];
+  const command = (verb: string) => [
+    "firewall-cmd",
+    words`--zone=${zone}`,
+    ...ips.map(({ address }) => `--${verb}-source=${alone(address)}`),
+  ];
+  return [{ tool: "exec", on: "host", run: command("add"), undo: command("remove") }];
+}
+
+/** The zones that firewalld has the addresses in. */
+export function evidence({ firewalld }: Conf, { ifname }: Attachment, made: Result): Lookups {
+  return { answers: firewalld ? ownIps(made, ifname).map(({ address }) => zoneOf(alone(address))) : [] };
+}
+
+function zoneOf(source: string): string {
+  return `firewall-cmd --get-zone-of-source=${source}`;
+}
+
+/** The isolation of the container's port, and its zone. */
+export function checkDrift(
+  conf: Conf,
+  { ifname }: Attachment,
+  made: Result,
+  seen: HostState,
+): string | undefined {
+  const ports = hostLinks(made).map((name) => seen.links.get(name)).filter((link) =>
+    link?.port !== undefined
+  );
+  const open = conf.ingressPolicy === "isolated" ? ports.find((link) => !link?.port?.isolated) : undefined;
+  if (open) return `bridge port "${open.name}" is no longer isolated`;
+  const away = conf.firewalld
+    ? ownIps(made, ifname).map(({ address }) => alone(address)).find((source) =>
+      seen.answers?.get(zoneOf(source))?.trim() !== conf.zone
+    )
+    : undefined;
+  return away && `firewalld does not have ${away} in zone "${conf.zone}"`;
+}
+
+/** Rules, and firewalld's program where that is asked for. */
+export function kernelProbe({ firewalld }: Conf): readonly string[] {
+  return [...tryRules, ...(firewalld ? ["firewall-cmd --version"] : [])];
+}
+
+/** That firewalld runs where it is asked for. */
+export function statusProblem({ firewalld }: Conf, seen: HostState): void {
+  if (firewalld && !isRunning(seen)) throw new CniError("internal", "firewalld is not running");
+}

@@ -1,0 +1,104 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { fields } from "../../wire/cni/fields.ts";
+import { emptyResult, type Result } from "../../wire/cni/result.ts";
+import type { Attachment } from "../../plan/attachment.ts";
+import type { HostState } from "../../plan/host_state.ts";
+import { show, type Step } from "../../plan/step.ts";
+import * as firewall from "./firewall.ts";
+
+const at = { ifname: "eth0" } as Attachment;
+const nothing: HostState = { links: new Map(), sysctls: new Map() };
+const made: Result = {
+  ...emptyResult,
+  interfaces: [{ name: "cni0" }, { name: "veth1" }, { name: "eth0", sandbox: "/n" }],
+  ips: [{ address: "10.1.2.3/24", interface: 2 }, { address: "fd00::3/64", interface: 2 }],
+};
+
+function plan(conf: Record<string, unknown>, before = made, seen = nothing) {
+  return firewall.plan(firewall.parse(fields(conf)), at, before, seen);
+}
+
+const passed = `nft add element inet ocinet passed4 { 10.1.2.3 }
+nft add element inet ocinet passed6 { fd00::3 }`;
+const opened = `${passed}
+nft add element inet ocinet open4 { 10.1.2.3 }
+nft add element inet ocinet open6 { fd00::3 }`;
+
+function undoOf(step: Step | undefined) {
+  return step && "undo" in step ? step.undo : undefined;
+}
+
+test("traffic of the container's addresses passes, by whichever backend; the result is handed on", () => {
+  for (const backend of [undefined, "", "nftables", "iptables", "nonesuch"]) {
+    const { steps, result } = plan({ backend, iptablesAdminChainName: "MINE" });
+    assert.equal(show(steps), passed);
+    assert.equal(result, made);
+  }
+});
+
+test("a policy opens the addresses, and shuts out who is not to come", () => {
+  assert.equal(show(plan({ ingressPolicy: "open" }).steps), opened);
+  assert.equal(
+    show(plan({ ingressPolicy: "same-bridge" }).steps),
+    `${opened}
+nft add element inet ocinet apart4 { 10.1.2.3 . "cni0" }
+nft add element inet ocinet apart6 { fd00::3 . "cni0" }`,
+  );
+  const { steps } = plan({ ingressPolicy: "isolated" });
+  assert.equal(
+    show(steps),
+    `${opened}
+nft add element inet ocinet apart4 { 10.1.2.3 . "cni0" }
+nft add element inet ocinet isolated4 { 10.1.2.3 . "cni0" }
+nft add element inet ocinet apart6 { fd00::3 . "cni0" }
+nft add element inet ocinet isolated6 { fd00::3 . "cni0" }
+ip link set dev veth1 type bridge_slave isolated on`,
+  );
+  assert.equal(undoOf(steps.at(-1)), "link set dev veth1 type bridge_slave isolated off");
+});
+
+test("of a bridge with VLANs, the link that the host routes through counts; a link without a bridge is one itself", () => {
+  const vlan = { ...made, interfaces: [...made.interfaces, { name: "cni0.7" }] };
+  assert.match(
+    show(plan({ ingressPolicy: "same-bridge" }, vlan).steps),
+    /apart4 \{ 10\.1\.2\.3 \. "cni0\.7" \}/,
+  );
+  const [, host, container] = made.interfaces;
+  const ptp = { ...made, interfaces: [host!, container!], ips: [{ address: "10.1.2.3/24", interface: 1 }] };
+  const text = show(plan({ ingressPolicy: "isolated" }, ptp).steps);
+  assert.match(text, /isolated4 \{ 10\.1\.2\.3 \. "veth1" \}/);
+  assert.doesNotMatch(text, /bridge_slave/);
+});
+
+test("a policy that is none, or has no bridge, is refused", () => {
+  assert.throws(() => plan({ ingressPolicy: "shut" }), { message: 'unknown ingress policy: "shut"' });
+  const message = 'interface needs to be set for ingress policy "same-bridge", ' +
+    'make sure to chain "firewall" plugin with "bridge"';
+  const odd = { ...made, interfaces: [{ name: 'x" }' }] };
+  const inside = { ...made, interfaces: [{ name: "eth0", sandbox: "/n" }] };
+  for (const before of [emptyResult, odd, inside]) {
+    assert.throws(() => plan({ ingressPolicy: "same-bridge" }, before), { message });
+  }
+  assert.equal(firewall.unchained, "missing prevResult from earlier plugin");
+});
+
+const words = "firewall-cmd --zone=trusted --add-source=10.1.2.3/32 --add-source=fd00::3/128";
+
+test("firewalld is told where it is asked for, or runs", () => {
+  const { steps } = plan({ backend: "firewalld" });
+  assert.equal(show(steps), `${passed}\n${words}`);
+  assert.deepEqual(undoOf(steps.at(-1)), words.replaceAll("--add-", "--remove-").split(" "));
+  const [sign] = firewall.lookups(firewall.parse(fields({}))).files!;
+  const seeing = (text: string) => ({ ...nothing, files: new Map([[sign!, text]]) });
+  const zone = { firewalldZone: "work" };
+  assert.match(
+    show(plan({ backend: "", ...zone }, made, seeing("812\n")).steps),
+    /firewall-cmd --zone=work --add/,
+  );
+  assert.equal(show(plan({ backend: "" }, made, seeing("")).steps), passed);
+  assert.deepEqual(firewall.lookups(firewall.parse(fields({ backend: "iptables" }))), {});
+  assert.equal(show(plan({ backend: "iptables" }, made, seeing("812\n")).steps), passed);
+  assert.deepEqual(plan({ backend: "firewalld" }, emptyResult).steps, []);
+  assert.throws(() => plan({ backend: "firewalld", firewalldZone: "a b" }), /is not one plain word/);
+});

@@ -1,0 +1,234 @@
+import { CniError } from "../../wire/cni/error.ts";
+import type { Fields } from "../../wire/cni/fields.ts";
+import type { Ip, Result } from "../../wire/cni/result.ts";
+import { addressOf, family, networkOf } from "../../net/address.ts";
+import { linkNameProblem, vethFrom } from "../../net/names.ts";
+import { parseHostIp, type PortMapping } from "../../net/port_mapping.ts";
+import type { Attachment } from "../../plan/attachment.ts";
+import { masqueradeInbound, publish, publishWhen, tryRules } from "../../plan/nft.ts";
+import type { Plan } from "../../plan/plan.ts";
+import type { HostState } from "../../plan/host_state.ts";
+import { acceptLoopbackAnswers } from "../../plan/ip.ts";
+import type { Exec, Flows, Step } from "../../plan/step.ts";
+import type { Lookups } from "../plugin.ts";
+import { type Conditions, parseConditions } from "./port_conditions.ts";
+import { ownIps } from "../../wire/cni/previous_result.ts";
+
+interface Conf {
+  readonly mappings: readonly PortMapping[];
+  /** Who is masqueraded on the way to the container: those who would get no answer otherwise, all, or nobody. */
+  readonly masks: "needed" | "all" | "none";
+  readonly conditions: Conditions;
+  /** A chain of iptables' that marks those who are to be masqueraded, for somebody else to do it. */
+  readonly markChain?: string;
+}
+
+/**
+ * Reads the mappings of runtimeConfig, and how they are to be led. Of the reference's options, `backend` may name either
+ * of its backends, and means our own table all the same; `markMasqBit` is checked and not needed, for what we masquerade
+ * we know without a mark.
+ */
+export function parse(conf: Fields): Conf {
+  const entries = conf.object("runtimeConfig")?.objects("portMappings") ?? [];
+  const [backend, markChain] = [parseBackend(conf), parseMarkChain(conf)];
+  const all = conf.boolean("masqAll") ?? false;
+  return {
+    mappings: entries.map(parseMapping),
+    masks: (conf.boolean("snat") ?? true) ? all ? "all" : "needed" : "none",
+    conditions: parseConditions(conf, backend),
+    ...(markChain === undefined ? {} : { markChain }),
+  };
+}
+
+function parseBackend(conf: Fields): "iptables" | "nftables" | undefined {
+  const backend = conf.string("backend");
+  if (backend === undefined || backend === "iptables" || backend === "nftables") return backend;
+  throw failed(`unrecognized backend ${JSON.stringify(backend)}`);
+}
+
+function parseMarkChain(conf: Fields): string | undefined {
+  const [bit, chain] = [conf.integer("markMasqBit"), conf.string("externalSetMarkChain")];
+  if (bit !== undefined && chain !== undefined) {
+    throw failed("Cannot specify externalSetMarkChain and markMasqBit");
+  }
+  if (bit !== undefined && (bit < 0 || bit > 31)) throw failed("MasqMarkBit must be between 0 and 31");
+  if (chain === undefined) return undefined;
+  if (conf.string("backend") === "nftables") {
+    throw failed(
+      "nftables backend was requested but configuration contains iptables-specific options [externalSetMarkChain]",
+    );
+  }
+  if (/^[A-Za-z0-9_][A-Za-z0-9_.:-]*$/.test(chain)) return chain;
+  throw failed(`Cannot use externalSetMarkChain ${JSON.stringify(chain)}: it is no name of a chain`);
+}
+
+function failed(problem: string): CniError {
+  return new CniError("internal", `failed to parse config: ${problem}`);
+}
+
+function parseMapping(entry: Fields): PortMapping {
+  const [hostPort, port] = [entry.integer("hostPort") ?? 0, entry.integer("containerPort") ?? 0];
+  if (port <= 0 || port > 65535) {
+    throw new CniError("internal", `failed to parse config: Invalid container port number: ${port}`);
+  }
+  if (hostPort <= 0 || hostPort > 65535) {
+    throw new CniError("internal", `failed to parse config: Invalid host port number: ${hostPort}`);
+  }
+  const protocol = (entry.string("protocol") ?? "tcp").toLowerCase();
+  if (!["tcp", "udp", "sctp"].includes(protocol)) {
+    throw new CniError(
+      "internal",
+      `failed to parse config: invalid protocol "${protocol}": it is neither tcp, udp nor sctp`,
+    );
+  }
+  const text = entry.string("hostIP");
+  const host = text === undefined ? {} : parseHostIp(text);
+  if (!host) throw new CniError("internal", `failed to parse config: invalid hostIP "${text}"`);
+  return { protocol: protocol as PortMapping["protocol"], hostPort, port, ...host };
+}
+
+/** How the container is reached, where a result of CNI 0.2.0 names no link. */
+export function lookups({ mappings, masks }: Conf, at: Attachment, made?: Result): Lookups {
+  if (!made || mappings.length === 0 || masks === "none" || made.interfaces.length > 0) return {};
+  return { reached: ownAddresses(made, at).filter((address) => family(address) === 4) };
+}
+
+/** Leads the host's ports to the container's first address of each family. */
+export function plan(conf: Conf, at: Attachment, made: Result, seen?: HostState): Plan {
+  const { mappings, masks, conditions } = conf;
+  if (mappings.length === 0) return { steps: [], result: made };
+  const addresses = ownAddresses(made, at);
+  const published = mappings.flatMap((mapping) =>
+    addresses.filter((address) => leadsTo(mapping, address))
+      .flatMap((address) => {
+        const condition = conditions[family(address)];
+        const port = { ...mapping, address };
+        return condition === "" ? [publish(port)] : publishWhen(port, condition, vethFrom(at.digest));
+      })
+  );
+  return {
+    steps: [
+      ...(masks === "none" ? [] : reachableFromLoopback(made, addresses, seen?.reached)),
+      ...maskingSteps(conf, ownIps(made, at.ifname), addresses),
+      ...published,
+      ...mappings.flatMap(forgetFlows),
+    ],
+    result: made,
+  };
+}
+
+function leadsTo(mapping: PortMapping, address: string): boolean {
+  return mapping.family === undefined || mapping.family === family(address);
+}
+
+/** Who is masqueraded otherwise than our table does by itself. */
+function maskingSteps(
+  { masks, markChain }: Conf,
+  ips: readonly Ip[],
+  addresses: readonly string[],
+): readonly Step[] {
+  if (markChain === undefined || masks === "none") {
+    return masks === "needed" ? [] : addresses.map((address) => masqueradeInbound(address, masks === "all"));
+  }
+  return addresses.flatMap((address) => {
+    const own = ips.find((ip) => addressOf(ip.address) === address)!;
+    const from = masks === "all" ? [undefined] : [networkOf(own.address), loopback[family(address)]];
+    return [masqueradeInbound(address, false), ...from.map((source) => mark(markChain, address, source))];
+  });
+}
+
+const loopback = { 4: "127.0.0.0/8", 6: "::1" } as const;
+
+/** Has iptables mark what was led to the container, before any rule there that acts on the mark. */
+function mark(chain: string, address: string, source: string | undefined): Exec {
+  const program = family(address) === 4 ? "iptables" : "ip6tables";
+  const from = source === undefined ? [] : ["-s", source];
+  const rule = [...from, "-d", address, "-m", "conntrack", "--ctstate", "DNAT", "-j", chain];
+  const call = (verb: string) => [program, "--wait", "-t", "nat", verb, "POSTROUTING", ...rule];
+  return { tool: "exec", on: "host", run: call("-I"), undo: call("-D") };
+}
+
+/** The addresses that ports lead to: the container's first of each family. */
+export function ownAddresses(made: Result, at: Attachment): readonly string[] {
+  const addresses = ownIps(made, at.ifname).map(({ address }) => addressOf(address));
+  return [4, 6].flatMap((of) => addresses.filter((address) => family(address) === of).slice(0, 1));
+}
+
+/**
+ * Lets packets of 127.0.0.1 leave by the host's link to the container, and the answers to those of ::1 come in by it;
+ * either come back translated.
+ */
+function reachableFromLoopback(
+  made: Result,
+  addresses: readonly string[],
+  reached: HostState["reached"],
+): readonly Step[] {
+  const link = hostLink(made, addresses, reached);
+  if (link === undefined) return [];
+  const setting = {
+    tool: "sysctl",
+    on: "host",
+    key: routeLocalnet(link),
+    value: "1",
+    optional: true,
+  } as const;
+  return addresses.map((address) => ({
+    ...(family(address) === 6 ? acceptLoopbackAnswers(link) : setting),
+    ...(isOwnLink(made) ? {} : { lasting: true }),
+  }));
+}
+
+/** The host's one link goes with the container; beside others it is the bridge that they are on. */
+function isOwnLink({ interfaces }: Result): boolean {
+  return interfaces.filter(({ sandbox }) => sandbox === undefined).length === 1;
+}
+
+function routeLocalnet(link: string): string {
+  return `net/ipv4/conf/${link}/route_localnet`;
+}
+
+/** The host's link to the container. */
+function hostLink(
+  { interfaces }: Result,
+  addresses: readonly string[],
+  reached: HostState["reached"],
+): string | undefined {
+  const four = addresses.find((address) => family(address) === 4);
+  const link = interfaces.find(({ sandbox }) => sandbox === undefined)?.name ??
+    (four === undefined ? undefined : reached?.get(four));
+  // A result may be another program's, and the name becomes part of a path.
+  return link === undefined || linkNameProblem(link) !== undefined ? undefined : link;
+}
+
+/** Whether the host's way from 127.0.0.1 is open. */
+export function evidence({ mappings, masks }: Conf, at: Attachment, made: Result): Lookups {
+  const addresses = ownAddresses(made, at);
+  const link = hostLink(made, addresses, undefined);
+  const four = addresses.some((address) => family(address) === 4);
+  if (mappings.length === 0 || masks === "none" || link === undefined || !four) return {};
+  return { sysctls: [routeLocalnet(link)] };
+}
+
+/** The way from 127.0.0.1. */
+export function checkDrift(
+  _conf: Conf,
+  _at: Attachment,
+  _made: Result,
+  { sysctls }: HostState,
+): string | undefined {
+  const off = [...sysctls].find(([, value]) => value === "0");
+  return off && `sysctl "${off[0]}" is 0, not 1`;
+}
+
+/** Rules. */
+export function kernelProbe(): readonly string[] {
+  return tryRules;
+}
+
+function forgetFlows({ protocol, hostIp, hostPort }: PortMapping): readonly Flows[] {
+  if (protocol !== "udp") return [];
+  return [{
+    ...{ tool: "conntrack", on: "host", port: String(hostPort) },
+    ...(hostIp === undefined ? {} : { address: hostIp }),
+  }];
+}

@@ -1,0 +1,275 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { fields } from "../../wire/cni/fields.ts";
+import { emptyResult, type Result } from "../../wire/cni/result.ts";
+import type { Attachment } from "../../plan/attachment.ts";
+import { acceptLoopbackAnswers } from "../../plan/ip.ts";
+import { show } from "../../plan/step.ts";
+import * as portmap from "./portmap.ts";
+
+const at = { containerId: "c1", network: "n1", ifname: "eth0", digest: "a1".repeat(64) } as Attachment;
+const made: Result = {
+  ...emptyResult,
+  interfaces: [{ name: "cni0" }, { name: "veth1" }, { name: "eth0", sandbox: "/n" }],
+  ips: [{ address: "10.1.2.3/24", interface: 2 }, { address: "10.1.2.4/24", interface: 2 }, {
+    address: "fd00::3/64",
+    interface: 2,
+  }],
+};
+
+function parse(...portMappings: readonly unknown[]) {
+  return portmap.parse(fields({ runtimeConfig: { portMappings } }));
+}
+
+function plan(mappings: readonly unknown[], result = made): string {
+  return show(portmap.plan(parse(...mappings), at, result).steps);
+}
+
+test("mappings are read as every client spells them", () => {
+  const rows = [
+    [{ hostPort: 8080, containerPort: 80 }, { protocol: "tcp", hostPort: 8080, port: 80 }],
+    [
+      { HostPort: 8080, ContainerPort: 80, Protocol: "UDP", HostIP: "" },
+      { protocol: "udp", hostPort: 8080, port: 80 },
+    ],
+    [
+      { hostPort: 1, containerPort: 65535, protocol: "sctp", hostIP: "::1" },
+      { protocol: "sctp", hostIp: "::1", family: 6, hostPort: 1, port: 65535 },
+    ],
+    [{ hostPort: 1, containerPort: 1, hostIP: "0.0.0.0" }, {
+      protocol: "tcp",
+      family: 4,
+      hostPort: 1,
+      port: 1,
+    }],
+    [{ hostPort: 1, containerPort: 1, hostIP: "::" }, { protocol: "tcp", family: 6, hostPort: 1, port: 1 }],
+  ];
+  for (const [entry, wanted] of rows) assert.deepEqual(parse(entry).mappings, [wanted]);
+  assert.deepEqual(portmap.parse(fields({})), {
+    ...{ mappings: [], masks: "needed", conditions: { 4: "", 6: "" } },
+  });
+});
+
+test("a mapping that cannot be is refused", () => {
+  const good = { hostPort: 1, containerPort: 1 };
+  const rows: readonly (readonly [unknown, string])[] = [
+    [{ ...good, containerPort: 0 }, "Invalid container port number: 0"],
+    [{ hostPort: 1 }, "Invalid container port number: 0"],
+    [{ ...good, containerPort: 70000 }, "Invalid container port number: 70000"],
+    [{ ...good, hostPort: -1 }, "Invalid host port number: -1"],
+    [{ ...good, hostPort: 65536 }, "Invalid host port number: 65536"],
+    [{ ...good, protocol: "tcp }\n" }, 'invalid protocol "tcp }\n": it is neither tcp, udp nor sctp'],
+    [{ ...good, hostIP: "1.2.3.4 }" }, 'invalid hostIP "1.2.3.4 }"'],
+    [{ ...good, hostIP: "010.2.3.4" }, 'invalid hostIP "010.2.3.4"'],
+  ];
+  for (const [entry, message] of rows) {
+    assert.throws(() => parse(entry), { code: 999, message: `failed to parse config: ${message}` });
+  }
+  assert.throws(() => parse({ ...good, hostPort: "80" }), { code: 6 });
+});
+
+/** The way back to ::1. */
+const answers = (link: string) => show([acceptLoopbackAnswers(link)]);
+
+test("a port leads to the container's first address of each family", () => {
+  assert.equal(
+    plan([{ hostPort: 8080, containerPort: 80 }]),
+    `sysctl -w net/ipv4/conf/cni0/route_localnet=1
+${answers("cni0")}
+nft add element inet ocinet ports4 { tcp . 8080 : 10.1.2.3 . 80 }
+nft add element inet ocinet ports6 { tcp . 8080 : fd00::3 . 80 }`,
+  );
+});
+
+test("a port on one address, or one family, leads to that family only", () => {
+  const ports = ["10.0.0.1", "::1", "0.0.0.0", "::"].map((hostIP, i) => ({
+    hostPort: i + 1,
+    containerPort: 80,
+    hostIP,
+  }));
+  assert.equal(
+    plan(ports),
+    `sysctl -w net/ipv4/conf/cni0/route_localnet=1
+${answers("cni0")}
+nft add element inet ocinet hostports4 { 10.0.0.1 . tcp . 1 : 10.1.2.3 . 80 }
+nft add element inet ocinet hostports6 { ::1 . tcp . 2 : fd00::3 . 80 }
+nft add element inet ocinet ports4 { tcp . 3 : 10.1.2.3 . 80 }
+nft add element inet ocinet ports6 { tcp . 4 : fd00::3 . 80 }`,
+  );
+});
+
+test("flows of UDP end, those of one address alone where the port is on that", () => {
+  const shown = plan([
+    { hostPort: 53, containerPort: 53, protocol: "udp" },
+    { hostPort: 54, containerPort: 53, protocol: "udp", hostIP: "10.0.0.1" },
+  ]);
+  assert.match(
+    shown,
+    /\nconntrack -D -p udp --orig-port-dst 53\nconntrack -D -p udp --orig-dst 10.0.0.1 --orig-port-dst 54$/,
+  );
+});
+
+test("a port with conditions leads to a chain of its own, which goes with it", () => {
+  const runtimeConfig = { portMappings: [{ hostPort: 8080, containerPort: 80 }] };
+  const lines = (conf: Record<string, unknown>) =>
+    portmap.plan(portmap.parse(fields({ ...conf, runtimeConfig })), at, made).steps.filter(({ tool }) =>
+      tool === "nft"
+    );
+  const chain = "inet ocinet vetha1a1a1a1a1a_tcp_8080_4";
+  const steps = lines({ conditionsV4: ["!", "-s", "192.0.2.0/24,10.9.9.9", "-i", "eth+"] });
+  assert.equal(
+    show(steps),
+    `nft add chain ${chain}; flush chain ${chain}; add rule ${chain} meta nfproto ipv4 tcp dport 8080 ` +
+      `ip saddr != { 192.0.2.0/24, 10.9.9.9 } iifname "eth*" dnat ip to 10.1.2.3:80
+nft add element inet ocinet whenports4 { tcp . 8080 : jump vetha1a1a1a1a1a_tcp_8080_4 }
+nft add element inet ocinet ports6 { tcp . 8080 : fd00::3 . 80 }`,
+  );
+  const element = "element inet ocinet whenports4 { tcp . 8080 : jump vetha1a1a1a1a1a_tcp_8080_4 }";
+  assert.deepEqual(steps.slice(0, 2).map((step) => "undo" in step && step.undo), [
+    `add chain ${chain}\ndelete chain ${chain}`,
+    `add chain ${chain}\nadd ${element}\ndelete ${element}`,
+  ]);
+  runtimeConfig.portMappings[0] = { hostPort: 80, containerPort: 81, hostIP: "2001:db8::1" } as never;
+  assert.match(
+    show(lines({ conditionsV6: ["ip6", "daddr", "!=", "fc00::/7"] })),
+    /add rule inet ocinet vetha1a1a1a1a1a_tcp_80_6_2001.db8..1 meta nfproto ipv6 tcp dport 80 ip6 daddr != fc00::\/7 dnat ip6 to \[fd00::3\]:81\nnft add element inet ocinet whenhostports6 \{ 2001:db8::1 . tcp . 80 : jump vetha1/,
+  );
+});
+
+test("a chain of iptables' marks whom we leave to others to masquerade", () => {
+  const runtimeConfig = { portMappings: [{ hostPort: 8080, containerPort: 80, hostIP: "0.0.0.0" }] };
+  const calls = (conf: Record<string, unknown>) =>
+    show(portmap.plan(portmap.parse(fields({ ...conf, runtimeConfig })), at, made).steps).split("\n")
+      .filter((line) => /unmasked|ip6?tables/.test(line));
+  const rule = (from: string, ip: string) =>
+    `${ip.includes(":") ? "ip6tables" : "iptables"} --wait -t nat -I POSTROUTING ` +
+    `${from}-d ${ip} -m conntrack --ctstate DNAT -j KUBE-MARK-MASQ`;
+  const [four, six] = ["4 { 10.1.2.3 }", "6 { fd00::3 }"].map((end) =>
+    `nft add element inet ocinet unmasked${end}`
+  );
+  assert.deepEqual(calls({ externalSetMarkChain: "KUBE-MARK-MASQ" }), [
+    four,
+    rule("-s 10.1.2.0/24 ", "10.1.2.3"),
+    rule("-s 127.0.0.0/8 ", "10.1.2.3"),
+    six,
+    rule("-s fd00::/64 ", "fd00::3"),
+    rule("-s ::1 ", "fd00::3"),
+  ]);
+  assert.deepEqual(calls({ externalSetMarkChain: "KUBE-MARK-MASQ", masqAll: true }), [
+    four,
+    rule("", "10.1.2.3"),
+    six,
+    rule("", "fd00::3"),
+  ]);
+  assert.deepEqual(calls({ externalSetMarkChain: "KUBE-MARK-MASQ", snat: false }), [four, six]);
+});
+
+test("addresses of other interfaces are passed over; those of no interface are the container's", () => {
+  const [eth0] = made.interfaces.slice(2);
+  const ips = [{ address: "10.9.9.9/24", interface: 0 }, { address: "10.1.2.5/24" }, {
+    address: "10.8.8.8/24",
+    interface: 7,
+  }];
+  const port = [{ hostPort: 1, containerPort: 2 }];
+  assert.equal(
+    plan(port, { ...made, interfaces: [{ name: "eth0" }, eth0!], ips }),
+    `sysctl -w net/ipv4/conf/eth0/route_localnet=1
+nft add element inet ocinet ports4 { tcp . 1 : 10.1.2.5 . 2 }`,
+  );
+});
+
+test("a link that another program names oddly becomes no path", () => {
+  const interfaces = [{ name: "../../../kernel" }, ...made.interfaces];
+  assert.doesNotMatch(
+    plan([{ hostPort: 1, containerPort: 2 }], { ...made, interfaces, ips: [{ address: "10.1.2.3/24" }] }),
+    /kernel/,
+  );
+});
+
+test("without mappings nothing is done, and the result is handed on", () => {
+  assert.deepEqual(portmap.plan(parse(), at, made), { steps: [], result: made });
+});
+
+test("visitors are masqueraded where they have to be, always, or never", () => {
+  const runtimeConfig = { portMappings: [{ hostPort: 1, containerPort: 2 }] };
+  const lines = (conf: Record<string, unknown>) =>
+    show(portmap.plan(portmap.parse(fields({ ...conf, runtimeConfig })), at, made).steps);
+  const ports = `nft add element inet ocinet ports4 { tcp . 1 : 10.1.2.3 . 2 }
+nft add element inet ocinet ports6 { tcp . 1 : fd00::3 . 2 }`;
+  const local = `sysctl -w net/ipv4/conf/cni0/route_localnet=1\n${answers("cni0")}`;
+  const masked = `nft add element inet ocinet masked4 { 10.1.2.3 }
+nft add element inet ocinet masked6 { fd00::3 }`;
+  for (
+    const conf of [{}, { snat: true, masqAll: false }, { backend: "" }, {
+      markMasqBit: 0,
+      backend: "iptables",
+    }]
+  ) {
+    assert.equal(lines(conf), `${local}\n${ports}`);
+  }
+  assert.equal(lines({ masqAll: true, backend: "nftables" }), `${local}\n${masked}\n${ports}`);
+  assert.equal(lines({ snat: false, masqAll: true }), `${masked.replaceAll("masked", "unmasked")}\n${ports}`);
+});
+
+test("options that cannot be are refused", () => {
+  const rows: readonly (readonly [Record<string, unknown>, string])[] = [
+    [{ backend: "ipfw" }, 'unrecognized backend "ipfw"'],
+    [{ markMasqBit: 32 }, "MasqMarkBit must be between 0 and 31"],
+    [{ markMasqBit: -1 }, "MasqMarkBit must be between 0 and 31"],
+    [{ markMasqBit: 1, externalSetMarkChain: "X" }, "Cannot specify externalSetMarkChain and markMasqBit"],
+    [{ externalSetMarkChain: "-X" }, 'Cannot use externalSetMarkChain "-X": it is no name of a chain'],
+    [
+      { backend: "nftables", externalSetMarkChain: "X" },
+      "nftables backend was requested but configuration contains iptables-specific options [externalSetMarkChain]",
+    ],
+    [
+      { backend: "iptables", conditionsV4: ["ip", "saddr", "1.2.3.4"] },
+      "iptables backend was requested but configuration contains nftables-specific options [conditionsV4]",
+    ],
+    [
+      { backend: "nftables", conditionsV6: ["!", "-s", "fd00::1"] },
+      "nftables backend was requested but configuration contains iptables-specific options [conditionsV6]",
+    ],
+    [
+      { conditionsV4: ["-m", "mark", "--mark", "1"] },
+      'Cannot use "-m" of "conditionsV4": of iptables\' words only -s, -d, -i and ! are known; say it in nft\'s',
+    ],
+    [
+      { conditionsV4: ["!"] },
+      'Cannot use "!" of "conditionsV4": of iptables\' words only -s, -d, -i and ! are known; say it in nft\'s',
+    ],
+    [
+      { conditionsV6: ["-s", "1.2.3.4"] },
+      'Cannot use "1.2.3.4" of "conditionsV6": it is no IPv6 address or prefix',
+    ],
+    [{ conditionsV4: ["-d"] }, 'Cannot use "" of "conditionsV4": it is no IPv4 address or prefix'],
+    [
+      { conditionsV4: ["-i", "a b"] },
+      'Cannot use "a b" of "conditionsV4": interface name contains / or : or whitespace characters',
+    ],
+    [
+      { conditionsV4: ["ip", "saddr", "1.2.3.4; drop"] },
+      'Cannot use "1.2.3.4; drop" of "conditionsV4": it is no word of a rule',
+    ],
+  ];
+  for (const [conf, message] of rows) {
+    assert.throws(() => portmap.parse(fields(conf)), {
+      code: 999,
+      message: `failed to parse config: ${message}`,
+    });
+  }
+  assert.deepEqual(portmap.parse(fields({ conditionsV4: [] })).masks, "needed");
+});
+
+test("where a result names no links, the one that leads to the container is asked for", () => {
+  const bare: Result = { ...emptyResult, ips: [{ address: "10.1.2.3/24" }, { address: "fd00::3/64" }] };
+  const conf = parse({ hostPort: 8080, containerPort: 80 });
+  assert.deepEqual(portmap.lookups(conf, at, bare), { reached: ["10.1.2.3"] });
+  for (const result of [made, undefined]) assert.deepEqual(portmap.lookups(conf, at, result), {});
+  assert.deepEqual(portmap.lookups(parse(), at, bare), {});
+  const seen = { links: new Map(), sysctls: new Map(), reached: new Map([["10.1.2.3", "cni0"]]) };
+  assert.equal(
+    show(portmap.plan(conf, at, bare, seen).steps).split("\n")[0],
+    "sysctl -w net/ipv4/conf/cni0/route_localnet=1",
+  );
+});

@@ -1,0 +1,161 @@
+import { CniError } from "../../wire/cni/error.ts";
+import type { Fields } from "../../wire/cni/fields.ts";
+import type { Ip, Result } from "../../wire/cni/result.ts";
+import { addressOf, contains, family, networkOf, parseAddress } from "../../net/address.ts";
+import type { Attachment } from "../../plan/attachment.ts";
+import { emptyInside, type InsideRoute } from "../../plan/inside.ts";
+import type { Plan } from "../../plan/plan.ts";
+import type { HostState } from "../../plan/host_state.ts";
+import { type Line, type Step, words } from "../../plan/step.ts";
+import { alone } from "../main/layer3.ts";
+import type { Lookups } from "../plugin.ts";
+import { attributeOf, copyRoute, mainRoutes } from "./copied_route.ts";
+import { ownIps } from "../../wire/cni/previous_result.ts";
+
+interface Conf {
+  /** The only table, which is somebody else's to fill. */
+  readonly table?: number;
+  /** By these instead of the addresses' own, one a family. */
+  readonly gateways: readonly string[];
+  /** The interface's own subnets stay in the main table, with the address to send from. */
+  readonly sourceHints: boolean;
+}
+
+/** Reads a source-based routing configuration. */
+export function parse(conf: Fields): Conf {
+  const gateways = (conf.strings("gateways") ?? []).map((text) => {
+    const gateway = parseAddress(text);
+    if (!gateway) throw new CniError("decode", `invalid IP address: ${text}`);
+    return gateway;
+  });
+  if (new Set(gateways.map(family)).size < gateways.length) {
+    throw new CniError("invalidConfig", 'Cannot use "gateways": there is more than one of a family');
+  }
+  return {
+    table: conf.integer("table", { min: 1, max: 2 ** 32 - 1 }),
+    gateways,
+    sourceHints: conf.boolean("addSourceHints") ?? false,
+  };
+}
+
+/** The interface's routes, and the rules that are there. */
+export function lookups(): Lookups {
+  return { inside: true };
+}
+
+/**
+ * Answers leave by the interface whose address they are from: each address gets a rule, and a table with the routes
+ * of its interface, which leave the main one. Tables are the first free from 100 on.
+ */
+export function plan(conf: Conf, at: Attachment, made: Result, seen: HostState): Plan {
+  const ips = ownIps(made, at.ifname);
+  if (conf.table !== undefined) {
+    return { steps: ips.flatMap(({ address }) => addRule(address, conf.table!)), result: made };
+  }
+  const { routes, rules } = seen.inside ?? emptyInside;
+  const own = mainRoutes(routes, at.ifname);
+  const free = freeTables(new Set(rules.map(({ table }) => table)), ips.length);
+  return {
+    steps: [
+      ...ips.flatMap((ip, i) => fillTable(withGateway(ip, conf), own, free[i]!, at.ifname)),
+      ...own.flatMap((route) => leaveMain(route, ips, conf)),
+      // Rules of IPv6 take a process of their own each: in a batch, `ip` reads every rule as one of IPv4.
+      ...ips.flatMap(({ address }, i) => addRule(address, free[i]!)),
+    ],
+    result: made,
+  };
+}
+
+function withGateway(ip: Ip, { gateways }: Conf): Ip {
+  const gateway = gateways.find((gateway) => family(gateway) === family(ip.address)) ?? ip.gateway;
+  return { ...ip, ...(gateway === undefined ? {} : { gateway }) };
+}
+
+/** 253 to 255 are the kernel's default, main and local. */
+function freeTables(taken: ReadonlySet<number>, count: number): readonly number[] {
+  const free: number[] = [];
+  for (let id = 100; free.length < count; id++) {
+    if (!taken.has(id) && (id < 253 || id > 255)) free.push(id);
+  }
+  return free;
+}
+
+function fillTable(ip: Ip, routes: readonly InsideRoute[], table: number, ifname: string): readonly Step[] {
+  const copies = routes.filter((route) => concerns(route, ip)).toSorted(nearFirst);
+  const everywhere = family(ip.address) === 4 ? "0.0.0.0/0" : "::/0";
+  const gateway: InsideRoute[] = ip.gateway === undefined || copies.some(({ dst }) => dst === everywhere)
+    ? []
+    : [{ dst: everywhere, dev: ifname, attributes: [["via", ip.gateway]] }];
+  return [...copies, ...gateway].map((route) => copyRoute(route, table));
+}
+
+/** A route is an address's if it sends from its subnet, goes by a gateway there, or says neither. */
+function concerns(route: InsideRoute, { address, gateway }: Ip): boolean {
+  if (family(route.dst) !== family(address)) return false;
+  const [src, via] = [attributeOf(route, "src"), attributeOf(route, "via")];
+  const subnet = networkOf(address);
+  return (src === undefined && via === undefined) ||
+    [src, via].some((other) => other !== undefined && (contains(subnet, other) || other === gateway));
+}
+
+/** The kernel takes a route by a gateway only once it knows the way there. */
+function nearFirst(a: InsideRoute, b: InsideRoute): number {
+  return Number(attributeOf(a, "via") !== undefined) - Number(attributeOf(b, "via") !== undefined);
+}
+
+function leaveMain(route: InsideRoute, ips: readonly Ip[], { sourceHints }: Conf): readonly Line[] {
+  const [src, via] = [attributeOf(route, "src"), attributeOf(route, "via")];
+  const own = ips.find(({ address }) => networkOf(address) === route.dst)?.address;
+  if (sourceHints && via === undefined && own !== undefined) {
+    const hint = src === undefined ? [["src", addressOf(own)] as const] : [];
+    return [copyRoute({ ...route, attributes: [...route.attributes, ...hint] })];
+  }
+  const by = via === undefined ? "" : words` via ${via}`;
+  return [{
+    tool: "ip",
+    on: "container",
+    run: words`route del ${route.dst}` + by + words` dev ${route.dev}`,
+  }];
+}
+
+function addRule(address: string, table: number): readonly Step[] {
+  const rule = words`from ${alone(address)} lookup ${table}`;
+  if (family(address) === 4) {
+    return [{ tool: "ip", on: "container", run: `rule add ${rule}`, undo: `rule del ${rule}` }];
+  }
+  const [run, undo] = ["add", "del"].map((verb) => `ip -6 rule ${verb} ${rule}`.split(" "));
+  return [{ tool: "exec", on: "container", run: run!, undo: undo! }];
+}
+
+/** The rules of its addresses, whichever tables they lead to; routes in these go with the interface. */
+export function unrecorded({ table }: Conf, at: Attachment, made: Result, seen: HostState): readonly Step[] {
+  const { rules, links } = seen.inside ?? emptyInside;
+  const own = ownIps(made, at.ifname).map(({ address }) => address);
+  const addresses = new Set([...own, ...links.get(at.ifname)?.addresses ?? []].map(addressOf));
+  return rules.filter((rule) => addresses.has(rule.from) && (table === undefined || rule.table === table))
+    .flatMap((rule) => addRule(rule.from, rule.table));
+}
+
+/** The rule of each address, and routes where it leads. */
+export function checkDrift(
+  { table }: Conf,
+  { ifname }: Attachment,
+  made: Result,
+  seen: HostState,
+): string | undefined {
+  const { rules, routes } = seen.inside ?? emptyInside;
+  const leads = (address: string) =>
+    rules.some((rule) =>
+      rule.from === address && (table === undefined || rule.table === table) &&
+      (table !== undefined || routes.some((route) => route.table === rule.table && route.dev === ifname))
+    );
+  const gone = ownIps(made, ifname).map(({ address }) => addressOf(address)).find((address) =>
+    !leads(address)
+  );
+  return gone && `Failed to find the rule for ${gone}, or routes in its table`;
+}
+
+/** Rules. */
+export function kernelProbe(): readonly string[] {
+  return ["ip rule add from 192.0.2.1 lookup 100"];
+}

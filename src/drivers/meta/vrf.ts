@@ -1,0 +1,145 @@
+import { CniError } from "../../wire/cni/error.ts";
+import type { Fields } from "../../wire/cni/fields.ts";
+import type { Result } from "../../wire/cni/result.ts";
+import { family } from "../../net/address.ts";
+import { linkNameProblem } from "../../net/names.ts";
+import type { Attachment } from "../../plan/attachment.ts";
+import { emptyInside, type Inside, type InsideRoute } from "../../plan/inside.ts";
+import { addAddress, setLink } from "../../plan/ip.ts";
+import type { Plan } from "../../plan/plan.ts";
+import type { HostState } from "../../plan/host_state.ts";
+import { type Exec, type Line, type Step, words } from "../../plan/step.ts";
+import type { Lookups } from "../plugin.ts";
+import { attributeOf, copyRoute, mainRoutes } from "./copied_route.ts";
+import { ownIps } from "../../wire/cni/previous_result.ts";
+
+interface Conf {
+  readonly name: string;
+  /** Absent: the lowest that no VRF of the container has. */
+  readonly table?: number;
+}
+
+/** A result of a version before 0.3.0 names no links; and so has it the reference. */
+export const since = "0.3.1";
+
+/** Reads a VRF configuration. */
+export function parse(conf: Fields): Conf {
+  const name = conf.string("vrfname");
+  if (name === undefined || linkNameProblem(name)) {
+    throw new CniError("internal", "configuration is expected to have a valid vrf name");
+  }
+  return { name, table: conf.integer("table", { min: 0, max: 2 ** 32 - 1 }) || undefined };
+}
+
+/** The container's VRFs, and the interface's routes. */
+export function lookups(): Lookups {
+  return { inside: true };
+}
+
+/** Puts the interface in a VRF of the container, which is made for the first interface and goes with the last. */
+export function plan(conf: Conf, at: Attachment, made: Result, seen: HostState): Plan {
+  const inside = seen.inside ?? emptyInside;
+  const found = findVrf(conf, inside);
+  const master = inside.links.get(at.ifname)?.master;
+  if (master !== undefined && master !== conf.name) {
+    throw new CniError("internal", `interface ${at.ifname} has already a master set: ${master}`);
+  }
+  const table = found ?? conf.table ?? lowestFree(inside);
+  return {
+    steps: [
+      removeWhenEmpty(conf.name),
+      ...(found === undefined ? [addVrf(conf.name, table)] : []),
+      setLink("container", conf.name, "up"),
+      enslave(at.ifname, conf.name),
+      ...restore(at.ifname, made, inside.routes, table),
+    ],
+    result: made,
+  };
+}
+
+/** The interface leaves its VRF, if it is in it, and this goes if nothing else is. */
+export function unrecorded({ name }: Conf, at: Attachment, _made: Result, seen: HostState): readonly Step[] {
+  const { links } = seen.inside ?? emptyInside;
+  if (links.get(name)?.kind !== "vrf") return [];
+  return [
+    removeWhenEmpty(name),
+    ...(links.get(at.ifname)?.master === name ? [enslave(at.ifname, name)] : []),
+  ];
+}
+
+/** Whether the interface has left its VRF, or that leads to another table. */
+export function checkDrift(
+  { name, table }: Conf,
+  at: Attachment,
+  _made: Result,
+  seen: HostState,
+): string | undefined {
+  const links = seen.inside?.links;
+  if (links?.get(at.ifname)?.master !== name) return `interface ${at.ifname} is not in VRF ${name}`;
+  const found = links.get(name)?.table;
+  if (table === undefined || found === table) return undefined;
+  return `VRF ${name} leads to table ${found}, not ${table}`;
+}
+
+/** The kind. */
+export function kernelProbe(): readonly string[] {
+  return ["ip link add name try0 type vrf table 1"];
+}
+
+function findVrf({ name, table }: Conf, { links }: Inside): number | undefined {
+  const found = links.get(name);
+  if (!found) return undefined;
+  if (found.kind !== "vrf" || found.table === undefined) {
+    throw new CniError("internal", `link ${name} already exists and is not a VRF`);
+  }
+  if (table !== undefined && table !== found.table) {
+    throw new CniError(
+      "internal",
+      `VRF ${name} already exist with different routing table ${found.table}`,
+    );
+  }
+  return found.table;
+}
+
+function lowestFree({ links }: Inside): number {
+  const taken = new Set([...links.values()].map(({ table }) => table));
+  for (let table = 1;; table++) if (!taken.has(table)) return table;
+}
+
+function addVrf(name: string, table: number): Line {
+  return { tool: "ip", on: "container", run: words`link add name ${name} type vrf table ${table}` };
+}
+
+function enslave(ifname: string, vrf: string): Line {
+  const line = setLink("container", ifname, "master", vrf);
+  return { ...line, undo: words`link set dev ${ifname} nomaster` };
+}
+
+/** Another interface may have come into it since. */
+function removeWhenEmpty(name: string): Exec {
+  const script = 'set -- "$1" $(ip -o link show master "$1"); [ $# -gt 1 ] || ip link del dev "$1"';
+  return { tool: "exec", on: "container", undo: ["sh", "-c", script, "sh", words`${name}`] };
+}
+
+/**
+ * The kernel takes a link down to put it in a VRF: its IPv6 addresses and most of its routes do not survive that. Where
+ * another interface of the VRF has a route, it keeps it: of several default routes the first wins.
+ */
+function restore(
+  ifname: string,
+  made: Result,
+  routes: readonly InsideRoute[],
+  table: number,
+): readonly Line[] {
+  const isTaken = ({ dst }: InsideRoute) =>
+    routes.some((route) => route.dst === dst && route.table === table && route.dev !== ifname);
+  const own = mainRoutes(routes, ifname).filter((route) => !isTaken(route));
+  const isFar = (route: InsideRoute) => attributeOf(route, "via") !== undefined;
+  return [
+    ...ownIps(made, ifname).filter(({ address }) => family(address) === 6)
+      .map(({ address }) => addAddress("container", address, ifname)),
+    ...[...own.filter((route) => !isFar(route)), ...own.filter(isFar)].map((route) =>
+      copyRoute(route, table)
+    ),
+  ];
+}

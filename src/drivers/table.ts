@@ -1,0 +1,82 @@
+import { atLeast, oldestVersion, versions } from "../wire/cni/result.ts";
+import * as dhcp from "./ipam/dhcp.ts";
+import * as hostLocal from "./ipam/host_local.ts";
+import * as statik from "./ipam/static.ts";
+import * as bridge from "./main/bridge.ts";
+import * as dummy from "./main/dummy.ts";
+import * as hostDevice from "./main/host_device.ts";
+import * as ipvlan from "./main/ipvlan.ts";
+import * as loopback from "./main/loopback.ts";
+import * as macvlan from "./main/macvlan.ts";
+import * as ptp from "./main/ptp.ts";
+import * as tap from "./main/tap.ts";
+import * as vlan from "./main/vlan.ts";
+import * as bandwidth from "./meta/bandwidth.ts";
+import * as firewall from "./meta/firewall.ts";
+import * as flannel from "./meta/flannel.ts";
+import * as portmap from "./meta/portmap.ts";
+import * as sbr from "./meta/sbr.ts";
+import * as tuning from "./meta/tuning.ts";
+import * as vrf from "./meta/vrf.ts";
+import type { Delegating, Ipam, Main, Meta } from "./plugin.ts";
+
+/** A type as the rest of the program sees it; what `parse` gives is handed back unread. */
+export type Row =
+  | { readonly role: "main"; readonly plugin: Main<unknown> }
+  | { readonly role: "meta"; readonly plugin: Meta<unknown> }
+  | { readonly role: "ipam"; readonly plugin: Ipam<unknown> }
+  | { readonly role: "delegating"; readonly plugin: Delegating<unknown> };
+
+/** Every type that this file is, and nothing that every object has: "constructor" is no type. */
+export const table: Readonly<Record<string, Row>> = Object.assign(
+  Object.create(null) as Record<string, Row>,
+  {
+    "bandwidth": meta(bandwidth),
+    "bridge": main(bridge),
+    "dhcp": ipam(dhcp),
+    "dummy": main(dummy),
+    "firewall": meta(firewall),
+    "flannel": delegating(flannel),
+    "host-device": main(hostDevice),
+    "host-local": ipam(hostLocal),
+    "ipvlan": main(ipvlan),
+    "loopback": main(loopback),
+    "macvlan": main(macvlan),
+    "portmap": meta(portmap),
+    "ptp": main(ptp),
+    "sbr": meta(sbr),
+    "static": ipam(statik),
+    "tap": main(tap),
+    "tuning": meta(tuning),
+    "vlan": main(vlan),
+    "vrf": meta(vrf),
+  },
+);
+
+/** The versions of CNI that a type can be used in: the same as the reference's of that type. */
+export function versionsOf(type: string): readonly string[] {
+  const row = table[type];
+  const since = row?.role === "meta" ? row.plugin.since : undefined;
+  return versions.filter((version) => atLeast(version, since ?? oldestVersion));
+}
+
+/** Whether a type reads CNI_ARGS. */
+export function readsArgs(type: string): boolean {
+  return "readsArgs" in (table[type]?.plugin ?? {});
+}
+
+function main<Conf>(plugin: Main<Conf>): Row {
+  return { role: "main", plugin: plugin as Main<unknown> };
+}
+
+function meta<Conf>(plugin: Meta<Conf>): Row {
+  return { role: "meta", plugin: plugin as Meta<unknown> };
+}
+
+function ipam<Conf>(plugin: Ipam<Conf>): Row {
+  return { role: "ipam", plugin: plugin as Ipam<unknown> };
+}
+
+function delegating<Conf>(plugin: Delegating<Conf>): Row {
+  return { role: "delegating", plugin: plugin as Delegating<unknown> };
+}

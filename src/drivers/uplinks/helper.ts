@@ -1,0 +1,59 @@
+import { hasDns } from "../../wire/cni/result.ts";
+import { coversPort, showRange } from "../../wire/helper/policy.ts";
+import {
+  helperDirectory,
+  helperPolicy,
+  type Offer,
+  parseResult,
+  writeRequest,
+} from "../../wire/helper/wire.ts";
+import { refuse } from "./refusals.ts";
+import type { Host, Uplink } from "./uplink.ts";
+
+/** Root's service, which plugs a veth in: nothing stands between the container and the kernel's own network. */
+export const helper = {
+  name: "helper",
+  provided: ({ service }) => service !== undefined,
+  keys: ["network"],
+  keepsClientAddress: true,
+  problem: ({ service }, restricted) => {
+    if (service === undefined) {
+      return `it has no socket for you in ${helperDirectory}; root starts it with "ocinet helper", and names you in ` +
+        helperPolicy;
+    }
+    const { socket, offer } = service;
+    if (typeof offer === "string") {
+      return `it does not answer on ${socket}: ${offer}; root starts it with "ocinet helper"`;
+    }
+    // Whoever has power over the namespace could take a rule there away.
+    if (restricted) return "default-restricted cannot be kept by it; use --uplink pasta or slirp4netns";
+    if (offer.networks.some(({ free }) => free > 0)) return undefined;
+    return `you have all the containers that ${helperPolicy} grants; end one, or have root grant more`;
+  },
+  refusal: (mapping, host) => {
+    const ranges = offerOf(host)?.ports ?? [];
+    if (coversPort(ranges, mapping)) return undefined;
+    const granted = ranges.map(showRange).join(", ") || "none";
+    return refuse(mapping, `${helperPolicy} does not grant the port (it grants: ${granted})`);
+  },
+  publish: ({ id, socket }, port) => {
+    const ask = (verb: "publish" | "unpublish") => writeRequest({ do: verb, id, ports: [port] });
+    return { tool: "send", on: "host", socket, run: ask("publish"), undo: ask("unpublish") };
+  },
+  connect: ({ host, id, init, ifname, netns }, { network }, ports) => {
+    const { socket } = host.service!;
+    const where = network === undefined ? {} : { network };
+    return {
+      steps: [{ tool: "send", on: "host", socket, undo: writeRequest({ do: "detach", id }) }],
+      answer: { socket, request: writeRequest({ do: "attach", id, pid: init, ifname, ...where, ports }) },
+      read: (answer) => {
+        const result = parseResult(answer, netns);
+        return hasDns(result.dns) ? result : { ...result, dns: host.names ?? {} };
+      },
+    };
+  },
+} satisfies Uplink;
+
+function offerOf({ service }: Host): Offer | undefined {
+  return typeof service?.offer === "string" ? undefined : service?.offer;
+}

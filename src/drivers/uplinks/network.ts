@@ -1,0 +1,46 @@
+import type { Result } from "../../wire/cni/result.ts";
+import { addressOf, lengthOf, plus } from "../../net/address.ts";
+import type { UplinkOptions } from "./options.ts";
+import type { Target } from "./uplink.ts";
+
+/** The addresses in the network that a container seems to be in: slirp4netns's layout (slirp4netns(1)), for all. */
+export interface Network {
+  readonly address: string;
+  readonly length: number;
+  readonly gateway: string;
+  readonly dns: string;
+}
+
+/** The IPv6 network; slirp4netns has no other. */
+export const network6 = { address: "fd00::100", length: 64, gateway: "fd00::2" } as const;
+
+/** The IPv4 network of these options. */
+export function networkOf({ cidr }: UplinkOptions): Network {
+  const at = (step: bigint) => plus(addressOf(cidr), step);
+  return { address: at(100n), length: lengthOf(cidr), gateway: at(2n), dns: at(3n) };
+}
+
+/** What is true of a container that has been connected. */
+export function resultOf(
+  { ifname, netns, restricted }: Target,
+  options: UplinkOptions,
+  ipv6: boolean,
+): Result {
+  const network = networkOf(options);
+  const networks = ipv6 ? [network, network6] : [network];
+  return {
+    interfaces: [{
+      name: ifname,
+      sandbox: netns,
+      ...(options.mac === undefined ? {} : { mac: options.mac }),
+    }],
+    ips: networks.map(({ address, length, gateway }) => ({
+      ...{ address: `${address}/${length}`, gateway, interface: 0 },
+    })),
+    routes: networks.map(({ gateway }) => ({
+      dst: gateway.includes(":") ? "::/0" : "0.0.0.0/0",
+      gw: gateway,
+    })),
+    dns: restricted || !options.dns ? {} : { nameservers: [network.dns] },
+  };
+}

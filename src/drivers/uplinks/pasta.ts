@@ -1,0 +1,109 @@
+import { parseAddress } from "../../net/address.ts";
+import type { PortMapping } from "../../net/port_mapping.ts";
+import { keepRunning } from "./supervise.ts";
+import { network6, networkOf, resultOf } from "./network.ts";
+import type { UplinkOptions } from "./options.ts";
+import { refuse, refuseLow } from "./refusals.ts";
+import { noWayOut } from "./restricted.ts";
+import type { Host, Target, Uplink } from "./uplink.ts";
+
+/** pasta: faster, and publishes IPv6 ports too. It is always sandboxed. */
+export const pasta = {
+  name: "pasta",
+  keys: ["cidr", "mtu", "mac", "ipv6", "dns", "host-loopback", "outbound-addr", "outbound-addr6"],
+  oldest: {
+    version: "2024_02",
+    why: "older ones do not end with the container, and stall servers that speak first, such as SSH",
+  },
+  // A connection from the host's loopback comes from the container's own address.
+  keepsClientAddress: true,
+  // Without one, 2025_05 gives the container 169.254.2.1, whatever address it is told.
+  problem: ({ routes }) =>
+    routes[4] ? undefined : "the host has no IPv4 default route, of which pasta makes the container's",
+  refusal: (mapping, host, restricted) => {
+    if (mapping.protocol === "sctp") return refuse(mapping, "pasta forwards tcp and udp only");
+    if (mapping.family === 6 && restricted) return refuse(mapping, "default-restricted has IPv4 only");
+    if (mapping.family === 6 && !host.routes[6]) {
+      return refuse(mapping, "the host has no IPv6 default route, and pasta without one no IPv6");
+    }
+    if (mapping.protocol === "udp" && restricted) {
+      return refuse(mapping, "pasta with no way out does not answer on udp; use --uplink slirp4netns");
+    }
+    return refuseLow(mapping, host);
+  },
+  connect: (target, options, ports) => {
+    const ipv6 = options.ipv6 && hasIpv6(target.host) && !target.restricted;
+    // It would follow the process that lets us in, and take that one's end for the container's.
+    const passing = target.pid !== target.init;
+    const words = (pid: number, enter: readonly string[]) => [
+      "pasta",
+      // Quiet, and in the foreground; it is ready once it has written its pid.
+      ...[
+        "--foreground",
+        "--quiet",
+        `--pid=${target.directory}/ready`,
+        `--log-file=${target.directory}/pasta.log`,
+      ],
+      ...network(target, options, ipv6),
+      ...reach(options, target.restricted),
+      ...forwards("tcp", ports),
+      ...forwards("udp", ports),
+      // Nor does the container's loopback lead to the host's.
+      ...["--tcp-ns=none", "--udp-ns=none"],
+      ...(passing ? ["--no-netns-quit"] : []),
+      ...namespaces(pid, enter),
+    ];
+    const ends = passing ? "killed" : "itself";
+    const kept = { name: "pasta", words, ends, cmdlineMarker: target.directory, cleanupPaths: [] } as const;
+    return {
+      steps: [keepRunning(target, kept), ...(target.restricted ? [noWayOut] : [])],
+      result: resultOf(target, options, ipv6),
+    };
+  },
+} satisfies Uplink;
+
+function hasIpv6({ ipv6, routes }: Host): boolean {
+  return ipv6 && routes[6];
+}
+
+/** Its user namespace too, unless that is ours already: then it cannot be entered. */
+function namespaces(pid: number, enter: readonly string[]): readonly string[] {
+  return enter.length > 0 ? [String(pid)] : ["--netns-only", `--netns=/proc/${pid}/ns/net`];
+}
+
+function network({ ifname }: Target, options: UplinkOptions, ipv6: boolean): readonly string[] {
+  const { address, length, gateway } = networkOf(options);
+  return [
+    ...["--config-net", `--ns-ifname=${ifname}`, `--mtu=${options.mtu}`],
+    ...(options.mac === undefined ? [] : [`--ns-mac-addr=${options.mac}`]),
+    ...[`--address=${address}`, `--netmask=${length}`, `--gateway=${gateway}`],
+    ...(ipv6 ? [`--address=${network6.address}`, `--gateway=${network6.gateway}`] : ["--ipv4-only"]),
+    // All is configured by now.
+    ...["--no-dhcp", "--no-dhcpv6", "--no-ra"],
+  ];
+}
+
+/** What the container reaches. With no way out, should it take our rules away: through loopback nothing is reached. */
+function reach(options: UplinkOptions, restricted: boolean): readonly string[] {
+  if (restricted) return ["--no-map-gw", "--no-icmp", "--outbound-if4=lo"];
+  return [
+    ...(options.hostLoopback ? [] : ["--no-map-gw"]),
+    ...(options.dns ? [`--dns-forward=${networkOf(options).dns}`] : []),
+    ...outbound(options.outbound4, 4),
+    ...outbound(options.outbound6, 6),
+  ];
+}
+
+function outbound(from: string | undefined, family: 4 | 6): readonly string[] {
+  if (from === undefined) return [];
+  return [parseAddress(from) ? `--outbound=${from}` : `--outbound-if${family}=${from}`];
+}
+
+function forwards(protocol: "tcp" | "udp", ports: readonly PortMapping[]): readonly string[] {
+  const own = ports.filter((port) => port.protocol === protocol);
+  if (own.length === 0) return [`--${protocol}-ports=none`];
+  return own.map(({ family, hostIp, hostPort, port }) => {
+    const on = hostIp ?? (family === undefined ? undefined : family === 4 ? "0.0.0.0" : "::");
+    return `--${protocol}-ports=${on === undefined ? "" : `${on}/`}${hostPort}:${port}`;
+  });
+}

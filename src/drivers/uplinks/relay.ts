@@ -1,0 +1,95 @@
+import { type PortMapping, showMapping } from "../../net/port_mapping.ts";
+import { quote } from "../../plan/batch.ts";
+import { addForward } from "../../plan/hostfwd.ts";
+import type { Send, Spawn } from "../../plan/step.ts";
+import { keepRunning } from "./supervise.ts";
+import { refuse, refuseLow } from "./refusals.ts";
+import type { Entrance, Host } from "./uplink.ts";
+
+/**
+ * Becomes the process outside, once the one inside is there. That ends with it, for then nobody writes into its standard
+ * input any more. The outside's tells when the container has ended (keep.ts).
+ */
+const both = `d=$1 inside=$2
+rm -f "$d/tie" "$d/there" "$3" "$4"; shift 4; mkfifo -m 600 "$d/tie" "$d/there" || exit
+exec 6<>"$d/tie"; ulimit -Sn "$(ulimit -Hn)"
+sh -c "exec $inside" <"$d/tie" >"$d/there" 3<&- 4>&- 5<&- 6<&- &
+byte=$(head -c 1 "$d/there"); rm -f "$d/tie" "$d/there"
+[ -n "$byte" ] || exit
+exec "$@" "$(ulimit -Hn)" <&3 3<&- >&4 4>&-`;
+
+const relayName = "relay";
+
+/** A container to forward ports to. */
+export interface Relayed {
+  /** Its directory is the relay's own. */
+  readonly entrance: Entrance;
+  /** Path of the socket to ask through, and of the one that joins the two processes. */
+  readonly socket: string;
+  readonly inside: string;
+  /** The commands that run this program again outside, and inside. */
+  readonly program: { readonly outside: readonly string[]; readonly inside: readonly string[] };
+}
+
+/** Starts the relay: a process of the host's network, and one of the container's, with no power over either. */
+export function startRelay({ entrance, socket, inside, program }: Relayed): Spawn {
+  const words = (pid: number, enter: readonly string[]) => [
+    ...["sh", "-c", both, "sh", entrance.directory],
+    [
+      ...["nsenter", ...enter, `--net=/proc/${pid}/ns/net`],
+      ...["setpriv", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all"],
+      ...[...program.inside, "relay", "inside", inside],
+    ].map(quote).join(" "),
+    ...[socket, inside, "setpriv", "--no-new-privs", ...program.outside],
+    ...["relay", "outside", socket, inside],
+  ];
+  const kept = {
+    name: relayName,
+    words,
+    ends: "told",
+    cmdlineMarker: socket,
+    cleanupPaths: [socket, inside],
+  } as const;
+  return { ...keepRunning(entrance, kept), keepsLinks: true };
+}
+
+/** Whether it is the relay that a step starts. */
+export function isRelay({ name }: Spawn): boolean {
+  return name === relayName;
+}
+
+/** Why the relay cannot forward a port, or undefined when it can. */
+export function relayRefusal(mapping: PortMapping, host: Host, proxied: boolean): string | undefined {
+  if (mapping.protocol === "sctp") return refuse(mapping, "the relay forwards tcp and udp only");
+  if (mapping.family === 6 && !host.ipv6) return refuse(mapping, "the kernel has no IPv6");
+  if (proxied && mapping.protocol === "udp") return refuseProxied(mapping);
+  return refuseLow(mapping, host);
+}
+
+function refuseProxied(mapping: PortMapping): string {
+  return `Cannot publish "${
+    showMapping(mapping)
+  }" with --proxy-protocol: the header stands before a connection's first ` +
+    "byte, and datagrams are no connection; publish it without";
+}
+
+/** Asks the relay for a port. @param guests the container's addresses: the first that somebody listens on is taken */
+export function relayPort(
+  socket: string,
+  guests: readonly string[],
+  { ipv6 }: Host,
+  { protocol, family, hostIp, hostPort, port, relay }: PortMapping,
+): Send {
+  const [guest, guest6] = guests;
+  const everywhere = family === 4 || !ipv6 ? "0.0.0.0" : "::";
+  const more = {
+    ...(family === 6 && hostIp === undefined ? { ipv6_only: true } : {}),
+    ...(guest6 === undefined ? {} : { guest_addr6: guest6 }),
+    ...(relay?.proxyProtocol ? { proxy_protocol: relay.proxyProtocol } : {}),
+  };
+  const request = {
+    ...{ proto: protocol, host_addr: hostIp ?? everywhere, host_port: hostPort },
+    ...{ guest_addr: guest!, guest_port: port },
+  };
+  return addForward(socket, { ...request, ...more });
+}

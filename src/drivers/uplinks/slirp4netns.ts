@@ -1,0 +1,102 @@
+import type { PortMapping } from "../../net/port_mapping.ts";
+import { addForward } from "../../plan/hostfwd.ts";
+import { addAddress, addRoute } from "../../plan/ip.ts";
+import type { Send, Step } from "../../plan/step.ts";
+import { keepRunning } from "./supervise.ts";
+import { network6, networkOf, resultOf } from "./network.ts";
+import type { UplinkOptions } from "./options.ts";
+import { refuse, refuseLow } from "./refusals.ts";
+import { noWayOut } from "./restricted.ts";
+import type { Running, Target, Uplink } from "./uplink.ts";
+
+/** slirp4netns: needs nothing of the host, and has every option. */
+export const slirp4netns = {
+  name: "slirp4netns",
+  keys: [
+    ...["cidr", "mtu", "mac", "ipv6", "dns", "host-loopback"] as const,
+    ...["outbound-addr", "outbound-addr6", "sandbox", "seccomp"] as const,
+  ],
+  // A connection from the host's loopback comes from its gateway.
+  keepsClientAddress: true,
+  publishes: 4,
+  problem: () => undefined,
+  refusal: (mapping, host) => {
+    if (mapping.protocol === "sctp") return refuse(mapping, "slirp4netns forwards tcp and udp only");
+    if (mapping.family === 6) {
+      return refuse(
+        mapping,
+        "slirp4netns listens on IPv4 addresses only; use 0.0.0.0 or 127.0.0.1, or --port-driver relay",
+      );
+    }
+    if (mapping.protocol === "udp" && mapping.hostIp?.startsWith("127.")) {
+      return refuse(
+        mapping,
+        "slirp4netns sends no answer to the host's loopback, which is kept from the container; " +
+          "use another address of the host's, or --port-driver relay",
+      );
+    }
+    return refuseLow(mapping, host);
+  },
+  publish: forward,
+  connect: (target, options, ports) => {
+    const ipv6 = options.ipv6 && target.host.ipv6 && !target.restricted;
+    return {
+      steps: [
+        spawn(target, options, ipv6),
+        ...(target.restricted ? [noWayOut] : []),
+        ...(ipv6 ? configureIpv6(target.ifname) : []),
+        ...ports.map((port) => forward({ ...target, guest: networkOf(options).address }, port)),
+      ],
+      result: resultOf(target, options, ipv6),
+    };
+  },
+} satisfies Uplink;
+
+function spawn(target: Target, options: UplinkOptions, ipv6: boolean): Step {
+  const { ifname, socket, restricted } = target;
+  const words = (pid: number) => [
+    ...["slirp4netns", "--exit-fd=3", "--ready-fd=4", `--api-socket=${socket}`],
+    ...["--configure", `--mtu=${options.mtu}`, `--cidr=${options.cidr}`, ...(ipv6 ? ["--enable-ipv6"] : [])],
+    ...(options.mac === undefined ? [] : [`--macaddress=${options.mac}`]),
+    ...(options.hostLoopback && !restricted ? [] : ["--disable-host-loopback"]),
+    ...(options.sandbox ? ["--enable-sandbox"] : []),
+    ...(options.seccomp ? ["--enable-seccomp"] : []),
+    // Who may ask for names can tell the world anything.
+    ...(restricted || !options.dns ? ["--disable-dns"] : []),
+    ...outbound(options, restricted),
+    // By pid and not by paths: given --userns-path, 1.2.0 stays outside the user namespace, where its sandbox fails.
+    ...[String(pid), ifname],
+  ];
+  return keepRunning(target, {
+    name: "slirp4netns",
+    words,
+    ends: "told",
+    cmdlineMarker: socket,
+    cleanupPaths: [socket],
+  });
+}
+
+/** Should a restricted container take our rules away: from an address that no host has, no connection can be made. */
+function outbound({ outbound4, outbound6 }: UplinkOptions, restricted: boolean): readonly string[] {
+  if (restricted) return ["--outbound-addr=240.0.0.1"];
+  return [
+    ...(outbound4 === undefined ? [] : [`--outbound-addr=${outbound4}`]),
+    ...(outbound6 === undefined ? [] : [`--outbound-addr6=${outbound6}`]),
+  ];
+}
+
+/** The address that slirp4netns advertises comes seconds after the container's process has started, so it gets one now. */
+function configureIpv6(ifname: string): readonly Step[] {
+  return [
+    { tool: "sysctl", on: "container", key: `net/ipv6/conf/${ifname}/accept_ra`, value: "0" },
+    addAddress("container", `${network6.address}/${network6.length}`, ifname),
+    addRoute("container", { dst: "::/0", gw: network6.gateway }, ifname),
+  ];
+}
+
+function forward({ socket, guest }: Running, { protocol, hostIp, hostPort, port }: PortMapping): Send {
+  return addForward(socket, {
+    ...{ proto: protocol, host_addr: hostIp ?? "0.0.0.0", host_port: hostPort },
+    ...{ guest_addr: guest, guest_port: port },
+  });
+}

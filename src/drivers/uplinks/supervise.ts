@@ -1,0 +1,101 @@
+import { quote } from "../../plan/batch.ts";
+import type { Spawn } from "../../plan/step.ts";
+import type { Entrance } from "./uplink.ts";
+
+/** A program to keep running as long as a container does. */
+export interface Kept {
+  /** A word of its command line, and of those in `words` the first that a person wants to see. */
+  readonly name: string;
+  /** Its command line, by the pid of a process in the container's namespaces, and words for nsenter to its user namespace. */
+  words(pid: number, enter: readonly string[]): readonly string[];
+  /**
+   * How it ends when the container does: `itself` sees that, `told` is when its descriptor 3 is closed at the other end,
+   * and `killed` is what cannot do either. All tell that they are ready by writing into descriptor 4 or the fifo "ready".
+   */
+  readonly ends: "itself" | "told" | "killed";
+  /** A word of its command line that no other container's has. */
+  readonly cmdlineMarker: string;
+  readonly cleanupPaths: readonly string[];
+}
+
+/**
+ * Starts the keeper and returns once the program is ready, or all who could say so have ended. Nothing keeps our standard
+ * streams: a runtime waits until they are closed. The fifo is opened at both ends at once: should we be killed, a keeper
+ * would wait for ever for somebody to read.
+ */
+const start = `keep=$1 d=$3; shift
+rm -f "$d/life" "$d/back" "$d/ready" "$d/uplink.log"; mkfifo -m 600 "$d/ready" || exit
+exec 5<>"$d/ready" 6<"$d/ready" 4>"$d/ready" 5<&-
+setsid sh -c "$keep" sh "$@" 6<&- </dev/null >"$d/uplink.log" 2>&1 &
+exec 4>&-; byte=$(head -c 1 <&6)
+[ -n "$byte" ] || { grep -vE '^(\\*|WARNING|Starting|sent|received)' "$d/uplink.log" >&2; exit 1; }
+rm -f "$d/life" "$d/back" "$d/ready"`;
+
+/**
+ * The keeper waits until the program ends. If it never was ready, or the container has ended too, so does the keeper; if
+ * not, it has the program started again, which brings a keeper of its own, and tries until that succeeds. Its directory
+ * is /proc/PID of the container's first process: that of a later process with this pid would be another. A process that
+ * has ended, or is about to, has no command line. The program runs in the foreground, because crun starts hooks with all
+ * signals blocked: dash then waits for ever for a child in the background, and only one in the foreground gets them back.
+ */
+const keep = `run=$1 d=$2 init=$3 again=$8; shift
+echo $$ >"$d/uplink.pid"; cd "/proc/$init" || exit
+alive() { word=; read -r word 2>/dev/null <cmdline; [ -n "$word" ]; }
+pause() { n=$1; while [ "$n" -gt 0 ] && alive; do sleep 1; n=$((n - 1)); done; }
+read -r begun _ </proc/uptime
+sh -c "$run" sh "$@"
+[ ! -e "$d/ready" ] || exit; exec 4>&-
+read -r ended _ </proc/uptime
+delay=$((\${ended%%.*} - \${begun%%.*} < 10))
+while pause "$delay"; alive; do
+  sh -c "$again" && exit
+  delay=$((delay < 30 ? delay * 2 + 1 : 60))
+done`;
+
+const watch = 'tail --pid="$1" -f /dev/null & exec >/dev/null; read -r _; kill $!';
+
+/**
+ * Becomes the program, or the parent of one that has to be killed, which two others see to, for one may be killed. To tell
+ * when the container ends, a `cat` in its pid namespace holds the writing end of the fifo "life"; the kernel kills it with
+ * the container's init. The `cat` in turn reads from the fifo "back", which closes with the program. Where the container
+ * shares our pid namespace, `tail --pid` stands in for it, and a shell beside it reads from "back". None is in the group
+ * that is killed: without its parent `nsenter`, the dead `cat` would be runc's to bury, and a runc that gives up a
+ * container waits first for its init, which the kernel keeps until all in its pid namespace have been buried.
+ */
+const run = `d=$1 init=$2 pid=$3 holder=$4 ends=$5 enter=$6; shift 7
+[ "$ends" = killed ] || echo $$ >>"$d/uplink.pid"
+[ "$ends" != itself ] || exec "$@"
+mkfifo -m 600 "$d/life" "$d/back" || exit
+if [ "$holder" = cat ]; then setsid nsenter $enter -t "$pid" -p cat <"$d/back" >"$d/life" 2>/dev/null 4>&- &
+else setsid sh -c '${watch}' sh "$init" <"$d/back" >"$d/life" 2>/dev/null 4>&- & fi
+exec 5<>"$d/back" 3<"$d/life"
+[ "$ends" = killed ] || exec "$@"
+sh -c 'echo $$ >>"$1/uplink.pid"; shift
+for _ in 1 2; do sh -c "read -r _; kill -KILL $$" <&3 >/dev/null 2>&1 3<&- 4>&- 5<&- & done
+exec "$@" 3<&- 5<&-' sh "$d" "$@"
+exec 5<&-`;
+
+/** Starts a program so that it ends with the container, however that ends, and is started again should it end before. */
+export function keepRunning(
+  entrance: Entrance,
+  { name, words, ends, cmdlineMarker, cleanupPaths }: Kept,
+): Spawn {
+  const { directory, pid, init, ownPidNamespace, enter, again } = entrance;
+  const holder = ownPidNamespace ? "cat" : "tail";
+  const through = (process: number) => {
+    const entering = enter.map((word) => word.replace(`/proc/${pid}/`, `/proc/${process}/`));
+    return [
+      ...["sh", "-c", start, "sh", keep, run, directory, String(init), String(process), holder, ends],
+      ...[entering.join(" "), again.map(quote).join(" "), ...words(process, entering)],
+    ];
+  };
+  return {
+    ...{ tool: "spawn", on: "host", run: through(pid), ...(pid === init ? {} : { again: through(init) }) },
+    ...{ name, pidFile: uplinkPidFile(directory), cmdlineMarker, cleanupPaths },
+  };
+}
+
+/** The file with the pids of an uplink's processes, a line each: the keeper's first, which leads their process group. */
+export function uplinkPidFile(directory: string): string {
+  return `${directory}/uplink.pid`;
+}

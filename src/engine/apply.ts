@@ -1,0 +1,225 @@
+import { messageOf } from "../wire/cni/error.ts";
+import { type Batch, invocation, type Prefixes, type Stage, stages } from "../plan/batch.ts";
+import { refusalIn } from "../plan/hostfwd.ts";
+import { baseTable } from "../plan/nft.ts";
+import { bridgeTable } from "../plan/nft_bridge.ts";
+import {
+  type Claim,
+  type Exec,
+  type Flows,
+  type Line,
+  type Send,
+  show,
+  type Spawn,
+  type Step,
+  type Sysctl,
+} from "../plan/step.ts";
+import { createWithDirectory, type Output, type World } from "../plan/world.ts";
+import { endFlows } from "./conntrack.ts";
+import { passForwardPolicy } from "./forward_policy.ts";
+import { undo } from "./undo.ts";
+
+/** A step that could not be done, with what its tool said. */
+export class StepError extends Error {
+  readonly step: Step;
+  readonly details: string;
+
+  constructor(step: Step, details: string) {
+    super(`Cannot do "${show([step])}"`);
+    this.name = "StepError";
+    this.step = step;
+    this.details = details.trim();
+  }
+}
+
+/** Something failed, and what had been done by then could not all be taken back. */
+export class RollbackError extends Error {
+  readonly first: unknown;
+  readonly problems: readonly string[];
+
+  constructor(first: unknown, problems: readonly string[]) {
+    super(problems.join("; "));
+    this.name = "RollbackError";
+    this.first = first;
+    this.problems = problems;
+  }
+}
+
+/** Says of a step that failed what a person can act on. */
+export function explain(error: unknown): unknown {
+  if (error instanceof RollbackError) {
+    const first = explain(error.first);
+    return new Error(`${messageOf(first)}; then could not undo all: ${error.message}; ocinet gc tries again`);
+  }
+  return error instanceof StepError ? new Error(`${error.message}: ${error.details}`) : error;
+}
+
+/**
+ * Does the steps; when one fails, takes back those that were done.
+ * @throws StepError of the first step that failed, in a RollbackError if the taking back failed too
+ */
+export async function apply(world: World, prefixes: Prefixes, steps: readonly Step[]): Promise<void> {
+  const done: Step[] = [];
+  try {
+    for (const stage of stages(steps)) await applyStage(world, prefixes, stage, done);
+  } catch (error) {
+    const problems = await undo(world, prefixes, done);
+    throw problems.length > 0 ? new RollbackError(error, problems) : error;
+  }
+}
+
+async function applyStage(world: World, prefixes: Prefixes, stage: Stage, done: Step[]): Promise<void> {
+  const ends = await Promise.allSettled(stage.map(async (lane) => {
+    for (const batch of lane) await applyBatch(world, prefixes, batch, done);
+  }));
+  const failed = ends.find((end) => end.status === "rejected");
+  if (failed) throw failed.reason;
+}
+
+async function applyBatch(world: World, prefixes: Prefixes, batch: Batch, done: Step[]): Promise<void> {
+  const step = batch.steps[0]!;
+  switch (step.tool) {
+    case "ip":
+    case "bridge":
+    case "tc":
+      return await applyLines(world, prefixes, batch.steps as readonly (Line | Sysctl)[], done);
+    case "sysctl":
+      if (batch.on === "container") {
+        return await applyLines(world, prefixes, batch.steps as readonly Sysctl[], done);
+      }
+      (batch.steps as readonly Sysctl[]).forEach((sysctl) => setSysctl(world, sysctl));
+      break;
+    case "nft":
+      await applyRules(world, prefixes, batch.steps as readonly Line[]);
+      break;
+    case "claim":
+      for (const claim of batch.steps as readonly Claim[]) {
+        applyClaim(world, claim);
+        done.push(claim);
+      }
+      return;
+    case "exec":
+      await applyExec(world, prefixes, step);
+      break;
+    case "spawn":
+      await applySpawn(world, prefixes, step);
+      break;
+    case "send":
+      await applySend(world, step);
+      break;
+    case "conntrack":
+      await endFlows(world, prefixes.host, batch.steps as readonly Flows[]).catch(() => {});
+      break;
+  }
+  done.push(...batch.steps);
+}
+
+async function applyLines(
+  world: World,
+  prefixes: Prefixes,
+  steps: readonly (Line | Sysctl)[],
+  done: Step[],
+): Promise<void> {
+  const { argv, stdin } = invocation(steps, prefixes[steps[0]!.on], "run");
+  const { code, stderr } = await world.run(argv, { stdin });
+  if (code === 0) {
+    done.push(...steps);
+    return;
+  }
+  const lines = steps.filter((step) => step.tool !== "sysctl");
+  const at = failedLine(stderr);
+  const failed = lines[at];
+  if (!failed) {
+    // A line that `ip` cannot even read ends it without that: any of those before it may have been done.
+    done.push(...steps);
+    const wrong = /argument "([^"]+)" is wrong/.exec(stderr)?.[1];
+    const read = lines.find(({ run }) => wrong !== undefined && run.split(" ").includes(wrong));
+    throw new StepError(read ?? lines[0] ?? steps[0]!, stderr);
+  }
+  done.push(...steps.filter((step) => step.tool === "sysctl"), ...lines.slice(0, at));
+  // Somebody made the same shared thing between our look and our line.
+  const passedOver = failed.optional || (failed.shared && stderr.includes("File exists"));
+  if (!passedOver) throw new StepError(failed, reason(stderr));
+  if (at + 1 < lines.length) await applyLines(world, prefixes, lines.slice(at + 1), done);
+}
+
+/** `ip -batch` stops at the first bad line and names it: "Command failed -:3". */
+function failedLine(stderr: string): number {
+  return Number(/Command failed -:([0-9]+)/.exec(stderr)?.[1] ?? NaN) - 1;
+}
+
+function reason(stderr: string): string {
+  return stderr.split("\n").filter((line) => !line.startsWith("Command failed")).join(" ").trim();
+}
+
+function setSysctl(world: World, { key, value, optional }: Sysctl): void {
+  try {
+    world.put(`/proc/sys/${key}`, value);
+  } catch (error) {
+    if (!optional) throw new Error(`Cannot set sysctl "${key}" to ${value}: ${(error as Error).message}`);
+  }
+}
+
+async function applyRules(world: World, prefixes: Prefixes, steps: readonly Line[]): Promise<void> {
+  const { argv, stdin } = invocation(steps, prefixes[steps[0]!.on], "run");
+  const first = await world.run(argv, { stdin });
+  if (first.code === 0) return;
+  if (!first.stderr.includes("No such file or directory")) throw ruleError(steps, first, 0);
+  await loadRules(world, steps, prefixes.host);
+}
+
+/** Adds elements with the tables they are in, which may be there. @throws StepError of the first that could not be added */
+export async function loadRules(
+  world: World,
+  steps: readonly Line[],
+  prefix: readonly string[] = [],
+): Promise<void> {
+  const { argv, stdin } = invocation(steps, prefix, "run");
+  // Before the table, which says that it has been done.
+  await passForwardPolicy(world, prefix);
+  const tables = [baseTable, ...(stdin!.includes(" bridge ocinet ") ? [bridgeTable] : [])].join("");
+  const loaded = await world.run(argv, { stdin: tables + stdin });
+  if (loaded.code !== 0) throw ruleError(steps, loaded, tables.split("\n").length - 1);
+}
+
+/** nft names the place of an error: "/dev/stdin:1:40-49: Error: …". */
+function ruleError(steps: readonly Line[], { stderr }: Output, before: number): StepError {
+  const line = Number(/^[^:]*:([0-9]+):/.exec(stderr)?.[1] ?? NaN) - 1 - before;
+  const what = /Error: (?:Could not process rule: )?(.*)/.exec(stderr)?.[1] ?? stderr;
+  return new StepError(steps[line] ?? steps[0]!, what);
+}
+
+function applyClaim(world: World, step: Claim): void {
+  if (world.read(step.path)?.trim() === step.owner) return;
+  if (createWithDirectory(world, step.path, step.owner)) return;
+  throw new StepError(step, `"${world.read(step.path)?.split(/\s/)[0]}" has it`);
+}
+
+async function applyExec(world: World, prefixes: Prefixes, step: Exec): Promise<void> {
+  if (!step.run) return;
+  try {
+    const { code, stderr, stdout } = await world.run([...prefixes[step.on], ...step.run]);
+    if (code !== 0 && !step.tolerant) {
+      throw new StepError(step, stderr || stdout || `it ended with status ${code}`);
+    }
+  } catch (error) {
+    if (!step.tolerant) throw error;
+  }
+}
+
+async function applySpawn(world: World, prefixes: Prefixes, step: Spawn): Promise<void> {
+  // crun runs its hooks with all signals blocked; what stays must not inherit that.
+  const blocked = /^SigBlk:\s*0*[1-9a-f]/m.test(world.read("/proc/self/status") ?? "");
+  const unblock = blocked ? ["env", "--default-signal"] : [];
+  const { code, stderr } = await world.run([...prefixes.host, ...unblock, ...step.run]);
+  if (code !== 0) throw new StepError(step, stderr || `it ended with status ${code}`);
+}
+
+async function applySend(world: World, step: Send): Promise<void> {
+  if (step.run === undefined) return;
+  const answer = await world.request(step.socket, step.run).catch((error) => {
+    throw new StepError(step, messageOf(error));
+  });
+  const refusal = refusalIn(answer);
+  if (refusal !== undefined) throw new StepError(step, refusal);
+}

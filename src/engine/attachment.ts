@@ -1,0 +1,17 @@
+import { parseArgs } from "../wire/cni/args.ts";
+import type { Attachment } from "../plan/attachment.ts";
+import type { Attached, Container } from "./journal.ts";
+
+/** The attachment as plugins see it, from what is written down of it. */
+export function attachmentOf(attached: Attached, containerId: string, container: Container): Attachment {
+  const { network, ifname, digest, networkDigest, args } = attached;
+  return {
+    containerId,
+    network: network.name,
+    ifname,
+    netns: container.netns,
+    digest,
+    networkDigest,
+    args: parseArgs(args),
+  };
+}

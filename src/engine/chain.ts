@@ -1,0 +1,189 @@
+import { CniError } from "../wire/cni/error.ts";
+import { type Fields, fields } from "../wire/cni/fields.ts";
+import type { PluginConf } from "../wire/cni/network_list.ts";
+import { emptyResult, type Result } from "../wire/cni/result.ts";
+import type { Attachment } from "../plan/attachment.ts";
+import { insideAfter } from "../plan/inside.ts";
+import type { HostState } from "../plan/host_state.ts";
+import type { Step } from "../plan/step.ts";
+import type { World } from "../plan/world.ts";
+import type { Ipam, Lookups, Main, Meta } from "../drivers/plugin.ts";
+import { table } from "../drivers/table.ts";
+import type { AllLookups } from "./observe.ts";
+
+/** A plugin of a network with its configuration read: nothing about it can be wrong any more. */
+export type Parsed =
+  | {
+    readonly role: "main";
+    readonly plugin: Main<unknown>;
+    readonly conf: unknown;
+    readonly ipam?: ParsedIpam;
+    /** The IPAM type where it is not ours; then there is no `ipam`. */
+    readonly externalIpam?: string;
+  }
+  | { readonly role: "meta"; readonly plugin: Meta<unknown>; readonly conf: unknown };
+
+/** An IPAM type of ours with its configuration read. */
+export interface ParsedIpam {
+  readonly plugin: Ipam<unknown>;
+  readonly conf: unknown;
+}
+
+/**
+ * Reads the configuration of each plugin of a network.
+ * @param defaults keys for `ipam` objects that do not have them
+ * @throws CniError for a type that is not ours, and from the plugin for what it cannot use
+ */
+export function parseChain(
+  plugins: readonly PluginConf[],
+  defaults: Readonly<Record<string, string>>,
+): readonly Parsed[] {
+  return plugins.map((json) => {
+    const parsed = parsePlugin(json, defaults);
+    if (parsed.role === "main" && parsed.externalIpam !== undefined) {
+      throw unknownType(parsed.externalIpam, "ipam");
+    }
+    return parsed;
+  });
+}
+
+/**
+ * The same for one plugin, whose IPAM type may be somebody else's.
+ * @param isOurs tells an IPAM type that is ours to run
+ */
+export function parsePlugin(
+  json: PluginConf,
+  defaults: Readonly<Record<string, string>>,
+  isOurs: (type: string) => boolean = (type) => Object.hasOwn(table, type),
+): Parsed {
+  const conf = fields({ ...json, ...withDefaults(json, defaults) });
+  const row = table[json.type];
+  if (!row || row.role === "ipam" || row.role === "delegating") throw unknownType(json.type, "main", "meta");
+  if (row.role === "meta") return { ...row, conf: row.plugin.parse(conf) };
+  return { ...row, conf: row.plugin.parse(conf), ...parseIpam(conf, isOurs) };
+}
+
+function withDefaults(json: PluginConf, defaults: Readonly<Record<string, string>>): { ipam?: unknown } {
+  const key = Object.keys(json).find((key) => key.toLowerCase() === "ipam");
+  const ipam = key === undefined ? undefined : json[key];
+  return typeof ipam === "object" && ipam !== null && !Array.isArray(ipam)
+    ? { ipam: { ...defaults, ...ipam } }
+    : {};
+}
+
+function parseIpam(
+  conf: Fields,
+  isOurs: (type: string) => boolean,
+): { ipam?: ParsedIpam; externalIpam?: string } {
+  const type = conf.object("ipam")?.string("type");
+  if (type === undefined) return {};
+  if (!isOurs(type)) return { externalIpam: type };
+  const row = table[type];
+  if (row?.role !== "ipam") throw unknownType(type, "ipam");
+  return { ipam: { plugin: row.plugin, conf: row.plugin.parse(conf) } };
+}
+
+function unknownType(type: string, ...roles: readonly string[]): CniError {
+  const known = Object.keys(table).filter((name) => roles.includes(table[name]!.role)).join(", ");
+  return new CniError("invalidConfig", `Cannot use plugin type "${type}": it is not one of ours (${known})`);
+}
+
+/** Plugins that work on one attachment. */
+export interface Chain {
+  readonly chain: readonly Parsed[];
+  readonly at: Attachment;
+  /** What plugins before them have made already. */
+  readonly made?: Result;
+}
+
+/** What the plugins want to have looked up, together. */
+export function lookupsOf(chains: readonly Chain[]): AllLookups {
+  return together(
+    chains.flatMap(({ chain, at, made }) => chain.map(({ plugin, conf }) => plugin.lookups(conf, at, made))),
+  );
+}
+
+/** All that one of the plugins or another looks up. */
+export function together(lookups: readonly Lookups[]): AllLookups {
+  const all = (wanted: (one: Lookups) => readonly string[] | undefined) => [
+    ...new Set(lookups.flatMap((one) => wanted(one) ?? [])),
+  ];
+  return {
+    links: all(({ links }) => links),
+    sysctls: all(({ sysctls }) => sysctls),
+    defaultMaster: lookups.some(({ defaultMaster }) => defaultMaster === true),
+    advertised: lookups.some(({ advertised }) => advertised === true),
+    devices: all(({ devices }) => devices),
+    files: all(({ files }) => files),
+    reached: all(({ reached }) => reached),
+    inside: lookups.some(({ inside }) => inside === true),
+    insideSysctls: all(({ insideSysctls }) => insideSysctls),
+    answers: all(({ answers }) => answers),
+  };
+}
+
+/** What a chain of plugins will do. */
+export interface ChainPlan {
+  readonly steps: readonly Step[];
+  readonly result: Result;
+}
+
+/** Plans the plugins one after the other, each on what those before it will have made. Takes addresses on the way. */
+export function planChain({ chain, at }: Chain, seen: HostState, world: World): ChainPlan {
+  const plan = chain.reduce<{ steps: readonly Step[]; result?: Result }>(({ steps, result }, parsed) => {
+    const more = parsed.role === "main"
+      ? planMain(parsed, at, { seen, world, ...(result ? { before: result } : {}) })
+      : planMeta(parsed, at, result, stateAfter(seen, steps));
+    return { steps: [...steps, ...more.steps], result: more.result };
+  }, { steps: [] });
+  return { result: emptyResult, ...plan };
+}
+
+/** What one will see once the steps have been done. */
+export function stateAfter(seen: HostState, steps: readonly Step[]): HostState {
+  return seen.inside ? { ...seen, inside: insideAfter(seen.inside, steps) } : seen;
+}
+
+/** Plans a plugin that changes what others made. @throws CniError where there are no others, or it cannot be done */
+export function planMeta(
+  { plugin, conf }: Parsed & { role: "meta" },
+  at: Attachment,
+  made: Result | undefined,
+  seen: HostState,
+): ChainPlan {
+  if (!made) throw new CniError("internal", plugin.unchained ?? "must be called as chained plugin");
+  return plugin.plan(conf, at, made, seen);
+}
+
+/** On what a plugin plans. */
+interface Given {
+  readonly seen: HostState;
+  readonly world: World;
+  readonly before?: Result;
+}
+
+function planMain(parsed: Parsed & { role: "main" }, at: Attachment, given: Given): ChainPlan {
+  const { seen, world, before } = given;
+  const link = parsed.plugin.link(parsed.conf, at, seen, before);
+  if (!parsed.ipam) return link;
+  const { plugin, conf } = parsed.ipam;
+  if ("asks" in plugin) {
+    throw new Error(`Cannot plan network "${at.network}" at once: its IPAM asks through the link`);
+  }
+  const lease = plugin.lease(conf, at, world);
+  try {
+    const address = parsed.plugin.address(parsed.conf, at, lease, link.result, seen);
+    return { steps: [...lease.claims, ...link.steps, ...address.steps], result: address.result };
+  } catch (error) {
+    lease.claims.forEach(({ path }) => world.remove(path));
+    throw error;
+  }
+}
+
+/** Gives back the addresses that a chain may hold, without knowing which. */
+export function releaseAddresses(chain: readonly Parsed[], at: Attachment, world: World): void {
+  for (const parsed of chain) {
+    if (parsed.role !== "main" || !parsed.ipam || "asks" in parsed.ipam.plugin) continue;
+    parsed.ipam.plugin.release?.(parsed.ipam.conf, at, world);
+  }
+}

@@ -1,0 +1,83 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { PluginConf } from "../wire/cni/network_list.ts";
+import type { Attachment } from "../plan/attachment.ts";
+import { show } from "../plan/step.ts";
+import type { World } from "../plan/world.ts";
+import { lookupsOf, parseChain, planChain } from "./chain.ts";
+
+test("a chain's plugins say together what to look at, each thing once", () => {
+  const chain = parseChain([{ type: "bridge" }, { type: "bridge", bridge: "br1" }, { type: "portmap" }], {});
+  assert.deepEqual(chain.map(({ role }) => role), ["main", "main", "meta"]);
+  const at = { containerId: "c1", args: new Map<string, string>() } as unknown as Attachment;
+  assert.deepEqual(lookupsOf([{ chain, at }]), {
+    links: ["cni0", "br1"],
+    sysctls: ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"],
+    defaultMaster: false,
+    advertised: true,
+    devices: [],
+    files: [],
+    reached: [],
+    inside: false,
+    insideSysctls: [],
+    answers: [],
+  });
+  assert.deepEqual(lookupsOf([]), {
+    links: [],
+    sysctls: [],
+    defaultMaster: false,
+    advertised: false,
+    devices: [],
+    files: [],
+    reached: [],
+    inside: false,
+    insideSysctls: [],
+    answers: [],
+  });
+});
+
+test("a type that makes an interface is told what those before it will have made", () => {
+  const ipam = { type: "static", addresses: [{ address: "10.1.2.3/24" }] };
+  const at = {
+    ifname: "eth0",
+    digest: "a".repeat(128),
+    args: new Map<string, string>(),
+  } as unknown as Attachment;
+  const seen = { links: new Map(), sysctls: new Map() };
+  const plan = (...plugins: PluginConf[]) =>
+    planChain({ chain: parseChain(plugins, {}), at }, seen, {} as World);
+  const alone = plan({ type: "dummy", ipam });
+  const both = plan({ type: "dummy", ipam }, { type: "loopback" });
+  assert.deepEqual(both.result, alone.result);
+  assert.deepEqual(show(both.steps), `${show(alone.steps)}\ncontainer: ip link set dev lo up`);
+  const chained = () => plan({ type: "loopback" }, { type: "ipvlan" });
+  assert.throws(chained, { message: 'failed to lookup master "lo": Link not found' });
+});
+
+test("what an ipam object lacks is filled in, however its key is spelt", () => {
+  const ipam = { type: "host-local", subnet: "10.1.2.0/24" };
+  const dirOf = (conf: Record<string, unknown>) => {
+    const [parsed] = parseChain([{ type: "bridge", ...conf } as PluginConf], { dataDir: "/s" });
+    return parsed?.role === "main" && (parsed.ipam?.conf as { dataDir: string }).dataDir;
+  };
+  assert.equal(dirOf({ ipam }), "/s");
+  assert.equal(dirOf({ IPAM: ipam }), "/s");
+  assert.equal(dirOf({ ipam: { ...ipam, dataDir: "/own" } }), "/own");
+});
+
+test("a type that is not ours, or not in its place, is refused", () => {
+  for (const type of ["nothing", "host-local", "constructor", "__proto__", "../bridge"]) {
+    assert.throws(() => parseChain([{ type }], {}), {
+      code: 7,
+      message: new RegExp(
+        `^Cannot use plugin type "${type}": it is not one of ours \\(.*bridge.*portmap.*\\)$`,
+      ),
+    });
+  }
+  for (const type of ["bridge", "dhcpx", "constructor"]) {
+    assert.throws(() => parseChain([{ type: "bridge", ipam: { type } }], {}), {
+      code: 7,
+      message: new RegExp(`^Cannot use plugin type "${type}": it is not one of ours \\(.*host-local.*\\)$`),
+    });
+  }
+});

@@ -1,0 +1,40 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Flows } from "../plan/step.ts";
+import type { World } from "../plan/world.ts";
+import { endFlows } from "./conntrack.ts";
+
+const listed =
+  `udp      17 29 src=192.0.2.2 dst=192.0.2.1 sport=4000 dport=53 [UNREPLIED] src=192.0.2.1 dst=192.0.2.2 sport=53 dport=4000 mark=0 use=1
+udp      17 119 src=192.0.2.3 dst=192.0.2.1 sport=4000 dport=53 src=10.0.0.2 dst=192.0.2.3 sport=53 dport=4000 [ASSURED] mark=0 use=1
+udp      17 29 src=10.0.0.3 dst=198.51.100.1 sport=4000 dport=53 src=198.51.100.1 dst=192.0.2.1 sport=53 dport=4000 mark=0 use=1
+udp      17 29 src=2001:db8::2 dst=2001:db8::1 sport=53 dport=54 src=fd00::2 dst=2001:db8::2 sport=54 dport=53 mark=0 use=1
+udp      17 29 src=192.0.2.2 dst=192.0.2.1 sport=53 dport=55 src=10.0.0.2 dst=192.0.2.2 sport=55 dport=53 mark=0 use=1
+`;
+
+test("flows to the host's own addresses end, a process for each address and port, and those of others stay", async () => {
+  const runs: string[] = [];
+  const files: Readonly<Record<string, string>> = {
+    "/proc/self/net/fib_trie": "  |-- 192.0.2.1\n     /32 host LOCAL\n",
+    "/proc/self/net/if_inet6": "20010db8000000000000000000000001 02 40 00 80 eth0\n",
+  };
+  const world = {
+    read: (path: string) => files[path],
+    run: (argv: readonly string[]) => {
+      runs.push(argv.join(" "));
+      return Promise.resolve({ code: 0, stdout: listed, stderr: "" });
+    },
+  } as unknown as World;
+  const flows = (port: string, address?: string): Flows => ({
+    ...{ tool: "conntrack", on: "host", port },
+    ...(address === undefined ? {} : { address }),
+  });
+  await endFlows(world, [], [flows("56")]);
+  assert.deepEqual(runs.splice(0), ["conntrack -L -p udp --orig-port-dst 56"]);
+  await endFlows(world, ["in"], [flows("53"), flows("54"), flows("55", "192.0.2.9"), flows("56")]);
+  assert.deepEqual(runs, [
+    "in conntrack -L -p udp",
+    "in conntrack -D -p udp --orig-dst 192.0.2.1 --orig-port-dst 53",
+    "in conntrack -D -p udp --orig-dst 2001:db8::1 --orig-port-dst 54",
+  ]);
+});

@@ -1,0 +1,125 @@
+import type { PluginCall } from "../wire/cni/environment.ts";
+import { CniError, messageOf } from "../wire/cni/error.ts";
+import { fields } from "../wire/cni/fields.ts";
+import type { NetworkList, PluginConf } from "../wire/cni/network_list.ts";
+import type { Claim } from "../plan/step.ts";
+import type { World } from "../plan/world.ts";
+import type { Delegating } from "../drivers/plugin.ts";
+import { table } from "../drivers/table.ts";
+import { isOurs } from "./external_plugin.ts";
+import { readRecord } from "./plugin_record.ts";
+
+/** What has become of a call of a type that cleanupPaths its work to another. */
+export interface Delegation {
+  /** The other is not ours to run. */
+  readonly external: boolean;
+  /** The other's configuration in a file, from ADD to DEL: that of the reference, which may be called next. */
+  readonly kept?: Claim;
+  /** There is no trace of an ADD. */
+  readonly unknown?: boolean;
+}
+
+/** A call as it is to be acted on. */
+export interface Delegated {
+  readonly call: PluginCall;
+  readonly delegation?: Delegation;
+}
+
+/**
+ * Makes the other's call of one of a type that cleanupPaths its work to another; any other stays as it is.
+ * @throws CniError for what the type cannot use, with code 50 for a STATUS when ADD could not tell the other what to do
+ */
+export function delegated(world: World, state: string, call: PluginCall): Delegated {
+  const row = table[call.type];
+  if (row?.role !== "delegating") return { call };
+  const { type, conf, ...known } = otherOf({ world, state, call, plugin: row.plugin });
+  return {
+    call: { ...call, type, request: { ...conf, ...ofTheCall(call.request) } },
+    delegation: { ...known, external: !isOurs(world, type, call.overriding ?? call.environment.path) },
+  };
+}
+
+/** A network in which whoever does the work stands in place of those that would leave it to them. */
+export function withoutDelegating(world: World, list: NetworkList): NetworkList {
+  const plugins = list.plugins.map((json): PluginConf => {
+    const row = table[json.type];
+    if (row?.role !== "delegating") return json;
+    const conf = row.plugin.parse(fields({ ...json, name: list.name, cniVersion: list.cniVersion }));
+    return { ...render(world, row.plugin, conf), type: row.plugin.delegateType(conf) };
+  });
+  return { ...list, plugins };
+}
+
+/** What the runtime says of the attachment, or of all of them, is for whoever does the work. */
+function ofTheCall(request: Json): Json {
+  const said = Object.entries(request).filter(([key]) => /^(prevResult|cni\.dev\/.*)$/i.test(key));
+  return Object.fromEntries(said);
+}
+
+type Json = Readonly<Record<string, unknown>>;
+
+/** The other, and what it is told. */
+interface Other extends Omit<Delegation, "external"> {
+  readonly type: string;
+  readonly conf: Json;
+}
+
+interface Given {
+  readonly world: World;
+  readonly state: string;
+  readonly call: PluginCall;
+  readonly plugin: Delegating<unknown>;
+}
+
+function otherOf({ world, state, call, plugin }: Given): Other {
+  const conf = plugin.parse(fields(call.request));
+  const type = plugin.delegateType(conf);
+  const path = plugin.savedAs(conf, call.environment.containerId);
+  switch (call.command) {
+    case "ADD": {
+      const rendered = render(world, plugin, conf);
+      return { type, conf: rendered, kept: keep(path, JSON.stringify(rendered)) };
+    }
+    case "GC":
+    case "STATUS":
+      return { type, conf: renderFor(call, () => render(world, plugin, conf)) };
+    default:
+      return readSaved(world, path, call) ?? readRecorded(world, state, { ...call, type });
+  }
+}
+
+function render(world: World, plugin: Delegating<unknown>, conf: unknown): Json {
+  return plugin.delegateConf(conf, world.read(plugin.source(conf)));
+}
+
+/** GC takes what is written down of the network even when nothing could be added to it. */
+function renderFor({ command }: PluginCall, render: () => Json): Json {
+  try {
+    return render();
+  } catch (error) {
+    if (command === "GC") return {};
+    throw new CniError("unavailable", messageOf(error));
+  }
+}
+
+function keep(path: string, owner: string): Claim {
+  return { tool: "claim", on: "host", path, owner };
+}
+
+/** The file is the container's, not the attachment's: it may be of another network by now. */
+function readSaved(world: World, path: string, { network }: PluginCall): Other | undefined {
+  const text = world.read(path)?.trim() ?? "";
+  try {
+    const conf = JSON.parse(text) as Json;
+    const [name, type] = ["name", "type"].map((key) => fields(conf).string(key));
+    return type === undefined || name !== network ? undefined : { type, conf, kept: keep(path, text) };
+  } catch {
+    return undefined;
+  }
+}
+
+function readRecorded(world: World, state: string, { type, network, environment }: PluginCall): Other {
+  const { containerId, ifname } = environment;
+  const request = readRecord(world, state, { type, network, containerId, ifname })?.request;
+  return { type, conf: request ?? {}, unknown: request === undefined };
+}

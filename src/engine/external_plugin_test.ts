@@ -1,0 +1,33 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { realWorld } from "../host/runtime.ts";
+import { callExternal } from "./external_plugin.ts";
+
+const world = realWorld();
+
+test("a plugin that does not end is not waited for, nor is what it has started", async () => {
+  const path = `${world.env("TMPDIR") ?? "/tmp"}/ocinet-foreign-${world.pid}`;
+  world.makeDirectory(path);
+  try {
+    const install = "cat >$0/slow; chmod 755 $0/slow";
+    const stdin = "#!/bin/sh\necho $$ >$0.pid\nsleep 5\necho '{}'\n";
+    await world.run(["sh", "-c", install, path], { stdin });
+    const call = {
+      type: "slow",
+      command: "ADD",
+      request: { cniVersion: "1.0.0" },
+      env: {},
+      path: [path],
+    } as const;
+    const began = Date.now();
+    await assert.rejects(callExternal(world, { ...call, patience: 200 }), {
+      code: 999,
+      message: 'Cannot wait for plugin "slow" any longer: it has not ended after 0.2 s',
+    });
+    assert.ok(Date.now() - began < 4000);
+    const pid = world.read(`${path}/slow.pid`)!.trim();
+    assert.match(world.read(`/proc/${pid}/cmdline`) ?? "", /^$/, "it has ended");
+  } finally {
+    world.remove(path);
+  }
+});

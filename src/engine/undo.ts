@@ -1,0 +1,173 @@
+import { type Batch, invocation, type Prefixes, stages } from "../plan/batch.ts";
+import { listForwards, refusalIn, removeForward } from "../plan/hostfwd.ts";
+import {
+  type Claim,
+  type Flows,
+  type Line,
+  type Send,
+  show,
+  type Spawn,
+  type Step,
+  type Sysctl,
+} from "../plan/step.ts";
+import type { World } from "../plan/world.ts";
+import { endFlows } from "./conntrack.ts";
+import { ownerIsAlive, readPids } from "./process.ts";
+
+/** What `ip` and `tc` say of a thing that is gone already. */
+const gone =
+  /Cannot find device|No such (process|file or directory|device)|Cannot assign requested address|does not exist|Address not found|handle of zero|Invalid handle|Cannot find specified qdisc/;
+
+/**
+ * Takes steps back, last first. What is gone already is fine; what goes wrong is collected, and stops nothing.
+ * @param prefixes without a `container` when there is none any more: its side of the steps is left to its end.
+ * @returns the problems, a line each
+ */
+export async function undo(
+  world: World,
+  prefixes: Pick<Prefixes, "host"> & Partial<Prefixes>,
+  steps: readonly Step[],
+): Promise<readonly string[]> {
+  const problems: string[] = [];
+  // Who is ended forgets what it was asked for.
+  const ended = new Set(steps.flatMap((step) => step.tool === "spawn" ? step.cleanupPaths : []));
+  const remaining = steps.filter((step) => step.tool !== "send" || !ended.has(step.socket));
+  const undoLane = async (lane: readonly Batch[]) => {
+    for (const batch of [...lane].reverse()) {
+      if (batch.on === "container" && prefixes.container === undefined) continue;
+      try {
+        problems.push(...await undoBatch(world, prefixes as Prefixes, batch));
+      } catch (error) {
+        problems.push((error as Error).message);
+      }
+    }
+  };
+  // A client that goes on sending is led anew at once: not by rules that are about to go.
+  const areFlows = ({ tool }: Step) => tool === "conntrack";
+  const [flows, others] = [
+    stages(remaining.filter(areFlows)),
+    stages(remaining.filter((step) => !areFlows(step))),
+  ];
+  for (const stage of [...flows, ...others].reverse()) await Promise.all(stage.map(undoLane));
+  return problems;
+}
+
+async function undoBatch(world: World, prefixes: Prefixes, batch: Batch): Promise<readonly string[]> {
+  const steps = [...batch.steps].reverse();
+  const step = steps[0]!;
+  switch (step.tool) {
+    case "claim":
+      (steps as readonly Claim[]).forEach((claim) => undoClaim(world, claim));
+      return [];
+    case "exec":
+      // What it takes back may be gone, and its program too.
+      if (step.undo) await world.run([...prefixes[step.on], ...step.undo]).catch(() => {});
+      return [];
+    case "spawn":
+      return await stop(world, step);
+    case "send":
+      return await undoSend(world, step);
+    case "conntrack":
+      await endFlows(world, prefixes.host, batch.steps as readonly Flows[]).catch(() => {});
+      return [];
+    case "nft":
+      return await undoRules(world, prefixes, steps as readonly Line[]);
+    default:
+      return await undoLines(world, prefixes, steps as readonly (Line | Sysctl)[]);
+  }
+}
+
+async function undoLines(
+  world: World,
+  prefixes: Prefixes,
+  all: readonly (Line | Sysctl)[],
+): Promise<readonly string[]> {
+  const steps = all.filter(({ undo, lasting }) => undo !== undefined && !lasting);
+  if (steps.length === 0) return [];
+  const { argv, stdin } = invocation(steps, prefixes[steps[0]!.on], "undo");
+  const { code, stderr } = await world.run(argv, { stdin });
+  if (code === 0) return [];
+  return stderr.split("\n").filter((line) =>
+    line !== "" && !line.startsWith("Command failed") && !gone.test(line)
+  );
+}
+
+async function undoRules(
+  world: World,
+  prefixes: Prefixes,
+  steps: readonly Line[],
+): Promise<readonly string[]> {
+  const { argv, stdin } = invocation(steps, prefixes[steps[0]!.on], "undo");
+  const { code, stderr } = await world.run(argv, { stdin });
+  if (code === 0) return [];
+  const gone = stderr.includes("No such file or directory");
+  if (steps.length === 1) return gone || stderr.includes("File exists") ? [] : [stderr.trim()];
+  // One element fails the whole: that of a table that is gone, or one that leads to another container by now.
+  const parts = gone ? byTable(steps) : steps.map((step) => [step]);
+  if (parts.length === 1) return [];
+  const problems: string[] = [];
+  for (const part of parts) problems.push(...await undoRules(world, prefixes, part));
+  return problems;
+}
+
+/** "add element inet ocinet ports4 …" is of "inet ocinet". */
+function byTable(steps: readonly Line[]): readonly (readonly Line[])[] {
+  const tableOf = ({ run }: Line) => run.split(" ").slice(2, 4).join(" ");
+  return [...new Set(steps.map(tableOf))].map((table) => steps.filter((step) => tableOf(step) === table));
+}
+
+/** Whoever does not answer has forgotten it, or undoes it by itself. */
+async function undoSend(world: World, step: Send): Promise<readonly string[]> {
+  const undo = step.undo ?? await removalOf(world, step);
+  if (undo === undefined) return [];
+  const problem = refusalIn(await world.request(step.socket, undo, { patience: 10 }).catch(() => "{}"));
+  return problem === undefined ? [] : [`Cannot take back "${show([step])}": ${problem}`];
+}
+
+async function removalOf(world: World, step: Send): Promise<string | undefined> {
+  const list = await world.request(step.socket, listForwards, { looks: true, patience: 10 })
+    .catch(() => undefined);
+  return list === undefined ? undefined : removeForward(step, list);
+}
+
+/** Gives up a claim, if it is the owner's. */
+export function undoClaim(world: World, { path, owner }: Claim): void {
+  if (world.read(path)?.trim() !== owner) return;
+  world.remove(path);
+  world.removeEmpty(path.slice(0, path.lastIndexOf("/")));
+}
+
+/**
+ * Ends a program we started, with the group of processes that its keeper leads. While one of ours is in the group, its
+ * number cannot be another's.
+ */
+async function stop(world: World, step: Spawn): Promise<readonly string[]> {
+  const { pidFile, cmdlineMarker, gracefulStop, cleanupPaths } = step;
+  const pids = readPids(world, pidFile);
+  const alive = () => pids.find((pid) => ownerIsAlive(world, pid, cmdlineMarker));
+  const ended = gracefulStop && await endBy(world, "SIGTERM", pids, alive) ||
+    await endBy(world, "SIGKILL", pids, alive);
+  if (!ended) return [`Cannot end process ${alive()} (${cmdlineMarker}): it is still there after 2 s`];
+  for (const path of cleanupPaths) {
+    world.remove(path);
+    world.removeEmpty(path.slice(0, path.lastIndexOf("/")));
+  }
+  return [];
+}
+
+async function endBy(
+  world: World,
+  signal: "SIGTERM" | "SIGKILL",
+  pids: readonly number[],
+  alive: () => number | undefined,
+): Promise<boolean> {
+  const pid = alive();
+  if (pid === undefined) return true;
+  // One that is only just being started leads no group yet.
+  if (!world.signal(-pids[0]!, signal)) world.signal(pid, signal);
+  for (let waited = 0; waited < 2000; waited += 5) {
+    if (alive() === undefined) return true;
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  return false;
+}

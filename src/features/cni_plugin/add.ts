@@ -1,0 +1,277 @@
+import { checkArgs } from "../../wire/cni/args.ts";
+import { CniError } from "../../wire/cni/error.ts";
+import { atLeast, emptyResult, parseResult, type Result, resultFor } from "../../wire/cni/result.ts";
+import { family } from "../../net/address.ts";
+import type { Prefixes } from "../../plan/batch.ts";
+import type { Claim, Step } from "../../plan/step.ts";
+import type { Lease, LinkIpam } from "../../drivers/plugin.ts";
+import { readsArgs, table } from "../../drivers/table.ts";
+import { apply, RollbackError } from "../../engine/apply.ts";
+import { type ParsedIpam, planMeta, stateAfter } from "../../engine/chain.ts";
+import { withFirstValues } from "./shared_sysctls.ts";
+import { isThere } from "../../engine/namespace.ts";
+import { typesOf } from "../../engine/external_plugin.ts";
+import { recordKeptChanges } from "../../engine/kept_changes.ts";
+import {
+  askingDirectory,
+  callExternalPart,
+  checkNamespace,
+  type Context,
+  externalPart,
+  lock,
+  lookFor,
+  parse,
+  prefixesFor,
+  previousResult,
+} from "./call.ts";
+import { rollBack } from "./del.ts";
+import { newRecord, readRecord, removeRecord, writeRecord } from "../../engine/plugin_record.ts";
+import { deferTakenPorts } from "./port_failover.ts";
+import { bootId } from "../../engine/process.ts";
+import { undo, undoClaim } from "../../engine/undo.ts";
+
+/**
+ * ADD: makes what the plugin is for, or nothing at all.
+ * @throws CniError with the code that the specification, or the reference plugin, has for it
+ */
+export async function add(context: Context): Promise<Result> {
+  // Nobody takes away what containers share while somebody has the directory in common with us.
+  const [release, unlock] = await Promise.all([context.world.share(context.state), lock(context)]);
+  try {
+    const prepared = await prepare(context, previousResult(context));
+    await perform([prepared]);
+    return prepared.result;
+  } finally {
+    unlock();
+    release();
+  }
+}
+
+/** An ADD that has been planned, and for which addresses have been taken. */
+export interface Prepared {
+  readonly context: Context;
+  /** What had to be done already, so that somebody could be asked. */
+  readonly done?: readonly Step[];
+  readonly steps: readonly Step[];
+  /** What is only written down: it is done when another of the container's networks has gone. */
+  readonly waiting?: readonly Step[];
+  readonly result: Result;
+}
+
+/**
+ * Plans an ADD on what the plugins before it made, or will have made by what is `planned`.
+ * @throws CniError; then no address is taken, and nothing done
+ */
+export async function prepare(
+  context: Context,
+  before: Result | undefined,
+  planned: readonly Step[] = [],
+): Promise<Prepared> {
+  const { delegation } = context;
+  if (delegation?.external) return await prepareDelegate(context);
+  const prepared = await prepareOwn(context, before, planned);
+  const { steps, waiting } = deferTakenPorts(context, withFirstValues(context, prepared.steps));
+  return { ...prepared, steps: [...stepsToKeep(context), ...steps], waiting };
+}
+
+/** What is in the way is of an attachment that is over, or one that has a record. */
+function stepsToKeep({ world, delegation }: Context): readonly Step[] {
+  const kept = delegation?.kept;
+  if (kept === undefined) return [];
+  if (world.read(kept.path)?.trim() !== kept.owner) world.remove(kept.path);
+  return [kept];
+}
+
+async function prepareOwn(
+  context: Context,
+  before: Result | undefined,
+  planned: readonly Step[],
+): Promise<Prepared> {
+  const { call, at } = context;
+  if (typesOf({ ...call.request, type: call.type }).some(readsArgs)) checkArgs(call.environment.args);
+  await giveWay(context);
+  if (table[call.type]!.role === "ipam") return await prepareLease(context);
+  checkNamespace(context);
+  const parsed = parse(context);
+  const seen = await lookFor(context, parsed, before);
+  if (parsed.role === "meta") {
+    return { context, ...planMeta(parsed, at, before, stateAfter(seen, planned)) };
+  }
+  const link = parsed.plugin.link(parsed.conf, at, seen, before);
+  const addressed = (lease: Lease) => parsed.plugin.address(parsed.conf, at, lease, link.result, seen);
+  if (parsed.externalIpam !== undefined) {
+    return await prepareAsked(context, link.steps, externalPlugin(context), addressed);
+  }
+  return parsed.ipam
+    ? await prepareAddressed(context, parsed.ipam, link.steps, addressed)
+    : { context, ...link };
+}
+
+/** A record of what no longer exists makes way; one of what does is a reason to refuse. */
+async function giveWay(context: Context): Promise<void> {
+  const { world, state, key, container } = context;
+  const old = readRecord(world, state, key);
+  if (!old) return;
+  const same = old.container.identity === container.identity && old.container.netns === container.netns;
+  if (same && old.bootId === bootId(world) && isThere(world, container)) {
+    throw new CniError(
+      "internal",
+      `Cannot attach "${key.ifname}" of container "${key.containerId}" to network "${key.network}": ` +
+        `it is attached by ${key.type} already; DEL comes first`,
+    );
+  }
+  await rollBack(context, old);
+}
+
+async function prepareLease(context: Context): Promise<Prepared> {
+  const { call, conf } = context;
+  const row = table[call.type]!;
+  if (row.role !== "ipam") throw new Error(`"${call.type}" gives no addresses`);
+  const ipam: ParsedIpam = { plugin: row.plugin, conf: row.plugin.parse(conf) };
+  const held = "held" in row.plugin && row.plugin.held?.(ipam.conf, context.at, context.world);
+  if (held) throw new CniError("internal", held);
+  return await prepareAddressed(context, ipam, [], ({ ips, routes, dns }) => ({
+    steps: [],
+    result: { ...emptyResult, ips, routes, dns },
+  }));
+}
+
+type Addressed = (lease: Lease) => { readonly steps: readonly Step[]; readonly result: Result };
+
+async function prepareAddressed(
+  context: Context,
+  { plugin, conf }: ParsedIpam,
+  link: readonly Step[],
+  addressed: Addressed,
+): Promise<Prepared> {
+  const { world, at } = context;
+  if ("asks" in plugin) return await prepareAsked(context, link, ownClient(context, plugin, conf), addressed);
+  const lease = plugin.lease(conf, at, world);
+  try {
+    checkFamilies(lease, context.call.version);
+    const { steps, result } = addressed(lease);
+    return { context, steps: [...lease.claims, ...link, ...steps], result };
+  } catch (error) {
+    lease.claims.forEach((claim) => undoClaim(world, claim));
+    throw error;
+  }
+}
+
+/** In the reference's words (host-local's allocator/config.go). */
+function checkFamilies({ ips }: Lease, version: string): void {
+  const several = [4, 6].some((of) => ips.filter(({ address }) => family(address) === of).length > 1);
+  if (!several || atLeast(version, "0.3.0")) return;
+  throw new CniError(
+    "internal",
+    `CNI version ${version} does not support more than 1 address per family`,
+  );
+}
+
+/** Somebody who is asked for addresses through the link. */
+interface Asked {
+  /** What has to be done to ask, once the link is there; undoing it gives back what was given. */
+  readonly steps: readonly Step[];
+  answer(): Promise<Lease>;
+}
+
+function externalPlugin(context: Context): Asked {
+  return {
+    steps: [],
+    answer: async () => {
+      const answer = await callExternalPart(context, "ADD");
+      const { ips, routes, dns } = parseResult(answer, context.call.version);
+      return { ips, routes, dns, claims: [] };
+    },
+  };
+}
+
+/** @throws CniError code 50 when nobody can be asked at all */
+function ownClient(context: Context, plugin: LinkIpam<unknown>, conf: unknown): Asked {
+  const { world, at } = context;
+  const [directory, reason] = [askingDirectory(context), plugin.exhausted(conf, at, world)];
+  if (reason !== undefined) throw new CniError("unavailable", reason);
+  checkNamespace(context);
+  return {
+    steps: plugin.asks(conf, at, directory),
+    answer: async () => plugin.answer(conf, at, await world.run(plugin.tells(directory))),
+  };
+}
+
+async function prepareAsked(
+  context: Context,
+  link: readonly Step[],
+  asked: Asked,
+  addressed: Addressed,
+): Promise<Prepared> {
+  const done = [...link, ...asked.steps];
+  const linked: Prepared = { context, steps: done, result: emptyResult };
+  await orAbandon([linked], () => carryOut([linked]));
+  try {
+    return { context, done, ...addressed(await asked.answer()) };
+  } catch (error) {
+    await abandon({ context, done, steps: [], result: emptyResult });
+    throw error;
+  }
+}
+
+/** Has another plugin do all of it; the file that DEL will need is there before that. */
+async function prepareDelegate(context: Context): Promise<Prepared> {
+  await giveWay(context);
+  checkNamespace(context);
+  const first: Prepared = { context, done: [], steps: stepsToKeep(context), result: emptyResult };
+  return await orAbandon([first], async () => {
+    await carryOut([first]);
+    const result = parseResult(await callExternalPart(context, "ADD") ?? {}, context.call.version);
+    return { context, done: first.steps, steps: [], result };
+  });
+}
+
+/** Does what was prepared, all at once; or nothing of it stays. @throws CniError, StepError, RollbackError */
+export async function perform(all: readonly Prepared[]): Promise<void> {
+  await orAbandon(all, async () => {
+    // What could not be told in the version that was asked for is not done.
+    all.forEach(({ context, result }) => resultFor(context.call.version, result));
+    await carryOut(all);
+  });
+}
+
+async function orAbandon<T>(all: readonly Prepared[], action: () => Promise<T>): Promise<T> {
+  try {
+    return await action();
+  } catch (error) {
+    // What could not be taken back now is left, with what is written down of it, to DEL.
+    if (!(error instanceof RollbackError)) { for (const one of [...all].reverse()) await abandon(one); }
+    throw error;
+  }
+}
+
+async function carryOut(all: readonly Prepared[]): Promise<void> {
+  const [first] = all;
+  if (!first) return;
+  all.forEach(write);
+  const { world, state } = first.context;
+  const steps = all.flatMap(({ steps }) => steps);
+  recordKeptChanges(world, state, steps);
+  await apply(world, prefixesFor(first.context) as Prefixes, steps);
+}
+
+/** Before anything is done. */
+function write({ context, done = [], steps, waiting = [] }: Prepared): void {
+  const { world, state, key, container, call } = context;
+  const all = [...done, ...steps, ...waiting];
+  if (all.length === 0) return;
+  const { request } = call;
+  writeRecord(world, state, newRecord(world, key, { container, request, steps: all }));
+}
+
+/**
+ * Gives up an ADD that is not, or no longer, done: what it had to do beforehand, and the addresses it took. What resists
+ * is left, with what is written down of it, to DEL.
+ */
+export async function abandon({ context, done, steps }: Prepared): Promise<void> {
+  const { world, state, key } = context;
+  if (done && externalPart(context) !== undefined) await callExternalPart(context, "DEL").catch(() => {});
+  const problems = done ? await undo(world, prefixesFor(context), done) : [];
+  steps.filter((step): step is Claim => step.tool === "claim").forEach((claim) => undoClaim(world, claim));
+  if (problems.length === 0) removeRecord(world, state, key);
+}

@@ -1,0 +1,220 @@
+import { emptyResult, type Result } from "../../wire/cni/result.ts";
+import { vethFrom } from "../../net/names.ts";
+import { show, type Step, words } from "../../plan/step.ts";
+import type { Ipam, Lease } from "../../drivers/plugin.ts";
+import { hostLinks } from "../../wire/cni/previous_result.ts";
+import { table } from "../../drivers/table.ts";
+import type { Parsed, ParsedIpam } from "../../engine/chain.ts";
+import { withOthersValues } from "./shared_sysctls.ts";
+import { isThere, ownNamespace } from "../../engine/namespace.ts";
+import {
+  askingDirectory,
+  callExternalPart,
+  type Context,
+  contextOf,
+  externalPart,
+  lock,
+  lookFor,
+  parse,
+  prefixesFor,
+  previousResult,
+} from "./call.ts";
+import {
+  isAttachedByOther,
+  listKeys,
+  type PluginRecord,
+  readRecord,
+  type RecordKey,
+  removeRecord,
+} from "../../engine/plugin_record.ts";
+import { failOverPorts } from "./port_failover.ts";
+import { bootId } from "../../engine/process.ts";
+import { removeLeftovers } from "./reference_leftovers.ts";
+import { linkNames } from "../../engine/observe.ts";
+import { undoAll, undoRecorded } from "../../engine/rollback.ts";
+import { undoClaim } from "../../engine/undo.ts";
+
+/**
+ * DEL: takes away what ADD made, from what is written down of it, or else from what the configuration would make.
+ * What is gone already is fine, the namespace too.
+ * @throws Error when something resisted, after all else has been done
+ */
+export async function del(context: Context): Promise<void> {
+  const { world, state, key, delegation } = context;
+  if (delegation?.unknown) return;
+  const unlock = await lock(context);
+  try {
+    // If that fails, what is written down of it is all that another try has.
+    if (delegation?.external) await callExternalPart(context, "DEL");
+    const problems: unknown[] = [];
+    const attempt = (action: () => Promise<unknown>) => action().catch((error) => void problems.push(error));
+    if (!delegation?.external && externalPart(context)) await attempt(() => callExternalPart(context, "DEL"));
+    const record = readRecord(world, state, key);
+    await attempt(() => record ? rollBack(context, record) : delUnrecorded(context));
+    if (!record && !delegation?.external) await attempt(() => removeLeftovers(context));
+    if (delegation?.kept && problems.length === 0) undoClaim(world, delegation.kept);
+    if (problems.length > 0) throw problems[0];
+  } finally {
+    unlock();
+  }
+}
+
+/**
+ * DEL of neighbours in a chain at once, as far as all there is to it is to undo what is written down: it takes as many
+ * processes for all as for one. What resists is left to `del`, which says what it was.
+ * @returns the types that are gone
+ */
+export async function delTogether(contextsOf: () => Promise<readonly Context[]>): Promise<readonly string[]> {
+  try {
+    const contexts = await contextsOf();
+    const release = await Promise.all(contexts.map(lock));
+    try {
+      const records = contexts.filter((context) => externalPart(context) === undefined && !context.delegation)
+        .flatMap((context) => readRecord(context.world, context.state, context.key) ?? []);
+      await rollBackTogether(contexts[0]!, records);
+      return records.map(({ type }) => type);
+    } finally {
+      release.forEach((unlock) => unlock());
+    }
+  } catch {
+    return [];
+  }
+}
+
+async function rollBackTogether(context: Context, records: readonly PluginRecord[]): Promise<void> {
+  const [first, ...others] = records;
+  const alike = ({ host, bootId, container }: PluginRecord) =>
+    host === first!.host && bootId === first!.bootId && container.identity === first!.container.identity;
+  if (!first || !others.every(alike)) throw new Error("they are not of one kind");
+  await rollBack(context, first, ...others);
+}
+
+/** Undoes records that are alike and removes them; what resists cleanupPaths them for another try. */
+export async function rollBack(
+  context: Context,
+  first: PluginRecord,
+  ...others: readonly PluginRecord[]
+): Promise<void> {
+  const { world, state, container } = context;
+  const records = [first, ...others];
+  const steps = records.flatMap((record) => withOthersValues(context, record));
+  // The namespace may be known by another path by now.
+  const now = container.identity === first.container.identity ? container : first.container;
+  await undoRecorded(world, { ...first, steps, container: now }, whatOf(first));
+  records.forEach((record) => removeRecord(world, state, record));
+  for (const record of records) await failOverPorts({ ...context, key: record }, record);
+}
+
+function whatOf({ type, ifname, containerId, network }: RecordKey): string {
+  return `${type}'s "${ifname}" of container "${containerId}" on network "${network}"`;
+}
+
+/** Another program's ADD, or one whose record is lost: the same plan again, only to be undone. */
+async function delUnrecorded(context: Context): Promise<void> {
+  const { world, state, call, key, delegation } = context;
+  const row = table[call.type];
+  if (row?.role === "ipam") await releaseAlone(context, row.plugin);
+  else if (!delegation?.external) {
+    const parsed = parse(context);
+    if (parsed.role === "main" && parsed.ipam) await release(context, parsed.ipam);
+    await undoAll(world, prefixesFor(context), await plannedAgain(context, parsed), whatOf(key));
+  }
+  // It may be there and say nothing.
+  removeRecord(world, state, key);
+}
+
+/** A type that holds nothing need not understand its configuration. */
+async function releaseAlone(context: Context, plugin: Ipam<unknown>): Promise<void> {
+  if ("asks" in plugin || plugin.release) {
+    await release(context, { plugin, conf: plugin.parse(context.conf) });
+  }
+}
+
+/** Gives back the addresses that an attachment may hold, without knowing which. */
+async function release(context: Context, { plugin, conf }: ParsedIpam): Promise<void> {
+  const { world, at, key } = context;
+  if (!("asks" in plugin)) return plugin.release?.(conf, at, world);
+  const steps = plugin.asks(conf, at, askingDirectory(context));
+  await undoAll(world, prefixesFor(context), steps, whatOf(key));
+}
+
+/** What ADD would do now, and what it certainly has made: a link of this name in the container. */
+async function plannedAgain(context: Context, parsed: Parsed): Promise<readonly Step[]> {
+  const { world, at } = context;
+  if (parsed.role === "main" && parsed.plugin.unrecorded) return parsed.plugin.unrecorded(at);
+  const before = previousResult(context) ?? emptyResult;
+  if (parsed.role === "meta" && parsed.plugin.unrecorded) {
+    return parsed.plugin.unrecorded(parsed.conf, at, before, await lookFor(context, parsed, before));
+  }
+  const link = deleteLink(context, parsed);
+  try {
+    const steps = await plan(context, parsed, before);
+    // Rules name addresses and ports, which are another container's by now unless this one is still there.
+    const names = linkNames(world);
+    const still = hostLinks(before).length > 0 && hostLinks(before).every((name) => names.has(name));
+    const own = (step: Step) =>
+      !["nft", "exec"].includes(step.tool) || show([step]).includes(vethFrom(at.digest));
+    return [...still ? steps : steps.filter(own), ...link];
+  } catch {
+    // Where ADD would refuse, it has not made anything else either.
+    return link;
+  }
+}
+
+async function plan(context: Context, parsed: Parsed, before: Result): Promise<readonly Step[]> {
+  const { at } = context;
+  const seen = await lookFor(context, parsed, before);
+  if (parsed.role === "meta") return parsed.plugin.plan(parsed.conf, at, before, seen).steps;
+  const link = parsed.plugin.link(parsed.conf, at, seen, previousResult(context));
+  const ips = before.ips.filter(({ interface: i }) =>
+    i === undefined || before.interfaces[i]?.name === at.ifname
+  );
+  if (ips.length === 0) return link.steps;
+  const lease: Lease = { ips, routes: before.routes, dns: {}, claims: [] };
+  return [...link.steps, ...parsed.plugin.address(parsed.conf, at, lease, link.result, seen).steps];
+}
+
+/** Whoever made the container's link, it has this name; unless another network's ADD made it, and this one's failed. */
+function deleteLink({ world, state, key, at: { ifname } }: Context, parsed: Parsed): readonly Step[] {
+  if (parsed.role !== "main" || parsed.plugin.keepsLink === true) return [];
+  if (isAttachedByOther(world, state, key)) return [];
+  return [{
+    ...{ tool: "ip", on: "container" },
+    run: words`link show dev ${ifname}`,
+    undo: words`link del dev ${ifname}`,
+  }];
+}
+
+/** GC: takes away all of this type on the network that no attachment of the list has; goes on after errors. */
+export async function collectGarbage(context: Context): Promise<void> {
+  const { world, state, key, conf } = context;
+  const listed = conf.objects("cni.dev/valid-attachments") ?? conf.objects("cni.dev/attachments") ?? [];
+  const valid = new Set(listed.map((one) => `${one.string("containerID")} ${one.string("ifname")}`));
+  const problems: unknown[] = [];
+  const attempt = (action: () => Promise<unknown>) => action().catch((error) => void problems.push(error));
+  for (const stale of listKeys(world, state, key)) {
+    if (!valid.has(`${stale.containerId} ${stale.ifname}`)) await attempt(() => collect(context, stale));
+  }
+  await attempt(() => Promise.resolve(collectLeases(context, valid)));
+  if (externalPart(context) !== undefined) await attempt(() => callExternalPart(context, "GC"));
+  if (problems.length > 0) throw problems[0];
+}
+
+/** What is another network namespace's is left to whoever is in there. */
+async function collect({ world, state, call, delegation }: Context, key: RecordKey): Promise<void> {
+  const record = readRecord(world, state, key);
+  if (record && record.bootId === bootId(world) && record.host !== ownNamespace(world)) return;
+  const { containerId, ifname } = key;
+  const netns = record && isThere(world, record.container) ? record.container.netns : "";
+  const environment = { ...call.environment, containerId, ifname, netns };
+  const request = record?.request ?? call.request;
+  const context = await contextOf(world, state, { ...call, environment, request });
+  await del({ ...context, ...(delegation ? { delegation } : {}) });
+}
+
+function collectLeases({ world, conf, call, at }: Context, valid: ReadonlySet<string>): void {
+  const type = table[call.type]?.role === "ipam" ? call.type : conf.object("ipam")?.string("type");
+  const row = type === undefined ? undefined : table[type];
+  if (row?.role !== "ipam" || "asks" in row.plugin) return;
+  row.plugin.collect?.(row.plugin.parse(conf), at, valid, world);
+}

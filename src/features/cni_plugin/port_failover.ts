@@ -1,0 +1,57 @@
+/**
+ * podman and nerdctl tell each of a container's networks of the container's ports. Such a port leads to the network that
+ * had it first, as with the reference, whose rules are met in their order; and when that is gone, to another.
+ */
+import type { Prefixes } from "../../plan/batch.ts";
+import { readElement } from "../../plan/nft.ts";
+import type { Step } from "../../plan/step.ts";
+import { apply, StepError } from "../../engine/apply.ts";
+import { isThere } from "../../engine/namespace.ts";
+import { type Context, prefixesFor } from "./call.ts";
+import { otherRecords, type PluginRecord } from "../../engine/plugin_record.ts";
+
+/** Steps, and those of them that wait until another network of the container's has gone. */
+export interface PortClaims {
+  readonly steps: readonly Step[];
+  readonly waiting: readonly Step[];
+}
+
+/** Tells those steps that would lead a port of the container's away from another of its networks. */
+export function deferTakenPorts(context: Context, steps: readonly Step[]): PortClaims {
+  if (steps.every((step) => portOf(step) === undefined)) return { steps, waiting: [] };
+  const taken = takenPorts(context);
+  const waits = (step: Step) => taken.has(portOf(step) ?? "");
+  return { steps: steps.filter((step) => !waits(step)), waiting: steps.filter(waits) };
+}
+
+/** The ports that lead to other networks of the container's, or would if there were no others yet. */
+export function takenPorts(context: Context): ReadonlySet<string> {
+  return new Set(living(context).flatMap(({ steps }) => steps).flatMap((step) => portOf(step) ?? []));
+}
+
+/** Leads the ports that an attachment had to another network of the container's that waits for them. */
+export async function failOverPorts(context: Context, gone: PluginRecord): Promise<void> {
+  const free = new Set(gone.steps.flatMap((step) => portOf(step) ?? []));
+  if (free.size === 0) return;
+  const next = living(context).flatMap(({ steps }) => steps).filter((step) =>
+    free.delete(portOf(step) ?? "")
+  );
+  for (const step of next) {
+    try {
+      await apply(context.world, prefixesFor(context) as Prefixes, [step]);
+    } catch (error) {
+      // A third network had it all the time.
+      if (!(error instanceof StepError) || !error.details.includes("File exists")) throw error;
+    }
+  }
+}
+
+function living({ world, state, key }: Context): readonly PluginRecord[] {
+  return otherRecords(world, state, key).filter(({ container }) => isThere(world, container));
+}
+
+/** What a step leads somewhere: an element of a map, by the map and its key. */
+export function portOf(step: Step): string | undefined {
+  const element = step.tool === "nft" ? readElement(step.run) : undefined;
+  return element?.value === undefined ? undefined : `${element.set} ${element.key}`;
+}

@@ -1,0 +1,101 @@
+import { emptyResult, type Interface, type Result } from "../../wire/cni/result.ts";
+import { addressOf } from "../../net/address.ts";
+import { dropFrom, type Going } from "../../plan/iptables.ts";
+import { dropCommented } from "../../plan/nft_comment.ts";
+import { type Step, words } from "../../plan/step.ts";
+import { findProgram, type World } from "../../plan/world.ts";
+import { type Leftovers, leftovers } from "../../drivers/reference_leftovers.ts";
+import { signs as firewalldSigns } from "../../drivers/meta/firewall.ts";
+import { hostLinks } from "../../wire/cni/previous_result.ts";
+import { type Context, prefixesFor, previousResult } from "./call.ts";
+import { otherRecords } from "../../engine/plugin_record.ts";
+import { linkNames } from "../../engine/observe.ts";
+import { undoAll } from "../../engine/rollback.ts";
+
+/**
+ * Takes away what an ADD by the reference's plugin of this type left outside the container. It is for a DEL of whose ADD
+ * nothing is written down: only then, and only if the configuration asks for rules, does a process look for them.
+ * @throws Error with all that resisted
+ */
+export async function removeLeftovers(context: Context): Promise<void> {
+  const { world, call, conf, at } = context;
+  const before = previousResult(context) ?? emptyResult;
+  const made = { ...before, ips: before.ips.filter(({ address }) => !isAnothers(context, address)) };
+  const left = await leftovers(call.type, { conf, at, made });
+  if (left.file !== undefined) world.remove(left.file);
+  const ends = await Promise.allSettled([
+    removeLinks(context, [
+      ...(left.link === undefined ? [] : [left.link]),
+      ...hostEnds(world, call.type, before),
+    ]),
+    ...(left.iptables ? ["iptables", "ip6tables"] : []).map((program) =>
+      restore(world, program, left.iptables!)
+    ),
+    ...(left.nft ?? []).map((rules) => deleteRules(world, rules)),
+    giveBackSources(context, left.firewalld ?? []),
+  ]);
+  const problems = ends.flatMap((end) => end.status === "rejected" ? [(end.reason as Error).message] : []);
+  if (problems.length > 0) throw new Error(problems.join("; "));
+}
+
+/** Whether host-local has given the address to another container by now, whose rules are the same. */
+function isAnothers({ world, key: { network, containerId } }: Context, address: string): boolean {
+  const lease = world.read(`/var/lib/cni/networks/${network}/${addressOf(address)}`);
+  return lease !== undefined && lease.split(/\s/)[0] !== containerId;
+}
+
+/** Whether it is what another interface of the container has by ours. */
+function isRecorded({ world, state, key }: Context, link: string): boolean {
+  const undo = words`link del dev ${link}`;
+  return otherRecords(world, state, key).some(({ steps }) =>
+    steps.some((step) => "undo" in step && step.undo === undo)
+  );
+}
+
+/** The host's ends of the container's veths, which stay while nobody says in which namespace their other ends are. */
+function hostEnds(world: World, type: string, { interfaces }: Result): readonly string[] {
+  if (type !== "bridge" && type !== "ptp") return [];
+  // By its name alone it could be another container's, for the reference makes names by chance.
+  const isThere = ({ name, mac }: Interface) =>
+    mac !== undefined && world.read(`/sys/class/net/${name}/address`)?.trim() === mac;
+  return hostLinks({ ...emptyResult, interfaces }).filter((name) => /^veth[0-9a-f]{8}$/.test(name))
+    .filter((name) => interfaces.some((link) => link.name === name && isThere(link)));
+}
+
+async function removeLinks(context: Context, names: readonly string[]): Promise<void> {
+  const there = linkNames(context.world);
+  const going = names.filter((name) => there.has(name) && !isRecorded(context, name));
+  const steps = going.map((name): Step => ({
+    ...{ tool: "ip", on: "host" },
+    run: words`link show dev ${name}`,
+    undo: words`link del dev ${name}`,
+  }));
+  await undoAll(context.world, prefixesFor(context), steps, "what the reference's plugins made");
+}
+
+async function restore(world: World, program: string, going: Going): Promise<void> {
+  if (!findProgram(world, `${program}-save`)) return;
+  const { stdout } = await world.run([`${program}-save`], { looks: true });
+  await feed(world, [`${program}-restore`, "--noflush", "--wait"], dropFrom(stdout, going));
+}
+
+async function deleteRules(world: World, rules: NonNullable<Leftovers["nft"]>[number]): Promise<void> {
+  const { stdout } = await world.run(["nft", "--handle", "list", "table", ...rules.table.split(" ")], {
+    looks: true,
+  });
+  await feed(world, ["nft", "-f", "-"], dropCommented(stdout, rules));
+}
+
+/** Its program takes a while to find out that it does not run. */
+async function giveBackSources(context: Context, steps: readonly Step[]): Promise<void> {
+  if (!firewalldSigns.some((path) => context.world.read(path)?.trim())) return;
+  await undoAll(context.world, prefixesFor(context), steps, "what firewalld was told");
+}
+
+async function feed(world: World, argv: readonly string[], stdin: string): Promise<void> {
+  if (stdin === "") return;
+  const { code, stderr } = await world.run(argv, { stdin });
+  if (code !== 0) {
+    throw new Error(`Cannot remove rules of the reference's plugins by ${argv[0]}: ${stderr.trim()}`);
+  }
+}

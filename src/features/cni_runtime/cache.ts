@@ -1,0 +1,99 @@
+import { type CacheEntry, cacheFile, formatCache, parseCache } from "../../wire/cni/cache.ts";
+import { CniError } from "../../wire/cni/error.ts";
+import { parseArgs } from "../../wire/cni/args.ts";
+import { type NetworkList, parseNetworkList } from "../../wire/cni/network_list.ts";
+import { type Result, resultFor } from "../../wire/cni/result.ts";
+import type { World } from "../../plan/world.ts";
+import type { RuntimeCall } from "./call.ts";
+
+/** By what an attachment's entry is found. */
+type Cached =
+  & Pick<RuntimeCall, "cacheDirectory" | "containerId" | "ifname">
+  & { readonly list: Pick<NetworkList, "name"> };
+
+function nameOf({ list, containerId, ifname }: Cached) {
+  return { networkName: list.name, containerId, ifName: ifname };
+}
+
+function pathOf(call: Cached): string {
+  return `${call.cacheDirectory}/results/${cacheFile(nameOf(call))}`;
+}
+
+/** Keeps what an ADD was given and gave, where libcni does. */
+export function writeCache(world: World, call: RuntimeCall, result: Result): void {
+  const { list, netns, config, args, capabilityArgs, cacheDirectory } = call;
+  world.makeDirectory(`${cacheDirectory}/results`);
+  const entry: CacheEntry = {
+    ...{ ...nameOf(call), netns, config, capabilityArgs },
+    cniArgs: [...parseArgs(args)],
+    result: resultFor(list.cniVersion, result),
+  };
+  world.write(pathOf(call), formatCache(entry));
+}
+
+/** What is kept of an attachment, if anything can be made of it: what is damaged must not stop a DEL. */
+export function readCache(world: World, call: Cached): CacheEntry | undefined {
+  try {
+    return loadCache(world, call);
+  } catch {
+    return undefined;
+  }
+}
+
+/** What is kept of an attachment, if anything is. @throws CniError naming the file of which nothing can be made */
+export function loadCache(world: World, call: Cached): CacheEntry | undefined {
+  const [path, text] = [pathOf(call), world.read(pathOf(call))];
+  if (text === undefined) return undefined;
+  const entry = parseCache(text, nameOf(call), `cache file ${path}`);
+  if (entry === undefined) {
+    throw new CniError("decode", `Cannot use ${path}: it is of a kind that nobody knows`);
+  }
+  return entry;
+}
+
+/** Forgets an attachment. */
+export function removeCache(world: World, call: Cached): void {
+  world.remove(pathOf(call));
+}
+
+/** All that is kept of a network's attachments. */
+export function cachedAttachments(
+  world: World,
+  { cacheDirectory, list }: Pick<RuntimeCall, "cacheDirectory" | "list">,
+): readonly CacheEntry[] {
+  const directory = `${cacheDirectory}/results`;
+  return world.list(directory).filter((name) => name.startsWith(`${list.name}-`)).flatMap((name) => {
+    try {
+      const entry = parseCache(world.read(`${directory}/${name}`) ?? "");
+      return entry?.networkName === list.name ? [entry] : [];
+    } catch {
+      return [];
+    }
+  });
+}
+
+/**
+ * The call as its ADD was: that one's network counts, and its arguments as far as the caller gives none. (With
+ * libcni's own DelNetworkList, who forgets CAP_ARGS cleanupPaths the ports.)
+ */
+export function withCached(call: RuntimeCall, cached: CacheEntry | undefined): RuntimeCall {
+  if (!cached) return call;
+  const given = Object.keys(call.capabilityArgs).length > 0;
+  return {
+    ...call,
+    // Drop-in plugins are not in the cache.
+    list: cached.config === call.config ? call.list : cachedList(cached) ?? call.list,
+    args: call.args === "" ? cached.cniArgs.map((pair) => pair.join("=")).join(";") : call.args,
+    capabilityArgs: given ? call.capabilityArgs : cached.capabilityArgs,
+  };
+}
+
+/** The network that is kept with an attachment, or undefined when it cannot be read. */
+export function cachedList({ config, networkName }: CacheEntry): NetworkList | undefined {
+  try {
+    const list = parseNetworkList(config, "the cache");
+    return list.name === networkName ? list : undefined;
+  } catch {
+    return undefined;
+  }
+}

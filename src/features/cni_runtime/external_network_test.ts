@@ -1,0 +1,126 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parseNetworkList } from "../../wire/cni/network_list.ts";
+import { emptyResult } from "../../wire/cni/result.ts";
+import type { World } from "../../plan/world.ts";
+import {
+  dropLaterDefaults,
+  keepingLeases,
+  pluginPath,
+  publishesPorts,
+  runsOneByOne,
+  settle,
+} from "./external_network.ts";
+import type { Attached } from "../../engine/journal.ts";
+import type { NetDirectory } from "../networks/networks.ts";
+
+/** A world with these files, of which /self is the program; `looked` are those that were asked for. */
+function having(...files: readonly string[]): World & { readonly looked: readonly string[] } {
+  const looked: string[] = [];
+  const stat = (path: string) => {
+    looked.push(path);
+    return files.includes(path) || path === "/self" ? { kind: "file", identity: `0:${path}` } : undefined;
+  };
+  return { looked, uid: 0, self: ["/self"], stat } as unknown as World & { looked: readonly string[] };
+}
+
+function network(...plugins: readonly unknown[]) {
+  return parseNetworkList(JSON.stringify({ cniVersion: "1.0.0", name: "n", plugins }), "/n.conflist");
+}
+
+function directories(...names: readonly string[]): readonly NetDirectory[] {
+  return [{ path: "/etc/net.d", names: [] }, { path: "/extra", names }];
+}
+
+const bridge = network({ type: "bridge", ipam: { type: "host-local" } });
+
+test("plugins are looked for beside networks first, then where rkt, runtimes and distributions have them", () => {
+  assert.deepEqual(pluginPath(directories()), [
+    ...["/etc/net.d", "/extra", "/usr/lib/rkt/plugins/net"],
+    ...["/opt/cni/bin", "/usr/libexec/cni", "/usr/lib/cni"],
+  ]);
+});
+
+test("a type of ours is ours, unless a file beside the networks has its name, and no file is looked at", () => {
+  const world = having("/usr/lib/cni/bridge", "/opt/cni/bin/host-local", "/usr/lib/rkt/plugins/net/bridge");
+  assert.equal(runsOneByOne(world, bridge, directories("n.conflist")), false);
+  assert.deepEqual(world.looked, []);
+  for (const name of ["bridge", "host-local"]) {
+    assert.equal(runsOneByOne(having(`/extra/${name}`), bridge, directories(name)), true);
+    // A directory, say.
+    assert.equal(runsOneByOne(having(), bridge, directories(name)), false);
+  }
+});
+
+test("a type of somebody else's has a file, for addresses as well", () => {
+  const rows = [
+    network({ type: "bridge" }, { type: "warp" }),
+    network({ type: "ptp", ipam: { type: "warp" } }),
+  ];
+  for (const list of rows) {
+    for (const file of ["/opt/cni/bin/warp", "/usr/lib/rkt/plugins/net/warp", "/extra/warp"]) {
+      assert.equal(runsOneByOne(having(file), list, directories()), true);
+    }
+    assert.throws(() => runsOneByOne(having(), list, directories()), {
+      message:
+        /^Cannot use plugin type "warp": it is not one of ours \(.*bridge.*\), nor is it in .*\/extra, .*\/opt\/cni\/bin/,
+    });
+  }
+});
+
+test("addresses that are ours to give are kept where those of all networks are", () => {
+  const kept = (world: World, names: readonly string[], ipam: unknown) =>
+    keepingLeases(world, network({ type: "ptp", IPAM: ipam }, { type: "warp" }), {
+      directories: directories(...names),
+      dataDir: "/run/n",
+    }).plugins.map((plugin) => plugin["IPAM"]);
+  const [own, said] = [{ type: "host-local" }, { type: "host-local", dataDir: "/said" }];
+  assert.deepEqual(kept(having(), [], own), [{ dataDir: "/run/n", ...own }, undefined]);
+  assert.deepEqual(kept(having(), [], said), [said, undefined]);
+  assert.deepEqual(kept(having("/extra/host-local"), ["host-local"], own), [own, undefined]);
+  assert.deepEqual(kept(having("/extra/ptp"), ["ptp"], own), [own, undefined]);
+});
+
+test("ports are published by a plugin of somebody else's that can", () => {
+  const can = { portMappings: true };
+  const rows = [
+    [true, { type: "x", capabilities: can }],
+    [false, { type: "x", capabilities: { portMappings: false, ips: true } }],
+    [false, { type: "portmap", capabilities: can }],
+  ] as const;
+  for (const [expected, plugin] of rows) {
+    assert.equal(publishesPorts(having(), network({ type: "warp" }, plugin), directories()), expected);
+  }
+  const theirs = network({ type: "portmap", capabilities: can });
+  assert.equal(publishesPorts(having("/extra/portmap"), theirs, directories("portmap")), true);
+});
+
+test("of default routes the first network's stays, if it is in the main table", () => {
+  const result = { ...emptyResult, routes: [{ dst: "0.0.0.0/0" }, { dst: "::/0" }, { dst: "10.0.0.0/8" }] };
+  const earlier = {
+    ...emptyResult,
+    routes: [{ dst: "0.0.0.0/0" }, { dst: "10.0.0.0/8" }, { dst: "::/0", table: 9 }],
+  };
+  const attached = { ifname: "eth1" } as Attached;
+  assert.deepEqual(dropLaterDefaults(attached, result, []), []);
+  assert.deepEqual(dropLaterDefaults(attached, result, [emptyResult, earlier]), [
+    {
+      tool: "exec",
+      on: "container",
+      tolerant: true,
+      run: ["ip", "route", "del", "0.0.0.0/0", "dev", "eth1"],
+    },
+  ]);
+});
+
+test("an interface that is ours is closed to other networks, and one of somebody else's is left alone", () => {
+  const result = { ...emptyResult, ips: [{ address: "10.1.1.2/24" }] };
+  const attached = (list: typeof bridge) =>
+    ({ ifname: "eth0", network: list, path: pluginPath(directories()) }) as unknown as Attached;
+  const closing = settle(having("/opt/cni/bin/warp"), attached(bridge), result, []);
+  assert.deepEqual(closing.map((step) => step.tool === "nft" && step.run), [
+    "add element inet ocinet own4 { 10.1.1.2 . 10.1.1.0/24 }",
+    "add element inet ocinet contained4 { 10.1.1.2 }",
+  ]);
+  assert.deepEqual(settle(having("/extra/warp"), attached(network({ type: "warp" })), result, []), []);
+});

@@ -1,0 +1,282 @@
+import { CniError } from "../../wire/cni/error.ts";
+import type { PluginConf } from "../../wire/cni/network_list.ts";
+import { atLeast, emptyResult, parseResult, type Result } from "../../wire/cni/result.ts";
+import type { World } from "../../plan/world.ts";
+import { table } from "../../drivers/table.ts";
+import { RollbackError, StepError } from "../../engine/apply.ts";
+import { cachedAttachments, loadCache, readCache, removeCache, withCached, writeCache } from "./cache.ts";
+import { abandon, perform, prepare, type Prepared } from "../cni_plugin/add.ts";
+import { asksThroughLink, checkVersion } from "../cni_plugin/call.ts";
+import { check, status } from "../cni_plugin/check.ts";
+import { collectGarbage, del, delTogether } from "../cni_plugin/del.ts";
+import { blame, callTheirs, ownContext, type PluginStep, runsHere, type RuntimeCall } from "./call.ts";
+
+/**
+ * Adds a container to a network; a chain that fails is taken down again, the plugin that failed included.
+ * @throws CniError naming the plugin that failed
+ */
+export async function addNetwork(world: World, state: string, call: RuntimeCall): Promise<Result> {
+  return await withLock(world, state, call, async () => {
+    await giveWay(world, state, call);
+    const begun: PluginConf[] = [];
+    try {
+      const result = await addChain(world, state, call, begun);
+      writeCache(world, call, result);
+      return result;
+    } catch (error) {
+      const list = { ...call.list, plugins: begun };
+      await delChain(world, state, { ...call, list }, undefined).catch(() => {});
+      throw error;
+    }
+  });
+}
+
+/** What is cached of an attachment that is gone is taken down; one that is there is a reason to refuse. */
+async function giveWay(world: World, state: string, call: RuntimeCall): Promise<void> {
+  const cached = readCache(world, call);
+  if (!cached) return;
+  const { ifname, containerId, list, netns } = call;
+  const look = ["nsenter", `--net=${netns}`, "ip", "link", "show", "dev", ifname];
+  if (world.stat(netns) !== undefined && (await world.run(look, { looks: true })).code === 0) {
+    throw new CniError(
+      "internal",
+      `Cannot attach "${ifname}" of container "${containerId}" to network "${list.name}": ` +
+        "it is attached already; DEL comes first",
+    );
+  }
+  await delChain(world, state, withCached(call, cached), cached.result).catch(() => {});
+}
+
+/** A plugin of ours that has been planned, to be done together with its neighbours. */
+interface Planned {
+  readonly plugin: PluginConf;
+  readonly prepared: Prepared;
+}
+
+/** @param begun is filled with the plugins that DEL has to be called for when a later one fails */
+async function addChain(
+  world: World,
+  state: string,
+  call: RuntimeCall,
+  begun: PluginConf[],
+): Promise<Result> {
+  let result: Result | undefined;
+  let planned: readonly Planned[] = [];
+  for (const plugin of call.list.plugins) {
+    const step: PluginStep = { plugin, command: "ADD", ...(result ? { before: result } : {}) };
+    if (runsHere(world, call, plugin)) {
+      const [context, asks] = await orGiveUp(planned, plugin, async () => {
+        checkVersion(plugin.type, call.list.cniVersion);
+        const context = await ownContext(world, state, call, step);
+        return [context, asksThroughLink(context)] as const;
+      });
+      // Who comes next may have to write down how a link is that they did not make.
+      if (asks || planned.some(({ plugin }) => keepsLink(plugin))) {
+        await performAll(planned, begun);
+        planned = [];
+      }
+      const steps = planned.flatMap(({ prepared }) => prepared.steps);
+      const prepared = await orGiveUp(planned, plugin, () => prepare(context, result, steps));
+      planned = [...planned, { plugin, prepared }];
+      result = prepared.result;
+    } else {
+      await performAll(planned, begun);
+      planned = [];
+      begun.push(plugin);
+      result = await addTheirs(world, call, step);
+    }
+  }
+  await performAll(planned, begun);
+  return result ?? emptyResult;
+}
+
+function keepsLink({ type }: PluginConf): boolean {
+  const row = table[type];
+  return row?.role === "main" && row.plugin.keepsLink === true;
+}
+
+/** @throws CniError naming the plugin; then what is planned is given up */
+async function orGiveUp<T>(
+  planned: readonly Planned[],
+  plugin: PluginConf,
+  action: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await action();
+  } catch (error) {
+    for (const { prepared } of [...planned].reverse()) await abandon(prepared);
+    throw blame(error, plugin, "add");
+  }
+}
+
+/** Does what is planned, all at once. @throws CniError naming the plugin whose step failed */
+async function performAll(planned: readonly Planned[], begun: PluginConf[]): Promise<void> {
+  try {
+    await perform(planned.map(({ prepared }) => prepared));
+    begun.push(...planned.map(({ plugin }) => plugin));
+  } catch (error) {
+    const first = error instanceof RollbackError ? error.first : error;
+    const failed = planned.find(({ prepared: { steps } }) =>
+      first instanceof StepError && steps.includes(first.step)
+    );
+    throw blame(error, (failed ?? planned.at(-1)!).plugin, "add");
+  }
+}
+
+async function addTheirs(world: World, call: RuntimeCall, step: PluginStep): Promise<Result> {
+  try {
+    const answer = await callTheirs(world, call, step);
+    return answer === null ? emptyResult : parseResult(answer, call.list.cniVersion);
+  } catch (error) {
+    throw blame(error, step.plugin, "add");
+  }
+}
+
+/**
+ * Takes a container off a network: all plugins, last first, however many of them fail.
+ * @throws CniError of the first that failed; then what is cached stays, for another try
+ */
+export async function delNetwork(world: World, state: string, call: RuntimeCall): Promise<void> {
+  await withLock(world, state, call, async () => {
+    const cached = readCache(world, call);
+    await delChain(world, state, withCached(call, cached), cached?.result);
+    removeCache(world, call);
+  });
+}
+
+async function delChain(world: World, state: string, call: RuntimeCall, cached: unknown): Promise<void> {
+  const before = cachedResult(call, cached);
+  const stepOf = (plugin: PluginConf): PluginStep => ({
+    plugin,
+    command: "DEL",
+    ...(before ? { before } : {}),
+  });
+  const problems: CniError[] = [];
+  for (const group of groupsOf(world, call).reverse()) {
+    const ours = runsHere(world, call, group[0]!);
+    const contextFor = (plugin: PluginConf) => ownContext(world, state, call, stepOf(plugin));
+    const gone = ours && group.length > 1 ? await delTogether(() => Promise.all(group.map(contextFor))) : [];
+    for (const plugin of group.toReversed().filter(({ type }) => !gone.includes(type))) {
+      try {
+        if (ours) await del(await contextFor(plugin));
+        else await callTheirs(world, call, stepOf(plugin));
+      } catch (error) {
+        problems.push(blame(error, plugin, "delete"));
+      }
+    }
+  }
+  if (problems.length > 0) throw problems[0];
+}
+
+/** The plugins in their order, those that run here together with such neighbours. */
+function groupsOf(world: World, call: RuntimeCall): PluginConf[][] {
+  const groups: PluginConf[][] = [];
+  for (const plugin of call.list.plugins) {
+    const last = groups.at(-1);
+    if (last && runsHere(world, call, plugin) && runsHere(world, call, last[0]!)) last.push(plugin);
+    else groups.push([plugin]);
+  }
+  return groups;
+}
+
+/** The ADD's result, which a DEL or CHECK is given from version 0.4.0 on; one that cannot be read is passed over. */
+function cachedResult({ list }: RuntimeCall, cached: unknown): Result | undefined {
+  if (cached === undefined || !atLeast(list.cniVersion, "0.4.0")) return undefined;
+  try {
+    return parseResult(cached, list.cniVersion);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Looks whether a container's attachment is as ADD left it. @throws CniError of the first plugin that misses something */
+export async function checkNetwork(world: World, state: string, call: RuntimeCall): Promise<void> {
+  const { list } = call;
+  if (!atLeast(list.cniVersion, "0.4.0")) {
+    throw new CniError(
+      "incompatibleVersion",
+      `configuration version "${list.cniVersion}" does not support the CHECK command`,
+    );
+  }
+  if (list.disableCheck) return;
+  const cached = loadCache(world, call);
+  const before = cached && parseResult(cached.result, list.cniVersion);
+  await forEach(world, state, withCached(call, cached), { command: "CHECK", ...(before ? { before } : {}) });
+}
+
+/** Whether the network's plugins could attach a container now. @throws CniError of the first that could not */
+export async function networkStatus(world: World, state: string, call: RuntimeCall): Promise<void> {
+  if (!atLeast(call.list.cniVersion, "1.1.0")) return;
+  await forEach(world, state, { ...call, capabilityArgs: {} }, { command: "STATUS" });
+}
+
+async function forEach(
+  world: World,
+  state: string,
+  call: RuntimeCall,
+  what: Omit<PluginStep, "plugin">,
+): Promise<void> {
+  const act = what.command === "CHECK" ? check : status;
+  for (const plugin of call.list.plugins) {
+    const step = { ...what, plugin };
+    if (runsHere(world, call, plugin)) await act(await ownContext(world, state, call, step));
+    else await callTheirs(world, call, step);
+  }
+}
+
+/** An attachment that is to stay. */
+export interface ValidAttachment {
+  readonly containerID: string;
+  readonly ifname: string;
+}
+
+/**
+ * Takes away every attachment of the network that is not in the list; goes on after errors.
+ * @throws the first of them
+ */
+export async function gcNetwork(
+  world: World,
+  state: string,
+  call: RuntimeCall,
+  valid: readonly ValidAttachment[],
+): Promise<void> {
+  if (call.list.disableGC) return;
+  const bare = { ...call, args: "", capabilityArgs: {} };
+  const problems: unknown[] = [];
+  const attempt = (action: () => Promise<unknown>) => action().catch((error) => void problems.push(error));
+  for (const { containerId, ifName, netns } of cachedAttachments(world, call)) {
+    if (valid.some((one) => one.containerID === containerId && one.ifname === ifName)) continue;
+    const stale = { ...bare, containerId, ifname: ifName, netns: netns ?? "" };
+    await attempt(() => delNetwork(world, state, stale));
+  }
+  // The second is what libcni said before the specification was read again (containernetworking/cni#1101).
+  const lists = { "cni.dev/valid-attachments": valid, "cni.dev/attachments": valid };
+  for (const plugin of atLeast(call.list.cniVersion, "1.1.0") ? call.list.plugins : []) {
+    const step: PluginStep = { plugin: { ...plugin, ...lists }, command: "GC" };
+    await attempt(async () =>
+      runsHere(world, call, plugin)
+        ? await collectGarbage(await ownContext(world, state, bare, step))
+        : await callTheirs(world, bare, step)
+    );
+  }
+  if (problems.length > 0) throw problems[0];
+}
+
+/** A lock of the container's own; and meanwhile nobody takes away what containers share. */
+async function withLock<T>(
+  world: World,
+  state: string,
+  call: RuntimeCall,
+  action: () => Promise<T>,
+): Promise<T> {
+  const [release, unlock] = await Promise.all([
+    world.share(state),
+    world.lock(`${state}/locks/cni-${call.containerId}`),
+  ]);
+  try {
+    return await action();
+  } finally {
+    unlock();
+    release();
+  }
+}

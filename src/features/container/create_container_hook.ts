@@ -1,0 +1,118 @@
+import { messageOf } from "../../wire/cni/error.ts";
+import { oneLine } from "../../wire/cni/output.ts";
+import type { World } from "../../plan/world.ts";
+import { identify, isAlive, type ProcessIdentity } from "../../engine/process.ts";
+
+/**
+ * Where createRuntime may not enter a container, its createContainer hook lets us in: it runs in the container's
+ * namespaces, and unlike the init it may be looked into, having been exec'ed there. So createRuntime cleanupPaths an agent, the
+ * hook says which process it is and waits, and the agent connects the container through that process. They serveContainerHook in a
+ * directory named for the init: the hook writes `inside`, waits for the lock on `agent`, and looks for `done` or `failed`.
+ */
+function meetingOf(state: string, init: number): string {
+  return `${state}/meetings/${init}`;
+}
+
+/**
+ * What the createContainer hook runs, in no time if nobody waits for it. Its pid and its parent's are those that the
+ * host's /proc has, and the directories are those of `stateDirectory`.
+ */
+export const containerHookScript = `read -r self _ _ init _ </proc/self/stat
+while read -r inside outside _; do [ "$inside" != 0 ] || uid=$outside; done </proc/self/uid_map
+for state in "$OCINET_STATE_DIR" "$XDG_RUNTIME_DIR/ocinet" "/run/user/$uid/ocinet" "/tmp/ocinet-$uid"; do
+  cd -P "$state" 2>/dev/null && [ -O . ] || continue
+  # Where anybody may make what has that name, we follow no link.
+  [ "$PWD" = "$state" ] || [ "$state" != "/tmp/ocinet-$uid" ] || continue
+  meeting=$state/meetings/$init
+  [ -O "$meeting" ] || continue
+  echo "$self" >"$meeting/inside"
+  flock -s "$meeting/agent" true
+  [ -e "$meeting/done" ] || { status=1; cat "$meeting/failed" >&2; }
+  rm -rf "$meeting"
+  exit $status
+done`;
+
+/** Whether the kernel lets us look into a process: not into one of a user's that has joined namespaces since its exec. */
+export function mayEnter(world: World, pid: number): boolean {
+  try {
+    world.stat(`/proc/${pid}/ns/net`);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * Starts the agent and waits until it is there for the createContainer hook.
+ * @param words after `ocinet hook`
+ * @param input for its standard input
+ * @throws Error when it does not come
+ */
+export async function startHookHelper(
+  world: World,
+  state: string,
+  init: number,
+  words: readonly string[],
+  input: string,
+): Promise<void> {
+  const meeting = meetingOf(state, init);
+  world.remove(meeting);
+  world.makeDirectory(meeting);
+  world.write(`${meeting}/input`, input);
+  // crun runs its hooks with all signals blocked; one that stays must not inherit that.
+  const start = 'input=$1; shift; setsid env --default-signal "$@" <"$input" >/dev/null 2>&1 & echo $!';
+  const { stdout } = await world.run(
+    ["sh", "-c", start, "sh", `${meeting}/input`, ...world.self, "hook", ...words],
+    { env: world.environment() },
+  );
+  const agent = identify(world, Number(stdout));
+  const isReady = () => world.stat(`${meeting}/ready`) !== undefined;
+  while (agent && isAlive(world, agent) && !isReady()) await pause();
+  if (isReady()) return;
+  world.remove(meeting);
+  throw new Error(`Cannot wait for container process ${init}: the process that was to do so has ended`);
+}
+
+/**
+ * Waits, as the agent, for the createContainer hook and lets `act` use its process; the hook goes on once that is over,
+ * and fails if that failed. A container that ends before is not waited for.
+ */
+export async function serveContainerHook(
+  world: World,
+  state: string,
+  init: number,
+  act: (inside: number) => Promise<void>,
+): Promise<void> {
+  const meeting = meetingOf(state, init);
+  const leave = await world.lock(`${meeting}/agent`);
+  try {
+    world.write(`${meeting}/ready`, "");
+    const inside = await whoIsInside(world, meeting, identify(world, init));
+    if (inside === undefined) return;
+    await act(inside);
+    world.write(`${meeting}/done`, "");
+  } catch (error) {
+    world.write(`${meeting}/failed`, `ocinet: ${oneLine(messageOf(error))}\n`);
+    throw error;
+  } finally {
+    leave();
+    if (identify(world, init) === undefined) world.remove(meeting);
+  }
+}
+
+async function whoIsInside(
+  world: World,
+  meeting: string,
+  init: ProcessIdentity | undefined,
+): Promise<number | undefined> {
+  while (init && isAlive(world, init)) {
+    const said = world.read(`${meeting}/inside`);
+    if (said?.endsWith("\n")) return Number(said);
+    await pause();
+  }
+  return undefined;
+}
+
+function pause(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 2));
+}

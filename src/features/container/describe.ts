@@ -1,0 +1,136 @@
+import { messageOf } from "../../wire/cni/error.ts";
+import { showDestination } from "../../net/egress.ts";
+import { type PortMapping, showMapping } from "../../net/port_mapping.ts";
+import type { ProxyVersion } from "../../net/proxy_protocol.ts";
+import { readElement } from "../../plan/nft.ts";
+import type { Step } from "../../plan/step.ts";
+import type { World } from "../../plan/world.ts";
+import { uplinkNamed } from "../../drivers/uplinks/table.ts";
+import type { Uplink } from "../../drivers/uplinks/uplink.ts";
+import { staleness } from "../../engine/namespace.ts";
+import { type Journal, readJournal } from "../../engine/journal.ts";
+import type { Limits } from "../../net/limits.ts";
+import { deadPrograms } from "./repair.ts";
+import { containerPaths } from "../../engine/state.ts";
+
+/** A container as scripts see it. */
+export interface Description {
+  readonly id: string;
+  readonly created: string;
+  /** `up`, or why it is not. */
+  readonly state: string;
+  readonly netns: string;
+  readonly pid?: number;
+  readonly networks: readonly DescribedNetwork[];
+  readonly ports: readonly DescribedPort[];
+  readonly limits?: DescribedLimits;
+}
+
+/** Where it may go, and how many bits a second may enter and leave each of its interfaces. */
+export interface DescribedLimits {
+  readonly egress?: readonly string[];
+  readonly rateIn?: number;
+  readonly rateOut?: number;
+}
+
+/** One of its interfaces. */
+export interface DescribedNetwork {
+  readonly name: string;
+  readonly ifname: string;
+  /** The plugin's type, or the uplink. */
+  readonly by: string;
+  readonly mac?: string;
+  readonly ips: readonly string[];
+  readonly gateways: readonly string[];
+  readonly routes: readonly string[];
+  readonly nameservers: readonly string[];
+}
+
+/** One of its published ports. */
+export interface DescribedPort {
+  readonly mapping: string;
+  readonly driver: string;
+  /** Whether the container sees who connects from another host. */
+  readonly keepsClientAddress: boolean;
+  /** The one family that it is forwarded of, where the mapping means both. */
+  readonly onlyFamily?: 4;
+  /** The header by which it is told, if it does not see it. */
+  readonly proxyProtocol?: ProxyVersion;
+}
+
+/** What is known of a container, from what is written down of it. */
+export function describeContainer(world: World, journal: Journal): Description {
+  const { id, created, container, attachments, ports, limits, steps } = journal;
+  const byPlugins = attachments.some(({ published }) => published !== undefined);
+  const uplink = attachments.map(({ by }) => uplinkNamed(by)).find((found) => found !== undefined);
+  return {
+    id,
+    created,
+    state: staleness(world, journal) ?? disturbance(world, journal) ?? "up",
+    netns: container.netns,
+    ...(container.init ? { pid: container.init.pid } : {}),
+    networks: attachments.map(describeNetwork),
+    ports: ports.map((port) => {
+      const by = port.uplink === undefined ? uplink : uplinkNamed(port.uplink);
+      return port.relay || by ? describeForward(port, by) : describeRule(port, byPlugins, steps);
+    }),
+    ...(limits && Object.keys(limits).length > 0 ? { limits: describeLimits(limits) } : {}),
+  };
+}
+
+/** Either the relay or an uplink forwards it. */
+function describeForward(port: PortMapping, uplink: Uplink | undefined): DescribedPort {
+  const mapping = showMapping(port);
+  if (port.relay) return { mapping, driver: "relay", keepsClientAddress: false, ...port.relay };
+  const { name: driver, keepsClientAddress, publishes } = uplink!;
+  const isPart = publishes !== undefined && port.family === undefined;
+  return { mapping, driver, keepsClientAddress, ...(isPart ? { onlyFamily: publishes } : {}) };
+}
+
+function describeRule(port: PortMapping, byPlugins: boolean, steps: readonly Step[]): DescribedPort {
+  const sets = steps.flatMap((step) => step.tool === "nft" ? readElement(step.run)?.set ?? [] : []);
+  const families = port.family === undefined ? [4, 6] : [port.family];
+  const masked = families.some((family) => sets.includes(`inet ocinet masked${family}`));
+  return {
+    mapping: showMapping(port),
+    driver: byPlugins ? "plugins" : "nftables",
+    keepsClientAddress: !masked,
+  };
+}
+
+function describeLimits({ egress, ...rates }: Limits): DescribedLimits {
+  return { ...(egress ? { egress: egress.map(showDestination) } : {}), ...rates };
+}
+
+function disturbance(world: World, journal: Journal): string | undefined {
+  if (journal.phase !== "done") return "unfinished";
+  const dead = deadPrograms(world, journal).map(({ name }) => name).join(" and its ");
+  return dead === "" ? undefined : `its ${dead} has ended; ocinet repair ${journal.id} starts it again`;
+}
+
+/** What is known of each of these containers; those that are gone by now are left out. */
+export function describeAll(world: World, state: string, ids: readonly string[]): readonly Description[] {
+  return ids.flatMap((id) => {
+    try {
+      const journal = readJournal(world, containerPaths(state, id));
+      return journal ? [describeContainer(world, journal)] : [];
+    } catch (error) {
+      // What is wrong with one says nothing of the others.
+      return [{ id, created: "", state: messageOf(error), netns: "", networks: [], ports: [] }];
+    }
+  });
+}
+
+function describeNetwork({ network, ifname, by, result }: Journal["attachments"][number]): DescribedNetwork {
+  const mac = result?.interfaces.find(({ name, sandbox }) => name === ifname && sandbox !== undefined)?.mac;
+  return {
+    name: network.name,
+    ifname,
+    by,
+    ...(mac === undefined ? {} : { mac }),
+    ips: result?.ips.map(({ address }) => address) ?? [],
+    gateways: result?.ips.flatMap(({ gateway }) => gateway ?? []) ?? [],
+    routes: result?.routes.map(({ dst, gw }) => gw === undefined ? dst : `${dst} via ${gw}`) ?? [],
+    nameservers: result?.dns.nameservers ?? [],
+  };
+}

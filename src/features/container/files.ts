@@ -1,0 +1,227 @@
+import type { Result } from "../../wire/cni/result.ts";
+import { formatHosts, type Hosts, parseHostsEntries } from "../../net/hosts.ts";
+import { parseAddress } from "../../net/address.ts";
+import { formatResolvConf, type ResolvConf } from "../../net/resolv_conf.ts";
+import type { OptionValues } from "../../wire/oci/options.ts";
+import type { Step } from "../../plan/step.ts";
+import type { World } from "../../plan/world.ts";
+import { isHostsOwn, reachableNames, resolvConf, serversIn } from "../../engine/name_servers.ts";
+import { sessionAround } from "../rootless/host_forwarding.ts";
+
+/** What is wanted of the files that tell a container about names. */
+export interface Files {
+  /** `network` takes what a network's plugins say, or else what `namesUnasked` does. */
+  readonly resolv: "network" | "host" | "none" | ResolvConf;
+  readonly hosts?: Hosts;
+  readonly hostname?: string;
+}
+
+/** Reads the options, by rkt's rules (run.go). @throws Error in rkt's words */
+export function parseFiles(given: OptionValues): Files {
+  const hostname = given.get("hostname")?.at(-1);
+  if (hostname !== undefined && !/^[A-Za-z0-9]([A-Za-z0-9.-]{0,62}[A-Za-z0-9])?$/.test(hostname)) {
+    throw new Error(
+      `Cannot use host name ${
+        JSON.stringify(hostname)
+      }: it is not one of up to 64 letters, digits, "-" and "."`,
+    );
+  }
+  const entries = given.get("hosts-entry");
+  return {
+    resolv: parseDns(given),
+    ...(entries === undefined ? {} : { hosts: parseHostsEntries(entries) }),
+    ...(hostname === undefined ? {} : { hostname }),
+  };
+}
+
+/** With more names in the hosts file; the host's own is left as it is. */
+export function withNames(files: Files, addresses: ReadonlyMap<string, readonly string[]>): Files {
+  if (files.hosts === "host" || addresses.size === 0) return files;
+  const hosts = new Map(files.hosts ?? []);
+  for (const [name, all] of addresses) {
+    for (const address of all) hosts.set(address, [...hosts.get(address) ?? [], name]);
+  }
+  return { ...files, hosts };
+}
+
+function parseDns(given: OptionValues): Files["resolv"] {
+  const servers = (given.get("dns") ?? []).flatMap((value) => value.split(","));
+  const [search, options, domain] = ["dns-search", "dns-opt", "dns-domain"].map((name) =>
+    given.get(name) ?? []
+  );
+  const special = servers.find((server) => server === "host" || server === "none");
+  if (special) {
+    if (servers.length > 1) throw new Error(`no other --dns options allowed when --dns=${special} is passed`);
+    if (search!.length + options!.length + domain!.length > 0) {
+      throw new Error(`Cannot call --dns-opt, --dns-search, or --dns-domain with --dns=${special}`);
+    }
+    return special as "host" | "none";
+  }
+  if (servers.length + search!.length + options!.length + domain!.length === 0) return "network";
+  for (const server of servers) {
+    if (!parseAddress(server)) throw new Error(`Invalid IP passed to --dns: ${JSON.stringify(server)}`);
+  }
+  const bad = [...search!, ...options!, ...domain!].find((word) => !/^[A-Za-z0-9_.:-]+$/.test(word));
+  if (bad !== undefined) {
+    throw new Error(`Cannot write ${JSON.stringify(bad)} into resolv.conf: it is not one plain word`);
+  }
+  return {
+    nameservers: servers,
+    search: search!,
+    options: options!,
+    ...(domain!.length > 0 ? { domain: domain![0]! } : {}),
+  };
+}
+
+/** The root file system whose files are to be mounted over. */
+export interface Rootfs {
+  readonly pid: number;
+  /** Words for nsenter that give power over the process's namespaces. */
+  readonly enter: readonly string[];
+  /** As it is named in the container's mount namespace before the root is changed; "" is the host's own tree. */
+  readonly path: string;
+}
+
+interface Mounted {
+  readonly name: "resolv.conf" | "hosts" | "hostname";
+  /** The text of a file of ours, or the host's file as it is. */
+  readonly content: { readonly text: string } | { readonly path: string };
+  /** Somebody asked for it by name: it has to work. */
+  readonly asked: boolean;
+}
+
+/**
+ * What a container is told about names if neither its options nor its networks say anything. Its file is left alone, which
+ * is rkt's rule, unless that cannot be right: a command sees the host's, which may name the host's loopback; and no image
+ * knows the resolver of a session.
+ */
+export function namesUnasked(
+  world: World,
+  rootfs: Rootfs | undefined,
+  results: readonly Result[],
+): ResolvConf | undefined {
+  const hasWayOut = results.some(({ routes }) => routes.some(({ dst }) => /^(0\.0\.0\.0|::)\/0$/.test(dst)));
+  if (!rootfs || !hasWayOut) return undefined;
+  const seesHosts = rootfs.path === "";
+  const isLost = seesHosts
+    ? serversIn(world, resolvConf).some(isHostsOwn)
+    : sessionAround(world) !== undefined;
+  const names = isLost ? reachableNames(world) : {};
+  return names.nameservers ? names : undefined;
+}
+
+/**
+ * Writes the files into the container's state directory, and gives the steps that mount them over its own. The root
+ * file system itself is never written into: where it lacks a file, there is nothing to mount over.
+ * @param found what is said about names where no option says it, and by whom
+ * @throws Error when a file that was asked for cannot be mounted
+ */
+export function provideFiles(
+  world: World,
+  directory: string,
+  files: Files,
+  found: { readonly from: string; readonly dns: ResolvConf } | undefined,
+  rootfs: Rootfs | undefined,
+): readonly Step[] {
+  const wanted = [resolvFile(files, found), ...hostFiles(files)].filter((file) => file !== undefined);
+  if (rootfs === undefined) {
+    const asked = wanted.find(({ asked }) => asked);
+    if (asked) {
+      throw new Error(
+        `Cannot provide /etc/${asked.name}: only a container's hook knows its root file system`,
+      );
+    }
+    return [];
+  }
+  const usable = wanted.filter((file) => canMount(world, rootfs, file));
+  const mounts = usable.flatMap(({ name, content }) => {
+    if ("path" in content) return ["ro", content.path, `${rootfs.path}/etc/${name}`];
+    world.makeDirectory(directory);
+    world.write(`${directory}/${name}`, content.text, 0o644);
+    return ["rw", `${directory}/${name}`, `${rootfs.path}/etc/${name}`];
+  });
+  return [
+    ...(mounts.length > 0 ? [mount(rootfs, mounts)] : []),
+    ...(files.hostname === undefined ? [] : [setHostname(world, rootfs, files.hostname)]),
+  ];
+}
+
+function resolvFile(
+  { resolv }: Files,
+  found: { readonly from: string; readonly dns: ResolvConf } | undefined,
+): Mounted | undefined {
+  if (resolv === "none") return undefined;
+  if (resolv === "host") return { name: "resolv.conf", content: { path: "/etc/resolv.conf" }, asked: true };
+  if (resolv !== "network") {
+    return { name: "resolv.conf", content: { text: formatResolvConf(resolv, "") }, asked: true };
+  }
+  if (!found) return undefined;
+  const text = formatResolvConf(found.dns, ` from ${found.from}`);
+  return { name: "resolv.conf", content: { text }, asked: false };
+}
+
+function hostFiles({ hosts, hostname }: Files): readonly Mounted[] {
+  const name: readonly Mounted[] = hostname === undefined
+    ? []
+    : [{ name: "hostname", content: { text: `${hostname}\n` }, asked: false }];
+  if (hosts === "host") return [{ name: "hosts", content: { path: "/etc/hosts" }, asked: true }, ...name];
+  if (hosts === undefined && hostname === undefined) return [];
+  const text = formatHosts(hosts ?? new Map(), hostname);
+  return [{ name: "hosts", content: { text }, asked: hosts !== undefined }, ...name];
+}
+
+function canMount(world: World, { path }: Rootfs, { name, asked }: Mounted): boolean {
+  const problem = mountProblem(world, path, name);
+  if (problem && asked) throw new Error(`Cannot provide /etc/${name} in ${path || "/"}: ${problem}`);
+  return problem === undefined;
+}
+
+/**
+ * Why nothing can be mounted over a file of the root file system's /etc, or undefined when it can. A link in a container's
+ * could lead the mount to any place of the host's tree, so there must be none; the host's own lead where they should.
+ */
+export function mountProblem(world: World, rootfs: string, name: string): string | undefined {
+  const file = `${rootfs}/etc/${name}`;
+  const link = [`${rootfs}/etc`, file].find((part) => isSymlink(world, part));
+  if (link && rootfs !== "") {
+    return `${link} is a symbolic link; replace it by a ${link === file ? "file" : "directory"}`;
+  }
+  return world.stat(file)?.kind === "file"
+    ? undefined
+    : "there is no such file to mount it over; make an empty one";
+}
+
+function isSymlink(world: World, path: string): boolean {
+  try {
+    return world.readLink(path) !== undefined;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * The host's own files are not the container's to write. The other flags may be locked on where they come from
+ * (mount_namespaces(7)), and then a remount has to name them.
+ */
+function mount({ pid, enter }: Rootfs, mounts: readonly string[]): Step {
+  const script = 'while [ $# -gt 0 ]; do mount --bind "$2" "$3" || exit; ' +
+    '[ "$1" = rw ] || mount -o remount,bind,ro,nosuid,nodev,noexec "$3" || exit; shift 3; done';
+  return {
+    tool: "exec",
+    on: "host",
+    run: ["nsenter", ...enter, `--mount=/proc/${pid}/ns/mnt`, "sh", "-c", script, "sh", ...mounts],
+  };
+}
+
+function setHostname(world: World, { pid, enter }: Rootfs, name: string): Step {
+  if (world.readLink(`/proc/${pid}/ns/uts`) === world.readLink("/proc/self/ns/uts")) {
+    throw new Error(
+      `Cannot name the container "${name}": it shares the host's UTS namespace; give it one of its own`,
+    );
+  }
+  return {
+    tool: "exec",
+    on: "host",
+    run: ["nsenter", ...enter, `--uts=/proc/${pid}/ns/uts`, "hostname", name],
+  };
+}

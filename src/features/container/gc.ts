@@ -1,0 +1,227 @@
+import { dropBridgeTable } from "../../plan/nft_bridge.ts";
+import { dropTable } from "../../plan/nft.ts";
+import { ownAlias } from "../../plan/ip.ts";
+import { parseAddress } from "../../net/address.ts";
+import { removeAbandoned, type World } from "../../plan/world.ts";
+import { awaitLinks, ownNamespace, staleness } from "../../engine/namespace.ts";
+import { detachLocked, readOrRecover } from "./detach.ts";
+import { findPassRules, unpassForwardPolicy } from "../../engine/forward_policy.ts";
+import { containerIds, DamagedJournal, readJournal } from "../../engine/journal.ts";
+import { keptChanges } from "../../engine/kept_changes.ts";
+import type { Collected, Stale } from "../../engine/collected.ts";
+import { bootId, livingNamespaces } from "../../engine/process.ts";
+import { repairUnsupervised } from "./repair.ts";
+import { elementsOf, findLiving } from "./recover.ts";
+import { readUndamaged } from "../rootless/host_forwarding.ts";
+import { containerPaths, refuseUnknownFiles, unknownFile } from "../../engine/state.ts";
+import { isRoot } from "../../engine/user.ts";
+
+/**
+ * Why a container's state no longer matters, or undefined when it does, or is another network namespace's to judge.
+ * Somebody may be busy with it, unless we have its lock.
+ * @throws Error naming the file when its journal cannot be read, and something of it is still there, or there is none,
+ *   and what is there is not ours
+ */
+async function reasonToGo(world: World, state: string, id: string): Promise<string | undefined> {
+  const paths = containerPaths(state, id);
+  if (world.stat(paths.directory) === undefined) return undefined;
+  try {
+    const journal = readJournal(world, paths);
+    if (!journal) {
+      refuseUnknownFiles(world, state, id);
+      return "it was given up before anything was done";
+    }
+    if (journal.bootId === bootId(world) && journal.host !== ownNamespace(world)) return undefined;
+    return staleness(world, journal) ??
+      (journal.phase === "done" ? undefined : "its attaching was cut short");
+  } catch (error) {
+    if (!(error instanceof DamagedJournal)) throw error;
+    const living = await findLiving(world, state, id);
+    if (living) {
+      throw new Error(`${error.message}; its ${living} is still there, so gc cleanupPaths it alone`);
+    }
+    return `its journal ${paths.journal} cannot be read, and none of its links is there`;
+  }
+}
+
+/**
+ * Takes down containers whose state no longer matters. One that somebody is busy with is left to them.
+ * @param patience whether to wait for what has ended only just
+ */
+export async function collect(
+  world: World,
+  state: string,
+  ids: readonly string[],
+  patience?: "patient",
+): Promise<Collected> {
+  const collected: Stale[] = [];
+  const problems: string[] = [];
+  if (patience) await Promise.allSettled(ids.map((id) => awaitEnd(world, state, id)));
+  for (const id of ids) {
+    try {
+      const reason = await collectOne(world, state, id);
+      if (reason !== undefined) collected.push({ id, reason });
+    } catch (error) {
+      problems.push((error as Error).message);
+    }
+  }
+  return { collected, problems };
+}
+
+async function awaitEnd(world: World, state: string, id: string): Promise<void> {
+  const journal = readUndamaged(world, state, id);
+  if (journal) await awaitLinks(world, journal);
+}
+
+async function collectOne(world: World, state: string, id: string): Promise<string | undefined> {
+  if (await reasonToGo(world, state, id) === undefined) return undefined;
+  const paths = containerPaths(state, id);
+  const unlock = await world.tryLock(paths.lock);
+  if (!unlock) return undefined;
+  try {
+    // Looked at again: it may have been taken down, or attached anew, before we had the lock.
+    const reason = await reasonToGo(world, state, id);
+    if (reason === undefined) return undefined;
+    const journal = await readOrRecover(world, state, id);
+    if (journal) await detachLocked(world, state, journal);
+    else world.remove(paths.directory);
+    return reason;
+  } finally {
+    unlock();
+  }
+}
+
+/** How many containers a hook looks at in passing: a fixed number, so that no hook pays for all. */
+const sampleSize = 4;
+
+/** Takes down a few stale containers, if there are any, and starts what others have lost (repair.ts); never fails. */
+export async function collectOpportunistically(world: World, state: string): Promise<void> {
+  try {
+    const ids = containerIds(world, state);
+    const start = Math.floor(Math.random() * ids.length);
+    const some = Array.from(
+      { length: Math.min(sampleSize, ids.length) },
+      (_, i) => ids[(start + i) % ids.length]!,
+    );
+    await collect(world, state, some);
+    await Promise.allSettled(some.map((id) => repairUnsupervised(world, state, id)));
+  } catch { /* Whatever it is, it is not this container's concern; `ocinet gc` will say. */ }
+}
+
+/** A thing that containers share, with nobody left to share it. */
+interface Unused {
+  readonly what: string;
+  remove(): Promise<void>;
+}
+
+/**
+ * Removes our tables, the bridges we made and empty state, and puts back what we changed of others' links, as far as no
+ * container is left that needs it. Forwarding stays on.
+ * @param gone containers that count as gone although there is state of theirs, as after a dry run
+ * @returns what it was
+ */
+export async function collectUnused(
+  world: World,
+  state: string,
+  gone: readonly string[],
+): Promise<readonly string[]> {
+  removeAbandoned(world, state);
+  // Whoever attaches a container shares the directory meanwhile: what they see is not to vanish under them.
+  const release = await world.tryOwn(state);
+  if (!release) return [];
+  try {
+    if (containerIds(world, state).some((id) => !gone.includes(id))) return [];
+    const unused = [
+      ...(isRoot(world) ? await unusedLinksAndRules(world, state, linesOf(world, state, gone)) : []),
+      ...unusedState(world, state, gone),
+      ...innerState(world, state),
+    ];
+    for (const { remove } of unused) await remove();
+    await removeLocks(world, state);
+    return unused.map(({ what }) => what);
+  } finally {
+    release();
+  }
+}
+
+/** What is written down of containers, as far as that can be read. */
+function linesOf(world: World, state: string, ids: readonly string[]): string {
+  return ids.map((id) => world.read(containerPaths(state, id).journal)).join("\n");
+}
+
+/** @param going lines of elements that do not count */
+async function unusedLinksAndRules(world: World, state: string, going: string): Promise<readonly Unused[]> {
+  const tables = await unusedTables(world, going);
+  return [...(tables ? [...tables, ...keptChanges(world, state)] : []), ...unusedBridges(world)];
+}
+
+/** A table with an element in it serves somebody whose state we do not see: then there are none. */
+async function unusedTables(world: World, going: string): Promise<readonly Unused[] | undefined> {
+  const found: Unused[] = [];
+  for (const [family, drop] of [["inet", dropTable], ["bridge", dropBridgeTable]] as const) {
+    const { code, stdout } = await world.run(["nft", "list", "table", family, "ocinet"], { looks: true });
+    if (elementsOf(stdout).some(({ element }) => !going.includes(`{ ${element} }`))) return undefined;
+    if (code !== 0) continue;
+    const remove = async () => void await world.run(["nft", "-f", "-"], { stdin: drop });
+    found.push({ what: `nft table ${family} ocinet`, remove });
+  }
+  const rules = (await findPassRules(world, [])).map((program) => ({
+    what: `${program} rule in FORWARD`,
+    remove: () => unpassForwardPolicy(world, [], program),
+  }));
+  return [...found, ...rules];
+}
+
+/** A bridge's gateway on a VLAN is a link `br0.7` of ours, whose other end is the bridge's port `br0+7`. */
+function unusedBridges(world: World): readonly Unused[] {
+  const links = "/sys/class/net";
+  const own = world.list(links).filter((name) => world.read(`${links}/${name}/ifalias`)?.trim() === ownAlias);
+  return own.map((name) => ({ name, bridge: bridgeOf(world, name) })).filter(({ bridge }) =>
+    world.list(`${links}/${bridge}/brif`).every((port) => port.startsWith(`${bridge}+`))
+  ).map(({ name, bridge }) => ({
+    what: name === bridge ? `bridge ${name}` : `link ${name} of bridge ${bridge}`,
+    remove: async () => void await world.run(["ip", "link", "del", "dev", name]),
+  }));
+}
+
+function bridgeOf(world: World, name: string): string {
+  const bridge = name.replace(/\.[0-9]+$/, "");
+  const id = name.slice(bridge.length + 1);
+  return world.list(`/sys/class/net/${bridge}/brif`).includes(`${bridge}+${id}`) ? bridge : name;
+}
+
+/** What is left of state when no container is: where allocation went on, what hooks said, and empty directories. */
+function unusedState(world: World, state: string, gone: readonly string[]): readonly Unused[] {
+  const networks = world.list(`${state}/networks`);
+  const leased = networks.some((name) =>
+    world.list(`${state}/networks/${name}`).filter((file) => parseAddress(file)).some((file) =>
+      !gone.includes(world.read(`${state}/networks/${name}/${file}`)?.split(/\s/)[0] ?? "")
+    )
+  );
+  const names = ["networks", "ports", "containers", "meetings", "results", "hook.log", "pasta.version"]
+    .filter((name) => world.stat(`${state}/${name}`) !== undefined && !unknownFile(world, state, name));
+  if (leased || names.length === 0) return [];
+  const remove = () => {
+    names.forEach((name) => world.remove(`${state}/${name}`));
+    return Promise.resolve();
+  };
+  return [{ what: `state in ${state}`, remove }];
+}
+
+/** State of containers that a user's namespaces held (state.ts), where no process is left in these. */
+function innerState(world: World, state: string): readonly Unused[] {
+  const inner = world.list(state).filter((name) => /^netns-[0-9]+$/.test(name));
+  if (inner.length === 0) return [];
+  const living = livingNamespaces(world);
+  return inner.filter((name) => !living.has(`net:[${name.slice(6)}]`)).map((name) => ({
+    what: `state in ${state}/${name}`,
+    remove: () => Promise.resolve(world.remove(`${state}/${name}`)),
+  }));
+}
+
+/** Takes away locks that nobody has: who is killed cleanupPaths the file. */
+async function removeLocks(world: World, state: string): Promise<void> {
+  const directory = `${state}/locks`;
+  for (const name of world.list(directory)) (await world.tryLock(`${directory}/${name}`))?.();
+  world.removeEmpty(directory);
+}

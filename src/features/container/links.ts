@@ -1,0 +1,183 @@
+import { checkArgs } from "../../wire/cni/args.ts";
+import { fields } from "../../wire/cni/fields.ts";
+import type { NetworkList } from "../../wire/cni/network_list.ts";
+import { type Result, versions } from "../../wire/cni/result.ts";
+import { family } from "../../net/address.ts";
+import { digest, vethFrom } from "../../net/names.ts";
+import type { PortMapping } from "../../net/port_mapping.ts";
+import type { Attachment } from "../../plan/attachment.ts";
+import { contain, masqueradeInbound } from "../../plan/nft.ts";
+import type { Step } from "../../plan/step.ts";
+import type { World } from "../../plan/world.ts";
+import * as bridge from "../../drivers/main/bridge.ts";
+import * as portmap from "../../drivers/meta/portmap.ts";
+import { readsArgs } from "../../drivers/table.ts";
+import { attachmentOf } from "../../engine/attachment.ts";
+import {
+  type ChainPlan,
+  lookupsOf,
+  parseChain,
+  type Parsed,
+  planChain,
+  stateAfter,
+} from "../../engine/chain.ts";
+import { prefixesOf } from "../../engine/namespace.ts";
+import { withoutDelegating } from "../../engine/delegation.ts";
+import { typesOf } from "../../engine/external_plugin.ts";
+import { keepingLeases, pluginPath, publishesPorts, runsOneByOne } from "../cni_runtime/external_network.ts";
+import type { Attached, Container } from "../../engine/journal.ts";
+import type { ChosenNetwork, NetDirectory } from "../networks/networks.ts";
+import type { Request } from "./request.ts";
+import { observe } from "../../engine/observe.ts";
+
+/** One of a container's interfaces, with the configuration of its network read. */
+export interface PlannedLink {
+  readonly attached: Attached;
+  readonly at: Attachment;
+  /** Empty where the plugins are run one by one. */
+  readonly chain: readonly Parsed[];
+}
+
+/** Where networks come from, and who makes them. */
+export interface Source {
+  readonly state: string;
+  readonly root: boolean;
+  readonly directories: readonly NetDirectory[];
+}
+
+/** Reads the configuration of a network for a container. @throws Error for what cannot be used */
+export async function plannedLink(
+  world: World,
+  { state, root, directories }: Source,
+  network: ChosenNetwork,
+  { id, container }: Request,
+): Promise<PlannedLink> {
+  const { ifname, args } = network;
+  checkVersion(network.list);
+  const list = withoutDelegating(world, network.list);
+  const [own, shared] = await Promise.all([digest(id, list.name, ifname), digest(list.name)]);
+  const by = root ? list.plugins[0]!.type : "uplink";
+  const attached = { network: list, ifname, args, digest: own, networkDigest: shared, by };
+  const at = attachmentOf(attached, id, container);
+  const dataDir = `${state}/networks`;
+  if (root && runsOneByOne(world, list, directories)) {
+    const kept = keepingLeases(world, list, { directories, dataDir });
+    return { attached: { ...attached, network: kept, path: pluginPath(directories) }, at, chain: [] };
+  }
+  if (list.plugins.flatMap(typesOf).some(readsArgs)) checkArgs(args);
+  return { attached, at, chain: parseChain(list.plugins, { dataDir }) };
+}
+
+function checkVersion({ name, cniVersion }: NetworkList): void {
+  if ((versions as readonly string[]).includes(cniVersion)) return;
+  const known = versions.join(", ");
+  throw new Error(
+    `Cannot use cniVersion ${JSON.stringify(cniVersion)} of network "${name}": known are ${known}`,
+  );
+}
+
+/** The ports go to a plugin of somebody else's that publishes them, where the network has one. */
+export function givePorts(
+  world: World,
+  links: readonly PlannedLink[],
+  { directories }: Source,
+  published: readonly PortMapping[],
+): readonly PlannedLink[] {
+  const target = publishedThrough(links);
+  return links.map((link, i) =>
+    i === target && link.attached.path && publishesPorts(world, link.attached.network, directories)
+      ? { ...link, attached: { ...link.attached, published } }
+      : link
+  );
+}
+
+/**
+ * Plans a container's links, each on what those before it will have made. Takes addresses on the way.
+ * @param earlier what was made before, of other networks
+ */
+export async function planLinks(
+  world: World,
+  links: readonly PlannedLink[],
+  container: Container,
+  earlier: readonly Result[],
+): Promise<readonly ChainPlan[]> {
+  const seen = await observe(world, lookupsOf(links), prefixesOf(container).container);
+  const plans = links.reduce<readonly ChainPlan[]>((before, link) => {
+    const { steps, result } = planChain(link, stateAfter(seen, before.flatMap(({ steps }) => steps)), world);
+    return [...before, { steps: [...steps, ...contain(result.ips)], result }];
+  }, []);
+  return onceOnly(plans, earlier);
+}
+
+/** Ports lead to the first network that masquerades, or else to the last (rkt, portfwd.go). */
+export function publishedThrough(links: readonly PlannedLink[]): number {
+  const masked = links.findIndex(({ attached }) =>
+    attached.network.plugins.some((plugin) => plugin["ipMasq"] === true)
+  );
+  return masked >= 0 ? masked : links.length - 1;
+}
+
+/**
+ * Publishes ports of a container that is on a network.
+ * @param results those of all its networks
+ * @throws Error for one that cannot be
+ */
+export function publish(
+  { attached, at }: PlannedLink,
+  result: Result,
+  ports: readonly PortMapping[],
+  results: readonly Result[],
+): readonly Step[] {
+  if (ports.length === 0) return [];
+  const missing = ports.find(({ family }) =>
+    !result.ips.some(({ address }) => family === undefined || address.includes(":") === (family === 6))
+  );
+  if (missing) {
+    throw new Error(
+      `Cannot publish port ${missing.hostPort}: network "${at.network}" gives the container no ` +
+        (missing.family === undefined ? "address" : `IPv${missing.family} address`),
+    );
+  }
+  // A bridge that is not ours has ports of other names.
+  const port = result.interfaces.some(({ name }) => name === vethFrom(at.digest));
+  const reflected = attached.by === "bridge" && port ? [bridge.reflect(at)] : [];
+  const conf = portmap.parse(
+    fields(attached.network.plugins.find(({ type }) => type === "portmap") ?? {}),
+  );
+  const lost = portmap.ownAddresses(result, at).filter((address) => !hasWayBack(results, address));
+  const masked = conf.masks === "needed" ? lost.map((address) => masqueradeInbound(address, true)) : [];
+  return [...reflected, ...masked, ...portmap.plan({ ...conf, mappings: ports }, at, result).steps];
+}
+
+/** Whether a container answers others than its neighbours: without a default route it can answer only the host. */
+function hasWayBack(results: readonly Result[], address: string): boolean {
+  const everywhere = family(address) === 4 ? "0.0.0.0/0" : "::/0";
+  return results.some(({ routes }) => routes.some(({ dst }) => dst === everywhere));
+}
+
+/**
+ * Of several default routes the first wins: the kernel would refuse the second, and no network is worth less for it.
+ * One that cleanupPaths the main table, as sbr and vrf have it, is out of the way.
+ */
+function onceOnly(plans: readonly ChainPlan[], earlier: readonly Result[]): readonly ChainPlan[] {
+  const taken = earlier.flatMap(({ routes }) => routes.filter(({ table }) => table === undefined));
+  const holders = new Map(taken.map(({ dst }) => [dst, ""]));
+  return plans.map(({ steps, result }) => ({
+    result,
+    steps: steps.filter((step) =>
+      step.tool !== "ip" || step.on !== "container" || isFirst(step.run, holders)
+    ),
+  }));
+}
+
+function isFirst(line: string, holders: Map<string, string>): boolean {
+  const enslaved = /^link set dev (\S+) master /.exec(line)?.[1];
+  for (const [dst, dev] of holders) if (dev === enslaved) holders.delete(dst);
+  const [, verb, dst, dev] = /^route (add|del) (0\.0\.0\.0\/0|::\/0) (?!.* table ).*?dev (\S+)/.exec(line) ??
+    [];
+  if (verb === undefined) return true;
+  if (verb === "add" && !holders.has(dst!)) holders.set(dst!, dev!);
+  else if (verb === "add" || holders.get(dst!) !== dev) return false;
+  else holders.delete(dst!);
+  return true;
+}

@@ -1,0 +1,227 @@
+import { collide, type PortMapping, showMapping } from "../../net/port_mapping.ts";
+import type { Step } from "../../plan/step.ts";
+import type { World } from "../../plan/world.ts";
+import { isRelay } from "../../drivers/uplinks/relay.ts";
+import { uplinkNamed } from "../../drivers/uplinks/table.ts";
+import type { Uplink } from "../../drivers/uplinks/uplink.ts";
+import { apply, explain, RollbackError } from "../../engine/apply.ts";
+import { attachmentOf } from "../../engine/attachment.ts";
+import { fromHere, livePrefixes, prefixesOf, staleness } from "../../engine/namespace.ts";
+import { forwarder, type Forwarding, refuseForwardingOfRoot } from "../rootless/forwarding.ts";
+import { type Attached, type Journal, readJournal, writeJournal } from "../../engine/journal.ts";
+import { recordKeptChanges } from "../../engine/kept_changes.ts";
+import { publish, publishedThrough } from "./links.ts";
+import { portClaims, TakenPort, takePorts } from "./ports.ts";
+import { planRelay } from "../rootless/relay.ts";
+import { repairUnsupervised } from "./repair.ts";
+import { forwardFromHost, withSessionForwarders } from "../rootless/host_forwarding.ts";
+import { finishPortChange } from "./port_change.ts";
+import { containerPaths } from "../../engine/state.ts";
+import { asRunning, granting, hostOf } from "../rootless/uplink.ts";
+import { isRoot } from "../../engine/user.ts";
+import { undo, undoClaim } from "../../engine/undo.ts";
+
+/** A change of a container's ports, for who has its lock: what is written down before and after. */
+type Change = (journal: Journal) => Promise<Journal>;
+
+/**
+ * Publishes ports of a container that runs: all of them, or none.
+ * @param forwarding who is to forward them, where that can be chosen
+ * @returns what is written down of it now
+ * @throws Error for a container that is not attached, or a port that is taken
+ */
+export async function addPorts(
+  world: World,
+  state: string,
+  id: string,
+  asked: readonly PortMapping[],
+  forwarding: Forwarding,
+): Promise<Journal> {
+  if (isRoot(world)) refuseForwardingOfRoot(forwarding);
+  return await change(world, state, id, async (journal) => {
+    for (const port of asked) {
+      const duplicate = journal.ports.find((other) => collide(port, other));
+      if (duplicate) {
+        throw new TakenPort(port, `container "${id}" publishes it already, as "${showMapping(duplicate)}"`);
+      }
+    }
+    const ports = await withForwarders(world, journal, asked, forwarding);
+    // What leads to other ports as well is there already.
+    const known = new Set(journal.steps.map(keyOf));
+    const isNew = (step: Step) => !known.has(keyOf(step));
+    const claims = portClaims(state, ports, id).filter(isNew);
+    const steps = forwardSteps(world, state, journal, ports).filter(isNew);
+    refuseEntering(journal, steps);
+    const next = { ...journal, steps: [...journal.steps, ...claims, ...steps] };
+    const paths = containerPaths(state, id);
+    writeJournal(world, paths, { ...next, settled: journal.steps.length });
+    try {
+      await takePorts(world, state, ports, id);
+      recordKeptChanges(world, state, steps);
+      await apply(world, prefixesOf(journal.container), steps);
+    } catch (error) {
+      claims.forEach((claim) => undoClaim(world, claim));
+      // What could not be taken back stays written down.
+      if (!(error instanceof RollbackError)) writeJournal(world, paths, journal);
+      throw explain(error);
+    }
+    const published = { ...next, ports: [...journal.ports, ...ports] };
+    writeJournal(world, paths, published);
+    return published;
+  });
+}
+
+/**
+ * Takes published ports of a container away; the others stay.
+ * @returns what is written down of it now
+ * @throws Error for a container that is not attached, a port that it does not publish, or when something resisted
+ */
+export async function removePorts(
+  world: World,
+  state: string,
+  id: string,
+  asked: readonly PortMapping[],
+): Promise<Journal> {
+  return await change(world, state, id, async (journal) => {
+    const shown = new Set(asked.map(showMapping));
+    const missing = asked.find((port) =>
+      !journal.ports.some((other) => showMapping(other) === showMapping(port))
+    );
+    if (missing) {
+      const known = journal.ports.map(showMapping).join(", ") || "none";
+      throw cannot("take away", missing, `container "${id}" does not publish it (it publishes: ${known})`);
+    }
+    const ports = journal.ports.filter((port) => shown.has(showMapping(port)));
+    const rest = journal.ports.filter((port) => !shown.has(showMapping(port)));
+    ports.forEach((port) => refuseKept(journal, port));
+    // What leads to other ports as well, such as the container's place among those that are masqueraded, stays.
+    const lead = (ports: readonly PortMapping[]) => [
+      ...portClaims(state, ports, id),
+      ...forwardSteps(world, state, journal, ports),
+    ];
+    const kept = new Set(lead(rest).map(keyOf));
+    const own = lead(ports).filter((step) => !kept.has(keyOf(step)));
+    const problems = await undo(world, livePrefixes(world, journal.container), own);
+    if (problems.length > 0) throw new Error(`Cannot take away all of the ports: ${problems.join("; ")}`);
+    const gone = new Set(own.map(keyOf));
+    const next = { ...journal, ports: rest, steps: journal.steps.filter((step) => !gone.has(keyOf(step))) };
+    writeJournal(world, containerPaths(state, id), next);
+    return next;
+  });
+}
+
+/** Into a container of a user's there is no going back: its process may have ended, and its pid be another's, just then. */
+function refuseEntering({ id, container }: Journal, steps: readonly Step[]): void {
+  if (container.owner === undefined || steps.every(({ on }) => on === "host")) return;
+  throw new Error(`Cannot change the ports of container "${id}": that takes entering it, and it is a user's`);
+}
+
+function keyOf(step: Step): string {
+  return JSON.stringify(step);
+}
+
+async function change(world: World, state: string, id: string, make: Change): Promise<Journal> {
+  const paths = containerPaths(state, id);
+  if (world.stat(paths.directory) === undefined) throw notAttached(id);
+  await repairUnsupervised(world, state, id);
+  const unlock = await world.lock(paths.lock);
+  try {
+    const journal = readJournal(world, paths);
+    if (!journal || journal.phase !== "done") throw notAttached(id);
+    const gone = staleness(world, journal);
+    if (gone) throw new Error(`Cannot change the ports of container "${id}": ${gone}`);
+    return await make(await finishPortChange(world, state, journal));
+  } finally {
+    unlock();
+  }
+}
+
+/** The ports as they will be forwarded. @throws Error for one that cannot be */
+async function withForwarders(
+  world: World,
+  { attachments, limits = {} }: Journal,
+  ports: readonly PortMapping[],
+  forwarding: Forwarding,
+): Promise<readonly PortMapping[]> {
+  const attached = attachments[0];
+  const uplink = attached && uplinkNamed(attached.by);
+  if (!uplink) return await withSessionForwarders(world, ports);
+  const restricted = attached.network.name === "default-restricted";
+  const host = uplink.provided ? await granting(world) : hostOf(world);
+  const forwarded = { host, restricted, limits, runs: true };
+  return ports.map((port) => {
+    const found = forwarder(uplink, port, forwarding, forwarded);
+    if (typeof found === "string") throw new Error(found);
+    return found;
+  });
+}
+
+/** Refuses to take away what an uplink gives back only with its end. */
+function refuseKept({ id, attachments }: Journal, port: PortMapping): void {
+  const uplink = attachments.map(({ by }) => uplinkNamed(by)).find((found) => found);
+  if (!uplink || uplink.publish || port.relay) return;
+  throw cannot(
+    "take away",
+    port,
+    `container "${id}" has it by ${uplink.name}, which keeps the ports that it started with; ` +
+      "publish those that are to go with --port-driver relay",
+  );
+}
+
+/** The steps that lead ports to the container; another's plugin took its ports when it started. */
+function forwardSteps(
+  world: World,
+  state: string,
+  journal: Journal,
+  ports: readonly PortMapping[],
+): readonly Step[] {
+  const { id, container, attachments } = journal;
+  const links = attachments.map((attached) => ({
+    attached,
+    at: attachmentOf(attached, id, container),
+    chain: [],
+  }));
+  const target = links[publishedThrough(links)];
+  if (!target?.attached.result) {
+    throw new Error(`Cannot change the ports of container "${id}": it has no network`);
+  }
+  const { by, published, network } = target.attached;
+  const uplink = uplinkNamed(by);
+  if (uplink) return forwardByUplink(world, state, journal, { uplink, attached: target.attached, ports });
+  if (published) {
+    const who = `a plugin of network "${network.name}"`;
+    throw new Error(`Cannot change the ports of container "${id}": ${who} publishes them, once and for all`);
+  }
+  const reach = forwardFromHost(world, ports);
+  const results = attachments.flatMap(({ result }) => result ?? []);
+  return [...reach.forwards, ...publish(target, target.attached.result, reach.ports, results)];
+}
+
+/** What an uplink took when it started is not among them. */
+function forwardByUplink(
+  world: World,
+  state: string,
+  journal: Journal,
+  { uplink, attached, ports }: {
+    readonly uplink: Uplink;
+    readonly attached: Attached;
+    readonly ports: readonly PortMapping[];
+  },
+): readonly Step[] {
+  const paths = containerPaths(state, journal.id);
+  const own = ports.filter(({ relay }) => !relay);
+  const entering = { id: journal.id, container: fromHere(world, journal.container) };
+  const relay = journal.steps.filter((step) => step.tool === "spawn").find(isRelay);
+  return [
+    ...own.flatMap((port) => uplink.publish?.(asRunning(journal), port) ?? []),
+    ...planRelay(world, state, paths, { entering, attached, ports, ...(relay ? { running: relay } : {}) }),
+  ];
+}
+
+function notAttached(id: string): Error {
+  return new Error(`Cannot change the ports of container "${id}": it is not attached; see ocinet ls`);
+}
+
+function cannot(what: string, port: PortMapping, reason: string): Error {
+  return new Error(`Cannot ${what} "${showMapping(port)}": ${reason}`);
+}

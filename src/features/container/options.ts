@@ -1,0 +1,89 @@
+import { checkPairs } from "../../wire/cni/args.ts";
+import { type Mode, parseNets } from "../../net/modes.ts";
+import { parsePublish, type PortMapping } from "../../net/port_mapping.ts";
+import { annotationPrefix, type OptionValues, parseAnnotations } from "../../wire/oci/options.ts";
+import { loosened } from "../../drivers/uplinks/options.ts";
+import { parseUplink, type WantedUplink } from "../../drivers/uplinks/table.ts";
+import { type Files, parseFiles } from "./files.ts";
+import { type Forwarding, parseForwarding } from "../rootless/forwarding.ts";
+import type { Limits } from "../../net/limits.ts";
+import { parseLimits } from "../limits/limits.ts";
+
+/** How somebody wants a container networked; nothing about it contradicts itself. */
+export interface AttachOptions {
+  readonly mode: Mode;
+  readonly ports: readonly PortMapping[];
+  readonly files: Files;
+  readonly limits: Limits;
+  /** How to reach the world without root; the best way that works, if that is not said. */
+  readonly uplink?: WantedUplink;
+  readonly forwarding: Forwarding;
+  readonly netDirectories: readonly string[];
+}
+
+/** Reads the options. @throws Error naming the option and the reason */
+export function parseAttachOptions(given: OptionValues): AttachOptions {
+  const mode = parseNets(given.get("net") ?? []);
+  if (mode.kind === "contained") mode.networks.forEach((args) => checkPairs(args));
+  const ports = (given.get("publish") ?? []).flatMap((value) => value.split(",")).flatMap(parsePublish);
+  if (ports.length > 0 && mode.kind !== "contained") {
+    throw new Error(
+      `Cannot publish ports with --net=${mode.kind}: ` +
+        (mode.kind === "host"
+          ? "the container has the host's ports already"
+          : "the container has loopback only"),
+    );
+  }
+  const limits = parseLimits(given);
+  const [limit] = Object.keys(limits);
+  if (limit && mode.kind !== "contained") {
+    throw new Error(
+      `Cannot limit a container's traffic with --net=${mode.kind}: ` +
+        (mode.kind === "host" ? "it is the host's" : "there is none"),
+    );
+  }
+  const uplink = given.get("uplink")?.at(-1);
+  if (uplink !== undefined && mode.kind !== "contained") {
+    throw new Error(`Cannot use an uplink with --net=${mode.kind}: there is nothing to connect`);
+  }
+  return {
+    mode,
+    ports,
+    files: parseFiles(given),
+    limits,
+    ...(uplink === undefined ? {} : { uplink: parseUplink(uplink) }),
+    forwarding: parseForwarding(given),
+    netDirectories: (given.get("net-dir") ?? []).map(checkDirectory),
+  };
+}
+
+/** What options say, and annotations where those say nothing. @throws Error for an annotation that may not say it */
+export function withAnnotations(
+  typed: OptionValues,
+  annotations: Readonly<Record<string, string>>,
+): OptionValues {
+  const annotated = parseAnnotations(annotations);
+  if (!typed.has("uplink")) refuseLoosening(annotated);
+  return new Map([...annotated, ...typed]);
+}
+
+/**
+ * Refuses annotations that take something from what keeps a container from the host: an image's labels may become
+ * annotations (image-spec, conversion.md), and it is not for an image to open the host's loopback.
+ * @throws Error naming the annotation and the option
+ */
+export function refuseLoosening(annotations: OptionValues): void {
+  const value = annotations.get("uplink")?.at(-1);
+  const [key] = value === undefined ? [] : loosened(parseUplink(value).options);
+  if (!key) return;
+  throw new Error(
+    `Cannot use annotation "${annotationPrefix}uplink": "${key}" in "${value}" opens what keeps a container from the host; ` +
+      "say it with --uplink",
+  );
+}
+
+/** A hook is called from anywhere, so a relative path would lead it elsewhere. */
+function checkDirectory(path: string): string {
+  if (path.startsWith("/")) return path;
+  throw new Error(`Cannot read networks in --net-dir ${JSON.stringify(path)}: it is not an absolute path`);
+}

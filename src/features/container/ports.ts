@@ -1,0 +1,248 @@
+import { fromNumber } from "../../net/address.ts";
+import { collide, parseHostIp, type PortMapping, showMapping } from "../../net/port_mapping.ts";
+import type { Claim } from "../../plan/step.ts";
+import { createWithDirectory, type World } from "../../plan/world.ts";
+import { readJournal } from "../../engine/journal.ts";
+import { isHostAddress } from "../../engine/observe.ts";
+import { processOnHost } from "../rootless/host_forwarding.ts";
+import { containerPaths } from "../../engine/state.ts";
+
+/**
+ * The claims that keep two containers from publishing one port: a file for each, named for the address it is on, in a
+ * directory for the port, so that looking for a conflicting costs the same however many ports are published.
+ */
+export function portClaims(state: string, ports: readonly PortMapping[], id: string): readonly Claim[] {
+  return ports.map((port) => ({
+    tool: "claim",
+    on: "host",
+    path: `${directoryOf(state, port)}/${fileOf(port)}`,
+    owner: id,
+  }));
+}
+
+function directoryOf(state: string, { protocol, hostPort }: PortMapping): string {
+  return `${state}/ports/${protocol}/${hostPort}`;
+}
+
+function fileOf({ family, hostIp }: PortMapping): string {
+  return `${family ?? "any"} ${hostIp ?? "any"}`;
+}
+
+function readFile(name: string, { protocol, hostPort }: PortMapping): PortMapping {
+  const [family, hostIp] = name.split(" ");
+  return {
+    protocol,
+    hostPort,
+    port: 0,
+    ...(family === "any" ? {} : { family: Number(family) as 4 | 6 }),
+    ...(hostIp === "any" ? {} : { hostIp }),
+  };
+}
+
+/**
+ * Takes ports for a container, before anything else is done for it.
+ * @throws Error naming the first port that is on an address that the host does not have, or that is taken, and who has
+ * it; others may be claimed by then
+ */
+export async function takePorts(
+  world: World,
+  state: string,
+  ports: readonly PortMapping[],
+  id: string,
+): Promise<void> {
+  const onHost = ports.length > 0 ? processOnHost(world) : undefined;
+  const nonLocal = findNonLocal(world, ports, onHost);
+  if (nonLocal) throw new Error(nonLocal);
+  await claimPorts(world, state, ports, id);
+  await checkListeners(world, ports);
+  const busy = onHost && ports.find((port) => listens(world, port, onHost));
+  if (busy) throw new TakenPort(busy, "a process outside of the session listens on it");
+}
+
+/**
+ * Why a port cannot be published, of the first that is on an address which is not the host's: connections to that go
+ * through the host at most.
+ * @param pid a process in the host's network namespace, if that is not ours
+ */
+export function findNonLocal(
+  world: World,
+  ports: readonly PortMapping[],
+  pid: number | "self" = "self",
+): string | undefined {
+  const nonLocal = ports.find(({ hostIp }) => hostIp !== undefined && !isHostAddress(world, hostIp, pid));
+  return nonLocal &&
+    `Cannot publish "${showMapping(nonLocal)}": the host does not have the address ${nonLocal.hostIp}`;
+}
+
+function listens(world: World, port: PortMapping, pid: number): boolean {
+  return readListeners(world, port.protocol, pid).some((other) => collide(port, other));
+}
+
+async function claimPorts(
+  world: World,
+  state: string,
+  ports: readonly PortMapping[],
+  id: string,
+): Promise<void> {
+  refuseDuplicates(ports);
+  const claims = portClaims(state, ports, id);
+  for (const [i, port] of ports.entries()) {
+    const path = claims[i]!.path;
+    const conflicting = findFirstConflicting(world, state, port, id);
+    if (conflicting !== undefined) throw new TakenPort(port, `container "${conflicting}" has it`);
+    if (!createWithDirectory(world, path, id) && world.read(path) !== id) {
+      throw new TakenPort(port, `container "${world.read(path) ?? "?"}" has it`);
+    }
+    await settle(world, state, port, id);
+  }
+}
+
+/** All of 65,535 ports may be published, so that only those of one number are compared. */
+function refuseDuplicates(ports: readonly PortMapping[]): void {
+  const byNumber = new Map<number, readonly PortMapping[]>();
+  for (const port of ports) {
+    const others = byNumber.get(port.hostPort) ?? [];
+    const duplicate = others.find((other) => collide(port, other));
+    if (duplicate) {
+      throw new TakenPort(port, `this container publishes it already, as "${showMapping(duplicate)}"`);
+    }
+    byNumber.set(port.hostPort, [...others, port]);
+  }
+}
+
+/**
+ * Two that claim a port at the same moment, one on all addresses and one on some, find each other's claim once both are
+ * there. The one whose id comes first waits for the other to give up; who was there before does not.
+ */
+async function settle(world: World, state: string, port: PortMapping, id: string): Promise<void> {
+  for (let waited = 0;; waited += 5) {
+    const conflicting = findFirstConflicting(world, state, port, id);
+    if (conflicting === undefined) return;
+    if (conflicting < id || waited >= patienceWith(world, state, conflicting)) {
+      throw new TakenPort(port, `container "${conflicting}" has it`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/** How long to wait for a conflicting, in milliseconds: one that is just being connected may be slow to look. */
+function patienceWith(world: World, state: string, conflicting: string): number {
+  try {
+    return readJournal(world, containerPaths(state, conflicting))?.phase === "planning" ? 10_000 : 200;
+  } catch {
+    return 200;
+  }
+}
+
+/** Refuses ports that programs of the host's listen on. They have to be claimed: to look is to listen for a moment. */
+async function checkListeners(world: World, ports: readonly PortMapping[]): Promise<void> {
+  const protocols = [...new Set(ports.map(({ protocol }) => protocol))];
+  const busy = protocols.includes("tcp") &&
+    await isBusy(world, ports.filter(({ protocol }) => protocol === "tcp"));
+  const listeners = protocols.flatMap((protocol) =>
+    protocol === "tcp" && !busy ? [] : readListeners(world, protocol)
+  );
+  for (const port of ports) {
+    const listener = listeners.find((other) => collide(port, other));
+    if (listener) throw new TakenPort(port, `${findProcess(world, listener.inode)} listens on it`);
+  }
+}
+
+/** Tries the ports: to read the kernel's list of TCP sockets takes milliseconds, for it is a hash table of that size. */
+async function isBusy(world: World, ports: readonly PortMapping[]): Promise<boolean> {
+  for (const { hostIp, family, hostPort } of ports) {
+    const anywhere = family === 4 ? ["0.0.0.0"] : family === 6 ? ["::"] : ["0.0.0.0", "::"];
+    for (const address of hostIp === undefined ? anywhere : [hostIp]) {
+      if (!await world.canListen(address, hostPort)) return true;
+    }
+  }
+  return false;
+}
+
+/** The first by id of the containers that have published the port, be it on one address or all. */
+function findFirstConflicting(
+  world: World,
+  state: string,
+  port: PortMapping,
+  id: string,
+): string | undefined {
+  return findConflicting(world, state, [port], id).toSorted()[0];
+}
+
+/** The other containers that have published one of the ports. */
+export function findConflicting(
+  world: World,
+  state: string,
+  ports: readonly PortMapping[],
+  id: string,
+): readonly string[] {
+  const owners = ports.flatMap((port) => {
+    const directory = directoryOf(state, port);
+    const names = world.list(directory).filter((name) => !name.startsWith("."));
+    return names.filter((name) => collide(port, readFile(name, port))).map((name) =>
+      world.read(`${directory}/${name}`)
+    );
+  });
+  return [...new Set(owners.flatMap((owner) => owner === undefined || owner === id ? [] : [owner]))];
+}
+
+/** A port that somebody has already. */
+export class TakenPort extends Error {
+  readonly port: PortMapping;
+
+  constructor(port: PortMapping, reason: string) {
+    super(`Cannot publish "${showMapping(port)}": ${reason}`);
+    this.port = port;
+  }
+}
+
+interface Listener extends PortMapping {
+  readonly inode: string;
+}
+
+/** Sockets that wait for peers: TCP ones that listen (state 0A), UDP ones that are bound and not connected (07). */
+function readListeners(
+  world: World,
+  protocol: PortMapping["protocol"],
+  pid: number | "self" = "self",
+): readonly Listener[] {
+  if (protocol === "sctp") return [];
+  const waiting = protocol === "tcp" ? "0A" : "07";
+  return [4, 6].flatMap((family) => {
+    const rows = (world.read(`/proc/${pid}/net/${protocol}${family === 6 ? "6" : ""}`) ?? "").split("\n")
+      .slice(
+        1,
+      );
+    return rows.map((row) => row.trim().split(/\s+/)).filter((row) => row[3] === waiting).map((row) => {
+      const [address, port] = row[1]!.split(":");
+      const host = parseHostIp(fromHex(address!))!;
+      // An IPv6 socket on all addresses takes IPv4 connections too.
+      const where = host.family === 6 && host.hostIp === undefined ? {} : host;
+      return { protocol, hostPort: parseInt(port!, 16), port: 0, inode: row[9]!, ...where };
+    });
+  });
+}
+
+/** /proc has addresses as 32-bit words in the machine's order. */
+function fromHex(hex: string): string {
+  const bytes = hex.match(/.{8}/g)!.map((word) => word.match(/../g)!.reverse().join("")).join("");
+  return fromNumber(BigInt(`0x${bytes}`), hex.length === 8 ? 4 : 6);
+}
+
+function findProcess(world: World, inode: string): string {
+  const pid = world.list("/proc").filter((name) => /^[0-9]+$/.test(name)).find((pid) =>
+    holds(world, pid, inode)
+  );
+  if (pid === undefined) return "a process of another user";
+  return `process ${pid} (${world.read(`/proc/${pid}/comm`)?.trim()})`;
+}
+
+function holds(world: World, pid: string, inode: string): boolean {
+  try {
+    return world.list(`/proc/${pid}/fd`).some((fd) =>
+      world.readLink(`/proc/${pid}/fd/${fd}`) === `socket:[${inode}]`
+    );
+  } catch {
+    return false;
+  }
+}

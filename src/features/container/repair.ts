@@ -1,0 +1,115 @@
+import { messageOf } from "../../wire/cni/error.ts";
+import type { Spawn, Step } from "../../plan/step.ts";
+import type { World } from "../../plan/world.ts";
+import { apply, explain } from "../../engine/apply.ts";
+import { livePrefixes, ownNamespace, staleness } from "../../engine/namespace.ts";
+import { type Journal, readJournal, writeJournal } from "../../engine/journal.ts";
+import { note } from "../../engine/hook_log.ts";
+import { ownerIsAlive, readPids } from "../../engine/process.ts";
+import { restoreRules } from "./restore_rules.ts";
+import { forwardAgain, readUndamaged } from "../rootless/host_forwarding.ts";
+import { finishPortChange } from "./port_change.ts";
+import { containerPaths } from "../../engine/state.ts";
+import { undo } from "../../engine/undo.ts";
+import { isRoot } from "../../engine/user.ts";
+
+/**
+ * Starts a container's uplink and relay again if they have died before the container, with all that died with them; and puts
+ * back the rules of all containers, if somebody has taken our tables away.
+ * @returns the names of those that were started, and "rules"
+ * @throws Error when it could not be started
+ */
+export async function repair(world: World, state: string, id: string): Promise<readonly string[]> {
+  const started = await repairPrograms(world, state, id);
+  return isRoot(world) && await restoreRules(world, state) ? [...started, "rules"] : started;
+}
+
+/**
+ * The same, of what nobody keeps running any more: with a program its keeper has died, or whoever started it again. What
+ * somebody is busy with is left to them.
+ * @throws Error when it could not be started
+ */
+export async function repairUnsupervised(world: World, state: string, id: string): Promise<void> {
+  const journal = readUndamaged(world, state, id);
+  if (journal?.host !== ownNamespace(world) || !isUp(world, journal)) return;
+  const isUnsupervised = ({ pidFile, cmdlineMarker }: Spawn) =>
+    journal.restarting?.includes(pidFile) ||
+    !readPids(world, pidFile).some((pid) => ownerIsAlive(world, pid, cmdlineMarker));
+  if (!deadPrograms(world, journal).some(isUnsupervised)) return;
+  const unlock = await world.tryLock(containerPaths(state, id).lock);
+  if (unlock) await repairLocked(world, state, id).finally(unlock);
+}
+
+async function repairPrograms(world: World, state: string, id: string): Promise<readonly string[]> {
+  const paths = containerPaths(state, id);
+  if (world.stat(paths.directory) === undefined) return [];
+  const unlock = await world.lock(paths.lock);
+  return await repairLocked(world, state, id).finally(unlock);
+}
+
+async function repairLocked(world: World, state: string, id: string): Promise<readonly string[]> {
+  const paths = containerPaths(state, id);
+  try {
+    const found = readJournal(world, paths);
+    if (!found || !isUp(world, found)) return [];
+    const { restarting: _, ...journal } = await finishPortChange(world, state, found);
+    const dead = deadPrograms(world, found).filter((program) => journal.steps.includes(program));
+    if (dead.length === 0) return [];
+    // Until all is done, a program that runs may lack what it was asked for.
+    writeJournal(world, paths, { ...journal, restarting: dead.map(({ pidFile }) => pidFile) });
+    for (const program of dead) {
+      await startAgain(world, journal, program);
+      note(world, state, `repair ${id}: ${program.name} had ended, and runs again`);
+    }
+    if (journal.session) await forwardAgain(world, state, journal, dead);
+    writeJournal(world, paths, journal);
+    return dead.map(({ name }) => name);
+  } catch (error) {
+    const explained = explain(error);
+    note(world, state, `repair ${id}: ${messageOf(explained)}`);
+    throw explained;
+  }
+}
+
+function isUp(world: World, journal: Journal): boolean {
+  return journal.phase === "done" && staleness(world, journal) === undefined;
+}
+
+/**
+ * What started those of a container's programs that have died, or are only being started again. Their keepers, the first
+ * in the file, may live still.
+ */
+export function deadPrograms(world: World, { steps, restarting = [] }: Journal): readonly Spawn[] {
+  return steps.filter((step) => step.tool === "spawn").filter((step) =>
+    restarting.includes(step.pidFile) || !runs(world, step)
+  );
+}
+
+function runs(world: World, { pidFile, cmdlineMarker }: Spawn): boolean {
+  const pid = readPids(world, pidFile).at(-1);
+  return pid !== undefined && ownerIsAlive(world, pid, cmdlineMarker);
+}
+
+async function startAgain(world: World, { container, steps }: Journal, start: Spawn): Promise<void> {
+  const prefixes = livePrefixes(world, container);
+  if (prefixes.container === undefined) return;
+  const lost = diedWith(start, steps).map((step) =>
+    step === start ? { ...start, run: start.again ?? start.run } : step
+  );
+  // Of the container's own links, some outlived it. Where it was being started when somebody was killed, it runs.
+  const unended = runs(world, start) ? [start] : [];
+  await undo(world, prefixes, [...unended, ...lost.filter(({ on }) => on === "container")]);
+  await apply(world, { host: prefixes.host, container: prefixes.container }, lost);
+}
+
+/**
+ * With the process goes what it was asked for, and with most uplinks their link, and what was done to that. Rules are by
+ * name, and files are mounted: those stay.
+ */
+function diedWith(start: Spawn, steps: readonly Step[]): readonly Step[] {
+  const links = start.keepsLinks ? [] : ["sysctl", "ip", "tc"];
+  return steps.slice(steps.indexOf(start)).filter((step) =>
+    step === start || links.includes(step.tool) ||
+    (step.tool === "send" && start.cleanupPaths.includes(step.socket))
+  );
+}

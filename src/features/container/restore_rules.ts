@@ -1,0 +1,57 @@
+import type { Line, Step } from "../../plan/step.ts";
+import type { World } from "../../plan/world.ts";
+import { loadRules } from "../../engine/apply.ts";
+import { ownNamespace, staleness } from "../../engine/namespace.ts";
+import { containerIds, readJournal } from "../../engine/journal.ts";
+import { containerPaths } from "../../engine/state.ts";
+
+/**
+ * Puts back the rules that containers have on the host, if somebody has taken one of our tables away, as `nft flush ruleset`
+ * does.
+ * @returns whether one was gone
+ * @throws StepError when they could not be put back
+ */
+export async function restoreRules(world: World, state: string): Promise<boolean> {
+  const ids = containerIds(world, state).filter((id) => rulesOf(world, state, id).length > 0);
+  const rules = ids.flatMap((id) => rulesOf(world, state, id));
+  if (!await isTableGone(world, rules)) return false;
+  for (const id of ids) await restoreOne(world, state, id);
+  return true;
+}
+
+async function isTableGone(world: World, rules: readonly Line[]): Promise<boolean> {
+  if (rules.length === 0) return false;
+  const { stdout } = await world.run(["nft", "list", "tables"], { looks: true });
+  const there = stdout.split("\n");
+  return ["inet", "bridge"].some((family) =>
+    rules.some(({ run }) => run.includes(` ${family} ocinet `)) && !there.includes(`table ${family} ocinet`)
+  );
+}
+
+/** Whoever is taking the container down is waited for: its rules would stay. */
+async function restoreOne(world: World, state: string, id: string): Promise<void> {
+  const unlock = await world.lock(containerPaths(state, id).lock);
+  try {
+    const rules = rulesOf(world, state, id);
+    if (rules.length > 0) await loadRules(world, rules);
+  } finally {
+    unlock();
+  }
+}
+
+/** Of a container that is attached, and whose links are in our network namespace. */
+function rulesOf(world: World, state: string, id: string): readonly Line[] {
+  try {
+    const journal = readJournal(world, containerPaths(state, id));
+    const isOurs = journal?.phase === "done" && journal.host === ownNamespace(world) &&
+      staleness(world, journal) === undefined;
+    return isOurs ? journal.steps.slice(0, journal.settled).filter(isRule) : [];
+  } catch {
+    // A damaged one is for gc.
+    return [];
+  }
+}
+
+function isRule(step: Step): step is Line {
+  return step.tool === "nft" && step.on === "host" && step.run.startsWith("add ");
+}

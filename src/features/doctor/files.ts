@@ -1,0 +1,223 @@
+import { findProgram, type World } from "../../plan/world.ts";
+import { isHostsOwn, reachableServers, resolvConf, serversIn } from "../../engine/name_servers.ts";
+import { stateDirectory } from "../../engine/state.ts";
+import { asRoot, type Check, type Finding, kindOf, lack, ok, userName, warn } from "./finding.ts";
+import { isOlder, versionOf } from "./programs.ts";
+import { findBest } from "./uplinks.ts";
+
+/** Files and directories that have to be as we need them. */
+export const fileChecks: readonly Check[] = [
+  { name: "/dev/net/tun", look: lookAtTun },
+  { name: "/etc/subuid", look: (world) => lookAtSubIds(world, "uid") },
+  { name: "/etc/subgid", look: (world) => lookAtSubIds(world, "gid") },
+  { name: resolvConf, look: lookAtResolvConf },
+  { name: "state directory", look: lookAtState },
+  { name: "cgroups", look: lookAtCgroups },
+];
+
+const tun = "/dev/net/tun";
+
+/** What pasta and slirp4netns connect a container by, and root's service does not. */
+async function lookAtTun(world: World): Promise<readonly Finding[]> {
+  const [found, remedy] = await tunProblem(world) ?? [];
+  if (found === undefined) return ok(tun, "can be opened, and makes links");
+  const best = await findBest(world);
+  return best === "helper"
+    ? warn(tun, `${found}; ${best} does without it`, asRoot(world, remedy!))
+    : lack(world, "rootless", { name: tun, found, remedy: asRoot(world, remedy!) });
+}
+
+const makeTun = `mknod -m 666 ${tun} c 10 200`;
+
+/** What is the case, and the command against it. */
+async function tunProblem(world: World): Promise<readonly [string, string] | undefined> {
+  const stat = world.stat(tun);
+  if (!stat) return ["not there", `modprobe tun; mkdir -p /dev/net; ${makeTun}`];
+  const { code, stderr } = await world.run(["sh", "-c", `exec 3<>${tun}`], { timeout: 5000 });
+  const reason = stderr.trim().split(": ").at(-1) ?? "";
+  if (code !== 0) {
+    const remedy = /denied/.test(reason) ? `chmod 666 ${tun}` : `modprobe tun; rm -f ${tun}; ${makeTun}`;
+    return [`cannot be opened (${reason})`, remedy];
+  }
+  if (kindOf(world) === "root" && (stat.mode & 0o006) !== 0o006) {
+    return ["can be opened by root only", `chmod 666 ${tun}`];
+  }
+  const said = await tryTun(world);
+  return said === "" ? undefined : [
+    `can be opened, and makes no link (${said})`,
+    `modprobe tun; rm -f ${tun}; ${makeTun}`,
+  ];
+}
+
+/** What the kernel says against a link of it, in a network namespace; nothing, where that cannot be tried. */
+async function tryTun(world: World): Promise<string> {
+  if (!findProgram(world, "unshare") || !findProgram(world, "ip")) return "";
+  const own = kindOf(world) === "root" ? [] : ["--user", "--map-root-user"];
+  const script = "ip link set dev lo up || exit 0; ip tuntap add dev t0 mode tap";
+  const { code, stderr } = await world.run(["unshare", ...own, "--net", "sh", "-c", script], {
+    timeout: 5000,
+  });
+  // Whether there can be namespaces, other looks say.
+  return code === 0 || stderr.startsWith("unshare:") ? "" : stderr.trim();
+}
+
+/** How many ids a container can have beside its root; what images commonly use fits into as many. */
+const enough = 65_536;
+
+function lookAtSubIds(world: World, which: "uid" | "gid"): readonly Finding[] {
+  if (kindOf(world) === "root") return [];
+  const name = `/etc/sub${which}`;
+  const user = userName(world);
+  const rows = (world.read(name) ?? "").split("\n").map((row) => row.trim().split(":"));
+  const ranges = rows.filter((row) => row.length === 3).map(([owner, from, count]) => ({
+    owner,
+    from: Number(from),
+    count: Number(count),
+  }));
+  const own = ranges.filter(({ owner }) => owner === user || owner === String(world.uid));
+  const total = own.reduce((sum, { count }) => sum + count, 0);
+  if (total >= enough) return ok(name, own.map(({ from, count }) => `${count} from ${from}`).join(", "));
+  const from = ranges.reduce((end, range) => Math.max(end, range.from + range.count), 100_000);
+  const command = user === undefined || !findProgram(world, "usermod")
+    ? `echo ${user ?? world.uid}:${from}:${enough} >>${name}`
+    : `usermod --add-sub${which}s ${from}-${from + enough - 1} ${user}`;
+  return warn(
+    name,
+    `${total} ids for ${
+      user ?? `user ${world.uid}`
+    }, of ${enough} that images use; rootless containers with more than one user need them`,
+    asRoot(world, command),
+  );
+}
+
+/**
+ * slirp4netns passes questions on to a server on the host's loopback; neither a container of root's can reach one, nor one
+ * that root's service has plugged in.
+ */
+async function lookAtResolvConf(world: World): Promise<readonly Finding[]> {
+  const target = linkTarget(world, resolvConf);
+  if (kindOf(world) === "rootless" && strays(target)) {
+    return lack(world, "rootless", {
+      name: resolvConf,
+      found: `a link to ${target}, which slirp4netns's sandbox does not see`,
+      remedy: asRoot(world, `cp --remove-destination "$(readlink -f ${resolvConf})" ${resolvConf}`),
+    });
+  }
+  const servers = serversIn(world, resolvConf);
+  if (servers.length === 0) {
+    return warn(resolvConf, "names no server", "give containers one with --dns, such as --dns 9.9.9.9");
+  }
+  const others = reachableServers(world);
+  const passedOn = kindOf(world) === "rootless" && (others.length > 0 || await findBest(world) !== "helper");
+  if (passedOn || !isHostsOwn(servers[0]!)) return ok(resolvConf, servers.join(", "));
+  return warn(
+    resolvConf,
+    `${servers[0]} is this machine itself, which a container cannot reach`,
+    `give containers other servers, not --dns=host: --dns ${others.join(",") || "9.9.9.9"}`,
+  );
+}
+
+function linkTarget(world: World, path: string): string | undefined {
+  try {
+    const target = world.readLink(path);
+    return target === undefined ? undefined : new URL(target, `file://${path}`).pathname;
+  } catch {
+    // It is a file.
+    return undefined;
+  }
+}
+
+function strays(target: string | undefined): boolean {
+  return target !== undefined && !/^\/(etc|run|var\/run)\//.test(target);
+}
+
+/** Where an ordinary user's state is that has no runtime directory: there it stays when the machine starts anew. */
+const makeshift = /^\/tmp\/ocinet-[0-9]+$/;
+
+/** Longest path of a unix socket, and what we put behind the state directory at least. */
+const [longest, behind] = [107, "/s-0123456789abcdef"];
+
+function lookAtState(world: World): readonly Finding[] {
+  const name = "state directory";
+  const path = statePath(world);
+  const [needs, problem] = stateProblem(world, path);
+  if (problem) return lack(world, needs, { name, found: problem, remedy: stateRemedy(world, path) });
+  const bare = statePath({ ...world, env: () => undefined });
+  if (bare !== path) {
+    return warn(
+      name,
+      `${path} by your environment; a hook that runs without it, as some engines do, looks in ${bare}`,
+      `${unset(world)}; or see that the hooks' env in config.json has them`,
+    );
+  }
+  if (!makeshift.test(path)) return ok(name, world.stat(path) ? path : `${path}, made when first needed`);
+  const { uid } = world;
+  return warn(
+    name,
+    `${path}, as you have no /run/user/${uid}; many systems clear /tmp of old files, of running containers' too`,
+    `log in by ssh or at a console, not by su; or ${
+      asRoot(world, `install -d -m 700 -o ${uid} /run/user/${uid}`)
+    }`,
+  );
+}
+
+/** The command that lets state be where it is for those who have no environment. */
+function unset(world: World): string {
+  const said = ["OCINET_STATE_DIR", "XDG_RUNTIME_DIR"].filter((name) => world.env(name) !== undefined);
+  return `unset ${said.join(" ")}`;
+}
+
+function stateProblem(world: World, path: string): readonly ["both" | "rootless", string?] {
+  if (!path.startsWith("/")) return ["both", `"${path}" is not an absolute path`];
+  if (path.length + behind.length > longest) {
+    return ["rootless", `${path} is too long: a socket's path in it has more than ${longest} bytes`];
+  }
+  const stat = world.stat(path);
+  if (!stat) return ["both"];
+  if (stat.kind !== "directory") return ["both", `${path} is no directory`];
+  if (stat.uid === world.uid && (stat.mode & 0o022) === 0) return ["both"];
+  const mode = stat.mode.toString(8).padStart(4, "0");
+  return ["both", `${path} is of user ${stat.uid}, mode ${mode}; it has to be yours alone to write`];
+}
+
+function stateRemedy(world: World, path: string): string {
+  const stat = world.stat(path);
+  const tooLong = path.length + behind.length > longest;
+  if (!tooLong && stat?.kind === "directory" && stat.uid === world.uid) return `chmod go-w ${path}`;
+  // A path that somebody chose may be somebody's; ours is in nobody's way.
+  const chosen = tooLong || !path.startsWith("/") || world.env("OCINET_STATE_DIR");
+  return chosen
+    ? `${unset(world)}; or export OCINET_STATE_DIR=PATH, an absolute path to a directory of your own`
+    : asRoot(world, `mv ${path} ${path}.old`);
+}
+
+/** Where the state would be, in a world that makes nothing. */
+function statePath(world: World): string {
+  let path = world.env("OCINET_STATE_DIR") ?? "";
+  const makeDirectory = (made: string) => {
+    path = made;
+  };
+  try {
+    stateDirectory({ ...world, makeDirectory });
+  } catch { /* What is wrong with the place, its finding says. */ }
+  return path;
+}
+
+/** crun up to 1.8 does not start a container where both versions of cgroups are mounted. */
+async function lookAtCgroups(world: World): Promise<readonly Finding[]> {
+  const rows = (world.read("/proc/self/mounts") ?? "").split("\n").map((row) => row.split(" "));
+  const has = (type: string) => rows.some((row) => row[2] === type);
+  const kind = has("cgroup2")
+    ? (has("cgroup") ? "hybrid" : "version 2")
+    : has("cgroup")
+    ? "version 1"
+    : "none";
+  const crun = findProgram(world, "crun");
+  const version = kind === "hybrid" && crun ? await versionOf(world, [crun, "--version"]) : undefined;
+  if (version === undefined || !isOlder(version, "1.9")) return ok("cgroups", kind);
+  return warn(
+    "cgroups",
+    `${kind}, which crun ${version} refuses`,
+    "use runc, or a crun from 1.9 on, such as Debian 13's, or boot with systemd.unified_cgroup_hierarchy=1 on the kernel's command line",
+  );
+}

@@ -1,0 +1,91 @@
+import { messageOf } from "../../wire/cni/error.ts";
+import { type NetworkList, parseNetworkList } from "../../wire/cni/network_list.ts";
+import { addressOf, family, networkOf } from "../../net/address.ts";
+import type { World } from "../../plan/world.ts";
+import { runsOneByOne } from "../cni_runtime/external_network.ts";
+import { listNetDirectories, loadNetworks } from "../networks/networks.ts";
+import { hasIpv6 } from "../../engine/observe.ts";
+
+/**
+ * A network of the policy by its name: of a file of root's; the one that is there for users, if root has made none of that
+ * name; or a bridge of the host's.
+ * @throws Error for one that is none of these, or cannot be guarded
+ */
+export async function networkNamed(world: World, name: string): Promise<NetworkList> {
+  const list = loadNetworks(world, []).map(({ list }) => list).find((list) => list.name === name) ??
+    (name === "ocinet0" ? ownNetwork(hasIpv6(world)) : await bridgeNamed(world, name));
+  if (!list) {
+    throw new Error(
+      `Cannot use network "${name}": root has none of that name in /etc/ocinet/net.d, nor is there such a bridge`,
+    );
+  }
+  if (runsOneByOne(world, list, listNetDirectories(world, []))) {
+    throw new Error(
+      `Cannot use network "${name}": a plugin of it is not ours, and nothing would guard what it makes`,
+    );
+  }
+  const [{ type, ipam }] = list.plugins as [{ type: string; ipam?: { type?: string } }];
+  // What is let through has to be known before the link is there, and looked at where it enters the bridge.
+  if (type === "bridge" && ipam?.type === "host-local") return list;
+  throw new Error(
+    `Cannot use network "${name}": it is of type "${type}" with addresses by "${
+      ipam?.type ?? "nobody"
+    }", and users can ` +
+      'be let only onto a "bridge" with "host-local"',
+  );
+}
+
+/** Why networks of the policy cannot be used. */
+export async function networkProblems(
+  world: World,
+  names: readonly string[],
+): Promise<ReadonlyMap<string, string>> {
+  const problems = new Map<string, string>();
+  for (const name of names) {
+    try {
+      await networkNamed(world, name);
+    } catch (error) {
+      problems.set(name, messageOf(error));
+    }
+  }
+  return problems;
+}
+
+/** The network that is there for users. */
+function ownNetwork(ipv6: boolean): NetworkList {
+  const subnets = ["172.16.29.0/24", ...(ipv6 ? ["fd6f:6369:6e65:29::/64"] : [])];
+  const ranges = subnets.map((subnet) => [{ subnet }]);
+  return builtIn("ocinet0", { isDefaultGateway: true, ipMasq: true, ipam: { type: "host-local", ranges } });
+}
+
+/** A bridge that somebody else keeps, and has the gateway's addresses: containers have others of the same subnets. */
+async function bridgeNamed(world: World, name: string): Promise<NetworkList | undefined> {
+  if (world.stat(`/sys/class/net/${name}/bridge`) === undefined) return undefined;
+  const { stdout } = await world.run(["ip", "-o", "address", "show", "dev", name, "scope", "global"], {
+    looks: true,
+  });
+  const own = [...stdout.matchAll(/ inet6? ([0-9a-f.:]+\/[0-9]+)/g)].map(([, cidr]) => cidr!);
+  // Of several of one family the first counts, as a container has one address of each.
+  const gateways = [4, 6].flatMap((version) => own.find((cidr) => family(cidr) === version) ?? []);
+  if (gateways.length === 0) {
+    throw new Error(
+      `Cannot use network "${name}": the bridge has no address, and there is no file in /etc/ocinet/net.d that says ` +
+        "which its containers have",
+    );
+  }
+  return builtIn(name, {
+    ipam: {
+      type: "host-local",
+      ranges: gateways.map((cidr) => [{ subnet: networkOf(cidr), gateway: addressOf(cidr) }]),
+      routes: gateways.map((cidr) => ({ dst: family(cidr) === 4 ? "0.0.0.0/0" : "::/0" })),
+    },
+  });
+}
+
+function builtIn(bridge: string, more: Readonly<Record<string, unknown>>): NetworkList {
+  const plugin = { type: "bridge", bridge, ...more };
+  return parseNetworkList(
+    JSON.stringify({ cniVersion: "1.0.0", name: bridge, ...plugin }),
+    `built-in ${bridge}`,
+  );
+}

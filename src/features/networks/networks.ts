@@ -1,0 +1,131 @@
+import { messageOf } from "../../wire/cni/error.ts";
+import { type NetworkList, parseNetworkList } from "../../wire/cni/network_list.ts";
+import type { Mode } from "../../net/modes.ts";
+import type { World } from "../../plan/world.ts";
+import { dropIns } from "./conflists.ts";
+import { hasIpv6 } from "../../engine/observe.ts";
+import { configDirectory } from "../../engine/state.ts";
+
+/** A network as it was found: the file's name decides its place among the container's interfaces. */
+export interface FoundNetwork {
+  readonly file: string;
+  /** The file's whole path, unless it is a built-in one. */
+  readonly path?: string;
+  readonly list: NetworkList;
+}
+
+/** A network that a container joins. */
+export interface ChosenNetwork {
+  readonly list: NetworkList;
+  /** The file that it is in, unless it is a built-in one. */
+  readonly path?: string;
+  readonly ifname: string;
+  /** CNI_ARGS as they were written. */
+  readonly args: string;
+}
+
+/** rkt's two networks (stage1/net/rootfs/etc/rkt/net.d), with a prefix of RFC 4193 beside the IPv4 one. */
+function builtIn(ipv6: boolean): readonly FoundNetwork[] {
+  const network = (
+    file: string,
+    name: string,
+    ipMasq: boolean,
+    subnets: readonly string[],
+    defaults: readonly string[],
+  ) => ({
+    file,
+    list: parseNetworkList(
+      JSON.stringify({
+        cniVersion: "1.0.0",
+        name,
+        type: "ptp",
+        ipMasq,
+        ipam: {
+          type: "host-local",
+          ranges: subnets.slice(0, ipv6 ? 2 : 1).map((subnet) => [{ subnet }]),
+          routes: defaults.slice(0, ipv6 ? 2 : 1).map((dst) => ({ dst })),
+        },
+      }),
+      `built-in ${name}`,
+    ),
+  });
+  return [
+    network("99-default.conf", "default", true, ["172.16.28.0/24", "fd6f:6369:6e65:28::/64"], [
+      "0.0.0.0/0",
+      "::/0",
+    ]),
+    network("99-default-restricted.conf", "default-restricted", false, [
+      "172.31.0.0/16",
+      "fd6f:6369:6e65:31::/64",
+    ], []),
+  ];
+}
+
+/** A directory with networks, and maybe plugins beside them. */
+export interface NetDirectory {
+  readonly path: string;
+  readonly names: readonly string[];
+}
+
+/** The user's directory, which may be missing, and others. @throws Error for one of the others that is missing */
+export function listNetDirectories(world: World, extra: readonly string[]): readonly NetDirectory[] {
+  const missing = extra.find((directory) => world.stat(directory)?.kind !== "directory");
+  if (missing !== undefined) {
+    throw new Error(`Cannot read networks in --net-dir "${missing}": there is no such directory`);
+  }
+  return [`${configDirectory(world)}/net.d`, ...extra].map((path) => ({ path, names: world.list(path) }));
+}
+
+/**
+ * Every network there is, in the order of the file names: a user's stands in for a built-in one of its name, and a
+ * directory's for those of the directories before it.
+ * @throws Error naming the file, for any that cannot be read, whoever asked for it
+ */
+export function networksIn(world: World, directories: readonly NetDirectory[]): readonly FoundNetwork[] {
+  const byName = new Map(builtIn(hasIpv6(world)).map((network) => [network.list.name, network]));
+  for (const directory of directories) {
+    for (const network of loadDirectory(world, directory)) byName.set(network.list.name, network);
+  }
+  return [...byName.values()].sort((a, b) => a.file < b.file ? -1 : a.file > b.file ? 1 : 0);
+}
+
+/** The same in the user's directory and others. @throws Error for one of the others that is missing */
+export function loadNetworks(world: World, extra: readonly string[]): readonly FoundNetwork[] {
+  return networksIn(world, listNetDirectories(world, extra));
+}
+
+function loadDirectory(world: World, directory: NetDirectory): readonly FoundNetwork[] {
+  const files = directory.names
+    .filter((name) => /\.conf(list)?$/.test(name) && world.stat(`${directory.path}/${name}`)?.kind === "file")
+    .sort();
+  const plugins = (network: string) =>
+    directory.names.includes(network) ? dropIns(world, directory.path, network) : [];
+  const found = files.map((file) => {
+    const path = `${directory.path}/${file}`;
+    try {
+      return { file, path, list: parseNetworkList(world.read(path) ?? "", path, plugins) };
+    } catch (error) {
+      throw new Error(`error loading ${path}: ${messageOf(error)}`);
+    }
+  });
+  // Of two files with one network name, the first in the directory counts.
+  return found.filter(({ list }, i) => found.findIndex((other) => other.list.name === list.name) === i);
+}
+
+/**
+ * The networks that a contained mode asks for, with their interfaces: eth0, eth1 … in the order of the file names.
+ * @throws Error in rkt's words for a name that no network has
+ */
+export function chooseNetworks(found: readonly FoundNetwork[], mode: Mode): readonly ChosenNetwork[] {
+  if (mode.kind !== "contained") return [];
+  const missing = [...mode.networks.keys()].filter((name) => !found.some(({ list }) => list.name === name));
+  if (missing.length > 0) {
+    const known = found.map(({ list }) => list.name).join(", ");
+    throw new Error(`networks not found: ${missing.join(", ")} (there are: ${known})`);
+  }
+  return found.filter(({ list }) => mode.all || mode.networks.has(list.name))
+    .map(({ list, path }, i) => ({
+      ...{ list, ifname: `eth${i}`, args: mode.networks.get(list.name) ?? "" },
+      ...(path === undefined ? {} : { path }),
+    }));
+}

@@ -1,0 +1,62 @@
+import { addressOf } from "../../net/address.ts";
+import type { PortMapping } from "../../net/port_mapping.ts";
+import type { Spawn, Step } from "../../plan/step.ts";
+import type { World } from "../../plan/world.ts";
+import { type Relayed, relayPort, startRelay } from "../../drivers/uplinks/relay.ts";
+import type { Attached } from "../../engine/journal.ts";
+import { type Entering, entranceOf, socketPath } from "./rootless.ts";
+import type { ContainerPaths } from "../../engine/state.ts";
+import { hostOf } from "./uplink.ts";
+
+/** Where the relay keeps its pids, log and fifos. */
+export function relayDirectory({ directory }: ContainerPaths): string {
+  return `${directory}/relay`;
+}
+
+/**
+ * Leads those of the ports that are the relay's. Without any it is started for a session alone, for whose containers it
+ * cannot be started from inside.
+ * @param running what started it, if it runs
+ * @param attached the container's network, which is connected by now, or will be
+ */
+export function planRelay(
+  world: World,
+  state: string,
+  paths: ContainerPaths,
+  { entering, attached, ports, running, isSession }: {
+    readonly entering: Entering;
+    readonly attached: Attached;
+    readonly ports: readonly PortMapping[];
+    readonly running?: Spawn;
+    readonly isSession?: boolean;
+  },
+): readonly Step[] {
+  const own = ports.filter(({ relay }) => relay);
+  if (own.length === 0 && !isSession) return [];
+  const guests = attached.result!.ips.map(({ address }) => addressOf(address));
+  const relayed = relayedOf(world, state, paths, entering, attached.digest);
+  const host = hostOf(world);
+  return [
+    running ?? startRelay(relayed),
+    ...own.map((port) => relayPort(relayed.socket, guests, host, port)),
+  ];
+}
+
+function relayedOf(
+  world: World,
+  state: string,
+  paths: ContainerPaths,
+  entering: Entering,
+  digest: string,
+): Relayed {
+  const directory = relayDirectory(paths);
+  world.makeDirectory(directory);
+  const [socket, inside] = ["relay", "inside"].map((name) => socketPath(state, paths, digest, name));
+  return {
+    ...{ entrance: { ...entranceOf(world, state, entering), directory }, socket: socket!, inside: inside! },
+    program: {
+      outside: world.confined([socket!, inside!]),
+      inside: world.confined([inside!]),
+    },
+  };
+}

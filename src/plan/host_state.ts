@@ -1,0 +1,57 @@
+import type { Inside } from "./inside.ts";
+
+/** A link as the kernel shows it. */
+export interface Link {
+  readonly name: string;
+  readonly index: number;
+  /** Lower case, e.g. `02:00:5e:10:00:00`; empty for a link without one. */
+  readonly mac: string;
+  readonly mtu: number;
+  /** `bridge`, `vlan`, …; "" for a hardware link or where the kernel gives none away. */
+  readonly kind: string;
+  /** Addresses with prefix lengths, those of link scope left out. */
+  readonly addresses: readonly string[];
+  /** The link that it is a port of. */
+  readonly master?: string;
+  /** Set up by somebody, whether or not anything is at its other end. */
+  readonly up?: boolean;
+  /** It takes frames that are not for it, too. */
+  readonly promiscuous?: boolean;
+  /** It takes all frames for groups. */
+  readonly allMulticast?: boolean;
+  /** In packets. */
+  readonly queueLength?: number;
+  /** How it is a port of a bridge. */
+  readonly port?: { readonly hairpin: boolean; readonly isolated: boolean };
+  /** A piece of hardware: the kernel gives it back to the first network namespace when the one it is in ends. */
+  readonly hardware?: boolean;
+}
+
+/** A device behind links. */
+export interface Device {
+  /** The name of its first link. */
+  readonly link?: string;
+  /** e.g. `e1000e`. */
+  readonly driver?: string;
+}
+
+/** What was looked up of the host before planning: only the links a plugin asked for, and those that are there. */
+export interface HostState {
+  readonly links: ReadonlyMap<string, Link>;
+  /** The link of the host's first default route, if it has one. */
+  readonly defaultLink?: string;
+  /** Links with an IPv6 default route that take router advertisements only while the host does not forward IPv6. */
+  readonly advertised?: readonly string[];
+  /** The devices that are there, by what they were asked for with. */
+  readonly devices?: ReadonlyMap<string, Device>;
+  /** Sysctls that were asked for, by path below /proc/sys. */
+  readonly sysctls: ReadonlyMap<string, string>;
+  /** Files that were asked for and are there, by path. */
+  readonly files?: ReadonlyMap<string, string>;
+  /** The names of the links by which addresses that were asked for are reached. */
+  readonly reached?: ReadonlyMap<string, string>;
+  /** What commands that were asked for printed. */
+  readonly answers?: ReadonlyMap<string, string>;
+  /** The container's side, where somebody asked for it and it is still there. */
+  readonly inside?: Inside;
+}

@@ -1,0 +1,92 @@
+import { identifierProblem, linkNameProblem, longestId } from "../../net/names.ts";
+import { CniError } from "./error.ts";
+
+/** What a plugin can be asked to do. */
+export const commands = ["ADD", "CHECK", "DEL", "GC", "STATUS", "VERSION"] as const;
+
+/** One of `commands`. */
+export type Command = typeof commands[number];
+
+/** What a plugin is told by its environment; what the command does not need may be "". */
+export interface Environment {
+  /** Not yet known to be one of `commands`: the reference says so only once it has read the configuration. */
+  readonly command: string;
+  readonly containerId: string;
+  readonly netns: string;
+  readonly ifname: string;
+  /** CNI_ARGS as written. */
+  readonly args: string;
+  /** Directories with plugins, in the order to look; a relative one could be anybody's, and is passed over. */
+  readonly path: readonly string[];
+  /** The caller knows that CNI_NETNS may be the namespace it is in. */
+  readonly netnsOverride: boolean;
+}
+
+/** One call of one of our plugins by a CNI runtime; the environment and the network's name have been checked. */
+export interface PluginCall {
+  readonly type: string;
+  readonly command: Command;
+  readonly environment: Environment;
+  readonly request: Readonly<Record<string, unknown>>;
+  readonly network: string;
+  readonly version: string;
+  /** Where a file outweighs a type of ours; CNI_PATH, unless told. */
+  readonly overriding?: readonly string[];
+}
+
+/** The commands that cannot do without a variable, in the order the reference names what is missing (skel.go). */
+const needed: Readonly<Record<string, readonly string[]>> = {
+  CNI_CONTAINERID: ["ADD", "CHECK", "DEL"],
+  CNI_NETNS: ["ADD", "CHECK"],
+  CNI_IFNAME: ["ADD", "CHECK", "DEL"],
+  CNI_PATH: ["ADD", "CHECK", "DEL", "GC", "STATUS"],
+};
+
+/**
+ * Reads a plugin's environment.
+ * @throws CniError code 4 for what is missing or cannot be, in the reference's words
+ */
+export function parseEnvironment(env: (name: string) => string | undefined): Environment {
+  const get = (name: string) => env(name) ?? "";
+  const command = get("CNI_COMMAND");
+  const needs = (name: string) => needed[name]!.includes(command);
+  const [containerId, ifname] = [get("CNI_CONTAINERID"), get("CNI_IFNAME")];
+  if (needs("CNI_CONTAINERID") && containerId !== "") checkContainerId(containerId);
+  if (needs("CNI_IFNAME") && ifname !== "") checkIfname(ifname);
+  const missing = Object.keys(needed).filter((name) => needs(name) && get(name) === "");
+  if (command === "") missing.unshift("CNI_COMMAND");
+  if (missing.length > 0) {
+    throw new CniError("invalidEnvironment", `required env variables [${missing.join(",")}] missing`);
+  }
+  return {
+    command,
+    containerId,
+    netns: get("CNI_NETNS"),
+    ifname,
+    args: get("CNI_ARGS"),
+    path: get("CNI_PATH").split(":").filter((directory) => directory.startsWith("/")),
+    netnsOverride: /^(1|true)$/i.test(get("CNI_NETNS_OVERRIDE")),
+  };
+}
+
+function checkContainerId(id: string): void {
+  if (identifierProblem(id) === undefined) return;
+  const message = identifierProblem(id.slice(0, longestId)) === undefined
+    ? "containerID is too long"
+    : "invalid characters in containerID";
+  throw new CniError("invalidEnvironment", message, id);
+}
+
+function checkIfname(name: string): void {
+  const problem = linkNameProblem(name);
+  if (problem === undefined) return;
+  const details = problem.endsWith("too long") ? "interface name should be less than 16 characters" : "";
+  throw new CniError("invalidEnvironment", problem, details);
+}
+
+/** The command, once everything else is known to be right. @throws CniError code 4 for one that there is not */
+export function parseCommand(text: string): Command {
+  const found = commands.find((command) => command === text);
+  if (found === undefined) throw new CniError("invalidEnvironment", `unknown CNI_COMMAND: ${text}`);
+  return found;
+}

@@ -1,0 +1,120 @@
+/** An option of a container's network, as a person types it and as an annotation. */
+export interface Option {
+  readonly name: string;
+  readonly short?: string;
+  readonly value: string;
+  readonly text: string;
+  /** May be given again, each time adding to what came before. */
+  readonly many: boolean;
+  /** An annotation may set it: one that a bundle's author may not decide has none. */
+  readonly annotation: boolean;
+}
+
+/** Every option that says how a container is networked. */
+export const containerOptions: readonly Option[] = [
+  option(
+    "net",
+    "NETS",
+    "host, none, all, or names of networks with arguments: net1,net2:IP=10.1.2.3;K=V",
+    true,
+  ),
+  { ...option("publish", "PORTS", "[HOSTIP:]HOSTPORT[-END]:PORT[-END][/tcp|udp|sctp]", true), short: "p" },
+  option(
+    "dns",
+    "SERVER",
+    "name servers for resolv.conf, or `host` for the host's file, or `none` to leave the container's",
+    true,
+  ),
+  option("dns-search", "DOMAIN", "search domain for resolv.conf", true),
+  option("dns-opt", "OPTION", "option for resolv.conf", true),
+  option("dns-domain", "DOMAIN", "domain for resolv.conf", false),
+  option("hosts-entry", "IP=NAME", "lines for the hosts file, or `host` for the host's file", true),
+  option("hostname", "NAME", "the container's host name", false),
+  option(
+    "egress",
+    "LIST",
+    "where it may go, and nowhere else: none, PREFIX, NAME, each with :PORT or without",
+    true,
+  ),
+  option("rate-in", "RATE", "at most so much into each interface: 500kbit, 10mbit", false),
+  option("rate-out", "RATE", "at most so much out of each interface", false),
+  option(
+    "uplink",
+    "NAME",
+    "how to reach the world without root: NAME[:KEY=VALUE,...]; helper, lxc-user-nic, pasta, slirp4netns",
+    false,
+  ),
+  option(
+    "port-driver",
+    "NAME",
+    "who forwards ports without root: uplink, relay (default: uplink where it can)",
+    false,
+  ),
+  option("proxy-protocol", "VERSION", "tell the container who connects, by the relay: v1, v2", false),
+  { ...option("net-dir", "DIR", "one more directory of network files", true), annotation: false },
+];
+
+function option(name: string, value: string, text: string, many: boolean): Option {
+  return { name, value, text, many, annotation: true };
+}
+
+/** The values that were given, by option. */
+export type OptionValues = ReadonlyMap<string, readonly string[]>;
+
+/** What the annotations start with: `org.ocinet.net`, `org.ocinet.publish` … */
+export const annotationPrefix = "org.ocinet.";
+
+/** The command line says what there is no way to do; the exit status is 2. */
+export class UsageError extends Error {}
+
+/**
+ * Reads options from the words of a command line that a program writes: `--net a`, `--net=a`, `-p 80:80`.
+ * @throws UsageError for a word that is no option, or lacks its value
+ */
+export function parseWords(
+  argv: readonly string[],
+  options: readonly Option[] = containerOptions,
+): OptionValues {
+  const given = new Map<string, string[]>();
+  for (let i = 0; i < argv.length; i++) {
+    const [word, inline] = splitWord(argv[i]!);
+    const found = options.find(({ name, short }) => word === `--${name}` || (short && word === `-${short}`));
+    if (!found) throw new UsageError(`Cannot read option "${argv[i]}": there is none of that name`);
+    const value = inline ?? argv[++i];
+    if (value === undefined) {
+      throw new UsageError(`Cannot read option "${word}": it needs a value (${found.value})`);
+    }
+    given.set(found.name, found.many ? [...given.get(found.name) ?? [], value] : [value]);
+  }
+  return given;
+}
+
+function splitWord(word: string): readonly [string, string | undefined] {
+  const at = word.startsWith("--") ? word.indexOf("=") : -1;
+  return at < 0 ? [word, undefined] : [word.slice(0, at), word.slice(at + 1)];
+}
+
+/**
+ * Reads options from annotations; several values stand in one, separated by blanks.
+ * @throws Error for an annotation of ours that no option has
+ */
+export function parseAnnotations(annotations: Readonly<Record<string, string>>): OptionValues {
+  const own = Object.entries(annotations).filter(([key]) => key.startsWith(annotationPrefix));
+  return new Map(own.map(([key, value]) => {
+    const name = key.slice(annotationPrefix.length);
+    const found = containerOptions.find((option) => option.name === name && option.annotation);
+    if (!found) {
+      const known = containerOptions.filter(({ annotation }) => annotation).map(({ name }) =>
+        annotationPrefix + name
+      )
+        .join(", ");
+      throw new Error(`Cannot use annotation "${key}": known are ${known}`);
+    }
+    return [name, found.many ? value.split(/\s+/).filter((word) => word !== "") : [value]];
+  }));
+}
+
+/** The words that give the options again. */
+export function toWords(given: OptionValues): readonly string[] {
+  return [...given].flatMap(([name, values]) => values.map((value) => `--${name}=${value}`));
+}
