@@ -3,7 +3,7 @@ import { isStep, type Line, show, type Step, type Sysctl } from "../plan/step.ts
 import { createWithDirectory, type World } from "../plan/world.ts";
 import { ownNamespace } from "./namespace.ts";
 import { bootId } from "./process.ts";
-import { linkNames } from "./observe.ts";
+import { linkExists } from "./links.ts";
 import { undo } from "./undo.ts";
 
 /** What is written down of a lasting step, before it is done for the first time. */
@@ -37,7 +37,7 @@ function linkOf(step: Line | Sysctl): string | undefined {
 }
 
 function isOthers(world: World, link = ""): boolean {
-  return linkNames(world).has(link) && world.read(`/sys/class/net/${link}/ifalias`)?.trim() !== ownAlias;
+  return linkExists(world, link) && world.read(`/sys/class/net/${link}/ifalias`)?.trim() !== ownAlias;
 }
 
 function valueBefore(world: World, { key, value }: Sysctl): string | undefined {

@@ -3,7 +3,7 @@ import { hostEndOf } from "../plan/ip.ts";
 import type { World } from "../plan/world.ts";
 import type { Container, Journal } from "./journal.ts";
 import { bootId, identify, isAlive } from "./process.ts";
-import { linkNames } from "./observe.ts";
+import { linkExists } from "./links.ts";
 import { isRoot } from "./user.ts";
 
 /**
@@ -128,7 +128,7 @@ export function staleness(world: World, journal: Journal): string | undefined {
 function isHidden(world: World, { container, steps }: Journal): boolean {
   if (container.init || isThere(world, container)) return false;
   const ends = steps.flatMap((step) => step.tool === "ip" ? hostEndOf(step.run) ?? [] : []);
-  return ends.length > 0 && ends.some((name) => linkNames(world).has(name));
+  return ends.some((name) => linkExists(world, name));
 }
 
 /** Waits, for a second at most, while a namespace may be gone and its links not yet: they go some time after it. */

@@ -1,7 +1,7 @@
 import { CniError } from "../../wire/cni/error.ts";
 import type { Fields } from "../../wire/cni/fields.ts";
 import { type Dns, hasDns, parseDns, type Result } from "../../wire/cni/result.ts";
-import { addressOf, family, networkOf } from "../../net/address.ts";
+import { addressOf, networkOf } from "../../net/address.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import { addAddress, addRoute, addVeth, setLink } from "../../plan/ip.ts";
 import { masquerade, tryRules } from "../../plan/nft.ts";
@@ -45,7 +45,7 @@ export function link({ mtu }: Conf, at: Attachment): Plan {
   const { host, container } = vethEnds(at);
   return {
     steps: [
-      addVeth({ host, container, netns: at.netns, mtu }),
+      addVeth({ host, container, netns: at.netns, mtu: mtu ?? at.pathMtu }),
       setLink("host", host.name, "up"),
       ...disableDuplicateDetection(host.name),
       setLink("container", container.name, "up"),
@@ -103,12 +103,8 @@ function route(host: string, ifname: string, address: string, gateway: string | 
 }
 
 /** The host's routes to the container. */
-export function evidence(_conf: Conf, _at: Attachment, made: Result): Lookups {
-  return { answers: hostLinks(made).slice(0, 1).flatMap((link) => [4, 6].map((of) => routesOn(link, of))) };
-}
-
-function routesOn(link: string, of: number): string {
-  return `ip -${of} -j route show dev ${link}`;
+export function evidence(_conf: Conf, { ifname }: Attachment, made: Result): Lookups {
+  return { reached: ownIps(made, ifname).map(({ address }) => addressOf(address)) };
 }
 
 /** The other end of its veth, forwarding, and the host's routes to its addresses. */
@@ -122,7 +118,7 @@ export function checkDrift(
   const problem = lostVeth(ips, ifname, seen.links.get(name), seen);
   if (problem !== undefined) return problem;
   const away = ips.map(({ address }) => addressOf(address)).find((address) =>
-    !seen.answers?.get(routesOn(name, family(address)))?.includes(`"dst":"${address}"`)
+    seen.reached?.get(address) !== name
   );
   return away && `Failed to find the host's route to ${away}`;
 }

@@ -30,7 +30,7 @@ import {
 import { failOverPorts } from "./port_failover.ts";
 import { bootId } from "../../engine/process.ts";
 import { removeLeftovers } from "./reference_leftovers.ts";
-import { linkNames } from "../../engine/observe.ts";
+import { linkExists } from "../../engine/links.ts";
 import { undoAll, undoRecorded } from "../../engine/rollback.ts";
 import { undoClaim } from "../../engine/undo.ts";
 
@@ -150,8 +150,8 @@ async function plannedAgain(context: Context, parsed: Parsed): Promise<readonly 
   try {
     const steps = await plan(context, parsed, before);
     // Rules name addresses and ports, which are another container's by now unless this one is still there.
-    const names = linkNames(world);
-    const still = hostLinks(before).length > 0 && hostLinks(before).every((name) => names.has(name));
+    const links = hostLinks(before);
+    const still = links.length > 0 && links.every((name) => linkExists(world, name));
     const own = (step: Step) =>
       !["nft", "exec"].includes(step.tool) || show([step]).includes(vethFrom(at.digest));
     return [...still ? steps : steps.filter(own), ...link];

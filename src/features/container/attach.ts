@@ -17,7 +17,15 @@ import { Interrupted } from "../../engine/interruption.ts";
 import { type Journal, readJournal, writeJournal } from "../../engine/journal.ts";
 import { recordKeptChanges } from "../../engine/kept_changes.ts";
 import { planLimits, resolveNames } from "../limits/limits.ts";
-import { givePorts, planLinks, type PlannedLink, plannedLink, publish, publishedThrough } from "./links.ts";
+import {
+  givePorts,
+  planLinks,
+  type PlannedLink,
+  plannedLink,
+  publish,
+  publishedThrough,
+  type Source,
+} from "./links.ts";
 import { chooseNetworks, listNetDirectories, networksIn } from "../networks/networks.ts";
 import { findConflicting, portClaims, takePorts } from "./ports.ts";
 import { bootId } from "../../engine/process.ts";
@@ -26,6 +34,7 @@ import { planRelay } from "../rootless/relay.ts";
 import { planRootless, refuseStandIns, type RootlessPlan } from "../rootless/rootless.ts";
 import { type ContainerPaths, containerPaths, refuseUnknownFiles } from "../../engine/state.ts";
 import { forwardFromHost, type HostForwarding, withSessionForwarders } from "../rootless/host_forwarding.ts";
+import { defaultMtu } from "../../engine/routes.ts";
 import { isRoot } from "../../engine/user.ts";
 import type { AttachOptions } from "./options.ts";
 
@@ -66,7 +75,7 @@ async function attachLocked(
   const directories = contained ? listNetDirectories(world, options.netDirectories) : [];
   const networks = request.networks ??
     chooseNetworks(contained ? networksIn(world, directories) : [], options.mode);
-  const source = { state, root: isRoot(world), directories };
+  const source = await sourceOf(world, state, directories);
   // A session is connected by an uplink all the same: what the file says counts in it.
   if (!source.root && !session) refuseStandIns(networks);
   const planned = await Promise.all(networks.map((network) => plannedLink(world, source, network, request)));
@@ -97,6 +106,11 @@ async function attachLocked(
     // Of what was interrupted nobody knows how far it had got, as after a crash.
     throw explain(await giveUp(world, state, error instanceof Interrupted ? written : done, error));
   }
+}
+
+async function sourceOf(world: World, state: string, directories: Source["directories"]): Promise<Source> {
+  const root = isRoot(world);
+  return { state, root, directories, ...(root ? { pathMtu: await defaultMtu(world) } : {}) };
 }
 
 function refuseUplinkOfRoot(world: World, { uplink }: AttachOptions): void {

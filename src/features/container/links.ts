@@ -28,6 +28,7 @@ import { keepingLeases, pluginPath, publishesPorts, runsOneByOne } from "../cni_
 import type { Attached, Container } from "../../engine/journal.ts";
 import type { ChosenNetwork, NetDirectory } from "../networks/networks.ts";
 import type { Request } from "./request.ts";
+import { withFreeSubnets } from "../networks/subnets.ts";
 import { observe } from "../../engine/observe.ts";
 
 /** One of a container's interfaces, with the configuration of its network read. */
@@ -43,23 +44,33 @@ export interface Source {
   readonly state: string;
   readonly root: boolean;
   readonly directories: readonly NetDirectory[];
+  /** The MTU of the host's way out, if it has one. */
+  readonly pathMtu?: number | undefined;
 }
+
+/** What a link has that nobody names an MTU for; and the least that IPv6 works with. */
+const [usualMtu, leastMtu] = [1500, 1280];
 
 /** Reads the configuration of a network for a container. @throws Error for what cannot be used */
 export async function plannedLink(
   world: World,
-  { state, root, directories }: Source,
+  { state, root, directories, pathMtu = usualMtu }: Source,
   network: ChosenNetwork,
   { id, container }: Request,
 ): Promise<PlannedLink> {
-  const { ifname, args } = network;
+  const { ifname, args, builtIn } = network;
   checkVersion(network.list);
-  const list = withoutDelegating(world, network.list);
+  const dataDir = `${state}/networks`;
+  const list = root && builtIn
+    ? await withFreeSubnets(world, network.list, { network: builtIn, directory: `${dataDir}/${builtIn}` })
+    : withoutDelegating(world, network.list);
   const [own, shared] = await Promise.all([digest(id, list.name, ifname), digest(list.name)]);
   const by = root ? list.plugins[0]!.type : "uplink";
   const attached = { network: list, ifname, args, digest: own, networkDigest: shared, by };
-  const at = attachmentOf(attached, id, container);
-  const dataDir = `${state}/networks`;
+  const at = {
+    ...attachmentOf(attached, id, container),
+    ...(pathMtu === usualMtu ? {} : { pathMtu: Math.max(pathMtu, leastMtu) }),
+  };
   if (root && runsOneByOne(world, list, directories)) {
     const kept = keepingLeases(world, list, { directories, dataDir });
     return { attached: { ...attached, network: kept, path: pluginPath(directories) }, at, chain: [] };

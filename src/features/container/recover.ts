@@ -5,6 +5,7 @@ import { words } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import { ownNamespace } from "../../engine/namespace.ts";
 import type { Journal } from "../../engine/journal.ts";
+import { linkExists } from "../../engine/links.ts";
 import { loadNetworks } from "../networks/networks.ts";
 import { uplinkPidFile } from "../../drivers/uplinks/supervise.ts";
 import { relayDirectory } from "../rootless/relay.ts";
@@ -28,7 +29,7 @@ export async function recover(world: World, state: string, id: string): Promise<
     ...{ container: { netns: "", identity: "" }, phase: "planned", attachments: [], ports: [] },
     steps: [
       ...[...leases.map(({ claim }) => claim), ...ports],
-      ...links.filter((name) => isLink(world, name)).map(removeLink),
+      ...links.filter((name) => linkExists(world, name)).map(removeLink),
       ...await findRules(world, [...leases.map(({ address }) => address), ...links], ports),
       ...[directory, relayDirectory(paths)].map((of) => stopProgram(state, of)),
     ],
@@ -38,7 +39,7 @@ export async function recover(world: World, state: string, id: string): Promise<
 /** What shows that such a container still lives, or undefined. */
 export async function findLiving(world: World, state: string, id: string): Promise<string | undefined> {
   const links = await linkNames(world, findLeases(world, state, id), id);
-  const link = links.find((name) => isLink(world, name));
+  const link = links.find((name) => linkExists(world, name));
   if (link !== undefined) return `link ${link}`;
   const paths = containerPaths(state, id);
   const pids = [paths.directory, relayDirectory(paths)].flatMap((of) => readPids(world, uplinkPidFile(of)));
@@ -92,10 +93,6 @@ async function linkNames(
     pairs.map(async ([network, ifname]) => vethFrom(await digest(id, network, ifname))),
   );
   return [...new Set(names)];
-}
-
-function isLink(world: World, name: string): boolean {
-  return world.stat(`/sys/class/net/${name}`) !== undefined;
 }
 
 function removeLink(name: string): Step {

@@ -1,5 +1,4 @@
 import { messageOf } from "../../wire/cni/error.ts";
-import type { NetworkList } from "../../wire/cni/network_list.ts";
 import type { Result } from "../../wire/cni/result.ts";
 import { coversPort, type Grants, showRange } from "../../wire/helper/policy.ts";
 import type { Attach, ChangePorts, HelperRequest, Offer } from "../../wire/helper/wire.ts";
@@ -8,14 +7,14 @@ import type { World } from "../../plan/world.ts";
 import { attach } from "../container/attach.ts";
 import { isThere, staleness } from "../../engine/namespace.ts";
 import { detach } from "../container/detach.ts";
-import { networkNamed, networkProblems } from "./networks.ts";
+import { type NamedNetwork, networkNamed, networkProblems } from "./networks.ts";
 import type { HelperUser } from "./users.ts";
 import { type Container, containerIds, type Journal, readJournal } from "../../engine/journal.ts";
 import { judgeNamespace } from "./judge.ts";
 import { addPorts, removePorts } from "../container/live_ports.ts";
 import { findNonLocal, TakenPort } from "../container/ports.ts";
 import { identify } from "../../engine/process.ts";
-import { linkNames } from "../../engine/observe.ts";
+import { linkExists } from "../../engine/links.ts";
 import { containerPaths } from "../../engine/state.ts";
 import { parseAttachOptions } from "../container/options.ts";
 
@@ -113,7 +112,7 @@ async function publishFor(asking: Asking, { id, ports }: ChangePorts): Promise<b
   await sweep(world, state, user.uid);
   const [whole] = findIds(asking, id);
   if (whole === undefined) throw new Refusal(`Cannot publish ports of "${id}": it is not attached`);
-  checkPorts(asking, ports);
+  await checkPorts(asking, ports);
   try {
     await addPorts(world, state, whole, ports, {});
     return true;
@@ -143,8 +142,8 @@ async function attachFor(asking: Asking, request: Attach): Promise<Result> {
   if (findIds(asking, request.id).length > 0) {
     throw new Refusal(`Cannot attach "${request.id}": it is attached already; detach it first`);
   }
-  checkPorts(asking, request.ports);
-  const list = await networkNamed(world, await chooseNetwork(asking, request));
+  await checkPorts(asking, request.ports);
+  const network = await networkNamed(world, await chooseNetwork(asking, request));
   const init = identify(world, request.pid);
   const fifo = `${state}/judging.${crypto.randomUUID()}`;
   const judged = init && await judgeNamespace(world, user, request.pid, fifo);
@@ -154,7 +153,7 @@ async function attachFor(asking: Asking, request: Attach): Promise<Result> {
     const lasting = { netns, identity: judged.identity, init, owner: user.uid };
     // The pid may have become another's while we looked.
     if (!isThere(world, lasting)) throw notYours(request.pid);
-    return await attachJudged(asking, request, list, { path: judged.path, lasting });
+    return await attachJudged(asking, request, network, { path: judged.path, lasting });
   } finally {
     await judged.letGo();
   }
@@ -170,7 +169,7 @@ function notYours(pid: number): Refusal {
 async function attachJudged(
   { world, state, user }: Asking,
   { id, ifname, ports }: Attach,
-  list: NetworkList,
+  network: NamedNetwork,
   { path, lasting }: { readonly path: string; readonly lasting: Container },
 ): Promise<Result> {
   const container = { netns: path, identity: lasting.identity, owner: user.uid };
@@ -178,7 +177,7 @@ async function attachJudged(
     const journal = await attach(world, state, {
       ...{ id: newId(user.uid, id), container, lasting, replace: false },
       options: { ...parseAttachOptions(new Map()), ports },
-      networks: [{ list, ifname, args: "" }],
+      networks: [{ ...network, ifname, args: "" }],
     });
     return journal!.attachments[0]!.result!;
   } catch (error) {
@@ -202,7 +201,7 @@ function ownConcern(error: unknown, ifname: string | undefined): string | undefi
   return `Cannot make link "${ifname}": the namespace has one of that name already; name another`;
 }
 
-function checkPorts({ world, grants }: Asking, ports: readonly PortMapping[]): void {
+async function checkPorts({ world, grants }: Asking, ports: readonly PortMapping[]): Promise<void> {
   const other = ports.find((port) => !coversPort(grants.ports, port));
   if (other) {
     const granted = grants.ports.map(showRange).join(", ") || "none";
@@ -210,7 +209,7 @@ function checkPorts({ world, grants }: Asking, ports: readonly PortMapping[]): v
       `Cannot publish "${showMapping(other)}": the policy does not grant the port (it grants: ${granted})`,
     );
   }
-  const nonLocal = findNonLocal(world, ports);
+  const nonLocal = await findNonLocal(world, ports);
   if (nonLocal) throw new Refusal(nonLocal);
 }
 
@@ -259,10 +258,9 @@ export async function sweep(world: World, state: string, uid?: number): Promise<
 function reasonToGo(world: World, state: string, id: string): string | undefined {
   const journal = journalOf(world, state, id);
   if (journal?.phase !== "done") return undefined;
-  const links = linkNames(world);
   const link = journal.attachments[0]?.result?.interfaces.find(({ name, sandbox }) =>
     sandbox === undefined && name.startsWith("veth")
   );
   return staleness(world, journal) ??
-    (link && !links.has(link.name) ? `its link ${link.name} is gone` : undefined);
+    (link && !linkExists(world, link.name) ? `its link ${link.name} is gone` : undefined);
 }
