@@ -1,7 +1,7 @@
 import { messageOf } from "../wire/cni/error.ts";
 import { type Batch, invocation, type Prefixes, type Stage, stages } from "../plan/batch.ts";
 import { refusalIn } from "../plan/hostfwd.ts";
-import { baseTable } from "../plan/nft.ts";
+import { baseTable, tableOf } from "../plan/nft.ts";
 import { bridgeTable } from "../plan/nft_bridge.ts";
 import {
   type Claim,
@@ -87,7 +87,7 @@ async function applyBatch(world: World, prefixes: Prefixes, batch: Batch, done: 
       if (batch.on === "container") {
         return await applyLines(world, prefixes, batch.steps as readonly Sysctl[], done);
       }
-      (batch.steps as readonly Sysctl[]).forEach((sysctl) => setSysctl(world, sysctl));
+      (batch.steps as readonly Sysctl[]).forEach((sysctl) => writeSysctl(world, sysctl));
       break;
     case "nft":
       await applyRules(world, prefixes, batch.steps as readonly Line[]);
@@ -138,7 +138,8 @@ async function applyLines(
   }
   done.push(...steps.filter((step) => step.tool === "sysctl"), ...lines.slice(0, at));
   // Somebody made the same shared thing between our look and our line.
-  const passedOver = failed.optional || (failed.shared && stderr.includes("File exists"));
+  const passedOver = failed.onError === "ignore" ||
+    (failed.onError === "ignore-exists" && stderr.includes("File exists"));
   if (!passedOver) throw new StepError(failed, reason(stderr));
   if (at + 1 < lines.length) await applyLines(world, prefixes, lines.slice(at + 1), done);
 }
@@ -152,11 +153,13 @@ function reason(stderr: string): string {
   return stderr.split("\n").filter((line) => !line.startsWith("Command failed")).join(" ").trim();
 }
 
-function setSysctl(world: World, { key, value, optional }: Sysctl): void {
+function writeSysctl(world: World, { key, value, onError }: Sysctl): void {
   try {
     world.put(`/proc/sys/${key}`, value);
   } catch (error) {
-    if (!optional) throw new Error(`Cannot set sysctl "${key}" to ${value}: ${(error as Error).message}`);
+    if (onError !== "ignore") {
+      throw new Error(`Cannot set sysctl "${key}" to ${value}: ${(error as Error).message}`);
+    }
   }
 }
 
@@ -177,7 +180,10 @@ export async function loadRules(
   const { argv, stdin } = invocation(steps, prefix, "run");
   // Before the table, which says that it has been done.
   await passForwardPolicy(world, prefix);
-  const tables = [baseTable, ...(stdin!.includes(" bridge ocinet ") ? [bridgeTable] : [])].join("");
+  const tables = [
+    baseTable,
+    ...(steps.some((step) => tableOf(step) === "bridge ocinet") ? [bridgeTable] : []),
+  ].join("");
   const loaded = await world.run(argv, { stdin: tables + stdin });
   if (loaded.code !== 0) throw ruleError(steps, loaded, tables.split("\n").length - 1);
 }
@@ -199,11 +205,11 @@ async function applyExec(world: World, prefixes: Prefixes, step: Exec): Promise<
   if (!step.run) return;
   try {
     const { code, stderr, stdout } = await world.run([...prefixes[step.on], ...step.run]);
-    if (code !== 0 && !step.tolerant) {
+    if (code !== 0 && step.onError !== "ignore") {
       throw new StepError(step, stderr || stdout || `it ended with status ${code}`);
     }
   } catch (error) {
-    if (!step.tolerant) throw error;
+    if (step.onError !== "ignore") throw error;
   }
 }
 

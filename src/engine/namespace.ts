@@ -1,5 +1,5 @@
 import type { Prefixes } from "../plan/batch.ts";
-import { hostEndOf } from "../plan/ip.ts";
+import { vethsOf } from "../plan/ip.ts";
 import type { World } from "../plan/world.ts";
 import type { Container, Journal } from "./journal.ts";
 import { bootId, identify, isAlive } from "./process.ts";
@@ -127,7 +127,7 @@ export function staleness(world: World, journal: Journal): string | undefined {
  */
 function isHidden(world: World, { container, steps }: Journal): boolean {
   if (container.init || isThere(world, container)) return false;
-  const ends = steps.flatMap((step) => step.tool === "ip" ? hostEndOf(step.run) ?? [] : []);
+  const ends = vethsOf(steps);
   return ends.length > 0 && ends.some((name) => linkNames(world).has(name));
 }
 

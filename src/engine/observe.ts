@@ -184,9 +184,9 @@ function ownAddresses4(world: World): readonly string[] {
 
 /** What the kernel takes in as its own: addresses, and subnets such as 127.0.0.0/8. */
 function ownSubnets4(world: World, pid: number | "self"): readonly string[] {
-  const cleanupPaths = (world.read(`/proc/${pid}/net/fib_trie`) ?? "").matchAll(/\|-- (\S+)((?:\n +\/.*)+)/g);
+  const leaves = (world.read(`/proc/${pid}/net/fib_trie`) ?? "").matchAll(/\|-- (\S+)((?:\n +\/.*)+)/g);
   const subnets = Array.from(
-    cleanupPaths,
+    leaves,
     ([, address, rows]) =>
       Array.from(rows!.matchAll(/\/([0-9]+) \S+ LOCAL/g), ([, length]) => `${address}/${length}`),
   );

@@ -1,5 +1,6 @@
 import { type Batch, invocation, type Prefixes, stages } from "../plan/batch.ts";
 import { listForwards, refusalIn, removeForward } from "../plan/hostfwd.ts";
+import { tableOf } from "../plan/nft.ts";
 import {
   type Claim,
   type Flows,
@@ -82,7 +83,7 @@ async function undoLines(
   prefixes: Prefixes,
   all: readonly (Line | Sysctl)[],
 ): Promise<readonly string[]> {
-  const steps = all.filter(({ undo, lasting }) => undo !== undefined && !lasting);
+  const steps = all.filter(({ undo, undoBy }) => undo !== undefined && undoBy !== "gc");
   if (steps.length === 0) return [];
   const { argv, stdin } = invocation(steps, prefixes[steps[0]!.on], "undo");
   const { code, stderr } = await world.run(argv, { stdin });
@@ -110,9 +111,7 @@ async function undoRules(
   return problems;
 }
 
-/** "add element inet ocinet ports4 …" is of "inet ocinet". */
 function byTable(steps: readonly Line[]): readonly (readonly Line[])[] {
-  const tableOf = ({ run }: Line) => run.split(" ").slice(2, 4).join(" ");
   return [...new Set(steps.map(tableOf))].map((table) => steps.filter((step) => tableOf(step) === table));
 }
 

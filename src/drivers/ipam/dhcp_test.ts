@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setLink } from "../../plan/ip.ts";
 import { CniError } from "../../wire/cni/error.ts";
 import { fields } from "../../wire/cni/fields.ts";
 import type { Attachment } from "../../plan/attachment.ts";
@@ -27,7 +28,7 @@ const id = "-x 61:0063312f6e65742f65746830";
 
 test("asks() sets the link up, then starts a client with the reference's client id, to be ended with SIGTERM", () => {
   const [up, spawn, lend] = asks(read({}), at, "/state/d");
-  assert.deepEqual(up, { tool: "ip", on: "container", run: "link set dev eth0 up" });
+  assert.deepEqual(up, setLink("container", "eth0", "up"));
   assert.equal(client({}), `${common} -O 1 -O 3 -O 6 -O 15 ${id}`);
   assert.ok(spawn?.tool === "spawn" && spawn.gracefulStop);
   assert.ok(lend?.tool === "exec" && lend.on === "container" && lend.run === undefined);

@@ -4,12 +4,12 @@ import { type Dns, hasDns, type Ip, parseDns, type Result, type Route } from "..
 import { addressOf, contains, family, lengthOf, networkOf, plus } from "../../net/address.ts";
 import { linkNameProblem, macFrom, parseMac } from "../../net/names.ts";
 import type { Attachment } from "../../plan/attachment.ts";
-import { addAddress, addBridge, addVeth, ownAlias, setLink } from "../../plan/ip.ts";
+import { addAddress, addBridge, addVeth, ownAlias, removeAddress, setLink } from "../../plan/ip.ts";
 import { masquerade, tryRules } from "../../plan/nft.ts";
 import { allowOnlyMac } from "../../plan/nft_bridge.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { HostState, Link } from "../../plan/host_state.ts";
-import { type Line, type Step, words } from "../../plan/step.ts";
+import { type Line, setSysctl, type Step } from "../../plan/step.ts";
 import { hostLinks, ownIps } from "../../wire/cni/previous_result.ts";
 import type { Lease, Lookups } from "../plugin.ts";
 import { announce, type BringUp, bringUp, bringUpAddressed, parseBringUp } from "./move_in.ts";
@@ -338,11 +338,7 @@ function setAddress(
     );
   }
   return [
-    ...others.map((address): Line => ({
-      tool: "ip",
-      on: "host",
-      run: words`address del ${address} dev ${link}`,
-    })),
+    ...others.map((address) => removeAddress("host", address, link)),
     addAddress("host", gateway, link),
   ];
 }
@@ -358,13 +354,7 @@ function detectDuplicates(conf: Conf, ifname: string): readonly Step[] {
   const wanted = conf.duplicateAddressDetection ? ["enhanced_dad=1", "accept_dad=1"] : ["accept_dad=0"];
   return wanted.map((text) => {
     const [key, value] = text.split("=");
-    return {
-      tool: "sysctl",
-      on: "container",
-      key: `net/ipv6/conf/${ifname}/${key}`,
-      value: value!,
-      optional: true,
-    };
+    return setSysctl("container", `net/ipv6/conf/${ifname}/${key}`, value!, { onError: "ignore" });
   });
 }
 

@@ -29,7 +29,7 @@ export interface Context {
   readonly at: Attachment;
   /** The container as the call names it; its namespace may be gone, or not be named at all. */
   readonly container: Container;
-  /** The call was one of a type that cleanupPaths its work to another; `call` is the other's. */
+  /** The call was one of a type that leaves its work to another; `call` is the other's. */
   readonly delegation?: Delegation;
 }
 

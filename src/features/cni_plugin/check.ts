@@ -3,8 +3,7 @@ import type { Interface, Result, Route } from "../../wire/cni/result.ts";
 import { lengthOf } from "../../net/address.ts";
 import type { InsideLink, InsideRoute } from "../../plan/inside.ts";
 import type { HostState } from "../../plan/host_state.ts";
-import { readElement } from "../../plan/nft.ts";
-import type { Line } from "../../plan/step.ts";
+import { elementsIn } from "../../plan/nft.ts";
 import { findProgram, type World } from "../../plan/world.ts";
 import { hostLinks } from "../../wire/cni/previous_result.ts";
 import { table } from "../../drivers/table.ts";
@@ -142,9 +141,7 @@ function isRoute({ dst, table = main, attributes }: InsideRoute, wanted: Route):
 /** Every element of ours that ADD put into a set or map has to be in it, and to lead where it led. */
 async function checkRules(context: Context): Promise<void> {
   const { world, state, key } = context;
-  const rules = readRecord(world, state, key)?.steps.filter((step): step is Line => step.tool === "nft") ??
-    [];
-  const elements = rules.flatMap(({ run }) => readElement(run) ?? []);
+  const elements = elementsIn(readRecord(world, state, key)?.steps ?? []);
   if (elements.length === 0) return;
   // A map's element is looked up by its key alone.
   const stdin = elements.map(({ set, key }) => `get element ${set} { ${key} }\n`).join("");

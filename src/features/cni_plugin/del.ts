@@ -1,6 +1,8 @@
 import { emptyResult, type Result } from "../../wire/cni/result.ts";
 import { vethFrom } from "../../net/names.ts";
-import { show, type Step, words } from "../../plan/step.ts";
+import { removeLinkAtUndo } from "../../plan/ip.ts";
+import { resourceKey } from "../../plan/resource.ts";
+import type { Step } from "../../plan/step.ts";
 import type { Ipam, Lease } from "../../drivers/plugin.ts";
 import { hostLinks } from "../../wire/cni/previous_result.ts";
 import { table } from "../../drivers/table.ts";
@@ -89,7 +91,7 @@ async function rollBackTogether(context: Context, records: readonly PluginRecord
   await rollBack(context, first, ...others);
 }
 
-/** Undoes records that are alike and removes them; what resists cleanupPaths them for another try. */
+/** Undoes records that are alike and removes them; what resists leaves them for another try. */
 export async function rollBack(
   context: Context,
   first: PluginRecord,
@@ -152,8 +154,8 @@ async function plannedAgain(context: Context, parsed: Parsed): Promise<readonly 
     // Rules name addresses and ports, which are another container's by now unless this one is still there.
     const names = linkNames(world);
     const still = hostLinks(before).length > 0 && hostLinks(before).every((name) => names.has(name));
-    const own = (step: Step) =>
-      !["nft", "exec"].includes(step.tool) || show([step]).includes(vethFrom(at.digest));
+    const veth = vethFrom(at.digest);
+    const own = ({ tool, id }: Step) => !["nft", "exec"].includes(tool) || resourceKey(id).includes(veth);
     return [...still ? steps : steps.filter(own), ...link];
   } catch {
     // Where ADD would refuse, it has not made anything else either.
@@ -178,11 +180,7 @@ async function plan(context: Context, parsed: Parsed, before: Result): Promise<r
 function deleteLink({ world, state, key, at: { ifname } }: Context, parsed: Parsed): readonly Step[] {
   if (parsed.role !== "main" || parsed.plugin.keepsLink === true) return [];
   if (isAttachedByOther(world, state, key)) return [];
-  return [{
-    ...{ tool: "ip", on: "container" },
-    run: words`link show dev ${ifname}`,
-    undo: words`link del dev ${ifname}`,
-  }];
+  return [removeLinkAtUndo("container", ifname)];
 }
 
 /** GC: takes away all of this type on the network that no attachment of the list has; goes on after errors. */

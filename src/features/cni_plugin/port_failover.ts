@@ -3,7 +3,6 @@
  * had it first, as with the reference, whose rules are met in their order; and when that is gone, to another.
  */
 import type { Prefixes } from "../../plan/batch.ts";
-import { readElement } from "../../plan/nft.ts";
 import type { Step } from "../../plan/step.ts";
 import { apply, StepError } from "../../engine/apply.ts";
 import { isThere } from "../../engine/namespace.ts";
@@ -51,7 +50,6 @@ function living({ world, state, key }: Context): readonly PluginRecord[] {
 }
 
 /** What a step leads somewhere: an element of a map, by the map and its key. */
-export function portOf(step: Step): string | undefined {
-  const element = step.tool === "nft" ? readElement(step.run) : undefined;
-  return element?.value === undefined ? undefined : `${element.set} ${element.key}`;
+export function portOf({ id }: Step): string | undefined {
+  return id.kind === "element" && id.value !== undefined ? `${id.set} ${id.key}` : undefined;
 }

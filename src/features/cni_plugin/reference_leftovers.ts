@@ -2,7 +2,8 @@ import { emptyResult, type Interface, type Result } from "../../wire/cni/result.
 import { addressOf } from "../../net/address.ts";
 import { dropFrom, type Going } from "../../plan/iptables.ts";
 import { dropCommented } from "../../plan/nft_comment.ts";
-import { type Step, words } from "../../plan/step.ts";
+import { removeLinkAtUndo } from "../../plan/ip.ts";
+import type { Step } from "../../plan/step.ts";
 import { findProgram, type World } from "../../plan/world.ts";
 import { type Leftovers, leftovers } from "../../drivers/reference_leftovers.ts";
 import { signs as firewalldSigns } from "../../drivers/meta/firewall.ts";
@@ -46,9 +47,8 @@ function isAnothers({ world, key: { network, containerId } }: Context, address: 
 
 /** Whether it is what another interface of the container has by ours. */
 function isRecorded({ world, state, key }: Context, link: string): boolean {
-  const undo = words`link del dev ${link}`;
   return otherRecords(world, state, key).some(({ steps }) =>
-    steps.some((step) => "undo" in step && step.undo === undo)
+    steps.some(({ on, id }) => on === "host" && id.kind === "link" && id.link === link)
   );
 }
 
@@ -65,11 +65,7 @@ function hostEnds(world: World, type: string, { interfaces }: Result): readonly 
 async function removeLinks(context: Context, names: readonly string[]): Promise<void> {
   const there = linkNames(context.world);
   const going = names.filter((name) => there.has(name) && !isRecorded(context, name));
-  const steps = going.map((name): Step => ({
-    ...{ tool: "ip", on: "host" },
-    run: words`link show dev ${name}`,
-    undo: words`link del dev ${name}`,
-  }));
+  const steps = going.map((name) => removeLinkAtUndo("host", name));
   await undoAll(context.world, prefixesFor(context), steps, "what the reference's plugins made");
 }
 

@@ -5,7 +5,7 @@ import type { Result } from "../../wire/cni/result.ts";
 import { lengthOf } from "../../net/address.ts";
 import type { PortMapping } from "../../net/port_mapping.ts";
 import { contain } from "../../plan/nft.ts";
-import type { Step } from "../../plan/step.ts";
+import { exec, type Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import { table } from "../../drivers/table.ts";
 import { addNetwork, delNetwork } from "./runtime.ts";
@@ -134,10 +134,12 @@ export function dropLaterDefaults(
 ): readonly Step[] {
   const taken = earlier.flatMap(({ routes }) => routes.filter(({ table }) => table === undefined));
   return routes.filter(({ dst }) => lengthOf(dst) === 0 && taken.some((other) => other.dst === dst))
-    .map(({ dst }) => ({
-      ...{ tool: "exec", on: "container", tolerant: true },
-      run: ["ip", "route", "del", dst, "dev", ifname],
-    }));
+    .map(({ dst }) =>
+      exec("container", `yield the default route ${dst}`, {
+        ...{ onError: "ignore", removes: true, id: { kind: "route", dst, dev: ifname, attributes: [] } },
+        run: ["ip", "route", "del", dst, "dev", ifname],
+      })
+    );
 }
 
 /**

@@ -107,7 +107,9 @@ test("of default routes the first network's stays, if it is in the main table", 
     {
       tool: "exec",
       on: "container",
-      tolerant: true,
+      id: { kind: "route", dst: "0.0.0.0/0", dev: "eth1", attributes: [] },
+      removes: true,
+      onError: "ignore",
       run: ["ip", "route", "del", "0.0.0.0/0", "dev", "eth1"],
     },
   ]);

@@ -2,7 +2,7 @@ import { messageOf } from "../../wire/cni/error.ts";
 import { showDestination } from "../../net/egress.ts";
 import { type PortMapping, showMapping } from "../../net/port_mapping.ts";
 import type { ProxyVersion } from "../../net/proxy_protocol.ts";
-import { readElement } from "../../plan/nft.ts";
+import { elementsIn } from "../../plan/nft.ts";
 import type { Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import { uplinkNamed } from "../../drivers/uplinks/table.ts";
@@ -88,7 +88,7 @@ function describeForward(port: PortMapping, uplink: Uplink | undefined): Describ
 }
 
 function describeRule(port: PortMapping, byPlugins: boolean, steps: readonly Step[]): DescribedPort {
-  const sets = steps.flatMap((step) => step.tool === "nft" ? readElement(step.run)?.set ?? [] : []);
+  const sets = elementsIn(steps).map(({ set }) => set);
   const families = port.family === undefined ? [4, 6] : [port.family];
   const masked = families.some((family) => sets.includes(`inet ocinet masked${family}`));
   return {

@@ -3,7 +3,7 @@ import { formatHosts, type Hosts, parseHostsEntries } from "../../net/hosts.ts";
 import { parseAddress } from "../../net/address.ts";
 import { formatResolvConf, type ResolvConf } from "../../net/resolv_conf.ts";
 import type { OptionValues } from "../../wire/oci/options.ts";
-import type { Step } from "../../plan/step.ts";
+import { exec, type Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import { isHostsOwn, reachableNames, resolvConf, serversIn } from "../../engine/name_servers.ts";
 import { sessionAround } from "../rootless/host_forwarding.ts";
@@ -206,11 +206,8 @@ function isSymlink(world: World, path: string): boolean {
 function mount({ pid, enter }: Rootfs, mounts: readonly string[]): Step {
   const script = 'while [ $# -gt 0 ]; do mount --bind "$2" "$3" || exit; ' +
     '[ "$1" = rw ] || mount -o remount,bind,ro,nosuid,nodev,noexec "$3" || exit; shift 3; done';
-  return {
-    tool: "exec",
-    on: "host",
-    run: ["nsenter", ...enter, `--mount=/proc/${pid}/ns/mnt`, "sh", "-c", script, "sh", ...mounts],
-  };
+  const run = ["nsenter", ...enter, `--mount=/proc/${pid}/ns/mnt`, "sh", "-c", script, "sh", ...mounts];
+  return exec("host", "mount files", { run });
 }
 
 function setHostname(world: World, { pid, enter }: Rootfs, name: string): Step {
@@ -219,9 +216,7 @@ function setHostname(world: World, { pid, enter }: Rootfs, name: string): Step {
       `Cannot name the container "${name}": it shares the host's UTS namespace; give it one of its own`,
     );
   }
-  return {
-    tool: "exec",
-    on: "host",
+  return exec("host", "set the host name", {
     run: ["nsenter", ...enter, `--uts=/proc/${pid}/ns/uts`, "hostname", name],
-  };
+  });
 }

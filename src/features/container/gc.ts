@@ -219,7 +219,7 @@ function innerState(world: World, state: string): readonly Unused[] {
   }));
 }
 
-/** Takes away locks that nobody has: who is killed cleanupPaths the file. */
+/** Takes away locks that nobody has: who is killed leaves the file. */
 async function removeLocks(world: World, state: string): Promise<void> {
   const directory = `${state}/locks`;
   for (const name of world.list(directory)) (await world.tryLock(`${directory}/${name}`))?.();

@@ -2,7 +2,7 @@ import { checkArgs } from "../../wire/cni/args.ts";
 import { fields } from "../../wire/cni/fields.ts";
 import type { NetworkList } from "../../wire/cni/network_list.ts";
 import { type Result, versions } from "../../wire/cni/result.ts";
-import { family } from "../../net/address.ts";
+import { family, lengthOf } from "../../net/address.ts";
 import { digest, vethFrom } from "../../net/names.ts";
 import type { PortMapping } from "../../net/port_mapping.ts";
 import type { Attachment } from "../../plan/attachment.ts";
@@ -157,27 +157,24 @@ function hasWayBack(results: readonly Result[], address: string): boolean {
 
 /**
  * Of several default routes the first wins: the kernel would refuse the second, and no network is worth less for it.
- * One that cleanupPaths the main table, as sbr and vrf have it, is out of the way.
+ * One that leaves the main table, as sbr and vrf have it, is out of the way.
  */
 function onceOnly(plans: readonly ChainPlan[], earlier: readonly Result[]): readonly ChainPlan[] {
   const taken = earlier.flatMap(({ routes }) => routes.filter(({ table }) => table === undefined));
   const holders = new Map(taken.map(({ dst }) => [dst, ""]));
   return plans.map(({ steps, result }) => ({
     result,
-    steps: steps.filter((step) =>
-      step.tool !== "ip" || step.on !== "container" || isFirst(step.run, holders)
-    ),
+    steps: steps.filter((step) => step.tool !== "ip" || step.on !== "container" || isFirst(step, holders)),
   }));
 }
 
-function isFirst(line: string, holders: Map<string, string>): boolean {
-  const enslaved = /^link set dev (\S+) master /.exec(line)?.[1];
-  for (const [dst, dev] of holders) if (dev === enslaved) holders.delete(dst);
-  const [, verb, dst, dev] = /^route (add|del) (0\.0\.0\.0\/0|::\/0) (?!.* table ).*?dev (\S+)/.exec(line) ??
-    [];
-  if (verb === undefined) return true;
-  if (verb === "add" && !holders.has(dst!)) holders.set(dst!, dev!);
-  else if (verb === "add" || holders.get(dst!) !== dev) return false;
-  else holders.delete(dst!);
+function isFirst({ id, removes }: Step, holders: Map<string, string>): boolean {
+  if (id.kind === "link-setting" && id.master !== undefined) {
+    for (const [dst, dev] of holders) if (dev === id.link) holders.delete(dst);
+  }
+  if (id.kind !== "route" || id.table !== undefined || lengthOf(id.dst) !== 0) return true;
+  if (!removes && !holders.has(id.dst)) holders.set(id.dst, id.dev);
+  else if (!removes || holders.get(id.dst) !== id.dev) return false;
+  else holders.delete(id.dst);
   return true;
 }

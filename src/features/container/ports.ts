@@ -1,6 +1,6 @@
 import { fromNumber } from "../../net/address.ts";
 import { collide, parseHostIp, type PortMapping, showMapping } from "../../net/port_mapping.ts";
-import type { Claim } from "../../plan/step.ts";
+import { type Claim, claim } from "../../plan/step.ts";
 import { createWithDirectory, type World } from "../../plan/world.ts";
 import { readJournal } from "../../engine/journal.ts";
 import { isHostAddress } from "../../engine/observe.ts";
@@ -12,12 +12,7 @@ import { containerPaths } from "../../engine/state.ts";
  * directory for the port, so that looking for a conflicting costs the same however many ports are published.
  */
 export function portClaims(state: string, ports: readonly PortMapping[], id: string): readonly Claim[] {
-  return ports.map((port) => ({
-    tool: "claim",
-    on: "host",
-    path: `${directoryOf(state, port)}/${fileOf(port)}`,
-    owner: id,
-  }));
+  return ports.map((port) => claim(`${directoryOf(state, port)}/${fileOf(port)}`, id));
 }
 
 function directoryOf(state: string, { protocol, hostPort }: PortMapping): string {

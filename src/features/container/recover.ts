@@ -1,7 +1,8 @@
 import { digest, vethFrom } from "../../net/names.ts";
 import { parseAddress } from "../../net/address.ts";
-import type { Claim, Step } from "../../plan/step.ts";
-import { words } from "../../plan/step.ts";
+import { removeLinkAtUndo } from "../../plan/ip.ts";
+import type { Resource } from "../../plan/resource.ts";
+import { type Claim, claim, endFlowsTo, line, type Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import { ownNamespace } from "../../engine/namespace.ts";
 import type { Journal } from "../../engine/journal.ts";
@@ -28,7 +29,7 @@ export async function recover(world: World, state: string, id: string): Promise<
     ...{ container: { netns: "", identity: "" }, phase: "planned", attachments: [], ports: [] },
     steps: [
       ...[...leases.map(({ claim }) => claim), ...ports],
-      ...links.filter((name) => isLink(world, name)).map(removeLink),
+      ...links.filter((name) => isLink(world, name)).map((name) => removeLinkAtUndo("host", name)),
       ...await findRules(world, [...leases.map(({ address }) => address), ...links], ports),
       ...[directory, relayDirectory(paths)].map((of) => stopProgram(state, of)),
     ],
@@ -70,7 +71,7 @@ function leasesOf(world: World, directory: string, network: string, id: string):
     const owner = parseAddress(address) === undefined ? undefined : world.read(path)?.trim();
     const [container, ifname = "eth0"] = owner?.split(/\s+/) ?? [];
     if (container !== id) return [];
-    return [{ network, ifname, address, claim: { tool: "claim", on: "host", path, owner: owner! } }];
+    return [{ network, ifname, address, claim: claim(path, owner!) }];
   });
 }
 
@@ -98,10 +99,6 @@ function isLink(world: World, name: string): boolean {
   return world.stat(`/sys/class/net/${name}`) !== undefined;
 }
 
-function removeLink(name: string): Step {
-  return { tool: "ip", on: "host", run: words`link show dev ${name}`, undo: words`link del dev ${name}` };
-}
-
 /** The files in the directories of ports that have the container's id in them. */
 function findPortClaims(world: World, state: string, id: string): readonly Claim[] {
   return world.list(`${state}/ports`).flatMap((protocol) =>
@@ -109,7 +106,7 @@ function findPortClaims(world: World, state: string, id: string): readonly Claim
       const directory = `${state}/ports/${protocol}/${port}`;
       return world.list(directory).map((name) => `${directory}/${name}`)
         .filter((path) => world.read(path)?.trim() === id)
-        .map((path): Claim => ({ tool: "claim", on: "host", path, owner: id }));
+        .map((path) => claim(path, id));
     })
   );
 }
@@ -123,23 +120,32 @@ async function findRules(
   const flows = ports.filter(({ path }) => path.includes("/ports/udp/")).map(({ path }): Step => {
     const [port, name] = path.split("/").slice(-2) as [string, string];
     const address = name.split(" ")[1];
-    return { ...{ tool: "conntrack", on: "host", port }, ...(address === "any" ? {} : { address }) };
+    return endFlowsTo(port, address === "any" ? undefined : address);
   });
   if (!isRoot(world)) return flows;
   const tables = await Promise.all(["inet", "bridge"].map(async (family) => {
     const list = ["nft", "--numeric", "list", "table", family, "ocinet"];
     const { stdout } = await world.run(list, { looks: true });
-    const found = (verb: string, what: string): Step => ({
-      ...{ tool: "nft", on: "host" },
-      run: `${verb} ${what}`,
-      undo: `delete ${what}`,
-    });
+    const found = (id: Resource, verb: string, what: string) =>
+      line("nft", "host", id, `${verb} ${what}`, { undo: `delete ${what}` });
     // A chain goes after the element that leads to it.
     return [
       ...chainsOf(stdout).filter((chain) => namesOneOf(chain, names))
-        .map((chain) => found("list", `chain ${family} ocinet ${chain}`)),
+        .map((chain) =>
+          found(
+            { kind: "chain", table: `${family} ocinet`, chain },
+            "list",
+            `chain ${family} ocinet ${chain}`,
+          )
+        ),
       ...elementsOf(stdout).filter(({ element }) => namesOneOf(element, names))
-        .map(({ set, element }) => found("get", `element ${family} ocinet ${set} { ${element} }`)),
+        .map(({ set, element }) =>
+          found(
+            { kind: "element", set: `${family} ocinet ${set}`, key: element },
+            "get",
+            `element ${family} ocinet ${set} { ${element} }`,
+          )
+        ),
     ];
   }));
   return [...tables.flat(), ...flows];
@@ -171,6 +177,11 @@ function namesOneOf(element: string, names: readonly string[]): boolean {
 function stopProgram(state: string, directory: string): Step {
   return {
     ...{ tool: "spawn", on: "host", run: [], name: "program" },
-    ...{ pidFile: uplinkPidFile(directory), cmdlineMarker: state, cleanupPaths: [] },
+    ...{
+      id: { kind: "process", pidFile: uplinkPidFile(directory) },
+      pidFile: uplinkPidFile(directory),
+      cmdlineMarker: state,
+      cleanupPaths: [],
+    },
   };
 }

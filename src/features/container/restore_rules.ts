@@ -1,3 +1,4 @@
+import { tableOf } from "../../plan/nft.ts";
 import type { Line, Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import { loadRules } from "../../engine/apply.ts";
@@ -24,7 +25,7 @@ async function isTableGone(world: World, rules: readonly Line[]): Promise<boolea
   const { stdout } = await world.run(["nft", "list", "tables"], { looks: true });
   const there = stdout.split("\n");
   return ["inet", "bridge"].some((family) =>
-    rules.some(({ run }) => run.includes(` ${family} ocinet `)) && !there.includes(`table ${family} ocinet`)
+    rules.some((rule) => tableOf(rule) === `${family} ocinet`) && !there.includes(`table ${family} ocinet`)
   );
 }
 
@@ -53,5 +54,5 @@ function rulesOf(world: World, state: string, id: string): readonly Line[] {
 }
 
 function isRule(step: Step): step is Line {
-  return step.tool === "nft" && step.on === "host" && step.run.startsWith("add ");
+  return step.tool === "nft" && step.on === "host";
 }

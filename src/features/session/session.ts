@@ -1,4 +1,4 @@
-import type { Exec } from "../../plan/step.ts";
+import { type Exec, exec } from "../../plan/step.ts";
 import { signals, type World } from "../../plan/world.ts";
 import { attach } from "../container/attach.ts";
 import { containerOfProcess, enterUser, fromHere, staleness } from "../../engine/namespace.ts";
@@ -61,7 +61,7 @@ end /proc/self "$@"`;
 
 /** Kills all that is in the namespaces, and last who holds them, if that is still the one. */
 function ending(init: NonNullable<Container["init"]>): Exec {
-  return { ...{ tool: "exec", on: "host", tolerant: true }, undo: endingOf(init, kinds, true) };
+  return exec("host", "end the session", { onError: "ignore", undo: endingOf(init, kinds, true) });
 }
 
 /** The session of whose state it is, if it runs. */
