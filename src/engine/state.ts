@@ -85,22 +85,21 @@ export function configDirectory(world: World): string {
 /** The paths of one container's state. */
 export interface ContainerPaths {
   readonly directory: string;
-  readonly journal: string;
   readonly lock: string;
 }
 
-/** Where a container's journal and files are. @throws Error for an id that could lead elsewhere */
+/** Where a container's record and files are. @throws Error for an id that could lead elsewhere */
 export function containerPaths(state: string, id: string): ContainerPaths {
   const problem = identifierProblem(id);
   if (problem) throw new Error(`Cannot use container id ${JSON.stringify(id)}: ${problem}`);
   const directory = `${state}/containers/${id}`;
-  return { directory, journal: `${directory}/journal.json`, lock: `${state}/locks/${id}` };
+  return { directory, lock: `${state}/locks/${id}` };
 }
 
 /** All that we keep in the state directory, but for locks, sockets and the state of other networks, by the path there. */
 const ownFiles = [
   /^containers\/[^/]+\/(relay\/)?(uplink\.(pid|log|sock)|(relay|inside)\.sock|ready|life|back)$/,
-  /^containers\/[^/]+\/(journal\.json|pasta\.log|resolv\.conf|hosts|hostname|dhcp\/[a-z]+)$/,
+  /^containers\/[^/]+\/(record\.json|pasta\.log|resolv\.conf|hosts|hostname|dhcp\/[a-z]+)$/,
   /^networks\/([^/]+\/(lock|last_reserved_ip\.[0-9]+|\.?(empty\.)?[0-9a-f.:-]+)|\.boots\/.+)$/,
   /^ports\/[a-z]+\/[0-9]+\/(any|4|6) [^/]+$/,
   /^meetings\/[0-9]+\/(input|ready|inside|agent|done|failed)$/,

@@ -43,7 +43,6 @@ test("inside a session state is its own, whatever a bundle was told outside", ()
 test("a container's state is below the state directory", () => {
   assert.deepEqual(containerPaths("/s", "c1"), {
     directory: "/s/containers/c1",
-    journal: "/s/containers/c1/journal.json",
     lock: "/s/locks/c1",
   });
 });

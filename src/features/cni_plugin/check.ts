@@ -20,7 +20,7 @@ import {
   parse,
   previousResult,
 } from "./call.ts";
-import { readRecord } from "../../engine/plugin_record.ts";
+import { readPlugin } from "../../engine/record.ts";
 import { takenPorts } from "./port_failover.ts";
 import { observe } from "../../engine/observe.ts";
 
@@ -29,10 +29,10 @@ import { observe } from "../../engine/observe.ts";
  * @throws CniError naming the first thing that is not
  */
 export async function check(context: Context): Promise<void> {
-  const { delegation, key: { containerId, network } } = context;
+  const { delegation, key: { id, network } } = context;
   if (delegation?.unknown) {
     throw lost(
-      `Cannot check: nothing is written down of an ADD of container "${containerId}" to network "${network}"`,
+      `Cannot check: nothing is recorded of an ADD of container "${id}" to network "${network}"`,
     );
   }
   if (delegation?.external) return void await callExternalPart(context, "CHECK");
@@ -141,7 +141,7 @@ function isRoute({ dst, table = main, attributes }: InsideRoute, wanted: Route):
 /** Every element of ours that ADD put into a set or map has to be in it, and to lead where it led. */
 async function checkRules(context: Context): Promise<void> {
   const { world, state, key } = context;
-  const elements = elementsIn(readRecord(world, state, key)?.steps ?? []);
+  const elements = elementsIn(readPlugin(world, state, key)?.steps ?? []);
   if (elements.length === 0) return;
   // A map's element is looked up by its key alone.
   const stdin = elements.map(({ set, key }) => `get element ${set} { ${key} }\n`).join("");

@@ -8,7 +8,7 @@ import { hostLinks } from "../../wire/cni/previous_result.ts";
 import { table } from "../../drivers/table.ts";
 import type { Parsed, ParsedIpam } from "../../engine/chain.ts";
 import { withOthersValues } from "./shared_sysctls.ts";
-import { isThere, ownNamespace } from "../../engine/namespace.ts";
+import { hasBootEnded, isHostGone, isThere } from "../../engine/namespace.ts";
 import {
   askingDirectory,
   callExternalPart,
@@ -22,18 +22,19 @@ import {
   previousResult,
 } from "./call.ts";
 import {
+  allPluginKeys,
   isAttachedByOther,
-  listKeys,
   type PluginRecord,
-  readRecord,
+  readPlugin,
   type RecordKey,
   removeRecord,
-} from "../../engine/plugin_record.ts";
+} from "../../engine/record.ts";
 import { failOverPorts } from "./port_failover.ts";
-import { bootId } from "../../engine/process.ts";
+import { ownNamespace } from "../../engine/process.ts";
 import { removeLeftovers } from "./reference_leftovers.ts";
 import { linkNames } from "../../engine/observe.ts";
-import { undoAll, undoRecorded } from "../../engine/rollback.ts";
+import { undoRecords } from "../../engine/reconcile.ts";
+import { undoAll } from "../../engine/rollback.ts";
 import { undoClaim } from "../../engine/undo.ts";
 
 /**
@@ -51,7 +52,7 @@ export async function del(context: Context): Promise<void> {
     const problems: unknown[] = [];
     const attempt = (action: () => Promise<unknown>) => action().catch((error) => void problems.push(error));
     if (!delegation?.external && externalPart(context)) await attempt(() => callExternalPart(context, "DEL"));
-    const record = readRecord(world, state, key);
+    const record = readPlugin(world, state, key);
     await attempt(() => record ? rollBack(context, record) : delUnrecorded(context));
     if (!record && !delegation?.external) await attempt(() => removeLeftovers(context));
     if (delegation?.kept && problems.length === 0) undoClaim(world, delegation.kept);
@@ -72,9 +73,9 @@ export async function delTogether(contextsOf: () => Promise<readonly Context[]>)
     const release = await Promise.all(contexts.map(lock));
     try {
       const records = contexts.filter((context) => externalPart(context) === undefined && !context.delegation)
-        .flatMap((context) => readRecord(context.world, context.state, context.key) ?? []);
+        .flatMap((context) => readPlugin(context.world, context.state, context.key) ?? []);
       await rollBackTogether(contexts[0]!, records);
-      return records.map(({ type }) => type);
+      return records.map(({ part }) => part);
     } finally {
       release.forEach((unlock) => unlock());
     }
@@ -91,24 +92,26 @@ async function rollBackTogether(context: Context, records: readonly PluginRecord
   await rollBack(context, first, ...others);
 }
 
-/** Undoes records that are alike and removes them; what resists leaves them for another try. */
+/** Undoes records that are alike and removes them; what resists is left recorded, for another try. */
 export async function rollBack(
   context: Context,
   first: PluginRecord,
   ...others: readonly PluginRecord[]
 ): Promise<void> {
-  const { world, state, container } = context;
-  const records = [first, ...others];
-  const steps = records.flatMap((record) => withOthersValues(context, record));
+  const { container } = context;
   // The namespace may be known by another path by now.
   const now = container.identity === first.container.identity ? container : first.container;
-  await undoRecorded(world, { ...first, steps, container: now }, whatOf(first));
-  records.forEach((record) => removeRecord(world, state, record));
+  const records = [first, ...others].map((record) => ({
+    ...record,
+    container: now,
+    steps: withOthersValues(context, record),
+  }));
+  await undoRecords(context, records.map((from) => ({ from })), whatOf(first));
   for (const record of records) await failOverPorts({ ...context, key: record }, record);
 }
 
-function whatOf({ type, ifname, containerId, network }: RecordKey): string {
-  return `${type}'s "${ifname}" of container "${containerId}" on network "${network}"`;
+function whatOf({ part, ifname, id, network }: RecordKey): string {
+  return `${part}'s "${ifname}" of container "${id}" on network "${network}"`;
 }
 
 /** Another program's ADD, or one whose record is lost: the same plan again, only to be undone. */
@@ -190,8 +193,9 @@ export async function collectGarbage(context: Context): Promise<void> {
   const valid = new Set(listed.map((one) => `${one.string("containerID")} ${one.string("ifname")}`));
   const problems: unknown[] = [];
   const attempt = (action: () => Promise<unknown>) => action().catch((error) => void problems.push(error));
-  for (const stale of listKeys(world, state, key)) {
-    if (!valid.has(`${stale.containerId} ${stale.ifname}`)) await attempt(() => collect(context, stale));
+  const ofThis = ({ part, network }: RecordKey) => part === key.part && network === key.network;
+  for (const stale of allPluginKeys(world, state).filter(ofThis)) {
+    if (!valid.has(`${stale.id} ${stale.ifname}`)) await attempt(() => collect(context, stale));
   }
   await attempt(() => Promise.resolve(collectLeases(context, valid)));
   if (externalPart(context) !== undefined) await attempt(() => callExternalPart(context, "GC"));
@@ -200,9 +204,14 @@ export async function collectGarbage(context: Context): Promise<void> {
 
 /** What is another network namespace's is left to whoever is in there. */
 async function collect({ world, state, call, delegation }: Context, key: RecordKey): Promise<void> {
-  const record = readRecord(world, state, key);
-  if (record && record.bootId === bootId(world) && record.host !== ownNamespace(world)) return;
-  const { containerId, ifname } = key;
+  const record = readPlugin(world, state, key);
+  if (
+    record && !hasBootEnded(world, record) && record.host !== ownNamespace(world) &&
+    !isHostGone(world, record)
+  ) {
+    return;
+  }
+  const { id: containerId, ifname } = key;
   const netns = record && isThere(world, record.container) ? record.container.netns : "";
   const environment = { ...call.environment, containerId, ifname, netns };
   const request = record?.request ?? call.request;

@@ -7,7 +7,7 @@ import type { Step } from "../../plan/step.ts";
 import { apply, StepError } from "../../engine/apply.ts";
 import { isThere } from "../../engine/namespace.ts";
 import { type Context, prefixesFor } from "./call.ts";
-import { otherRecords, type PluginRecord } from "../../engine/plugin_record.ts";
+import { otherRecords, type PluginRecord } from "../../engine/record.ts";
 
 /** Steps, and those of them that wait until another network of the container's has gone. */
 export interface PortClaims {
@@ -25,14 +25,18 @@ export function deferTakenPorts(context: Context, steps: readonly Step[]): PortC
 
 /** The ports that lead to other networks of the container's, or would if there were no others yet. */
 export function takenPorts(context: Context): ReadonlySet<string> {
-  return new Set(living(context).flatMap(({ steps }) => steps).flatMap((step) => portOf(step) ?? []));
+  return new Set(
+    living(context).flatMap(({ steps, waiting = [] }) => [...steps, ...waiting]).flatMap((step) =>
+      portOf(step) ?? []
+    ),
+  );
 }
 
 /** Leads the ports that an attachment had to another network of the container's that waits for them. */
 export async function failOverPorts(context: Context, gone: PluginRecord): Promise<void> {
   const free = new Set(gone.steps.flatMap((step) => portOf(step) ?? []));
   if (free.size === 0) return;
-  const next = living(context).flatMap(({ steps }) => steps).filter((step) =>
+  const next = living(context).flatMap(({ steps, waiting = [] }) => [...steps, ...waiting]).filter((step) =>
     free.delete(portOf(step) ?? "")
   );
   for (const step of next) {

@@ -8,10 +8,9 @@ import type { World } from "../../plan/world.ts";
 import { uplinkNamed } from "../../drivers/uplinks/table.ts";
 import type { Uplink } from "../../drivers/uplinks/uplink.ts";
 import { staleness } from "../../engine/namespace.ts";
-import { type Journal, readJournal } from "../../engine/journal.ts";
+import { type ContainerRecord, readContainer } from "../../engine/record.ts";
 import type { Limits } from "../../net/limits.ts";
 import { deadPrograms } from "./repair.ts";
-import { containerPaths } from "../../engine/state.ts";
 
 /** A container as scripts see it. */
 export interface Description {
@@ -59,14 +58,14 @@ export interface DescribedPort {
 }
 
 /** What is known of a container, from what is written down of it. */
-export function describeContainer(world: World, journal: Journal): Description {
-  const { id, created, container, attachments, ports, limits, steps } = journal;
+export function describeContainer(world: World, record: ContainerRecord): Description {
+  const { id, created, container, attachments, ports, limits, steps } = record;
   const byPlugins = attachments.some(({ published }) => published !== undefined);
   const uplink = attachments.map(({ by }) => uplinkNamed(by)).find((found) => found !== undefined);
   return {
     id,
     created,
-    state: staleness(world, journal) ?? disturbance(world, journal) ?? "up",
+    state: staleness(world, record) ?? disturbance(world, record) ?? "up",
     netns: container.netns,
     ...(container.init ? { pid: container.init.pid } : {}),
     networks: attachments.map(describeNetwork),
@@ -102,18 +101,18 @@ function describeLimits({ egress, ...rates }: Limits): DescribedLimits {
   return { ...(egress ? { egress: egress.map(showDestination) } : {}), ...rates };
 }
 
-function disturbance(world: World, journal: Journal): string | undefined {
-  if (journal.phase !== "done") return "unfinished";
-  const dead = deadPrograms(world, journal).map(({ name }) => name).join(" and its ");
-  return dead === "" ? undefined : `its ${dead} has ended; ocinet repair ${journal.id} starts it again`;
+function disturbance(world: World, record: ContainerRecord): string | undefined {
+  if (record.phase !== "done") return "unfinished";
+  const dead = deadPrograms(world, record).map(({ name }) => name).join(" and its ");
+  return dead === "" ? undefined : `its ${dead} has ended; ocinet repair ${record.id} starts it again`;
 }
 
 /** What is known of each of these containers; those that are gone by now are left out. */
 export function describeAll(world: World, state: string, ids: readonly string[]): readonly Description[] {
   return ids.flatMap((id) => {
     try {
-      const journal = readJournal(world, containerPaths(state, id));
-      return journal ? [describeContainer(world, journal)] : [];
+      const record = readContainer(world, state, id);
+      return record ? [describeContainer(world, record)] : [];
     } catch (error) {
       // What is wrong with one says nothing of the others.
       return [{ id, created: "", state: messageOf(error), netns: "", networks: [], ports: [] }];
@@ -121,7 +120,9 @@ export function describeAll(world: World, state: string, ids: readonly string[])
   });
 }
 
-function describeNetwork({ network, ifname, by, result }: Journal["attachments"][number]): DescribedNetwork {
+function describeNetwork(
+  { network, ifname, by, result }: ContainerRecord["attachments"][number],
+): DescribedNetwork {
   const mac = result?.interfaces.find(({ name, sandbox }) => name === ifname && sandbox !== undefined)?.mac;
   return {
     name: network.name,
