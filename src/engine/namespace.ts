@@ -92,9 +92,17 @@ export function prefixesOf(container: Namespace): Prefixes {
  * a user's, who could end its process just then, so that its pid, and the path, were those of another.
  */
 export function livePrefixes(world: World, container: Namespace): Pick<Prefixes, "host"> & Partial<Prefixes> {
-  return container.owner === undefined && isThere(world, container)
-    ? prefixesOf(fromHere(world, container))
-    : { host: [] };
+  const enters = container.owner === undefined && isThere(world, container) && isAnother(world, container);
+  return enters ? prefixesOf(fromHere(world, container)) : { host: [] };
+}
+
+/**
+ * Whether it is a network namespace, and not the one that this process is in: what is done "in the container" must never
+ * be done to the host (a path may lead to the caller's own, or to a plain file that a namespace was mounted over).
+ */
+function isAnother(world: World, { identity }: Namespace): boolean {
+  const own = world.stat("/proc/self/ns/net")?.identity ?? "";
+  return identity !== own && deviceOf(identity) === deviceOf(own);
 }
 
 /** Words for nsenter that give power over the container's other namespaces. */

@@ -69,6 +69,8 @@ export interface ContainerRecord extends BaseRecord {
 export interface PluginRecord extends BaseRecord {
   /** The request, by which a delegate is called again to give back what it holds. */
   readonly request: Readonly<{ [key: string]: unknown }>;
+  /** What is true of the container's attachment once the plugin has done its part. */
+  readonly result?: Result;
 }
 
 /** One network of a container. */
@@ -198,8 +200,9 @@ function isContainerRecord(record: Partial<ContainerRecord>): boolean {
     Array.isArray(ports) && ports.every(isMapping) && Array.isArray(restarting) && areTexts(...restarting);
 }
 
-function isPluginRecord({ request, network, ifname, part }: Partial<PluginRecord>): boolean {
-  return areTexts(network, ifname, part) && typeof request === "object" && request !== null;
+function isPluginRecord({ request, network, ifname, part, result }: Partial<PluginRecord>): boolean {
+  return areTexts(network, ifname, part) && (result === undefined || isResult(result)) &&
+    typeof request === "object" && request !== null;
 }
 
 function areSteps(value: unknown): value is readonly Step[] {

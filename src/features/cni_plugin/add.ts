@@ -266,21 +266,20 @@ async function carryOut(all: readonly Prepared[], others: readonly Change[] = []
   );
 }
 
-function changeOf({ context, done, steps, waiting = [] }: Prepared): readonly Change[] {
+function changeOf({ context, done, steps, waiting = [], result }: Prepared): readonly Change[] {
   const all = [...done ?? [], ...steps];
   if (all.length + waiting.length === 0) return [];
-  const to = recordOf(context, all, waiting);
+  const to = recordOf(context, all, { result, ...(waiting.length > 0 ? { waiting } : {}) });
   return [done && done.length > 0 ? { from: recordOf(context, done), to } : { to }];
 }
 
 function recordOf(
   { world, key, container, entered, call: { request } }: Context,
   steps: readonly Step[],
-  waiting: readonly Step[] = [],
+  more: Partial<Pick<PluginRecord, "waiting" | "result">> = {},
 ): PluginRecord {
   return newRecord<PluginRecord>(world, {
-    ...{ ...key, container: entered?.recorded ?? container, request, steps },
-    ...(waiting.length > 0 ? { waiting } : {}),
+    ...{ ...key, container: entered?.recorded ?? container, request, steps, ...more },
   });
 }
 

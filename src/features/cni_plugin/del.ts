@@ -1,9 +1,9 @@
-import { emptyResult, type Result } from "../../wire/cni/result.ts";
+import { emptyResult } from "../../wire/cni/result.ts";
 import { vethFrom } from "../../net/names.ts";
 import { removeLinkAtUndo } from "../../plan/ip.ts";
 import { resourceKey } from "../../plan/resource.ts";
 import type { Step } from "../../plan/step.ts";
-import type { Ipam, Lease } from "../../drivers/plugin.ts";
+import type { Ipam } from "../../drivers/plugin.ts";
 import { hostLinks } from "../../wire/cni/previous_result.ts";
 import { table } from "../../drivers/table.ts";
 import type { Parsed, ParsedIpam } from "../../engine/chain.ts";
@@ -29,6 +29,7 @@ import {
   type RecordKey,
   removeRecord,
 } from "../../engine/record.ts";
+import { planAgain } from "./plan_again.ts";
 import { failOverPorts } from "./port_failover.ts";
 import { ownNamespace } from "../../engine/process.ts";
 import { removeLeftovers } from "./reference_leftovers.ts";
@@ -153,7 +154,7 @@ async function plannedAgain(context: Context, parsed: Parsed): Promise<readonly 
   }
   const link = deleteLink(context, parsed);
   try {
-    const steps = await plan(context, parsed, before);
+    const { steps } = await planAgain(context, parsed, before);
     // Rules name addresses and ports, which are another container's by now unless this one is still there.
     const names = linkNames(world);
     const still = hostLinks(before).length > 0 && hostLinks(before).every((name) => names.has(name));
@@ -164,19 +165,6 @@ async function plannedAgain(context: Context, parsed: Parsed): Promise<readonly 
     // Where ADD would refuse, it has not made anything else either.
     return link;
   }
-}
-
-async function plan(context: Context, parsed: Parsed, before: Result): Promise<readonly Step[]> {
-  const { at } = context;
-  const seen = await lookFor(context, parsed, before);
-  if (parsed.role === "meta") return parsed.plugin.plan(parsed.conf, at, before, seen).steps;
-  const link = parsed.plugin.link(parsed.conf, at, seen, previousResult(context));
-  const ips = before.ips.filter(({ interface: i }) =>
-    i === undefined || before.interfaces[i]?.name === at.ifname
-  );
-  if (ips.length === 0) return link.steps;
-  const lease: Lease = { ips, routes: before.routes, dns: {}, claims: [] };
-  return [...link.steps, ...parsed.plugin.address(parsed.conf, at, lease, link.result, seen).steps];
 }
 
 /** Whoever made the container's link, it has this name; unless another network's ADD made it, and this one's failed. */

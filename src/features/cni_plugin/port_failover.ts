@@ -4,7 +4,8 @@
  */
 import type { Prefixes } from "../../plan/batch.ts";
 import type { Step } from "../../plan/step.ts";
-import { apply, StepError } from "../../engine/apply.ts";
+import { StepError } from "../../engine/apply.ts";
+import { reconcile } from "../../engine/reconcile.ts";
 import { isThere } from "../../engine/namespace.ts";
 import { type Context, prefixesFor } from "./call.ts";
 import { otherRecords, type PluginRecord } from "../../engine/record.ts";
@@ -36,16 +37,21 @@ export function takenPorts(context: Context): ReadonlySet<string> {
 export async function failOverPorts(context: Context, gone: PluginRecord): Promise<void> {
   const free = new Set(gone.steps.flatMap((step) => portOf(step) ?? []));
   if (free.size === 0) return;
-  const next = living(context).flatMap(({ steps, waiting = [] }) => [...steps, ...waiting]).filter((step) =>
-    free.delete(portOf(step) ?? "")
-  );
-  for (const step of next) {
-    try {
-      await apply(context.world, prefixesFor(context) as Prefixes, [step]);
-    } catch (error) {
-      // A third network had it all the time.
-      if (!(error instanceof StepError) || !error.details.includes("File exists")) throw error;
-    }
+  for (const record of living(context)) {
+    const next = (record.waiting ?? []).filter((step) => free.delete(portOf(step) ?? ""));
+    if (next.length > 0) await takeOver(context, record, next);
+  }
+}
+
+/** A step that is done is recorded as done before that. */
+async function takeOver(context: Context, record: PluginRecord, next: readonly Step[]): Promise<void> {
+  const waiting = record.waiting!.filter((step) => !next.includes(step));
+  const to = { ...record, waiting, steps: [...record.steps, ...next] };
+  try {
+    await reconcile(context, [{ from: { ...record, waiting }, to }], prefixesFor(context) as Prefixes);
+  } catch (error) {
+    // Another container has the port by now.
+    if (!(error instanceof StepError) || !error.details.includes("File exists")) throw error;
   }
 }
 

@@ -8,7 +8,16 @@ import type { World } from "../../plan/world.ts";
 import { uplinkNamed } from "../../drivers/uplinks/table.ts";
 import type { Uplink } from "../../drivers/uplinks/uplink.ts";
 import { staleness } from "../../engine/namespace.ts";
-import { type ContainerRecord, readContainer } from "../../engine/record.ts";
+import {
+  type Attached,
+  type ContainerRecord,
+  pluginKeys,
+  type PluginRecord,
+  readContainer,
+  readPlugin,
+} from "../../engine/record.ts";
+import { lostLink } from "../../engine/drift.ts";
+import { ownNamespace } from "../../engine/process.ts";
 import type { Limits } from "../../net/limits.ts";
 import { deadPrograms } from "./repair.ts";
 
@@ -58,14 +67,18 @@ export interface DescribedPort {
 }
 
 /** What is known of a container, from what is written down of it. */
-export function describeContainer(world: World, record: ContainerRecord): Description {
+export function describeContainer(
+  world: World,
+  record: ContainerRecord,
+  plugins: readonly PluginRecord[] = [],
+): Description {
   const { id, created, container, attachments, ports, limits, steps } = record;
   const byPlugins = attachments.some(({ published }) => published !== undefined);
   const uplink = attachments.map(({ by }) => uplinkNamed(by)).find((found) => found !== undefined);
   return {
     id,
     created,
-    state: staleness(world, record) ?? disturbance(world, record) ?? "up",
+    state: staleness(world, record) ?? disturbance(world, record, plugins) ?? "up",
     netns: container.netns,
     ...(container.init ? { pid: container.init.pid } : {}),
     networks: attachments.map(describeNetwork),
@@ -101,18 +114,26 @@ function describeLimits({ egress, ...rates }: Limits): DescribedLimits {
   return { ...(egress ? { egress: egress.map(showDestination) } : {}), ...rates };
 }
 
-function disturbance(world: World, record: ContainerRecord): string | undefined {
+function disturbance(
+  world: World,
+  record: ContainerRecord,
+  plugins: readonly PluginRecord[],
+): string | undefined {
   if (record.phase !== "done") return "unfinished";
   const dead = deadPrograms(world, record).map(({ name }) => name).join(" and its ");
-  return dead === "" ? undefined : `its ${dead} has ended; ocinet repair ${record.id} starts it again`;
+  if (dead !== "") return `its ${dead} has ended; ocinet repair ${record.id} starts it again`;
+  const lost = lostLink(world, plugins.flatMap(({ steps }) => steps));
+  return lost && `its ${lost} is gone; ocinet repair ${record.id} makes it again`;
 }
 
 /** What is known of each of these containers; those that are gone by now are left out. */
 export function describeAll(world: World, state: string, ids: readonly string[]): readonly Description[] {
   return ids.flatMap((id) => {
     try {
+      const plugins = pluginKeys(world, state, id).flatMap((key) => readPlugin(world, state, key) ?? []);
       const record = readContainer(world, state, id);
-      return record ? [describeContainer(world, record)] : [];
+      if (record) return [describeContainer(world, record, plugins)];
+      return plugins.length > 0 ? [describePlugins(world, id, plugins)] : [];
     } catch (error) {
       // What is wrong with one says nothing of the others.
       return [{ id, created: "", state: messageOf(error), netns: "", networks: [], ports: [] }];
@@ -120,8 +141,26 @@ export function describeAll(world: World, state: string, ids: readonly string[])
   });
 }
 
+/** A container whose networks a CNI runtime attaches. */
+function describePlugins(world: World, id: string, plugins: readonly PluginRecord[]): Description {
+  const here = plugins.filter(({ host }) => host === ownNamespace(world));
+  const lost = lostLink(world, here.flatMap(({ steps }) => steps));
+  const stale = plugins.map((record) => staleness(world, record)).find((reason) => reason !== undefined);
+  const attached = new Map(
+    plugins.filter(({ result }) => result).map((one) => [`${one.network} ${one.ifname}`, one]),
+  );
+  return {
+    ...{ id, created: "", state: stale ?? (lost ? `its ${lost} is gone` : "up") },
+    netns: plugins[0]!.container.netns,
+    networks: [...attached.values()].map(({ network, ifname, part, result }) =>
+      describeNetwork({ network: { name: network }, ifname, by: part, result })
+    ),
+    ports: [],
+  };
+}
+
 function describeNetwork(
-  { network, ifname, by, result }: ContainerRecord["attachments"][number],
+  { network, ifname, by, result }: Pick<Attached, "ifname" | "by" | "result"> & { network: { name: string } },
 ): DescribedNetwork {
   const mac = result?.interfaces.find(({ name, sandbox }) => name === ifname && sandbox !== undefined)?.mac;
   return {

@@ -6,6 +6,7 @@ import { livePrefixes, staleness } from "../../engine/namespace.ts";
 import { type ContainerRecord, readContainer, readUndamaged, writeRecord } from "../../engine/record.ts";
 import { note } from "../../engine/hook_log.ts";
 import { ownerIsAlive, ownNamespace, readPids } from "../../engine/process.ts";
+import { repairLinks } from "./repair_links.ts";
 import { restoreRules } from "./restore_rules.ts";
 import { forwardAgain } from "../rootless/host_forwarding.ts";
 import { undoBegun } from "./port_change.ts";
@@ -14,14 +15,16 @@ import { undo } from "../../engine/undo.ts";
 import { isRoot } from "../../engine/user.ts";
 
 /**
- * Starts a container's uplink and relay again if they have died before the container, with all that died with them; and puts
- * back the rules of all containers, if somebody has taken our tables away.
- * @returns the names of those that were started, and "rules"
- * @throws Error when it could not be started
+ * Makes a container again what is recorded of it: its uplink and relay run, and links, addresses, routes, settings and
+ * rules that are missing are made again; and the rules of all containers, if one of our tables was taken away.
+ * @returns what was done, in a few words each
+ * @throws Error when it could not be done
  */
 export async function repair(world: World, state: string, id: string): Promise<readonly string[]> {
-  const started = await repairPrograms(world, state, id);
-  return isRoot(world) && await restoreRules(world, state) ? [...started, "rules"] : started;
+  const started = (await repairPrograms(world, state, id)).map((name) => `${name} had ended, and runs again`);
+  if (!isRoot(world)) return started;
+  const rules = await restoreRules(world, state) ? ["rules were gone, and are there again"] : [];
+  return [...started, ...rules, ...await repairLinks(world, state, id)];
 }
 
 /**
