@@ -6,7 +6,7 @@ import type { World } from "../plan/world.ts";
 import { attach } from "../runtime/attach.ts";
 import { containerOfProcess, enterUser, knownBy } from "../runtime/container.ts";
 import { detach } from "../runtime/detach.ts";
-import type { Rootfs } from "../runtime/files.ts";
+import type { Rootfs } from "../runtime/file_mounts.ts";
 import type { Container } from "../runtime/journal.ts";
 import { collectInPassing } from "../runtime/gc.ts";
 import { note } from "../runtime/log.ts";

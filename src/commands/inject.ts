@@ -12,7 +12,7 @@ import {
 import type { Given } from "../oci/options.ts";
 import { absolutePath, type World } from "../plan/world.ts";
 import { type BundleConfig, openBundleConfig } from "../runtime/bundle.ts";
-import { mountProblem } from "../runtime/files.ts";
+import { mountProblem } from "../runtime/file_mounts.ts";
 import { chooseNetworks, loadNetworks } from "../runtime/networks.ts";
 import { isRoot } from "../runtime/user.ts";
 import { parseWish, type Wish, withAnnotations } from "../runtime/wish.ts";

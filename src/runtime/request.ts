@@ -1,5 +1,5 @@
 import type { Step } from "../plan/step.ts";
-import type { Rootfs } from "./files.ts";
+import type { Rootfs } from "./file_mounts.ts";
 import type { Container } from "./journal.ts";
 import type { ChosenNetwork } from "./networks.ts";
 import type { Wish } from "./wish.ts";
