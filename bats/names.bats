@@ -280,3 +280,24 @@ hosts_mounts() {
   grep "createRuntime a: Cannot provide /etc/resolv.conf in .*: the container has the host's mounts; give it its own" "$STATE_DIR/hook.log"
   run ! grep "/bundles/a/rootfs/etc" <(host_mounts)
 }
+
+with_each_runtime "root's container in a user namespace of its own has the files, and the host none of its mounts" user_namespace
+user_namespace() {
+  local before
+  share_mounts
+  before=$(host_mounts)
+  prepare a "$1" --net none
+  set_config "$(bundle_path a)" '.linux.namespaces += [{ type: "user" }]
+    | .linux.uidMappings = [{ containerID: 0, hostID: 100000, size: 65536 }] | .linux.gidMappings = .linux.uidMappings'
+  chown -R 100000:100000 "$(bundle_path a)/rootfs"
+  ocinet inject --net none --dns 192.0.2.53 --hosts-entry host --hostname box "$(bundle_path a)"
+  for to in "" shared; do
+    volume a "$to"
+    chown -R 100000:100000 "$VOLUME"
+    start_container a "$(bundle_path a)"
+    has_files a
+    equal "$before" "$(host_mounts)"
+    delete_container a
+  done
+  equal "$before" "$(host_mounts)"
+}
