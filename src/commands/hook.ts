@@ -6,7 +6,7 @@ import type { World } from "../plan/world.ts";
 import { attach } from "../features/container/attach.ts";
 import { containerOfProcess, enterUser, knownBy } from "../engine/namespace.ts";
 import { detach } from "../features/container/detach.ts";
-import type { Rootfs } from "../features/container/files.ts";
+import type { Rootfs } from "../features/container/file_mounts.ts";
 import type { Namespace } from "../engine/record.ts";
 import { collectOpportunistically } from "../features/container/gc.ts";
 import { note } from "../engine/hook_log.ts";

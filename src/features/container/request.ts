@@ -1,5 +1,5 @@
 import type { Step } from "../../plan/step.ts";
-import type { Rootfs } from "./files.ts";
+import type { Rootfs } from "./file_mounts.ts";
 import type { Namespace } from "../../engine/record.ts";
 import type { ChosenNetwork } from "../networks/networks.ts";
 import type { AttachOptions } from "./options.ts";
