@@ -142,8 +142,10 @@ export function machine(
     list: (path) => tree.names(at(path)),
     stat,
     readLink: (path) => path === "/proc/self/cwd" ? "/own" : namespaces[at(path)],
-    pin: (path) => {
-      const found = stat(path);
+    pin: (named) => {
+      const path = named.replace(/\/\.?(?=\/|$)/g, "") || "/";
+      const found = stat(path) ??
+        (path === "/" ? { ...stat("/run/netns/box")!, kind: "directory" } : undefined);
       return found && { path, stat: { ...found, gid: 0, links: 1, isLink: false }, release: () => {} };
     },
     write: (path, text) => tree.write(at(path), text),
