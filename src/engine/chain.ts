@@ -147,7 +147,7 @@ export function planMeta(
 /** Gives back the addresses that a chain may hold, without knowing which. */
 export function releaseAddresses(chain: readonly Parsed[], at: Attachment, world: World): void {
   for (const parsed of chain) {
-    if (parsed.role !== "main" || !parsed.ipam || "asks" in parsed.ipam.plugin) continue;
+    if (parsed.role !== "main" || !parsed.ipam || parsed.ipam.plugin.kind === "link") continue;
     parsed.ipam.plugin.release?.(parsed.ipam.conf, at, world);
   }
 }

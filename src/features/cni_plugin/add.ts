@@ -136,7 +136,7 @@ async function prepareLease(context: Context): Promise<Prepared> {
   const row = table[call.type]!;
   if (row.role !== "ipam") throw new Error(`"${call.type}" gives no addresses`);
   const ipam: ParsedIpam = { plugin: row.plugin, conf: row.plugin.parse(conf) };
-  const held = "held" in row.plugin && row.plugin.held?.(ipam.conf, context.at, context.world);
+  const held = row.plugin.kind === "local" && row.plugin.held?.(ipam.conf, context.at, context.world);
   if (held) throw new CniError("internal", held);
   return await prepareAddressed(context, ipam, [], ({ ips, routes, dns }) => ({
     steps: [],
@@ -153,8 +153,10 @@ async function prepareAddressed(
   addressed: Addressed,
 ): Promise<Prepared> {
   const { world, at } = context;
-  if ("asks" in plugin) return await prepareAsked(context, link, ownClient(context, plugin, conf), addressed);
-  const lease = plugin.lease(conf, at, world);
+  if (plugin.kind === "link") {
+    return await prepareAsked(context, link, ownClient(context, plugin, conf), addressed);
+  }
+  const lease = await plugin.lease(conf, at, world);
   try {
     checkFamilies(lease, context.call.version);
     const { steps, result } = addressed(lease);
@@ -200,8 +202,8 @@ function ownClient(context: Context, plugin: LinkIpam<unknown>, conf: unknown): 
   if (reason !== undefined) throw new CniError("unavailable", reason);
   checkNamespace(context);
   return {
-    steps: plugin.asks(conf, at, directory),
-    answer: async () => plugin.answer(conf, at, await world.run(plugin.tells(directory))),
+    steps: plugin.requestSteps(conf, at, directory),
+    answer: async () => plugin.readLease(conf, at, await world.run(plugin.readCommand(directory))),
   };
 }
 

@@ -148,7 +148,7 @@ export function ipamOf({ call, conf }: Context): Ipam<unknown> | undefined {
 export function asksThroughLink(context: Context): boolean {
   if (externalPart(context) !== undefined) return true;
   const ipam = ipamOf(context);
-  return ipam !== undefined && "asks" in ipam;
+  return ipam?.kind === "link";
 }
 
 /**

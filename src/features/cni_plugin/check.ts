@@ -58,7 +58,7 @@ function checkLease(context: Context): void {
   const { world, conf, at } = context;
   const ipam = ipamOf(context);
   if (!ipam) return;
-  const problem = "asks" in ipam
+  const problem = ipam.kind === "link"
     ? ipam.checkDrift(ipam.parse(conf), at, askingDirectory(context), world)
     : ipam.checkDrift?.(ipam.parse(conf), at, world, previousResult(context));
   if (problem !== undefined) throw lost(problem);

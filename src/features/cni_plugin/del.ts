@@ -131,7 +131,7 @@ async function delUnrecorded(context: Context): Promise<void> {
 
 /** A type that holds nothing need not understand its configuration. */
 async function releaseAlone(context: Context, plugin: Ipam<unknown>): Promise<void> {
-  if ("asks" in plugin || plugin.release) {
+  if (plugin.kind === "link" || plugin.release) {
     await release(context, { plugin, conf: plugin.parse(context.conf) });
   }
 }
@@ -139,8 +139,8 @@ async function releaseAlone(context: Context, plugin: Ipam<unknown>): Promise<vo
 /** Gives back the addresses that an attachment may hold, without knowing which. */
 async function release(context: Context, { plugin, conf }: ParsedIpam): Promise<void> {
   const { world, at, key } = context;
-  if (!("asks" in plugin)) return plugin.release?.(conf, at, world);
-  const steps = plugin.asks(conf, at, askingDirectory(context));
+  if (plugin.kind === "local") return plugin.release?.(conf, at, world);
+  const steps = plugin.requestSteps(conf, at, askingDirectory(context));
   await undoAll(world, prefixesFor(context), steps, whatOf(key));
 }
 
@@ -210,6 +210,6 @@ async function collect({ world, state, call, delegation }: Context, key: RecordK
 function collectLeases({ world, conf, call, at }: Context, valid: ReadonlySet<string>): void {
   const type = table[call.type]?.role === "ipam" ? call.type : conf.object("ipam")?.string("type");
   const row = type === undefined ? undefined : table[type];
-  if (row?.role !== "ipam" || "asks" in row.plugin) return;
+  if (row?.role !== "ipam" || row.plugin.kind === "link") return;
   row.plugin.collect?.(row.plugin.parse(conf), at, valid, world);
 }
