@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Flows } from "../plan/step.ts";
+import { endFlowsTo } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
 import { endFlows } from "./conntrack.ts";
 
@@ -22,13 +22,13 @@ test("flows to the host's own addresses end, a process for each address and port
       return Promise.resolve({ code: 0, stdout: listed, stderr: "" });
     },
   } as unknown as World;
-  const flows = (port: string, address?: string): Flows => ({
-    ...{ tool: "conntrack", on: "host", port },
-    ...(address === undefined ? {} : { address }),
-  });
-  await endFlows(world, [], [flows("56")]);
+  await endFlows(world, [], [endFlowsTo("56")]);
   assert.deepEqual(runs.splice(0), ["conntrack -L -p udp --orig-port-dst 56"]);
-  await endFlows(world, ["in"], [flows("53"), flows("54"), flows("55", "192.0.2.9"), flows("56")]);
+  await endFlows(world, ["in"], [
+    ...["53", "54"].map((port) => endFlowsTo(port)),
+    endFlowsTo("55", "192.0.2.9"),
+    endFlowsTo("56"),
+  ]);
   assert.deepEqual(runs, [
     "in conntrack -L -p udp",
     "in conntrack -D -p udp --orig-dst 192.0.2.1 --orig-port-dst 53",

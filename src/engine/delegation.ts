@@ -2,14 +2,14 @@ import type { PluginCall } from "../wire/cni/environment.ts";
 import { CniError, messageOf } from "../wire/cni/error.ts";
 import { fields } from "../wire/cni/fields.ts";
 import type { NetworkList, PluginConf } from "../wire/cni/network_list.ts";
-import type { Claim } from "../plan/step.ts";
+import { type Claim, claim } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
 import type { Delegating } from "../drivers/plugin.ts";
 import { table } from "../drivers/table.ts";
 import { isOurs } from "./external_plugin.ts";
-import { readRecord } from "./plugin_record.ts";
+import { readPlugin } from "./record.ts";
 
-/** What has become of a call of a type that cleanupPaths its work to another. */
+/** What has become of a call of a type that leaves its work to another. */
 export interface Delegation {
   /** The other is not ours to run. */
   readonly external: boolean;
@@ -26,7 +26,7 @@ export interface Delegated {
 }
 
 /**
- * Makes the other's call of one of a type that cleanupPaths its work to another; any other stays as it is.
+ * Makes the other's call of one of a type that leaves its work to another; any other stays as it is.
  * @throws CniError for what the type cannot use, with code 50 for a STATUS when ADD could not tell the other what to do
  */
 export function delegated(world: World, state: string, call: PluginCall): Delegated {
@@ -103,7 +103,7 @@ function renderFor({ command }: PluginCall, render: () => Json): Json {
 }
 
 function keep(path: string, owner: string): Claim {
-  return { tool: "claim", on: "host", path, owner };
+  return claim(path, owner);
 }
 
 /** The file is the container's, not the attachment's: it may be of another network by now. */
@@ -120,6 +120,6 @@ function readSaved(world: World, path: string, { network }: PluginCall): Other |
 
 function readRecorded(world: World, state: string, { type, network, environment }: PluginCall): Other {
   const { containerId, ifname } = environment;
-  const request = readRecord(world, state, { type, network, containerId, ifname })?.request;
+  const request = readPlugin(world, state, { id: containerId, network, ifname, part: type })?.request;
   return { type, conf: request ?? {}, unknown: request === undefined };
 }

@@ -1,8 +1,8 @@
 import { ownAlias } from "../plan/ip.ts";
+import { linkOf } from "../plan/resource.ts";
 import { isStep, type Line, show, type Step, type Sysctl } from "../plan/step.ts";
 import { createWithDirectory, type World } from "../plan/world.ts";
-import { ownNamespace } from "./namespace.ts";
-import { bootId } from "./process.ts";
+import { bootId, ownNamespace } from "./process.ts";
 import { linkExists } from "./links.ts";
 import { undo } from "./undo.ts";
 
@@ -17,12 +17,12 @@ interface Note {
 /** Writes down, a file each, how to take back what lasting steps change of links that are there and not of our making. */
 export function recordKeptChanges(world: World, state: string, steps: readonly Step[]): void {
   for (const step of steps) {
-    if ((step.tool !== "ip" && step.tool !== "sysctl") || !step.lasting) continue;
+    if ((step.tool !== "ip" && step.tool !== "sysctl") || step.undoBy !== "gc") continue;
     const path = `${directoryOf(state)}/${encodeURIComponent(show([step]))}`;
-    if (world.stat(path) !== undefined || !isOthers(world, linkOf(step))) continue;
+    if (world.stat(path) !== undefined || !isOthers(world, linkOf(step.id))) continue;
     const back = step.tool === "sysctl" ? valueBefore(world, step) : step.undo;
     if (back === undefined) continue;
-    const { lasting: _, ...done } = step;
+    const { undoBy: _, ...done } = step;
     const note = { bootId: bootId(world), host: ownNamespace(world), step: { ...done, undo: back } };
     createWithDirectory(world, path, JSON.stringify(note));
   }
@@ -30,10 +30,6 @@ export function recordKeptChanges(world: World, state: string, steps: readonly S
 
 function directoryOf(state: string): string {
   return `${state}/lasting`;
-}
-
-function linkOf(step: Line | Sysctl): string | undefined {
-  return step.tool === "sysctl" ? step.key.split("/")[3] : / dev (\S+)/.exec(step.run)?.[1];
 }
 
 function isOthers(world: World, link = ""): boolean {

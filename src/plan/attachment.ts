@@ -12,8 +12,6 @@ export interface Attachment {
   readonly networkDigest: string;
   /** SHA-512 of network and container in one text, of which the reference's plugins cut names: where they may be next. */
   readonly referenceDigest?: string;
-  /** The MTU of the host's way out, for links whose configuration names none; absent where it is the usual 1500. */
-  readonly pathMtu?: number;
   /** CNI_ARGS, key and value. */
   readonly args: ReadonlyMap<string, string>;
 }

@@ -33,7 +33,7 @@ export function stages(steps: readonly Step[]): readonly Stage[] {
 }
 
 function isGuard(step: Step): boolean {
-  return step.tool === "nft" && step.guards === true;
+  return step.tool === "nft" && step.before === true;
 }
 
 /** The steps cut wherever one stands alone. */
@@ -114,8 +114,8 @@ export function invocation(
   const flags = which === "undo" ? ["-force", "-batch", "-"] : ["-batch", "-"];
   const program = tool === undefined ? ["true"] : tool === "nft" ? ["nft", "-f", "-"] : [tool, ...flags];
   if (sysctls.length === 0) return { argv: [...prefix, ...program], stdin: text };
-  const settings = sysctls.flatMap(({ key, value, undo, optional }) =>
-    which === "undo" ? [`<${key}=${undo}`, value] : [`${optional ? "?" : "!"}${key}=${value}`]
+  const settings = sysctls.flatMap(({ key, value, undo, onError }) =>
+    which === "undo" ? [`<${key}=${undo}`, value] : [`${onError === "ignore" ? "?" : "!"}${key}=${value}`]
   );
   return { argv: [...prefix, "sh", "-c", sysctlsThen, "sh", ...settings, "--", ...program], stdin: text };
 }

@@ -1,20 +1,29 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { invocation, stages, typedLines } from "./batch.ts";
-import { show, type Step } from "./step.ts";
+import { setLink } from "./ip.ts";
+import { element } from "./nft.ts";
+import { claim, endFlowsTo, exec, line, send, setSysctl, show, type Step } from "./step.ts";
 
 const step = {
-  link: { tool: "ip", on: "host", run: "link add name a type bridge", undo: "link del dev a" },
-  up: { tool: "ip", on: "container", run: "link set dev eth0 up" },
-  here: { tool: "sysctl", on: "host", key: "net/ipv4/ip_forward", value: "1" },
-  there: { tool: "sysctl", on: "container", key: "net/ipv4/conf/eth0/arp_notify", value: "1", undo: "0" },
-  port: { tool: "bridge", on: "host", run: "vlan add dev a vid 7" },
-  rate: { tool: "tc", on: "container", run: "qdisc add dev eth0 root tbf" },
-  rule: { tool: "nft", on: "host", run: "add element inet ocinet own4 { 10.0.0.1 }" },
-  claim: { tool: "claim", on: "host", path: "/s/10.0.0.1", owner: "c1" },
-  exec: { tool: "exec", on: "host", run: ["true"] },
-  send: { tool: "send", on: "host", socket: "/s", run: "{}" },
-} as const satisfies Record<string, Step>;
+  link: line("ip", "host", { kind: "link", link: "a" }, "link add name a type bridge", {
+    undo: "link del dev a",
+  }),
+  up: setLink("container", "eth0", "up"),
+  here: setSysctl("host", "net/ipv4/ip_forward", "1"),
+  there: setSysctl("container", "net/ipv4/conf/eth0/arp_notify", "1", { undo: "0" }),
+  port: line("bridge", "host", { kind: "vlan", port: "a", vlan: "7" }, "vlan add dev a vid 7"),
+  rate: line(
+    "tc",
+    "container",
+    { kind: "queue", link: "eth0", parent: "root" },
+    "qdisc add dev eth0 root tbf",
+  ),
+  rule: element("inet ocinet own4", "10.0.0.1"),
+  claim: claim("/s/10.0.0.1", "c1"),
+  exec: exec("host", "nothing", { run: ["true"] }),
+  send: send("/s", "nothing", { run: "{}" }),
+} as const;
 
 /** A line for each process: which stage, which lane, whose place, what. */
 function shown(steps: readonly Step[]): string {
@@ -25,7 +34,7 @@ function shown(steps: readonly Step[]): string {
 
 test("what guards a link is there before it, and stays until it is gone", () => {
   const { link, rule, claim, send } = step;
-  const guard = { ...rule, guards: true };
+  const guard = { ...rule, before: true as const };
   assert.equal(
     shown([link, rule, guard, claim]),
     `0.0 claim host: claim /s/10.0.0.1
@@ -40,7 +49,7 @@ test("what guards a link is there before it, and stays until it is gone", () => 
 });
 
 test("flows of all ports are looked for at once", () => {
-  const flows = (port: string) => ({ tool: "conntrack", on: "host", port }) as const;
+  const flows = (port: string) => endFlowsTo(port);
   assert.equal(
     shown([step.rule, flows("53"), flows("54"), step.exec]),
     `0.0 nft host: nft add element inet ocinet own4 { 10.0.0.1 }
@@ -99,7 +108,7 @@ test("lines are one program's input, and undoing goes on past a line that fails"
 
 test("sysctls of a container are set by the process that goes on to its links", () => {
   const { there, up } = step;
-  const both = invocation([{ ...there, optional: true }, { ...there, key: "a" }, up], ["in"], "run");
+  const both = invocation([{ ...there, onError: "ignore" }, { ...there, key: "a" }, up], ["in"], "run");
   assert.deepEqual([both.argv.slice(0, 3), both.argv.slice(4)], [
     ["in", "sh", "-c"],
     ["sh", "?net/ipv4/conf/eth0/arp_notify=1", "!a=1", "--", "ip", "-batch", "-"],
@@ -114,7 +123,7 @@ test("sysctls of a container are set by the process that goes on to its links", 
 });
 
 test("typedLines() says what an invocation does, as a person would type it", () => {
-  const there = { ...step.there, optional: true } as const;
+  const there = { ...step.there, onError: "ignore" } as const;
   const { argv, stdin } = invocation([there, step.up], ["nsenter", "--net=/n"], "run");
   assert.deepEqual(typedLines(argv, stdin), [
     "nsenter --net=/n sysctl -w net/ipv4/conf/eth0/arp_notify=1",

@@ -1,6 +1,6 @@
 import { family } from "../net/address.ts";
 import type { Destination } from "../net/egress.ts";
-import { type Line, words } from "./step.ts";
+import { type Line, line, words } from "./step.ts";
 
 /** A destination whose name has been resolved. */
 export type Resolved = Omit<Destination, "name">;
@@ -19,14 +19,12 @@ export function allowOnly(destinations: readonly Resolved[]): Line {
     // Without these, IPv6 finds nobody (RFC 4861).
     "icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert, mld2-listener-report } accept;",
   ];
-  return {
-    tool: "nft",
-    on: "container",
-    run:
-      `table inet ocinet_egress { chain allowed { ${[...always, ...destinations.map(accept)].join(" ")} }; ` +
-      `${chains.join(" ")} }`,
+  const run =
+    `table inet ocinet_egress { chain allowed { ${[...always, ...destinations.map(accept)].join(" ")} }; ` +
+    `${chains.join(" ")} }`;
+  return line("nft", "container", { kind: "table", table: "inet ocinet_egress" }, run, {
     undo: "delete table inet ocinet_egress",
-  };
+  });
 }
 
 function accept({ prefix, ports, protocol }: Resolved): string {

@@ -1,4 +1,4 @@
-import type { Send } from "./step.ts";
+import { type Send, send } from "./step.ts";
 
 /** A port as slirp4netns's API names it, to which our relay answers as well; it has some words more. */
 export interface Hostfwd {
@@ -11,10 +11,12 @@ export interface Hostfwd {
 
 /** Asks for a port. */
 export function addForward(socket: string, port: Hostfwd): Send {
-  return {
-    ...{ tool: "send", on: "host", socket },
-    run: JSON.stringify({ execute: "add_hostfwd", arguments: port }),
-  };
+  return send(socket, forwardKey(port), { run: JSON.stringify({ execute: "add_hostfwd", arguments: port }) });
+}
+
+/** What tells a port from the others that a service forwards. */
+function forwardKey({ proto, host_addr, host_port }: Hostfwd): string {
+  return `${proto} ${host_addr} ${host_port}`;
 }
 
 /** Asks which ports there are, to take one away by its id. */
@@ -25,17 +27,14 @@ export const listForwards = JSON.stringify({ execute: "list_hostfwd" });
  * @param list the answer to `listForwards`; slirp4netns 1.2.0 has the entries at the top, its manual below "return"
  * @returns undefined when it is not among them
  */
-export function removeForward({ run = "{}" }: Send, list: string): string | undefined {
+export function removeForward({ id }: Pick<Send, "id">, list: string): string | undefined {
   type Answer = {
     readonly entries?: readonly Entry[];
     readonly return?: { readonly entries?: readonly Entry[] };
   };
-  const { arguments: wanted } = JSON.parse(run) as { readonly arguments?: Hostfwd };
   const answer = JSON.parse(list) as Answer;
   const entries = answer.entries ?? answer.return?.entries ?? [];
-  const found = entries.find(({ proto, host_addr, host_port }) =>
-    proto === wanted?.proto && host_addr === wanted.host_addr && host_port === wanted.host_port
-  );
+  const found = entries.find((entry) => id.kind === "request" && forwardKey(entry) === id.key);
   return found && JSON.stringify({ execute: "remove_hostfwd", arguments: { id: found.id } });
 }
 

@@ -1,5 +1,6 @@
-import { addressOf, family, hostLength, lengthOf, networkOf } from "../net/address.ts";
+import { addressOf, family, hostLength, networkOf } from "../net/address.ts";
 import { readRows, type Row } from "./ip_json.ts";
+import type { Resource } from "./resource.ts";
 import type { Step } from "./step.ts";
 
 /** A link in the container's namespace. What only the kernel knows is absent while the link is but planned. */
@@ -140,12 +141,11 @@ function readRoute(row: Row, of: 4 | 6): InsideRoute {
   };
 }
 
-/** What will be there once the steps have been done, as far as their lines say it. */
+/** What will be there once the steps have been done, as far as they say it. */
 export function insideAfter(inside: Inside, steps: readonly Step[]): Inside {
-  return steps.reduce((seen, step) => {
-    if (step.on !== "container") return seen;
-    if (step.tool === "exec") return afterLine(seen, step.run?.slice(2).join(" ") ?? "");
-    return step.tool === "ip" ? afterLine(seen, step.run) : seen;
+  return steps.reduce((seen, { on, id, removes, tool }) => {
+    if (on !== "container" || (tool !== "ip" && tool !== "exec")) return seen;
+    return removes ? without(seen, id) : withResource(seen, id);
   }, inside);
 }
 
@@ -154,68 +154,51 @@ export function isNamed(inside: Inside | undefined, link: string | undefined, na
   return link === name || link !== undefined && inside?.links.get(link)?.altNames?.includes(name) === true;
 }
 
-function afterLine(inside: Inside, line: string): Inside {
-  const [object, verb, ...rest] = line.split(" ");
-  switch (`${object} ${verb}`) {
-    case "address replace":
-      return withRoutes(inside, connected(rest));
-    case "route add":
-    case "route replace":
-      return withRoutes(inside, [plannedRoute(rest)]);
-    case "route del":
-      return withoutRoute(inside, plannedRoute(rest));
-    case "rule add":
-      return { ...inside, rules: [...inside.rules, { from: rest[1]!, table: Number(rest.at(-1)) }] };
-    case "link add":
-    case "link set":
-      return withLink(inside, rest);
+function withResource(inside: Inside, resource: Resource): Inside {
+  switch (resource.kind) {
+    case "address":
+      return resource.routed ? withRoute(inside, connected(resource)) : inside;
+    case "route": {
+      const { kind: _, ...route } = resource;
+      return withRoute(inside, route);
+    }
+    case "rule":
+      return { ...inside, rules: [...inside.rules, { from: resource.from, table: resource.table }] };
+    case "link":
+      return resource.table === undefined
+        ? inside
+        : withLink(inside, resource.link, { kind: resource.type, table: resource.table });
+    case "link-setting":
+      return resource.master === undefined
+        ? inside
+        : withLink(inside, resource.link, { master: resource.master });
     default:
       return inside;
   }
 }
 
-function withRoutes(inside: Inside, routes: readonly InsideRoute[]): Inside {
-  return { ...inside, routes: [...inside.routes, ...routes] };
-}
-
-function withoutRoute(inside: Inside, { dst, dev }: InsideRoute): Inside {
+function without(inside: Inside, resource: Resource): Inside {
+  if (resource.kind !== "route") return inside;
+  const { dst, dev } = resource;
   const isIt = (route: InsideRoute) => route.dst === dst && route.dev === dev && route.table === undefined;
   return { ...inside, routes: inside.routes.filter((route) => !isIt(route)) };
 }
 
+function withRoute(inside: Inside, route: InsideRoute): Inside {
+  return { ...inside, routes: [...inside.routes, route] };
+}
+
 /** The route that the kernel makes for an address. */
-function connected([address, , dev, ...flags]: readonly string[]): readonly InsideRoute[] {
-  if (flags.includes("noprefixroute") || lengthOf(address!) === hostLength(addressOf(address!))) return [];
-  const scope = [["scope", "link"], ["src", addressOf(address!)]] as const;
+function connected({ address, link }: { readonly address: string; readonly link: string }): InsideRoute {
+  const scope = [["scope", "link"], ["src", addressOf(address)]] as const;
   const attributes = [
     ["proto", "kernel"],
-    ...(family(address!) === 4 ? scope : [["metric", "256"]]),
+    ...(family(address) === 4 ? scope : [["metric", "256"]]),
   ] as const;
-  return [{ dst: networkOf(address!), dev: dev!, attributes: attributes as InsideRoute["attributes"] }];
+  return { dst: networkOf(address), dev: link, attributes: attributes as InsideRoute["attributes"] };
 }
 
-function plannedRoute([dst, ...rest]: readonly string[]): InsideRoute {
-  const [flags, others] = [true, false].map((is) => rest.filter((word) => (word === "onlink") === is));
-  const pairs = others!.flatMap((word, i) => i % 2 === 0 ? [[word, others![i + 1] ?? ""] as const] : [])
-    .concat(flags!.map((word) => [word, ""]));
-  const value = (wanted: string) => pairs.find(([word]) => word === wanted)?.[1];
-  const table = value("table");
-  return {
-    dst: dst!,
-    dev: value("dev") ?? "",
-    ...(table === undefined ? {} : { table: Number(table) }),
-    attributes: pairs.filter(([word]) => word !== "dev" && word !== "table"),
-  };
-}
-
-function withLink(inside: Inside, [, name, ...rest]: readonly string[]): Inside {
-  const value = (word: string) => rest[rest.indexOf(word) + 1];
-  const added = rest[0] === "type" && rest[1] === "vrf"
-    ? { kind: "vrf", table: Number(value("table")) }
-    : rest.includes("master")
-    ? { master: value("master")! }
-    : undefined;
-  if (!added) return inside;
-  const link = { ...(inside.links.get(name!) ?? { name: name! }), ...added };
-  return { ...inside, links: new Map([...inside.links, [name!, link]]) };
+function withLink(inside: Inside, name: string, more: Partial<InsideLink>): Inside {
+  const link = { ...(inside.links.get(name) ?? { name }), ...more };
+  return { ...inside, links: new Map([...inside.links, [name, link]]) };
 }

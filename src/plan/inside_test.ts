@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { addAddress, addRoute, setLink } from "./ip.ts";
+import { addAddress, addRoute, removeRoute, route, setLink } from "./ip.ts";
 import { emptyInside, type Inside, insideAfter, lookInside, parseInside } from "./inside.ts";
-import type { Step } from "./step.ts";
+import { exec, line, type Step } from "./step.ts";
 
 const links = `[{"ifindex":1,"ifname":"lo","flags":["LOOPBACK"],"mtu":65536,"link_type":"loopback"},
 {"ifindex":2,"link_index":7,"ifname":"eth0","flags":["BROADCAST","PROMISC","UP"],"mtu":1400,"txqlen":1000,
@@ -66,21 +66,25 @@ function showRoutes({ routes }: Inside): readonly string[] {
 }
 
 test("what is planned for the container counts as there, and what is planned for the host does not", () => {
-  const container = (run: string): Step => ({ tool: "ip", on: "container", run });
+  const rule = (from: string, table: number) =>
+    line("ip", "container", { kind: "rule", from, table }, "rule add");
   const steps: readonly Step[] = [
     addAddress("container", "10.1.2.3/24", "eth0"),
     addAddress("container", "fd00::3/64", "eth0"),
     addAddress("container", "10.3.3.3/32", "eth0"),
-    container("address replace 10.4.4.4/24 dev eth0 brd + noprefixroute"),
+    addAddress("container", "10.4.4.4/24", "eth0", "noprefixroute"),
     addAddress("host", "10.5.5.5/24", "veth1"),
     addRoute("container", { dst: "0.0.0.0/0", gw: "10.1.2.1" }, "eth0"),
     addRoute("container", { dst: "10.6.0.0/16", gw: "10.1.2.1", table: 7 }, "eth0"),
     addRoute("container", { dst: "10.7.0.0/16", gw: "10.1.2.1" }, "eth0"),
-    container("route del 10.7.0.0/16 dev eth0 via 10.1.2.1"),
-    container("route replace 10.8.0.0/16 via 10.9.9.9 dev eth0 onlink mtu 1300"),
-    container("rule add from 10.1.2.3/32 lookup 100"),
-    { tool: "exec", on: "container", run: "ip -6 rule add from fd00::3/128 lookup 101".split(" ") },
-    container("link add name blue type vrf table 10"),
+    removeRoute("container", "10.7.0.0/16", "eth0", "10.1.2.1"),
+    route("replace", "container", {
+      ...{ dst: "10.8.0.0/16", dev: "eth0" },
+      attributes: [["via", "10.9.9.9"], ["mtu", "1300"], ["onlink", ""]],
+    }),
+    rule("10.1.2.3/32", 100),
+    exec("container", "rule", { id: { kind: "rule", from: "fd00::3/128", table: 101 }, run: ["ip"] }),
+    line("ip", "container", { kind: "link", link: "blue", type: "vrf", table: 10 }, "link add name blue"),
     setLink("container", "eth0", "master", "blue"),
   ];
   const inside = insideAfter(emptyInside, steps);

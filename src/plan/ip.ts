@@ -1,7 +1,7 @@
-import type { Line, Place } from "./step.ts";
-import { type Hole, words } from "./step.ts";
+import { family, hostLength, lengthOf } from "../net/address.ts";
 import type { Route } from "../wire/cni/result.ts";
-import { family, lengthOf } from "../net/address.ts";
+import type { Resource, RouteResource } from "./resource.ts";
+import { type Hole, type Line, line, type Place, type Step, words } from "./step.ts";
 
 /** The alias (ifalias in /sys) of shared links that we made: they may go when nothing is on them any more. */
 export const ownAlias = "ocinet";
@@ -25,48 +25,88 @@ export interface Veth {
 export function addVeth({ host, container, netns, mtu, master }: Veth): Line {
   const size = mtu === undefined ? "" : words` mtu ${mtu}`;
   const port = master === undefined ? "" : words` master ${master}`;
-  return {
-    tool: "ip",
-    on: "host",
-    run: words`link add name ${host.name} address ${host.mac}` + size + port + " type veth " +
-      words`peer name ${container.name} address ${container.mac}` + size + words` netns ${netns}`,
-    undo: words`link del dev ${host.name}`,
+  const run = words`link add name ${host.name} address ${host.mac}` + size + port + " type veth " +
+    words`peer name ${container.name} address ${container.mac}` + size + words` netns ${netns}`;
+  const id: Resource = {
+    ...{ kind: "link", link: host.name, type: "veth" },
+    ...(master === undefined ? {} : { master }),
   };
+  return line("ip", "host", id, run, { undo: words`link del dev ${host.name}` });
 }
 
-/** The host's end of the veth that a line makes, if it makes one. */
-export function hostEndOf(line: string): string | undefined {
-  return /^link add name (\S+) .* type veth peer /.exec(line)?.[1];
+/** The names of the host's ends of the veth pairs that steps make. */
+export function vethsOf(steps: readonly Step[]): readonly string[] {
+  return steps.flatMap(({ on, id }) =>
+    on === "host" && id.kind === "link" && id.type === "veth" ? [id.link] : []
+  );
 }
 
 /** Makes a bridge with an address of its own: one without takes its lowest port's, and changes as ports come and go. */
 export function addBridge(name: string, mac: string, mtu: number | undefined, filtering: boolean): Line {
   const size = mtu === undefined ? "" : words` mtu ${mtu}`;
   const options = filtering ? " vlan_filtering 1" : "";
-  return {
-    tool: "ip",
-    on: "host",
-    run: words`link add name ${name} address ${mac}` + size + " type bridge" + options,
-    shared: true,
-  };
+  const run = words`link add name ${name} address ${mac}` + size + " type bridge" + options;
+  return line("ip", "host", { kind: "link", link: name, type: "bridge" }, run, { onError: "ignore-exists" });
 }
 
 /** Sets link attributes that need no undoing, in `ip link set`'s words. */
 export function setLink(on: Place, name: string, ...attributes: readonly Hole[]): Line {
-  return {
-    tool: "ip",
-    on,
-    run: words`link set dev ${name}` + attributes.map((word) => words` ${word}`).join(""),
-  };
+  const run = words`link set dev ${name}` + attributes.map((word) => words` ${word}`).join("");
+  const at = attributes.indexOf("master");
+  const master = at < 0 ? {} : { master: String(attributes[at + 1]) };
+  return line("ip", on, { kind: "link-setting", link: name, name: attributes.join(" "), ...master }, run);
 }
 
 /**
  * Gives a link an address, and with an IPv4 one its subnet's broadcast address, if it has any. Duplicate address
  * detection is left out: we chose the address, and nothing waits for it.
+ * @param flags words of `ip address` behind it; with "noprefixroute" the kernel makes no route to the subnet
  */
-export function addAddress(on: Place, address: string, link: string): Line {
+export function addAddress(on: Place, address: string, link: string, ...flags: readonly string[]): Line {
   const flag = family(address) === 6 ? " nodad" : lengthOf(address) <= 30 ? " brd +" : "";
-  return { tool: "ip", on, run: words`address replace ${address} dev ${link}` + flag };
+  const more = flags.map((word) => words` ${word}`).join("");
+  const routed = !flags.includes("noprefixroute") && lengthOf(address) < hostLength(address);
+  const run = words`address replace ${address} dev ${link}` + flag + more;
+  return line("ip", on, { kind: "address", address, link, routed }, run);
+}
+
+/** Takes an address from a link. */
+export function removeAddress(on: Place, address: string, link: string): Line {
+  const run = words`address del ${address} dev ${link}`;
+  return line("ip", on, { kind: "address", address, link, routed: false }, run, { removes: true });
+}
+
+/** What a route says beside its destination and its link, in the words of `ip route`. */
+export type RouteAttributes = RouteResource["attributes"];
+
+/**
+ * Adds a route, in the order that `ip route` wants: the gateway before the link.
+ * @param verb `add` fails where there is one; `replace` takes its place
+ */
+export function route(
+  verb: "add" | "replace",
+  on: Place,
+  { dst, dev, table, attributes }: Omit<RouteResource, "kind">,
+): Line {
+  const isVia = ([word]: readonly [string, string]) => word === "via";
+  const pairs = [
+    ...attributes.filter(isVia),
+    ["dev", dev] as const,
+    ...attributes.filter((pair) => !isVia(pair)),
+    ...(table === undefined ? [] : [["table", String(table)] as const]),
+  ];
+  const tail = pairs.map(([word, value]) => words` ${word}` + (value === "" ? "" : words` ${value}`)).join(
+    "",
+  );
+  const id: Resource = { kind: "route", dst, dev, ...(table === undefined ? {} : { table }), attributes };
+  return line("ip", on, id, words`route ${verb} ${dst}` + tail);
+}
+
+/** Takes a route away. */
+export function removeRoute(on: Place, dst: string, dev: string, via?: string): Line {
+  const by = via === undefined ? "" : words` via ${via}`;
+  const run = words`route del ${dst}` + by + words` dev ${dev}`;
+  return line("ip", on, { kind: "route", dst, dev, attributes: [] }, run, { removes: true });
 }
 
 /** Adds a route on a link, in the main table unless it names another. */
@@ -75,19 +115,24 @@ export function addRoute(
   { dst, gw, mtu, advmss, priority, table, scope }: Route,
   link: string,
 ): Line {
-  const options: readonly (readonly [string, Hole | undefined])[] = [
+  const attributes: readonly (readonly [string, Hole | undefined])[] = [
     ["via", gw],
-    ["dev", link],
     ["metric", priority],
-    ["table", table],
     ["scope", scope],
     ["mtu", mtu],
     ["advmss", advmss],
   ];
-  const tail = options.map(([word, value]) => value === undefined ? "" : ` ${word} ` + words`${value}`).join(
-    "",
+  const said = attributes.flatMap(([word, value]) =>
+    value === undefined ? [] : [[word, String(value)] as const]
   );
-  return { tool: "ip", on, run: words`route add ${dst}` + tail };
+  return route("add", on, { dst, dev: link, ...(table === undefined ? {} : { table }), attributes: said });
+}
+
+/** Takes a link away in undoing only; whether or not it is there. */
+export function removeLinkAtUndo(on: Place, name: string): Line {
+  return line("ip", on, { kind: "link", link: name }, words`link show dev ${name}`, {
+    undo: words`link del dev ${name}`,
+  });
 }
 
 /**
@@ -98,10 +143,8 @@ export function addRoute(
  */
 export function acceptLoopbackAnswers(link: string): Line {
   const metric = [...link].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) % 2 ** 30, 0) + 1024;
-  const route = words`local ::1/128 dev ${link} table local metric ${metric}`;
-  return {
-    ...{ tool: "ip", on: "host", optional: true },
-    run: `route replace ${route}`,
-    undo: `route del ${route}`,
-  };
+  const text = words`local ::1/128 dev ${link} table local metric ${metric}`;
+  // 255 is the table "local" (rt_class_t).
+  const id: Resource = { kind: "route", dst: "::1/128", dev: link, table: 255, attributes: [] };
+  return line("ip", "host", id, `route replace ${text}`, { undo: `route del ${text}`, onError: "ignore" });
 }

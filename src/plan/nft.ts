@@ -1,5 +1,6 @@
 import { addressOf, family, networkOf } from "../net/address.ts";
-import { type Line, words } from "./step.ts";
+import type { ElementResource } from "./resource.ts";
+import { type Line, line, type Step, words } from "./step.ts";
 
 /**
  * Marks packets that our forward chain has let pass, so that one rule can let them past a FORWARD policy of DROP.
@@ -221,12 +222,11 @@ export function publishWhen(port: PublishedPort, condition: string, link: string
   const rule = `meta nfproto ipv${f} ${protocol} dport ${hostPort} ${condition} ${way}${port.port}`;
   const lead = element(`inet ocinet when${set}`, key, `jump ${name}`);
   return [
-    {
-      tool: "nft",
-      on: "host",
-      run: `add chain ${chain}; flush chain ${chain}; add rule ${chain} ${rule}`,
-      undo: `add chain ${chain}\ndelete chain ${chain}`,
-    },
+    line(
+      ...["nft", "host", { kind: "chain", table: "inet ocinet", chain: name }] as const,
+      `add chain ${chain}; flush chain ${chain}; add rule ${chain} ${rule}`,
+      { undo: `add chain ${chain}\ndelete chain ${chain}` },
+    ),
     { ...lead, undo: `add chain ${chain}\n${lead.undo}` },
   ];
 }
@@ -237,27 +237,21 @@ export function publishWhen(port: PublishedPort, condition: string, link: string
  */
 export function element(set: string, key: string, value?: string): Line {
   const whole = `${set} { ${key}${value === undefined ? "" : ` : ${value}`} }`;
-  return {
-    tool: "nft",
-    on: "host",
-    run: `add element ${whole}`,
+  const id = { kind: "element", set, key, ...(value === undefined ? {} : { value }) } as const;
+  return line("nft", "host", id, `add element ${whole}`, {
     undo: `add element ${whole}\ndelete element ${whole}`,
-  };
+  });
 }
 
-/** An element as its line names it. */
-export interface Element {
-  readonly set: string;
-  readonly key: string;
-  /** What a map leads to. */
-  readonly value?: string;
+/** The elements that steps add. */
+export function elementsIn(steps: readonly Step[]): readonly ElementResource[] {
+  return steps.flatMap(({ tool, id }) => tool === "nft" && id.kind === "element" ? [id] : []);
 }
 
-/** The element that a line adds, if it adds one. */
-export function readElement(line: string): Element | undefined {
-  const [, set, key, value] = /^add element (.*) \{ (.*?)(?: : (.*))? \}$/.exec(line) ?? [];
-  if (set === undefined || key === undefined) return undefined;
-  return { set, key, ...(value === undefined ? {} : { value }) };
+/** The table that a step of nft is in, e.g. "inet ocinet". */
+export function tableOf({ id }: Step): string | undefined {
+  if (id.kind === "element") return id.set.slice(0, id.set.lastIndexOf(" "));
+  return id.kind === "chain" || id.kind === "table" ? id.table : undefined;
 }
 
 /** Commands that show in an empty namespace whether the kernel can do what our table does. */

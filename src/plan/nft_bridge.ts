@@ -105,5 +105,5 @@ export function forbidSpoofing(
     ]),
     element("bridge ocinet guarded", words`"${port}"`),
   ];
-  return lines.map((line) => ({ ...line, guards: true }));
+  return lines.map((line) => ({ ...line, before: true }));
 }

@@ -4,6 +4,7 @@ import {
   baseTable,
   contain,
   dropTable,
+  elementsIn,
   keepApart,
   letPass,
   masquerade,
@@ -11,9 +12,10 @@ import {
   open,
   passMark,
   publish,
-  readElement,
+  tableOf,
 } from "./nft.ts";
 import { allowOnlyMac, bridgeTable, dropBridgeTable, forbidSpoofing } from "./nft_bridge.ts";
+import { setLink } from "./ip.ts";
 import { show } from "./step.ts";
 
 test("an address is masqueraded and contained by one element each, beside its own subnet", () => {
@@ -77,18 +79,15 @@ test("an element is taken away whether or not it is there", () => {
   );
 });
 
-test("a line that adds an element is read as it was written", () => {
+test("the elements and tables of steps are known", () => {
   const port = publish({ protocol: "tcp", hostIp: "fd00::1", hostPort: 8080, address: "fd00::2", port: 80 });
-  assert.deepEqual(readElement(port.run), {
-    set: "inet ocinet hostports6",
-    key: "fd00::1 . tcp . 8080",
-    value: "fd00::2 . 80",
-  });
-  assert.deepEqual(masquerade([{ address: "10.1.2.3/24" }]).map(({ run }) => readElement(run)), [
-    { set: "inet ocinet own4", key: "10.1.2.3 . 10.1.2.0/24" },
-    { set: "inet ocinet masquerade4", key: "10.1.2.3" },
+  const steps = [port, ...masquerade([{ address: "10.1.2.3/24" }]), setLink("host", "a", "up")];
+  assert.deepEqual(elementsIn(steps).map(({ set, key, value }) => [set, key, value]), [
+    ["inet ocinet hostports6", "fd00::1 . tcp . 8080", "fd00::2 . 80"],
+    ["inet ocinet own4", "10.1.2.3 . 10.1.2.0/24", undefined],
+    ["inet ocinet masquerade4", "10.1.2.3", undefined],
   ]);
-  assert.equal(readElement("add rule inet ocinet input drop"), undefined);
+  assert.deepEqual(steps.map(tableOf), ["inet ocinet", "inet ocinet", "inet ocinet", undefined]);
 });
 
 test("only one source address passes a checked bridge port", () => {

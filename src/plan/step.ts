@@ -1,41 +1,47 @@
+import { isResource, type Resource, resourceKey } from "./resource.ts";
+
 /** Where a step acts: in the namespace the caller lives in, or in the container's. */
 export type Place = "host" | "container";
 
-/** One line in the words of the tool that makes the change; `undo` takes back just that change. */
-export interface Line {
-  readonly tool: "ip" | "bridge" | "nft" | "tc";
+/** What a failure of a step means: it fails the plan, or nothing at all, or nothing where the thing is there already. */
+export type OnError = "fail" | "ignore" | "ignore-exists";
+
+/** What every step has. */
+interface Common {
   readonly on: Place;
+  /** The thing that the step makes, sets, or takes away. */
+  readonly id: Resource;
+  /** The step takes the thing away. */
+  readonly removes?: true;
+  /** "fail", unless it is said. */
+  readonly onError?: OnError;
+  /** Who undoes it: the record's owner, unless it is said; `gc` where others may have come to need it. */
+  readonly undoBy?: "owner" | "gc";
+  /** A guard: it is there before any link is, and until the links are gone. */
+  readonly before?: true;
+}
+
+/** One line in the words of the tool that makes the change; `undo` takes back just that change. */
+export interface Line extends Common {
+  readonly tool: "ip" | "bridge" | "nft" | "tc";
   readonly run: string;
   readonly undo?: string;
-  /** The thing may be there already, made by another attachment of the same moment. */
-  readonly shared?: boolean;
-  /** The rest holds without it, as where the kernel has IPv6 off on a link. */
-  readonly optional?: boolean;
-  /** It keeps a link from what that may not do: there before the link is, and until it is gone. */
-  readonly guards?: boolean;
-  /** Others come to need it, on a link that stays: `gc` takes it back, and not whoever made it. */
-  readonly lasting?: boolean;
 }
 
 /** Writes one sysctl; `key` is a path below /proc/sys, so that dots in link names survive. */
-export interface Sysctl {
+export interface Sysctl extends Common {
   readonly tool: "sysctl";
-  readonly on: Place;
   readonly key: string;
   readonly value: string;
-  /** The kernel may lack the setting, as it does all of IPv6's when that is off. */
-  readonly optional?: boolean;
   /**
-   * The value to put back, if it is still ours that is there; absent when the namespace takes it to the grave or the
-   * setting is shared.
+   * The value to put back, if it is still ours that is there; absent where the setting ends with the namespace, or is
+   * shared.
    */
   readonly undo?: string;
-  /** Others come to need it, on a link that stays: `gc` puts back what was there, and not whoever changed it. */
-  readonly lasting?: boolean;
 }
 
 /** Reserves a name for an owner by making a file; only a file with that content is ever removed. */
-export interface Claim {
+export interface Claim extends Common {
   readonly tool: "claim";
   readonly on: "host";
   readonly path: string;
@@ -43,22 +49,19 @@ export interface Claim {
 }
 
 /** Runs a program; either half may be absent. */
-export interface Exec {
+export interface Exec extends Common {
   readonly tool: "exec";
-  readonly on: Place;
   readonly run?: readonly string[];
   readonly undo?: readonly string[];
   /** What a person is shown in place of a script. */
   readonly shows?: string;
-  /** Its failing stops nothing: it may find nothing to do. */
-  readonly tolerant?: boolean;
 }
 
 /**
  * Starts a program that outlives us; `run` returns once it is ready. In `pidFile` are pids, a line each: that of the
  * leader of the process group that it is in, then the program's.
  */
-export interface Spawn {
+export interface Spawn extends Common {
   readonly tool: "spawn";
   readonly on: "host";
   readonly run: readonly string[];
@@ -67,7 +70,7 @@ export interface Spawn {
   /** The program's name in `run`: the words before it only serve to start it. */
   readonly name: string;
   readonly pidFile: string;
-  /** A word of the processes' command lines: a pid whose command line lacks it is somebody else's. */
+  /** A word of the processes' command lines: a pid whose command line lacks it is another program's. */
   readonly cmdlineMarker: string;
   /** It has something to do before it ends, so it is asked to, and killed only if it does not. */
   readonly gracefulStop?: boolean;
@@ -78,10 +81,10 @@ export interface Spawn {
 }
 
 /**
- * Asks a service's socket: slirp4netns's or our relay's for a port (hostfwd.ts), which both forget by dying; or root's
- * service. Either half may be absent.
+ * Asks a service's socket: slirp4netns's or our relay's for a port (hostfwd.ts), which both forget by dying; or the
+ * privileged helper. Either half may be absent.
  */
-export interface Send {
+export interface Send extends Common {
   readonly tool: "send";
   readonly on: "host";
   readonly socket: string;
@@ -93,7 +96,7 @@ export interface Send {
  * Ends the flows of UDP to a port of the host's, which outlive the rules that they were led by: without that a client
  * goes on being led to an address that is gone. Undoing it does the same.
  */
-export interface Flows {
+export interface Flows extends Common {
   readonly tool: "conntrack";
   readonly on: "host";
   readonly port: string;
@@ -103,6 +106,60 @@ export interface Flows {
 
 /** What can be done to a system. */
 export type Step = Line | Sysctl | Claim | Exec | Spawn | Send | Flows;
+
+/** A text by which two steps can be told to be about the same thing. */
+export function stepKey({ on, id }: Pick<Step, "on" | "id">): string {
+  return `${on} ${resourceKey(id)}`;
+}
+
+/** Makes a line of a tool. */
+export function line(
+  tool: Line["tool"],
+  on: Place,
+  id: Resource,
+  run: string,
+  more: Partial<Pick<Line, "undo" | "onError" | "undoBy" | "before" | "removes">> = {},
+): Line {
+  return { tool, on, id, run, ...more };
+}
+
+/** Sets a sysctl. */
+export function setSysctl(
+  on: Place,
+  key: string,
+  value: string,
+  more: Partial<Pick<Sysctl, "undo" | "onError" | "undoBy">> = {},
+): Sysctl {
+  return { tool: "sysctl", on, id: { kind: "sysctl", key }, key, value, ...more };
+}
+
+/** Makes a file that says whose a name is. */
+export function claim(path: string, owner: string): Claim {
+  return { tool: "claim", on: "host", id: { kind: "file", path }, path, owner };
+}
+
+/**
+ * Runs a program.
+ * @param what names in a few words what it does, and tells it from other programs' runs for one container
+ */
+export function exec(
+  on: Place,
+  what: string,
+  { id, ...rest }: Partial<Pick<Exec, "run" | "undo" | "shows" | "onError" | "id" | "removes">>,
+): Exec {
+  return { tool: "exec", on, id: id ?? { kind: "command", what }, ...rest };
+}
+
+/** Asks a socket. @param key tells the request from others through the same socket */
+export function send(socket: string, key: string, words: Pick<Send, "run" | "undo">): Send {
+  return { tool: "send", on: "host", id: { kind: "request", socket, key }, socket, ...words };
+}
+
+/** Ends flows of UDP. */
+export function endFlowsTo(port: string, address?: string): Flows {
+  const target = { port, ...(address === undefined ? {} : { address }) };
+  return { tool: "conntrack", on: "host", id: { kind: "flows", ...target }, ...target };
+}
 
 /** What has to be there in a step of each tool, and what may be: a text, or a list of words. */
 const shapes: Readonly<Record<Step["tool"], Readonly<Record<string, "text" | "words">>>> = {
@@ -119,7 +176,7 @@ export function isStep(value: unknown): value is Step {
   if (typeof step !== "object" || step === null || !["host", "container"].includes(String(step["on"]))) {
     return false;
   }
-  if (!Object.hasOwn(shapes, String(step["tool"]))) return false;
+  if (!Object.hasOwn(shapes, String(step["tool"])) || !isResource(step["id"])) return false;
   const tool = step["tool"] as Step["tool"];
   const may = tool === "exec"
     ? { run: "words", undo: "words" } as const

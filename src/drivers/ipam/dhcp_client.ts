@@ -1,5 +1,5 @@
 import type { Attachment } from "../../plan/attachment.ts";
-import type { Exec, Spawn } from "../../plan/step.ts";
+import { type Exec, exec, type Spawn } from "../../plan/step.ts";
 import { type Asking, clientWords, orBusybox, patience, writeLease } from "../../plan/udhcpc.ts";
 
 /** What the client keeps in its directory. */
@@ -33,7 +33,7 @@ const keep = 'until timeout 5 cat; do [ "$1" -ef "/proc/$2/ns/net" ] || kill "$2
 
 /**
  * Starts the client, and waits for its first lease, but not for ever. Whether there is one is to be seen in the
- * directory. The fifos have numbers that udhcpc cleanupPaths alone: 3 and 4 it uses itself. Who cleanupPaths takes the last empty
+ * directory. The fifos have numbers that udhcpc leaves alone: 3 and 4 it uses itself. Who takes the last empty
  * directory along, maybe while we make ours in it: hence twice. A DEL after an ADD that was killed may have taken ours:
  * what waits for the other end of a fifo then would wait for ever.
  */
@@ -54,7 +54,9 @@ const lendAddress = '[ ! -e "$1/lease" ] || exec ip address replace "$(cat "$1/a
 
 /** Before the client is ended, it has its address to speak from. */
 export function lend(ifname: string, directory: string): Exec {
-  return { tool: "exec", on: "container", undo: ["sh", "-c", lendAddress, "sh", directory, ifname] };
+  return exec("container", `lend ${ifname} its address`, {
+    undo: ["sh", "-c", lendAddress, "sh", directory, ifname],
+  });
 }
 
 /** Which client, and what it is to ask. */
@@ -67,8 +69,7 @@ export interface ClientWish extends Omit<Asking, "ifname" | "pidFile"> {
 export function keepClient({ at, directory, ...asking }: ClientWish): Spawn {
   const pidFile = clientFiles(directory).pid;
   return {
-    tool: "spawn",
-    on: "host",
+    ...{ tool: "spawn", on: "host", id: { kind: "process", pidFile } },
     run: [
       ...["sh", "-c", start, "sh", directory, at.netns, at.ifname, event, keep],
       ...clientWords({ ...asking, ifname: at.ifname, pidFile }),

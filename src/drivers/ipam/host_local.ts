@@ -3,7 +3,7 @@ import { type Fields, fields } from "../../wire/cni/fields.ts";
 import { type Dns, type Ip, parseRoute, type Route } from "../../wire/cni/result.ts";
 import { addressOf, parseAddress, parseCidr } from "../../net/address.ts";
 import type { Attachment } from "../../plan/attachment.ts";
-import type { Claim } from "../../plan/step.ts";
+import { type Claim, claim as makeClaim } from "../../plan/step.ts";
 import { createWithDirectory, removeAbandoned, type World } from "../../plan/world.ts";
 import type { Lease } from "../plugin.ts";
 import { forget, giveBackEmpty, giveBackOutlived, isEmpty, type Kept, outlived, remember } from "./stale.ts";
@@ -18,6 +18,9 @@ import {
   withLength,
 } from "./ranges.ts";
 import { parseResolvConf } from "../../net/resolv_conf.ts";
+
+/** Its addresses are there before the link is. */
+export const kind = "local";
 
 interface Conf {
   readonly sets: readonly RangeSet[];
@@ -141,7 +144,7 @@ interface Taken {
 }
 
 function take({ world, directory, at }: Search, { address, range }: Candidate): Taken | undefined {
-  const claim: Claim = { tool: "claim", on: "host", path: `${directory}/${address}`, owner: ownerOf(at) };
+  const claim = makeClaim(`${directory}/${address}`, ownerOf(at));
   const ip: Ip = { address: withLength(address, range), gateway: range.gateway };
   return createWithDirectory(world, claim.path, claim.owner) ? { ip, claim } : undefined;
 }

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { claim } from "../../plan/step.ts";
 import { fields } from "../../wire/cni/fields.ts";
 import { realWorld } from "../../host/runtime.ts";
 import type { Attachment } from "../../plan/attachment.ts";
@@ -99,12 +100,7 @@ test(
     ]);
     assert.deepEqual(
       claims,
-      ["10.1.2.2", "fd00::2"].map((name) => ({
-        tool: "claim",
-        on: "host",
-        path: `${root}/n1/${name}`,
-        owner: "c1\r\neth0",
-      })),
+      ["10.1.2.2", "fd00::2"].map((name) => claim(`${root}/n1/${name}`, "c1\r\neth0")),
     );
   }),
 );

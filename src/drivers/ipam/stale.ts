@@ -1,10 +1,10 @@
 /**
  * Reservations that nobody holds any more: of an earlier boot, which no container outlives; and empty ones, which the
- * reference cleanupPaths when it is killed. A reservation's text is the reference's, so of which boot it is stands beside it:
+ * reference leaves when it is killed. A reservation's text is the reference's, so of which boot it is stands beside it:
  * in DATADIR/.boots/BOOT/NETWORK/ADDRESS, with what tells the file from one that somebody has made in its place since.
  * A network's name never begins with a dot.
  */
-import type { Claim } from "../../plan/step.ts";
+import { type Claim, claim } from "../../plan/step.ts";
 import { withDirectory, type World } from "../../plan/world.ts";
 
 /** Where addresses of one network are kept. */
@@ -25,7 +25,7 @@ export function remember(world: World, kept: Kept, address: string): readonly Cl
   if (owner === undefined) return [];
   const path = `${directory}/${address}`;
   withDirectory(world, path, 0o755, () => world.write(path, owner));
-  return [{ tool: "claim", on: "host", path, owner }];
+  return [claim(path, owner)];
 }
 
 /** Forgets a reservation that was given back. */

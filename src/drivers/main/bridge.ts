@@ -4,12 +4,12 @@ import { type Dns, hasDns, type Ip, parseDns, type Result, type Route } from "..
 import { addressOf, contains, family, lengthOf, networkOf, plus } from "../../net/address.ts";
 import { linkNameProblem, macFrom, parseMac } from "../../net/names.ts";
 import type { Attachment } from "../../plan/attachment.ts";
-import { addAddress, addBridge, addVeth, ownAlias, setLink } from "../../plan/ip.ts";
+import { addAddress, addBridge, addVeth, ownAlias, removeAddress, setLink } from "../../plan/ip.ts";
 import { masquerade, tryRules } from "../../plan/nft.ts";
 import { allowOnlyMac } from "../../plan/nft_bridge.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { HostState, Link } from "../../plan/host_state.ts";
-import { type Line, type Step, words } from "../../plan/step.ts";
+import { type Line, setSysctl, type Step } from "../../plan/step.ts";
 import { hostLinks, ownIps } from "../../wire/cni/previous_result.ts";
 import type { Lease, Lookups } from "../plugin.ts";
 import { announce, type BringUp, bringUp, bringUpAddressed, parseBringUp } from "./move_in.ts";
@@ -34,6 +34,8 @@ interface Conf {
   readonly forceAddress: boolean;
   readonly ipMasq: boolean;
   readonly mtu?: number;
+  /** The MTU of the host's way out, in place of one that is not named: `up` and the hook add it. */
+  readonly pathMtu?: number;
   readonly hairpinMode: boolean;
   readonly promiscMode: boolean;
   readonly vlans: Vlans;
@@ -74,6 +76,7 @@ export function parse(conf: Fields): Conf {
     forceAddress: flag(conf, "forceAddress"),
     ipMasq: parseMasquerade(conf),
     mtu: conf.integer("mtu", { min: 0, max: 65535 }) || undefined,
+    pathMtu: conf.integer("pathMtu", { min: 0, max: 65535 }),
     hairpinMode,
     promiscMode,
     vlans: {
@@ -134,7 +137,7 @@ export function lookups({ bridge, vlans, forceAddress, isGateway }: Conf, at: At
 export function link(conf: Conf, at: Attachment, seen: HostState): Plan {
   const { vlans } = conf;
   const found = findBridge(conf, seen);
-  const [bridge, mtu] = [found?.name ?? conf.bridge, chooseMtu(conf, at, found)];
+  const [bridge, mtu] = [found?.name ?? conf.bridge, chooseMtu(conf, found)];
   const mac = found?.mac ?? macFrom(at.networkDigest);
   const { host, container } = vethEnds(at, chosenMac(conf, at));
   return {
@@ -159,7 +162,7 @@ export function link(conf: Conf, at: Attachment, seen: HostState): Plan {
 }
 
 /** A port never takes more than its bridge. */
-function chooseMtu({ mtu }: Conf, { pathMtu }: Attachment, found: Link | undefined): number | undefined {
+function chooseMtu({ mtu, pathMtu }: Conf, found: Link | undefined): number | undefined {
   return mtu ?? (pathMtu === undefined || !found ? pathMtu : Math.min(pathMtu, found.mtu));
 }
 
@@ -349,11 +352,7 @@ function setAddress(
     );
   }
   return [
-    ...others.map((address): Line => ({
-      tool: "ip",
-      on: "host",
-      run: words`address del ${address} dev ${link}`,
-    })),
+    ...others.map((address) => removeAddress("host", address, link)),
     addAddress("host", gateway, link),
   ];
 }
@@ -369,13 +368,7 @@ function detectDuplicates(conf: Conf, ifname: string): readonly Step[] {
   const wanted = conf.duplicateAddressDetection ? ["enhanced_dad=1", "accept_dad=1"] : ["accept_dad=0"];
   return wanted.map((text) => {
     const [key, value] = text.split("=");
-    return {
-      tool: "sysctl",
-      on: "container",
-      key: `net/ipv6/conf/${ifname}/${key}`,
-      value: value!,
-      optional: true,
-    };
+    return setSysctl("container", `net/ipv6/conf/${ifname}/${key}`, value!, { onError: "ignore" });
   });
 }
 

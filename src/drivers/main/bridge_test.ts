@@ -352,15 +352,15 @@ test("our own bridge is given the gateway's address without a look at those that
 });
 
 test("without an MTU of its own, a port has that of the host's way out, and never more than its bridge", () => {
-  const madeWith = (conf: unknown, pathMtu: number | undefined, mtu = 1500) =>
-    show(link(conf, seeing({ name: "cni0", mtu }), { pathMtu }).steps).match(/ mtu \d+/g)?.join("");
-  assert.equal(madeWith({}, undefined), undefined);
-  assert.equal(madeWith({}, 1400), " mtu 1400 mtu 1400");
-  assert.equal(madeWith({}, 9000), " mtu 1500 mtu 1500");
-  assert.equal(madeWith({}, 9000, 9000), " mtu 9000 mtu 9000");
-  assert.equal(madeWith({ mtu: 1450 }, 1400), " mtu 1450 mtu 1450");
+  const madeWith = (conf: unknown, mtu = 1500) =>
+    show(link(conf, seeing({ name: "cni0", mtu })).steps).match(/ mtu \d+/g)?.join("");
+  assert.equal(madeWith({}), undefined);
+  assert.equal(madeWith({ pathMtu: 1400 }), " mtu 1400 mtu 1400");
+  assert.equal(madeWith({ pathMtu: 9000 }), " mtu 1500 mtu 1500");
+  assert.equal(madeWith({ pathMtu: 9000 }, 9000), " mtu 9000 mtu 9000");
+  assert.equal(madeWith({ pathMtu: 1400, mtu: 1450 }), " mtu 1450 mtu 1450");
   assert.match(
-    show(link({}, nothing, { pathMtu: 1400 }).steps),
+    show(link({ pathMtu: 1400 }).steps),
     /^ip link add name cni0 address \S+ mtu 1400 type bridge/,
   );
 });

@@ -3,7 +3,7 @@ import type { Fields } from "../../wire/cni/fields.ts";
 import { macFrom } from "../../net/names.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import { ownAlias, setLink } from "../../plan/ip.ts";
-import { type Line, type Step, words } from "../../plan/step.ts";
+import { type Line, line, type Step, words } from "../../plan/step.ts";
 import { disableDuplicateDetection } from "./veth.ts";
 
 /** The VLANs of a bridge port: `id` untagged (0 for none), `trunk` tagged. */
@@ -43,16 +43,15 @@ export function portVlans(port: string, { id, trunk, keepDefault }: Vlans): read
   const tagged = trunk ?? [];
   if (id === 0 && tagged.length === 0) return [];
   return [
-    ...(keepDefault ? [] : [vlan(words`vlan del dev ${port} vid ${1}`)]),
-    vlan(words`vlan add dev ${port} vid ${id === 0 ? 1 : id} pvid untagged`),
-    ...tagged.map(({ min, max }) =>
-      vlan(words`vlan add dev ${port} vid ${min === max ? min : `${min}-${max}`}`)
-    ),
+    ...(keepDefault ? [] : [{ ...vlan("del", port, "1"), removes: true as const }]),
+    vlan("add", port, String(id === 0 ? 1 : id), " pvid untagged"),
+    ...tagged.map(({ min, max }) => vlan("add", port, min === max ? String(min) : `${min}-${max}`)),
   ];
 }
 
-function vlan(run: string): Line {
-  return { tool: "bridge", on: "host", run };
+function vlan(verb: "add" | "del", port: string, id: string, flags = ""): Line {
+  const run = words`vlan ${verb} dev ${port} vid ${id}` + flags;
+  return line("bridge", "host", { kind: "vlan", port, vlan: id }, run);
 }
 
 /** Whether the bridge has to tell VLANs apart. */
@@ -87,15 +86,11 @@ interface Bridge {
 export function makeVlanLink({ bridge, vlans, mtu }: Bridge, at: Attachment): readonly Step[] {
   const [name, port] = [vlanLink(bridge, vlans.id), vlanPort(bridge, vlans.id)];
   const size = mtu === undefined ? "" : words` mtu ${mtu}`;
+  // The port comes first: of a peer, the kernel passes over `master`.
+  const run = words`link add name ${port}` + size + words` master ${bridge}` +
+    words` type veth peer name ${name} address ${vlanMac(at, vlans.id)}` + size;
   return [
-    {
-      tool: "ip",
-      on: "host",
-      // The port comes first: of a peer, the kernel passes over `master`.
-      run: words`link add name ${port}` + size + words` master ${bridge}` +
-        words` type veth peer name ${name} address ${vlanMac(at, vlans.id)}` + size,
-      shared: true,
-    },
+    line("ip", "host", { kind: "link", link: port }, run, { onError: "ignore-exists" }),
     setLink("host", port, "up"),
     setLink("host", name, "alias", ownAlias, "up"),
     ...disableDuplicateDetection(name),

@@ -5,7 +5,7 @@ import { macFrom } from "../../net/names.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { HostState } from "../../plan/host_state.ts";
-import { words } from "../../plan/step.ts";
+import { line, words } from "../../plan/step.ts";
 import type { Lease, Lookups } from "../plugin.ts";
 import {
   addressed,
@@ -36,7 +36,11 @@ export function link(conf: BringUp, at: Attachment): Plan {
   const [interim, mac] = [interimName(at), macFrom(at.digest)];
   const run = words`link add name ${interim} address ${mac} netns ${at.netns} type dummy`;
   return {
-    steps: [{ tool: "ip", on: "host", run }, ...moveIn(at), ...bringUp(conf, at.ifname)],
+    steps: [
+      line("ip", "host", { kind: "link", link: interimName(at) }, run),
+      ...moveIn(at),
+      ...bringUp(conf, at.ifname),
+    ],
     result: resultOf(at, mac, {}),
   };
 }

@@ -5,7 +5,7 @@ import { parseMac } from "../../net/names.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { HostState, Link } from "../../plan/host_state.ts";
-import { type Exec, type Line, type Step, words } from "../../plan/step.ts";
+import { type Exec, exec, type Line, line, type Step, words } from "../../plan/step.ts";
 import type { Lease, Lookups } from "../plugin.ts";
 import {
   addressed,
@@ -148,13 +148,28 @@ function moveIn(link: Link, at: Attachment): readonly Step[] {
   const { name, up, hardware } = link;
   const interim = interimName(at);
   return [
-    host(words`link set dev ${name} down`, words`link set dev ${name} alias` + ` ""${up ? " up" : ""}`),
-    host(words`link set dev ${name} alias ${name}`, words`link set dev ${interim} name ${name}`),
+    host(
+      name,
+      "down",
+      words`link set dev ${name} down`,
+      words`link set dev ${name} alias` + ` ""${up ? " up" : ""}`,
+    ),
+    host(
+      name,
+      "alias",
+      words`link set dev ${name} alias ${name}`,
+      words`link set dev ${interim} name ${name}`,
+    ),
     restored(link, interim),
     ...(hardware ? [returned(name, interim)] : []),
     comeBack(interim, at.ifname, name),
-    host(words`link set dev ${name} netns ${at.netns} name ${interim}`),
-    { tool: "ip", on: "container", run: words`link set dev ${interim} name ${at.ifname}` },
+    host(name, "netns", words`link set dev ${name} netns ${at.netns} name ${interim}`),
+    line(
+      "ip",
+      "container",
+      { kind: "link-setting", link: interim, name: "name" },
+      words`link set dev ${interim} name ${at.ifname}`,
+    ),
   ];
 }
 
@@ -164,7 +179,8 @@ const comeBackScript = 'for link in "$1" "$2"; do ' +
 
 /** Our own process is the parent of what it runs in the container, and is where the link belongs. */
 function comeBack(interim: string, ifname: string, name: string): Exec {
-  return { tool: "exec", on: "container", undo: ["sh", "-c", comeBackScript, "sh", interim, ifname, name] };
+  const undo = ["sh", "-c", comeBackScript, "sh", interim, ifname, name];
+  return exec("container", `give ${name} back`, { undo });
 }
 
 const leaveScript = 'name=$(ip -j link show dev "$1" 2>/dev/null | sed -n ' +
@@ -173,7 +189,7 @@ const leaveScript = 'name=$(ip -j link show dev "$1" 2>/dev/null | sed -n ' +
 
 /** Another program's ADD has left the name on the host in the alias, too. */
 export function unrecorded({ ifname }: Attachment): readonly Step[] {
-  return [{ tool: "exec", on: "container", undo: ["sh", "-c", leaveScript, "sh", ifname] }];
+  return [exec("container", `give ${ifname} back`, { undo: ["sh", "-c", leaveScript, "sh", ifname] })];
 }
 
 const returnedScript = "for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do " +
@@ -184,7 +200,7 @@ const returnedScript = "for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 
 
 /** A container that ends gives its hardware back, soon and under the name it had there (default_device_exit_net). */
 function returned(name: string, interim: string): Exec {
-  return { tool: "exec", on: "host", undo: ["sh", "-c", returnedScript, "sh", interim, name] };
+  return exec("host", `find ${name} again`, { undo: ["sh", "-c", returnedScript, "sh", interim, name] });
 }
 
 const restoredScript = 'link=$1 mac=$2; shift 2; ip link show dev "$link" >/dev/null 2>&1 || exit; ' +
@@ -195,11 +211,8 @@ function restored({ mac, mtu, queueLength, promiscuous, allMulticast, master }: 
   const onOff = (value: boolean | undefined) => value && master === undefined ? "on" : "off";
   const undo = ["sh", "-c", restoredScript, "sh", interim, mac, "mtu", `${mtu}`];
   const flags = ["promisc", onOff(promiscuous), "allmulticast", onOff(allMulticast)];
-  return {
-    tool: "exec",
-    on: "host",
-    undo: [...undo, ...flags, ...(queueLength === undefined ? [] : ["txqueuelen", `${queueLength}`])],
-  };
+  const queue = queueLength === undefined ? [] : ["txqueuelen", `${queueLength}`];
+  return exec("host", `restore ${interim}`, { undo: [...undo, ...flags, ...queue] });
 }
 
 /** Not a veth's: what is found by such a name is taken for one, and removed. */
@@ -207,8 +220,9 @@ function interimName(at: Attachment): string {
   return `move${at.digest.slice(0, 11)}`;
 }
 
-function host(run: string, undo?: string): Line {
-  return { tool: "ip", on: "host", run, ...(undo === undefined ? {} : { undo }) };
+function host(link: string, setting: string, run: string, undo?: string): Line {
+  const id = { kind: "link-setting", link, name: setting } as const;
+  return line("ip", "host", id, run, undo === undefined ? {} : { undo });
 }
 
 /** Gives it its addresses. */

@@ -3,7 +3,7 @@ import type { Fields } from "../../wire/cni/fields.ts";
 import type { Ip, Result } from "../../wire/cni/result.ts";
 import { addressOf, family, hostLength, lengthOf, networkOf } from "../../net/address.ts";
 import { addAddress, addRoute } from "../../plan/ip.ts";
-import type { Step, Sysctl } from "../../plan/step.ts";
+import { setSysctl, type Step, type Sysctl } from "../../plan/step.ts";
 import type { Lease } from "../plugin.ts";
 
 /** Whether addresses are to be masqueraded. Either backend of the reference means our own table all the same. */
@@ -21,13 +21,9 @@ export function enableIpv6({ ips }: Lease, ...links: readonly string[]): readonl
   const settings = [["lo/disable_ipv6", "0"]].concat(
     links.flatMap((link) => [[`${link}/disable_ipv6`, "0"], [`${link}/keep_addr_on_down`, "1"]]),
   );
-  return settings.map(([key, value]) => ({
-    tool: "sysctl",
-    on: "container",
-    key: `net/ipv6/conf/${key}`,
-    value: value!,
-    optional: true,
-  }));
+  return settings.map(([key, value]) =>
+    setSysctl("container", `net/ipv6/conf/${key}`, value!, { onError: "ignore" })
+  );
 }
 
 /** The addresses of a lease on the container's link. */
@@ -47,7 +43,7 @@ export function addRoutes({ ips, routes }: Pick<Lease, "ips" | "routes">, ifname
     seen.add(key);
     const line = addRoute("container", { ...route, gw }, ifname);
     // Another network may have brought one; the first stays.
-    return [isDefault(route.dst) ? { ...line, shared: true } : line];
+    return [isDefault(route.dst) ? { ...line, onError: "ignore-exists" } : line];
   });
 }
 

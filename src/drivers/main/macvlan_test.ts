@@ -137,6 +137,7 @@ test("a master in the container is found there, and the link is made there", () 
   assert.deepEqual(made, {
     tool: "exec",
     on: "container",
+    id: { kind: "link", link: "eth0" },
     run: "ip link add link net1 name eth0 address 02:b2:b2:b2:b2:b2 mtu 9000 type macvlan mode bridge".split(
       " ",
     ),

@@ -3,7 +3,7 @@ import type { Fields } from "../../wire/cni/fields.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import type { HostState, Link } from "../../plan/host_state.ts";
 import { isNamed } from "../../plan/inside.ts";
-import { type Step, words } from "../../plan/step.ts";
+import { exec, line, type Step, words } from "../../plan/step.ts";
 import type { Lookups } from "../plugin.ts";
 import { interimName, lostKind, moveIn } from "./move_in.ts";
 
@@ -60,13 +60,13 @@ export interface Child {
   readonly type: string;
 }
 
-/** Makes a link on a master, and has it moveIn in the container under its final name. */
+/** Makes a link on a master, and moves it into the container under its final name. */
 export function addOnMaster(child: Child, at: Attachment): readonly Step[] {
   const { parent, master, type } = child;
   if (!master) return [addInContainer(parent.master, nameAndSize(at.ifname, child) + type, at.ifname)];
   const run = words`link add link ${master.name}` + nameAndSize(interimName(at), child) +
     words` netns ${at.netns}` + type;
-  return [{ tool: "ip", on: "host", run }, ...moveIn(at)];
+  return [line("ip", "host", { kind: "link", link: interimName(at) }, run), ...moveIn(at)];
 }
 
 function nameAndSize(name: string, { mac, mtu }: Child): string {
@@ -82,12 +82,13 @@ const onDefaultMaster = 'm=$(for f in -4 -6; do ip $f route show default; done |
 /** A step of its own, for the link's sysctls must find it made. */
 function addInContainer(master: string | undefined, rest: string, ifname: string): Step {
   const options = rest.trim().split(" ");
-  const step = { tool: "exec", on: "container", undo: ["ip", "link", "del", "dev", ifname] } as const;
+  const made = { id: { kind: "link", link: ifname }, undo: ["ip", "link", "del", "dev", ifname] } as const;
   if (master !== undefined) {
-    return { ...step, run: [...words`ip link add link ${master}`.split(" "), ...options] };
+    const run = [...words`ip link add link ${master}`.split(" "), ...options];
+    return exec("container", "link", { ...made, run });
   }
   const shows = `ip link add link "$the_default_routes" ${options.join(" ")}`;
-  return { ...step, run: ["sh", "-c", onDefaultMaster, "sh", ...options], shows };
+  return exec("container", "link", { ...made, run: ["sh", "-c", onDefaultMaster, "sh", ...options], shows });
 }
 
 /** The names that such a link may have when its sysctls are set. */

@@ -3,9 +3,9 @@ import type { Fields } from "../../wire/cni/fields.ts";
 import { type Dns, hasDns, type Interface, parseDns, type Result } from "../../wire/cni/result.ts";
 import { macFrom, parseMac, vethFrom } from "../../net/names.ts";
 import type { Attachment } from "../../plan/attachment.ts";
-import { setLink } from "../../plan/ip.ts";
+import { removeLinkAtUndo, setLink } from "../../plan/ip.ts";
 import type { HostState } from "../../plan/host_state.ts";
-import { type Line, type Step, type Sysctl, words } from "../../plan/step.ts";
+import { type Line, line, setSysctl, type Step, type Sysctl, words } from "../../plan/step.ts";
 import type { Lease } from "../plugin.ts";
 import { addAddresses, addRoutes, enableIpv6, withLease } from "./layer3.ts";
 
@@ -21,13 +21,17 @@ export function interimName(at: Attachment): string {
 export function moveIn(at: Attachment): readonly Line[] {
   const interim = interimName(at);
   return [
-    inContainer(words`link show dev ${interim}`, words`link del dev ${interim}`),
-    inContainer(words`link set dev ${interim} name ${at.ifname}`, words`link del dev ${at.ifname}`),
+    removeLinkAtUndo("container", interim),
+    line(
+      "ip",
+      "container",
+      { kind: "link", link: at.ifname },
+      words`link set dev ${interim} name ${at.ifname}`,
+      {
+        undo: words`link del dev ${at.ifname}`,
+      },
+    ),
   ];
-}
-
-function inContainer(run: string, undo: string): Line {
-  return { tool: "ip", on: "container", run, undo };
 }
 
 /** When a link in the container comes up. */
@@ -51,13 +55,10 @@ export function bringUp({ late }: BringUp, ifname: string): readonly Line[] {
 
 /** Has the kernel tell the neighbours of the link's addresses as it comes up: they forget whoever had these before. */
 export function announce(link: string, families: readonly (4 | 6)[]): readonly Sysctl[] {
-  return families.map((family) => ({
-    tool: "sysctl",
-    on: "container",
-    key: `net/ipv${family}/conf/${link}/${family === 4 ? "arp" : "ndisc"}_notify`,
-    value: "1",
-    optional: true,
-  }));
+  return families.map((family) => {
+    const key = `net/ipv${family}/conf/${link}/${family === 4 ? "arp" : "ndisc"}_notify`;
+    return setSysctl("container", key, "1", { onError: "ignore" });
+  });
 }
 
 /**
@@ -68,7 +69,7 @@ export function announce(link: string, families: readonly (4 | 6)[]): readonly S
 export function bringUpAddressed(bringUp: BringUp, { name, mac }: Interface): readonly Line[] {
   const up = setLink("container", name, "up");
   return isEarly(bringUp) && mac !== undefined
-    ? [up, { ...setLink("container", name, "address", mac), optional: true }]
+    ? [up, { ...setLink("container", name, "address", mac), onError: "ignore" }]
     : [up];
 }
 

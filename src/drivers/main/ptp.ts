@@ -3,11 +3,11 @@ import type { Fields } from "../../wire/cni/fields.ts";
 import { type Dns, hasDns, parseDns, type Result } from "../../wire/cni/result.ts";
 import { addressOf, networkOf } from "../../net/address.ts";
 import type { Attachment } from "../../plan/attachment.ts";
-import { addAddress, addRoute, addVeth, setLink } from "../../plan/ip.ts";
+import { addAddress, addRoute, addVeth, route, setLink } from "../../plan/ip.ts";
 import { masquerade, tryRules } from "../../plan/nft.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { HostState } from "../../plan/host_state.ts";
-import { type Step, words } from "../../plan/step.ts";
+import type { Step } from "../../plan/step.ts";
 import { hostLinks, ownIps } from "../../wire/cni/previous_result.ts";
 import type { Lease, Lookups } from "../plugin.ts";
 import { addRoutes, alone, enableIpv6, parseMasquerade, withLease } from "./layer3.ts";
@@ -29,7 +29,8 @@ export function parse(conf: Fields): Conf {
     );
   }
   return {
-    mtu: conf.integer("mtu", { min: 0, max: 65535 }) || undefined,
+    // `up` and the hook add the MTU of the host's way out.
+    mtu: conf.integer("mtu", { min: 0, max: 65535 }) || conf.integer("pathMtu", { min: 0, max: 65535 }),
     ipMasq: parseMasquerade(conf),
     ...(hasDns(dns) ? { dns } : {}),
   };
@@ -45,7 +46,7 @@ export function link({ mtu }: Conf, at: Attachment): Plan {
   const { host, container } = vethEnds(at);
   return {
     steps: [
-      addVeth({ host, container, netns: at.netns, mtu: mtu ?? at.pathMtu }),
+      addVeth({ host, container, netns: at.netns, mtu }),
       setLink("host", host.name, "up"),
       ...disableDuplicateDetection(host.name),
       setLink("container", container.name, "up"),
@@ -71,7 +72,7 @@ export function address(
   const host = made.interfaces[0]!.name;
   return {
     steps: [
-      ...lease.ips.flatMap(({ address, gateway }) => route(host, at.ifname, address, gateway)),
+      ...lease.ips.flatMap(({ address, gateway }) => routeBetween(host, at.ifname, address, gateway)),
       ...forward(lease.ips, seen),
       ...enableIpv6(lease, at.ifname),
       ...addRoutes(lease, at.ifname),
@@ -81,7 +82,12 @@ export function address(
   };
 }
 
-function route(host: string, ifname: string, address: string, gateway: string | undefined): readonly Step[] {
+function routeBetween(
+  host: string,
+  ifname: string,
+  address: string,
+  gateway: string | undefined,
+): readonly Step[] {
   if (gateway === undefined) {
     throw new CniError(
       "invalidConfig",
@@ -92,13 +98,15 @@ function route(host: string, ifname: string, address: string, gateway: string | 
   return [
     addAddress("host", alone(gateway), host),
     addRoute("host", { dst: alone(address) }, host),
-    { tool: "ip", on: "container", run: `${addAddress("container", address, ifname).run} noprefixroute` },
-    {
-      tool: "ip",
-      on: "container",
-      run: words`route add ${alone(gateway)} dev ${ifname} scope link src ${ip}`,
-    },
-    { tool: "ip", on: "container", run: words`route add ${subnet} via ${gateway} dev ${ifname} src ${ip}` },
+    addAddress("container", address, ifname, "noprefixroute"),
+    route("add", "container", {
+      ...{ dst: alone(gateway), dev: ifname },
+      attributes: [["scope", "link"], ["src", ip]],
+    }),
+    route("add", "container", {
+      ...{ dst: subnet, dev: ifname },
+      attributes: [["via", gateway], ["src", ip]],
+    }),
   ];
 }
 

@@ -6,7 +6,7 @@ import { setLink } from "../../plan/ip.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { HostState } from "../../plan/host_state.ts";
 import { isNamed } from "../../plan/inside.ts";
-import { type Step, words } from "../../plan/step.ts";
+import { exec, line, type Step, words } from "../../plan/step.ts";
 import type { Lease, Lookups } from "../plugin.ts";
 import {
   addressed,
@@ -93,13 +93,13 @@ export function link(conf: Conf, at: Attachment): Plan {
 function addTap(name: string, conf: Conf): Step {
   const run = words`tuntap add mode tap name ${name}` + flagsOf(conf) + ownersOf(conf);
   const undo = words`link del dev ${name}`;
-  if (conf.selinuxContext === undefined) return { tool: "ip", on: "host", run, undo };
-  return {
-    tool: "exec",
-    on: "host",
+  const id = { kind: "link", link: name } as const;
+  if (conf.selinuxContext === undefined) return line("ip", "host", id, run, { undo });
+  return exec("host", "tap", {
+    id,
     run: ["runcon", conf.selinuxContext, "ip", ...run.split(" ")],
     undo: ["ip", ...undo.split(" ")],
-  };
+  });
 }
 
 /** As the reference has them, which goes two ways: frames have headers (vnet_hdr, pi) where both owners are named. */

@@ -51,6 +51,7 @@ test("owners, queues and headers are the reference's", () => {
   assert.deepEqual(link({ selinuxContext: "u:r:t:s0:c1,c2", owner: 1, group: 2 }).steps[0], {
     tool: "exec",
     on: "host",
+    id: { kind: "link", link: "vetha1a1a1a1a1a" },
     run: "runcon u:r:t:s0:c1,c2 ip tuntap add mode tap name vetha1a1a1a1a1a user 1 group 2".split(" "),
     undo: "ip link del dev vetha1a1a1a1a1a".split(" "),
   });

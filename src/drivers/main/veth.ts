@@ -4,7 +4,7 @@ import { macFrom, vethFrom } from "../../net/names.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import type { VethEnd } from "../../plan/ip.ts";
 import type { HostState, Link } from "../../plan/host_state.ts";
-import type { Step, Sysctl } from "../../plan/step.ts";
+import { setSysctl, type Step, type Sysctl } from "../../plan/step.ts";
 
 /** The names and MAC addresses of an attachment's veth, known before it is made. */
 export function vethEnds(at: Attachment, mac?: string): { host: VethEnd; container: VethEnd } {
@@ -20,13 +20,9 @@ export function vethEnds(at: Attachment, mac?: string): { host: VethEnd; contain
  * (ndisc_send_ns needs a link-local address), and so forward nothing to a container that is up.
  */
 export function disableDuplicateDetection(link: string): readonly Sysctl[] {
-  return ["accept_ra", "accept_dad"].map((key) => ({
-    tool: "sysctl",
-    on: "host",
-    key: `net/ipv6/conf/${link}/${key}`,
-    value: "0",
-    optional: true,
-  }));
+  return ["accept_ra", "accept_dad"].map((key) =>
+    setSysctl("host", `net/ipv6/conf/${link}/${key}`, "0", { onError: "ignore" })
+  );
 }
 
 /** The sysctls that `forward` looks at. */
@@ -46,18 +42,14 @@ function forwardOf(ips: readonly Ip[]): readonly string[] {
 }
 
 function forwardOn(key: string): Sysctl {
-  return { tool: "sysctl", on: "host", key, value: "1" };
+  return setSysctl("host", key, "1");
 }
 
 /** A host that forwards IPv6 ignores router advertisements, and would lose default routes it has from them, unless told. */
 function keepDefaultRoutes({ advertised = [] }: HostState): readonly Sysctl[] {
-  return advertised.map((link) => ({
-    tool: "sysctl",
-    on: "host",
-    key: `net/ipv6/conf/${link}/accept_ra`,
-    value: "2",
-    optional: true,
-  }));
+  return advertised.map((link) =>
+    setSysctl("host", `net/ipv6/conf/${link}/accept_ra`, "2", { onError: "ignore" })
+  );
 }
 
 /** What is no longer so of the way between the container's link and the world: its other end, and forwarding. */

@@ -1,19 +1,11 @@
 import { addressOf, contains } from "../../net/address.ts";
 import type { InsideRoute } from "../../plan/inside.ts";
-import { type Line, words } from "../../plan/step.ts";
+import { route } from "../../plan/ip.ts";
+import type { Line } from "../../plan/step.ts";
 
 /** A route of the container's once more, in another table, or in its own with other attributes. */
 export function copyRoute({ dst, dev, attributes }: InsideRoute, table?: number): Line {
-  const via = attributes.filter(([word]) => word === "via");
-  const others = attributes.filter(([word]) => word !== "via");
-  const pairs = [...via, ["dev", dev] as const, ...others];
-  return {
-    tool: "ip",
-    on: "container",
-    run: words`route replace ${dst}` +
-      pairs.map(([word, value]) => words` ${word}` + (value === "" ? "" : words` ${value}`)).join("") +
-      (table === undefined ? "" : words` table ${table}`),
-  };
+  return route("replace", "container", { dst, dev, ...(table === undefined ? {} : { table }), attributes });
 }
 
 /** The main table's routes through a link, but for those of link-local addresses, which every link has. */

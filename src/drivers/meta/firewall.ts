@@ -6,7 +6,7 @@ import { keepApart, letPass, open, tryRules } from "../../plan/nft.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { HostState } from "../../plan/host_state.ts";
-import { type Exec, type Step, words } from "../../plan/step.ts";
+import { type Exec, exec, type Step, words } from "../../plan/step.ts";
 import { alone } from "../main/layer3.ts";
 import type { Lookups } from "../plugin.ts";
 import { hostLinks, ownIps } from "../../wire/cni/previous_result.ts";
@@ -116,7 +116,7 @@ export function trust(zone: string, ips: readonly Ip[]): readonly Exec[] {
     words`--zone=${zone}`,
     ...ips.map(({ address }) => `--${verb}-source=${alone(address)}`),
   ];
-  return [{ tool: "exec", on: "host", run: command("add"), undo: command("remove") }];
+  return [exec("host", "firewalld sources", { run: command("add"), undo: command("remove") })];
 }
 
 /** The zones that firewalld has the addresses in. */

@@ -9,7 +9,7 @@ import { masqueradeInbound, publish, publishWhen, tryRules } from "../../plan/nf
 import type { Plan } from "../../plan/plan.ts";
 import type { HostState } from "../../plan/host_state.ts";
 import { acceptLoopbackAnswers } from "../../plan/ip.ts";
-import type { Exec, Flows, Step } from "../../plan/step.ts";
+import { endFlowsTo, type Exec, exec, type Flows, setSysctl, type Step } from "../../plan/step.ts";
 import type { Lookups } from "../plugin.ts";
 import { type Conditions, parseConditions } from "./port_conditions.ts";
 import { ownIps } from "../../wire/cni/previous_result.ts";
@@ -145,7 +145,7 @@ function mark(chain: string, address: string, source: string | undefined): Exec 
   const from = source === undefined ? [] : ["-s", source];
   const rule = [...from, "-d", address, "-m", "conntrack", "--ctstate", "DNAT", "-j", chain];
   const call = (verb: string) => [program, "--wait", "-t", "nat", verb, "POSTROUTING", ...rule];
-  return { tool: "exec", on: "host", run: call("-I"), undo: call("-D") };
+  return exec("host", `mark ${address} from ${source ?? "all"}`, { run: call("-I"), undo: call("-D") });
 }
 
 /** The addresses that ports lead to: the container's first of each family. */
@@ -165,16 +165,10 @@ function reachableFromLoopback(
 ): readonly Step[] {
   const link = hostLink(made, addresses, reached);
   if (link === undefined) return [];
-  const setting = {
-    tool: "sysctl",
-    on: "host",
-    key: routeLocalnet(link),
-    value: "1",
-    optional: true,
-  } as const;
+  const setting = setSysctl("host", routeLocalnet(link), "1", { onError: "ignore" });
   return addresses.map((address) => ({
     ...(family(address) === 6 ? acceptLoopbackAnswers(link) : setting),
-    ...(isOwnLink(made) ? {} : { lasting: true }),
+    ...(isOwnLink(made) ? {} : { undoBy: "gc" }),
   }));
 }
 
@@ -227,8 +221,5 @@ export function kernelProbe(): readonly string[] {
 
 function forgetFlows({ protocol, hostIp, hostPort }: PortMapping): readonly Flows[] {
   if (protocol !== "udp") return [];
-  return [{
-    ...{ tool: "conntrack", on: "host", port: String(hostPort) },
-    ...(hostIp === undefined ? {} : { address: hostIp }),
-  }];
+  return [endFlowsTo(String(hostPort), hostIp)];
 }

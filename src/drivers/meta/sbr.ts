@@ -6,7 +6,8 @@ import type { Attachment } from "../../plan/attachment.ts";
 import { emptyInside, type InsideRoute } from "../../plan/inside.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { HostState } from "../../plan/host_state.ts";
-import { type Line, type Step, words } from "../../plan/step.ts";
+import { removeRoute } from "../../plan/ip.ts";
+import { exec, type Line, line, type Step, words } from "../../plan/step.ts";
 import { alone } from "../main/layer3.ts";
 import type { Lookups } from "../plugin.ts";
 import { attributeOf, copyRoute, mainRoutes } from "./copied_route.ts";
@@ -110,21 +111,17 @@ function leaveMain(route: InsideRoute, ips: readonly Ip[], { sourceHints }: Conf
     const hint = src === undefined ? [["src", addressOf(own)] as const] : [];
     return [copyRoute({ ...route, attributes: [...route.attributes, ...hint] })];
   }
-  const by = via === undefined ? "" : words` via ${via}`;
-  return [{
-    tool: "ip",
-    on: "container",
-    run: words`route del ${route.dst}` + by + words` dev ${route.dev}`,
-  }];
+  return [removeRoute("container", route.dst, route.dev, via)];
 }
 
 function addRule(address: string, table: number): readonly Step[] {
   const rule = words`from ${alone(address)} lookup ${table}`;
+  const id = { kind: "rule", from: alone(address), table } as const;
   if (family(address) === 4) {
-    return [{ tool: "ip", on: "container", run: `rule add ${rule}`, undo: `rule del ${rule}` }];
+    return [line("ip", "container", id, `rule add ${rule}`, { undo: `rule del ${rule}` })];
   }
   const [run, undo] = ["add", "del"].map((verb) => `ip -6 rule ${verb} ${rule}`.split(" "));
-  return [{ tool: "exec", on: "container", run: run!, undo: undo! }];
+  return [exec("container", "rule", { id, run: run!, undo: undo! })];
 }
 
 /** The rules of its addresses, whichever tables they lead to; routes in these go with the interface. */

@@ -6,7 +6,16 @@ import type { Attachment } from "../../plan/attachment.ts";
 import type { InsideLink } from "../../plan/inside.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { HostState } from "../../plan/host_state.ts";
-import { type Claim, type Hole, type Line, type Sysctl, words } from "../../plan/step.ts";
+import {
+  type Claim,
+  claim,
+  type Hole,
+  type Line,
+  line,
+  setSysctl,
+  type Sysctl,
+  words,
+} from "../../plan/step.ts";
 import type { Lookups } from "../plugin.ts";
 
 interface Conf {
@@ -135,7 +144,7 @@ export function plan(conf: Conf, at: Attachment, made: Result, seen: HostState):
   const before = formerly(conf, at, made, seen);
   const kept = Object.fromEntries(Object.entries(before).filter(([key]) => key in next)) as Attributes;
   const steps = [
-    ...sysctls.map(([key, value]) => setSysctl(key, value, seen)),
+    ...sysctls.map(([key, value]) => changeSysctl(key, value, seen)),
     ...(seen.inside?.links.has(at.ifname) ? [backup(conf, at, kept, seen)] : []),
     ...setAttributes(at.ifname, next, kept),
   ];
@@ -152,9 +161,9 @@ function sysctlPath(key: string, ifname: string): string {
 }
 
 /** One that is not there yet is of a link that is only planned, and ends with that. */
-function setSysctl(key: string, value: string, { inside }: HostState): Sysctl {
+function changeSysctl(key: string, value: string, { inside }: HostState): Sysctl {
   const undo = inside?.sysctls?.get(key);
-  return { tool: "sysctl", on: "container", key, value, ...(undo === undefined ? {} : { undo }) };
+  return setSysctl("container", key, value, undo === undefined ? {} : { undo });
 }
 
 function checkSysctls(names: readonly string[], paths: readonly string[], list: string | undefined): void {
@@ -242,14 +251,15 @@ function backup(conf: Conf, at: Attachment, kept: Attributes, seen: HostState): 
   const path = backupPath(conf, at);
   const { queueLength, ...rest } = kept;
   const text = JSON.stringify({ ...rest, txQLen: queueLength }, null, 1);
-  return { tool: "claim", on: "host", path, owner: seen.files?.get(path)?.trim() ?? text };
+  return claim(path, seen.files?.get(path)?.trim() ?? text);
 }
 
 function setAttributes(ifname: string, next: Attributes, before: Attributes): readonly Line[] {
   const [run, undo] = [attributeWords(next), attributeWords(before)];
   if (run === "") return [];
-  const line = words`link set dev ${ifname}`;
-  return [{ tool: "ip", on: "container", run: line + run, ...(undo === "" ? {} : { undo: line + undo }) }];
+  const set = words`link set dev ${ifname}`;
+  const id = { kind: "link-setting", link: ifname, name: "attributes" } as const;
+  return [line("ip", "container", id, set + run, undo === "" ? {} : { undo: set + undo })];
 }
 
 function attributeWords({ mac, mtu, promisc, allmulti, queueLength }: Attributes): string {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { claim } from "../../plan/step.ts";
 import { fields } from "../../wire/cni/fields.ts";
 import { emptyResult, type Result } from "../../wire/cni/result.ts";
 import type { Attachment } from "../../plan/attachment.ts";
@@ -51,13 +52,8 @@ container: ip link set dev eth0 address 02:11:22:33:44:aa promisc on mtu 1400 al
 });
 
 test("what is to be changed is written down where the reference plugin does it, and as it does it", () => {
-  const [claim] = plan({ mtu: 1400, txQLen: 5, dataDir: "/d" }, inside).steps;
-  assert.deepEqual(claim, {
-    tool: "claim",
-    on: "host",
-    path: "/d/c1_eth0.json",
-    owner: '{\n "mtu": 1500,\n "txQLen": 1000\n}',
-  });
+  const [backup] = plan({ mtu: 1400, txQLen: 5, dataDir: "/d" }, inside).steps;
+  assert.deepEqual(backup, claim("/d/c1_eth0.json", '{\n "mtu": 1500,\n "txQLen": 1000\n}'));
 });
 
 test("what an earlier ADD wrote down outweighs what there is now", () => {

@@ -8,7 +8,7 @@ import { emptyInside, type Inside, type InsideRoute } from "../../plan/inside.ts
 import { addAddress, setLink } from "../../plan/ip.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { HostState } from "../../plan/host_state.ts";
-import { type Exec, type Line, type Step, words } from "../../plan/step.ts";
+import { type Exec, exec, type Line, line, type Step, words } from "../../plan/step.ts";
 import type { Lookups } from "../plugin.ts";
 import { attributeOf, copyRoute, mainRoutes } from "./copied_route.ts";
 import { ownIps } from "../../wire/cni/previous_result.ts";
@@ -107,7 +107,8 @@ function lowestFree({ links }: Inside): number {
 }
 
 function addVrf(name: string, table: number): Line {
-  return { tool: "ip", on: "container", run: words`link add name ${name} type vrf table ${table}` };
+  const id = { kind: "link", link: name, type: "vrf", table } as const;
+  return line("ip", "container", id, words`link add name ${name} type vrf table ${table}`);
 }
 
 function enslave(ifname: string, vrf: string): Line {
@@ -118,7 +119,9 @@ function enslave(ifname: string, vrf: string): Line {
 /** Another interface may have come into it since. */
 function removeWhenEmpty(name: string): Exec {
   const script = 'set -- "$1" $(ip -o link show master "$1"); [ $# -gt 1 ] || ip link del dev "$1"';
-  return { tool: "exec", on: "container", undo: ["sh", "-c", script, "sh", words`${name}`] };
+  return exec("container", `remove VRF ${name} when it is empty`, {
+    undo: ["sh", "-c", script, "sh", words`${name}`],
+  });
 }
 
 /**

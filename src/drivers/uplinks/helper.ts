@@ -7,6 +7,8 @@ import {
   parseResult,
   writeRequest,
 } from "../../wire/helper/wire.ts";
+import { showMapping } from "../../net/port_mapping.ts";
+import { send } from "../../plan/step.ts";
 import { refuse } from "./refusals.ts";
 import type { Host, Uplink } from "./uplink.ts";
 
@@ -38,13 +40,16 @@ export const helper = {
   },
   publish: ({ id, socket }, port) => {
     const ask = (verb: "publish" | "unpublish") => writeRequest({ do: verb, id, ports: [port] });
-    return { tool: "send", on: "host", socket, run: ask("publish"), undo: ask("unpublish") };
+    return send(socket, `publish ${id} ${showMapping(port)}`, {
+      run: ask("publish"),
+      undo: ask("unpublish"),
+    });
   },
   connect: ({ host, id, init, ifname, netns }, { network }, ports) => {
     const { socket } = host.service!;
     const where = network === undefined ? {} : { network };
     return {
-      steps: [{ tool: "send", on: "host", socket, undo: writeRequest({ do: "detach", id }) }],
+      steps: [send(socket, `attach ${id}`, { undo: writeRequest({ do: "detach", id }) })],
       answer: { socket, request: writeRequest({ do: "attach", id, pid: init, ifname, ...where, ports }) },
       read: (answer) => {
         const result = parseResult(answer, netns);

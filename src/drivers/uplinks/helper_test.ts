@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { send } from "../../plan/step.ts";
 import { parsePublish } from "../../net/port_mapping.ts";
 import { helper } from "./helper.ts";
 import { parseOptions } from "./options.ts";
@@ -23,7 +24,7 @@ test("helper asks for the container's first process, and its undoing is known be
   const connected = (options: string) =>
     helper.connect(target, parseOptions(options, helper.keys), parsePublish("80:80"));
   const { steps, answer: { socket: asked, request }, read } = connected("network=shop");
-  assert.deepEqual(steps, [{ tool: "send", on: "host", socket, undo: '{"do":"detach","id":"c1"}\n' }]);
+  assert.deepEqual(steps, [send(socket, "attach c1", { undo: '{"do":"detach","id":"c1"}\n' })]);
   assert.equal(
     request,
     '{"do":"attach","id":"c1","pid":7,"ifname":"eth0","network":"shop","ports":["80:80/tcp"]}\n',
@@ -45,9 +46,10 @@ test("helper tells the host's name servers, where the network tells none", () =>
 
 test("helper asks for a port of a container that runs, and its undoing is known before", () => {
   assert.deepEqual(helper.publish({ id: "c1", socket, guest: "10.0.0.2" }, parsePublish("80:80")[0]!), {
-    ...{ tool: "send", on: "host", socket },
-    run: '{"do":"publish","id":"c1","ports":["80:80/tcp"]}\n',
-    undo: '{"do":"unpublish","id":"c1","ports":["80:80/tcp"]}\n',
+    ...send(socket, "publish c1 80:80/tcp", {
+      run: '{"do":"publish","id":"c1","ports":["80:80/tcp"]}\n',
+      undo: '{"do":"unpublish","id":"c1","ports":["80:80/tcp"]}\n',
+    }),
   });
 });
 

@@ -1,6 +1,6 @@
 import type { Result } from "../../wire/cni/result.ts";
 import { parseAnswer } from "../../plan/dhcp_answer.ts";
-import { type Step, words } from "../../plan/step.ts";
+import { exec, line, type Step, words } from "../../plan/step.ts";
 import { packages } from "../../plan/world.ts";
 import { keepAddress, leaseFile } from "./dhcp_client.ts";
 import type { UplinkOptions } from "./options.ts";
@@ -84,18 +84,15 @@ echo "$said" >&2; exit 1`;
 function plugIn({ host, id, pid, ifname }: Target, bridge: string, { mac }: UplinkOptions): readonly Step[] {
   const [own, group] = [`ocinet${pid}`, 2 ** 30 + pid];
   const argv = ["create", "/", id, String(pid), "veth", bridge, own];
+  const shows = ["lxc-user-nic", ...argv].join(" ");
+  const move = words`link set dev ${own} name ${ifname} group ${group}` +
+    (mac === undefined ? "" : words` address ${mac}`) + " up";
   return [
-    { tool: "exec", on: "container", undo: ["ip", "link", "delete", "dev", own] },
-    {
-      ...{ tool: "exec", on: "host", run: ["sh", "-c", create, "sh", host.userNic!.path, ...argv] },
-      shows: ["lxc-user-nic", ...argv].join(" "),
-    },
-    {
-      ...{ tool: "ip", on: "container" },
-      run: words`link set dev ${own} name ${ifname} group ${group}` +
-        (mac === undefined ? "" : words` address ${mac}`) + " up",
+    exec("container", `remove ${own}`, { undo: ["ip", "link", "delete", "dev", own] }),
+    exec("host", `make ${own}`, { run: ["sh", "-c", create, "sh", host.userNic!.path, ...argv], shows }),
+    line("ip", "container", { kind: "link", link: ifname }, move, {
       undo: words`link delete group ${group}`,
-    },
+    }),
   ];
 }
 

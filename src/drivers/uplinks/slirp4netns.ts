@@ -1,7 +1,7 @@
 import type { PortMapping } from "../../net/port_mapping.ts";
 import { addForward } from "../../plan/hostfwd.ts";
 import { addAddress, addRoute } from "../../plan/ip.ts";
-import type { Send, Step } from "../../plan/step.ts";
+import { type Send, setSysctl, type Step } from "../../plan/step.ts";
 import { keepRunning } from "./supervise.ts";
 import { network6, networkOf, resultOf } from "./network.ts";
 import type { UplinkOptions } from "./options.ts";
@@ -88,7 +88,7 @@ function outbound({ outbound4, outbound6 }: UplinkOptions, restricted: boolean):
 /** The address that slirp4netns advertises comes seconds after the container's process has started, so it gets one now. */
 function configureIpv6(ifname: string): readonly Step[] {
   return [
-    { tool: "sysctl", on: "container", key: `net/ipv6/conf/${ifname}/accept_ra`, value: "0" },
+    setSysctl("container", `net/ipv6/conf/${ifname}/accept_ra`, "0"),
     addAddress("container", `${network6.address}/${network6.length}`, ifname),
     addRoute("container", { dst: "::/0", gw: network6.gateway }, ifname),
   ];

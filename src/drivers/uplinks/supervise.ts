@@ -90,7 +90,8 @@ export function keepRunning(
     ];
   };
   return {
-    ...{ tool: "spawn", on: "host", run: through(pid), ...(pid === init ? {} : { again: through(init) }) },
+    ...{ tool: "spawn", on: "host", id: { kind: "process", pidFile: uplinkPidFile(directory) } },
+    ...{ run: through(pid), ...(pid === init ? {} : { again: through(init) }) },
     ...{ name, pidFile: uplinkPidFile(directory), cmdlineMarker, cleanupPaths },
   };
 }

@@ -2,13 +2,14 @@ import { emptyResult, type Interface, type Result } from "../../wire/cni/result.
 import { addressOf } from "../../net/address.ts";
 import { dropFrom, type Going } from "../../plan/iptables.ts";
 import { dropCommented } from "../../plan/nft_comment.ts";
-import { type Step, words } from "../../plan/step.ts";
+import { removeLinkAtUndo } from "../../plan/ip.ts";
+import type { Step } from "../../plan/step.ts";
 import { findProgram, type World } from "../../plan/world.ts";
 import { type Leftovers, leftovers } from "../../drivers/reference_leftovers.ts";
 import { signs as firewalldSigns } from "../../drivers/meta/firewall.ts";
 import { hostLinks } from "../../wire/cni/previous_result.ts";
 import { type Context, prefixesFor, previousResult } from "./call.ts";
-import { otherRecords } from "../../engine/plugin_record.ts";
+import { otherRecords } from "../../engine/record.ts";
 import { askLinks, linkExists } from "../../engine/links.ts";
 import { undoAll } from "../../engine/rollback.ts";
 
@@ -36,16 +37,15 @@ export async function removeLeftovers(context: Context): Promise<void> {
 }
 
 /** Whether host-local has given the address to another container by now, whose rules are the same. */
-function isAnothers({ world, key: { network, containerId } }: Context, address: string): boolean {
+function isAnothers({ world, key: { network, id } }: Context, address: string): boolean {
   const lease = world.read(`/var/lib/cni/networks/${network}/${addressOf(address)}`);
-  return lease !== undefined && lease.split(/\s/)[0] !== containerId;
+  return lease !== undefined && lease.split(/\s/)[0] !== id;
 }
 
 /** Whether it is what another interface of the container has by ours. */
 function isRecorded({ world, state, key }: Context, link: string): boolean {
-  const undo = words`link del dev ${link}`;
   return otherRecords(world, state, key).some(({ steps }) =>
-    steps.some((step) => "undo" in step && step.undo === undo)
+    steps.some(({ on, id }) => on === "host" && id.kind === "link" && id.link === link)
   );
 }
 
@@ -69,11 +69,7 @@ async function removeLinks(
   const same = there.filter(({ name, mac }) => links.get(name)?.mac === mac).map(({ name }) => name);
   const going = [...names.filter((name) => linkExists(context.world, name)), ...same]
     .filter((name) => !isRecorded(context, name));
-  const steps = going.map((name): Step => ({
-    ...{ tool: "ip", on: "host" },
-    run: words`link show dev ${name}`,
-    undo: words`link del dev ${name}`,
-  }));
+  const steps = going.map((name) => removeLinkAtUndo("host", name));
   await undoAll(context.world, prefixesFor(context), steps, "what the reference's plugins made");
 }
 

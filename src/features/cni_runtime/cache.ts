@@ -74,7 +74,7 @@ export function cachedAttachments(
 
 /**
  * The call as its ADD was: that one's network counts, and its arguments as far as the caller gives none. (With
- * libcni's own DelNetworkList, who forgets CAP_ARGS cleanupPaths the ports.)
+ * libcni's own DelNetworkList, who forgets CAP_ARGS leaves the ports.)
  */
 export function withCached(call: RuntimeCall, cached: CacheEntry | undefined): RuntimeCall {
   if (!cached) return call;

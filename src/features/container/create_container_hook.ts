@@ -5,7 +5,7 @@ import { identify, isAlive, type ProcessIdentity } from "../../engine/process.ts
 
 /**
  * Where createRuntime may not enter a container, its createContainer hook lets us in: it runs in the container's
- * namespaces, and unlike the init it may be looked into, having been exec'ed there. So createRuntime cleanupPaths an agent, the
+ * namespaces, and unlike the init it may be looked into, having been exec'ed there. So createRuntime leaves an agent, the
  * hook says which process it is and waits, and the agent connects the container through that process. They serveContainerHook in a
  * directory named for the init: the hook writes `inside`, waits for the lock on `agent`, and looks for `done` or `failed`.
  */

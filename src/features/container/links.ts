@@ -1,8 +1,8 @@
 import { checkArgs } from "../../wire/cni/args.ts";
 import { fields } from "../../wire/cni/fields.ts";
-import type { NetworkList } from "../../wire/cni/network_list.ts";
+import type { NetworkList, PluginConf } from "../../wire/cni/network_list.ts";
 import { type Result, versions } from "../../wire/cni/result.ts";
-import { family } from "../../net/address.ts";
+import { family, lengthOf } from "../../net/address.ts";
 import { digest, vethFrom } from "../../net/names.ts";
 import type { PortMapping } from "../../net/port_mapping.ts";
 import type { Attachment } from "../../plan/attachment.ts";
@@ -13,30 +13,25 @@ import * as bridge from "../../drivers/main/bridge.ts";
 import * as portmap from "../../drivers/meta/portmap.ts";
 import { readsArgs } from "../../drivers/table.ts";
 import { attachmentOf } from "../../engine/attachment.ts";
-import {
-  type ChainPlan,
-  lookupsOf,
-  parseChain,
-  type Parsed,
-  planChain,
-  stateAfter,
-} from "../../engine/chain.ts";
-import { prefixesOf } from "../../engine/namespace.ts";
+import { parseChain } from "../../engine/chain.ts";
 import { withoutDelegating } from "../../engine/delegation.ts";
 import { typesOf } from "../../engine/external_plugin.ts";
-import { keepingLeases, pluginPath, publishesPorts, runsOneByOne } from "../cni_runtime/external_network.ts";
-import type { Attached, Container } from "../../engine/journal.ts";
+import {
+  externalSteps,
+  hasExternal,
+  keepingLeases,
+  pluginPath,
+  publishesPorts,
+} from "../cni_runtime/external_network.ts";
+import type { Attached } from "../../engine/record.ts";
 import type { ChosenNetwork, NetDirectory } from "../networks/networks.ts";
-import type { Request } from "./request.ts";
 import { withFreeSubnets } from "../networks/subnets.ts";
-import { observe } from "../../engine/observe.ts";
+import type { Request } from "./request.ts";
 
 /** One of a container's interfaces, with the configuration of its network read. */
 export interface PlannedLink {
   readonly attached: Attached;
   readonly at: Attachment;
-  /** Empty where the plugins are run one by one. */
-  readonly chain: readonly Parsed[];
 }
 
 /** Where networks come from, and who makes them. */
@@ -61,22 +56,31 @@ export async function plannedLink(
   const { ifname, args, builtIn } = network;
   checkVersion(network.list);
   const dataDir = `${state}/networks`;
-  const list = root && builtIn
+  const given = root && builtIn
     ? await withFreeSubnets(world, network.list, { network: builtIn, directory: `${dataDir}/${builtIn}` })
     : withoutDelegating(world, network.list);
+  const list = root ? withPathMtu(given, pathMtu) : given;
   const [own, shared] = await Promise.all([digest(id, list.name, ifname), digest(list.name)]);
   const by = root ? list.plugins[0]!.type : "uplink";
   const attached = { network: list, ifname, args, digest: own, networkDigest: shared, by };
-  const at = {
-    ...attachmentOf(attached, id, container),
-    ...(pathMtu === usualMtu ? {} : { pathMtu: Math.max(pathMtu, leastMtu) }),
-  };
-  if (root && runsOneByOne(world, list, directories)) {
+  const at = attachmentOf(attached, id, container);
+  if (root && hasExternal(world, list, directories)) {
     const kept = keepingLeases(world, list, { directories, dataDir });
-    return { attached: { ...attached, network: kept, path: pluginPath(directories) }, at, chain: [] };
+    return { attached: { ...attached, network: kept, path: pluginPath(directories) }, at };
   }
   if (list.plugins.flatMap(typesOf).some(readsArgs)) checkArgs(args);
-  return { attached, at, chain: parseChain(list.plugins, { dataDir }) };
+  if (!root) return { attached, at };
+  // What cannot be used is said before anything is done.
+  parseChain(list.plugins, { dataDir });
+  return { attached: { ...attached, network: keepingLeases(world, list, { directories, dataDir }) }, at };
+}
+
+/** What our types that lead to the world by the host's way out take for links whose configuration names no MTU. */
+function withPathMtu(list: NetworkList, pathMtu: number): NetworkList {
+  if (pathMtu === usualMtu) return list;
+  const add = (plugin: PluginConf) =>
+    ["bridge", "ptp"].includes(plugin.type) ? { ...plugin, pathMtu: Math.max(pathMtu, leastMtu) } : plugin;
+  return { ...list, plugins: list.plugins.map(add) };
 }
 
 function checkVersion({ name, cniVersion }: NetworkList): void {
@@ -103,21 +107,17 @@ export function givePorts(
 }
 
 /**
- * Plans a container's links, each on what those before it will have made. Takes addresses on the way.
- * @param earlier what was made before, of other networks
+ * What a network takes beside what its plugins plan. What is ours to make is closed to other networks; of what other
+ * programs made, a later default route is taken back.
+ * @param earlier results of the networks before it
  */
-export async function planLinks(
+export function stepsOf(
   world: World,
-  links: readonly PlannedLink[],
-  container: Container,
+  { attached }: PlannedLink,
+  result: Result,
   earlier: readonly Result[],
-): Promise<readonly ChainPlan[]> {
-  const seen = await observe(world, lookupsOf(links), prefixesOf(container).container);
-  const plans = links.reduce<readonly ChainPlan[]>((before, link) => {
-    const { steps, result } = planChain(link, stateAfter(seen, before.flatMap(({ steps }) => steps)), world);
-    return [...before, { steps: [...steps, ...contain(result.ips)], result }];
-  }, []);
-  return onceOnly(plans, earlier);
+): readonly Step[] {
+  return attached.path ? externalSteps(world, attached, result, earlier) : contain(result.ips);
 }
 
 /** Ports lead to the first network that masquerades, or else to the last (rkt, portfwd.go). */
@@ -168,27 +168,33 @@ function hasWayBack(results: readonly Result[], address: string): boolean {
 
 /**
  * Of several default routes the first wins: the kernel would refuse the second, and no network is worth less for it.
- * One that cleanupPaths the main table, as sbr and vrf have it, is out of the way.
+ * One that leaves the main table, as sbr and vrf have it, is out of the way.
+ * @param earlier results of the networks that are done by now; it may grow
+ * @returns whether a step is to be done, to be asked of all steps of the networks in their order
  */
-function onceOnly(plans: readonly ChainPlan[], earlier: readonly Result[]): readonly ChainPlan[] {
-  const taken = earlier.flatMap(({ routes }) => routes.filter(({ table }) => table === undefined));
-  const holders = new Map(taken.map(({ dst }) => [dst, ""]));
-  return plans.map(({ steps, result }) => ({
-    result,
-    steps: steps.filter((step) =>
-      step.tool !== "ip" || step.on !== "container" || isFirst(step.run, holders)
-    ),
-  }));
+export function defaultRouteFilter(earlier: readonly Result[]): (step: Step) => boolean {
+  const holders = new Map<string, string>();
+  return (step) => {
+    if (step.tool !== "ip" || step.on !== "container") return true;
+    for (const { dst, table } of earlier.flatMap(({ routes }) => routes)) {
+      if (table === undefined && lengthOf(dst) === 0 && !holders.has(dst)) holders.set(dst, "");
+    }
+    return isFirst(step, holders);
+  };
 }
 
-function isFirst(line: string, holders: Map<string, string>): boolean {
-  const enslaved = /^link set dev (\S+) master /.exec(line)?.[1];
-  for (const [dst, dev] of holders) if (dev === enslaved) holders.delete(dst);
-  const [, verb, dst, dev] = /^route (add|del) (0\.0\.0\.0\/0|::\/0) (?!.* table ).*?dev (\S+)/.exec(line) ??
-    [];
-  if (verb === undefined) return true;
-  if (verb === "add" && !holders.has(dst!)) holders.set(dst!, dev!);
-  else if (verb === "add" || holders.get(dst!) !== dev) return false;
-  else holders.delete(dst!);
+function isFirst({ id, removes }: Step, holders: Map<string, string>): boolean {
+  if (id.kind === "link-setting" && id.master !== undefined) {
+    for (const [dst, dev] of holders) if (dev === id.link) holders.set(dst, left);
+  }
+  if (id.kind !== "route" || id.table !== undefined || lengthOf(id.dst) !== 0) return true;
+  const holder = holders.get(id.dst);
+  const isFree = holder === undefined || holder === left;
+  if (!removes && isFree) holders.set(id.dst, id.dev);
+  else if (!removes || holder !== id.dev) return false;
+  else holders.set(id.dst, left);
   return true;
 }
+
+/** A default route has left the main table with its link. */
+const left = " left";

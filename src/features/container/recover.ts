@@ -1,39 +1,39 @@
 import { digest, vethFrom } from "../../net/names.ts";
 import { parseAddress } from "../../net/address.ts";
-import type { Claim, Step } from "../../plan/step.ts";
-import { words } from "../../plan/step.ts";
+import { removeLinkAtUndo } from "../../plan/ip.ts";
+import type { Resource } from "../../plan/resource.ts";
+import { type Claim, claim, endFlowsTo, line, type Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
-import { ownNamespace } from "../../engine/namespace.ts";
-import type { Journal } from "../../engine/journal.ts";
 import { linkExists } from "../../engine/links.ts";
+import { containerKey, type ContainerRecord, newRecord } from "../../engine/record.ts";
 import { loadNetworks } from "../networks/networks.ts";
 import { uplinkPidFile } from "../../drivers/uplinks/supervise.ts";
 import { relayDirectory } from "../rootless/relay.ts";
-import { bootId, ownerIsAlive, readPids } from "../../engine/process.ts";
+import { ownerIsAlive, readPids } from "../../engine/process.ts";
 import { containerPaths } from "../../engine/state.ts";
 import { isRoot } from "../../engine/user.ts";
 
 /**
- * A journal written anew for a container whose own cannot be read: its links, by names that follow from its id; the
+ * A record written anew for a container whose own cannot be read: its links, by names that follow from its id; the
  * addresses and ports that are claimed in its name; the rules that lead to these; its uplink's and relay's processes. What an unknown
  * configuration gave it beside that (an address of `static`, say) is not found.
  */
-export async function recover(world: World, state: string, id: string): Promise<Journal> {
+export async function recover(world: World, state: string, id: string): Promise<ContainerRecord> {
   const leases = findLeases(world, state, id);
   const links = await linkNames(world, leases, id);
   const ports = findPortClaims(world, state, id);
   const paths = containerPaths(state, id);
   const { directory } = paths;
-  return {
-    ...{ format: 1, id, created: "", bootId: bootId(world), host: ownNamespace(world) },
-    ...{ container: { netns: "", identity: "" }, phase: "planned", attachments: [], ports: [] },
+  return newRecord<ContainerRecord>(world, {
+    ...{ ...containerKey(id), created: "", container: { netns: "", identity: "" } },
+    ...{ phase: "planned", attachments: [], ports: [] },
     steps: [
       ...[...leases.map(({ claim }) => claim), ...ports],
-      ...links.filter((name) => linkExists(world, name)).map(removeLink),
+      ...links.filter((name) => linkExists(world, name)).map((name) => removeLinkAtUndo("host", name)),
       ...await findRules(world, [...leases.map(({ address }) => address), ...links], ports),
-      ...[directory, relayDirectory(paths)].map((of) => stopProgram(state, of)),
+      ...[directory, relayDirectory(state, id)].map((of) => stopProgram(state, of)),
     ],
-  };
+  });
 }
 
 /** What shows that such a container still lives, or undefined. */
@@ -42,7 +42,9 @@ export async function findLiving(world: World, state: string, id: string): Promi
   const link = links.find((name) => linkExists(world, name));
   if (link !== undefined) return `link ${link}`;
   const paths = containerPaths(state, id);
-  const pids = [paths.directory, relayDirectory(paths)].flatMap((of) => readPids(world, uplinkPidFile(of)));
+  const pids = [paths.directory, relayDirectory(state, id)].flatMap((of) =>
+    readPids(world, uplinkPidFile(of))
+  );
   const pid = pids.find((pid) => ownerIsAlive(world, pid, state));
   return pid === undefined ? undefined : `process ${pid}`;
 }
@@ -71,7 +73,7 @@ function leasesOf(world: World, directory: string, network: string, id: string):
     const owner = parseAddress(address) === undefined ? undefined : world.read(path)?.trim();
     const [container, ifname = "eth0"] = owner?.split(/\s+/) ?? [];
     if (container !== id) return [];
-    return [{ network, ifname, address, claim: { tool: "claim", on: "host", path, owner: owner! } }];
+    return [{ network, ifname, address, claim: claim(path, owner!) }];
   });
 }
 
@@ -95,10 +97,6 @@ async function linkNames(
   return [...new Set(names)];
 }
 
-function removeLink(name: string): Step {
-  return { tool: "ip", on: "host", run: words`link show dev ${name}`, undo: words`link del dev ${name}` };
-}
-
 /** The files in the directories of ports that have the container's id in them. */
 function findPortClaims(world: World, state: string, id: string): readonly Claim[] {
   return world.list(`${state}/ports`).flatMap((protocol) =>
@@ -106,7 +104,7 @@ function findPortClaims(world: World, state: string, id: string): readonly Claim
       const directory = `${state}/ports/${protocol}/${port}`;
       return world.list(directory).map((name) => `${directory}/${name}`)
         .filter((path) => world.read(path)?.trim() === id)
-        .map((path): Claim => ({ tool: "claim", on: "host", path, owner: id }));
+        .map((path) => claim(path, id));
     })
   );
 }
@@ -120,23 +118,32 @@ async function findRules(
   const flows = ports.filter(({ path }) => path.includes("/ports/udp/")).map(({ path }): Step => {
     const [port, name] = path.split("/").slice(-2) as [string, string];
     const address = name.split(" ")[1];
-    return { ...{ tool: "conntrack", on: "host", port }, ...(address === "any" ? {} : { address }) };
+    return endFlowsTo(port, address === "any" ? undefined : address);
   });
   if (!isRoot(world)) return flows;
   const tables = await Promise.all(["inet", "bridge"].map(async (family) => {
     const list = ["nft", "--numeric", "list", "table", family, "ocinet"];
     const { stdout } = await world.run(list, { looks: true });
-    const found = (verb: string, what: string): Step => ({
-      ...{ tool: "nft", on: "host" },
-      run: `${verb} ${what}`,
-      undo: `delete ${what}`,
-    });
+    const found = (id: Resource, verb: string, what: string) =>
+      line("nft", "host", id, `${verb} ${what}`, { undo: `delete ${what}` });
     // A chain goes after the element that leads to it.
     return [
       ...chainsOf(stdout).filter((chain) => namesOneOf(chain, names))
-        .map((chain) => found("list", `chain ${family} ocinet ${chain}`)),
+        .map((chain) =>
+          found(
+            { kind: "chain", table: `${family} ocinet`, chain },
+            "list",
+            `chain ${family} ocinet ${chain}`,
+          )
+        ),
       ...elementsOf(stdout).filter(({ element }) => namesOneOf(element, names))
-        .map(({ set, element }) => found("get", `element ${family} ocinet ${set} { ${element} }`)),
+        .map(({ set, element }) =>
+          found(
+            { kind: "element", set: `${family} ocinet ${set}`, key: element },
+            "get",
+            `element ${family} ocinet ${set} { ${element} }`,
+          )
+        ),
     ];
   }));
   return [...tables.flat(), ...flows];
@@ -168,6 +175,11 @@ function namesOneOf(element: string, names: readonly string[]): boolean {
 function stopProgram(state: string, directory: string): Step {
   return {
     ...{ tool: "spawn", on: "host", run: [], name: "program" },
-    ...{ pidFile: uplinkPidFile(directory), cmdlineMarker: state, cleanupPaths: [] },
+    ...{
+      id: { kind: "process", pidFile: uplinkPidFile(directory) },
+      pidFile: uplinkPidFile(directory),
+      cmdlineMarker: state,
+      cleanupPaths: [],
+    },
   };
 }

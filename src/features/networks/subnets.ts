@@ -1,8 +1,17 @@
 import type { NetworkList } from "../../wire/cni/network_list.ts";
-import { addressOf, contains, type Family, family, lengthOf, networkOf, plus } from "../../net/address.ts";
+import {
+  addressOf,
+  contains,
+  type Family,
+  family,
+  lengthOf,
+  networkOf,
+  parseAddress,
+  plus,
+} from "../../net/address.ts";
 import { resolvConf, serversIn } from "../../engine/name_servers.ts";
 import { askIp } from "../../engine/links.ts";
-import { readRoutes } from "../../engine/routes.ts";
+import { type HostRoute, readRoutes } from "../../engine/routes.ts";
 import type { World } from "../../plan/world.ts";
 
 /** A built-in network, by the file that would stand in for it. */
@@ -46,7 +55,10 @@ export async function withFreeSubnets(world: World, list: NetworkList, choice: C
   const [plugin] = list.plugins;
   const ipam = plugin!["ipam"] as { readonly ranges: readonly (readonly { readonly subnet: string }[])[] };
   const usual = ipam.ranges.map(([range]) => range!.subnet);
-  const chosen = await Promise.all(usual.map((subnet, i) => chooseSubnet(world, choice, family(subnet), i)));
+  const lasts = usual.map((_, i) => world.read(`${choice.directory}/last_reserved_ip.${i}`)?.trim() ?? "");
+  const chosen = areHeld(world, choice, lasts)
+    ? usual.map((subnet, i) => currentSubnet(choice, family(subnet), lasts[i]!) ?? subnet)
+    : await chooseSubnets(world, choice, usual, lasts);
   if (chosen.every((subnet, i) => subnet === usual[i])) return list;
   return {
     ...list,
@@ -54,41 +66,81 @@ export async function withFreeSubnets(world: World, list: NetworkList, choice: C
   };
 }
 
-/** @param i which of the network's sets of ranges it is for */
+/**
+ * Whether containers are on the network: then what the host reaches in its subnets are they. Usually the one that came
+ * last is there; only if it is not, others are looked for.
+ */
+function areHeld(world: World, { directory }: Choice, lasts: readonly string[]): boolean {
+  if (lasts[0] === undefined || lasts[0] === "") return false;
+  return world.stat(`${directory}/${lasts[0]}`) !== undefined ||
+    world.list(directory).some((name) => parseAddress(name) !== undefined);
+}
+
+function currentSubnet({ network }: Choice, of: Family, last: string): string | undefined {
+  return last === "" ? undefined : candidates[network][of].find((subnet) => contains(subnet, last));
+}
+
+async function chooseSubnets(
+  world: World,
+  choice: Choice,
+  usual: readonly string[],
+  lasts: readonly string[],
+): Promise<readonly string[]> {
+  const ordered = usual.map((subnet, i) => {
+    const current = currentSubnet(choice, family(subnet), lasts[i]!);
+    return [
+      ...new Set([
+        ...(current === undefined ? [] : [current]),
+        ...candidates[choice.network][family(subnet)],
+      ]),
+    ];
+  });
+  const routes = await routesTo(world, ordered.map(([first]) => first!));
+  const chosen: string[] = [];
+  for (const all of ordered) chosen.push(await chooseSubnet(world, choice.network, all, routes));
+  return chosen;
+}
+
 async function chooseSubnet(
   world: World,
-  { network, directory }: Choice,
-  of: Family,
-  i: number,
+  network: BuiltIn,
+  all: readonly string[],
+  known: readonly HostRoute[],
 ): Promise<string> {
-  const all = candidates[network][of];
-  const last = world.read(`${directory}/last_reserved_ip.${i}`)?.trim() ?? "";
-  const current = all.find((subnet) => last !== "" && contains(subnet, last));
-  // Containers are on it: what the host reaches there are they.
-  if (current !== undefined && world.stat(`${directory}/${last}`) !== undefined) return current;
   const reasons: string[] = [];
-  for (const subnet of [...(current === undefined ? [] : [current]), ...all]) {
-    const reason = await elsewhere(world, network, subnet);
+  for (const [i, subnet] of all.entries()) {
+    const routes = i === 0 ? known : await routesTo(world, [subnet]);
+    const reason = elsewhere(world, network, subnet, routes);
     if (reason === undefined) return subnet;
     reasons.push(`${subnet} by ${reason}`);
   }
   throw new Error(
     `Cannot use network "${network}": the host reaches each subnet that it could have elsewhere (${
-      [...new Set(reasons)].join(", ")
+      reasons.join(", ")
     }); give it one in /etc/ocinet/net.d/99-${network}.conf`,
   );
 }
 
 /** By what the host reaches addresses of a subnet, but for a default route; undefined when by nothing else. */
-async function elsewhere(world: World, network: BuiltIn, subnet: string): Promise<string | undefined> {
+function elsewhere(
+  world: World,
+  network: BuiltIn,
+  subnet: string,
+  routes: readonly HostRoute[],
+): string | undefined {
   const server = serversIn(world, resolvConf).find((server) => contains(subnet, server));
   if (server !== undefined) return `name server ${server}`;
-  const table = readRoutes(world, family(subnet));
-  const routes = table.whole ? table.routes : [...table.routes, ...await probe(world, subnet)];
   const found = routes.find(({ link, subnet: other }) =>
     isInTheWay(other) && overlap(subnet, other) && !isOurs(link, network)
   );
   return found && `route ${found.subnet} dev ${found.link}`;
+}
+
+/** The host's routes, all or those to subnets: of tables that are too long to be read, one process asks. */
+async function routesTo(world: World, subnets: readonly string[]): Promise<readonly HostRoute[]> {
+  const tables = subnets.map((subnet) => ({ subnet, ...readRoutes(world, family(subnet)) }));
+  const asked = tables.filter(({ whole }) => !whole).map(({ subnet }) => subnet);
+  return [...tables.flatMap(({ routes }) => routes), ...await probe(world, asked)];
 }
 
 /** Halves of everything, as VPNs add them, are default routes in all but name. */
@@ -107,16 +159,19 @@ function isOurs(link: string, network: BuiltIn): boolean {
 
 const probes = 16;
 
-/** Of a table that is too long to be read, the routes to addresses spread over a subnet. */
-async function probe(world: World, subnet: string) {
-  const space = 1n << BigInt((family(subnet) === 4 ? 32 : 128) - lengthOf(subnet));
-  const first = addressOf(networkOf(subnet));
-  const lines = Array.from({ length: probes }, (_, i) => plus(first, space / BigInt(probes) * BigInt(i) + 1n))
-    .map((address) => `route get fibmatch ${address}`);
+/** The routes to addresses spread over subnets. */
+async function probe(world: World, subnets: readonly string[]): Promise<readonly HostRoute[]> {
+  const lines = subnets.flatMap(spread).map((address) => `route get fibmatch ${address}`);
   return (await askIp(world, lines)).flatMap(({ dst, dev, type = "unicast" }) => {
     if (type !== "unicast" || typeof dst !== "string" || typeof dev !== "string" || dst === "default") {
       return [];
     }
     return [{ link: dev, subnet: dst.includes("/") ? dst : `${dst}/${family(dst) === 4 ? 32 : 128}` }];
   });
+}
+
+function spread(subnet: string): readonly string[] {
+  const step = (1n << BigInt((family(subnet) === 4 ? 32 : 128) - lengthOf(subnet))) / BigInt(probes);
+  const first = addressOf(networkOf(subnet));
+  return Array.from({ length: probes }, (_, i) => plus(first, step * BigInt(i) + 1n));
 }

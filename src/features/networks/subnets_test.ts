@@ -39,6 +39,10 @@ async function chosen(host: Host = {}, network: BuiltIn = "default") {
   const asked: string[] = [];
   const world: Partial<World> = {
     read: (path) => files[path],
+    list: (path) =>
+      Object.keys(files).filter((name) => name.startsWith(`${path}/`)).map((name) =>
+        name.slice(path.length + 1)
+      ),
     readStart: (path, bytes) => files[path]?.slice(0, bytes),
     stat: (path) =>
       files[path] === undefined ? undefined : { kind: "file", identity: "", uid: 0, modified: 0, mode: 0 },
@@ -103,6 +107,7 @@ test("while containers have addresses of a subnet, the next has one of it; witho
   const routes = [...lan, route("172.16.28.0/24", "eth1"), route("10.86.28.0/24", "eth1")];
   const last = { "/leases/last_reserved_ip.0": "10.86.28.7" };
   assert.equal((await chosen({ routes, files: { ...last, "/leases/10.86.28.7": "c1" } })).subnets, second);
+  assert.equal((await chosen({ routes, files: { ...last, "/leases/10.86.28.3": "c0" } })).subnets, second);
   assert.equal((await chosen({ routes, files: last })).subnets.split(" ")[0], "192.168.228.0/24");
   // What was in the way may have gone: who comes back finds the subnet that it had.
   assert.equal((await chosen({ routes: lan, files: last })).subnets, second);
@@ -128,6 +133,11 @@ test("of a table that is too long to be read, routes to addresses all over the s
     asked[0]!,
     /^route get fibmatch 172.16.28.1\nroute get fibmatch 172.16.28.17\n(.*\n){13}.*\.241\n$/,
   );
+  const routes6 = `20010db8${"0".repeat(24)} 80 ${none} 00 ${none} 00000100 1 0 00000001     eth0\n`.repeat(
+    1000,
+  );
+  const both = await chosen({ routes, routes6, says: '[{"dst":"default","dev":"eth0"}]\n' });
+  assert.deepEqual([both.subnets, both.asked.length], [usual, 1]);
   const within = '[{"dst":"172.31.16.0/20","dev":"eth0"}]\n[{"type":"unreachable","dst":"172.31.0.0/16"}]\n';
   assert.equal(
     (await chosen({ routes, says: within }, "default-restricted")).subnets.split(" ")[0],

@@ -1,4 +1,4 @@
-import type { Exec } from "../../plan/step.ts";
+import { type Exec, exec } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 
 /**
@@ -42,8 +42,8 @@ export const endCgroup = `[ ! -d "$cgroup" ] || {
 
 /** The same, written down. */
 export function endingOfCgroup(cgroup: string): Exec {
-  return {
-    ...{ tool: "exec", on: "host", tolerant: true },
+  return exec("host", "end the cgroup", {
+    onError: "ignore",
     undo: ["sh", "-c", `cgroup=$0; ${endCgroup}`, cgroup],
-  };
+  });
 }
