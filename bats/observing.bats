@@ -64,7 +64,11 @@ LINES
   ocinet gc
   in_host ip link show dev brx
   assert_same_snapshot "$BATS_TEST_TMPDIR/before"
-  in_host ip link delete dev port0
+  in_host ip -batch - <<'LINES'
+link delete dev port0
+link delete dev dev0
+link delete dev brx
+LINES
 }
 
 # second COMMAND...: in a network namespace whose mounts are the host's: /sys shows the host's links

@@ -100,3 +100,20 @@ test("a link that has the temporary file's name, and a file, stay as they are", 
     Math.random = chance;
   }
 });
+
+test("of a file, the beginning is read, also of one of the kernel's that says little at a time; and none of what is missing", () => {
+  const file = `${directory}/start`;
+  world.write(file, "0123456789");
+  assert.equal(world.readStart(file, 4), "0123");
+  assert.equal(world.readStart(file, 99), "0123456789");
+  assert.equal(world.readStart(`${directory}/none`, 4), undefined);
+  const whole = world.read("/proc/self/mountinfo")!;
+  assert.equal(world.readStart("/proc/self/mountinfo", 1_000_000), whole);
+});
+
+test("an address is ours if a socket can be bound to it", async () => {
+  const has = await Promise.all(
+    ["127.0.0.1", "192.0.2.77", "2001:db8:77::1"].map((address) => world.hasAddress(address)),
+  );
+  assert.deepEqual(has, [true, false, false]);
+});

@@ -1,6 +1,6 @@
 import { CniError } from "../../wire/cni/error.ts";
 import { type Fields, fields } from "../../wire/cni/fields.ts";
-import { type Dns, type Ip, parseRoute, type Route } from "../../wire/cni/result.ts";
+import { type Dns, type Ip, parseRoute, type Result, type Route } from "../../wire/cni/result.ts";
 import { addressOf, parseAddress, parseCidr } from "../../net/address.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import { type Claim, claim as makeClaim } from "../../plan/step.ts";
@@ -256,9 +256,20 @@ export function held(conf: Conf, at: Attachment, world: World): string | undefin
   return undefined;
 }
 
-/** The reference's CHECK is content with any address; an attachment has one of each set. */
-export function checkDrift(conf: Conf, at: Attachment, world: World): string | undefined {
-  if (owned(conf, at, world).length >= conf.sets.length) return undefined;
+/**
+ * The reference's CHECK is content with any address; an attachment has one of each set. Those of its result are looked at
+ * first: to look for others is to read every reservation.
+ */
+export function checkDrift(
+  conf: Conf,
+  at: Attachment,
+  world: World,
+  made: Result | undefined,
+): string | undefined {
+  const own = (made?.ips ?? []).filter(({ address }) =>
+    world.read(`${conf.dataDir}/${at.network}/${addressOf(address)}`)?.trim() === ownerOf(at)
+  );
+  if (own.length >= conf.sets.length || owned(conf, at, world).length >= conf.sets.length) return undefined;
   return `host-local: Failed to find address added by container ${at.containerId}`;
 }
 

@@ -361,3 +361,22 @@ test(
     assert.deepEqual(names.filter((name) => world.stat(`${root}/n1/${name}`)), names.slice(0, 1));
   }),
 );
+
+test(
+  "CHECK looks at the reservations of its result, and at others only where these are not the attachment's",
+  inDirectory((root) => {
+    const conf = parse(root, small);
+    const [a, b] = [container("a"), container("b")];
+    const { ips } = hostLocal.lease(conf, a, world);
+    take(conf, b);
+    const lists: string[] = [];
+    const seen = { ...world, list: (path: string) => (lists.push(path), world.list(path)) };
+    const check = (at: Attachment) =>
+      hostLocal.checkDrift(conf, at, seen, { ips, interfaces: [], routes: [], dns: {} });
+    assert.equal(check(a), undefined);
+    assert.deepEqual(lists, []);
+    assert.equal(check(b), undefined);
+    assert.deepEqual(lists, [`${root}/n1`]);
+    assert.match(check(container("c"))!, /Failed to find address added by container c/);
+  }),
+);
