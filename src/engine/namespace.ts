@@ -3,7 +3,7 @@ import { vethsOf } from "../plan/ip.ts";
 import type { World } from "../plan/world.ts";
 import type { BaseRecord, ContainerRecord, Namespace } from "./record.ts";
 import { bootId, identify, isAlive, livingNamespaces, ownNamespace } from "./process.ts";
-import { linkNames } from "./observe.ts";
+import { linkExists } from "./links.ts";
 import { isRoot } from "./user.ts";
 
 /**
@@ -179,8 +179,7 @@ export function isHostGone(world: World, { host, container }: BaseRecord): boole
  */
 function isHidden(world: World, { container, steps }: Pick<BaseRecord, "container" | "steps">): boolean {
   if (container.init || isThere(world, container)) return false;
-  const ends = vethsOf(steps);
-  return ends.length > 0 && ends.some((name) => linkNames(world).has(name));
+  return vethsOf(steps).some((name) => linkExists(world, name));
 }
 
 /** Waits, for a second at most, while a namespace may be gone and its links not yet: they go some time after it. */

@@ -33,6 +33,7 @@ export function denoWorld(): World {
     environment: () => Deno.env.toObject(),
 
     read: (path) => orUndefined(() => Deno.readTextFileSync(path)),
+    readStart: (path, bytes) => orUndefined(() => readStart(path, bytes)),
     list: (path) => orUndefined(() => Array.from(Deno.readDirSync(path), (entry) => entry.name)) ?? [],
     stat: (path, link) => orUndefined(() => toStat(link ? Deno.lstatSync(path) : Deno.statSync(path))),
     readLink: (path) => orUndefined(() => Deno.readLinkSync(path)),
@@ -98,6 +99,14 @@ export function denoWorld(): World {
         return Promise.resolve(true);
       } catch (error) {
         return Promise.resolve(!(error instanceof Deno.errors.AddrInUse));
+      }
+    },
+    hasAddress: (hostname) => {
+      try {
+        Deno.listen({ hostname, port: 0 }).close();
+        return Promise.resolve(true);
+      } catch {
+        return Promise.resolve(false);
       }
     },
     signal: (pid, name) => {
@@ -209,6 +218,19 @@ function orUndefined<T>(read: () => T): T | undefined {
 function isMissing(error: unknown): boolean {
   return error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory ||
     String(error).includes("(os error 3)");
+}
+
+function readStart(path: string, bytes: number): string {
+  const [buffer, file] = [new Uint8Array(bytes), Deno.openSync(path)];
+  try {
+    let length = 0;
+    for (let read: number | null = 1; read && length < bytes; length += read ?? 0) {
+      read = file.readSync(buffer.subarray(length));
+    }
+    return new TextDecoder().decode(buffer.subarray(0, length));
+  } finally {
+    file.close();
+  }
 }
 
 function toStat(info: Deno.FileInfo): Stat {

@@ -57,6 +57,7 @@ export function nodeWorld(): World {
     environment: () => ({ ...process.env }) as Record<string, string>,
 
     read: (path) => orUndefined(() => fs.readFileSync(path, "utf8")),
+    readStart: (path, bytes) => orUndefined(() => readStart(path, bytes)),
     list: (path) => orUndefined(() => fs.readdirSync(path)) ?? [],
     stat: (path, link) => orUndefined(() => toStat(link ? fs.lstatSync(path) : fs.statSync(path))),
     readLink: (path) => orUndefined(() => fs.readlinkSync(path)),
@@ -120,6 +121,15 @@ export function nodeWorld(): World {
         const server = builtin<typeof Net>("node:net").createServer();
         server.on("error", (error) => resolve(codeOf(error) !== "EADDRINUSE"));
         server.listen({ host, port, ipv6Only: host.includes(":") }, () => server.close(() => resolve(true)));
+      }),
+    hasAddress: (host) =>
+      new Promise((resolve) => {
+        const server = builtin<typeof Net>("node:net").createServer();
+        server.on("error", () => resolve(false));
+        server.listen(
+          { host, port: 0, ipv6Only: host.includes(":") },
+          () => server.close(() => resolve(true)),
+        );
       }),
     signal: (pid, name) => {
       try {
@@ -246,6 +256,20 @@ function orUndefined<T>(read: () => T): T | undefined {
     // ESRCH: of a process that ends while its file in /proc is open.
     if (["ENOENT", "ENOTDIR", "ESRCH"].includes(codeOf(error) ?? "")) return undefined;
     throw error;
+  }
+}
+
+function readStart(path: string, bytes: number): string {
+  const fs = builtin<typeof Fs>("node:fs");
+  const [buffer, file] = [new Uint8Array(bytes), fs.openSync(path, "r")];
+  try {
+    let length = 0;
+    for (let read = 1; read > 0 && length < bytes; length += read) {
+      read = fs.readSync(file, buffer, length, bytes - length, null);
+    }
+    return new TextDecoder().decode(buffer.subarray(0, length));
+  } finally {
+    fs.closeSync(file);
   }
 }
 

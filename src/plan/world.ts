@@ -56,6 +56,8 @@ export interface World {
   environment(): Readonly<Record<string, string>>;
 
   read(path: string): string | undefined;
+  /** A file's first bytes, or all of it: of a table of the kernel's, what is not read costs nothing. */
+  readStart(path: string, bytes: number): string | undefined;
   list(path: string): readonly string[];
   /** Of a symbolic link, what it leads to, or the link itself. */
   stat(path: string, link?: "itself"): Stat | undefined;
@@ -106,6 +108,8 @@ export interface World {
   watch(argv: readonly string[], tell: (line: string) => void): Watched;
   /** Whether nobody listens on the TCP port of a host's address; a reason other than that counts as free. */
   canListen(address: string, port: number): Promise<boolean>;
+  /** Whether programs can listen on an address in our network namespace. A link-local one counts as one that they cannot. */
+  hasAddress(address: string): Promise<boolean>;
   /** Sends a signal to a process, or to a process group by its negative number; false when there is none. */
   signal(pid: number, name: Signal | "SIGKILL"): boolean;
 

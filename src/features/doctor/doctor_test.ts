@@ -61,6 +61,7 @@ function worldOf(machine: Machine): World {
     self: [`/usr/bin/${runtime}`],
     env: (name) => machine.env?.[name],
     read: (path) => files[path],
+    readStart: (path, bytes) => files[path]?.slice(0, bytes),
     list: (path) => machine.lists?.[path] ?? [],
     stat: (path) => statOf(machine, path),
     readLink: (path) => machine.links?.[path],
