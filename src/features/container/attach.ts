@@ -98,11 +98,11 @@ async function attachLocked(
   const isRecorded = options.mode.kind !== "host";
   const first = firstRecord(world, request, ports, links, portClaims(state, options.ports, id));
   let done = isRecorded ? writeRecord(world, state, first) : first;
-  const fold = newFold(world, state, false);
+  const fold = newFold(world, state);
   const flush: Connecting["flush"] = async (steps, results, rootless) => {
     const next = withSteps(done, steps, results, rootless);
     const change = isRecorded ? [{ from: done, to: next }] : [];
-    if (fold.planned.length > 0) await flushFold(fold, change);
+    if (fold.planned.length > 0) await flushFold(fold, { begun: [], blames: false }, change);
     else await reconcile({ world, state }, change, prefixesOf(container));
     done = next;
   };
@@ -239,9 +239,14 @@ async function addLink(
   const { id, container, lasting } = request;
   const entered = { recorded: lasting ?? container, prefixes: prefixesOf(container) };
   const call = { ...callOf(fold.state, { id, netns: container.netns }, attached), entered };
-  if (!attached.path) return await foldNetwork(fold, call, [], (steps) => steps.filter(isWanted));
+  if (!attached.path) {
+    const adjust = (steps: readonly Step[]) => steps.filter(isWanted);
+    return await foldNetwork(fold, call, { begun: [], blames: false, adjust });
+  }
   try {
-    const result = await foldNetwork({ ...fold, blames: true }, call, []);
+    const folding = { begun: [], blames: true };
+    const result = await foldNetwork(fold, call, folding);
+    await flushFold(fold, folding);
     writeCache(world, call, result);
     return result;
   } catch (error) {
