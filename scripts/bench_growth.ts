@@ -92,18 +92,22 @@ async function furnish({ containers = 0, routes = 0, addresses = 0 }: Host): Pro
 
 /**
  * Containers that are there: one that is attached, and for each of the others what that one has: a veth with addresses and
- * routes, a journal, leases, a port and elements in our table. To attach a thousand would take minutes.
+ * routes, records, leases, a port and elements in our table. To attach a thousand would take minutes.
  */
 async function crowd(count: number): Promise<void> {
   await run(["ip", "netns", "add", "crowd"]);
   const words = ["--net=default", "--publish=9:80", "--id=first"];
   await run(["dist/ocinet", "up", "/run/netns/crowd", ...words], "", { OCINET_RUNTIME: Deno.execPath() });
-  const journal = Deno.readTextFileSync("/run/ocinet/containers/first/journal.json");
+  const first = "/run/ocinet/containers/first";
+  const records = Array.from(
+    Deno.readDirSync(first),
+    ({ name }) => [name, Deno.readTextFileSync(`${first}/${name}`)] as const,
+  );
   const others = Array.from({ length: count - 1 }, (_, i) => i + 1);
   await batch(others.flatMap((i) => linesOf(i)));
   const elements = others.flatMap((i) => elementsOf(i)).join("\n");
   await run(["nft", "-f", "-"], elements);
-  for (const i of others) writeState(i, journal);
+  for (const i of others) writeState(i, records);
 }
 
 function addressOf(i: number): string {
@@ -130,10 +134,12 @@ function elementsOf(i: number): readonly string[] {
   ];
 }
 
-function writeState(i: number, journal: string): void {
+function writeState(i: number, records: readonly (readonly [name: string, text: string])[]): void {
   const [id, directory] = [`crowd${i}`, `/run/ocinet/containers/crowd${i}`];
   Deno.mkdirSync(directory);
-  Deno.writeTextFileSync(`${directory}/journal.json`, journal.replaceAll('"first"', `"${id}"`));
+  for (const [name, text] of records) {
+    Deno.writeTextFileSync(`${directory}/${name}`, text.replaceAll('"first"', `"${id}"`));
+  }
   Deno.writeTextFileSync(`/run/ocinet/networks/default/${addressOf(i)}`, `${id}\r\neth0`);
   Deno.mkdirSync(`/run/ocinet/ports/tcp/${20000 + i}`, { recursive: true });
   Deno.writeTextFileSync(`/run/ocinet/ports/tcp/${20000 + i}/any any`, id);

@@ -1,14 +1,26 @@
-import { contains, fromNumber, lengthOf, parseAddress, toNumber } from "../net/address.ts";
-import type { Family } from "../net/address.ts";
+import {
+  addressOf,
+  contains,
+  type Family,
+  family,
+  fromNumber,
+  lengthOf,
+  networkOf,
+  parseAddress,
+  toNumber,
+} from "../net/address.ts";
 import { readRows } from "../plan/ip_json.ts";
 import type { World } from "../plan/world.ts";
 import { askIp } from "./links.ts";
 
-/** A route of the main table. */
+/** A route of the main table. Its text is made only where it is shown: there may be hundreds, and a hook is in a hurry. */
 export interface HostRoute {
   /** `*` or `lo` for one that refuses. */
   readonly link: string;
-  readonly subnet: string;
+  /** The destination in hexadecimal, its first bits first: 8 or 32 digits. */
+  readonly hex: string;
+  /** The length of its prefix. */
+  readonly length: number;
 }
 
 /** A table of routes, or the beginning of one. */
@@ -27,31 +39,54 @@ const most = 65536;
 export const anywhere6 = "2000::1";
 
 /** The host's routes of a family: the kernel prints IPv4's in the order of their addresses, so the default comes first. */
-export function readRoutes(world: World, family: Family): RouteTable {
-  const text = world.readStart(`/proc/self/net/${family === 4 ? "route" : "ipv6_route"}`, most) ?? "";
+export function readRoutes(world: World, of: Family): RouteTable {
+  const text = world.readStart(`/proc/self/net/${of === 4 ? "route" : "ipv6_route"}`, most) ?? "";
   const whole = text.length < most;
   const rows = text.split("\n");
   if (!whole) rows.pop();
-  return { whole, routes: rows.flatMap(family === 4 ? parse4 : parse6) };
+  return { whole, routes: rows.flatMap(of === 4 ? parse4 : parse6) };
 }
 
 /** Link, destination, gateway, flags … mask; addresses are hexadecimal, as they lie in memory. */
 function parse4(row: string): readonly HostRoute[] {
   const words = row.split("\t");
-  if (!/^[0-9A-F]{8}$/.test(words[7] ?? "")) return [];
-  const length = toNumber(fromHex(words[7]!)).toString(2).replaceAll("0", "").length;
-  return [{ link: words[0]!, subnet: `${fromHex(words[1]!)}/${length}` }];
+  const [link, to, mask] = [words[0]!, words[1], words[7]];
+  if (to === undefined || mask === undefined || !/^[0-9A-F]{8}$/.test(mask)) return [];
+  const length = [...mask].reduce((bits, digit) => bits + bitsSet[parseInt(digit, 16)]!, 0);
+  return [{ link, hex: to.match(/../g)!.reverse().join("").toLowerCase(), length }];
 }
 
-function fromHex(hex: string): string {
-  return fromNumber(BigInt(`0x${hex.match(/../g)!.reverse().join("")}`), 4);
-}
+const bitsSet = [0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4];
 
 /** Destination, length … flags, link. Left out are the kernel's own for local addresses (RTF_LOCAL), anycast, groups. */
 function parse6(row: string): readonly HostRoute[] {
   const words = row.trim().split(/\s+/);
   if (words[9] === undefined || parseInt(words[8]!, 16) >= 0x80000000) return [];
-  return [{ link: words[9]!, subnet: `${fromHex6(words[0]!)}/${parseInt(words[1]!, 16)}` }];
+  return [{ link: words[9], hex: words[0]!, length: parseInt(words[1]!, 16) }];
+}
+
+/** A route to a subnet, as one that was read. */
+export function routeTo(subnet: string, link: string): HostRoute {
+  const digits = family(subnet) === 4 ? 8 : 32;
+  const hex = toNumber(addressOf(networkOf(subnet))).toString(16).padStart(digits, "0");
+  return { link, hex, length: lengthOf(subnet) };
+}
+
+/** The subnet that a route leads to, as text. */
+export function subnetOf({ hex, length }: HostRoute): string {
+  return `${fromNumber(BigInt(`0x${hex}`), hex.length === 8 ? 4 : 6)}/${length}`;
+}
+
+/** Whether two routes have addresses in common: the bits are the same that both look at. */
+export function overlap(one: HostRoute, other: HostRoute): boolean {
+  if (one.hex.length !== other.hex.length) return false;
+  const length = Math.min(one.length, other.length);
+  const digits = length >> 2;
+  if (one.hex.slice(0, digits) !== other.hex.slice(0, digits)) return false;
+  const [first, second] = [one, other].map(({ hex }) =>
+    parseInt(hex[digits] ?? "0", 16) >> (4 - (length & 3))
+  );
+  return first === second;
 }
 
 function fromHex6(hex: string): string {
@@ -60,7 +95,7 @@ function fromHex6(hex: string): string {
 
 /** The links of the default routes in a table. */
 function defaultLinks({ routes }: RouteTable): readonly string[] {
-  return routes.filter(({ link, subnet }) => lengthOf(subnet) === 0 && link !== "*" && link !== "lo")
+  return routes.filter(({ link, length }) => length === 0 && link !== "*" && link !== "lo")
     .map(({ link }) => link);
 }
 
@@ -74,10 +109,10 @@ export async function defaultLink(world: World): Promise<string | undefined> {
 }
 
 /** Whether the host has a default route of a family. */
-export function hasDefaultRoute(world: World, family: Family): boolean {
-  const table = readRoutes(world, family);
+export function hasDefaultRoute(world: World, of: Family): boolean {
+  const table = readRoutes(world, of);
   if (defaultLinks(table).length > 0) return true;
-  return !table.whole && family === 6 && world.ask(["ip", "-6", "route", "get", anywhere6]).trim() === "";
+  return !table.whole && of === 6 && world.ask(["ip", "-6", "route", "get", anywhere6]).trim() === "";
 }
 
 /**

@@ -9,6 +9,10 @@ import {
   hasDefaultRoute,
   hasIpv6,
   isHostAddress,
+  overlap,
+  readRoutes,
+  routeTo,
+  subnetOf,
 } from "./routes.ts";
 
 const none = "0".repeat(32);
@@ -64,6 +68,33 @@ test("the default route's link is IPv4's, which comes first in a table however l
   const asked = "route get 2000::1";
   const says = { [asked]: '[{"dst":"2000::1","dev":"eth6"}]' };
   assert.deepEqual(await linkWith(long4, long6 + default6, says), ["eth6", asked]);
+});
+
+test("routes overlap where one's subnet is within the other's, to the bit", () => {
+  const rows: readonly (readonly [string, string, boolean])[] = [
+    ["172.16.28.0/24", "172.16.16.0/20", true],
+    ["172.16.28.0/24", "172.16.28.128/25", true],
+    ["172.16.28.0/24", "172.16.29.0/24", false],
+    ["172.16.28.0/23", "172.16.29.0/24", true],
+    ["172.16.28.0/24", "0.0.0.0/0", true],
+    ["172.16.28.1/32", "172.16.28.1/32", true],
+    ["172.16.28.1/32", "172.16.28.2/32", false],
+    ["fd00::/63", "fd00:0:0:1::/64", true],
+    ["fd00::/64", "fd00:0:0:1::/64", false],
+    ["0.0.0.0/0", "::/0", false],
+  ];
+  for (const [one, other, is] of rows) {
+    assert.equal(overlap(routeTo(one, "a"), routeTo(other, "b")), is, `${one} ${other}`);
+    assert.equal(subnetOf(routeTo(other, "b")), other);
+  }
+  const { world } = having({
+    route: header + row4("eth0", "000200C0", "00FEFFFF"),
+    ipv6_route: row6("2001", "40", "eth0"),
+  });
+  assert.deepEqual([...readRoutes(world, 4).routes, ...readRoutes(world, 6).routes].map(subnetOf), [
+    "192.0.2.0/23",
+    "2001::/64",
+  ]);
 });
 
 test("whether there is a default route is read, or for a long IPv6 table asked", () => {

@@ -4,6 +4,7 @@ import {
   contains,
   type Family,
   family,
+  hostLength,
   lengthOf,
   networkOf,
   parseAddress,
@@ -11,7 +12,7 @@ import {
 } from "../../net/address.ts";
 import { resolvConf, serversIn } from "../../engine/name_servers.ts";
 import { askIp } from "../../engine/links.ts";
-import { type HostRoute, readRoutes } from "../../engine/routes.ts";
+import { type HostRoute, overlap, readRoutes, routeTo, subnetOf } from "../../engine/routes.ts";
 import type { World } from "../../plan/world.ts";
 
 /** A built-in network, by the file that would stand in for it. */
@@ -130,10 +131,11 @@ function elsewhere(
 ): string | undefined {
   const server = serversIn(world, resolvConf).find((server) => contains(subnet, server));
   if (server !== undefined) return `name server ${server}`;
-  const found = routes.find(({ link, subnet: other }) =>
-    isInTheWay(other) && overlap(subnet, other) && !isOurs(link, network)
+  const wanted = routeTo(subnet, "");
+  const found = routes.find((route) =>
+    overlap(wanted, route) && isInTheWay(route) && !isOurs(route.link, network)
   );
-  return found && `route ${found.subnet} dev ${found.link}`;
+  return found && `route ${subnetOf(found)} dev ${found.link}`;
 }
 
 /** The host's routes, all or those to subnets: of tables that are too long to be read, one process asks. */
@@ -144,12 +146,8 @@ async function routesTo(world: World, subnets: readonly string[]): Promise<reado
 }
 
 /** Halves of everything, as VPNs add them, are default routes in all but name. */
-function isInTheWay(route: string): boolean {
-  return lengthOf(route) >= (family(route) === 4 ? 8 : 4);
-}
-
-function overlap(one: string, other: string): boolean {
-  return contains(one, addressOf(networkOf(other))) || contains(other, addressOf(networkOf(one)));
+function isInTheWay({ hex, length }: HostRoute): boolean {
+  return length >= (hex.length === 8 ? 8 : 4);
 }
 
 /** Links of containers that are only just coming or going, the network's bridge, and routes that refuse. */
@@ -166,12 +164,12 @@ async function probe(world: World, subnets: readonly string[]): Promise<readonly
     if (type !== "unicast" || typeof dst !== "string" || typeof dev !== "string" || dst === "default") {
       return [];
     }
-    return [{ link: dev, subnet: dst.includes("/") ? dst : `${dst}/${family(dst) === 4 ? 32 : 128}` }];
+    return [routeTo(dst.includes("/") ? dst : `${dst}/${hostLength(dst)}`, dev)];
   });
 }
 
 function spread(subnet: string): readonly string[] {
-  const step = (1n << BigInt((family(subnet) === 4 ? 32 : 128) - lengthOf(subnet))) / BigInt(probes);
+  const step = (1n << BigInt(hostLength(subnet) - lengthOf(subnet))) / BigInt(probes);
   const first = addressOf(networkOf(subnet));
   return Array.from({ length: probes }, (_, i) => plus(first, step * BigInt(i) + 1n));
 }
