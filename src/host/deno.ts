@@ -11,7 +11,8 @@ import {
   type World,
 } from "../plan/world.ts";
 
-import { listen, watch } from "./node.ts";
+import { listen } from "./deno_listen.ts";
+import { watch } from "./node.ts";
 
 /** Whether it is 2.0, whose Node layer lacks a little. */
 export function isFirstDeno2(): boolean {
@@ -237,7 +238,10 @@ async function feed(stdin: WritableStream<Uint8Array>, text: string): Promise<vo
   try {
     await writer.write(new TextEncoder().encode(text));
     await writer.close();
-  } catch { /* The program ended without reading it all; its exit status says why. */ }
+  } catch {
+    // The program ended without reading it all; its exit status says why.
+    await writer.abort().catch(() => {});
+  }
 }
 
 async function hold(world: World, [program, ...args]: readonly string[]): Promise<Held> {
@@ -249,15 +253,17 @@ async function hold(world: World, [program, ...args]: readonly string[]): Promis
   // An unshare(1) that cannot make the namespaces leaves the process that was to map ids in them (2.38): that waits for
   // ever, and has our pipes.
   if (program === "setsid") child.status.then(() => isReady || world.signal(-child.pid, "SIGKILL"));
-  const ready = await child.stdout.getReader().read();
-  isReady = !ready.done;
-  if (ready.done) throw new Error((await new Response(child.stderr).text()).trim());
+  const said = child.stdout.getReader();
+  isReady = !(await said.read()).done;
+  const close = () => child.stdin.close().catch(() => {});
+  if (!isReady) {
+    await close();
+    throw new Error((await new Response(child.stderr).text()).trim());
+  }
+  // A pipe that is not read to its end stays open when the program has ended.
+  const ended = child.status.finally(() => Promise.all([said.cancel(), child.stderr.cancel()]));
   let end: Promise<unknown> | undefined;
-  return {
-    pid: child.pid,
-    ended: child.status,
-    letGo: async () => void await (end ??= Promise.all([child.stdin.close(), child.status])),
-  };
+  return { pid: child.pid, ended, letGo: async () => void await (end ??= Promise.all([close(), ended])) };
 }
 
 /** Deno, should it be that, keeps its things where our launcher says. */
