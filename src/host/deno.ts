@@ -6,6 +6,7 @@ import {
   type RequestOptions,
   type RunOptions,
   searchPath,
+  signals,
   type Stat,
   usualPatience,
   type World,
@@ -25,6 +26,7 @@ export function denoWorld(): World {
     runtime: "deno",
     pid: Deno.pid,
     uid: Deno.uid() ?? 0,
+    runtimePath: Deno.execPath(),
     self: selfCommand(["-A"]),
     confined: (paths) => selfCommand(permissions(paths)),
 
@@ -105,16 +107,49 @@ export function denoWorld(): World {
     },
 
     hold: (argv) => hold(world, argv),
-    start: ([program, ...args], env) => {
-      const child = new Deno.Command(needProgram(world, program!), {
+    start: ([program, ...words], env) => {
+      // What is blocked in us would be in it.
+      const unblocked = isBlocked(world) ? ["/usr/bin/env", "--default-signal=USR1", "--"] : [];
+      const [path, ...args] = [...unblocked, needProgram(world, program!), ...words];
+      const child = new Deno.Command(path!, {
         ...{ args, clearEnv: true, env: { ...env } },
         ...{ stdin: "inherit", stdout: "inherit", stderr: "inherit" },
       }).spawn();
       return { pid: child.pid, ended: child.status.then(({ code }) => code) };
     },
-    onSignals: (names, tell) => names.forEach((name) => Deno.addSignalListener(name, () => tell(name))),
+    onSignals: (names, tell) =>
+      names.forEach((name) => {
+        if (name === "SIGUSR1" && isBlocked(world)) return void tellBlocked(tell);
+        Deno.addSignalListener(name, () => tell(name));
+      }),
   };
   return world;
+}
+
+/** Whether our launcher has blocked SIGUSR1. */
+function isBlocked(world: World): boolean {
+  const blocked = /^SigBlk:\s*([0-9a-f]+)/m.exec(world.read("/proc/self/status") ?? "")?.[1];
+  return (BigInt(`0x${blocked ?? 0}`) >> BigInt(signals.SIGUSR1 - 1) & 1n) === 1n;
+}
+
+/** Waits for SIGUSR1 where it is blocked, as sigwait(3) can, but Deno cannot: to listen for it would unblock nothing. */
+async function tellBlocked(tell: (name: "SIGUSR1") => void): Promise<void> {
+  const { symbols: { sigwait } } = openLibc();
+  const set = new Uint8Array(128);
+  set[(signals.SIGUSR1 - 1) >> 3] = 1 << (signals.SIGUSR1 - 1 & 7);
+  while (await sigwait(set, new Uint8Array(4)) === 0) tell("SIGUSR1");
+}
+
+/** glibc, or musl by the name that it has under glibc's names. */
+function openLibc() {
+  const functions = {
+    sigwait: { parameters: ["buffer", "buffer"], result: "i32", nonblocking: true },
+  } as const;
+  try {
+    return Deno.dlopen("libc.so.6", functions);
+  } catch {
+    return Deno.dlopen("libc.so", functions);
+  }
 }
 
 function selfCommand(allowed: readonly string[]): readonly string[] {
@@ -122,6 +157,8 @@ function selfCommand(allowed: readonly string[]): readonly string[] {
     ? decodeURIComponent(Deno.mainModule.slice(7))
     : Deno.mainModule;
   return [
+    // src/launcher.sh says why.
+    ...["/usr/bin/env", "--block-signal=USR1"],
     Deno.execPath(),
     "run",
     ...allowed,

@@ -26,6 +26,11 @@ export function builtin<T>(name: string): T {
   return process.getBuiltinModule(name as "node:fs") as T;
 }
 
+/** Has SIGUSR1 do nothing, where Node otherwise says why it cannot listen for a debugger (src/launcher.sh). */
+export function ignoreDebugger(): void {
+  process.on("SIGUSR1", () => {});
+}
+
 /** Deno 2.0 has no such function, and makes one only while nobody is waiting for it. */
 export async function provideBuiltins(): Promise<void> {
   const global: { getBuiltinModule?: typeof process.getBuiltinModule } = process;
@@ -41,11 +46,13 @@ export async function provideBuiltins(): Promise<void> {
 /** The world through Node's API. */
 export function nodeWorld(): World {
   const fs = builtin<typeof Fs>("node:fs");
-  const self = [process.execPath, fs.realpathSync(process.argv[1]!)];
+  // src/launcher.sh says why.
+  const self = [process.execPath, "--inspect-port=[ff02::1]:9229", fs.realpathSync(process.argv[1]!)];
   const world: World = {
     runtime: "node",
     pid: process.pid,
     uid: process.getuid!(),
+    runtimePath: process.execPath,
     self,
     // Its permissions do not reach as far as sockets.
     confined: () => self,

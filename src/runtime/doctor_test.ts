@@ -58,7 +58,7 @@ function worldOf(machine: Machine): World {
     runtime,
     pid: 1,
     uid: machine.uid,
-    self: [`/usr/bin/${runtime}`],
+    runtimePath: `/usr/bin/${runtime}`,
     env: (name) => machine.env?.[name],
     read: (path) => files[path],
     list: (path) => machine.lists?.[path] ?? [],
