@@ -422,61 +422,6 @@ make_frames() {
 nobody_runs() { ! pgrep -u "$OCINET_TEST_USER" >/dev/null; }
 is_program() { [ "$(<"/proc/$1/comm")" = "$2" ]; }
 
-# recorder: programs in $wrappers, each of which notes what it has open and becomes the one of its name
-recorder() {
-  wrappers=$BATS_TEST_TMPDIR/wrappers
-  mkdir -m 1777 "$wrappers" "$wrappers/records"
-  cat >"$wrappers/wrapper" <<'WRAPPER'
-#!/bin/bash -p
-dir=${0%/*} name=${0##*/}
-program=$(PATH=${PATH//$dir:}; type -P "$name")
-# Its own is 1, and the directory 3.
-record=$(mktemp "$dir/records/$name.XXXXXX")
-echo "$*" >"$record"
-ls -l /proc/self/fd >>"$record"
-exec "$program" "$@"
-WRAPPER
-  chmod 755 "$wrappers/wrapper"
-  local program
-  for program in sh timeout nsenter setpriv ip nft getent install chown sysctl tc flock setsid; do
-    ln -s wrapper "$wrappers/$program"
-  done
-}
-
-descriptors_of_helper() { find "/proc/$(helper_pid)/fd" -mindepth 1 | wc -l; }
-no_more_descriptors() { (($(descriptors_of_helper) <= $1)); }
-
-# descriptors RUNTIME
-descriptors() {
-  local wrappers number before record given
-  recorder
-  OCINET_RUNTIME=$1 HELPER_PATH=$wrappers:$PATH start_helper "TEST_USER veth ocinet0 2" "$OTHER veth ocinet0 2" "TEST_USER port 8080"
-  hold_namespace box
-  change_all() {
-    attach "$(holder_of box)" '"ports":["8080:80"]' | jq -e .return
-    refuses "" attach 1
-    says_to_helper '{"do":"detach","id":"box"}' | jq -e .return
-  }
-  change_all
-  before=$(descriptors_of_helper)
-  rm "$wrappers"/records/*
-  change_all
-  for record in "$wrappers"/records/*; do
-    given="0 1 2 3 "
-    # Node has it lock what it has open.
-    [[ $record != */flock.* ]] || given+="4 "
-    [ "$(sed -n 's/.* \([0-9]*\) -> .*/\1/p' "$record" | sort -n | tr '\n' ' ')" = "$given" ] || fail "${record##*/}" "$(<"$record")"
-  done
-  for number in sh timeout nsenter setpriv ip nft; do ls "$wrappers/records/$number".*; done
-  rm "$wrappers"/{sh,timeout,nsenter,setpriv,ip,nft,getent,install,chown,sysctl,tc,flock,setsid}
-  for number in {1..20}; do change_all; done
-  wait_for no_more_descriptors "$before" || fail "$before, and now" "$(ls -l "/proc/$(helper_pid)/fd")"
-}
-for runtime in deno node; do
-  bats_test_function --description "every program of the service has what it was given and nothing else, and it loses no descriptor ($runtime)" \
-    -- descriptors "$runtime"
-done
-
 @test "a pid that has become another's is not mistaken for the one that was attached" {
   policy "TEST_USER veth ocinet0 2"
   export -f reuse_pid
