@@ -28,7 +28,6 @@ const order: readonly (readonly string[])[] = [
   ["features/session", "features/helper"],
   ["features/doctor"],
   ["commands"],
-  ["lazy", "lazy_part"],
   ["main"],
 ];
 
