@@ -134,7 +134,13 @@ export function machine(
   };
   const free = () => Promise.resolve(() => {});
   const world: World = {
-    ...{ runtime: "deno", pid: 99, uid, self: ["/usr/bin/deno", "/usr/bin/ocinet"] },
+    ...{
+      runtime: "deno",
+      pid: 99,
+      uid,
+      runtimePath: "/usr/bin/deno",
+      self: ["/usr/bin/deno", "/usr/bin/ocinet"],
+    },
     confined: (paths) => ["/usr/bin/deno", `--allow-read=${paths.map(at)}`, "/usr/bin/ocinet"],
     env: (name) => Object.hasOwn(env, name) ? env[name] : undefined,
     environment: () => env,

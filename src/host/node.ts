@@ -29,6 +29,11 @@ export function builtin<T>(name: string): T {
   return process.getBuiltinModule(name as "node:fs") as T;
 }
 
+/** Has SIGUSR1 do nothing, where Node otherwise says why it cannot listen for a debugger (src/launcher.sh). */
+export function ignoreDebugger(): void {
+  process.on("SIGUSR1", () => {});
+}
+
 /** Deno 2.0 has no such function, and makes one only while nobody is waiting for it. */
 export async function provideBuiltins(): Promise<void> {
   const global: { getBuiltinModule?: typeof process.getBuiltinModule } = process;
@@ -44,11 +49,13 @@ export async function provideBuiltins(): Promise<void> {
 /** The world through Node's API. */
 export function nodeWorld(): World {
   const fs = builtin<typeof Fs>("node:fs");
-  const self = [process.execPath, fs.realpathSync(process.argv[1]!)];
+  // src/launcher.sh says why.
+  const self = [process.execPath, "--inspect-port=[ff02::1]:9229", fs.realpathSync(process.argv[1]!)];
   const world: World = {
     runtime: "node",
     pid: process.pid,
     uid: process.getuid!(),
+    runtimePath: process.execPath,
     self,
     // Its permissions do not reach as far as sockets.
     confined: () => self,
@@ -360,15 +367,15 @@ function request(
   });
 }
 
-/** Listens through Node's API, which Deno has as well: one can adopt a descriptor, and a service can wait for it to load. */
-export function listen(at: ListenAt, patience: Patience, serve: Serve): Promise<Listening> {
+/** Answers whoever connects to a unix socket. */
+function listen(at: ListenAt, patience: Patience, serve: Serve): Promise<Listening> {
   const open = new Set<Net.Socket>();
   const server = builtin<typeof Net>("node:net").createServer({ allowHalfOpen: true }, (socket) => {
     const crowded = open.size >= patience.most;
     open.add(socket.on("close", () => open.delete(socket)).on("error", () => {}));
     const hearing = crowded ? Promise.resolve("too many" as const) : hear(socket, patience);
     // Whatever goes wrong with one of them must not end us.
-    converse(socket, hearing, serve).catch(() => socket.destroy());
+    converse(socket, hearing, patience, serve).catch(() => socket.destroy());
   });
   return new Promise((resolve, reject) => {
     server.once("error", reject);
@@ -385,15 +392,19 @@ export function listen(at: ListenAt, patience: Patience, serve: Serve): Promise<
 async function converse(
   socket: Net.Socket,
   hearing: Promise<Unheard | { readonly line: string }>,
+  { wait }: Patience,
   serve: Serve,
 ): Promise<void> {
   const heard = await hearing;
   const { answer, undelivered } = await serve(typeof heard === "string" ? { unheard: heard } : heard);
+  let timer;
   const delivered = await new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), wait);
     socket.once("error", () => resolve(false)).once("close", () => resolve(false));
     if (socket.destroyed) resolve(false);
     else socket.end(answer, () => resolve(!socket.errored));
   });
+  clearTimeout(timer);
   socket.destroy();
   if (!delivered) await undelivered?.();
 }
@@ -432,7 +443,7 @@ const lifeline =
   'exec 3<&0; "$@" </dev/null 3<&- & told=$!; { read -r _ <&3; kill "$told"; } 2>/dev/null & ' +
   'wait "$told"; kill $! 2>/dev/null';
 
-/** Watches through Node's API, for the same reasons. */
+/** Watches through Node's API, which Deno has as well: a service can wait for it to load. */
 export function watch(world: World, argv: readonly string[], tell: (line: string) => void): Watched {
   const child = builtin<typeof ChildProcess>("node:child_process").spawn(
     needProgram(world, "sh"),

@@ -43,7 +43,9 @@ export interface World {
   readonly runtime: "deno" | "node";
   readonly pid: number;
   readonly uid: number;
-  /** The program and leading arguments that run this file again, all absolute. */
+  /** The absolute path of the runtime. */
+  readonly runtimePath: string;
+  /** The program and leading arguments that run this file again, all absolute. No signal has it listen for a debugger. */
   readonly self: readonly string[];
   /**
    * The same for a service that may do nothing but use the network it is in, and read and write these files: as far as

@@ -26,7 +26,7 @@ export async function recover(world: World, state: string, id: string): Promise<
   const { directory } = paths;
   return newRecord<ContainerRecord>(world, {
     ...{ ...containerKey(id), created: "", container: { netns: "", identity: "" } },
-    ...{ phase: "planned", attachments: [], ports: [] },
+    ...{ phase: "planned", attachments: [], ports: [], recovered: true },
     steps: [
       ...[...leases.map(({ claim }) => claim), ...ports],
       ...links.filter((name) => linkExists(world, name)).map((name) => removeLinkAtUndo("host", name)),

@@ -58,7 +58,7 @@ function worldOf(machine: Machine): World {
     runtime,
     pid: 1,
     uid: machine.uid,
-    self: [`/usr/bin/${runtime}`],
+    runtimePath: `/usr/bin/${runtime}`,
     env: (name) => machine.env?.[name],
     read: (path) => files[path],
     readStart: (path, bytes) => files[path]?.slice(0, bytes),

@@ -144,8 +144,7 @@ async function attachFor(asking: Asking, request: Attach): Promise<Result> {
   await checkPorts(asking, request.ports);
   const network = await networkNamed(world, await chooseNetwork(asking, request));
   const init = identify(world, request.pid);
-  const fifo = `${state}/judging.${crypto.randomUUID()}`;
-  const judged = init && await judgeNamespace(world, user, request.pid, fifo);
+  const judged = init && await judgeNamespace(world, user, request.pid);
   if (!judged) throw notYours(request.pid);
   try {
     const netns = `/proc/${request.pid}/ns/net`;
