@@ -20,6 +20,7 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
   ],
   rootless: [
     "src/drivers/uplinks/options.ts",
+    "src/drivers/uplinks/relay.ts",
     "src/drivers/uplinks/table.ts",
     "src/features/rootless/relay.ts",
     "src/features/rootless/rootless.ts",
@@ -30,6 +31,7 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
   leftovers: ["src/features/cni_plugin/reference_leftovers.ts"],
   check: ["src/features/cni_plugin/check.ts"],
   cni: ["src/commands/cni.ts", "src/features/cni_runtime/cache.ts", "src/features/cni_runtime/runtime.ts"],
+  listen: ["src/host/deno_listen.ts"],
   run: ["src/commands/run.ts"],
   relay: ["src/host/relay/relay.ts"],
   people: ["src/commands/program.ts"],
