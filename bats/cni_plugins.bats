@@ -180,7 +180,7 @@ result() {
     "ipMasq":false,"ipmasq":true}'
   adds bridge "$go"
   jq -e '.ips[0].address == "10.9.9.2/24" and .interfaces[0].name == "cni0"' <<<"$RESULT"
-  [[ $(elements masquerade4) == "{ 10.9.9.2 }" ]]
+  [[ $(elements masquerade4) == '{ "cni0" . 10.9.9.2 }' ]]
   local map='{"cniVersion":"1.0.0","name":"net","type":"portmap","RuntimeConfig":{"PortMappings":[{"HostPort":8080,"ContainerPort":80,"Protocol":"TCP","HostIP":""}]}}'
   run -0 plugin portmap ADD "$(with_result "$map" "$RESULT")"
   [[ $(elements ports4) == "{ tcp . 8080 : 10.9.9.2 . 80 }" ]]
@@ -457,7 +457,7 @@ notices() {
     "ip link set dev vethdbbac32e902 nomaster" "ip link set dev vethdbbac32e902 master cni0"
   notices "host-local: Failed to find address added by container c1" "mv $lease $BATS_TEST_TMPDIR/lease" "mv $BATS_TEST_TMPDIR/lease $lease"
   notices "Cannot find all of our rules" \
-    "nft delete element inet ocinet masquerade6 '{ fd00:1::2 }'" "nft add element inet ocinet masquerade6 '{ fd00:1::2 }'"
+    "nft delete element inet ocinet masquerade6 '{ \"cni0\" . fd00:1::2 }'" "nft add element inet ocinet masquerade6 '{ \"cni0\" . fd00:1::2 }'"
   in_host ip link delete dev cni0
   refused 999 'host interface "cni0" not found' bridge CHECK "$CHECKED"
   in_host ip netns delete box
@@ -533,7 +533,7 @@ gc() {
   equal "10.1.1.2 10.1.1.3 10.1.1.78 10.1.1.81" "$(in_host find $leases -name '10.*' -printf '%f\n' | sort -V | xargs)"
   in_host rm $leases/10.1.1.81
   gc bridge "$FULL" c2
-  equal "{ 10.1.1.3 }" "$(elements masquerade4)"
+  equal '{ "cni0" . 10.1.1.3 }' "$(elements masquerade4)"
   run -0 in_host ip netns exec c1 ip -o link
   [[ $output != *eth0* ]]
   run -0 in_host ip netns exec c2 ip -o link show dev eth0

@@ -18,7 +18,7 @@ export interface Lookups {
   readonly devices?: readonly string[];
   /** Files, by absolute path. */
   readonly files?: readonly string[];
-  /** IPv4 addresses, for the link that each is reached by. */
+  /** Addresses, for the link that each is reached by. */
   readonly reached?: readonly string[];
   /** The container's links, routes and rules: a look that takes a process. */
   readonly inside?: boolean;

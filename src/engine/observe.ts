@@ -32,7 +32,11 @@ export async function observe(
   wanted: AllLookups,
   container: readonly string[] | undefined,
 ): Promise<HostState> {
-  const seen = { ...observeHost(world, wanted), ...await ask(world, wanted.answers) };
+  const [answered, reached] = await Promise.all([
+    ask(world, wanted.answers),
+    routesTo(world, wanted.reached),
+  ]);
+  const seen = { ...observeHost(world, wanted), ...answered, ...reached };
   if (!wanted.inside || !container) return seen;
   const argv = [...container, "sh", "-c", lookInside, "sh", ...wanted.insideSysctls];
   const { code, stdout, stderr } = await world.run(argv, { looks: true });
@@ -50,13 +54,25 @@ async function ask(world: World, commands: readonly string[]): Promise<Pick<Host
   return { answers: new Map(answers) };
 }
 
+/** The links that the host's routes lead to addresses by; what only a router leads to has none. */
+async function routesTo(world: World, addresses: readonly string[]): Promise<Pick<HostState, "reached">> {
+  if (addresses.length === 0) return {};
+  const found = await Promise.all(addresses.map(async (address) => {
+    const { stdout } = await world.run(["ip", "-o", "route", "get", address], { looks: true });
+    const [route = ""] = stdout.split("\n");
+    const link = / via /.test(route) ? undefined : / dev (\S+)/.exec(route)?.[1];
+    return link === undefined ? [] : [[address, link] as const];
+  }));
+  return { reached: new Map(found.flat()) };
+}
+
 /**
  * Looks at the host's side, without starting a program: /proc/self/net is always that of our own namespace, and /sys
  * is believed only where it agrees with it (it shows the namespace it was mounted in).
  */
 function observeHost(
   world: World,
-  { links, sysctls, defaultMaster, advertised, devices, files, reached }: AllLookups,
+  { links, sysctls, defaultMaster, advertised, devices, files }: AllLookups,
 ): HostState {
   const route = defaultMaster ? defaultRouteLink(world) : undefined;
   const found = devices.flatMap((id) => {
@@ -76,7 +92,6 @@ function observeHost(
       const text = world.read(path);
       return text === undefined ? [] : [[path, text] as const];
     })),
-    ...(reached.length === 0 ? {} : { reached: linksTo(world, reached) }),
     ...(route === undefined ? {} : { defaultLink: route }),
     ...(advertised ? { advertised: advertisedLinks(world) } : {}),
   };
@@ -144,15 +159,6 @@ function indexInProc(world: World, name: string): number {
   );
   const row = rows.map((row) => row.trim().split(/\s+/)).find(([, link]) => link === name);
   return row ? Number(row[0]) : Number(world.read(`/sys/class/net/${name}/ifindex`));
-}
-
-/** The link of the narrowest route to each of the addresses. */
-function linksTo(world: World, addresses: readonly string[]): ReadonlyMap<string, string> {
-  const routes = routes4(world).toSorted((a, b) => lengthOf(b.subnet) - lengthOf(a.subnet));
-  return new Map(addresses.flatMap((address) => {
-    const found = routes.find(({ subnet }) => contains(subnet, address));
-    return found ? [[address, found.link] as const] : [];
-  }));
 }
 
 /** The IPv4 routes of the main table. */

@@ -8,17 +8,20 @@ const nothing: AllLookups = {
   ...{ defaultMaster: false, advertised: false, inside: false, insideSysctls: [], answers: [] },
 };
 
-test("observe() tells by which link an address is reached: that of the narrowest route", async () => {
-  const route = `Iface	Destination	Gateway 	Flags	RefCnt	Use	Metric	Mask		MTU	Window	IRTT
-eth0	00000000	020200C0	0003	0	0	0	00000000	0	0	0
-cni0	0001010A	00000000	0001	0	0	0	00FFFFFF	0	0	0
-veth1	0901010A	00000000	0005	0	0	0	FFFFFFFF	0	0	0
-`;
-  const read = (routes: string) => ({ read: () => routes }) as unknown as World;
-  const reached = ["10.1.1.2", "10.1.1.9", "192.0.2.9"];
-  const seen = await observe(read(route), { ...nothing, reached }, undefined);
-  assert.deepEqual([...seen.reached!], [["10.1.1.2", "cni0"], ["10.1.1.9", "veth1"], ["192.0.2.9", "eth0"]]);
-  assert.deepEqual([...(await observe(read(""), { ...nothing, reached }, undefined)).reached!], []);
+test("observe() tells by which link an address is reached, unless that is by a router", async () => {
+  const routes: Readonly<Record<string, string>> = {
+    "10.1.1.2": "10.1.1.2 dev cni0 src 10.1.1.1 uid 0 \\    cache\n",
+    "fd00::2": "fd00::2 from :: dev veth1 src fd00::1 metric 256 pref medium\n",
+    "198.51.100.9": "198.51.100.9 via 192.0.2.2 dev eth0 src 192.0.2.1 uid 0 \\    cache\n",
+    "203.0.113.1": "",
+  };
+  const run = (argv: readonly string[]) => {
+    assert.deepEqual(argv.slice(0, 4), ["ip", "-o", "route", "get"]);
+    return Promise.resolve({ code: 0, stdout: routes[argv[4]!]!, stderr: "" });
+  };
+  const world = { read: () => "", run } as unknown as World;
+  const seen = await observe(world, { ...nothing, reached: Object.keys(routes) }, undefined);
+  assert.deepEqual([...seen.reached!], [["10.1.1.2", "cni0"], ["fd00::2", "veth1"]]);
 });
 
 test("an address is the host's if the kernel takes it in, or lets programs listen on it beforehand", () => {

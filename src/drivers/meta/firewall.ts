@@ -2,11 +2,12 @@ import { CniError } from "../../wire/cni/error.ts";
 import type { Fields } from "../../wire/cni/fields.ts";
 import type { Ip, Result } from "../../wire/cni/result.ts";
 import { setLink } from "../../plan/ip.ts";
-import { keepApart, letPass, open, tryRules } from "../../plan/nft.ts";
+import { type Endpoint, keepApart, letPass, open, tryRules } from "../../plan/nft.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { HostState } from "../../plan/host_state.ts";
 import { type Exec, exec, type Step, words } from "../../plan/step.ts";
+import { endpointLookups, endpointOf } from "../main/endpoint.ts";
 import { alone } from "../main/layer3.ts";
 import type { Lookups } from "../plugin.ts";
 import { hostLinks, ownIps } from "../../wire/cni/previous_result.ts";
@@ -56,9 +57,9 @@ export const signs = [
   "/run/firewalld.pid",
 ];
 
-/** Whether firewalld runs, unless the configuration decides. */
-export function lookups({ firewalld }: Conf): Lookups {
-  return firewalld === false ? {} : { files: signs };
+/** Whether firewalld runs, unless the configuration decides; and how the host reaches what others made. */
+export function lookups({ firewalld }: Conf, at: Attachment, made?: Result): Lookups {
+  return { ...endpointLookups(at, made), ...(firewalld === false ? {} : { files: signs }) };
 }
 
 /**
@@ -67,15 +68,13 @@ export function lookups({ firewalld }: Conf): Lookups {
  * of its own as well.
  */
 export function plan(conf: Conf, at: Attachment, made: Result, seen: HostState): Plan {
-  const ips = ownIps(made, at.ifname);
-  const firewalld = conf.firewalld ?? isRunning(seen);
+  const [ips, endpoint] = [ownIps(made, at.ifname), endpointOf(at, made, seen.reached)];
+  const { ingressPolicy: policy, firewalld = isRunning(seen) } = conf;
   return {
     steps: [
-      ...letPass(ips),
-      ...(conf.ingressPolicy === undefined ? [] : open(ips)),
-      ...(conf.ingressPolicy === undefined || conf.ingressPolicy === "open"
-        ? []
-        : restrict(conf.ingressPolicy, ips, made)),
+      ...(endpoint ? letPass(endpoint, ips) : []),
+      ...(endpoint && policy !== undefined ? open(endpoint, ips) : []),
+      ...(policy === undefined || policy === "open" ? [] : restrict(policy, endpoint, ips, made)),
       ...(firewalld ? trust(conf.zone, ips) : []),
     ],
     result: made,
@@ -86,18 +85,21 @@ function isRunning({ files }: HostState): boolean {
   return signs.some((path) => files?.get(path)?.trim());
 }
 
-function restrict(policy: "same-bridge" | "isolated", ips: readonly Ip[], made: Result): readonly Step[] {
+function restrict(
+  policy: "same-bridge" | "isolated",
+  endpoint: Endpoint | undefined,
+  ips: readonly Ip[],
+  made: Result,
+): readonly Step[] {
   const [bridge, port] = hostLinks({ ...made, interfaces: made.interfaces.slice(0, 2) });
-  if (bridge === undefined || made.interfaces[0]?.name !== bridge) {
+  if (!endpoint || bridge === undefined || made.interfaces[0]?.name !== bridge) {
     throw new CniError(
       "internal",
       `interface needs to be set for ingress policy "${policy}", make sure to chain "firewall" plugin with "bridge"`,
     );
   }
-  // Of a bridge with VLANs, it is this link that the host routes through.
-  const routed = hostLinks(made).find((name) => name.startsWith(`${bridge}.`)) ?? bridge;
   return [
-    ...keepApart(ips, routed, policy === "isolated"),
+    ...keepApart(endpoint, ips, policy === "isolated"),
     ...(policy === "isolated" && port !== undefined ? [isolate(port)] : []),
   ];
 }

@@ -7,7 +7,7 @@ import type { HostState } from "../../plan/host_state.ts";
 import { show, type Step } from "../../plan/step.ts";
 import * as firewall from "./firewall.ts";
 
-const at = { ifname: "eth0" } as Attachment;
+const at = { containerId: "c1", ifname: "eth0", digest: "a1".repeat(64) } as Attachment;
 const nothing: HostState = { links: new Map(), sysctls: new Map() };
 const made: Result = {
   ...emptyResult,
@@ -19,11 +19,11 @@ function plan(conf: Record<string, unknown>, before = made, seen = nothing) {
   return firewall.plan(firewall.parse(fields(conf)), at, before, seen);
 }
 
-const passed = `nft add element inet ocinet passed4 { 10.1.2.3 }
-nft add element inet ocinet passed6 { fd00::3 }`;
+const passed = `nft add element inet ocinet passed4 { "cni0" . 10.1.2.3 }
+nft add element inet ocinet passed6 { "cni0" . fd00::3 }`;
 const opened = `${passed}
-nft add element inet ocinet open4 { 10.1.2.3 }
-nft add element inet ocinet open6 { fd00::3 }`;
+nft add element inet ocinet open4 { "cni0" . 10.1.2.3 }
+nft add element inet ocinet open6 { "cni0" . fd00::3 }`;
 
 function undoOf(step: Step | undefined) {
   return step && "undo" in step ? step.undo : undefined;
@@ -42,17 +42,17 @@ test("a policy opens the addresses, and shuts out who is not to come", () => {
   assert.equal(
     show(plan({ ingressPolicy: "same-bridge" }).steps),
     `${opened}
-nft add element inet ocinet apart4 { 10.1.2.3 . "cni0" }
-nft add element inet ocinet apart6 { fd00::3 . "cni0" }`,
+nft add element inet ocinet apart4 { "cni0" . 10.1.2.3 }
+nft add element inet ocinet apart6 { "cni0" . fd00::3 }`,
   );
   const { steps } = plan({ ingressPolicy: "isolated" });
   assert.equal(
     show(steps),
     `${opened}
-nft add element inet ocinet apart4 { 10.1.2.3 . "cni0" }
-nft add element inet ocinet isolated4 { 10.1.2.3 . "cni0" }
-nft add element inet ocinet apart6 { fd00::3 . "cni0" }
-nft add element inet ocinet isolated6 { fd00::3 . "cni0" }
+nft add element inet ocinet apart4 { "cni0" . 10.1.2.3 }
+nft add element inet ocinet apart6 { "cni0" . fd00::3 }
+nft add element inet ocinet isolated4 { "cni0" . 10.1.2.3 }
+nft add element inet ocinet isolated6 { "cni0" . fd00::3 }
 ip link set dev veth1 type bridge_slave isolated on`,
   );
   assert.equal(undoOf(steps.at(-1)), "link set dev veth1 type bridge_slave isolated off");
@@ -62,12 +62,12 @@ test("of a bridge with VLANs, the link that the host routes through counts; a li
   const vlan = { ...made, interfaces: [...made.interfaces, { name: "cni0.7" }] };
   assert.match(
     show(plan({ ingressPolicy: "same-bridge" }, vlan).steps),
-    /apart4 \{ 10\.1\.2\.3 \. "cni0\.7" \}/,
+    /apart4 \{ "cni0\.7" \. 10\.1\.2\.3 \}/,
   );
   const [, host, container] = made.interfaces;
   const ptp = { ...made, interfaces: [host!, container!], ips: [{ address: "10.1.2.3/24", interface: 1 }] };
   const text = show(plan({ ingressPolicy: "isolated" }, ptp).steps);
-  assert.match(text, /isolated4 \{ 10\.1\.2\.3 \. "veth1" \}/);
+  assert.match(text, /isolated4 \{ "veth1" \. 10\.1\.2\.3 \}/);
   assert.doesNotMatch(text, /bridge_slave/);
 });
 
@@ -89,7 +89,7 @@ test("firewalld is told where it is asked for, or runs", () => {
   const { steps } = plan({ backend: "firewalld" });
   assert.equal(show(steps), `${passed}\n${words}`);
   assert.deepEqual(undoOf(steps.at(-1)), words.replaceAll("--add-", "--remove-").split(" "));
-  const [sign] = firewall.lookups(firewall.parse(fields({}))).files!;
+  const [sign] = firewall.lookups(firewall.parse(fields({})), at).files!;
   const seeing = (text: string) => ({ ...nothing, files: new Map([[sign!, text]]) });
   const zone = { firewalldZone: "work" };
   assert.match(
@@ -97,7 +97,7 @@ test("firewalld is told where it is asked for, or runs", () => {
     /firewall-cmd --zone=work --add/,
   );
   assert.equal(show(plan({ backend: "" }, made, seeing("")).steps), passed);
-  assert.deepEqual(firewall.lookups(firewall.parse(fields({ backend: "iptables" }))), {});
+  assert.deepEqual(firewall.lookups(firewall.parse(fields({ backend: "iptables" })), at), {});
   assert.equal(show(plan({ backend: "iptables" }, made, seeing("812\n")).steps), passed);
   assert.deepEqual(plan({ backend: "firewalld" }, emptyResult).steps, []);
   assert.throws(() => plan({ backend: "firewalld", firewalldZone: "a b" }), /is not one plain word/);

@@ -2,17 +2,26 @@ import { CniError } from "../../wire/cni/error.ts";
 import type { Fields } from "../../wire/cni/fields.ts";
 import type { Ip, Result } from "../../wire/cni/result.ts";
 import { addressOf, family, networkOf } from "../../net/address.ts";
-import { linkNameProblem, vethFrom } from "../../net/names.ts";
+import { vethFrom } from "../../net/names.ts";
 import { parseHostIp, type PortMapping } from "../../net/port_mapping.ts";
 import type { Attachment } from "../../plan/attachment.ts";
-import { masqueradeInbound, publish, publishWhen, tryRules } from "../../plan/nft.ts";
+import {
+  type Endpoint,
+  forwardPort,
+  forwardPortWhen,
+  guardLocalnet,
+  masqueradeInbound,
+  neighbour,
+  tryRules,
+} from "../../plan/nft.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { HostState } from "../../plan/host_state.ts";
 import { acceptLoopbackAnswers } from "../../plan/ip.ts";
 import { endFlowsTo, type Exec, exec, type Flows, setSysctl, type Step } from "../../plan/step.ts";
 import type { Lookups } from "../plugin.ts";
 import { type Conditions, parseConditions } from "./port_conditions.ts";
-import { ownIps } from "../../wire/cni/previous_result.ts";
+import { hostLinks, ownIps } from "../../wire/cni/previous_result.ts";
+import { endpointLookups, endpointOf, isOurs } from "../main/endpoint.ts";
 
 interface Conf {
   readonly mappings: readonly PortMapping[];
@@ -87,34 +96,50 @@ function parseMapping(entry: Fields): PortMapping {
   return { protocol: protocol as PortMapping["protocol"], hostPort, port, ...host };
 }
 
-/** How the container is reached, where a result of CNI 0.2.0 names no link. */
-export function lookups({ mappings, masks }: Conf, at: Attachment, made?: Result): Lookups {
-  if (!made || mappings.length === 0 || masks === "none" || made.interfaces.length > 0) return {};
-  return { reached: ownAddresses(made, at).filter((address) => family(address) === 4) };
+/** How the host reaches what others made. */
+export function lookups({ mappings }: Conf, at: Attachment, made?: Result): Lookups {
+  return mappings.length === 0 ? {} : endpointLookups(at, made);
 }
 
 /** Leads the host's ports to the container's first address of each family. */
 export function plan(conf: Conf, at: Attachment, made: Result, seen?: HostState): Plan {
-  const { mappings, masks, conditions } = conf;
+  const { mappings, masks } = conf;
+  const endpoint = endpointOf(at, made, seen?.reached);
   if (mappings.length === 0) return { steps: [], result: made };
-  const addresses = ownAddresses(made, at);
-  const published = mappings.flatMap((mapping) =>
-    addresses.filter((address) => leadsTo(mapping, address))
-      .flatMap((address) => {
-        const condition = conditions[family(address)];
-        const port = { ...mapping, address };
-        return condition === "" ? [publish(port)] : publishWhen(port, condition, vethFrom(at.digest));
-      })
-  );
+  const ips = firstIps(made, at);
   return {
     steps: [
-      ...(masks === "none" ? [] : reachableFromLoopback(made, addresses, seen?.reached)),
-      ...maskingSteps(conf, ownIps(made, at.ifname), addresses),
-      ...published,
+      ...(masks === "none" || !endpoint ? [] : reachableFromLoopback(endpoint, at, made, ips)),
+      ...(endpoint && masks !== "none" && !isOurs(at, made) ? neighbour(endpoint, ips) : []),
+      ...(endpoint ? maskingSteps(conf, endpoint, ips) : []),
+      ...mappings.flatMap((mapping) => forwardMapping(conf, at, mapping, { endpoint, ips })),
       ...mappings.flatMap(forgetFlows),
     ],
     result: made,
   };
+}
+
+/** Where ports lead. */
+interface Target {
+  readonly endpoint: Endpoint | undefined;
+  readonly ips: readonly Ip[];
+}
+
+function forwardMapping(
+  { conditions }: Conf,
+  at: Attachment,
+  mapping: PortMapping,
+  { endpoint, ips }: Target,
+): readonly Step[] {
+  const owner = endpoint?.owner ?? at.containerId;
+  return ips.map(({ address }) => addressOf(address)).filter((address) => leadsTo(mapping, address))
+    .flatMap((address) => {
+      const condition = conditions[family(address)];
+      const port = { ...mapping, address };
+      return condition === ""
+        ? [forwardPort(owner, port)]
+        : forwardPortWhen(owner, port, condition, vethFrom(at.digest));
+    });
 }
 
 function leadsTo(mapping: PortMapping, address: string): boolean {
@@ -124,16 +149,19 @@ function leadsTo(mapping: PortMapping, address: string): boolean {
 /** Who is masqueraded otherwise than our table does by itself. */
 function maskingSteps(
   { masks, markChain }: Conf,
+  endpoint: Endpoint,
   ips: readonly Ip[],
-  addresses: readonly string[],
 ): readonly Step[] {
   if (markChain === undefined || masks === "none") {
-    return masks === "needed" ? [] : addresses.map((address) => masqueradeInbound(address, masks === "all"));
+    if (masks === "needed") return [];
+    return ips.map(({ address }) => masqueradeInbound(endpoint, address, masks === "all"));
   }
-  return addresses.flatMap((address) => {
-    const own = ips.find((ip) => addressOf(ip.address) === address)!;
-    const from = masks === "all" ? [undefined] : [networkOf(own.address), loopback[family(address)]];
-    return [masqueradeInbound(address, false), ...from.map((source) => mark(markChain, address, source))];
+  return ips.flatMap(({ address }) => {
+    const from = masks === "all" ? [undefined] : [networkOf(address), loopback[family(address)]];
+    return [
+      masqueradeInbound(endpoint, address, false),
+      ...from.map((source) => mark(markChain, addressOf(address), source)),
+    ];
   });
 }
 
@@ -149,9 +177,9 @@ function mark(chain: string, address: string, source: string | undefined): Exec 
 }
 
 /** The addresses that ports lead to: the container's first of each family. */
-export function ownAddresses(made: Result, at: Attachment): readonly string[] {
-  const addresses = ownIps(made, at.ifname).map(({ address }) => addressOf(address));
-  return [4, 6].flatMap((of) => addresses.filter((address) => family(address) === of).slice(0, 1));
+export function firstIps(made: Result, at: Attachment): readonly Ip[] {
+  const ips = ownIps(made, at.ifname);
+  return [4, 6].flatMap((of) => ips.filter(({ address }) => family(address) === of).slice(0, 1));
 }
 
 /**
@@ -159,46 +187,40 @@ export function ownAddresses(made: Result, at: Attachment): readonly string[] {
  * either come back translated.
  */
 function reachableFromLoopback(
+  { link }: Endpoint,
+  at: Attachment,
   made: Result,
-  addresses: readonly string[],
-  reached: HostState["reached"],
+  ips: readonly Ip[],
 ): readonly Step[] {
-  const link = hostLink(made, addresses, reached);
-  if (link === undefined) return [];
+  const own = isOwnLink(made, link);
   const setting = setSysctl("host", routeLocalnet(link), "1", { onError: "ignore" });
-  return addresses.map((address) => ({
-    ...(family(address) === 6 ? acceptLoopbackAnswers(link) : setting),
-    ...(isOwnLink(made) ? {} : { undoBy: "gc" }),
-  }));
+  const four = ips.some(({ address }) => family(address) === 4);
+  return [
+    // Main types of ours have guarded theirs.
+    ...(four && !isOurs(at, made) ? [guardLocalnet(link, own)] : []),
+    ...ips.map(({ address }): Step => ({
+      ...(family(address) === 6 ? acceptLoopbackAnswers(link) : setting),
+      ...(own ? {} : { undoBy: "gc" }),
+    })),
+  ];
 }
 
 /** The host's one link goes with the container; beside others it is the bridge that they are on. */
-function isOwnLink({ interfaces }: Result): boolean {
-  return interfaces.filter(({ sandbox }) => sandbox === undefined).length === 1;
+function isOwnLink(made: Result, link: string): boolean {
+  const links = hostLinks(made);
+  return links.length === 1 && links[0] === link;
 }
 
 function routeLocalnet(link: string): string {
   return `net/ipv4/conf/${link}/route_localnet`;
 }
 
-/** The host's link to the container. */
-function hostLink(
-  { interfaces }: Result,
-  addresses: readonly string[],
-  reached: HostState["reached"],
-): string | undefined {
-  const four = addresses.find((address) => family(address) === 4);
-  const link = interfaces.find(({ sandbox }) => sandbox === undefined)?.name ??
-    (four === undefined ? undefined : reached?.get(four));
-  // A result may be another program's, and the name becomes part of a path.
-  return link === undefined || linkNameProblem(link) !== undefined ? undefined : link;
-}
-
 /** Whether the host's way from 127.0.0.1 is open. */
 export function evidence({ mappings, masks }: Conf, at: Attachment, made: Result): Lookups {
-  const addresses = ownAddresses(made, at);
-  const link = hostLink(made, addresses, undefined);
-  const four = addresses.some((address) => family(address) === 4);
+  // Of another program's result only the host's routes tell which link it is.
+  const isKnown = isOurs(at, made) || hostLinks(made).length === 1;
+  const link = isKnown ? endpointOf(at, made)?.link : undefined;
+  const four = firstIps(made, at).some(({ address }) => family(address) === 4);
   if (mappings.length === 0 || masks === "none" || link === undefined || !four) return {};
   return { sysctls: [routeLocalnet(link)] };
 }

@@ -202,11 +202,12 @@ async function planLinksOf(world: World, state: string, connecting: Connecting):
     return { steps: [...steps, ...rootless.steps], results: [rootless.result as Result], rootless };
   }
   for (const group of groupsOf(links)) {
-    const { attached } = group[0]!;
+    const [first] = group as [PlannedLink];
+    const { attached } = first;
     if (attached.path) {
       await flush(steps, results);
       const result = await addExternal(world, state, request, attached);
-      steps = settle(world, attached, result, results);
+      steps = settle(world, first, result, results);
       results.push(result);
     } else {
       const plans = await planLinks(world, group, request.container, results);

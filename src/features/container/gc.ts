@@ -1,5 +1,6 @@
 import { dropBridgeTable } from "../../plan/nft_bridge.ts";
-import { dropTable } from "../../plan/nft.ts";
+import { dropTable, sharedSets } from "../../plan/nft.ts";
+import { parseElements, showElement } from "../../plan/nft_listing.ts";
 import { ownAlias } from "../../plan/ip.ts";
 import { parseAddress } from "../../net/address.ts";
 import { removeAbandoned, type World } from "../../plan/world.ts";
@@ -11,7 +12,7 @@ import { keptChanges } from "../../engine/kept_changes.ts";
 import type { Collected, Stale } from "../../engine/collected.ts";
 import { bootId, livingNamespaces } from "../../engine/process.ts";
 import { repairUnsupervised } from "./repair.ts";
-import { elementsOf, findLiving } from "./recover.ts";
+import { findLiving } from "./recover.ts";
 import { readUndamaged } from "../rootless/host_forwarding.ts";
 import { containerPaths, refuseUnknownFiles, unknownFile } from "../../engine/state.ts";
 import { isRoot } from "../../engine/user.ts";
@@ -146,7 +147,7 @@ export async function collectUnused(
 
 /** What is written down of containers, as far as that can be read. */
 function linesOf(world: World, state: string, ids: readonly string[]): string {
-  return ids.map((id) => world.read(containerPaths(state, id).journal)).join("\n");
+  return ids.map((id) => world.read(containerPaths(state, id).journal)).join("\n").replaceAll('\\"', '"');
 }
 
 /** @param going lines of elements that do not count */
@@ -160,7 +161,8 @@ async function unusedTables(world: World, going: string): Promise<readonly Unuse
   const found: Unused[] = [];
   for (const [family, drop] of [["inet", dropTable], ["bridge", dropBridgeTable]] as const) {
     const { code, stdout } = await world.run(["nft", "list", "table", family, "ocinet"], { looks: true });
-    if (elementsOf(stdout).some(({ element }) => !going.includes(`{ ${element} }`))) return undefined;
+    const elements = parseElements(stdout).filter(({ set }) => !sharedSets.includes(set));
+    if (elements.some((element) => !going.includes(showElement(element)))) return undefined;
     if (code !== 0) continue;
     const remove = async () => void await world.run(["nft", "-f", "-"], { stdin: drop });
     found.push({ what: `nft table ${family} ocinet`, remove });

@@ -6,10 +6,11 @@ import { family, lengthOf } from "../../net/address.ts";
 import { digest, vethFrom } from "../../net/names.ts";
 import type { PortMapping } from "../../net/port_mapping.ts";
 import type { Attachment } from "../../plan/attachment.ts";
-import { contain, masqueradeInbound } from "../../plan/nft.ts";
+import { believe, contain, masqueradeInbound } from "../../plan/nft.ts";
 import type { Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import * as bridge from "../../drivers/main/bridge.ts";
+import { endpointOf } from "../../drivers/main/endpoint.ts";
 import * as portmap from "../../drivers/meta/portmap.ts";
 import { readsArgs } from "../../drivers/table.ts";
 import { attachmentOf } from "../../engine/attachment.ts";
@@ -104,9 +105,24 @@ export async function planLinks(
   const seen = await observe(world, lookupsOf(links), prefixesOf(container).container);
   const plans = links.reduce<readonly ChainPlan[]>((before, link) => {
     const { steps, result } = planChain(link, stateAfter(seen, before.flatMap(({ steps }) => steps)), world);
-    return [...before, { steps: [...steps, ...contain(result.ips)], result }];
+    const endpoint = endpointOf(link.at, result);
+    const closed = endpoint ? contain(endpoint, result.ips) : [];
+    return [...before, { steps: [...steps, ...closed], result }];
   }, []);
-  return onceOnly(plans, earlier);
+  return onceOnly(plans.map((plan, i) => withOwnAddresses(plan, i, links, plans)), earlier);
+}
+
+/** By a link of its own a container may send with the addresses that it has on other networks: one default route serves all. */
+function withOwnAddresses(
+  { steps, result }: ChainPlan,
+  i: number,
+  links: readonly PlannedLink[],
+  plans: readonly ChainPlan[],
+): ChainPlan {
+  const endpoint = endpointOf(links[i]!.at, result);
+  if (endpoint?.link !== vethFrom(links[i]!.at.digest)) return { steps, result };
+  const others = plans.filter((_, j) => j !== i).flatMap(({ result }) => result.ips);
+  return { steps: [...steps, ...believe(endpoint, others), ...contain(endpoint, others)], result };
 }
 
 /** Ports lead to the first network that masquerades, or else to the last (rkt, portfwd.go). */
@@ -144,8 +160,11 @@ export function publish(
   const conf = portmap.parse(
     fields(attached.network.plugins.find(({ type }) => type === "portmap") ?? {}),
   );
-  const lost = portmap.ownAddresses(result, at).filter((address) => !hasWayBack(results, address));
-  const masked = conf.masks === "needed" ? lost.map((address) => masqueradeInbound(address, true)) : [];
+  const endpoint = endpointOf(at, result);
+  const lost = portmap.firstIps(result, at).filter(({ address }) => !hasWayBack(results, address));
+  const masked = endpoint && conf.masks === "needed"
+    ? lost.map(({ address }) => masqueradeInbound(endpoint, address, true))
+    : [];
   return [...reflected, ...masked, ...portmap.plan({ ...conf, mappings: ports }, at, result).steps];
 }
 

@@ -32,6 +32,7 @@ function builtIn(ipv6: boolean): readonly FoundNetwork[] {
     ipMasq: boolean,
     subnets: readonly string[],
     defaults: readonly string[],
+    more: Readonly<Record<string, unknown>> = {},
   ) => ({
     file,
     list: parseNetworkList(
@@ -40,6 +41,7 @@ function builtIn(ipv6: boolean): readonly FoundNetwork[] {
         name,
         type: "ptp",
         ipMasq,
+        ...more,
         ipam: {
           type: "host-local",
           ranges: subnets.slice(0, ipv6 ? 2 : 1).map((subnet) => [{ subnet }]),
@@ -54,10 +56,17 @@ function builtIn(ipv6: boolean): readonly FoundNetwork[] {
       "0.0.0.0/0",
       "::/0",
     ]),
-    network("99-default-restricted.conf", "default-restricted", false, [
-      "172.31.0.0/16",
-      "fd6f:6369:6e65:31::/64",
-    ], []),
+    network(
+      "99-default-restricted.conf",
+      "default-restricted",
+      false,
+      [
+        "172.31.0.0/16",
+        "fd6f:6369:6e65:31::/64",
+      ],
+      [],
+      { internal: true },
+    ),
   ];
 }
 
