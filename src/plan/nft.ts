@@ -1,6 +1,7 @@
 import { addressOf, family, networkOf } from "../net/address.ts";
+import type { ListedElement } from "./nft_listing.ts";
 import type { ElementResource } from "./resource.ts";
-import { type Line, line, type Step, words } from "./step.ts";
+import { type Line, line, show, type Step, words } from "./step.ts";
 
 /**
  * Marks packets that our forward chain has let pass, so that one rule can let them past a FORWARD policy of DROP.
@@ -356,10 +357,78 @@ export interface PublishedPort {
   readonly port: number;
 }
 
-/** The host's port leads to the container's. Fails with "File exists" when the port leads anywhere already. */
-export function forwardPort(owner: string, port: PublishedPort): Line {
+/**
+ * The host's port leads to the container's. Fails with "File exists" when the port leads anywhere already: on its address,
+ * or on all of them. That one on all addresses leads elsewhere on one, `takenOnOne` tells.
+ * @param beside the container has the port on all addresses itself
+ */
+export function forwardPort(owner: string, port: PublishedPort, beside = false): Line {
   const { set, key } = placeOf(port);
-  return element(`inet ocinet ${set}`, key, { owner, value: words`${port.address} . ${port.port}` });
+  const value = words`${port.address} . ${port.port}`;
+  const made = element(`inet ocinet ${set}`, key, { owner, value });
+  const all = portOnAll({ set: `inet ocinet ${set}`, key });
+  if (all === undefined || beside) return made;
+  const probe = `${all.set} { ${all.key} : ${value} }`;
+  return { ...made, run: `create element ${probe}; delete element ${probe}; ${made.run}` };
+}
+
+/** The element of the same port on all addresses, for that of one on one address. */
+export function portOnAll(
+  { set, key }: Pick<ElementResource, "set" | "key">,
+): { readonly set: string; readonly key: string } | undefined {
+  const [table, name] = [set.slice(0, set.lastIndexOf(" ")), set.slice(set.lastIndexOf(" ") + 1)];
+  if (!name.startsWith("hostports")) return undefined;
+  return { set: `${table} ${name.replace("host", "")}`, key: key.split(" . ").slice(1).join(" . ") };
+}
+
+/** The maps of ports on one address that have to be looked at when steps publish ports on all. */
+export function mapsOfOne(steps: readonly Step[]): readonly string[] {
+  return [...new Set(steps.flatMap((step) => onAll(step)?.map ?? []))];
+}
+
+function onAll(
+  step: Step,
+): { readonly map: string; readonly key: string; readonly id: string } | undefined {
+  const [element] = elementsIn([step]);
+  const family = /^inet ocinet ports([46])$/.exec(element?.set ?? "")?.[1];
+  if (element === undefined || family === undefined || step.tool !== "nft") return undefined;
+  return { map: `inet ocinet hostports${family}`, key: element.key, id: ownerIn(step) };
+}
+
+/** The first of the steps whose port on all addresses is another container's on one, with that one's element. */
+export function takenOnOne(
+  steps: readonly Line[],
+  listed: readonly ListedElement[],
+): { readonly step: Line; readonly by: ListedElement } | undefined {
+  for (const step of steps) {
+    const all = onAll(step);
+    const by = all &&
+      listed.find(({ set, key, owner }) =>
+        `inet ocinet ${set}` === all.map && key.endsWith(` . ${all.key}`) && owner?.split(" ")[0] !== all.id
+      );
+    if (by) return { step, by };
+  }
+  return undefined;
+}
+
+function ownerIn({ run }: Line): string {
+  return / comment "([^" ]*)/.exec(run)?.[1] ?? "";
+}
+
+/** What adding an element is for, in words for whoever is told that it cannot be. */
+export function showElementStep(step: Step): string {
+  const [{ set, key } = { set: "", key: "" }] = elementsIn([step]);
+  const words = key.replaceAll('"', "").split(" . ");
+  const [port, protocol, address] = words.toReversed();
+  if (set.includes("ports")) {
+    return `publish port ${port}/${protocol}${address === undefined ? "" : ` on ${address}`}`;
+  }
+  return set.includes("members") ? `use address ${port} on link ${protocol}` : `do "${show([step])}"`;
+}
+
+/** A line of ours as it is to be done another time, when its element may be there. */
+export function again(line: Line): Line {
+  return { ...line, run: line.run.replaceAll("create element ", "add element ") };
 }
 
 /** Where a port stands: the map for its family, and its key there. */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import {
+  again,
   baseTable,
   contain,
   dropTable,
@@ -14,12 +15,16 @@ import {
   keepApart,
   keepInternal,
   letPass,
+  mapsOfOne,
   masquerade,
   masqueradeInbound,
+  neighbour,
   open,
   passMark,
   sharedSets,
+  showElementStep,
   tableOf,
+  takenOnOne,
 } from "./nft.ts";
 import { allowOnlyMac, bridgeTable, dropBridgeTable, forbidSpoofing } from "./nft_bridge.ts";
 import { setLink } from "./ip.ts";
@@ -82,14 +87,47 @@ test("a port is one element, by the address it is published on, that says whose 
     show([
       forwardPort("c1 veth1", { ...port, address: "10.1.2.3" }),
       forwardPort("c1", { ...port, address: "fd00::3" }),
-      forwardPort("c1", { ...port, address: "10.1.2.3", hostIp: "127.0.0.1" }),
-      forwardPort("x".repeat(200), { ...port, address: "fd00::3", hostIp: "::1" }),
+      forwardPort("c1", { ...port, address: "10.1.2.3", hostIp: "127.0.0.1" }, true),
+      forwardPort("x".repeat(200), { ...port, address: "fd00::3", hostIp: "::1" }, true),
     ]),
     `nft create element inet ocinet ports4 { tcp . 8080 comment "c1 veth1" : 10.1.2.3 . 80 }
 nft create element inet ocinet ports6 { tcp . 8080 comment "c1" : fd00::3 . 80 }
 nft create element inet ocinet hostports4 { 127.0.0.1 . tcp . 8080 comment "c1" : 10.1.2.3 . 80 }
 nft create element inet ocinet hostports6 { ::1 . tcp . 8080 comment "${"x".repeat(100)}" : fd00::3 . 80 }`,
   );
+});
+
+test("a port on one address is refused where it leads elsewhere on all, unless its container has both", () => {
+  const port = { protocol: "tcp", hostIp: "10.0.0.1", hostPort: 8080, address: "10.1.2.3", port: 80 };
+  const made = `create element inet ocinet hostports4 { 10.0.0.1 . tcp . 8080 comment "c1" : 10.1.2.3 . 80 }`;
+  const probe = "element inet ocinet ports4 { tcp . 8080 : 10.1.2.3 . 80 }";
+  assert.equal(forwardPort("c1", port).run, `create ${probe}; delete ${probe}; ${made}`);
+  assert.equal(forwardPort("c1", port, true).run, made);
+  assert.equal(again(forwardPort("c1", port, true)).run, made.replace("create", "add"));
+});
+
+test("a port on all addresses is found to be another container's on one", () => {
+  const port = { protocol: "tcp", hostPort: 8080, port: 80 };
+  const steps = [
+    forwardPort("c1 veth1", { ...port, address: "10.1.2.3" }),
+    forwardPort("c1 veth1", { ...port, address: "fd00::3" }),
+    forwardPort("c1 veth1", { ...port, hostIp: "10.0.0.1", hostPort: 81, address: "10.1.2.3" }),
+  ];
+  assert.deepEqual(mapsOfOne(steps), ["inet ocinet hostports4", "inet ocinet hostports6"]);
+  const listed = (owner: string, key = "10.0.0.9 . tcp . 8080") => [{ set: "hostports4", key, owner }];
+  assert.deepEqual(takenOnOne(steps, listed("c2 veth2")), { step: steps[0], by: listed("c2 veth2")[0] });
+  assert.equal(takenOnOne(steps, listed("c1 veth9")), undefined);
+  for (const other of ["10.0.0.9 . udp . 8080", "10.0.0.1 . tcp . 81"]) {
+    assert.equal(takenOnOne(steps, listed("c2", other)), undefined);
+  }
+  assert.deepEqual([...steps, ...join(at, ips)].map(showElementStep), [
+    "publish port 8080/tcp",
+    "publish port 8080/tcp",
+    "publish port 81/tcp on 10.0.0.1",
+    "use address 10.1.2.3 on link br-1.7",
+    "use address fd00::3 on link br-1.7",
+    ...neighbour(at, ips).map((step) => `do "${show([step])}"`),
+  ]);
 });
 
 test("an element is taken away whether or not it is there", () => {

@@ -126,7 +126,7 @@ interface Target {
 }
 
 function forwardMapping(
-  { conditions }: Conf,
+  { conditions, mappings }: Conf,
   at: Attachment,
   mapping: PortMapping,
   { endpoint, ips }: Target,
@@ -137,9 +137,15 @@ function forwardMapping(
       const condition = conditions[family(address)];
       const port = { ...mapping, address };
       return condition === ""
-        ? [forwardPort(owner, port)]
+        ? [forwardPort(owner, port, mappings.some((other) => isOnAll(other, port)))]
         : forwardPortWhen(owner, port, condition, vethFrom(at.digest));
     });
+}
+
+/** Whether a mapping is for the same port on all addresses. */
+function isOnAll(other: PortMapping, port: PortMapping & { readonly address: string }): boolean {
+  return other.hostIp === undefined && other.protocol === port.protocol && other.hostPort === port.hostPort &&
+    leadsTo(other, port.address);
 }
 
 function leadsTo(mapping: PortMapping, address: string): boolean {

@@ -87,6 +87,10 @@ nft create element inet ocinet ports6 { tcp . 8080 comment "c1 veth1" : fd00::3 
   );
 });
 
+/** What fails where the port leads elsewhere on all addresses. */
+const probe = (start: string) =>
+  ["create", "delete"].map((verb) => `${verb} element inet ocinet ports${start} . 80 };`).join(" ");
+
 test("a port on one address, or one family, leads to that family only", () => {
   const ports = ["10.0.0.1", "::1", "0.0.0.0", "::"].map((hostIP, i) => ({
     hostPort: i + 1,
@@ -96,8 +100,12 @@ test("a port on one address, or one family, leads to that family only", () => {
   assert.equal(
     plan(ports),
     `${others}
-nft create element inet ocinet hostports4 { 10.0.0.1 . tcp . 1 comment "c1 veth1" : 10.1.2.3 . 80 }
-nft create element inet ocinet hostports6 { ::1 . tcp . 2 comment "c1 veth1" : fd00::3 . 80 }
+nft ${
+      probe("4 { tcp . 1 : 10.1.2.3")
+    } create element inet ocinet hostports4 { 10.0.0.1 . tcp . 1 comment "c1 veth1" : 10.1.2.3 . 80 }
+nft ${
+      probe("6 { tcp . 2 : fd00::3")
+    } create element inet ocinet hostports6 { ::1 . tcp . 2 comment "c1 veth1" : fd00::3 . 80 }
 nft create element inet ocinet ports4 { tcp . 3 comment "c1 veth1" : 10.1.2.3 . 80 }
 nft create element inet ocinet ports6 { tcp . 4 comment "c1 veth1" : fd00::3 . 80 }`,
   );

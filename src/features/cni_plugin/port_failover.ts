@@ -4,7 +4,7 @@
  */
 import type { Prefixes } from "../../plan/batch.ts";
 import type { Step } from "../../plan/step.ts";
-import { apply, StepError } from "../../engine/apply.ts";
+import { apply, TakenError } from "../../engine/apply.ts";
 import { isThere } from "../../engine/namespace.ts";
 import { type Context, prefixesFor } from "./call.ts";
 import { otherRecords, type PluginRecord } from "../../engine/plugin_record.ts";
@@ -40,7 +40,7 @@ export async function failOverPorts(context: Context, gone: PluginRecord): Promi
       await apply(context.world, prefixesFor(context) as Prefixes, [step]);
     } catch (error) {
       // A third network had it all the time.
-      if (!(error instanceof StepError) || !error.details.includes("File exists")) throw error;
+      if (!(error instanceof TakenError)) throw error;
     }
   }
 }

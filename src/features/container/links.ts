@@ -6,7 +6,7 @@ import { family, lengthOf } from "../../net/address.ts";
 import { digest, vethFrom } from "../../net/names.ts";
 import type { PortMapping } from "../../net/port_mapping.ts";
 import type { Attachment } from "../../plan/attachment.ts";
-import { believe, contain, masqueradeInbound } from "../../plan/nft.ts";
+import { believe, contain, masquerade, masqueradeInbound } from "../../plan/nft.ts";
 import type { Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import * as bridge from "../../drivers/main/bridge.ts";
@@ -121,16 +121,23 @@ function withOwnAddresses(
 ): ChainPlan {
   const endpoint = endpointOf(links[i]!.at, result);
   if (endpoint?.link !== vethFrom(links[i]!.at.digest)) return { steps, result };
-  const others = plans.filter((_, j) => j !== i).flatMap(({ result }) => result.ips);
-  return { steps: [...steps, ...believe(endpoint, others), ...contain(endpoint, others)], result };
+  const others = plans.map(({ result: { ips } }, j) => ({ ips, masked: isMasquerading(links[j]!) }))
+    .filter((_, j) => j !== i);
+  const more = others.flatMap(({ ips, masked }) => [
+    ...[...believe(endpoint, ips), ...contain(endpoint, ips)],
+    ...(masked ? masquerade(endpoint, ips) : []),
+  ]);
+  return { steps: [...steps, ...more], result };
 }
 
 /** Ports lead to the first network that masquerades, or else to the last (rkt, portfwd.go). */
 export function publishedThrough(links: readonly PlannedLink[]): number {
-  const masked = links.findIndex(({ attached }) =>
-    attached.network.plugins.some((plugin) => plugin["ipMasq"] === true)
-  );
+  const masked = links.findIndex(isMasquerading);
   return masked >= 0 ? masked : links.length - 1;
+}
+
+function isMasquerading({ attached }: PlannedLink): boolean {
+  return attached.network.plugins.some((plugin) => plugin["ipMasq"] === true);
 }
 
 /**

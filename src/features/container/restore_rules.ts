@@ -1,4 +1,4 @@
-import { tableOf } from "../../plan/nft.ts";
+import { again, tableOf } from "../../plan/nft.ts";
 import type { Line, Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import { loadRules } from "../../engine/apply.ts";
@@ -34,7 +34,7 @@ async function restoreOne(world: World, state: string, id: string): Promise<void
   const unlock = await world.lock(containerPaths(state, id).lock);
   try {
     const rules = rulesOf(world, state, id);
-    if (rules.length > 0) await loadRules(world, rules);
+    if (rules.length > 0) await loadRules(world, rules.map(again));
   } finally {
     unlock();
   }
