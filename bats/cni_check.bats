@@ -172,7 +172,7 @@ ends_chain() {
   chained firewall '{ "backend": "firewalld", "firewalldZone": "work" }'
   notices 'firewalld does not have 10.1.1.4/32 in zone "work"' "echo public >$zones" "echo work >$zones"
   # A DEL that nothing is written down for gives the address back, though the link is gone.
-  rm "$STATE_DIR/cni/net/c1/eth0 firewall.json"
+  rm "$STATE_DIR/containers/c1/net eth0 firewall.json"
   in_host ip link delete vethdbbac32e902
   run -0 plugin firewall DEL "$CHECKED"
   [ ! -e "$zones" ]

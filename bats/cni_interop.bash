@@ -9,7 +9,7 @@ list() { jq -nc --arg version "$1" '{ cniVersion: $version, name: "net", plugins
 everything() {
   links_of in_box 2>/dev/null
   snapshot | sed '/^== state files/,/^==/ { /^[dlf] /d }'
-  find "$HOST_DIR/cni" "$STATE_DIR/cni" -type f ! -name lock ! -name 'last_reserved_ip.*' 2>/dev/null | sort
+  find "$HOST_DIR/cni" "$STATE_DIR/containers" -type f ! -name lock ! -name 'last_reserved_ip.*' 2>/dev/null | sort
   in_host find /run/cni -type f 2>/dev/null || true
 }
 

@@ -121,7 +121,7 @@ RULES
   # no address any more to look for.
   PLUGINS=$REFERENCE libcni DEL "$list" 2>/dev/null || PLUGINS=$REFERENCE libcni DEL "$(jq '.plugins |= .[:1]' <<<"$list")" 2>/dev/null
   left=$(diff "$before" <(everything) | grep '^>' || true)
-  equal "" "$(grep -v '10\.1\.1\.[23]\|fd00:1::[23]\|"veth\|/state/cni/net/c1/eth0 ' <<<"$left")"
+  equal "" "$(grep -v '10\.1\.1\.[23]\|fd00:1::[23]\|"veth\|/state/containers/c1/net eth0 ' <<<"$left")"
   collects_all "${list/1.0.0/1.1.0}"
   settled "$before"
 }

@@ -407,11 +407,11 @@ runtime() {
 }
 
 @test "DEL leaves nothing when the record is lost, or damaged" {
-  lose() { rm -r "$STATE_DIR/cni"; }
+  lose() { rm -r "$STATE_DIR/containers"; }
   # The second is of an ADD that was killed while it wrote.
   damage() {
-    find "$STATE_DIR/cni" -type f -exec sh -c 'echo "{" >"$1"' sh {} \;
-    echo "{" >"$STATE_DIR/cni/net/c1/.eth0 bridge.json.99999999.1"
+    find "$STATE_DIR/containers" -type f -exec sh -c 'echo "{" >"$1"' sh {} \;
+    echo "{" >"$STATE_DIR/containers/c1/.net eth0 bridge.json.99999999.1"
   }
   BETWEEN=lose
   deleted_with "{}"
@@ -428,7 +428,7 @@ runtime() {
   chained=$(with_result "$(conf sbr)" "$RESULT")
   run -0 plugin sbr ADD "$chained"
   in_box ip rule | grep -q "from 10.1.1.2 lookup 101"
-  rm -r "$STATE_DIR/cni"
+  rm -r "$STATE_DIR/containers"
   run -0 plugin sbr DEL "$chained"
   run -0 plugin bridge DEL "$(with_result "$FULL" "$RESULT")"
   diff "$BATS_TEST_TMPDIR/inside" <(links_of in_box)

@@ -148,7 +148,7 @@ told() { jq -S -c . "$BATS_TEST_TMPDIR/$1"; }
 
 @test "flannel: what the reference has kept is enough for DEL, and of two networks each has its own" {
   adds flannel "$(conf flannel)"
-  rm -r "$STATE_DIR/cni"
+  rm -r "$STATE_DIR/containers"
   run -0 plugin flannel DEL "$(conf flannel)"
   run -1 cni_traces
   # Both keep it under the container's id.

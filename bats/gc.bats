@@ -27,13 +27,13 @@ end_box() {
   wait_for gone "$pid"
 }
 
-journal_of() { echo "$STATE_DIR/containers/$1/journal.json"; }
+record_of() { echo "$STATE_DIR/containers/$1/container.json"; }
 
-# change_journal NAME FILTER
-change_journal() {
+# change_record NAME FILTER
+change_record() {
   local changed
-  changed=$(jq "$2" "$(journal_of "$1")")
-  echo "$changed" >"$(journal_of "$1")"
+  changed=$(jq "$2" "$(record_of "$1")")
+  echo "$changed" >"$(record_of "$1")"
 }
 
 # stale_boxes: one for each reason that gc has, and one that lives
@@ -48,8 +48,8 @@ stale_boxes() {
 
   end_box ended
   end_box rebooted
-  change_journal rebooted '.bootId = "00000000-0000-0000-0000-000000000000"'
-  change_journal unfinished '.phase = "planned"'
+  change_record rebooted '.bootId = "00000000-0000-0000-0000-000000000000"'
+  change_record unfinished '.phase = "planned"'
   in_host ip netns delete named
   wait_for veths_are 2
 }
@@ -207,7 +207,7 @@ in_passing() {
 @test "a later process with a container's pid is not the container" {
   box one --net blue -p 8080:80
   # As if the journal's process had ended, and its pid had come to this one.
-  change_journal one '.container.init.startTime = "1"'
+  change_record one '.container.init.startTime = "1"'
   run -0 ocinet ls --json
   # shellcheck disable=SC2016 # jq's variable
   jq -e --argjson pid "$(pid_of one)" '.[0].state == "its process \($pid) has ended"' <<<"$output"
@@ -254,7 +254,7 @@ is_collected() { [[ $(ocinet gc) == "$1: its namespace /run/netns/$1 is gone"* ]
   wait_for is_apart "$(pid_of there)"
   run -1 "${elsewhere[@]}" up "$(pid_of there)" --id there -p 8080:80
   [[ $output == *'container "one" has it' ]]
-  [ -e "$(journal_of one)" ]
+  [ -e "$(record_of one)" ]
   stop there
   in_host ip netns delete elsewhere
   run -0 ocinet gc
@@ -280,7 +280,7 @@ is_collected() { [[ $(ocinet gc) == "$1: its namespace /run/netns/$1 is gone"* ]
 
 @test "who is busy with a container is left to it" {
   box one --net blue
-  change_journal one '.phase = "planned"'
+  change_record one '.phase = "planned"'
   mkdir -p "$STATE_DIR/locks"
   background holder in_host flock --no-fork "$STATE_DIR/locks/one" sleep 1000
   wait_for is_held

@@ -135,7 +135,7 @@ leased() { find "$LEASES" -mindepth 2 ! -name lock ! -name 'last_reserved_ip.*' 
   up box
   own DEL box
   local address
-  address=$(jq -er '.attachments[0].result.ips[0].address / "/" | .[0]' "$STATE_DIR/containers/box/journal.json")
+  address=$(jq -er '.attachments[0].result.ips[0].address / "/" | .[0]' "$STATE_DIR/containers/box/container.json")
   printf 'other\r\neth0' >"$LEASES/blue/$address"
   end box
   equal "$address" "$(leased)"
@@ -151,7 +151,7 @@ leased() { find "$LEASES" -mindepth 2 ! -name lock ! -name 'last_reserved_ip.*' 
       [[ $output == *'"failed to allocate for range 0: 10.1.1.'*' has been allocated to a, duplicate allocation is not allowed"'* ]] ||
         fail "$first, then $second:" "$output"
       # There is a record of ours.
-      [ $first = reference ] || rm -rf "$STATE_DIR/cni"
+      [ $first = reference ] || rm -rf "$STATE_DIR/containers"
     done
     own DEL a
   done
@@ -176,7 +176,7 @@ leased() { find "$LEASES" -mindepth 2 ! -name lock ! -name 'last_reserved_ip.*' 
   # To read the whole directory takes few calls, and long.
   run -1 grep -E "getdents64\(.* = [0-9]{5}$" "$BATS_TEST_TMPDIR/trace"
   local address
-  address=$(jq -er '.attachments[0].result.ips[0].address / "/" | .[0]' "$STATE_DIR/containers/box/journal.json")
+  address=$(jq -er '.attachments[0].result.ips[0].address / "/" | .[0]' "$STATE_DIR/containers/box/container.json")
   equal box$'\r\n'eth0 "$(<"$LEASES/blue/$address")"
 
   # Nor does giving it back.

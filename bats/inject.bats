@@ -207,13 +207,100 @@ refused() {
 }
 
 @test "a bundle is found by a relative path, and its config keeps its mode and owner" {
-  chown "$OCINET_TEST_USER" "$CONFIG"
+  chown "$OCINET_TEST_USER" "$BUNDLE" "$CONFIG"
   chmod 640 "$CONFIG"
   cd "$BUNDLE"
   ocinet inject .
   ocinet inject --net none ../bundle/
   [ "$(stat -c %a:%U "$CONFIG")" = "640:$OCINET_TEST_USER" ]
   jq -e '.hooks.createRuntime | length == 1' "$CONFIG"
+}
+
+# give_away: the bundle is an ordinary user's; root has a file of the same kind that must neither be read nor change
+give_away() {
+  chown -R "$OCINET_TEST_USER" "$BUNDLE"
+  PRECIOUS=$BATS_TEST_TMPDIR/precious.json
+  install -m 600 "$BATS_TEST_TMPDIR/before.json" "$PRECIOUS"
+}
+
+precious_is_untouched() {
+  cmp "$BATS_TEST_TMPDIR/before.json" "$PRECIOUS"
+  [ "$(stat -c %a:%U:%h "$PRECIOUS")" = "${1:-600:root:1}" ]
+}
+
+@test "root reads and overwrites nothing of root's through a bundle that a user writes" {
+  local runtime
+  give_away
+  mkdir "$BATS_TEST_TMPDIR/other"
+  cp "$PRECIOUS" "$BATS_TEST_TMPDIR/other/config.json"
+  for runtime in deno node; do
+    export OCINET_RUNTIME=$runtime
+    as_user ln -sf "$PRECIOUS" "$CONFIG"
+    refused_of_user "it is a symbolic link; put the file that it leads to in its place"
+    as_user rm "$CONFIG"
+    as_user mkfifo "$CONFIG"
+    refused_of_user "it is not a regular file; put one in its place"
+    rm "$CONFIG"
+    ln "$PRECIOUS" "$CONFIG"
+    run -1 inject --net none
+    [[ $output == "ocinet: Cannot read $CONFIG: the file has 2 names (hard links); "* ]]
+    precious_is_untouched 600:root:2
+    rm "$CONFIG"
+    cp "$PRECIOUS" "$CONFIG"
+    refused_of_user "it belongs to user 4711, and the bundle to user $(id -u "$OCINET_TEST_USER"); chown one of them" 4711
+    # A link on the way to it, that the user may have made.
+    rm -f "$BATS_TEST_TMPDIR/home"
+    as_user ln -sfn "$BATS_TEST_TMPDIR/other" "$BUNDLE/link"
+    run -1 ocinet inject --net none "$BUNDLE/link"
+    [ "$output" = "ocinet: Cannot follow the symbolic link $BUNDLE/link in $BUNDLE/link: others than root may have made it; give the path that it leads to" ]
+    cmp "$PRECIOUS" "$BATS_TEST_TMPDIR/other/config.json"
+    # Root's own is followed.
+    ln -s "$BUNDLE" "$BATS_TEST_TMPDIR/home"
+    chown "$OCINET_TEST_USER" "$CONFIG"
+    ocinet inject --net none "$BATS_TEST_TMPDIR/home"
+    [ "$(stat -c %a:%U "$CONFIG")" = "600:$OCINET_TEST_USER" ]
+    jq -e '.hooks.createRuntime' "$CONFIG"
+    # Nothing that was begun stays.
+    [ -z "$(find "$BUNDLE" -maxdepth 1 -name '.*.*')" ]
+  done
+}
+
+# refused_of_user REASON [OWNER]: inject does not take the config, with that owner
+refused_of_user() {
+  [ -z "${2-}" ] || chown "$2" "$CONFIG"
+  run -1 timeout 60 "$OCINET" inject --net none "$BUNDLE"
+  [ "$output" = "ocinet: Cannot read $CONFIG: $1" ] || fail "It says:" "$output" "and not:" "ocinet: Cannot read $CONFIG: $1"
+  precious_is_untouched
+}
+
+@test "a user who swaps config.json and the bundle while root injects gets nothing of root's changed" {
+  local runtime i
+  give_away
+  mkdir -p "$BATS_TEST_TMPDIR/roots/bundle"
+  install -m 600 "$PRECIOUS" "$BATS_TEST_TMPDIR/roots/bundle/config.json"
+  install -d -o "$OCINET_TEST_USER" "$BATS_TEST_TMPDIR/users" "$BATS_TEST_TMPDIR/users/bundle"
+  cp "$CONFIG" "$BATS_TEST_TMPDIR/users/own.json"
+  chmod 644 "$BATS_TEST_TMPDIR/users/own.json"
+  # shellcheck disable=SC2016 # the inner shell's
+  background swaps as_user bash -c '
+    cd "$1" || exit
+    while :; do
+      mkdir -p bundle && cp own.json new && mv -T new bundle/config.json
+      ln -sfn "$2" link && mv -T link bundle/config.json
+      cp own.json new && mv -T new bundle/config.json
+      mv -T bundle aside && ln -sfn "$3" bundle
+      rm -f bundle; mv -T aside bundle
+    done 2>/dev/null' swaps "$BATS_TEST_TMPDIR/users" "$PRECIOUS" "$BATS_TEST_TMPDIR/roots/bundle"
+  for runtime in deno node; do
+    for ((i = 0; i < 15; i++)); do
+      OCINET_RUNTIME=$runtime "$OCINET" inject --hostname "box$i" "$BATS_TEST_TMPDIR/users/bundle" || true
+    done
+  done
+  stop swaps
+  precious_is_untouched
+  cmp "$PRECIOUS" "$BATS_TEST_TMPDIR/roots/bundle/config.json"
+  [ "$(stat -c %a:%U "$BATS_TEST_TMPDIR/roots/bundle/config.json")" = 600:root ]
+  [ "$(ls -A "$BATS_TEST_TMPDIR/roots/bundle")" = config.json ]
 }
 
 @test "the hook works wherever ocinet lies, and through whatever link it was called" {

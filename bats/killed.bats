@@ -69,7 +69,7 @@ is_cleaned() {
 }
 
 is_up() {
-  grep -qs '"phase":"done"' "$STATE_DIR/containers/box/journal.json"
+  grep -qs '"phase":"done"' "$STATE_DIR/containers/box/container.json"
 }
 
 looks_clean() {

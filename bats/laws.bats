@@ -236,7 +236,7 @@ end_box() {
   end_box
   in_host nft flush ruleset
   in_host ip link delete blue0
-  change_journal '.bootId = "00000000-0000-0000-0000-000000000000"'
+  change_record '.bootId = "00000000-0000-0000-0000-000000000000"'
   run -0 ocinet gc
   [ "${lines[0]}" = "box: the machine has been restarted since" ]
   assert_same_snapshot "$BATS_TEST_TMPDIR/before"
@@ -244,7 +244,7 @@ end_box() {
 
 @test "after a reboot a new process with the container's pid is left alone" {
   attached
-  change_journal '.bootId = "00000000-0000-0000-0000-000000000000" | .container.init.startTime = "1"'
+  change_record '.bootId = "00000000-0000-0000-0000-000000000000" | .container.init.startTime = "1"'
   in_host nft flush ruleset
   run -0 ocinet gc
   [ -e "/proc/$BOX" ]
@@ -256,9 +256,9 @@ end_box() {
 
 no_veth() { ! in_host ip -o link | grep veth; }
 
-# change_journal FILTER
-change_journal() {
-  local journal=$STATE_DIR/containers/box/journal.json changed
+# change_record FILTER
+change_record() {
+  local journal=$STATE_DIR/containers/box/container.json changed
   changed=$(jq "$1" "$journal")
   echo "$changed" >"$journal"
 }
@@ -321,7 +321,7 @@ change_journal() {
 # --- a journal that cannot be read
 
 @test "a damaged journal: every command names the file, down takes away what it finds of the container" {
-  local damage journal=$STATE_DIR/containers/box/journal.json
+  local damage journal=$STATE_DIR/containers/box/container.json
   attached
   ocinet up "$BOX" --id other --net none
   for damage in truncated garbage empty null; do
@@ -356,11 +356,11 @@ ocinet_traces_but_other() { ocinet_traces | grep -v other; }
 
 @test "a damaged journal of a container that has ended is gc's to take" {
   attached
-  echo '{"format":1,' >"$STATE_DIR/containers/box/journal.json"
+  echo '{"format":1,' >"$STATE_DIR/containers/box/container.json"
   end_box
   wait_for no_veth
   run -0 ocinet gc --dry-run
-  [[ $output == *"box: its journal $STATE_DIR/containers/box/journal.json cannot be read, and none of its links is there"* ]]
+  [[ $output == *"box: its record $STATE_DIR/containers/box/container.json cannot be read, and none of its links is there"* ]]
   leaves_nothing
 }
 
@@ -370,7 +370,7 @@ damaged_container() {
   prepare a "$1" --net blue -p 8080:80
   snapshot >"$BATS_TEST_TMPDIR/before"
   start_container a "$(bundle_path a)"
-  echo damaged >"$STATE_DIR/containers/a/journal.json"
+  echo damaged >"$STATE_DIR/containers/a/container.json"
   delete_container a
   run -1 ocinet_traces
   leaves_nothing
@@ -378,12 +378,12 @@ damaged_container() {
 
 @test "a journal of a later version is left to that version" {
   attached
-  change_journal '.format = 2'
+  change_record '.format = 3'
   run -1 ocinet down box
-  [[ $output == "ocinet: Cannot read $STATE_DIR/containers/box/journal.json: its format is 2, and this program knows 1; use the version of ocinet that wrote it" ]]
+  [[ $output == "ocinet: Cannot read $STATE_DIR/containers/box/container.json: its format is 3, and this program knows 2; use the version of ocinet that wrote it" ]]
   run -1 ocinet gc
   ocinet ls --json | jq -e '.[0] | .id == "box" and (.state | contains("its format is 2"))'
-  change_journal '.format = 1'
+  change_record '.format = 2'
   ocinet down box
   end_box
   leaves_nothing

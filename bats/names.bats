@@ -159,3 +159,145 @@ symlinked_files() {
   equal 2 "$(grep -c "createRuntime a: .* is a symbolic link" "$STATE_DIR/hook.log")"
   equal "the host's" "$(<"$outside")"
 }
+
+# share_mounts: the host's mounts are shared, as systemd has them; that of the root file systems, which runc makes private, is
+# not that of the state directory and of what is in $APART
+share_mounts() {
+  APART=$BATS_TEST_TMPDIR/apart VOLUME=$BATS_TEST_TMPDIR/apart/volume
+  mkdir "$APART"
+  in_host mount --bind "$APART" "$APART"
+  in_host mount --bind "$STATE_DIR" "$STATE_DIR"
+  in_host mount --make-rshared /
+}
+
+# volume ID PROPAGATION OPTION...: /etc is a volume with the three files, a bind mount with these options; "" is no
+# rootfsPropagation
+volume() {
+  local name
+  rm -rf "$VOLUME"
+  mkdir "$VOLUME"
+  for name in resolv.conf hosts hostname; do echo "the volume's" >"$VOLUME/$name"; done
+  # shellcheck disable=SC2016 # jq's variables
+  set_config "$(bundle_path "$1")" 'del((.mounts[] | select(.destination == "/etc")), .linux.rootfsPropagation)
+    | .mounts += [{ destination: "/etc", type: "bind", $source, $options }]
+    | if $to == "" then . else .linux.rootfsPropagation = $to end' \
+    --arg source "$VOLUME" --arg to "$2" --argjson options "$(jq -nc '$ARGS.positional' --args rbind "${@:3}")"
+}
+
+host_mounts() { in_host cut -d ' ' -f 4- /proc/self/mountinfo; }
+
+with_each_runtime "files are mounted over those of a volume, and seen nowhere else, however mounts propagate" propagated_mounts
+propagated_mounts() {
+  local to before
+  share_mounts
+  before=$(host_mounts)
+  prepare a "$1" --net none --dns 192.0.2.53 --hosts-entry host --hostname box
+  for to in "" rslave rprivate shared private "shared rshared"; do
+    # shellcheck disable=SC2086 # two words
+    volume a ${to:-""}
+    start_container a "$(bundle_path a)"
+    has_files a
+    equal "the volume's" "$(in_host sort -u "$VOLUME/resolv.conf" "$VOLUME/hosts" "$VOLUME/hostname")"
+    equal "$before" "$(host_mounts)"
+    # What were mounted on them would not be the host's to see, either.
+    run ! grep -wFf <(exec_container a grep ' /etc' /proc/self/mountinfo | grep -o 'shared:[0-9]*') \
+      <(in_host cat /proc/self/mountinfo)
+    delete_container a
+    equal "$before" "$(host_mounts)"
+  done
+  for to in shared private; do
+    volume a "$to"
+    set_config "$(bundle_path a)" 'del(.mounts[] | select(.destination == "/etc"))'
+    start_container a "$(bundle_path a)"
+    has_files a
+    equal "$before" "$(host_mounts)"
+    delete_container a
+    equal "$before" "$(host_mounts)"
+  done
+  ocinet gc
+  equal "" "$(ls "$STATE_DIR/containers")"
+}
+
+has_files() {
+  [[ $(exec_container "$1" cat /etc/resolv.conf) == *"nameserver 192.0.2.53"* ]] || fail "no resolv.conf with \"$to\""
+  equal "$(in_host cat /etc/hosts)" "$(exec_container "$1" cat /etc/hosts)"
+  run ! exec_container "$1" sh -c 'echo >/etc/hosts'
+  equal box "$(exec_container "$1" cat /etc/hostname)"
+}
+
+with_each_runtime "a volume's link leads no mount to a file of the host, however mounts propagate, and is not silent" volume_links
+volume_links() {
+  local to before option precious
+  share_mounts
+  precious=$APART/precious
+  echo "the host's" >"$precious"
+  before=$(host_mounts)
+  prepare a "$1" --net none
+  for to in "" rslave rprivate shared private; do
+    for option in resolv.conf=--dns=192.0.2.53 hosts=--hosts-entry=10.0.0.1=one; do
+      ocinet inject --net none "${option#*=}" "$(bundle_path a)"
+      volume a "$to"
+      ln -sf "$precious" "$VOLUME/${option%%=*}"
+      not_mounted "${option%%=*}" "is a symbolic link; replace it by a file"
+      [ "$to" = shared ] || continue
+      # Nor within the volume.
+      ln -sf hostname "$VOLUME/${option%%=*}"
+      not_mounted "${option%%=*}" "is a symbolic link; replace it by a file"
+      rm "$VOLUME/${option%%=*}"
+      mkfifo "$VOLUME/${option%%=*}"
+      not_mounted "${option%%=*}" "there is no such file to mount it over; make an empty one"
+    done
+    # These were not asked for by name: the container starts with its own.
+    ocinet inject --net none --hostname box "$(bundle_path a)"
+    volume a "$to"
+    ln -sf "$precious" "$VOLUME/hostname"
+    ln -sf "$precious" "$VOLUME/hosts"
+    start_container a "$(bundle_path a)"
+    equal "$before" "$(host_mounts)"
+    equal "$precious" "$(exec_container a readlink /etc/hosts)"
+    ocinet inject --net none "$(bundle_path a)"
+    delete_container a
+  done
+  ocinet gc
+  equal "$before" "$(host_mounts)"
+  equal "the host's" "$(in_host cat "$precious")"
+}
+
+# not_mounted FILE REASON: container a does not start, and that is said
+not_mounted() {
+  run ! start_container a "$(bundle_path a)"
+  tail -n 1 "$STATE_DIR/hook.log" | grep "createRuntime a: Cannot provide /etc/$1 in .*: .*$2"
+  equal "the host's" "$(in_host cat "$precious")"
+  equal "$before" "$(host_mounts)"
+}
+
+with_each_runtime "a container that has the host's mounts gets no files, and the host none of its" hosts_mounts
+hosts_mounts() {
+  prepare a "$1" --net none --dns 192.0.2.53
+  set_config "$(bundle_path a)" '.mounts = []
+    | del((.linux.namespaces[] | select(.type == "mount")), .linux.maskedPaths, .linux.readonlyPaths)'
+  run ! start_container a "$(bundle_path a)"
+  grep "createRuntime a: Cannot provide /etc/resolv.conf in .*: the container has the host's mounts; give it its own" "$STATE_DIR/hook.log"
+  run ! grep "/bundles/a/rootfs/etc" <(host_mounts)
+}
+
+with_each_runtime "root's container in a user namespace of its own has the files, and the host none of its mounts" user_namespace
+user_namespace() {
+  local before
+  share_mounts
+  before=$(host_mounts)
+  prepare a "$1" --net none
+  set_config "$(bundle_path a)" '.linux.namespaces += [{ type: "user" }]
+    | .linux.uidMappings = [{ containerID: 0, hostID: 100000, size: 65536 }] | .linux.gidMappings = .linux.uidMappings'
+  chown -R 100000:100000 "$(bundle_path a)/rootfs"
+  ocinet inject --net none --dns 192.0.2.53 --hosts-entry host --hostname box "$(bundle_path a)"
+  for to in "" shared; do
+    volume a "$to"
+    chown -R 100000:100000 "$VOLUME"
+    start_container a "$(bundle_path a)"
+    has_files a
+    equal "$before" "$(host_mounts)"
+    delete_container a
+  done
+  equal "$before" "$(host_mounts)"
+}

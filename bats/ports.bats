@@ -25,7 +25,7 @@ from_peer() {
   in_host nft flush ruleset
   unanswered tcp 192.0.2.1 8081 in_peer
   run -0 ocinet repair a
-  equal "a: rules had ended, and are there again" "$output"
+  equal "a: rules were gone, and are there again" "$output"
   equal 192.0.2.2 "$(ask tcp 192.0.2.1 8081 in_peer)"
   equal 192.0.2.1 "$(ask tcp 192.0.2.2 8000 in_container a)"
   run -0 ocinet repair a b

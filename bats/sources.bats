@@ -187,7 +187,7 @@ counted_is() { [ "$(counted "${@:2}")" = "$1" ]; }
   # An answer to an echo that was never asked for.
   for name in one blue; do
     printf '\0\0\377\377\0\0\0\0' | in_ns $name socat -u - IP4-SENDTO:192.0.2.2:1
-    printf '\201\0\0\0\0\0\0\0' | in_ns $name socat -u - IP6-SENDTO:[2001:db8:1::2]:58
+    printf '\201\0\0\0\0\0\0\0' | in_ns $name socat -u - "IP6-SENDTO:[2001:db8:1::2]:58"
   done
   local address
   for address in 192.0.2.2 2001:db8:1::2; do survives_stray_segment $address; done

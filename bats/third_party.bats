@@ -145,7 +145,7 @@ after_ours() {
   run -0 ocinet gc
   [[ $(tail -n 1 "$CALLS") == "DEL warp box eth0 [] " ]]
   [ ! -e "$STATE_DIR/containers/box" ]
-  equal "" "$(find "$STATE_DIR/networks" "$STATE_DIR/cni" -type f 2>/dev/null)"
+  equal "" "$(find "$STATE_DIR/networks" "$STATE_DIR/containers" -type f 2>/dev/null)"
 }
 
 # looks_alike WHEN: nothing is there but what was before, and what the reference keeps for all

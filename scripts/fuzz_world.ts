@@ -142,6 +142,12 @@ export function machine(
     list: (path) => tree.names(at(path)),
     stat,
     readLink: (path) => path === "/proc/self/cwd" ? "/own" : namespaces[at(path)],
+    pin: (named) => {
+      const path = named.replace(/\/\.?(?=\/|$)/g, "") || "/";
+      const found = stat(path) ??
+        (path === "/" ? { ...stat("/run/netns/box")!, kind: "directory" } : undefined);
+      return found && { path, stat: { ...found, gid: 0, links: 1, isLink: false }, release: () => {} };
+    },
     write: (path, text) => tree.write(at(path), text),
     create: (path, text) => files.has(at(path)) ? false : (tree.write(path, text), true),
     put: (path, text) => tree.write(at(path), text),

@@ -2,7 +2,7 @@ import { oneLine } from "../wire/cni/output.ts";
 import type { World } from "../plan/world.ts";
 import type { Collected } from "../engine/collected.ts";
 import { collect, collectUnused } from "../features/container/gc.ts";
-import { containerIds } from "../engine/journal.ts";
+import { containerIds } from "../engine/record.ts";
 import { collectRecords } from "../features/cni_plugin/gc.ts";
 import { stateDirectory } from "../engine/state.ts";
 import { isRoot } from "../engine/user.ts";

@@ -6,8 +6,8 @@ import type { World } from "../plan/world.ts";
 import { attach } from "../features/container/attach.ts";
 import { containerOfProcess, enterUser, knownBy } from "../engine/namespace.ts";
 import { detach } from "../features/container/detach.ts";
-import type { Rootfs } from "../features/container/files.ts";
-import type { Container } from "../engine/journal.ts";
+import type { Rootfs } from "../features/container/file_mounts.ts";
+import type { Namespace } from "../engine/record.ts";
 import { collectOpportunistically } from "../features/container/gc.ts";
 import { note } from "../engine/hook_log.ts";
 import {
@@ -120,7 +120,7 @@ async function connect(
 }
 
 /** Mode `host` is what a runtime does, and not we. */
-function checkNamespace(world: World, { mode }: AttachOptions, { identity }: Container, { id }: State): void {
+function checkNamespace(world: World, { mode }: AttachOptions, { identity }: Namespace, { id }: State): void {
   const isShared = identity === world.stat("/proc/self/ns/net")?.identity;
   if (mode.kind === "host" && !isShared) {
     throw new Error(
@@ -151,7 +151,7 @@ function configOf(world: World, { bundle }: State): Config | undefined {
 function rootfsOf(
   config: Config | undefined,
   { bundle }: State,
-  container: Container,
+  container: Namespace,
 ): Rootfs | undefined {
   const path = config === undefined ? "" : rootPath(config);
   if (path === "") return undefined;

@@ -11,7 +11,8 @@ import {
 } from "../wire/oci/config.ts";
 import type { OptionValues } from "../wire/oci/options.ts";
 import { absolutePath, type World } from "../plan/world.ts";
-import { mountProblem } from "../features/container/files.ts";
+import { type BundleConfig, openBundleConfig } from "../features/container/bundle.ts";
+import { mountProblem } from "../features/container/file_mounts.ts";
 import { chooseNetworks, loadNetworks } from "../features/networks/networks.ts";
 import { isRoot } from "../engine/user.ts";
 import { type AttachOptions, parseAttachOptions, withAnnotations } from "../features/container/options.ts";
@@ -31,32 +32,34 @@ export interface InjectOptions {
  * @throws Error when there is no such bundle, or what is asked for cannot work
  */
 export function inject(world: World, bundle: string, options: InjectOptions): Promise<Report> {
-  const path = `${absolutePath(world, bundle)}/config.json`;
-  const text = world.read(path);
-  if (text === undefined) {
-    throw new Error(`Cannot change bundle "${bundle}": it has no config.json; runc spec makes one`);
+  const file = openBundleConfig(world, bundle);
+  try {
+    return Promise.resolve(change(world, bundle, file, options));
+  } finally {
+    file.release();
   }
-  const config = attempt(`read ${path}`, () => parseConfig(text));
+}
+
+function change(world: World, bundle: string, file: BundleConfig, options: InjectOptions): Report {
+  const config = parse(file);
   const rootfs = rootfsOf(world, bundle, config);
   const wanted = options.remove ? undefined : attachOptionsOf(world, config, options.given);
   const changed = wanted ? add(world, rootfs, config, options.given, wanted) : withoutHooks(config);
-  const result = formatConfig(changed, text);
+  const result = formatConfig(changed, file.text);
   const show = options.print || options.dryRun;
-  if (!show && JSON.stringify(changed) !== JSON.stringify(config)) {
-    attempt(`write ${path}`, () => world.put(path, result));
-  }
+  if (!show && JSON.stringify(changed) !== JSON.stringify(config)) file.replace(result);
   const note = wanted && namesProblem(world, rootfs, wanted);
-  return Promise.resolve({
+  return {
     ...{ json: changed, text: show ? result : "", dryText: result },
     ...(note === undefined ? {} : { note }),
-  });
+  };
 }
 
-function attempt<T>(what: string, act: () => T): T {
+function parse({ path, text }: BundleConfig): Config {
   try {
-    return act();
+    return parseConfig(text);
   } catch (error) {
-    throw new Error(`Cannot ${what}: ${messageOf(error)}`);
+    throw new Error(`Cannot read ${path}: ${messageOf(error)}`);
   }
 }
 

@@ -1,7 +1,7 @@
 import { family } from "../net/address.ts";
 import type { World } from "../plan/world.ts";
 import { describeAll, type Description } from "../features/container/describe.ts";
-import { containerIds } from "../engine/journal.ts";
+import { containerIds } from "../engine/record.ts";
 import { describeInside } from "../features/session/session.ts";
 import { stateDirectory } from "../engine/state.ts";
 import { type Report, tableText } from "./report.ts";

@@ -49,11 +49,11 @@ export async function port(
     throw new UsageError(`Cannot do "ocinet port ${verb}": it needs ports, such as 8080:80`);
   }
   const forwarding = parseForwarding(given);
-  const journal =
+  const record =
     await (verb === "add"
       ? addPorts(world, state, id!, ports, forwarding)
       : removePorts(world, state, id!, ports));
-  return report(describeContainer(world, journal).ports);
+  return report(describeContainer(world, record).ports);
 }
 
 /** The id in the session, of what `ocinet ls` shows as session/ID. */

@@ -2,7 +2,7 @@ import { messageOf } from "../wire/cni/error.ts";
 import { containerOptions, type Option, type OptionValues } from "../wire/oci/options.ts";
 import type { World } from "../plan/world.ts";
 import { describeContainer, type Description } from "../features/container/describe.ts";
-import type { Journal } from "../engine/journal.ts";
+import type { ContainerRecord } from "../engine/record.ts";
 import {
   describeInside,
   findSession,
@@ -72,7 +72,12 @@ export async function sessionStop(world: World): Promise<Report> {
   return { json: { stopped }, text: stopped ? "" : "no session ran\n" };
 }
 
-function running(world: World, state: string, session: Journal, inside: readonly Description[]): Report {
+function running(
+  world: World,
+  state: string,
+  session: ContainerRecord,
+  inside: readonly Description[],
+): Report {
   const own = describeContainer(world, session);
   const ports = inside.flatMap(({ id, ports }) => ports.map((port) => ({ ...port, container: id })));
   const [network] = own.networks;

@@ -35,13 +35,13 @@ export async function up(world: World, target: string, given: OptionValues): Pro
   }
   const name = given.get("id")?.at(-1) ??
     (container.init ? `pid-${container.init.pid}` : target.slice(target.lastIndexOf("/") + 1));
-  const journal = await attach(world, stateDirectory(world), {
+  const record = await attach(world, stateDirectory(world), {
     id: name,
     container,
     options,
     replace: false,
   });
-  const described = describeContainer(world, journal!);
+  const described = describeContainer(world, record!);
   return {
     json: described,
     text: described.networks.map(({ name: network, ifname, ips }) =>

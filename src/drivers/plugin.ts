@@ -92,11 +92,12 @@ export type Ipam<Conf> = LocalIpam<Conf> | LinkIpam<Conf>;
 
 /** A type whose addresses are there before the link is. */
 export interface LocalIpam<Conf> {
+  readonly kind: "local";
   /** It reads CNI_ARGS, and so ADD refuses what nobody knows in them. */
   readonly readsArgs?: true;
   parse(conf: Fields): Conf;
-  /** @throws CniError when none is free, or the one asked for is not. */
-  lease(conf: Conf, at: Attachment, world: World): Lease;
+  /** It may have to be waited for. @throws CniError when none is free, or the one asked for is not. */
+  lease(conf: Conf, at: Attachment, world: World): Lease | Promise<Lease>;
   /**
    * Why the attachment is given no address, if it has one already; all that are given are looked at. Where it is not
    * asked, because the type is not called by itself, the interface that is there speaks for it.
@@ -120,16 +121,17 @@ export interface LocalIpam<Conf> {
  * attachment's own; undoing its steps gives back what it holds, and takes the directory away.
  */
 export interface LinkIpam<Conf> {
+  readonly kind: "link";
   parse(conf: Fields): Conf;
   /** The steps that ask, each with its undoing. */
-  asks(conf: Conf, at: Attachment, directory: string): readonly Step[];
+  requestSteps(conf: Conf, at: Attachment, directory: string): readonly Step[];
   /** The program that tells what the steps have learnt. */
-  tells(directory: string): readonly string[];
+  readCommand(directory: string): readonly string[];
   /**
    * @param said what that program left; in a dry run, in which nobody is asked, it says nothing
    * @throws CniError when nothing was learnt, or nothing that can be used
    */
-  answer(conf: Conf, at: Attachment, said: Output): Lease;
+  readLease(conf: Conf, at: Attachment, said: Output): Lease;
   /** Why the attachment does not hold its addresses (any more), or undefined when it does. */
   checkDrift(conf: Conf, at: Attachment, directory: string, world: World): string | undefined;
   /** Why nobody can be asked now, or undefined when somebody can. */

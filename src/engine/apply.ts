@@ -25,12 +25,14 @@ import { undo } from "./undo.ts";
 export class StepError extends Error {
   readonly step: Step;
   readonly details: string;
+  /** The tool did not end by itself, so it has not told how far it got. */
+  readonly killed: boolean;
 
-  constructor(step: Step, details: string) {
+  constructor(step: Step, details: string, killed = false) {
     super(`Cannot do "${show([step])}"`);
-    this.name = "StepError";
     this.step = step;
     this.details = details.trim();
+    this.killed = killed;
   }
 }
 
@@ -43,16 +45,18 @@ export class TakenError extends StepError {
   }
 }
 
-/** Something failed, and what had been done by then could not all be taken back. */
+/** Something failed, and what had been done by then could not all be undone. */
 export class RollbackError extends Error {
   readonly first: unknown;
   readonly problems: readonly string[];
+  /** The steps that may still be done. */
+  readonly left: ReadonlySet<Step>;
 
-  constructor(first: unknown, problems: readonly string[]) {
+  constructor(first: unknown, problems: readonly string[], left: ReadonlySet<Step> = new Set()) {
     super(problems.join("; "));
-    this.name = "RollbackError";
     this.first = first;
     this.problems = problems;
+    this.left = left;
   }
 }
 
@@ -74,17 +78,34 @@ export async function apply(world: World, prefixes: Prefixes, steps: readonly St
   try {
     for (const stage of stages(steps)) await applyStage(world, prefixes, stage, done);
   } catch (error) {
-    const problems = await undo(world, prefixes, done);
-    throw problems.length > 0 ? new RollbackError(error, problems) : error;
+    const { problems, left } = await undo(world, prefixes, done);
+    throw problems.length > 0 ? new RollbackError(error, problems, left) : error;
   }
 }
 
 async function applyStage(world: World, prefixes: Prefixes, stage: Stage, done: Step[]): Promise<void> {
   const ends = await Promise.allSettled(stage.map(async (lane) => {
-    for (const batch of lane) await applyBatch(world, prefixes, batch, done);
+    for (const batch of lane) {
+      try {
+        await applyBatch(world, prefixes, batch, done);
+      } catch (error) {
+        if (mayBeHalfDone(batch, error)) done.push(...batch.steps.filter((step) => !done.includes(step)));
+        throw error;
+      }
+    }
   }));
   const failed = ends.find((end) => end.status === "rejected");
   if (failed) throw failed.reason;
+}
+
+/**
+ * Whether a batch that failed may have been done in part. nft does all or nothing, and a line of `ip`, a name or a
+ * program's run that was refused made nothing; but a program that was killed, interrupted or never answered, and one
+ * that was to stay, may have done anything.
+ */
+function mayBeHalfDone({ tool }: Batch, error: unknown): boolean {
+  if (!(error instanceof StepError)) return tool !== "claim";
+  return tool === "spawn" || error.killed;
 }
 
 async function applyBatch(world: World, prefixes: Prefixes, batch: Batch, done: Step[]): Promise<void> {
@@ -137,6 +158,7 @@ async function applyLines(
     return;
   }
   const lines = steps.filter((step) => step.tool !== "sysctl");
+  if (code >= 128) throw new StepError(lines[0] ?? steps[0]!, `it was ended by signal ${code - 128}`, true);
   const at = failedLine(stderr);
   const failed = lines[at];
   if (!failed) {
@@ -218,6 +240,7 @@ async function addRules(world: World, prefix: readonly string[], steps: readonly
   const { argv, stdin } = invocation(steps, prefix, "run");
   const first = await world.run(argv, { stdin: lists.join("") + stdin });
   if (first.code === 0) return first.stdout;
+  if (first.code >= 128) throw new StepError(steps[0]!, `nft was ended by signal ${first.code - 128}`, true);
   const tableGone = steps[0]!.on === "host" && first.stderr.includes("No such file or directory");
   if (!tableGone) throw ruleError(steps, first, lists.length);
   await loadRules(world, steps, prefix);
@@ -264,7 +287,7 @@ async function applyExec(world: World, prefixes: Prefixes, step: Exec): Promise<
   try {
     const { code, stderr, stdout } = await world.run([...prefixes[step.on], ...step.run]);
     if (code !== 0 && step.onError !== "ignore") {
-      throw new StepError(step, stderr || stdout || `it ended with status ${code}`);
+      throw new StepError(step, stderr || stdout || `it ended with status ${code}`, code >= 128);
     }
   } catch (error) {
     if (step.onError !== "ignore") throw error;
@@ -282,7 +305,7 @@ async function applySpawn(world: World, prefixes: Prefixes, step: Spawn): Promis
 async function applySend(world: World, step: Send): Promise<void> {
   if (step.run === undefined) return;
   const answer = await world.request(step.socket, step.run).catch((error) => {
-    throw new StepError(step, messageOf(error));
+    throw new StepError(step, messageOf(error), true);
   });
   const refusal = refusalIn(answer);
   if (refusal !== undefined) throw new StepError(step, refusal);

@@ -1,9 +1,9 @@
 import { parseArgs } from "../wire/cni/args.ts";
 import type { Attachment } from "../plan/attachment.ts";
-import type { Attached, Container } from "./journal.ts";
+import type { Attached, Namespace } from "./record.ts";
 
 /** The attachment as plugins see it, from what is written down of it. */
-export function attachmentOf(attached: Attached, containerId: string, container: Container): Attachment {
+export function attachmentOf(attached: Attached, containerId: string, container: Namespace): Attachment {
   const { network, ifname, digest, networkDigest, args } = attached;
   return {
     containerId,

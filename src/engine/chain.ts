@@ -1,7 +1,7 @@
 import { CniError } from "../wire/cni/error.ts";
 import { type Fields, fields } from "../wire/cni/fields.ts";
 import type { PluginConf } from "../wire/cni/network_list.ts";
-import { emptyResult, type Result } from "../wire/cni/result.ts";
+import { type Result } from "../wire/cni/result.ts";
 import type { Attachment } from "../plan/attachment.ts";
 import { insideAfter } from "../plan/inside.ts";
 import type { HostState } from "../plan/host_state.ts";
@@ -128,17 +128,6 @@ export interface ChainPlan {
   readonly result: Result;
 }
 
-/** Plans the plugins one after the other, each on what those before it will have made. Takes addresses on the way. */
-export function planChain({ chain, at }: Chain, seen: HostState, world: World): ChainPlan {
-  const plan = chain.reduce<{ steps: readonly Step[]; result?: Result }>(({ steps, result }, parsed) => {
-    const more = parsed.role === "main"
-      ? planMain(parsed, at, { seen, world, ...(result ? { before: result } : {}) })
-      : planMeta(parsed, at, result, stateAfter(seen, steps));
-    return { steps: [...steps, ...more.steps], result: more.result };
-  }, { steps: [] });
-  return { result: emptyResult, ...plan };
-}
-
 /** What one will see once the steps have been done. */
 export function stateAfter(seen: HostState, steps: readonly Step[]): HostState {
   return seen.inside ? { ...seen, inside: insideAfter(seen.inside, steps) } : seen;
@@ -155,35 +144,10 @@ export function planMeta(
   return plugin.plan(conf, at, made, seen);
 }
 
-/** On what a plugin plans. */
-interface Given {
-  readonly seen: HostState;
-  readonly world: World;
-  readonly before?: Result;
-}
-
-function planMain(parsed: Parsed & { role: "main" }, at: Attachment, given: Given): ChainPlan {
-  const { seen, world, before } = given;
-  const link = parsed.plugin.link(parsed.conf, at, seen, before);
-  if (!parsed.ipam) return link;
-  const { plugin, conf } = parsed.ipam;
-  if ("asks" in plugin) {
-    throw new Error(`Cannot plan network "${at.network}" at once: its IPAM asks through the link`);
-  }
-  const lease = plugin.lease(conf, at, world);
-  try {
-    const address = parsed.plugin.address(parsed.conf, at, lease, link.result, seen);
-    return { steps: [...lease.claims, ...link.steps, ...address.steps], result: address.result };
-  } catch (error) {
-    lease.claims.forEach(({ path }) => world.remove(path));
-    throw error;
-  }
-}
-
 /** Gives back the addresses that a chain may hold, without knowing which. */
 export function releaseAddresses(chain: readonly Parsed[], at: Attachment, world: World): void {
   for (const parsed of chain) {
-    if (parsed.role !== "main" || !parsed.ipam || "asks" in parsed.ipam.plugin) continue;
+    if (parsed.role !== "main" || !parsed.ipam || parsed.ipam.plugin.kind === "link") continue;
     parsed.ipam.plugin.release?.(parsed.ipam.conf, at, world);
   }
 }

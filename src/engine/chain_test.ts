@@ -2,9 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { PluginConf } from "../wire/cni/network_list.ts";
 import type { Attachment } from "../plan/attachment.ts";
-import { show } from "../plan/step.ts";
-import type { World } from "../plan/world.ts";
-import { lookupsOf, parseChain, planChain } from "./chain.ts";
+import { lookupsOf, parseChain } from "./chain.ts";
 
 test("a chain's plugins say together what to look at, each thing once", () => {
   const chain = parseChain([{ type: "bridge" }, { type: "bridge", bridge: "br1" }, { type: "portmap" }], {});
@@ -34,24 +32,6 @@ test("a chain's plugins say together what to look at, each thing once", () => {
     insideSysctls: [],
     answers: [],
   });
-});
-
-test("a type that makes an interface is told what those before it will have made", () => {
-  const ipam = { type: "static", addresses: [{ address: "10.1.2.3/24" }] };
-  const at = {
-    ifname: "eth0",
-    digest: "a".repeat(128),
-    args: new Map<string, string>(),
-  } as unknown as Attachment;
-  const seen = { links: new Map(), sysctls: new Map() };
-  const plan = (...plugins: PluginConf[]) =>
-    planChain({ chain: parseChain(plugins, {}), at }, seen, {} as World);
-  const alone = plan({ type: "dummy", ipam });
-  const both = plan({ type: "dummy", ipam }, { type: "loopback" });
-  assert.deepEqual(both.result, alone.result);
-  assert.deepEqual(show(both.steps), `${show(alone.steps)}\ncontainer: ip link set dev lo up`);
-  const chained = () => plan({ type: "loopback" }, { type: "ipvlan" });
-  assert.throws(chained, { message: 'failed to lookup master "lo": Link not found' });
 });
 
 test("what an ipam object lacks is filled in, however its key is spelt", () => {

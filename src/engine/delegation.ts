@@ -7,7 +7,7 @@ import type { World } from "../plan/world.ts";
 import type { Delegating } from "../drivers/plugin.ts";
 import { table } from "../drivers/table.ts";
 import { isOurs } from "./external_plugin.ts";
-import { readRecord } from "./plugin_record.ts";
+import { readPlugin } from "./record.ts";
 
 /** What has become of a call of a type that leaves its work to another. */
 export interface Delegation {
@@ -120,6 +120,6 @@ function readSaved(world: World, path: string, { network }: PluginCall): Other |
 
 function readRecorded(world: World, state: string, { type, network, environment }: PluginCall): Other {
   const { containerId, ifname } = environment;
-  const request = readRecord(world, state, { type, network, containerId, ifname })?.request;
+  const request = readPlugin(world, state, { id: containerId, network, ifname, part: type })?.request;
   return { type, conf: request ?? {}, unknown: request === undefined };
 }

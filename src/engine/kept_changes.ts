@@ -2,8 +2,7 @@ import { ownAlias } from "../plan/ip.ts";
 import { linkOf } from "../plan/resource.ts";
 import { isStep, type Line, show, type Step, type Sysctl } from "../plan/step.ts";
 import { createWithDirectory, type World } from "../plan/world.ts";
-import { ownNamespace } from "./namespace.ts";
-import { bootId } from "./process.ts";
+import { bootId, ownNamespace } from "./process.ts";
 import { linkNames } from "./observe.ts";
 import { undo } from "./undo.ts";
 

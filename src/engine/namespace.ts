@@ -1,8 +1,8 @@
 import type { Prefixes } from "../plan/batch.ts";
 import { vethsOf } from "../plan/ip.ts";
 import type { World } from "../plan/world.ts";
-import type { Container, Journal } from "./journal.ts";
-import { bootId, identify, isAlive } from "./process.ts";
+import type { BaseRecord, ContainerRecord, Namespace } from "./record.ts";
+import { bootId, identify, isAlive, livingNamespaces, ownNamespace } from "./process.ts";
 import { linkNames } from "./observe.ts";
 import { isRoot } from "./user.ts";
 
@@ -10,7 +10,7 @@ import { isRoot } from "./user.ts";
  * The container whose first process has a pid.
  * @throws Error when there is none, or its namespaces may not be entered
  */
-export function containerOfProcess(world: World, pid: number): Container {
+export function containerOfProcess(world: World, pid: number): Namespace {
   const init = identify(world, pid);
   if (!init) throw new Error(`Cannot use process ${pid}: it does not run`);
   const netns = `/proc/${pid}/ns/net`;
@@ -20,7 +20,7 @@ export function containerOfProcess(world: World, pid: number): Container {
 }
 
 /** A container as it will be known by its first process, which may not be looked into yet. @throws Error when it is gone */
-export function knownBy(world: World, { identity, userns }: Container, pid: number): Container {
+export function knownBy(world: World, { identity, userns }: Namespace, pid: number): Namespace {
   const init = identify(world, pid);
   if (!init) throw new Error(`Cannot use process ${pid}: it does not run`);
   const entered = userns === undefined ? {} : { userns: `/proc/${pid}/ns/user` };
@@ -28,7 +28,7 @@ export function knownBy(world: World, { identity, userns }: Container, pid: numb
 }
 
 /** The container whose network namespace is at a path. @throws Error when there is none */
-export function containerOfPath(world: World, path: string): Container {
+export function containerOfPath(world: World, path: string): Namespace {
   const pid = /^\/proc\/([0-9]+)\/ns\/net$/.exec(path)?.[1];
   if (pid !== undefined && pid !== "self") return containerOfProcess(world, Number(pid));
   if (!path.startsWith("/")) {
@@ -75,7 +75,7 @@ function usernsToEnter(world: World, pid: number): string | undefined {
 }
 
 /** The container for whoever asks now: its hook may have been in the user namespace that we have to enter. */
-export function fromHere(world: World, container: Container): Container {
+export function fromHere(world: World, container: Namespace): Namespace {
   if (!container.init) return container;
   const { userns: _, ...rest } = container;
   const userns = usernsToEnter(world, container.init.pid);
@@ -83,7 +83,7 @@ export function fromHere(world: World, container: Container): Container {
 }
 
 /** How to run a program on either side. */
-export function prefixesOf(container: Container): Prefixes {
+export function prefixesOf(container: Namespace): Prefixes {
   return { host: [], container: ["nsenter", ...enterUser(container), `--net=${container.netns}`] };
 }
 
@@ -91,19 +91,27 @@ export function prefixesOf(container: Container): Prefixes {
  * The same for whoever asks now, when the container may be gone: then there is no running in it. Nor is there in one of
  * a user's, who could end its process just then, so that its pid, and the path, were those of another.
  */
-export function livePrefixes(world: World, container: Container): Pick<Prefixes, "host"> & Partial<Prefixes> {
-  return container.owner === undefined && isThere(world, container)
-    ? prefixesOf(fromHere(world, container))
-    : { host: [] };
+export function livePrefixes(world: World, container: Namespace): Pick<Prefixes, "host"> & Partial<Prefixes> {
+  const enters = container.owner === undefined && isThere(world, container) && isAnother(world, container);
+  return enters ? prefixesOf(fromHere(world, container)) : { host: [] };
+}
+
+/**
+ * Whether it is a network namespace, and not the one that this process is in: what is done "in the container" must never
+ * be done to the host (a path may lead to the caller's own, or to a plain file that a namespace was mounted over).
+ */
+function isAnother(world: World, { identity }: Namespace): boolean {
+  const own = world.stat("/proc/self/ns/net")?.identity ?? "";
+  return identity !== own && deviceOf(identity) === deviceOf(own);
 }
 
 /** Words for nsenter that give power over the container's other namespaces. */
-export function enterUser({ userns }: Container): readonly string[] {
+export function enterUser({ userns }: Namespace): readonly string[] {
   return userns === undefined ? [] : [`--user=${userns}`, "--preserve-credentials"];
 }
 
 /** Whether the container's namespace is still there, and still the same one. */
-export function isThere(world: World, { netns, identity, init }: Container): boolean {
+export function isThere(world: World, { netns, identity, init }: Namespace): boolean {
   if (init && !isAlive(world, init)) return false;
   try {
     return netns !== "" && world.stat(netns)?.identity === identity;
@@ -113,32 +121,71 @@ export function isThere(world: World, { netns, identity, init }: Container): boo
   }
 }
 
-/** Why a container that was attached no longer is, or undefined when it is. */
-export function staleness(world: World, journal: Journal): string | undefined {
-  if (journal.bootId !== bootId(world)) return "the machine has been restarted since";
-  if (isThere(world, journal.container) || isHidden(world, journal)) return undefined;
-  const { init, netns } = journal.container;
-  return init ? `its process ${init.pid} has ended` : `its namespace ${netns} is gone`;
+/** Whether the machine has been restarted since a record was written. */
+export function hasBootEnded(world: World, { bootId: boot }: Pick<BaseRecord, "bootId">): boolean {
+  return boot !== bootId(world);
 }
 
 /**
- * Whether a namespace that was given by a path lives where we do not see it, as in a mount namespace of somebody's own:
- * the kernel takes away a veth when the namespace of its other end is gone.
+ * Why what is recorded no longer matters, or undefined when it does, or is another network namespace's to judge.
+ * @param living the network namespaces that are known to live (process.ts), where a namespace may go by another path by now
  */
-function isHidden(world: World, { container, steps }: Journal): boolean {
+export function staleness(
+  world: World,
+  record: Pick<BaseRecord, "bootId" | "container" | "steps">,
+  living?: ReadonlySet<string>,
+): string | undefined {
+  if (hasBootEnded(world, record)) return "the machine has been restarted since";
+  const { container } = record;
+  if (isThere(world, container) || isHidden(world, record) || isAnywhere(container, living)) return undefined;
+  return container.init
+    ? `its process ${container.init.pid} has ended`
+    : `its namespace ${container.netns} is gone`;
+}
+
+function isAnywhere({ init, identity }: Namespace, living: ReadonlySet<string> | undefined): boolean {
+  return init === undefined && living?.has(`net:[${identity.split(":")[1]}]`) === true;
+}
+
+/**
+ * Why a record is for `gc` to take: what it tells of is over, or was cut short. One that was written in another network
+ * namespace, which is still there, is for a gc in that one.
+ */
+export function reasonToGo(
+  world: World,
+  record: BaseRecord & Partial<Pick<ContainerRecord, "phase">>,
+  living?: ReadonlySet<string>,
+): string | undefined {
+  if (!hasBootEnded(world, record) && record.host !== ownNamespace(world)) {
+    return isHostGone(world, record)
+      ? `the network namespace ${record.host} it was made in is gone`
+      : undefined;
+  }
+  return staleness(world, record, living) ??
+    ((record.phase ?? "done") === "done" ? undefined : "its attaching was cut short");
+}
+
+/**
+ * Whether the network namespace that a record was made in is gone, with the kernel's side of all that was done there: no
+ * process is in it, no path leads to it, and the container's, to which its links lead, is gone as well.
+ */
+export function isHostGone(world: World, { host, container }: BaseRecord): boolean {
+  return host !== ownNamespace(world) && !isThere(world, container) && !livingNamespaces(world).has(host);
+}
+
+/**
+ * Whether a namespace that was given by a path lives where we do not see it, as in a mount namespace of its own: the
+ * kernel takes away a veth when the namespace of its other end is gone.
+ */
+function isHidden(world: World, { container, steps }: Pick<BaseRecord, "container" | "steps">): boolean {
   if (container.init || isThere(world, container)) return false;
   const ends = vethsOf(steps);
   return ends.length > 0 && ends.some((name) => linkNames(world).has(name));
 }
 
 /** Waits, for a second at most, while a namespace may be gone and its links not yet: they go some time after it. */
-export async function awaitLinks(world: World, journal: Journal): Promise<void> {
-  for (let waited = 0; waited < 1000 && isHidden(world, journal); waited += 10) {
+export async function awaitLinks(world: World, record: BaseRecord): Promise<void> {
+  for (let waited = 0; waited < 1000 && isHidden(world, record); waited += 10) {
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
-}
-
-/** The network namespace that this process is in. */
-export function ownNamespace(world: World): string {
-  return world.readLink("/proc/self/ns/net") ?? "";
 }

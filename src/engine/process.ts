@@ -46,6 +46,11 @@ export function bootId(world: World): string {
   return world.read("/proc/sys/kernel/random/boot_id")?.trim() ?? "";
 }
 
+/** The network namespace that this process is in. */
+export function ownNamespace(world: World): string {
+  return world.readLink("/proc/self/ns/net") ?? "";
+}
+
 /** The network namespaces that a process is in, or a path leads to, e.g. `net:[4026531840]`; those of others left out. */
 export function livingNamespaces(world: World): ReadonlySet<string> {
   const ofProcesses = world.list("/proc").filter((name) => /^[0-9]+$/.test(name))

@@ -1,6 +1,6 @@
 import { identifierProblem } from "../net/names.ts";
 import type { World } from "../plan/world.ts";
-import { isRoot, outerUid } from "./user.ts";
+import { isRoot, outerUid, seesOwners } from "./user.ts";
 
 /**
  * Where state lives that is no longer true after a reboot.
@@ -15,9 +15,37 @@ export function stateDirectory(world: World): string {
   if (!directory.startsWith("/")) {
     throw new Error(`Cannot keep state in "${directory}": OCINET_STATE_DIR has to be an absolute path`);
   }
+  checkParents(world, directory);
   world.makeDirectory(directory, 0o700);
   checkOwner(world, directory);
   return directory;
+}
+
+/**
+ * Whoever may rename a directory above could put another in its place, whose records we would take for ours and undo.
+ * Where the sticky bit is, as in /tmp, what is ours cannot be renamed.
+ */
+function checkParents(world: World, directory: string): void {
+  if (!seesOwners(world)) return;
+  const parts = directory.split("/").slice(1, -1);
+  for (const path of ["/", ...parts.map((_, i) => `/${parts.slice(0, i + 1).join("/")}`)]) {
+    const why = whyOthersWrite(world, path);
+    if (why === undefined) continue;
+    throw new Error(
+      `Cannot keep state in ${directory}: others could put another directory in its place, for ${path} ${why}; ` +
+        "set OCINET_STATE_DIR to one elsewhere",
+    );
+  }
+}
+
+/** Why others may write into a directory, or give what its name leads to another place, or undefined. */
+function whyOthersWrite(world: World, path: string): string | undefined {
+  const there = world.stat(path);
+  const owners = [there?.uid ?? 0, world.stat(path, "itself")?.uid ?? 0];
+  const stranger = owners.find((uid) => uid !== 0 && uid !== world.uid);
+  if (stranger !== undefined) return `belongs to user ${stranger}`;
+  const mode = there?.mode ?? 0;
+  return (mode & 0o002) !== 0 && (mode & 0o1000) === 0 ? "may be written by all" : undefined;
 }
 
 /** Inside a session state is its own, and goes with it, whatever a bundle was told outside. */
@@ -85,22 +113,21 @@ export function configDirectory(world: World): string {
 /** The paths of one container's state. */
 export interface ContainerPaths {
   readonly directory: string;
-  readonly journal: string;
   readonly lock: string;
 }
 
-/** Where a container's journal and files are. @throws Error for an id that could lead elsewhere */
+/** Where a container's record and files are. @throws Error for an id that could lead elsewhere */
 export function containerPaths(state: string, id: string): ContainerPaths {
   const problem = identifierProblem(id);
   if (problem) throw new Error(`Cannot use container id ${JSON.stringify(id)}: ${problem}`);
   const directory = `${state}/containers/${id}`;
-  return { directory, journal: `${directory}/journal.json`, lock: `${state}/locks/${id}` };
+  return { directory, lock: `${state}/locks/${id}` };
 }
 
 /** All that we keep in the state directory, but for locks, sockets and the state of other networks, by the path there. */
 const ownFiles = [
   /^containers\/[^/]+\/(relay\/)?(uplink\.(pid|log|sock)|(relay|inside)\.sock|ready|life|back)$/,
-  /^containers\/[^/]+\/(journal\.json|pasta\.log|resolv\.conf|hosts|hostname|dhcp\/[a-z]+)$/,
+  /^containers\/[^/]+\/(record\.json|pasta\.log|resolv\.conf|hosts|hostname|dhcp\/[a-z]+)$/,
   /^networks\/([^/]+\/(lock|last_reserved_ip\.[0-9]+|\.?(empty\.)?[0-9a-f.:-]+)|\.boots\/.+)$/,
   /^ports\/[a-z]+\/[0-9]+\/(any|4|6) [^/]+$/,
   /^meetings\/[0-9]+\/(input|ready|inside|agent|done|failed)$/,

@@ -40,10 +40,32 @@ test("inside a session state is its own, whatever a bundle was told outside", ()
   assert.equal(stateDirectory(told(machine(1000, { network: 0, run: 0 }))), "/told");
 });
 
+test("state is not kept where others could put another directory in its place", () => {
+  const base = machine(0, { network: 0, run: 0 });
+  const directory = { kind: "directory", identity: "4:1", modified: 0 } as const;
+  const under = (uid: number, mode: number, link = uid): World => ({
+    ...base,
+    read: () => "0 0 4294967295",
+    readLink: () => "user:[4026531837]",
+    env: (name) => name === "OCINET_STATE_DIR" ? "/a/b/state" : "",
+    stat: (path, itself) => {
+      if (path === "/a") return { ...directory, mode, uid: itself ? link : uid };
+      return path.startsWith("/proc/") ? base.stat(path) : { ...directory, mode: 0o700, uid: 0 };
+    },
+  });
+  for (const world of [under(0, 0o755), under(0, 0o1777), under(0, 0o775)]) {
+    assert.equal(stateDirectory(world), "/a/b/state");
+  }
+  const refused =
+    /^Error: Cannot keep state in \/a\/b\/state: others could put another directory in its place, for \/a (belongs|may)/;
+  for (const world of [under(1000, 0o755), under(0, 0o777), under(1000, 0o1777), under(0, 0o755, 1000)]) {
+    assert.throws(() => stateDirectory(world), refused);
+  }
+});
+
 test("a container's state is below the state directory", () => {
   assert.deepEqual(containerPaths("/s", "c1"), {
     directory: "/s/containers/c1",
-    journal: "/s/containers/c1/journal.json",
     lock: "/s/locks/c1",
   });
 });

@@ -12,6 +12,7 @@ import {
   type Sysctl,
 } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
+import { messageOf } from "../wire/cni/error.ts";
 import { endFlows } from "./conntrack.ts";
 import { ownerIsAlive, readPids } from "./process.ts";
 
@@ -19,28 +20,39 @@ import { ownerIsAlive, readPids } from "./process.ts";
 const gone =
   /Cannot find device|No such (process|file or directory|device)|Cannot assign requested address|does not exist|Address not found|handle of zero|Invalid handle|Cannot find specified qdisc/;
 
+/** What became of undoing steps. */
+export interface Undone {
+  /** A line each. */
+  readonly problems: readonly string[];
+  /** The steps that may still be done. */
+  readonly left: ReadonlySet<Step>;
+}
+
+/** A problem, and the steps that it left. */
+interface Failed {
+  readonly problem: string;
+  readonly steps: readonly Step[];
+}
+
 /**
- * Takes steps back, last first. What is gone already is fine; what goes wrong is collected, and stops nothing.
+ * Undoes steps, last first. What is gone already is fine; what goes wrong is collected, and stops nothing but the giving
+ * back of names: an address or a port is another's to take only once nothing uses it.
  * @param prefixes without a `container` when there is none any more: its side of the steps is left to its end.
- * @returns the problems, a line each
  */
 export async function undo(
   world: World,
   prefixes: Pick<Prefixes, "host"> & Partial<Prefixes>,
   steps: readonly Step[],
-): Promise<readonly string[]> {
-  const problems: string[] = [];
+): Promise<Undone> {
+  const failed: Failed[] = [];
   // Who is ended forgets what it was asked for.
   const ended = new Set(steps.flatMap((step) => step.tool === "spawn" ? step.cleanupPaths : []));
   const remaining = steps.filter((step) => step.tool !== "send" || !ended.has(step.socket));
   const undoLane = async (lane: readonly Batch[]) => {
     for (const batch of [...lane].reverse()) {
       if (batch.on === "container" && prefixes.container === undefined) continue;
-      try {
-        problems.push(...await undoBatch(world, prefixes as Prefixes, batch));
-      } catch (error) {
-        problems.push((error as Error).message);
-      }
+      if (batch.tool === "claim" && failed.length > 0) failed.push({ problem: "", steps: batch.steps });
+      else failed.push(...await undoBatch(world, prefixes as Prefixes, batch));
     }
   };
   // A client that goes on sending is led anew at once: not by rules that are about to go.
@@ -50,12 +62,25 @@ export async function undo(
     stages(remaining.filter((step) => !areFlows(step))),
   ];
   for (const stage of [...flows, ...others].reverse()) await Promise.all(stage.map(undoLane));
-  return problems;
+  return {
+    problems: failed.map(({ problem }) => problem).filter((problem) => problem !== ""),
+    left: new Set(failed.flatMap(({ steps }) => steps)),
+  };
 }
 
-async function undoBatch(world: World, prefixes: Prefixes, batch: Batch): Promise<readonly string[]> {
+async function undoBatch(world: World, prefixes: Prefixes, batch: Batch): Promise<readonly Failed[]> {
+  try {
+    return await undoEach(world, prefixes, batch);
+  } catch (error) {
+    return [{ problem: messageOf(error), steps: batch.steps }];
+  }
+}
+
+async function undoEach(world: World, prefixes: Prefixes, batch: Batch): Promise<readonly Failed[]> {
   const steps = [...batch.steps].reverse();
   const step = steps[0]!;
+  const failed = (problems: readonly string[]) =>
+    problems.map((problem) => ({ problem, steps: batch.steps }));
   switch (step.tool) {
     case "claim":
       (steps as readonly Claim[]).forEach((claim) => undoClaim(world, claim));
@@ -65,9 +90,9 @@ async function undoBatch(world: World, prefixes: Prefixes, batch: Batch): Promis
       if (step.undo) await world.run([...prefixes[step.on], ...step.undo]).catch(() => {});
       return [];
     case "spawn":
-      return await stop(world, step);
+      return failed(await stop(world, step));
     case "send":
-      return await undoSend(world, step);
+      return failed(await undoSend(world, step));
     case "conntrack":
       await endFlows(world, prefixes.host, batch.steps as readonly Flows[]).catch(() => {});
       return [];
@@ -78,37 +103,65 @@ async function undoBatch(world: World, prefixes: Prefixes, batch: Batch): Promis
   }
 }
 
+/**
+ * `ip -force -batch` goes on after a line that fails, and names each: "Command failed -:3", after what is wrong with it.
+ * A program that ended by a signal, or failed without naming a line, has told nothing: any line may be left.
+ */
 async function undoLines(
   world: World,
   prefixes: Prefixes,
   all: readonly (Line | Sysctl)[],
-): Promise<readonly string[]> {
+): Promise<readonly Failed[]> {
   const steps = all.filter(isUndoneByOwner);
   if (steps.length === 0) return [];
   const { argv, stdin } = invocation(steps, prefixes[steps[0]!.on], "undo");
   const { code, stderr } = await world.run(argv, { stdin });
   if (code === 0) return [];
-  return stderr.split("\n").filter((line) =>
-    line !== "" && !line.startsWith("Command failed") && !gone.test(line)
-  );
+  if (code >= 128) {
+    return [{ problem: `${argv.join(" ").slice(0, 60)}: ended by signal ${code - 128}`, steps }];
+  }
+  const lines = steps.filter(({ tool }) => tool !== "sysctl");
+  const said = stderr.split("\n").filter((row) => row !== "");
+  const problems: Failed[] = [];
+  let words: string[] = [];
+  for (const row of said) {
+    const at = /^Command failed -:([0-9]+)/.exec(row)?.[1];
+    if (at === undefined) words.push(row);
+    else {
+      const step = lines[Number(at) - 1];
+      if (!words.every((word) => gone.test(word))) {
+        problems.push({ problem: words.join(" "), steps: step ? [step] : steps });
+      }
+      words = [];
+    }
+  }
+  if (!words.every((word) => gone.test(word))) problems.push({ problem: words.join(" "), steps });
+  if (said.length === 0 && lines.length > 0) {
+    problems.push({ problem: `"${lines[0]!.tool}" failed with status ${code} and said nothing`, steps });
+  }
+  return problems;
 }
 
 async function undoRules(
   world: World,
   prefixes: Prefixes,
   all: readonly Line[],
-): Promise<readonly string[]> {
+): Promise<readonly Failed[]> {
   const steps = all.filter(isUndoneByOwner);
   if (steps.length === 0) return [];
   const { argv, stdin } = invocation(steps, prefixes[steps[0]!.on], "undo");
   const { code, stderr } = await world.run(argv, { stdin });
   if (code === 0) return [];
+  if (code >= 128) return [{ problem: `nft ended by signal ${code - 128}`, steps }];
   const gone = stderr.includes("No such file or directory");
-  if (steps.length === 1) return gone || stderr.includes("File exists") ? [] : [stderr.trim()];
+  if (steps.length === 1) {
+    if (gone || stderr.includes("File exists")) return [];
+    return [{ problem: stderr.trim() || `nft failed with status ${code} and said nothing`, steps }];
+  }
   // One element fails the whole: that of a table that is gone, or one that leads to another container by now.
   const parts = gone ? byTable(steps) : steps.map((step) => [step]);
   if (parts.length === 1) return [];
-  const problems: string[] = [];
+  const problems: Failed[] = [];
   for (const part of parts) problems.push(...await undoRules(world, prefixes, part));
   return problems;
 }

@@ -11,7 +11,7 @@ test("what containers share is not undone, and does not keep the rest from it", 
     return Promise.resolve({ code: 0, stdout: "", stderr: "" });
   };
   const [own] = guardVeth({ link: "veth1", owner: "c1" });
-  const problems = await undo({ run } as unknown as World, { host: [] }, [...guardBridges("br0"), own!]);
+  const { problems } = await undo({ run } as unknown as World, { host: [] }, [...guardBridges("br0"), own!]);
   assert.deepEqual([problems, inputs], [[], [`${own!.undo}\n`]]);
   await undo({ run } as unknown as World, { host: [] }, guardBridges("br0"));
   assert.equal(inputs.length, 1);

@@ -24,6 +24,11 @@ function rootRow(world: World): readonly string[] | undefined {
 /** The user namespace that the kernel begins with (PROC_USER_INIT_INO). */
 const firstUserNamespace = "user:[4026531837]";
 
+/** Whether owners of files are seen by their own numbers; elsewhere those of the host are shown as nobody. */
+export function seesOwners(world: World): boolean {
+  return world.readLink("/proc/self/ns/user") === firstUserNamespace;
+}
+
 /** Whether root of our user namespace is root of the one around it, too: then owners of files tell nothing of who we are. */
 function isRootOfRoot(world: World): boolean {
   const own = world.readLink("/proc/self/ns/user");

@@ -3,15 +3,17 @@ import {
   needProgram,
   noAnswer,
   type Output,
+  type Pinned,
   type RequestOptions,
   type RunOptions,
   searchPath,
   type Stat,
+  temporaryName,
   usualPatience,
   type World,
 } from "../plan/world.ts";
 
-import { listen, watch } from "./node.ts";
+import { listen, pin as pinByNode, watch, writeTemporary as writeOwned } from "./node.ts";
 
 /** Whether it is 2.0, whose Node layer lacks a little. */
 export function isFirstDeno2(): boolean {
@@ -34,15 +36,19 @@ export function denoWorld(): World {
     list: (path) => orUndefined(() => Array.from(Deno.readDirSync(path), (entry) => entry.name)) ?? [],
     stat: (path, link) => orUndefined(() => toStat(link ? Deno.lstatSync(path) : Deno.statSync(path))),
     readLink: (path) => orUndefined(() => Deno.readLinkSync(path)),
+    pin: (path, link) => openLibc() ? orUndefined(() => pin(path, link)) : pinByNode(path, link),
 
-    write: (path, text, mode = 0o600) => {
-      const temporary = temporaryName(path);
-      Deno.writeTextFileSync(temporary, text, { mode });
-      Deno.renameSync(temporary, path);
+    write: (path, text, mode = 0o600, owner) => {
+      const temporary = owner ? writeOwned(path, text, mode, owner) : writeTemporary(path, text, mode);
+      try {
+        Deno.renameSync(temporary, path);
+      } catch (error) {
+        Deno.removeSync(temporary);
+        throw error;
+      }
     },
     create: (path, text, mode = 0o600) => {
-      const temporary = temporaryName(path);
-      Deno.writeTextFileSync(temporary, text, { mode });
+      const temporary = writeTemporary(path, text, mode);
       try {
         Deno.linkSync(temporary, path);
         return true;
@@ -137,11 +143,57 @@ function permissions(paths: readonly string[]): readonly string[] {
   return ["--no-prompt", `--allow-read=${files}`, `--allow-write=${files}`, "--allow-net"];
 }
 
-let temporaries = 0;
+/** See node.ts: `createNew` is O_EXCL, which follows no link. */
+function writeTemporary(path: string, text: string, mode: number): string {
+  const temporary = temporaryName(path, Deno.pid);
+  try {
+    Deno.writeTextFileSync(temporary, text, { mode, createNew: true });
+  } catch (error) {
+    // What has the name by chance is another's, and stays.
+    if (!(error instanceof Deno.errors.AlreadyExists)) orUndefined(() => Deno.removeSync(temporary));
+    throw error;
+  }
+  return temporary;
+}
 
-function temporaryName(path: string): string {
-  const at = path.lastIndexOf("/") + 1;
-  return `${path.slice(0, at)}.${path.slice(at)}.${Deno.pid}.${temporaries++}`;
+const symbols = {
+  open: { parameters: ["buffer", "i32", "i32"], result: "i32" },
+  close: { parameters: ["i32"], result: "i32" },
+} as const;
+
+let libc: Deno.StaticForeignLibraryInterface<typeof symbols> | undefined;
+
+/** Whether the C library is there by glibc's name; on Alpine it is not. */
+function openLibc(): boolean {
+  try {
+    libc ??= Deno.dlopen("libc.so.6", symbols).symbols;
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Deno has no way to pass flags to open(2) but its Node layer, which would cost a hook ten times as much. */
+function pin(path: string, link?: "follow"): Pinned {
+  const noFollow = Deno.build.arch === "aarch64" ? 0o100000 : 0o400000;
+  const [pathOnly, closeOnExec] = [0o10000000, 0o2000000];
+  const fd = libc!.open(
+    new TextEncoder().encode(`${path}\0`),
+    pathOnly | closeOnExec | (link ? 0 : noFollow),
+    0,
+  );
+  // Why it could not be opened is in errno, which is out of reach; looking gives the same error, or there was a race.
+  if (fd < 0) {
+    (link ? Deno.statSync : Deno.lstatSync)(path);
+    throw new Deno.errors.NotFound(path);
+  }
+  const held = `/proc/${Deno.readLinkSync("/proc/self")}/fd/${fd}`;
+  const info = Deno.statSync(held);
+  return {
+    path: held,
+    stat: { ...toStat(info), gid: info.gid ?? 0, links: info.nlink ?? 1, isLink: info.isSymlink },
+    release: () => void libc!.close(fd),
+  };
 }
 
 function orUndefined<T>(read: () => T): T | undefined {

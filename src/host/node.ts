@@ -9,12 +9,15 @@ import {
   needProgram,
   noAnswer,
   type Output,
+  type Owner,
   type Patience,
+  type Pinned,
   type RequestOptions,
   type RunOptions,
   searchPath,
   type Serve,
   type Stat,
+  temporaryName,
   type Unheard,
   usualPatience,
   type Watched,
@@ -57,15 +60,19 @@ export function nodeWorld(): World {
     list: (path) => orUndefined(() => fs.readdirSync(path)) ?? [],
     stat: (path, link) => orUndefined(() => toStat(link ? fs.lstatSync(path) : fs.statSync(path))),
     readLink: (path) => orUndefined(() => fs.readlinkSync(path)),
+    pin,
 
-    write: (path, text, mode = 0o600) => {
-      const temporary = temporaryName(path);
-      fs.writeFileSync(temporary, text, { mode });
-      fs.renameSync(temporary, path);
+    write: (path, text, mode = 0o600, owner) => {
+      const temporary = writeTemporary(path, text, mode, owner);
+      try {
+        fs.renameSync(temporary, path);
+      } catch (error) {
+        fs.rmSync(temporary, { force: true });
+        throw error;
+      }
     },
     create: (path, text, mode = 0o600) => {
-      const temporary = temporaryName(path);
-      fs.writeFileSync(temporary, text, { mode });
+      const temporary = writeTemporary(path, text, mode);
       try {
         fs.linkSync(temporary, path);
         return true;
@@ -179,11 +186,53 @@ export function nodeWorld(): World {
   }
 }
 
-let temporaries = 0;
+/** What `World.pin` says. */
+export function pin(path: string, link?: "follow"): Pinned | undefined {
+  const fs = builtin<typeof Fs>("node:fs");
+  // Node has no name for O_PATH; it is the same number on every architecture that Node runs on.
+  const flags = 0o10000000 | (link ? 0 : fs.constants.O_NOFOLLOW);
+  const fd = orUndefined(() => fs.openSync(path, flags));
+  if (fd === undefined) return undefined;
+  const stats = fs.fstatSync(fd);
+  return {
+    // The number that /proc has for us need not be that of our own pid namespace.
+    path: `/proc/${fs.readlinkSync("/proc/self")}/fd/${fd}`,
+    stat: {
+      ...toStat(stats),
+      ...{ gid: stats.gid, links: stats.nlink, isLink: stats.isSymbolicLink() },
+    },
+    release: () => fs.closeSync(fd),
+  };
+}
 
-function temporaryName(path: string): string {
-  const at = path.lastIndexOf("/") + 1;
-  return `${path.slice(0, at)}.${path.slice(at)}.${process.pid}.${temporaries++}`;
+/**
+ * Writes a new file beside the one of a path. Its name cannot be foreseen, and O_EXCL neither follows a link nor takes a
+ * file that others have put there; owner and mode are set by descriptor.
+ * @returns its path
+ */
+export function writeTemporary(path: string, text: string, mode: number, owner?: Owner): string {
+  const fs = builtin<typeof Fs>("node:fs");
+  const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = fs.constants;
+  const temporary = temporaryName(path, process.pid);
+  const fd = fs.openSync(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, owner ? 0o600 : mode);
+  try {
+    fs.writeFileSync(fd, text);
+    if (owner) setOwner(fd, owner, mode);
+    return temporary;
+  } catch (error) {
+    fs.rmSync(temporary, { force: true });
+    throw error;
+  } finally {
+    fs.closeSync(fd);
+  }
+}
+
+/** The mode last: a change of owner takes bits away. */
+function setOwner(fd: number, { uid, gid }: Owner, mode: number): void {
+  const fs = builtin<typeof Fs>("node:fs");
+  const now = fs.fstatSync(fd);
+  if (now.uid !== uid || now.gid !== gid) fs.fchownSync(fd, uid, gid);
+  fs.fchmodSync(fd, mode);
 }
 
 function codeOf(error: unknown): string | undefined {

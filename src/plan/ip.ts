@@ -27,7 +27,10 @@ export function addVeth({ host, container, netns, mtu, master }: Veth): Line {
   const port = master === undefined ? "" : words` master ${master}`;
   const run = words`link add name ${host.name} address ${host.mac}` + size + port + " type veth " +
     words`peer name ${container.name} address ${container.mac}` + size + words` netns ${netns}`;
-  const id: Resource = { kind: "link", link: host.name, type: "veth" };
+  const id: Resource = {
+    ...{ kind: "link", link: host.name, type: "veth" },
+    ...(master === undefined ? {} : { master }),
+  };
   return line("ip", "host", id, run, { undo: words`link del dev ${host.name}` });
 }
 

@@ -3,7 +3,7 @@
  * say how it will be, so that a plan can go on from what an earlier step of it will have done.
  */
 export type Resource =
-  | { readonly kind: "link"; readonly link: string; readonly type?: string; readonly table?: number }
+  | LinkResource
   | { readonly kind: "link-setting"; readonly link: string; readonly master?: string; readonly name?: string }
   | { readonly kind: "address"; readonly address: string; readonly link: string; readonly routed: boolean }
   | RouteResource
@@ -22,6 +22,15 @@ export type Resource =
   | { readonly kind: "request"; readonly socket: string; readonly key: string }
   | { readonly kind: "flows"; readonly port: string; readonly address?: string }
   | { readonly kind: "command"; readonly what: string };
+
+/** A link; `master` is the one that it is made a port of, `table` that of a VRF. */
+export interface LinkResource {
+  readonly kind: "link";
+  readonly link: string;
+  readonly type?: string;
+  readonly table?: number;
+  readonly master?: string;
+}
 
 /** A route; `attributes` are words of `ip route` and their values, "" for a word without one. */
 export interface RouteResource {

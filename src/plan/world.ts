@@ -17,6 +17,24 @@ export interface Stat {
   readonly mode: number;
 }
 
+/** Whose a file is. */
+export interface Owner {
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** A file, directory or link that is held: what has its name may change meanwhile, this stays the same one. */
+export interface Pinned {
+  /** Leads to just this one, for us and for programs of the same user and user namespace, until it is released. */
+  readonly path: string;
+  readonly stat: Stat & Owner & {
+    readonly isLink: boolean;
+    /** How many names the file has. */
+    readonly links: number;
+  };
+  release(): void;
+}
+
 /**
  * Everything impure. The real one, a test's and the one of `--dry-run` differ only here.
  * Paths are absolute. What is missing reads as undefined or empty; any other failure throws, naming the path.
@@ -42,12 +60,20 @@ export interface World {
   /** Of a symbolic link, what it leads to, or the link itself. */
   stat(path: string, link?: "itself"): Stat | undefined;
   readLink(path: string): string | undefined;
+  /**
+   * Holds what a path names (O_PATH) without opening it, and of a link the link itself unless it is to be followed. In a
+   * directory that others write, this is how to be sure that what was looked at is what is used.
+   */
+  pin(path: string, link?: "follow"): Pinned | undefined;
 
-  /** Replaces the file whole: readers see the old text or the new one. */
-  write(path: string, text: string, mode?: number): void;
+  /**
+   * Replaces the file whole: readers see the old text or the new one. No link is ever written through.
+   * @param owner of the new file, which then has the mode whatever the umask
+   */
+  write(path: string, text: string, mode?: number, owner?: Owner): void;
   /** Makes the file whole, or answers false because the name is taken. */
   create(path: string, text: string, mode?: number): boolean;
-  /** Writes into a file that is there, such as one of /proc, or a mounted one whose inode must stay. */
+  /** Writes into a file of the kernel's, such as one of /proc/sys. It follows links: not for a directory that others write. */
   put(path: string, text: string): void;
   symlink(target: string, path: string): void;
   makeDirectory(path: string, mode?: number): void;
@@ -212,6 +238,13 @@ export function withDirectory<T>(world: World, path: string, mode: number, act: 
 /** Makes a file whole, and its directory if it has none, or answers false because the name is taken. */
 export function createWithDirectory(world: World, path: string, text: string): boolean {
   return withDirectory(world, path, 0o755, () => world.create(path, text));
+}
+
+/** A name beside a file that cannot be foreseen, for what `write` and `create` begin: .NAME.PID.NUMBER. */
+export function temporaryName(path: string, pid: number): string {
+  const at = path.lastIndexOf("/") + 1;
+  const number = Math.floor(Math.random() * 1e9);
+  return `${path.slice(0, at)}.${path.slice(at)}.${pid}.${number}`;
 }
 
 /** Removes from a directory what `write` and `create` had begun in processes that were killed over it. */

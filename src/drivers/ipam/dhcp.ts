@@ -10,6 +10,9 @@ import type { Lease } from "../plugin.ts";
 import { clientFiles, keepClient, lend } from "./dhcp_client.ts";
 import { clientId, parseProvide, parseRequest, type Provided, valuesOf } from "./dhcp_options.ts";
 
+/** It asks through the link. */
+export const kind = "link";
+
 interface Conf {
   readonly request: readonly number[];
   readonly provide: readonly Provided[];
@@ -41,7 +44,7 @@ function unheardOn(type: string | undefined, mode: string | undefined): string |
 }
 
 /** Sets the link up, and starts a client that asks through it, and keeps asking until it is undone. */
-export function asks(
+export function requestSteps(
   { request, provide, broadcast }: Conf,
   at: Attachment,
   directory: string,
@@ -55,13 +58,17 @@ export function asks(
 }
 
 /** Tells the lease, or without one what the client has to say. */
-export function tells(directory: string): readonly string[] {
+export function readCommand(directory: string): readonly string[] {
   const { lease, log } = clientFiles(directory);
   return ["sh", "-c", 'cat "$1" 2>/dev/null || { cat "$2" >&2; exit 1; }', "sh", lease, log];
 }
 
 /** The lease that the client got. */
-export function answer({ priority }: Conf, { ifname }: Attachment, { code, stdout, stderr }: Output): Lease {
+export function readLease(
+  { priority }: Conf,
+  { ifname }: Attachment,
+  { code, stdout, stderr }: Output,
+): Lease {
   if (code !== 0) {
     throw new CniError(
       "tryAgainLater",

@@ -5,7 +5,7 @@ import { CniError } from "../../wire/cni/error.ts";
 import { fields } from "../../wire/cni/fields.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import type { World } from "../../plan/world.ts";
-import { answer, asks, exhausted, parse } from "./dhcp.ts";
+import { exhausted, parse, readLease, requestSteps } from "./dhcp.ts";
 
 const at: Attachment = {
   ...{ containerId: "c1", network: "net", ifname: "eth0", netns: "/run/netns/box" },
@@ -18,7 +18,7 @@ function read(ipam: Record<string, unknown>, type = "bridge") {
 
 /** The words of the client, from its name on. */
 function client(ipam: Record<string, unknown>, of = at, type = "bridge"): string {
-  const spawn = asks(read(ipam, type), of, "/state/d")[1]!;
+  const spawn = requestSteps(read(ipam, type), of, "/state/d")[1]!;
   assert.equal(spawn.tool, "spawn");
   return spawn.run.slice(spawn.run.indexOf("udhcpc")).join(" ");
 }
@@ -26,8 +26,8 @@ function client(ipam: Record<string, unknown>, of = at, type = "bridge"): string
 const common = "udhcpc -f -R -i eth0 -p /state/d/pid -s /bin/sh -t 5 -T 2 -V  -o";
 const id = "-x 61:0063312f6e65742f65746830";
 
-test("asks() sets the link up, then starts a client with the reference's client id, to be ended with SIGTERM", () => {
-  const [up, spawn, lend] = asks(read({}), at, "/state/d");
+test("requestSteps() sets the link up, then starts a client with the reference's client id, to be ended with SIGTERM", () => {
+  const [up, spawn, lend] = requestSteps(read({}), at, "/state/d");
   assert.deepEqual(up, setLink("container", "eth0", "up"));
   assert.equal(client({}), `${common} -O 1 -O 3 -O 6 -O 15 ${id}`);
   assert.ok(spawn?.tool === "spawn" && spawn.gracefulStop);
@@ -37,7 +37,7 @@ test("asks() sets the link up, then starts a client with the reference's client 
   ]]);
 });
 
-test("asks() asks for what is requested, by name or number, and skips the usual only where that is said", () => {
+test("requestSteps() requestSteps for what is requested, by name or number, and skips the usual only where that is said", () => {
   const request = [{ option: "121" }, { option: "routers" }, { option: "domain-search" }];
   assert.equal(client({ request }), `${common} -O 1 -O 3 -O 6 -O 15 -O 121 -O 119 ${id}`);
   assert.equal(
@@ -67,7 +67,7 @@ test("exhausted() refuses links on which no server hears a broadcast", () => {
   }
 });
 
-test("asks() says what is provided, byte for byte; CNI_ARGS outweigh the value, and nothing is not said", () => {
+test("requestSteps() says what is provided, byte for byte; CNI_ARGS outweigh the value, and nothing is not said", () => {
   const provide = [
     { option: "host-name", value: "unused", fromArg: "HOST" },
     { option: "77", value: "ü\n;$(x)" },
@@ -81,7 +81,7 @@ test("asks() says what is provided, byte for byte; CNI_ARGS outweigh the value, 
   assert.equal(client({ provide: own }), `${common} -O 1 -O 3 -O 6 -O 15 -x 61:6d65`);
 });
 
-test("asks() has answers broadcast on an ipvlan, and cuts a client id to the 255 bytes of an option", () => {
+test("requestSteps() has answers broadcast on an ipvlan, and cuts a client id to the 255 bytes of an option", () => {
   assert.equal(client({}, at, "ipvlan"), `${common} -O 1 -O 3 -O 6 -O 15 ${id} -B`);
   const words = client({}, { ...at, containerId: "c".repeat(300) }).split(" ");
   assert.equal(words.at(-1), `61:00${"63".repeat(254)}`);
@@ -106,17 +106,17 @@ test("parse() refuses options that are none, or the client's own, and values tha
   );
 });
 
-test("answer() puts the priority on all routes", () => {
+test("readLease() puts the priority on all routes", () => {
   const stdout = "ip=10.9.0.5\0mask=24\0router=10.9.0.1\0routes=10.0.0.0/10.9.0.3\0";
-  assert.deepEqual(answer(read({ priority: 7 }), at, { code: 0, stdout, stderr: "" }).routes, [
+  assert.deepEqual(readLease(read({ priority: 7 }), at, { code: 0, stdout, stderr: "" }).routes, [
     { dst: "10.0.0.0/8", gw: "10.9.0.3", priority: 7 },
     { dst: "0.0.0.0/0", gw: "10.9.0.1", priority: 7 },
   ]);
 });
 
-test("answer() says that no server has given an address, and what the client said", () => {
+test("readLease() says that no server has given an address, and what the client said", () => {
   const said = { code: 1, stdout: "", stderr: "udhcpc: started\nudhcpc: broadcasting discover\n" };
-  assert.throws(() => answer(read({}), at, said), {
+  assert.throws(() => readLease(read({}), at, said), {
     code: 11,
     message: 'Cannot get an address for "eth0" by DHCP: no server has given one within 10 s',
     details: "udhcpc: started\nudhcpc: broadcasting discover",

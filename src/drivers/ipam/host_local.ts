@@ -19,6 +19,9 @@ import {
 } from "./ranges.ts";
 import { parseResolvConf } from "../../net/resolv_conf.ts";
 
+/** Its addresses are there before the link is. */
+export const kind = "local";
+
 interface Conf {
   readonly sets: readonly RangeSet[];
   readonly routes: readonly Route[];

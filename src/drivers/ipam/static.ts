@@ -6,6 +6,9 @@ import type { Attachment } from "../../plan/attachment.ts";
 import type { World } from "../../plan/world.ts";
 import type { Lease } from "../plugin.ts";
 
+/** Its addresses are there before the link is. */
+export const kind = "local";
+
 interface Conf {
   readonly ips: readonly Ip[];
   /** Whether `ips` came from args.cni or runtimeConfig, which stand in for everything else. */

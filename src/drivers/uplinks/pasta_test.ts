@@ -50,7 +50,7 @@ test("pasta gets all it has to know when it starts", () => {
   assert.deepEqual(result.dns, { nameservers: ["10.0.2.3"] });
 });
 
-test("pasta cleanupPaths no way out of default-restricted, not even for names or by request", () => {
+test("pasta leaves no way out of default-restricted, not even for names or by request", () => {
   const { steps, result } = connect("host-loopback=true", ["8080:80"], { restricted: true });
   assert.equal(
     show(steps),

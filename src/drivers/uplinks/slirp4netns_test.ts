@@ -46,7 +46,7 @@ test("slirp4netns is ready for IPv6 at once, and publishes ports", () => {
   assert.deepEqual(result.dns, { nameservers: ["10.0.2.3"] });
 });
 
-test("slirp4netns cleanupPaths no way out of default-restricted, not even for names or by request", () => {
+test("slirp4netns leaves no way out of default-restricted, not even for names or by request", () => {
   const { steps, result } = connect("host-loopback=true,outbound-addr=192.0.2.1", "", { restricted: true });
   assert.equal(
     show(steps),

@@ -6,12 +6,14 @@ import type { Prefixes } from "../../plan/batch.ts";
 import type { Claim, Step } from "../../plan/step.ts";
 import type { Lease, LinkIpam } from "../../drivers/plugin.ts";
 import { readsArgs, table } from "../../drivers/table.ts";
-import { apply, RollbackError } from "../../engine/apply.ts";
+import { RollbackError } from "../../engine/apply.ts";
 import { type ParsedIpam, planMeta, stateAfter } from "../../engine/chain.ts";
 import { withFirstValues } from "./shared_sysctls.ts";
-import { isThere } from "../../engine/namespace.ts";
+import { hasBootEnded, isThere } from "../../engine/namespace.ts";
+import { linkNames } from "../../engine/observe.ts";
+import { vethsOf } from "../../plan/ip.ts";
+import type { World } from "../../plan/world.ts";
 import { typesOf } from "../../engine/external_plugin.ts";
-import { recordKeptChanges } from "../../engine/kept_changes.ts";
 import {
   askingDirectory,
   callExternalPart,
@@ -25,10 +27,10 @@ import {
   previousResult,
 } from "./call.ts";
 import { rollBack } from "./del.ts";
-import { newRecord, readRecord, removeRecord, writeRecord } from "../../engine/plugin_record.ts";
+import { type Namespace, newRecord, type PluginRecord, readPlugin } from "../../engine/record.ts";
+import { type Change, reconcile } from "../../engine/reconcile.ts";
 import { deferTakenPorts } from "./port_failover.ts";
-import { bootId } from "../../engine/process.ts";
-import { undo, undoClaim } from "../../engine/undo.ts";
+import { undoClaim } from "../../engine/undo.ts";
 
 /**
  * ADD: makes what the plugin is for, or nothing at all.
@@ -50,10 +52,10 @@ export async function add(context: Context): Promise<Result> {
 /** An ADD that has been planned, and for which addresses have been taken. */
 export interface Prepared {
   readonly context: Context;
-  /** What had to be done already, so that somebody could be asked. */
+  /** What had to be done already, so that a server or another program could be asked. */
   readonly done?: readonly Step[];
   readonly steps: readonly Step[];
-  /** What is only written down: it is done when another of the container's networks has gone. */
+  /** What is only recorded: it is done when another of the container's networks has gone. */
   readonly waiting?: readonly Step[];
   readonly result: Result;
 }
@@ -110,17 +112,23 @@ async function prepareOwn(
 /** A record of what no longer exists makes way; one of what does is a reason to refuse. */
 async function giveWay(context: Context): Promise<void> {
   const { world, state, key, container } = context;
-  const old = readRecord(world, state, key);
+  const old = readPlugin(world, state, key);
   if (!old) return;
-  const same = old.container.identity === container.identity && old.container.netns === container.netns;
-  if (same && old.bootId === bootId(world) && isThere(world, container)) {
+  if (isSame(world, old, container)) {
     throw new CniError(
       "internal",
-      `Cannot attach "${key.ifname}" of container "${key.containerId}" to network "${key.network}": ` +
-        `it is attached by ${key.type} already; DEL comes first`,
+      `Cannot attach "${key.ifname}" of container "${key.id}" to network "${key.network}": ` +
+        `it is attached by ${key.part} already; DEL comes first`,
     );
   }
   await rollBack(context, old);
+}
+
+/** A namespace's number may be another's by now: the kernel gives it again. The link tells, which went with the first. */
+function isSame(world: World, old: PluginRecord, container: Namespace): boolean {
+  const { identity, netns } = old.container;
+  if (identity !== container.identity || netns !== container.netns || hasBootEnded(world, old)) return false;
+  return isThere(world, container) && vethsOf(old.steps).every((name) => linkNames(world).has(name));
 }
 
 async function prepareLease(context: Context): Promise<Prepared> {
@@ -128,7 +136,7 @@ async function prepareLease(context: Context): Promise<Prepared> {
   const row = table[call.type]!;
   if (row.role !== "ipam") throw new Error(`"${call.type}" gives no addresses`);
   const ipam: ParsedIpam = { plugin: row.plugin, conf: row.plugin.parse(conf) };
-  const held = "held" in row.plugin && row.plugin.held?.(ipam.conf, context.at, context.world);
+  const held = row.plugin.kind === "local" && row.plugin.held?.(ipam.conf, context.at, context.world);
   if (held) throw new CniError("internal", held);
   return await prepareAddressed(context, ipam, [], ({ ips, routes, dns }) => ({
     steps: [],
@@ -145,8 +153,10 @@ async function prepareAddressed(
   addressed: Addressed,
 ): Promise<Prepared> {
   const { world, at } = context;
-  if ("asks" in plugin) return await prepareAsked(context, link, ownClient(context, plugin, conf), addressed);
-  const lease = plugin.lease(conf, at, world);
+  if (plugin.kind === "link") {
+    return await prepareAsked(context, link, ownClient(context, plugin, conf), addressed);
+  }
+  const lease = await plugin.lease(conf, at, world);
   try {
     checkFamilies(lease, context.call.version);
     const { steps, result } = addressed(lease);
@@ -192,8 +202,8 @@ function ownClient(context: Context, plugin: LinkIpam<unknown>, conf: unknown): 
   if (reason !== undefined) throw new CniError("unavailable", reason);
   checkNamespace(context);
   return {
-    steps: plugin.asks(conf, at, directory),
-    answer: async () => plugin.answer(conf, at, await world.run(plugin.tells(directory))),
+    steps: plugin.requestSteps(conf, at, directory),
+    answer: async () => plugin.readLease(conf, at, await world.run(plugin.readCommand(directory))),
   };
 }
 
@@ -226,12 +236,15 @@ async function prepareDelegate(context: Context): Promise<Prepared> {
   });
 }
 
-/** Does what was prepared, all at once; or nothing of it stays. @throws CniError, StepError, RollbackError */
-export async function perform(all: readonly Prepared[]): Promise<void> {
+/**
+ * Does what was prepared, and makes other changes of records, all at once; or nothing of it stays.
+ * @throws CniError, StepError, RollbackError
+ */
+export async function perform(all: readonly Prepared[], others: readonly Change[] = []): Promise<void> {
   await orAbandon(all, async () => {
     // What could not be told in the version that was asked for is not done.
     all.forEach(({ context, result }) => resultFor(context.call.version, result));
-    await carryOut(all);
+    await carryOut(all, others);
   });
 }
 
@@ -239,39 +252,48 @@ async function orAbandon<T>(all: readonly Prepared[], action: () => Promise<T>):
   try {
     return await action();
   } catch (error) {
-    // What could not be taken back now is left, with what is written down of it, to DEL.
+    // What could not be undone now is left, with what is recorded of it, to DEL.
     if (!(error instanceof RollbackError)) { for (const one of [...all].reverse()) await abandon(one); }
     throw error;
   }
 }
 
-async function carryOut(all: readonly Prepared[]): Promise<void> {
+async function carryOut(all: readonly Prepared[], others: readonly Change[] = []): Promise<void> {
   const [first] = all;
   if (!first) return;
-  all.forEach(write);
-  const { world, state } = first.context;
-  const steps = all.flatMap(({ steps }) => steps);
-  recordKeptChanges(world, state, steps);
-  await apply(world, prefixesFor(first.context) as Prefixes, steps);
+  await reconcile(
+    first.context,
+    [...all.flatMap(changeOf), ...others],
+    prefixesFor(first.context) as Prefixes,
+  );
 }
 
-/** Before anything is done. */
-function write({ context, done = [], steps, waiting = [] }: Prepared): void {
-  const { world, state, key, container, call } = context;
-  const all = [...done, ...steps, ...waiting];
-  if (all.length === 0) return;
-  const { request } = call;
-  writeRecord(world, state, newRecord(world, key, { container, request, steps: all }));
+function changeOf({ context, done, steps, waiting = [], result }: Prepared): readonly Change[] {
+  const all = [...done ?? [], ...steps];
+  if (all.length + waiting.length === 0) return [];
+  const to = recordOf(context, all, { result, ...(waiting.length > 0 ? { waiting } : {}) });
+  return [done && done.length > 0 ? { from: recordOf(context, done), to } : { to }];
+}
+
+function recordOf(
+  { world, key, container, entered, call: { request } }: Context,
+  steps: readonly Step[],
+  more: Partial<Pick<PluginRecord, "waiting" | "result">> = {},
+): PluginRecord {
+  return newRecord<PluginRecord>(world, {
+    ...{ ...key, container: entered?.recorded ?? container, request, steps, ...more },
+  });
 }
 
 /**
  * Gives up an ADD that is not, or no longer, done: what it had to do beforehand, and the addresses it took. What resists
- * is left, with what is written down of it, to DEL.
+ * is left, with what is recorded of it, to DEL.
  */
-export async function abandon({ context, done, steps }: Prepared): Promise<void> {
-  const { world, state, key } = context;
-  if (done && externalPart(context) !== undefined) await callExternalPart(context, "DEL").catch(() => {});
-  const problems = done ? await undo(world, prefixesFor(context), done) : [];
+export async function abandon({ context, done = [], steps }: Prepared): Promise<void> {
+  const { world } = context;
+  if (done.length > 0 && externalPart(context) !== undefined) {
+    await callExternalPart(context, "DEL").catch(() => {});
+  }
   steps.filter((step): step is Claim => step.tool === "claim").forEach((claim) => undoClaim(world, claim));
-  if (problems.length === 0) removeRecord(world, state, key);
+  if (done.length > 0) await reconcile(context, [{ from: recordOf(context, done) }]).catch(() => {});
 }

@@ -15,8 +15,7 @@ import { lookupsOf, type Parsed, parsePlugin } from "../../engine/chain.ts";
 import { livePrefixes } from "../../engine/namespace.ts";
 import { delegated, type Delegation } from "../../engine/delegation.ts";
 import { callExternal, isOurs } from "../../engine/external_plugin.ts";
-import type { Container } from "../../engine/journal.ts";
-import type { RecordKey } from "../../engine/plugin_record.ts";
+import type { Namespace, RecordKey } from "../../engine/record.ts";
 import { observe } from "../../engine/observe.ts";
 
 /** What acting on a call needs at hand. */
@@ -28,7 +27,9 @@ export interface Context {
   readonly key: RecordKey;
   readonly at: Attachment;
   /** The container as the call names it; its namespace may be gone, or not be named at all. */
-  readonly container: Container;
+  readonly container: Namespace;
+  /** The container as it is recorded, and how to run programs on either side, if not by what the call names. */
+  readonly entered?: { readonly recorded: Namespace; readonly prefixes: Prefixes };
   /** The call was one of a type that leaves its work to another; `call` is the other's. */
   readonly delegation?: Delegation;
 }
@@ -46,7 +47,7 @@ export async function contextOf(world: World, state: string, given: PluginCall):
   const path = netns.startsWith("/") ? netns : "";
   return {
     ...{ world, state, call, conf: fields(request) },
-    key: { type, network, containerId, ifname },
+    key: { id: containerId, network, ifname, part: type },
     at: {
       ...{ containerId, network, ifname, netns, digest: own, networkDigest: shared, referenceDigest },
       args: parseArgs(args),
@@ -90,8 +91,10 @@ export function previousResult({ conf, call }: Context): Result | undefined {
 }
 
 /** How to run a program for the call: in the container only while its namespace is there. */
-export function prefixesFor({ world, container }: Context): Pick<Prefixes, "host"> & Partial<Prefixes> {
-  return livePrefixes(world, container);
+export function prefixesFor(
+  { world, container, entered }: Context,
+): Pick<Prefixes, "host"> & Partial<Prefixes> {
+  return entered?.prefixes ?? livePrefixes(world, container);
 }
 
 /** Looks up what a plugin wants to have seen. */
@@ -145,7 +148,7 @@ export function ipamOf({ call, conf }: Context): Ipam<unknown> | undefined {
 export function asksThroughLink(context: Context): boolean {
   if (externalPart(context) !== undefined) return true;
   const ipam = ipamOf(context);
-  return ipam !== undefined && "asks" in ipam;
+  return ipam?.kind === "link";
 }
 
 /**

@@ -20,7 +20,8 @@ import {
   parse,
   previousResult,
 } from "./call.ts";
-import { readRecord } from "../../engine/plugin_record.ts";
+import { missingElements } from "../../engine/drift.ts";
+import { readPlugin } from "../../engine/record.ts";
 import { takenPorts } from "./port_failover.ts";
 import { observe } from "../../engine/observe.ts";
 
@@ -29,10 +30,10 @@ import { observe } from "../../engine/observe.ts";
  * @throws CniError naming the first thing that is not
  */
 export async function check(context: Context): Promise<void> {
-  const { delegation, key: { containerId, network } } = context;
+  const { delegation, key: { id, network } } = context;
   if (delegation?.unknown) {
     throw lost(
-      `Cannot check: nothing is written down of an ADD of container "${containerId}" to network "${network}"`,
+      `Cannot check: nothing is recorded of an ADD of container "${id}" to network "${network}"`,
     );
   }
   if (delegation?.external) return void await callExternalPart(context, "CHECK");
@@ -57,7 +58,7 @@ function checkLease(context: Context): void {
   const { world, conf, at } = context;
   const ipam = ipamOf(context);
   if (!ipam) return;
-  const problem = "asks" in ipam
+  const problem = ipam.kind === "link"
     ? ipam.checkDrift(ipam.parse(conf), at, askingDirectory(context), world)
     : ipam.checkDrift?.(ipam.parse(conf), at, world, previousResult(context));
   if (problem !== undefined) throw lost(problem);
@@ -141,19 +142,12 @@ function isRoute({ dst, table = main, attributes }: InsideRoute, wanted: Route):
 /** Every element of ours that ADD put into a set or map has to be in it, and to lead where it led. */
 async function checkRules(context: Context): Promise<void> {
   const { world, state, key } = context;
-  const elements = elementsIn(readRecord(world, state, key)?.steps ?? []);
-  if (elements.length === 0) return;
-  // A map's element is looked up by its key alone.
-  const stdin = elements.map(({ set, key }) => `get element ${set} { ${key} }\n`).join("");
-  const { code, stdout, stderr } = await world.run(["nft", "-f", "-"], { stdin, looks: true });
-  if (code !== 0) throw lost("Cannot find all of our rules", stderr.split("\n")[0]);
-  const shown = stdout.replace(/ comment "[^"]*"/g, "");
-  const away = elements.filter(({ key, value }) =>
-    value !== undefined && !shown.includes(`${key} : ${value}`)
-  );
-  const elsewhere = away.length > 0 ? takenPorts(context) : new Set();
-  const gone = away.find(({ set, key }) => !elsewhere.has(`${set} ${key}`));
-  if (gone) throw lost(`Cannot find "${gone.key} : ${gone.value}" in our table`);
+  const gone = await missingElements(world, elementsIn(readPlugin(world, state, key)?.steps ?? []));
+  const elsewhere = gone.length > 0 ? takenPorts(context) : new Set();
+  const first = gone.find(({ set, key }) => !elsewhere.has(`${set} ${key}`));
+  if (!first) return;
+  const value = first.value === undefined ? "" : ` : ${first.value}`;
+  throw lost("Cannot find all of our rules", `"${first.key}${value}" is not in "${first.set}"`);
 }
 
 /**

@@ -1,14 +1,14 @@
-import { emptyResult, type Result } from "../../wire/cni/result.ts";
+import { emptyResult } from "../../wire/cni/result.ts";
 import { vethFrom } from "../../net/names.ts";
 import { removeLinkAtUndo } from "../../plan/ip.ts";
 import { resourceKey } from "../../plan/resource.ts";
 import type { Step } from "../../plan/step.ts";
-import type { Ipam, Lease } from "../../drivers/plugin.ts";
+import type { Ipam } from "../../drivers/plugin.ts";
 import { hostLinks } from "../../wire/cni/previous_result.ts";
 import { table } from "../../drivers/table.ts";
 import type { Parsed, ParsedIpam } from "../../engine/chain.ts";
 import { withOthersValues } from "./shared_sysctls.ts";
-import { isThere, ownNamespace } from "../../engine/namespace.ts";
+import { hasBootEnded, isHostGone, isThere } from "../../engine/namespace.ts";
 import {
   askingDirectory,
   callExternalPart,
@@ -22,18 +22,20 @@ import {
   previousResult,
 } from "./call.ts";
 import {
+  allPluginKeys,
   isAttachedByOther,
-  listKeys,
   type PluginRecord,
-  readRecord,
+  readPlugin,
   type RecordKey,
   removeRecord,
-} from "../../engine/plugin_record.ts";
+} from "../../engine/record.ts";
+import { planAgain } from "./plan_again.ts";
 import { failOverPorts } from "./port_failover.ts";
-import { bootId } from "../../engine/process.ts";
+import { ownNamespace } from "../../engine/process.ts";
 import { removeLeftovers } from "./reference_leftovers.ts";
 import { linkNames } from "../../engine/observe.ts";
-import { undoAll, undoRecorded } from "../../engine/rollback.ts";
+import { undoRecords } from "../../engine/reconcile.ts";
+import { undoAll } from "../../engine/rollback.ts";
 import { undoClaim } from "../../engine/undo.ts";
 
 /**
@@ -51,7 +53,7 @@ export async function del(context: Context): Promise<void> {
     const problems: unknown[] = [];
     const attempt = (action: () => Promise<unknown>) => action().catch((error) => void problems.push(error));
     if (!delegation?.external && externalPart(context)) await attempt(() => callExternalPart(context, "DEL"));
-    const record = readRecord(world, state, key);
+    const record = readPlugin(world, state, key);
     await attempt(() => record ? rollBack(context, record) : delUnrecorded(context));
     if (!record && !delegation?.external) await attempt(() => removeLeftovers(context));
     if (delegation?.kept && problems.length === 0) undoClaim(world, delegation.kept);
@@ -72,9 +74,9 @@ export async function delTogether(contextsOf: () => Promise<readonly Context[]>)
     const release = await Promise.all(contexts.map(lock));
     try {
       const records = contexts.filter((context) => externalPart(context) === undefined && !context.delegation)
-        .flatMap((context) => readRecord(context.world, context.state, context.key) ?? []);
+        .flatMap((context) => readPlugin(context.world, context.state, context.key) ?? []);
       await rollBackTogether(contexts[0]!, records);
-      return records.map(({ type }) => type);
+      return records.map(({ part }) => part);
     } finally {
       release.forEach((unlock) => unlock());
     }
@@ -91,24 +93,26 @@ async function rollBackTogether(context: Context, records: readonly PluginRecord
   await rollBack(context, first, ...others);
 }
 
-/** Undoes records that are alike and removes them; what resists leaves them for another try. */
+/** Undoes records that are alike and removes them; what resists is left recorded, for another try. */
 export async function rollBack(
   context: Context,
   first: PluginRecord,
   ...others: readonly PluginRecord[]
 ): Promise<void> {
-  const { world, state, container } = context;
-  const records = [first, ...others];
-  const steps = records.flatMap((record) => withOthersValues(context, record));
+  const { container } = context;
   // The namespace may be known by another path by now.
   const now = container.identity === first.container.identity ? container : first.container;
-  await undoRecorded(world, { ...first, steps, container: now }, whatOf(first));
-  records.forEach((record) => removeRecord(world, state, record));
+  const records = [first, ...others].map((record) => ({
+    ...record,
+    container: now,
+    steps: withOthersValues(context, record),
+  }));
+  await undoRecords(context, records.map((from) => ({ from })), whatOf(first));
   for (const record of records) await failOverPorts({ ...context, key: record }, record);
 }
 
-function whatOf({ type, ifname, containerId, network }: RecordKey): string {
-  return `${type}'s "${ifname}" of container "${containerId}" on network "${network}"`;
+function whatOf({ part, ifname, id, network }: RecordKey): string {
+  return `${part}'s "${ifname}" of container "${id}" on network "${network}"`;
 }
 
 /** Another program's ADD, or one whose record is lost: the same plan again, only to be undone. */
@@ -127,7 +131,7 @@ async function delUnrecorded(context: Context): Promise<void> {
 
 /** A type that holds nothing need not understand its configuration. */
 async function releaseAlone(context: Context, plugin: Ipam<unknown>): Promise<void> {
-  if ("asks" in plugin || plugin.release) {
+  if (plugin.kind === "link" || plugin.release) {
     await release(context, { plugin, conf: plugin.parse(context.conf) });
   }
 }
@@ -135,8 +139,8 @@ async function releaseAlone(context: Context, plugin: Ipam<unknown>): Promise<vo
 /** Gives back the addresses that an attachment may hold, without knowing which. */
 async function release(context: Context, { plugin, conf }: ParsedIpam): Promise<void> {
   const { world, at, key } = context;
-  if (!("asks" in plugin)) return plugin.release?.(conf, at, world);
-  const steps = plugin.asks(conf, at, askingDirectory(context));
+  if (plugin.kind === "local") return plugin.release?.(conf, at, world);
+  const steps = plugin.requestSteps(conf, at, askingDirectory(context));
   await undoAll(world, prefixesFor(context), steps, whatOf(key));
 }
 
@@ -150,7 +154,7 @@ async function plannedAgain(context: Context, parsed: Parsed): Promise<readonly 
   }
   const link = deleteLink(context, parsed);
   try {
-    const steps = await plan(context, parsed, before);
+    const { steps } = await planAgain(context, parsed, before);
     // Rules name addresses and ports, which are another container's by now unless this one is still there.
     const names = linkNames(world);
     const still = hostLinks(before).length > 0 && hostLinks(before).every((name) => names.has(name));
@@ -161,19 +165,6 @@ async function plannedAgain(context: Context, parsed: Parsed): Promise<readonly 
     // Where ADD would refuse, it has not made anything else either.
     return link;
   }
-}
-
-async function plan(context: Context, parsed: Parsed, before: Result): Promise<readonly Step[]> {
-  const { at } = context;
-  const seen = await lookFor(context, parsed, before);
-  if (parsed.role === "meta") return parsed.plugin.plan(parsed.conf, at, before, seen).steps;
-  const link = parsed.plugin.link(parsed.conf, at, seen, previousResult(context));
-  const ips = before.ips.filter(({ interface: i }) =>
-    i === undefined || before.interfaces[i]?.name === at.ifname
-  );
-  if (ips.length === 0) return link.steps;
-  const lease: Lease = { ips, routes: before.routes, dns: {}, claims: [] };
-  return [...link.steps, ...parsed.plugin.address(parsed.conf, at, lease, link.result, seen).steps];
 }
 
 /** Whoever made the container's link, it has this name; unless another network's ADD made it, and this one's failed. */
@@ -190,8 +181,9 @@ export async function collectGarbage(context: Context): Promise<void> {
   const valid = new Set(listed.map((one) => `${one.string("containerID")} ${one.string("ifname")}`));
   const problems: unknown[] = [];
   const attempt = (action: () => Promise<unknown>) => action().catch((error) => void problems.push(error));
-  for (const stale of listKeys(world, state, key)) {
-    if (!valid.has(`${stale.containerId} ${stale.ifname}`)) await attempt(() => collect(context, stale));
+  const ofThis = ({ part, network }: RecordKey) => part === key.part && network === key.network;
+  for (const stale of allPluginKeys(world, state).filter(ofThis)) {
+    if (!valid.has(`${stale.id} ${stale.ifname}`)) await attempt(() => collect(context, stale));
   }
   await attempt(() => Promise.resolve(collectLeases(context, valid)));
   if (externalPart(context) !== undefined) await attempt(() => callExternalPart(context, "GC"));
@@ -200,9 +192,14 @@ export async function collectGarbage(context: Context): Promise<void> {
 
 /** What is another network namespace's is left to whoever is in there. */
 async function collect({ world, state, call, delegation }: Context, key: RecordKey): Promise<void> {
-  const record = readRecord(world, state, key);
-  if (record && record.bootId === bootId(world) && record.host !== ownNamespace(world)) return;
-  const { containerId, ifname } = key;
+  const record = readPlugin(world, state, key);
+  if (
+    record && !hasBootEnded(world, record) && record.host !== ownNamespace(world) &&
+    !isHostGone(world, record)
+  ) {
+    return;
+  }
+  const { id: containerId, ifname } = key;
   const netns = record && isThere(world, record.container) ? record.container.netns : "";
   const environment = { ...call.environment, containerId, ifname, netns };
   const request = record?.request ?? call.request;
@@ -213,6 +210,6 @@ async function collect({ world, state, call, delegation }: Context, key: RecordK
 function collectLeases({ world, conf, call, at }: Context, valid: ReadonlySet<string>): void {
   const type = table[call.type]?.role === "ipam" ? call.type : conf.object("ipam")?.string("type");
   const row = type === undefined ? undefined : table[type];
-  if (row?.role !== "ipam" || "asks" in row.plugin) return;
+  if (row?.role !== "ipam" || row.plugin.kind === "link") return;
   row.plugin.collect?.(row.plugin.parse(conf), at, valid, world);
 }

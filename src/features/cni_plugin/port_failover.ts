@@ -4,10 +4,11 @@
  */
 import type { Prefixes } from "../../plan/batch.ts";
 import type { Step } from "../../plan/step.ts";
-import { apply, TakenError } from "../../engine/apply.ts";
+import { TakenError } from "../../engine/apply.ts";
+import { reconcile } from "../../engine/reconcile.ts";
 import { isThere } from "../../engine/namespace.ts";
 import { type Context, prefixesFor } from "./call.ts";
-import { otherRecords, type PluginRecord } from "../../engine/plugin_record.ts";
+import { otherRecords, type PluginRecord } from "../../engine/record.ts";
 
 /** Steps, and those of them that wait until another network of the container's has gone. */
 export interface PortClaims {
@@ -25,23 +26,32 @@ export function deferTakenPorts(context: Context, steps: readonly Step[]): PortC
 
 /** The ports that lead to other networks of the container's, or would if there were no others yet. */
 export function takenPorts(context: Context): ReadonlySet<string> {
-  return new Set(living(context).flatMap(({ steps }) => steps).flatMap((step) => portOf(step) ?? []));
+  return new Set(
+    living(context).flatMap(({ steps, waiting = [] }) => [...steps, ...waiting]).flatMap((step) =>
+      portOf(step) ?? []
+    ),
+  );
 }
 
 /** Leads the ports that an attachment had to another network of the container's that waits for them. */
 export async function failOverPorts(context: Context, gone: PluginRecord): Promise<void> {
   const free = new Set(gone.steps.flatMap((step) => portOf(step) ?? []));
   if (free.size === 0) return;
-  const next = living(context).flatMap(({ steps }) => steps).filter((step) =>
-    free.delete(portOf(step) ?? "")
-  );
-  for (const step of next) {
-    try {
-      await apply(context.world, prefixesFor(context) as Prefixes, [step]);
-    } catch (error) {
-      // A third network had it all the time.
-      if (!(error instanceof TakenError)) throw error;
-    }
+  for (const record of living(context)) {
+    const next = (record.waiting ?? []).filter((step) => free.delete(portOf(step) ?? ""));
+    if (next.length > 0) await takeOver(context, record, next);
+  }
+}
+
+/** A step that is done is recorded as done before that. */
+async function takeOver(context: Context, record: PluginRecord, next: readonly Step[]): Promise<void> {
+  const waiting = record.waiting!.filter((step) => !next.includes(step));
+  const to = { ...record, waiting, steps: [...record.steps, ...next] };
+  try {
+    await reconcile(context, [{ from: { ...record, waiting }, to }], prefixesFor(context) as Prefixes);
+  } catch (error) {
+    // Another container has the port by now.
+    if (!(error instanceof TakenError)) throw error;
   }
 }
 

@@ -9,7 +9,7 @@ import { type Leftovers, leftovers } from "../../drivers/reference_leftovers.ts"
 import { signs as firewalldSigns } from "../../drivers/meta/firewall.ts";
 import { hostLinks } from "../../wire/cni/previous_result.ts";
 import { type Context, prefixesFor, previousResult } from "./call.ts";
-import { otherRecords } from "../../engine/plugin_record.ts";
+import { otherRecords } from "../../engine/record.ts";
 import { linkNames } from "../../engine/observe.ts";
 import { undoAll } from "../../engine/rollback.ts";
 
@@ -40,9 +40,9 @@ export async function removeLeftovers(context: Context): Promise<void> {
 }
 
 /** Whether host-local has given the address to another container by now, whose rules are the same. */
-function isAnothers({ world, key: { network, containerId } }: Context, address: string): boolean {
+function isAnothers({ world, key: { network, id } }: Context, address: string): boolean {
   const lease = world.read(`/var/lib/cni/networks/${network}/${addressOf(address)}`);
-  return lease !== undefined && lease.split(/\s/)[0] !== containerId;
+  return lease !== undefined && lease.split(/\s/)[0] !== id;
 }
 
 /** Whether it is what another interface of the container has by ours. */

@@ -76,7 +76,7 @@ test("removeLeftovers() takes the chain, and of links by chance names the one wi
   assert.deepEqual(others.toSorted(), [...looks, rules].toSorted());
 });
 
-test("removeLeftovers() cleanupPaths rules for an address that host-local has given to another", async () => {
+test("removeLeftovers() leaves rules for an address that host-local has given to another", async () => {
   const lease = {
     "/var/lib/cni/networks/p1/10.1.1.3": "other\r\neth0",
     "/var/lib/cni/networks/p1/10.1.1.2": "cidp\r\neth0",

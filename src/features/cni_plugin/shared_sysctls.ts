@@ -4,7 +4,7 @@
  */
 import type { Step, Sysctl } from "../../plan/step.ts";
 import type { Context } from "./call.ts";
-import { otherRecords, type PluginRecord, type RecordKey } from "../../engine/plugin_record.ts";
+import { otherRecords, type PluginRecord, type RecordKey } from "../../engine/record.ts";
 
 /** The steps of an ADD; in their undoing, what has another interface's value now gets the one from before that. */
 export function withFirstValues(

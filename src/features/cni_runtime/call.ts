@@ -21,6 +21,8 @@ export interface RuntimeCall {
   readonly path: readonly string[];
   /** Where a file outweighs a type of ours; the whole path, unless told. */
   readonly overriding?: readonly string[];
+  /** The container as it is recorded, and how to run programs on either side, if not by `netns`. */
+  readonly entered?: Context["entered"];
   /** Where libcni keeps its cache. */
   readonly cacheDirectory: string;
 }
@@ -65,8 +67,8 @@ export async function ownContext(
   call: RuntimeCall,
   { plugin, command, before }: PluginStep,
 ): Promise<Context> {
-  const { containerId, netns, ifname, args, path, overriding, list } = call;
-  return await contextOf(world, state, {
+  const { containerId, netns, ifname, args, path, overriding, list, entered } = call;
+  const context = await contextOf(world, state, {
     type: plugin.type,
     command,
     environment: { command, containerId, netns, ifname, args, path, netnsOverride: false },
@@ -75,6 +77,7 @@ export async function ownContext(
     version: list.cniVersion,
     ...(overriding ? { overriding } : {}),
   });
+  return entered ? { ...context, entered } : context;
 }
 
 /** Executes a plugin that is not ours. @returns what it printed, parsed */

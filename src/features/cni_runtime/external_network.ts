@@ -10,12 +10,11 @@ import { exec, type Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import { endpointOf } from "../../drivers/main/endpoint.ts";
 import { table } from "../../drivers/table.ts";
-import { addNetwork, delNetwork } from "./runtime.ts";
-import { isThere } from "../../engine/namespace.ts";
+import { delNetwork } from "./runtime.ts";
+import { hasBootEnded, isThere } from "../../engine/namespace.ts";
 import { isOurs, searchPlugin, typesOf } from "../../engine/external_plugin.ts";
-import type { Attached, Container, Journal } from "../../engine/journal.ts";
+import type { Attached, ContainerRecord } from "../../engine/record.ts";
 import type { NetDirectory } from "../networks/networks.ts";
-import { bootId } from "../../engine/process.ts";
 import { runsHere, type RuntimeCall } from "./call.ts";
 
 /** Where rkt had plugins (net_plugin.go), and where distributions and other runtimes have them. */
@@ -32,10 +31,10 @@ function overridingPath(path: readonly string[]): readonly string[] {
 }
 
 /**
- * Whether a network's plugins have to be run one by one, for one of them is not ours, or has to ask through the link.
+ * Whether one of a network's plugins is not ours.
  * @throws CniError for a type that is not ours and has no file
  */
-export function runsOneByOne(
+export function hasExternal(
   world: World,
   { plugins }: NetworkList,
   directories: readonly NetDirectory[],
@@ -49,17 +48,12 @@ export function runsOneByOne(
         `nor is it in ${path.join(", ")}`,
     );
   }
-  return types.some((type) => !isOwnType(world, type, directories) || asks(type));
+  return types.some((type) => !isOwnType(world, type, directories));
 }
 
 /** Looks only at files that are listed: usually there is none to look at. */
 function isOwnType(world: World, type: string, directories: readonly NetDirectory[]): boolean {
   return isOurs(world, type, directories.filter(({ names }) => names.includes(type)).map(({ path }) => path));
-}
-
-function asks(type: string): boolean {
-  const row = table[type];
-  return row?.role === "ipam" && "asks" in row.plugin;
 }
 
 /**
@@ -94,30 +88,11 @@ export function publishesPorts(
 }
 
 /**
- * Runs a network's plugins one by one, as a CNI runtime does.
- * @throws Error naming the plugin that failed; then all of them have been called to undo it
- */
-export async function addExternal(
-  world: World,
-  state: string,
-  { id, container }: { readonly id: string; readonly container: Container },
-  attached: Attached,
-): Promise<Result> {
-  try {
-    return await addNetwork(world, state, callOf(state, { id, netns: container.netns }, attached));
-  } catch (error) {
-    throw new Error(
-      `Cannot attach container "${id}" to network "${attached.network.name}": ${messageOf(error)}`,
-    );
-  }
-}
-
-/**
  * What remains to be done for a network whose plugins have been run: of default routes the first network's stays, and
  * what is ours to make is closed to other networks, as on all that we make.
  * @param earlier of the networks before it
  */
-export function settle(
+export function externalSteps(
   world: World,
   { attached, at }: { readonly attached: Attached; readonly at: Attachment },
   result: Result,
@@ -155,11 +130,11 @@ export function dropLaterDefaults(
 export async function delExternal(
   world: World,
   state: string,
-  journal: Journal,
+  record: ContainerRecord,
   attached: Attached,
 ): Promise<void> {
-  const { id, container } = journal;
-  const there = journal.bootId === bootId(world) && isThere(world, container);
+  const { id, container } = record;
+  const there = !hasBootEnded(world, record) && isThere(world, container);
   try {
     await delNetwork(world, state, callOf(state, { id, netns: there ? container.netns : "" }, attached));
   } catch (error) {
@@ -169,7 +144,8 @@ export async function delExternal(
   }
 }
 
-function callOf(
+/** The call of a CNI runtime for one network of a container. */
+export function callOf(
   state: string,
   { id, netns }: { id: string; netns: string },
   attached: Attached,

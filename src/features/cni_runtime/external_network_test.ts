@@ -5,14 +5,14 @@ import { emptyResult } from "../../wire/cni/result.ts";
 import type { World } from "../../plan/world.ts";
 import {
   dropLaterDefaults,
+  externalSteps,
+  hasExternal,
   keepingLeases,
   pluginPath,
   publishesPorts,
-  runsOneByOne,
-  settle,
 } from "./external_network.ts";
 import type { Attachment } from "../../plan/attachment.ts";
-import type { Attached } from "../../engine/journal.ts";
+import type { Attached } from "../../engine/record.ts";
 import type { NetDirectory } from "../networks/networks.ts";
 
 /** A world with these files, of which /self is the program; `looked` are those that were asked for. */
@@ -44,12 +44,12 @@ test("plugins are looked for beside networks first, then where rkt, runtimes and
 
 test("a type of ours is ours, unless a file beside the networks has its name, and no file is looked at", () => {
   const world = having("/usr/lib/cni/bridge", "/opt/cni/bin/host-local", "/usr/lib/rkt/plugins/net/bridge");
-  assert.equal(runsOneByOne(world, bridge, directories("n.conflist")), false);
+  assert.equal(hasExternal(world, bridge, directories("n.conflist")), false);
   assert.deepEqual(world.looked, []);
   for (const name of ["bridge", "host-local"]) {
-    assert.equal(runsOneByOne(having(`/extra/${name}`), bridge, directories(name)), true);
+    assert.equal(hasExternal(having(`/extra/${name}`), bridge, directories(name)), true);
     // A directory, say.
-    assert.equal(runsOneByOne(having(), bridge, directories(name)), false);
+    assert.equal(hasExternal(having(), bridge, directories(name)), false);
   }
 });
 
@@ -60,9 +60,9 @@ test("a type of somebody else's has a file, for addresses as well", () => {
   ];
   for (const list of rows) {
     for (const file of ["/opt/cni/bin/warp", "/usr/lib/rkt/plugins/net/warp", "/extra/warp"]) {
-      assert.equal(runsOneByOne(having(file), list, directories()), true);
+      assert.equal(hasExternal(having(file), list, directories()), true);
     }
-    assert.throws(() => runsOneByOne(having(), list, directories()), {
+    assert.throws(() => hasExternal(having(), list, directories()), {
       message:
         /^Cannot use plugin type "warp": it is not one of ours \(.*bridge.*\), nor is it in .*\/extra, .*\/opt\/cni\/bin/,
     });
@@ -122,9 +122,9 @@ test("an interface that is ours is closed to other networks, and one of somebody
     attached: { ifname: "eth0", network: list, path: pluginPath(directories()) } as unknown as Attached,
     at: { containerId: "c1", ifname: "eth0", digest: "a1".repeat(64) } as Attachment,
   });
-  const closing = settle(having("/opt/cni/bin/warp"), attached(bridge), result, []);
+  const closing = externalSteps(having("/opt/cni/bin/warp"), attached(bridge), result, []);
   assert.deepEqual(closing.map((step) => step.tool === "nft" && step.run), [
     'add element inet ocinet contained4 { "blue0" . 10.1.1.2 }',
   ]);
-  assert.deepEqual(settle(having("/extra/warp"), attached(network({ type: "warp" })), result, []), []);
+  assert.deepEqual(externalSteps(having("/extra/warp"), attached(network({ type: "warp" })), result, []), []);
 });

@@ -1,12 +1,9 @@
 import { CniError } from "../../wire/cni/error.ts";
 import type { PluginConf } from "../../wire/cni/network_list.ts";
-import { atLeast, emptyResult, parseResult, type Result } from "../../wire/cni/result.ts";
+import { atLeast, parseResult, type Result } from "../../wire/cni/result.ts";
 import type { World } from "../../plan/world.ts";
-import { table } from "../../drivers/table.ts";
-import { RollbackError, StepError } from "../../engine/apply.ts";
 import { cachedAttachments, loadCache, readCache, removeCache, withCached, writeCache } from "./cache.ts";
-import { abandon, perform, prepare, type Prepared } from "../cni_plugin/add.ts";
-import { asksThroughLink, checkVersion } from "../cni_plugin/call.ts";
+import { flush, foldNetwork, newFold } from "./fold.ts";
 import { check, status } from "../cni_plugin/check.ts";
 import { collectGarbage, del, delTogether } from "../cni_plugin/del.ts";
 import { blame, callTheirs, ownContext, type PluginStep, runsHere, type RuntimeCall } from "./call.ts";
@@ -20,7 +17,9 @@ export async function addNetwork(world: World, state: string, call: RuntimeCall)
     await giveWay(world, state, call);
     const begun: PluginConf[] = [];
     try {
-      const result = await addChain(world, state, call, begun);
+      const fold = newFold(world, state, true);
+      const result = await foldNetwork(fold, call, begun);
+      begun.push(...await flush(fold));
       writeCache(world, call, result);
       return result;
     } catch (error) {
@@ -45,91 +44,6 @@ async function giveWay(world: World, state: string, call: RuntimeCall): Promise<
     );
   }
   await delChain(world, state, withCached(call, cached), cached.result).catch(() => {});
-}
-
-/** A plugin of ours that has been planned, to be done together with its neighbours. */
-interface Planned {
-  readonly plugin: PluginConf;
-  readonly prepared: Prepared;
-}
-
-/** @param begun is filled with the plugins that DEL has to be called for when a later one fails */
-async function addChain(
-  world: World,
-  state: string,
-  call: RuntimeCall,
-  begun: PluginConf[],
-): Promise<Result> {
-  let result: Result | undefined;
-  let planned: readonly Planned[] = [];
-  for (const plugin of call.list.plugins) {
-    const step: PluginStep = { plugin, command: "ADD", ...(result ? { before: result } : {}) };
-    if (runsHere(world, call, plugin)) {
-      const [context, asks] = await orGiveUp(planned, plugin, async () => {
-        checkVersion(plugin.type, call.list.cniVersion);
-        const context = await ownContext(world, state, call, step);
-        return [context, asksThroughLink(context)] as const;
-      });
-      // Who comes next may have to write down how a link is that they did not make.
-      if (asks || planned.some(({ plugin }) => keepsLink(plugin))) {
-        await performAll(planned, begun);
-        planned = [];
-      }
-      const steps = planned.flatMap(({ prepared }) => prepared.steps);
-      const prepared = await orGiveUp(planned, plugin, () => prepare(context, result, steps));
-      planned = [...planned, { plugin, prepared }];
-      result = prepared.result;
-    } else {
-      await performAll(planned, begun);
-      planned = [];
-      begun.push(plugin);
-      result = await addTheirs(world, call, step);
-    }
-  }
-  await performAll(planned, begun);
-  return result ?? emptyResult;
-}
-
-function keepsLink({ type }: PluginConf): boolean {
-  const row = table[type];
-  return row?.role === "main" && row.plugin.keepsLink === true;
-}
-
-/** @throws CniError naming the plugin; then what is planned is given up */
-async function orGiveUp<T>(
-  planned: readonly Planned[],
-  plugin: PluginConf,
-  action: () => Promise<T>,
-): Promise<T> {
-  try {
-    return await action();
-  } catch (error) {
-    for (const { prepared } of [...planned].reverse()) await abandon(prepared);
-    throw blame(error, plugin, "add");
-  }
-}
-
-/** Does what is planned, all at once. @throws CniError naming the plugin whose step failed */
-async function performAll(planned: readonly Planned[], begun: PluginConf[]): Promise<void> {
-  try {
-    await perform(planned.map(({ prepared }) => prepared));
-    begun.push(...planned.map(({ plugin }) => plugin));
-  } catch (error) {
-    const first = error instanceof RollbackError ? error.first : error;
-    const failed = planned.find(({ prepared: { steps } }) =>
-      first instanceof StepError && steps.includes(first.step)
-    );
-    throw blame(error, (failed ?? planned.at(-1)!).plugin, "add");
-  }
-}
-
-async function addTheirs(world: World, call: RuntimeCall, step: PluginStep): Promise<Result> {
-  try {
-    const answer = await callTheirs(world, call, step);
-    return answer === null ? emptyResult : parseResult(answer, call.list.cniVersion);
-  } catch (error) {
-    throw blame(error, step.plugin, "add");
-  }
 }
 
 /**

@@ -1,52 +1,74 @@
-import { messageOf } from "../../wire/cni/error.ts";
-import { hasDns, type Result } from "../../wire/cni/result.ts";
+import { vethEnds } from "../../drivers/main/veth.ts";
+import { explain, RollbackError } from "../../engine/apply.ts";
+import { Interrupted } from "../../engine/interruption.ts";
+import { awaitLinks, prefixesOf, staleness } from "../../engine/namespace.ts";
+import { reconcile } from "../../engine/reconcile.ts";
+import {
+  containerKey,
+  type ContainerRecord,
+  newRecord,
+  readContainer,
+  writeRecord,
+} from "../../engine/record.ts";
+import { containerPaths, refuseUnknownFiles } from "../../engine/state.ts";
+import { isRoot } from "../../engine/user.ts";
 import { setLink } from "../../plan/ip.ts";
 import { forbidSpoofing } from "../../plan/nft_bridge.ts";
 import type { Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
-import { vethEnds } from "../../drivers/main/veth.ts";
-import { apply, explain, RollbackError } from "../../engine/apply.ts";
-import type { ChainPlan } from "../../engine/chain.ts";
-import { awaitLinks, ownNamespace, prefixesOf, staleness } from "../../engine/namespace.ts";
-import { detachLocked, readOrRecover } from "./detach.ts";
-import { namesUnasked, provideFiles, withNames } from "./files.ts";
-import { addExternal, settle } from "../cni_runtime/external_network.ts";
-import { refuseForwardingOfRoot } from "../rootless/forwarding.ts";
-import { collect } from "./gc.ts";
-import { Interrupted } from "../../engine/interruption.ts";
-import { type Journal, readJournal, writeJournal } from "../../engine/journal.ts";
-import { recordKeptChanges } from "../../engine/kept_changes.ts";
+import { messageOf } from "../../wire/cni/error.ts";
+import { hasDns, type Result } from "../../wire/cni/result.ts";
+import { writeCache } from "../cni_runtime/cache.ts";
+import { callOf } from "../cni_runtime/external_network.ts";
+import { flush as flushFold, type Fold, foldNetwork, newFold } from "../cni_runtime/fold.ts";
 import { planLimits, resolveNames } from "../limits/limits.ts";
-import { givePorts, planLinks, type PlannedLink, plannedLink, publish, publishedThrough } from "./links.ts";
 import { chooseNetworks, listNetDirectories, networksIn } from "../networks/networks.ts";
-import { findConflicting, portClaims, takePorts } from "./ports.ts";
-import { bootId } from "../../engine/process.ts";
-import type { Request } from "./request.ts";
+import { refuseForwardingOfRoot } from "../rootless/forwarding.ts";
+import { forwardFromHost, type HostForwarding, withSessionForwarders } from "../rootless/host_forwarding.ts";
 import { planRelay } from "../rootless/relay.ts";
 import { planRootless, refuseStandIns, type RootlessPlan } from "../rootless/rootless.ts";
-import { type ContainerPaths, containerPaths, refuseUnknownFiles } from "../../engine/state.ts";
-import { forwardFromHost, type HostForwarding, withSessionForwarders } from "../rootless/host_forwarding.ts";
-import { isRoot } from "../../engine/user.ts";
+import { detachLocked, readOrRecover } from "./detach.ts";
+import { namesUnasked, provideFiles, withNames } from "./files.ts";
+import { collect } from "./gc.ts";
+import {
+  believeAll,
+  defaultRouteFilter,
+  givePorts,
+  type PlannedLink,
+  plannedLink,
+  publish,
+  publishedThrough,
+  stepsOf,
+} from "./links.ts";
 import type { AttachOptions } from "./options.ts";
+import { findConflicting, portClaims, takePorts } from "./ports.ts";
+import type { Request } from "./request.ts";
 
 /**
  * Attaches a container to its networks, publishes its ports and provides its files; or does nothing at all.
- * @returns what is written down of it, or undefined for mode `host`, of which there is nothing to write
+ * @returns what is recorded of it, or undefined for mode `host`, of which there is nothing to record
  * @throws Error when something is wrong, or could not be done; then everything is undone
  */
-export async function attach(world: World, state: string, request: Request): Promise<Journal | undefined> {
-  const paths = containerPaths(state, request.id);
+export async function attach(
+  world: World,
+  state: string,
+  request: Request,
+): Promise<ContainerRecord | undefined> {
+  const { id } = request;
   // Nobody takes away what containers share while somebody has the directory in common with us.
-  const [release, unlock] = await Promise.all([world.share(state), world.lock(paths.lock)]);
+  const [release, unlock] = await Promise.all([
+    world.share(state),
+    world.lock(containerPaths(state, id).lock),
+  ]);
   try {
-    const old = request.replace ? await readOrRecover(world, state, request.id) : readJournal(world, paths);
+    const old = request.replace ? await readOrRecover(world, state, id) : readContainer(world, state, id);
     if (old && !request.replace) await awaitLinks(world, old);
     if (old && !request.replace && old.phase === "done" && staleness(world, old) === undefined) {
-      throw new Error(`Cannot attach container "${request.id}": it is attached already; take it down first`);
+      throw new Error(`Cannot attach container "${id}": it is attached already; take it down first`);
     }
     if (old) await detachLocked(world, state, old);
-    else refuseUnknownFiles(world, state, request.id);
-    return await attachLocked(world, state, paths, request);
+    else refuseUnknownFiles(world, state, id);
+    return await attachLocked(world, state, request);
   } finally {
     unlock();
     release();
@@ -56,9 +78,8 @@ export async function attach(world: World, state: string, request: Request): Pro
 async function attachLocked(
   world: World,
   state: string,
-  paths: ContainerPaths,
   request: Request,
-): Promise<Journal | undefined> {
+): Promise<ContainerRecord | undefined> {
   const { id, container, options, session } = request;
   refuseUplinkOfRoot(world, options);
   if (isRoot(world)) refuseForwardingOfRoot(options.forwarding);
@@ -71,31 +92,29 @@ async function attachLocked(
   if (!source.root && !session) refuseStandIns(networks);
   const planned = await Promise.all(networks.map((network) => plannedLink(world, source, network, request)));
   const ports = await withSessionForwarders(world, options.ports);
-  const reach = forwardFromHost(world, ports);
-  const links = givePorts(world, planned, source, reach.ports);
-  const write = (journal: Journal) => {
-    if (options.mode.kind !== "host") writeJournal(world, paths, journal);
-    return journal;
-  };
-  let done = write(firstJournal(world, request, ports, links, portClaims(state, options.ports, id)));
-  let written = done;
+  const forwarding = forwardFromHost(world, ports);
+  const links = givePorts(world, planned, source, forwarding.ports);
+  const isRecorded = options.mode.kind !== "host";
+  const first = firstRecord(world, request, ports, links, portClaims(state, options.ports, id));
+  let done = isRecorded ? writeRecord(world, state, first) : first;
+  const fold = newFold(world, state, false);
   const flush: Connecting["flush"] = async (steps, results, rootless) => {
-    written = write(withSteps(done, steps, results, rootless));
-    recordKeptChanges(world, state, steps);
-    await apply(world, prefixesOf(container), steps);
-    done = written;
+    const next = withSteps(done, steps, results, rootless);
+    const change = isRecorded ? [{ from: done, to: next }] : [];
+    if (fold.planned.length > 0) await flushFold(fold, change);
+    else await reconcile({ world, state }, change, prefixesOf(container));
+    done = next;
   };
   try {
     // Of those who have the ports, some may have ended without our hearing of it.
     await collect(world, state, findConflicting(world, state, options.ports, id), "patient");
     await takePorts(world, state, options.ports, id);
-    await connect(world, state, { paths, request, links, root: source.root, reach, flush });
-    return options.mode.kind === "host" ? undefined : write({ ...done, phase: "done" });
+    await connect(world, state, { request, links, root: source.root, forwarding, fold, flush });
+    return isRecorded ? writeRecord<ContainerRecord>(world, state, { ...done, phase: "done" }) : undefined;
   } catch (error) {
-    // With its journal it can be tried again.
+    // With its record it can be tried again.
     if (error instanceof RollbackError) throw explain(error);
-    // Of what was interrupted nobody knows how far it had got, as after a crash.
-    throw explain(await giveUp(world, state, error instanceof Interrupted ? written : done, error));
+    throw explain(await giveUp(world, state, done, error));
   }
 }
 
@@ -107,36 +126,36 @@ function refuseUplinkOfRoot(world: World, { uplink }: AttachOptions): void {
   );
 }
 
-/** What is written down before anything is planned or done: who has which names and ports. */
-function firstJournal(
+/** What is recorded before anything is planned or done: who has which names and ports. */
+function firstRecord(
   world: World,
   { id, container, lasting, options, session, ending }: Request,
-  ports: Journal["ports"],
+  ports: ContainerRecord["ports"],
   links: readonly PlannedLink[],
   claims: readonly Step[],
-): Journal {
-  return {
-    ...{ format: 1, id, created: new Date().toISOString(), bootId: bootId(world), host: ownNamespace(world) },
-    ...{ container: lasting ?? container, phase: "planning", ports, limits: options.limits },
+): ContainerRecord {
+  return newRecord(world, {
+    ...{ ...containerKey(id), created: new Date().toISOString(), phase: "planning" as const },
+    ...{ container: lasting ?? container, ports, limits: options.limits },
     ...(session ? { session: { lowestPort: session.lowestPort } } : {}),
     attachments: links.map(({ attached }) => attached),
     steps: [...(session ? [session.ending] : []), ...(ending ? [ending] : []), ...claims],
-  };
+  });
 }
 
 function withSteps(
-  journal: Journal,
+  record: ContainerRecord,
   steps: readonly Step[],
   results: readonly Result[],
   rootless: RootlessPlan | undefined,
-): Journal {
-  const attachments = journal.attachments.map((attached, i) => ({
+): ContainerRecord {
+  const attachments = record.attachments.map((attached, i) => ({
     ...attached,
     ...(rootless ? { by: rootless.by } : {}),
     ...(results[i] === undefined ? {} : { result: results[i] }),
   }));
-  const ports = rootless?.ports ?? journal.ports;
-  return { ...journal, phase: "planned", attachments, ports, steps: [...journal.steps, ...steps] };
+  const ports = rootless?.ports ?? record.ports;
+  return { ...record, phase: "planned" as const, attachments, ports, steps: [...record.steps, ...steps] };
 }
 
 /**
@@ -144,10 +163,10 @@ function withSteps(
  * what it was not allowed to do must not be.
  * @returns the error, with what resisted
  */
-async function giveUp(world: World, state: string, done: Journal, error: unknown): Promise<unknown> {
+async function giveUp(world: World, state: string, done: ContainerRecord, error: unknown): Promise<unknown> {
   try {
     // Addresses may be taken that no step names yet.
-    await detachLocked(world, state, { ...done, phase: "planning" });
+    await detachLocked(world, state, { ...done, phase: "planning" as const });
     return error;
   } catch (problem) {
     return new RollbackError(error, [messageOf(problem)]);
@@ -156,29 +175,30 @@ async function giveUp(world: World, state: string, done: Journal, error: unknown
 
 /** What connecting a container takes. */
 interface Connecting {
-  readonly paths: ContainerPaths;
   readonly request: Request;
   readonly links: readonly PlannedLink[];
   readonly root: boolean;
-  readonly reach: HostForwarding;
-  /** Writes down what was planned, with the results so far and who connects it, and does it. */
+  readonly forwarding: HostForwarding;
+  /** What the plugins of its networks have planned. */
+  readonly fold: Fold;
+  /** Records what was planned, with the results so far and who connects it, and does it. */
   flush(steps: readonly Step[], results: readonly Result[], rootless?: RootlessPlan): Promise<void>;
 }
 
-/** Plans as much as can be planned at once, and does it: all of it, unless a plugin has to be asked in between. */
+/** Plans as much as can be planned at once, and does it: all of it, unless somebody has to be asked in between. */
 async function connect(world: World, state: string, connecting: Connecting): Promise<void> {
   const { request: { options }, links, flush } = connecting;
   const names = await resolveNames(world, options.limits);
   const linked = await planLinksOf(world, state, connecting);
   const published = publishPorts(world, state, connecting, linked);
   const limits = planLimits(options.limits, names, links.map(({ attached }) => attached));
-  const files = filesOf(world, connecting, linked, names);
+  const files = filesOf(world, state, connecting, linked, names);
   await flush([...linked.steps, ...published, ...limits, ...files], linked.results, linked.rootless);
 }
 
 /** A container's links as they will be. */
 interface Linked {
-  /** What is still to be done for them. */
+  /** What is still to be done for them, beside what is in the fold. */
   readonly steps: readonly Step[];
   readonly results: readonly Result[];
   readonly rootless?: RootlessPlan;
@@ -186,49 +206,72 @@ interface Linked {
 
 /** Plans the links; of those that somebody has to be asked for, what comes before the answer is done. */
 async function planLinksOf(world: World, state: string, connecting: Connecting): Promise<Linked> {
-  const { paths, request, links, root, reach, flush } = connecting;
-  const results: Result[] = [];
+  const { request, links, root, forwarding } = connecting;
   // A port that is taken is refused before anything is made.
-  let steps: readonly Step[] = request.options.mode.kind === "host"
+  const steps: readonly Step[] = request.options.mode.kind === "host"
     ? []
-    : [...reach.forwards, setLink("container", "lo", "up")];
-  if (!root && links.length > 0) {
-    let rootless = await planRootless(world, state, paths, request, links.map(({ attached }) => attached));
-    if (typeof rootless.result === "function") {
-      await flush(steps, results);
-      rootless = await firstGranted(rootless, (plan) => flush(plan.steps, results, plan));
-      steps = [];
-    }
-    return { steps: [...steps, ...rootless.steps], results: [rootless.result as Result], rootless };
+    : [...forwarding.forwards, setLink("container", "lo", "up")];
+  if (!root && links.length > 0) return await planUplink(world, state, connecting, steps);
+  const results: Result[] = [];
+  const more: Step[] = [];
+  const isWanted = defaultRouteFilter(results);
+  for (const link of links) {
+    const result = await addLink(world, connecting, link, isWanted);
+    more.push(...stepsOf(world, link, result, results), ...guards(request, link, result));
+    results.push(result);
   }
-  for (const group of groupsOf(links)) {
-    const [first] = group as [PlannedLink];
-    const { attached } = first;
-    if (attached.path) {
-      await flush(steps, results);
-      const result = await addExternal(world, state, request, attached);
-      steps = settle(world, first, result, results);
-      results.push(result);
-    } else {
-      const plans = await planLinks(world, group, request.container, results);
-      results.push(...plans.map(({ result }) => result));
-      steps = [...steps, ...plans.flatMap(({ steps }) => steps), ...guards(request, group, plans)];
-    }
+  return { steps: [...steps, ...more, ...believeAll(links, results)], results };
+}
+
+/** Puts a network's plugins into the fold. @throws Error naming the network, where a plugin that is not ours failed */
+async function addLink(
+  world: World,
+  { request, fold }: Connecting,
+  { attached }: PlannedLink,
+  isWanted: (step: Step) => boolean,
+): Promise<Result> {
+  const { id, container, lasting } = request;
+  const entered = { recorded: lasting ?? container, prefixes: prefixesOf(container) };
+  const call = { ...callOf(fold.state, { id, netns: container.netns }, attached), entered };
+  if (!attached.path) return await foldNetwork(fold, call, [], (steps) => steps.filter(isWanted));
+  try {
+    const result = await foldNetwork({ ...fold, blames: true }, call, []);
+    writeCache(world, call, result);
+    return result;
+  } catch (error) {
+    throw new Error(
+      `Cannot attach container "${id}" to network "${attached.network.name}": ${messageOf(error)}`,
+    );
   }
-  return { steps, results };
+}
+
+async function planUplink(
+  world: World,
+  state: string,
+  { request, links, flush }: Connecting,
+  first: readonly Step[],
+): Promise<Linked> {
+  const attachments = links.map(({ attached }) => attached);
+  const rootless = await planRootless(world, state, request, attachments);
+  if (typeof rootless.result !== "function") {
+    return { steps: [...first, ...rootless.steps], results: [rootless.result], rootless };
+  }
+  await flush(first, []);
+  const granted = await firstGranted(rootless, (plan) => flush(plan.steps, [], plan));
+  return { steps: [], results: [granted.result as Result], rootless: granted };
 }
 
 function publishPorts(
   world: World,
   state: string,
-  { paths, request, links, reach }: Connecting,
+  { request, links, forwarding }: Connecting,
   { results, rootless }: Linked,
 ): readonly Step[] {
   const target = links[publishedThrough(links)];
   if (!target || target.attached.published) return [];
   const result = results[links.indexOf(target)]!;
-  if (!rootless) return publish(target, result, reach.ports, results);
-  return planRelay(world, state, paths, {
+  if (!rootless) return publish(target, result, forwarding.ports, results);
+  return planRelay(world, state, {
     ...{ entering: request, attached: { ...target.attached, result }, ports: rootless.ports },
     isSession: request.session !== undefined,
   });
@@ -237,7 +280,8 @@ function publishPorts(
 /** @param names addresses of names that the container may go to; a resolver might tell it others */
 function filesOf(
   world: World,
-  { paths, request: { options, rootfs }, links }: Connecting,
+  state: string,
+  { request: { id, options, rootfs }, links }: Connecting,
   { results }: Linked,
   names: ReadonlyMap<string, readonly string[]>,
 ): readonly Step[] {
@@ -247,7 +291,7 @@ function filesOf(
     ? unasked && { from: "the host", dns: unasked }
     : { from: `network ${links[named]!.attached.network.name}`, dns: results[named]!.dns };
   const wanted = rootfs === undefined ? options.files : withNames(options.files, names);
-  return provideFiles(world, paths.directory, wanted, found, rootfs);
+  return provideFiles(world, containerPaths(state, id).directory, wanted, found, rootfs);
 }
 
 /** The first way, of this and those instead of it, that nobody refuses, with what is true of it; or one that need not ask. */
@@ -266,25 +310,8 @@ async function firstGranted(
 }
 
 /** What keeps a container that its owner has power over, and not root, from speaking for others. */
-function guards(
-  { container }: Request,
-  links: readonly PlannedLink[],
-  plans: readonly ChainPlan[],
-): readonly Step[] {
+function guards({ container }: Request, { at }: PlannedLink, result: Result): readonly Step[] {
   if (container.owner === undefined) return [];
-  return plans.flatMap(({ result }, i) => {
-    const inside = result.interfaces.find(({ sandbox }) => sandbox !== undefined);
-    return forbidSpoofing(vethEnds(links[i]!.at).host.name, inside!.mac!, result.ips);
-  });
-}
-
-/** Neighbours that can be planned together; one that cannot is alone. */
-function groupsOf(links: readonly PlannedLink[]): readonly (readonly PlannedLink[])[] {
-  const groups: PlannedLink[][] = [];
-  for (const link of links) {
-    const last = groups.at(-1);
-    if (last && !link.attached.path && !last[0]!.attached.path) last.push(link);
-    else groups.push([link]);
-  }
-  return groups;
+  const inside = result.interfaces.find(({ sandbox }) => sandbox !== undefined);
+  return forbidSpoofing(vethEnds(at).host.name, inside!.mac!, result.ips);
 }

@@ -8,10 +8,18 @@ import type { World } from "../../plan/world.ts";
 import { uplinkNamed } from "../../drivers/uplinks/table.ts";
 import type { Uplink } from "../../drivers/uplinks/uplink.ts";
 import { staleness } from "../../engine/namespace.ts";
-import { type Journal, readJournal } from "../../engine/journal.ts";
+import {
+  type Attached,
+  type ContainerRecord,
+  pluginKeys,
+  type PluginRecord,
+  readContainer,
+  readPlugin,
+} from "../../engine/record.ts";
+import { lostLink } from "../../engine/drift.ts";
+import { ownNamespace } from "../../engine/process.ts";
 import type { Limits } from "../../net/limits.ts";
 import { deadPrograms } from "./repair.ts";
-import { containerPaths } from "../../engine/state.ts";
 
 /** A container as scripts see it. */
 export interface Description {
@@ -59,14 +67,18 @@ export interface DescribedPort {
 }
 
 /** What is known of a container, from what is written down of it. */
-export function describeContainer(world: World, journal: Journal): Description {
-  const { id, created, container, attachments, ports, limits, steps } = journal;
+export function describeContainer(
+  world: World,
+  record: ContainerRecord,
+  plugins: readonly PluginRecord[] = [],
+): Description {
+  const { id, created, container, attachments, ports, limits, steps } = record;
   const byPlugins = attachments.some(({ published }) => published !== undefined);
   const uplink = attachments.map(({ by }) => uplinkNamed(by)).find((found) => found !== undefined);
   return {
     id,
     created,
-    state: staleness(world, journal) ?? disturbance(world, journal) ?? "up",
+    state: staleness(world, record) ?? disturbance(world, record, plugins) ?? "up",
     netns: container.netns,
     ...(container.init ? { pid: container.init.pid } : {}),
     networks: attachments.map(describeNetwork),
@@ -102,18 +114,26 @@ function describeLimits({ egress, ...rates }: Limits): DescribedLimits {
   return { ...(egress ? { egress: egress.map(showDestination) } : {}), ...rates };
 }
 
-function disturbance(world: World, journal: Journal): string | undefined {
-  if (journal.phase !== "done") return "unfinished";
-  const dead = deadPrograms(world, journal).map(({ name }) => name).join(" and its ");
-  return dead === "" ? undefined : `its ${dead} has ended; ocinet repair ${journal.id} starts it again`;
+function disturbance(
+  world: World,
+  record: ContainerRecord,
+  plugins: readonly PluginRecord[],
+): string | undefined {
+  if (record.phase !== "done") return "unfinished";
+  const dead = deadPrograms(world, record).map(({ name }) => name).join(" and its ");
+  if (dead !== "") return `its ${dead} has ended; ocinet repair ${record.id} starts it again`;
+  const lost = lostLink(world, plugins.flatMap(({ steps }) => steps));
+  return lost && `its ${lost} is gone; ocinet repair ${record.id} makes it again`;
 }
 
 /** What is known of each of these containers; those that are gone by now are left out. */
 export function describeAll(world: World, state: string, ids: readonly string[]): readonly Description[] {
   return ids.flatMap((id) => {
     try {
-      const journal = readJournal(world, containerPaths(state, id));
-      return journal ? [describeContainer(world, journal)] : [];
+      const plugins = pluginKeys(world, state, id).flatMap((key) => readPlugin(world, state, key) ?? []);
+      const record = readContainer(world, state, id);
+      if (record) return [describeContainer(world, record, plugins)];
+      return plugins.length > 0 ? [describePlugins(world, id, plugins)] : [];
     } catch (error) {
       // What is wrong with one says nothing of the others.
       return [{ id, created: "", state: messageOf(error), netns: "", networks: [], ports: [] }];
@@ -121,7 +141,27 @@ export function describeAll(world: World, state: string, ids: readonly string[])
   });
 }
 
-function describeNetwork({ network, ifname, by, result }: Journal["attachments"][number]): DescribedNetwork {
+/** A container whose networks a CNI runtime attaches. */
+function describePlugins(world: World, id: string, plugins: readonly PluginRecord[]): Description {
+  const here = plugins.filter(({ host }) => host === ownNamespace(world));
+  const lost = lostLink(world, here.flatMap(({ steps }) => steps));
+  const stale = plugins.map((record) => staleness(world, record)).find((reason) => reason !== undefined);
+  const attached = new Map(
+    plugins.filter(({ result }) => result).map((one) => [`${one.network} ${one.ifname}`, one]),
+  );
+  return {
+    ...{ id, created: "", state: stale ?? (lost ? `its ${lost} is gone` : "up") },
+    netns: plugins[0]!.container.netns,
+    networks: [...attached.values()].map(({ network, ifname, part, result }) =>
+      describeNetwork({ network: { name: network }, ifname, by: part, result })
+    ),
+    ports: [],
+  };
+}
+
+function describeNetwork(
+  { network, ifname, by, result }: Pick<Attached, "ifname" | "by" | "result"> & { network: { name: string } },
+): DescribedNetwork {
   const mac = result?.interfaces.find(({ name, sandbox }) => name === ifname && sandbox !== undefined)?.mac;
   return {
     name: network.name,

@@ -1,69 +1,98 @@
-import { messageOf } from "../../wire/cni/error.ts";
-import type { World } from "../../plan/world.ts";
 import { attachmentOf } from "../../engine/attachment.ts";
 import { parseChain, releaseAddresses } from "../../engine/chain.ts";
-import { delExternal } from "../cni_runtime/external_network.ts";
-import { DamagedJournal, type Journal, readJournal } from "../../engine/journal.ts";
-import { recover } from "./recover.ts";
+import { undoRecords } from "../../engine/reconcile.ts";
+import {
+  type ContainerRecord,
+  DamagedRecord,
+  pluginKeys,
+  type PluginRecord,
+  readContainer,
+  readPlugin,
+  removeRecord,
+} from "../../engine/record.ts";
 import { containerPaths, refuseUnknownFiles } from "../../engine/state.ts";
-import { undoRecorded } from "../../engine/rollback.ts";
+import type { World } from "../../plan/world.ts";
+import { messageOf } from "../../wire/cni/error.ts";
+import { delExternal } from "../cni_runtime/external_network.ts";
+import { recover } from "./recover.ts";
 
 /**
- * Takes away all that was done for a container, from what is written down of it. Its namespace may be gone.
+ * Undoes all that was done for a container, from what is recorded of it. Its namespace may be gone.
  * @returns whether there was anything
- * @throws Error when something resisted; what is written down stays, for another try
+ * @throws Error when something resisted; what is still there stays recorded, for another try
  */
 export async function detach(world: World, state: string, id: string): Promise<boolean> {
   const paths = containerPaths(state, id);
   if (world.stat(paths.directory) === undefined) return false;
   const unlock = await world.lock(paths.lock);
   try {
-    const journal = await readOrRecover(world, state, id);
-    if (!journal) {
+    const record = await readOrRecover(world, state, id);
+    if (!record) {
       refuseUnknownFiles(world, state, id);
-      // Ended before it had written anything down, so before it had done anything.
-      world.remove(paths.directory);
+      // What CNI plugins did is for a runtime's DEL, or gc. Else it ended before it had recorded, or done, anything.
+      if (pluginKeys(world, state, id).length === 0) world.remove(paths.directory);
       return false;
     }
-    await detachLocked(world, state, journal);
+    await detachLocked(world, state, record);
     return true;
   } finally {
     unlock();
   }
 }
 
-/** A container's journal, or in place of a damaged one what is found of the container by its name. */
-export async function readOrRecover(world: World, state: string, id: string): Promise<Journal | undefined> {
+/** A container's record, or in place of a damaged one what is found of the container by its name. */
+export async function readOrRecover(
+  world: World,
+  state: string,
+  id: string,
+): Promise<ContainerRecord | undefined> {
   try {
-    return readJournal(world, containerPaths(state, id));
+    return readContainer(world, state, id);
   } catch (error) {
-    if (!(error instanceof DamagedJournal)) throw error;
+    if (!(error instanceof DamagedRecord)) throw error;
     refuseUnknownFiles(world, state, id);
     return await recover(world, state, id);
   }
 }
 
-/** The same, for who has the container's lock. */
-export async function detachLocked(world: World, state: string, journal: Journal): Promise<void> {
-  await undoRecorded(world, journal, `container "${journal.id}"`);
-  await leaveExternal(world, state, journal);
-  if (journal.phase === "planning") releaseUnwritten(world, state, journal);
-  world.remove(containerPaths(state, journal.id).directory);
+/** The same as `detach`, for who has the container's lock. */
+export async function detachLocked(world: World, state: string, record: ContainerRecord): Promise<void> {
+  const scope = { world, state };
+  const plugins = pluginRecordsOf(world, state, record).map((from) => ({ from }));
+  // Until other programs have been called, too, the record stays. It goes last, for its directory has the container's files.
+  const isExternal = record.attachments.some(({ path }) => path);
+  const own = isExternal ? { from: record, to: { ...record, steps: [] } } : { from: record };
+  await undoRecords(scope, [...plugins, own], `container "${record.id}"`);
+  await leaveExternal(world, state, record);
+  if (record.phase === "planning") releaseUnwritten(world, state, record);
+  if (isExternal) removeRecord(world, state, record);
 }
 
-/** Takes the container off all networks whose plugins were run one by one. @throws Error with all that resisted */
-async function leaveExternal(world: World, state: string, journal: Journal): Promise<void> {
+/** Takes the container off all networks that other programs have a part in. @throws Error with all that resisted */
+async function leaveExternal(world: World, state: string, record: ContainerRecord): Promise<void> {
   const problems: string[] = [];
-  for (const attached of journal.attachments.filter(({ path }) => path).reverse()) {
-    await delExternal(world, state, journal, attached).catch((error) => problems.push(messageOf(error)));
+  for (const attached of record.attachments.filter(({ path }) => path).reverse()) {
+    await delExternal(world, state, record, attached).catch((error) => problems.push(messageOf(error)));
   }
   if (problems.length > 0) throw new Error(problems.join("; "));
 }
 
-function releaseUnwritten(world: World, state: string, { attachments, id, container }: Journal): void {
+function releaseUnwritten(
+  world: World,
+  state: string,
+  { attachments, id, container }: ContainerRecord,
+): void {
   for (const attached of attachments) {
     if (attached.path) continue;
     const chain = parseChain(attached.network.plugins, { dataDir: `${state}/networks` });
     releaseAddresses(chain, attachmentOf(attached, id, container), world);
   }
+}
+
+/** What plugins of ours did for the container's networks; of one with other programs, DEL of all of them takes it down. */
+function pluginRecordsOf(world: World, state: string, record: ContainerRecord): readonly PluginRecord[] {
+  const own = record.attachments.filter(({ path }) => !path);
+  return pluginKeys(world, state, record.id)
+    .filter(({ network, ifname }) => own.some((one) => one.network.name === network && one.ifname === ifname))
+    .flatMap((key) => readPlugin(world, state, key) ?? []);
 }

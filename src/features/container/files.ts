@@ -7,6 +7,7 @@ import { exec, type Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import { isHostsOwn, reachableNames, resolvConf, serversIn } from "../../engine/name_servers.ts";
 import { sessionAround } from "../rootless/host_forwarding.ts";
+import { findTarget, mountFiles, type Rootfs, type Target } from "./file_mounts.ts";
 
 /** What is wanted of the files that tell a container about names. */
 export interface Files {
@@ -73,15 +74,6 @@ function parseDns(given: OptionValues): Files["resolv"] {
   };
 }
 
-/** The root file system whose files are to be mounted over. */
-export interface Rootfs {
-  readonly pid: number;
-  /** Words for nsenter that give power over the process's namespaces. */
-  readonly enter: readonly string[];
-  /** As it is named in the container's mount namespace before the root is changed; "" is the host's own tree. */
-  readonly path: string;
-}
-
 interface Mounted {
   readonly name: "resolv.conf" | "hosts" | "hostname";
   /** The text of a file of ours, or the host's file as it is. */
@@ -133,15 +125,17 @@ export function provideFiles(
     }
     return [];
   }
-  const usable = wanted.filter((file) => canMount(world, rootfs, file));
-  const mounts = usable.flatMap(({ name, content }) => {
-    if ("path" in content) return ["ro", content.path, `${rootfs.path}/etc/${name}`];
+  const mounts = wanted.flatMap((file) => {
+    const target = targetOf(world, rootfs, file);
+    if (!target) return [];
+    const { name, content } = file;
+    if ("path" in content) return [{ source: content.path, readOnly: true, target }];
     world.makeDirectory(directory);
     world.write(`${directory}/${name}`, content.text, 0o644);
-    return ["rw", `${directory}/${name}`, `${rootfs.path}/etc/${name}`];
+    return [{ source: `${directory}/${name}`, readOnly: false, target }];
   });
   return [
-    ...(mounts.length > 0 ? [mount(rootfs, mounts)] : []),
+    ...(mounts.length > 0 ? [mountFiles(world, rootfs, mounts)] : []),
     ...(files.hostname === undefined ? [] : [setHostname(world, rootfs, files.hostname)]),
   ];
 }
@@ -170,44 +164,11 @@ function hostFiles({ hosts, hostname }: Files): readonly Mounted[] {
   return [{ name: "hosts", content: { text }, asked: hosts !== undefined }, ...name];
 }
 
-function canMount(world: World, { path }: Rootfs, { name, asked }: Mounted): boolean {
-  const problem = mountProblem(world, path, name);
-  if (problem && asked) throw new Error(`Cannot provide /etc/${name} in ${path || "/"}: ${problem}`);
-  return problem === undefined;
-}
-
-/**
- * Why nothing can be mounted over a file of the root file system's /etc, or undefined when it can. A link in a container's
- * could lead the mount to any place of the host's tree, so there must be none; the host's own lead where they should.
- */
-export function mountProblem(world: World, rootfs: string, name: string): string | undefined {
-  const file = `${rootfs}/etc/${name}`;
-  const link = [`${rootfs}/etc`, file].find((part) => isSymlink(world, part));
-  if (link && rootfs !== "") {
-    return `${link} is a symbolic link; replace it by a ${link === file ? "file" : "directory"}`;
-  }
-  return world.stat(file)?.kind === "file"
-    ? undefined
-    : "there is no such file to mount it over; make an empty one";
-}
-
-function isSymlink(world: World, path: string): boolean {
-  try {
-    return world.readLink(path) !== undefined;
-  } catch {
-    return false;
-  }
-}
-
-/**
- * The host's own files are not the container's to write. The other flags may be locked on where they come from
- * (mount_namespaces(7)), and then a remount has to name them.
- */
-function mount({ pid, enter }: Rootfs, mounts: readonly string[]): Step {
-  const script = 'while [ $# -gt 0 ]; do mount --bind "$2" "$3" || exit; ' +
-    '[ "$1" = rw ] || mount -o remount,bind,ro,nosuid,nodev,noexec "$3" || exit; shift 3; done';
-  const run = ["nsenter", ...enter, `--mount=/proc/${pid}/ns/mnt`, "sh", "-c", script, "sh", ...mounts];
-  return exec("host", "mount files", { run });
+function targetOf(world: World, rootfs: Rootfs, { name, asked }: Mounted): Target | undefined {
+  const target = findTarget(world, rootfs, name);
+  if (typeof target !== "string") return target;
+  if (!asked) return undefined;
+  throw new Error(`Cannot provide /etc/${name} in ${rootfs.path || "/"}: ${target}`);
 }
 
 function setHostname(world: World, { pid, enter }: Rootfs, name: string): Step {

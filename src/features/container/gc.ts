@@ -4,44 +4,47 @@ import { parseElements, showElement } from "../../plan/nft_listing.ts";
 import { ownAlias } from "../../plan/ip.ts";
 import { parseAddress } from "../../net/address.ts";
 import { removeAbandoned, type World } from "../../plan/world.ts";
-import { awaitLinks, ownNamespace, staleness } from "../../engine/namespace.ts";
+import { awaitLinks, reasonToGo } from "../../engine/namespace.ts";
 import { detachLocked, readOrRecover } from "./detach.ts";
 import { findPassRules, unpassForwardPolicy } from "../../engine/forward_policy.ts";
-import { containerIds, DamagedJournal, readJournal } from "../../engine/journal.ts";
+import {
+  containerFile,
+  containerIds,
+  DamagedRecord,
+  pluginKeys,
+  readContainer,
+  readUndamaged,
+} from "../../engine/record.ts";
 import { keptChanges } from "../../engine/kept_changes.ts";
 import type { Collected, Stale } from "../../engine/collected.ts";
-import { bootId, livingNamespaces } from "../../engine/process.ts";
+import { livingNamespaces } from "../../engine/process.ts";
 import { repairUnsupervised } from "./repair.ts";
 import { findLiving } from "./recover.ts";
-import { readUndamaged } from "../rootless/host_forwarding.ts";
 import { containerPaths, refuseUnknownFiles, unknownFile } from "../../engine/state.ts";
 import { isRoot } from "../../engine/user.ts";
 
 /**
  * Why a container's state no longer matters, or undefined when it does, or is another network namespace's to judge.
  * Somebody may be busy with it, unless we have its lock.
- * @throws Error naming the file when its journal cannot be read, and something of it is still there, or there is none,
+ * @throws Error naming the file when its record cannot be read, and something of it is still there, or there is none,
  *   and what is there is not ours
  */
-async function reasonToGo(world: World, state: string, id: string): Promise<string | undefined> {
-  const paths = containerPaths(state, id);
-  if (world.stat(paths.directory) === undefined) return undefined;
+async function reasonFor(world: World, state: string, id: string): Promise<string | undefined> {
+  if (world.stat(containerPaths(state, id).directory) === undefined) return undefined;
   try {
-    const journal = readJournal(world, paths);
-    if (!journal) {
-      refuseUnknownFiles(world, state, id);
-      return "it was given up before anything was done";
-    }
-    if (journal.bootId === bootId(world) && journal.host !== ownNamespace(world)) return undefined;
-    return staleness(world, journal) ??
-      (journal.phase === "done" ? undefined : "its attaching was cut short");
+    const record = readContainer(world, state, id);
+    if (record) return reasonToGo(world, record);
+    // What CNI plugins did is collected by itself.
+    if (pluginKeys(world, state, id).length > 0) return undefined;
+    refuseUnknownFiles(world, state, id);
+    return "it was given up before anything was done";
   } catch (error) {
-    if (!(error instanceof DamagedJournal)) throw error;
+    if (!(error instanceof DamagedRecord)) throw error;
     const living = await findLiving(world, state, id);
     if (living) {
-      throw new Error(`${error.message}; its ${living} is still there, so gc cleanupPaths it alone`);
+      throw new Error(`${error.message}; its ${living} is still there, so gc leaves it alone`);
     }
-    return `its journal ${paths.journal} cannot be read, and none of its links is there`;
+    return `its record ${containerFile(state, id)} cannot be read, and none of its links is there`;
   }
 }
 
@@ -70,21 +73,21 @@ export async function collect(
 }
 
 async function awaitEnd(world: World, state: string, id: string): Promise<void> {
-  const journal = readUndamaged(world, state, id);
-  if (journal) await awaitLinks(world, journal);
+  const record = readUndamaged(world, state, id);
+  if (record) await awaitLinks(world, record);
 }
 
 async function collectOne(world: World, state: string, id: string): Promise<string | undefined> {
-  if (await reasonToGo(world, state, id) === undefined) return undefined;
+  if (await reasonFor(world, state, id) === undefined) return undefined;
   const paths = containerPaths(state, id);
   const unlock = await world.tryLock(paths.lock);
   if (!unlock) return undefined;
   try {
     // Looked at again: it may have been taken down, or attached anew, before we had the lock.
-    const reason = await reasonToGo(world, state, id);
+    const reason = await reasonFor(world, state, id);
     if (reason === undefined) return undefined;
-    const journal = await readOrRecover(world, state, id);
-    if (journal) await detachLocked(world, state, journal);
+    const record = await readOrRecover(world, state, id);
+    if (record) await detachLocked(world, state, record);
     else world.remove(paths.directory);
     return reason;
   } finally {
@@ -147,7 +150,7 @@ export async function collectUnused(
 
 /** What is written down of containers, as far as that can be read. */
 function linesOf(world: World, state: string, ids: readonly string[]): string {
-  return ids.map((id) => world.read(containerPaths(state, id).journal)).join("\n").replaceAll('\\"', '"');
+  return ids.map((id) => world.read(containerFile(state, id))).join("\n").replaceAll('\\"', '"');
 }
 
 /** @param going lines of elements that do not count */

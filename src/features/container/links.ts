@@ -14,29 +14,24 @@ import { endpointOf } from "../../drivers/main/endpoint.ts";
 import * as portmap from "../../drivers/meta/portmap.ts";
 import { readsArgs } from "../../drivers/table.ts";
 import { attachmentOf } from "../../engine/attachment.ts";
-import {
-  type ChainPlan,
-  lookupsOf,
-  parseChain,
-  type Parsed,
-  planChain,
-  stateAfter,
-} from "../../engine/chain.ts";
-import { prefixesOf } from "../../engine/namespace.ts";
+import { parseChain } from "../../engine/chain.ts";
 import { withoutDelegating } from "../../engine/delegation.ts";
 import { typesOf } from "../../engine/external_plugin.ts";
-import { keepingLeases, pluginPath, publishesPorts, runsOneByOne } from "../cni_runtime/external_network.ts";
-import type { Attached, Container } from "../../engine/journal.ts";
+import {
+  externalSteps,
+  hasExternal,
+  keepingLeases,
+  pluginPath,
+  publishesPorts,
+} from "../cni_runtime/external_network.ts";
+import type { Attached } from "../../engine/record.ts";
 import type { ChosenNetwork, NetDirectory } from "../networks/networks.ts";
 import type { Request } from "./request.ts";
-import { observe } from "../../engine/observe.ts";
 
 /** One of a container's interfaces, with the configuration of its network read. */
 export interface PlannedLink {
   readonly attached: Attached;
   readonly at: Attachment;
-  /** Empty where the plugins are run one by one. */
-  readonly chain: readonly Parsed[];
 }
 
 /** Where networks come from, and who makes them. */
@@ -61,12 +56,15 @@ export async function plannedLink(
   const attached = { network: list, ifname, args, digest: own, networkDigest: shared, by };
   const at = attachmentOf(attached, id, container);
   const dataDir = `${state}/networks`;
-  if (root && runsOneByOne(world, list, directories)) {
+  if (root && hasExternal(world, list, directories)) {
     const kept = keepingLeases(world, list, { directories, dataDir });
-    return { attached: { ...attached, network: kept, path: pluginPath(directories) }, at, chain: [] };
+    return { attached: { ...attached, network: kept, path: pluginPath(directories) }, at };
   }
   if (list.plugins.flatMap(typesOf).some(readsArgs)) checkArgs(args);
-  return { attached, at, chain: parseChain(list.plugins, { dataDir }) };
+  if (!root) return { attached, at };
+  // What cannot be used is said before anything is done.
+  parseChain(list.plugins, { dataDir });
+  return { attached: { ...attached, network: keepingLeases(world, list, { directories, dataDir }) }, at };
 }
 
 function checkVersion({ name, cniVersion }: NetworkList): void {
@@ -93,41 +91,35 @@ export function givePorts(
 }
 
 /**
- * Plans a container's links, each on what those before it will have made. Takes addresses on the way.
- * @param earlier what was made before, of other networks
+ * What a network takes beside what its plugins plan. What is ours to make is closed to other networks; of what other
+ * programs made, a later default route is taken back.
+ * @param earlier results of the networks before it
  */
-export async function planLinks(
+export function stepsOf(
   world: World,
-  links: readonly PlannedLink[],
-  container: Container,
+  { attached, at }: PlannedLink,
+  result: Result,
   earlier: readonly Result[],
-): Promise<readonly ChainPlan[]> {
-  const seen = await observe(world, lookupsOf(links), prefixesOf(container).container);
-  const plans = links.reduce<readonly ChainPlan[]>((before, link) => {
-    const { steps, result } = planChain(link, stateAfter(seen, before.flatMap(({ steps }) => steps)), world);
-    const endpoint = endpointOf(link.at, result);
-    const closed = endpoint ? contain(endpoint, result.ips) : [];
-    return [...before, { steps: [...steps, ...closed], result }];
-  }, []);
-  return onceOnly(plans.map((plan, i) => withOwnAddresses(plan, i, links, plans)), earlier);
+): readonly Step[] {
+  if (attached.path) return externalSteps(world, { attached, at }, result, earlier);
+  const endpoint = endpointOf(at, result);
+  return endpoint ? contain(endpoint, result.ips) : [];
 }
 
-/** By a link of its own a container may send with the addresses that it has on other networks: one default route serves all. */
-function withOwnAddresses(
-  { steps, result }: ChainPlan,
-  i: number,
-  links: readonly PlannedLink[],
-  plans: readonly ChainPlan[],
-): ChainPlan {
-  const endpoint = endpointOf(links[i]!.at, result);
-  if (endpoint?.link !== vethFrom(links[i]!.at.digest)) return { steps, result };
-  const others = plans.map(({ result: { ips } }, j) => ({ ips, masked: isMasquerading(links[j]!) }))
-    .filter((_, j) => j !== i);
-  const more = others.flatMap(({ ips, masked }) => [
-    ...[...believe(endpoint, ips), ...contain(endpoint, ips)],
-    ...(masked ? masquerade(endpoint, ips) : []),
-  ]);
-  return { steps: [...steps, ...more], result };
+/**
+ * By a veth, which is its own, a container may send with the addresses that it has on other networks: one default route
+ * serves them all.
+ */
+export function believeAll(links: readonly PlannedLink[], results: readonly Result[]): readonly Step[] {
+  return links.flatMap(({ at }, i) => {
+    const endpoint = endpointOf(at, results[i]!);
+    if (endpoint?.link !== vethFrom(at.digest)) return [];
+    const others = links.flatMap((link, j) => j === i ? [] : [{ link, ips: results[j]!.ips }]);
+    return others.flatMap(({ link, ips }) => [
+      ...[...believe(endpoint, ips), ...contain(endpoint, ips)],
+      ...(isMasquerading(link) ? masquerade(endpoint, ips) : []),
+    ]);
+  });
 }
 
 /** Ports lead to the first network that masquerades, or else to the last (rkt, portfwd.go). */
@@ -184,23 +176,32 @@ function hasWayBack(results: readonly Result[], address: string): boolean {
 /**
  * Of several default routes the first wins: the kernel would refuse the second, and no network is worth less for it.
  * One that leaves the main table, as sbr and vrf have it, is out of the way.
+ * @param earlier results of the networks that are done by now; it may grow
+ * @returns whether a step is to be done, to be asked of all steps of the networks in their order
  */
-function onceOnly(plans: readonly ChainPlan[], earlier: readonly Result[]): readonly ChainPlan[] {
-  const taken = earlier.flatMap(({ routes }) => routes.filter(({ table }) => table === undefined));
-  const holders = new Map(taken.map(({ dst }) => [dst, ""]));
-  return plans.map(({ steps, result }) => ({
-    result,
-    steps: steps.filter((step) => step.tool !== "ip" || step.on !== "container" || isFirst(step, holders)),
-  }));
+export function defaultRouteFilter(earlier: readonly Result[]): (step: Step) => boolean {
+  const holders = new Map<string, string>();
+  return (step) => {
+    if (step.tool !== "ip" || step.on !== "container") return true;
+    for (const { dst, table } of earlier.flatMap(({ routes }) => routes)) {
+      if (table === undefined && lengthOf(dst) === 0 && !holders.has(dst)) holders.set(dst, "");
+    }
+    return isFirst(step, holders);
+  };
 }
 
 function isFirst({ id, removes }: Step, holders: Map<string, string>): boolean {
   if (id.kind === "link-setting" && id.master !== undefined) {
-    for (const [dst, dev] of holders) if (dev === id.link) holders.delete(dst);
+    for (const [dst, dev] of holders) if (dev === id.link) holders.set(dst, left);
   }
   if (id.kind !== "route" || id.table !== undefined || lengthOf(id.dst) !== 0) return true;
-  if (!removes && !holders.has(id.dst)) holders.set(id.dst, id.dev);
-  else if (!removes || holders.get(id.dst) !== id.dev) return false;
-  else holders.delete(id.dst);
+  const holder = holders.get(id.dst);
+  const isFree = holder === undefined || holder === left;
+  if (!removes && isFree) holders.set(id.dst, id.dev);
+  else if (!removes || holder !== id.dev) return false;
+  else holders.set(id.dst, left);
   return true;
 }
+
+/** A default route has left the main table with its link. */
+const left = " left";

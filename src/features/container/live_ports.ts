@@ -4,25 +4,26 @@ import type { World } from "../../plan/world.ts";
 import { isRelay } from "../../drivers/uplinks/relay.ts";
 import { uplinkNamed } from "../../drivers/uplinks/table.ts";
 import type { Uplink } from "../../drivers/uplinks/uplink.ts";
-import { apply, explain, RollbackError } from "../../engine/apply.ts";
+import { messageOf } from "../../wire/cni/error.ts";
+import { reconcile } from "../../engine/reconcile.ts";
+import { explain } from "../../engine/apply.ts";
 import { attachmentOf } from "../../engine/attachment.ts";
-import { fromHere, livePrefixes, prefixesOf, staleness } from "../../engine/namespace.ts";
+import { fromHere, prefixesOf, staleness } from "../../engine/namespace.ts";
 import { forwarder, type Forwarding, refuseForwardingOfRoot } from "../rootless/forwarding.ts";
-import { type Attached, type Journal, readJournal, writeJournal } from "../../engine/journal.ts";
-import { recordKeptChanges } from "../../engine/kept_changes.ts";
+import { type Attached, type ContainerRecord, readContainer } from "../../engine/record.ts";
 import { publish, publishedThrough } from "./links.ts";
 import { portClaims, TakenPort, takePorts } from "./ports.ts";
 import { planRelay } from "../rootless/relay.ts";
 import { repairUnsupervised } from "./repair.ts";
 import { forwardFromHost, withSessionForwarders } from "../rootless/host_forwarding.ts";
-import { finishPortChange } from "./port_change.ts";
+import { undoBegun } from "./port_change.ts";
 import { containerPaths } from "../../engine/state.ts";
 import { asRunning, granting, hostOf } from "../rootless/uplink.ts";
 import { isRoot } from "../../engine/user.ts";
-import { undo, undoClaim } from "../../engine/undo.ts";
+import { undoClaim } from "../../engine/undo.ts";
 
 /** A change of a container's ports, for who has its lock: what is written down before and after. */
-type Change = (journal: Journal) => Promise<Journal>;
+type Change = (record: ContainerRecord) => Promise<ContainerRecord>;
 
 /**
  * Publishes ports of a container that runs: all of them, or none.
@@ -36,38 +37,35 @@ export async function addPorts(
   id: string,
   asked: readonly PortMapping[],
   forwarding: Forwarding,
-): Promise<Journal> {
+): Promise<ContainerRecord> {
   if (isRoot(world)) refuseForwardingOfRoot(forwarding);
-  return await change(world, state, id, async (journal) => {
+  return await change(world, state, id, async (record) => {
     for (const port of asked) {
-      const duplicate = journal.ports.find((other) => collide(port, other));
+      const duplicate = record.ports.find((other) => collide(port, other));
       if (duplicate) {
         throw new TakenPort(port, `container "${id}" publishes it already, as "${showMapping(duplicate)}"`);
       }
     }
-    const ports = await withForwarders(world, journal, asked, forwarding);
+    const ports = await withForwarders(world, record, asked, forwarding);
     // What leads to other ports as well is there already.
-    const known = new Set(journal.steps.map(keyOf));
+    const known = new Set(record.steps.map(keyOf));
     const isNew = (step: Step) => !known.has(keyOf(step));
     const claims = portClaims(state, ports, id).filter(isNew);
-    const steps = forwardSteps(world, state, journal, ports).filter(isNew);
-    refuseEntering(journal, steps);
-    const next = { ...journal, steps: [...journal.steps, ...claims, ...steps] };
-    const paths = containerPaths(state, id);
-    writeJournal(world, paths, { ...next, settled: journal.steps.length });
+    const steps = forwardSteps(world, state, record, ports).filter(isNew);
+    refuseEntering(record, steps);
+    const next = {
+      ...record,
+      ports: [...record.ports, ...ports],
+      steps: [...record.steps, ...claims, ...steps],
+    };
     try {
       await takePorts(world, state, ports, id);
-      recordKeptChanges(world, state, steps);
-      await apply(world, prefixesOf(journal.container), steps);
+      await reconcile({ world, state }, [{ from: record, to: next }], prefixesOf(record.container));
+      return next;
     } catch (error) {
       claims.forEach((claim) => undoClaim(world, claim));
-      // What could not be taken back stays written down.
-      if (!(error instanceof RollbackError)) writeJournal(world, paths, journal);
       throw explain(error);
     }
-    const published = { ...next, ports: [...journal.ports, ...ports] };
-    writeJournal(world, paths, published);
-    return published;
   });
 }
 
@@ -81,37 +79,39 @@ export async function removePorts(
   state: string,
   id: string,
   asked: readonly PortMapping[],
-): Promise<Journal> {
-  return await change(world, state, id, async (journal) => {
+): Promise<ContainerRecord> {
+  return await change(world, state, id, async (record) => {
     const shown = new Set(asked.map(showMapping));
     const missing = asked.find((port) =>
-      !journal.ports.some((other) => showMapping(other) === showMapping(port))
+      !record.ports.some((other) => showMapping(other) === showMapping(port))
     );
     if (missing) {
-      const known = journal.ports.map(showMapping).join(", ") || "none";
+      const known = record.ports.map(showMapping).join(", ") || "none";
       throw cannot("take away", missing, `container "${id}" does not publish it (it publishes: ${known})`);
     }
-    const ports = journal.ports.filter((port) => shown.has(showMapping(port)));
-    const rest = journal.ports.filter((port) => !shown.has(showMapping(port)));
-    ports.forEach((port) => refuseKept(journal, port));
+    const ports = record.ports.filter((port) => shown.has(showMapping(port)));
+    const rest = record.ports.filter((port) => !shown.has(showMapping(port)));
+    ports.forEach((port) => refuseKept(record, port));
     // What leads to other ports as well, such as the container's place among those that are masqueraded, stays.
     const lead = (ports: readonly PortMapping[]) => [
       ...portClaims(state, ports, id),
-      ...forwardSteps(world, state, journal, ports),
+      ...forwardSteps(world, state, record, ports),
     ];
     const kept = new Set(lead(rest).map(keyOf));
     const own = lead(ports).filter((step) => !kept.has(keyOf(step)));
-    const problems = await undo(world, livePrefixes(world, journal.container), own);
-    if (problems.length > 0) throw new Error(`Cannot take away all of the ports: ${problems.join("; ")}`);
     const gone = new Set(own.map(keyOf));
-    const next = { ...journal, ports: rest, steps: journal.steps.filter((step) => !gone.has(keyOf(step))) };
-    writeJournal(world, containerPaths(state, id), next);
+    const next = { ...record, ports: rest, steps: record.steps.filter((step) => !gone.has(keyOf(step))) };
+    try {
+      await reconcile({ world, state }, [{ from: record, to: next }], prefixesOf(record.container));
+    } catch (error) {
+      throw new Error(`Cannot take away all of the ports: ${messageOf(error)}`);
+    }
     return next;
   });
 }
 
 /** Into a container of a user's there is no going back: its process may have ended, and its pid be another's, just then. */
-function refuseEntering({ id, container }: Journal, steps: readonly Step[]): void {
+function refuseEntering({ id, container }: ContainerRecord, steps: readonly Step[]): void {
   if (container.owner === undefined || steps.every(({ on }) => on === "host")) return;
   throw new Error(`Cannot change the ports of container "${id}": that takes entering it, and it is a user's`);
 }
@@ -120,17 +120,17 @@ function keyOf(step: Step): string {
   return JSON.stringify(step);
 }
 
-async function change(world: World, state: string, id: string, make: Change): Promise<Journal> {
+async function change(world: World, state: string, id: string, make: Change): Promise<ContainerRecord> {
   const paths = containerPaths(state, id);
   if (world.stat(paths.directory) === undefined) throw notAttached(id);
   await repairUnsupervised(world, state, id);
   const unlock = await world.lock(paths.lock);
   try {
-    const journal = readJournal(world, paths);
-    if (!journal || journal.phase !== "done") throw notAttached(id);
-    const gone = staleness(world, journal);
+    const record = readContainer(world, state, id);
+    if (!record || record.phase !== "done") throw notAttached(id);
+    const gone = staleness(world, record);
     if (gone) throw new Error(`Cannot change the ports of container "${id}": ${gone}`);
-    return await make(await finishPortChange(world, state, journal));
+    return await make(await undoBegun(world, state, record));
   } finally {
     unlock();
   }
@@ -139,7 +139,7 @@ async function change(world: World, state: string, id: string, make: Change): Pr
 /** The ports as they will be forwarded. @throws Error for one that cannot be */
 async function withForwarders(
   world: World,
-  { attachments, limits = {} }: Journal,
+  { attachments, limits = {} }: ContainerRecord,
   ports: readonly PortMapping[],
   forwarding: Forwarding,
 ): Promise<readonly PortMapping[]> {
@@ -157,7 +157,7 @@ async function withForwarders(
 }
 
 /** Refuses to take away what an uplink gives back only with its end. */
-function refuseKept({ id, attachments }: Journal, port: PortMapping): void {
+function refuseKept({ id, attachments }: ContainerRecord, port: PortMapping): void {
   const uplink = attachments.map(({ by }) => uplinkNamed(by)).find((found) => found);
   if (!uplink || uplink.publish || port.relay) return;
   throw cannot(
@@ -172,14 +172,13 @@ function refuseKept({ id, attachments }: Journal, port: PortMapping): void {
 function forwardSteps(
   world: World,
   state: string,
-  journal: Journal,
+  record: ContainerRecord,
   ports: readonly PortMapping[],
 ): readonly Step[] {
-  const { id, container, attachments } = journal;
+  const { id, container, attachments } = record;
   const links = attachments.map((attached) => ({
     attached,
     at: attachmentOf(attached, id, container),
-    chain: [],
   }));
   const target = links[publishedThrough(links)];
   if (!target?.attached.result) {
@@ -187,7 +186,7 @@ function forwardSteps(
   }
   const { by, published, network } = target.attached;
   const uplink = uplinkNamed(by);
-  if (uplink) return forwardByUplink(world, state, journal, { uplink, attached: target.attached, ports });
+  if (uplink) return forwardByUplink(world, state, record, { uplink, attached: target.attached, ports });
   if (published) {
     const who = `a plugin of network "${network.name}"`;
     throw new Error(`Cannot change the ports of container "${id}": ${who} publishes them, once and for all`);
@@ -201,20 +200,19 @@ function forwardSteps(
 function forwardByUplink(
   world: World,
   state: string,
-  journal: Journal,
+  record: ContainerRecord,
   { uplink, attached, ports }: {
     readonly uplink: Uplink;
     readonly attached: Attached;
     readonly ports: readonly PortMapping[];
   },
 ): readonly Step[] {
-  const paths = containerPaths(state, journal.id);
   const own = ports.filter(({ relay }) => !relay);
-  const entering = { id: journal.id, container: fromHere(world, journal.container) };
-  const relay = journal.steps.filter((step) => step.tool === "spawn").find(isRelay);
+  const entering = { id: record.id, container: fromHere(world, record.container) };
+  const relay = record.steps.filter((step) => step.tool === "spawn").find(isRelay);
   return [
-    ...own.flatMap((port) => uplink.publish?.(asRunning(journal), port) ?? []),
-    ...planRelay(world, state, paths, { entering, attached, ports, ...(relay ? { running: relay } : {}) }),
+    ...own.flatMap((port) => uplink.publish?.(asRunning(record), port) ?? []),
+    ...planRelay(world, state, { entering, attached, ports, ...(relay ? { running: relay } : {}) }),
   ];
 }
 

@@ -1,21 +1,38 @@
-import type { World } from "../../plan/world.ts";
 import { livePrefixes } from "../../engine/namespace.ts";
-import { type Journal, writeJournal } from "../../engine/journal.ts";
-import { containerPaths } from "../../engine/state.ts";
-import { undoAll } from "../../engine/rollback.ts";
+import { type ContainerRecord, writeRecord } from "../../engine/record.ts";
+import { undo } from "../../engine/undo.ts";
+import type { World } from "../../plan/world.ts";
 
 /**
- * A container's journal, for who has its lock, once what somebody was killed over is taken back: the publishing of ports
- * that nobody has been told of.
+ * A container's record, for who has its lock, once the steps are undone that an ocinet which was killed had begun to add
+ * to it: ports of which nobody has been told that they are published.
  * @throws Error when something resisted
  */
-export async function finishPortChange(world: World, state: string, journal: Journal): Promise<Journal> {
-  const { settled: before, ...rest } = journal;
-  if (before === undefined) return journal;
-  const begun = journal.steps.slice(before);
-  const what = `the ports that were being published for container "${journal.id}"`;
-  await undoAll(world, livePrefixes(world, journal.container), begun, what);
-  const next = { ...rest, steps: journal.steps.slice(0, before) };
-  writeJournal(world, containerPaths(state, journal.id), next);
-  return next;
+export async function undoBegun(
+  world: World,
+  state: string,
+  record: ContainerRecord,
+): Promise<ContainerRecord> {
+  const { before, ...rest } = record;
+  if (before === undefined) return record;
+  const [settled, begun] = [record.steps.slice(0, before), record.steps.slice(before)];
+  const { problems, left } = await undo(world, livePrefixes(world, record.container), begun);
+  if (problems.length > 0) {
+    writeRecord(world, state, { ...record, steps: [...settled, ...begun.filter((step) => left.has(step))] });
+    throw new Error(
+      `Cannot take down all of the ports that were being published for container "${record.id}": ` +
+        problems.join("; "),
+    );
+  }
+  // Its ports are among them, in the record that would have been written next.
+  const ports = record.ports.filter((_, i) => i < portsBefore(record, settled));
+  return writeRecord(world, state, { ...rest, ports, steps: settled });
+}
+
+/** How many of the ports have a claim among the steps that were there before: a claim is made for each. */
+function portsBefore({ ports }: ContainerRecord, settled: ContainerRecord["steps"]): number {
+  return Math.min(
+    ports.length,
+    settled.filter(({ id }) => id.kind === "file" && id.path.includes("/ports/")).length,
+  );
 }

@@ -2,10 +2,9 @@ import { fromNumber } from "../../net/address.ts";
 import { collide, parseHostIp, type PortMapping, showMapping } from "../../net/port_mapping.ts";
 import { type Claim, claim } from "../../plan/step.ts";
 import { createWithDirectory, type World } from "../../plan/world.ts";
-import { readJournal } from "../../engine/journal.ts";
+import { readContainer } from "../../engine/record.ts";
 import { isHostAddress } from "../../engine/observe.ts";
 import { processOnHost } from "../rootless/host_forwarding.ts";
-import { containerPaths } from "../../engine/state.ts";
 
 /**
  * The claims that keep two containers from publishing one port: a file for each, named for the address it is on, in a
@@ -123,7 +122,7 @@ async function settle(world: World, state: string, port: PortMapping, id: string
 /** How long to wait for a conflicting, in milliseconds: one that is just being connected may be slow to look. */
 function patienceWith(world: World, state: string, conflicting: string): number {
   try {
-    return readJournal(world, containerPaths(state, conflicting))?.phase === "planning" ? 10_000 : 200;
+    return readContainer(world, state, conflicting)?.phase === "planning" ? 10_000 : 200;
   } catch {
     return 200;
   }

@@ -151,7 +151,7 @@ test("a port on an address that the host does not have is refused", async () => 
 
 test("of two that claim a port at once, the one whose id comes first waits for the other to give up", async () => {
   const rival = "/s/ports/tcp/80/4 127.0.0.1";
-  const journal = (phase: string) =>
+  const record = (phase: string) =>
     JSON.stringify({
       ...{
         format: 1,
@@ -177,7 +177,7 @@ test("of two that claim a port at once, the one whose id comes first waits for t
     const files = new Map<string, string>();
     const world = {
       ...having({}),
-      read: (path: string) => path === "/s/containers/c2/journal.json" ? journal(phase) : files.get(path),
+      read: (path: string) => path === "/s/containers/c2/journal.json" ? record(phase) : files.get(path),
       list: (path: string) => [...files.keys()].map((name) => name.slice(path.length + 1)),
       create: (path: string, text: string) => {
         // The other's claim comes between our look and ours, and goes soon after.

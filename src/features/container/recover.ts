@@ -5,36 +5,35 @@ import { longestInComment } from "../../plan/nft.ts";
 import { type ListedElement, parseChains, parseElements, showElement } from "../../plan/nft_listing.ts";
 import { type Claim, claim, endFlowsTo, line, type Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
-import { ownNamespace } from "../../engine/namespace.ts";
-import type { Journal } from "../../engine/journal.ts";
+import { containerKey, type ContainerRecord, newRecord } from "../../engine/record.ts";
 import { loadNetworks } from "../networks/networks.ts";
 import { uplinkPidFile } from "../../drivers/uplinks/supervise.ts";
 import { relayDirectory } from "../rootless/relay.ts";
-import { bootId, ownerIsAlive, readPids } from "../../engine/process.ts";
+import { ownerIsAlive, readPids } from "../../engine/process.ts";
 import { containerPaths } from "../../engine/state.ts";
 import { isRoot } from "../../engine/user.ts";
 
 /**
- * A journal written anew for a container whose own cannot be read: its links, by names that follow from its id; the
+ * A record written anew for a container whose own cannot be read: its links, by names that follow from its id; the
  * addresses and ports that are claimed in its name; the rules that are its own; its uplink's and relay's processes. What an unknown
  * configuration gave it beside that (an address of `static`, say) is not found.
  */
-export async function recover(world: World, state: string, id: string): Promise<Journal> {
+export async function recover(world: World, state: string, id: string): Promise<ContainerRecord> {
   const leases = findLeases(world, state, id);
   const links = await linkNames(world, leases, id);
   const ports = findPortClaims(world, state, id);
   const paths = containerPaths(state, id);
   const { directory } = paths;
-  return {
-    ...{ format: 1, id, created: "", bootId: bootId(world), host: ownNamespace(world) },
-    ...{ container: { netns: "", identity: "" }, phase: "planned", attachments: [], ports: [] },
+  return newRecord<ContainerRecord>(world, {
+    ...{ ...containerKey(id), created: "", container: { netns: "", identity: "" } },
+    ...{ phase: "planned", attachments: [], ports: [] },
     steps: [
       ...[...leases.map(({ claim }) => claim), ...ports],
       ...links.filter((name) => isLink(world, name)).map((name) => removeLinkAtUndo("host", name)),
       ...await findRules(world, id, links, ports),
-      ...[directory, relayDirectory(paths)].map((of) => stopProgram(state, of)),
+      ...[directory, relayDirectory(state, id)].map((of) => stopProgram(state, of)),
     ],
-  };
+  });
 }
 
 /** What shows that such a container still lives, or undefined. */
@@ -43,7 +42,9 @@ export async function findLiving(world: World, state: string, id: string): Promi
   const link = links.find((name) => isLink(world, name));
   if (link !== undefined) return `link ${link}`;
   const paths = containerPaths(state, id);
-  const pids = [paths.directory, relayDirectory(paths)].flatMap((of) => readPids(world, uplinkPidFile(of)));
+  const pids = [paths.directory, relayDirectory(state, id)].flatMap((of) =>
+    readPids(world, uplinkPidFile(of))
+  );
   const pid = pids.find((pid) => ownerIsAlive(world, pid, state));
   return pid === undefined ? undefined : `process ${pid}`;
 }

@@ -2,26 +2,29 @@ import { messageOf } from "../../wire/cni/error.ts";
 import type { Spawn, Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import { apply, explain } from "../../engine/apply.ts";
-import { livePrefixes, ownNamespace, staleness } from "../../engine/namespace.ts";
-import { type Journal, readJournal, writeJournal } from "../../engine/journal.ts";
+import { livePrefixes, staleness } from "../../engine/namespace.ts";
+import { type ContainerRecord, readContainer, readUndamaged, writeRecord } from "../../engine/record.ts";
 import { note } from "../../engine/hook_log.ts";
-import { ownerIsAlive, readPids } from "../../engine/process.ts";
+import { ownerIsAlive, ownNamespace, readPids } from "../../engine/process.ts";
+import { repairLinks } from "./repair_links.ts";
 import { restoreRules } from "./restore_rules.ts";
-import { forwardAgain, readUndamaged } from "../rootless/host_forwarding.ts";
-import { finishPortChange } from "./port_change.ts";
+import { forwardAgain } from "../rootless/host_forwarding.ts";
+import { undoBegun } from "./port_change.ts";
 import { containerPaths } from "../../engine/state.ts";
 import { undo } from "../../engine/undo.ts";
 import { isRoot } from "../../engine/user.ts";
 
 /**
- * Starts a container's uplink and relay again if they have died before the container, with all that died with them; and puts
- * back the rules of all containers, if somebody has taken our tables away.
- * @returns the names of those that were started, and "rules"
- * @throws Error when it could not be started
+ * Makes a container again what is recorded of it: its uplink and relay run, and links, addresses, routes, settings and
+ * rules that are missing are made again; and the rules of all containers, if one of our tables was taken away.
+ * @returns what was done, in a few words each
+ * @throws Error when it could not be done
  */
 export async function repair(world: World, state: string, id: string): Promise<readonly string[]> {
-  const started = await repairPrograms(world, state, id);
-  return isRoot(world) && await restoreRules(world, state) ? [...started, "rules"] : started;
+  const started = (await repairPrograms(world, state, id)).map((name) => `${name} had ended, and runs again`);
+  if (!isRoot(world)) return started;
+  const rules = await restoreRules(world, state) ? ["rules were gone, and are there again"] : [];
+  return [...started, ...rules, ...await repairLinks(world, state, id)];
 }
 
 /**
@@ -30,12 +33,12 @@ export async function repair(world: World, state: string, id: string): Promise<r
  * @throws Error when it could not be started
  */
 export async function repairUnsupervised(world: World, state: string, id: string): Promise<void> {
-  const journal = readUndamaged(world, state, id);
-  if (journal?.host !== ownNamespace(world) || !isUp(world, journal)) return;
+  const record = readUndamaged(world, state, id);
+  if (record?.host !== ownNamespace(world) || !isUp(world, record)) return;
   const isUnsupervised = ({ pidFile, cmdlineMarker }: Spawn) =>
-    journal.restarting?.includes(pidFile) ||
+    record.restarting?.includes(pidFile) ||
     !readPids(world, pidFile).some((pid) => ownerIsAlive(world, pid, cmdlineMarker));
-  if (!deadPrograms(world, journal).some(isUnsupervised)) return;
+  if (!deadPrograms(world, record).some(isUnsupervised)) return;
   const unlock = await world.tryLock(containerPaths(state, id).lock);
   if (unlock) await repairLocked(world, state, id).finally(unlock);
 }
@@ -48,21 +51,20 @@ async function repairPrograms(world: World, state: string, id: string): Promise<
 }
 
 async function repairLocked(world: World, state: string, id: string): Promise<readonly string[]> {
-  const paths = containerPaths(state, id);
   try {
-    const found = readJournal(world, paths);
+    const found = readContainer(world, state, id);
     if (!found || !isUp(world, found)) return [];
-    const { restarting: _, ...journal } = await finishPortChange(world, state, found);
-    const dead = deadPrograms(world, found).filter((program) => journal.steps.includes(program));
+    const { restarting: _, ...record } = await undoBegun(world, state, found);
+    const dead = deadPrograms(world, found).filter((program) => record.steps.includes(program));
     if (dead.length === 0) return [];
     // Until all is done, a program that runs may lack what it was asked for.
-    writeJournal(world, paths, { ...journal, restarting: dead.map(({ pidFile }) => pidFile) });
+    writeRecord(world, state, { ...record, restarting: dead.map(({ pidFile }) => pidFile) });
     for (const program of dead) {
-      await startAgain(world, journal, program);
+      await startAgain(world, record, program);
       note(world, state, `repair ${id}: ${program.name} had ended, and runs again`);
     }
-    if (journal.session) await forwardAgain(world, state, journal, dead);
-    writeJournal(world, paths, journal);
+    if (record.session) await forwardAgain(world, state, record, dead);
+    writeRecord(world, state, record);
     return dead.map(({ name }) => name);
   } catch (error) {
     const explained = explain(error);
@@ -71,15 +73,15 @@ async function repairLocked(world: World, state: string, id: string): Promise<re
   }
 }
 
-function isUp(world: World, journal: Journal): boolean {
-  return journal.phase === "done" && staleness(world, journal) === undefined;
+function isUp(world: World, record: ContainerRecord): boolean {
+  return record.phase === "done" && staleness(world, record) === undefined;
 }
 
 /**
  * What started those of a container's programs that have died, or are only being started again. Their keepers, the first
  * in the file, may live still.
  */
-export function deadPrograms(world: World, { steps, restarting = [] }: Journal): readonly Spawn[] {
+export function deadPrograms(world: World, { steps, restarting = [] }: ContainerRecord): readonly Spawn[] {
   return steps.filter((step) => step.tool === "spawn").filter((step) =>
     restarting.includes(step.pidFile) || !runs(world, step)
   );
@@ -90,7 +92,7 @@ function runs(world: World, { pidFile, cmdlineMarker }: Spawn): boolean {
   return pid !== undefined && ownerIsAlive(world, pid, cmdlineMarker);
 }
 
-async function startAgain(world: World, { container, steps }: Journal, start: Spawn): Promise<void> {
+async function startAgain(world: World, { container, steps }: ContainerRecord, start: Spawn): Promise<void> {
   const prefixes = livePrefixes(world, container);
   if (prefixes.container === undefined) return;
   const lost = diedWith(start, steps).map((step) =>

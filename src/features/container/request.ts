@@ -1,6 +1,6 @@
 import type { Step } from "../../plan/step.ts";
-import type { Rootfs } from "./files.ts";
-import type { Container } from "../../engine/journal.ts";
+import type { Rootfs } from "./file_mounts.ts";
+import type { Namespace } from "../../engine/record.ts";
 import type { ChosenNetwork } from "../networks/networks.ts";
 import type { AttachOptions } from "./options.ts";
 
@@ -8,9 +8,9 @@ import type { AttachOptions } from "./options.ts";
 export interface Request {
   readonly id: string;
   /** As it can be entered now. */
-  readonly container: Container;
+  readonly container: Namespace;
   /** As it will be known, if not by that. */
-  readonly lasting?: Container;
+  readonly lasting?: Namespace;
   readonly options: AttachOptions;
   /** In place of the networks that the options names. */
   readonly networks?: readonly ChosenNetwork[];

@@ -1,9 +1,10 @@
+import { ownNamespace } from "../../engine/process.ts";
 import { again, tableOf } from "../../plan/nft.ts";
 import type { Line, Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import { loadRules } from "../../engine/apply.ts";
-import { ownNamespace, staleness } from "../../engine/namespace.ts";
-import { containerIds, readJournal } from "../../engine/journal.ts";
+import { staleness } from "../../engine/namespace.ts";
+import { type BaseRecord, containerIds, pluginKeys, readContainer, readPlugin } from "../../engine/record.ts";
 import { containerPaths } from "../../engine/state.ts";
 
 /**
@@ -40,17 +41,24 @@ async function restoreOne(world: World, state: string, id: string): Promise<void
   }
 }
 
-/** Of a container that is attached, and whose links are in our network namespace. */
+/** The rules of a container that is attached, and of CNI plugins' ADDs, whose links are in our network namespace. */
 function rulesOf(world: World, state: string, id: string): readonly Line[] {
+  const plugins = pluginKeys(world, state, id).flatMap((key) => readPlugin(world, state, key) ?? []);
   try {
-    const journal = readJournal(world, containerPaths(state, id));
-    const isOurs = journal?.phase === "done" && journal.host === ownNamespace(world) &&
-      staleness(world, journal) === undefined;
-    return isOurs ? journal.steps.slice(0, journal.settled).filter(isRule) : [];
+    const record = readContainer(world, state, id);
+    const attached = record?.phase === "done"
+      ? [{ ...record, steps: record.steps.slice(0, record.before) }]
+      : [];
+    const all: readonly BaseRecord[] = [...plugins, ...attached];
+    return all.filter((record) => isCurrent(world, record)).flatMap(({ steps }) => steps.filter(isRule));
   } catch {
     // A damaged one is for gc.
     return [];
   }
+}
+
+function isCurrent(world: World, record: BaseRecord): boolean {
+  return record.host === ownNamespace(world) && staleness(world, record) === undefined;
 }
 
 function isRule(step: Step): step is Line {

@@ -384,7 +384,7 @@ const cases: readonly (readonly [string, Machine, string])[] = [
     "warning state directory: /srv/o by your environment; a hook that runs without it, as some engines do, looks in /run/ocinet -> unset OCINET_STATE_DIR; or see that the hooks' env in config.json has them",
   ],
   [
-    "state that a reboot cleanupPaths",
+    "state that a reboot leaves",
     { uid: 1000, stats: { "/run/user/1000": undefined } },
     "warning state directory: /tmp/ocinet-1000, as you have no /run/user/1000; many systems clear /tmp of old files, of running containers' too -> log in by ssh or at a console, not by su; or as root: install -d -m 700 -o 1000 /run/user/1000",
   ],

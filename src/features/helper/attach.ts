@@ -10,13 +10,12 @@ import { isThere, staleness } from "../../engine/namespace.ts";
 import { detach } from "../container/detach.ts";
 import { networkNamed, networkProblems } from "./networks.ts";
 import type { HelperUser } from "./users.ts";
-import { type Container, containerIds, type Journal, readJournal } from "../../engine/journal.ts";
+import { containerIds, type ContainerRecord, type Namespace, readContainer } from "../../engine/record.ts";
 import { judgeNamespace } from "./judge.ts";
 import { addPorts, removePorts } from "../container/live_ports.ts";
 import { findNonLocal, TakenPort } from "../container/ports.ts";
 import { identify } from "../../engine/process.ts";
 import { linkNames } from "../../engine/observe.ts";
-import { containerPaths } from "../../engine/state.ts";
 import { parseAttachOptions } from "../container/options.ts";
 
 /** A request that is not granted: the user may be told why, for it says nothing of others. */
@@ -67,7 +66,7 @@ function inUse(used: readonly string[], name: string): number {
 
 /** The names of the networks that a user's containers are on, as the policy has them. */
 function networksOf(world: World, state: string, uid: number): readonly string[] {
-  return helperIds(world, state, uid).flatMap((id) => journalOf(world, state, id)?.attachments ?? [])
+  return helperIds(world, state, uid).flatMap((id) => recordOf(world, state, id)?.attachments ?? [])
     .map(({ network }) => network.name);
 }
 
@@ -93,9 +92,9 @@ function findIds({ world, state, user }: Asking, id: string): readonly string[] 
   );
 }
 
-function journalOf(world: World, state: string, id: string): Journal | undefined {
+function recordOf(world: World, state: string, id: string): ContainerRecord | undefined {
   try {
-    return readJournal(world, containerPaths(state, id));
+    return readContainer(world, state, id);
   } catch {
     // A damaged one is for gc.
     return undefined;
@@ -128,8 +127,8 @@ async function unpublishFor(asking: Asking, { id, ports }: ChangePorts): Promise
   const asked = new Set(ports.map(showMapping));
   let found = false;
   for (const whole of findIds(asking, id)) {
-    const journal = journalOf(world, state, whole);
-    const own = journal?.phase === "done" && staleness(world, journal) === undefined ? journal.ports : [];
+    const record = recordOf(world, state, whole);
+    const own = record?.phase === "done" && staleness(world, record) === undefined ? record.ports : [];
     const gone = own.filter((port) => asked.has(showMapping(port)));
     if (gone.length > 0) await removePorts(world, state, whole, gone);
     found ||= gone.length > 0;
@@ -171,16 +170,16 @@ async function attachJudged(
   { world, state, user }: Asking,
   { id, ifname, ports }: Attach,
   list: NetworkList,
-  { path, lasting }: { readonly path: string; readonly lasting: Container },
+  { path, lasting }: { readonly path: string; readonly lasting: Namespace },
 ): Promise<Result> {
   const container = { netns: path, identity: lasting.identity, owner: user.uid };
   try {
-    const journal = await attach(world, state, {
+    const record = await attach(world, state, {
       ...{ id: newId(user.uid, id), container, lasting, replace: false },
       options: { ...parseAttachOptions(new Map()), ports },
       networks: [{ list, ifname, args: "" }],
     });
-    return journal!.attachments[0]!.result!;
+    return record!.attachments[0]!.result!;
   } catch (error) {
     throw asRefusal(error, ifname);
   }
@@ -257,12 +256,12 @@ export async function sweep(world: World, state: string, uid?: number): Promise<
 }
 
 function reasonToGo(world: World, state: string, id: string): string | undefined {
-  const journal = journalOf(world, state, id);
-  if (journal?.phase !== "done") return undefined;
+  const record = recordOf(world, state, id);
+  if (record?.phase !== "done") return undefined;
   const links = linkNames(world);
-  const link = journal.attachments[0]?.result?.interfaces.find(({ name, sandbox }) =>
+  const link = record.attachments[0]?.result?.interfaces.find(({ name, sandbox }) =>
     sandbox === undefined && name.startsWith("veth")
   );
-  return staleness(world, journal) ??
+  return staleness(world, record) ??
     (link && !links.has(link.name) ? `its link ${link.name} is gone` : undefined);
 }

@@ -2,7 +2,7 @@ import { messageOf } from "../../wire/cni/error.ts";
 import { type NetworkList, parseNetworkList } from "../../wire/cni/network_list.ts";
 import { addressOf, family, networkOf } from "../../net/address.ts";
 import type { World } from "../../plan/world.ts";
-import { runsOneByOne } from "../cni_runtime/external_network.ts";
+import { hasExternal } from "../cni_runtime/external_network.ts";
 import { listNetDirectories, loadNetworks } from "../networks/networks.ts";
 import { hasIpv6 } from "../../engine/observe.ts";
 
@@ -19,7 +19,7 @@ export async function networkNamed(world: World, name: string): Promise<NetworkL
       `Cannot use network "${name}": root has none of that name in /etc/ocinet/net.d, nor is there such a bridge`,
     );
   }
-  if (runsOneByOne(world, list, listNetDirectories(world, []))) {
+  if (hasExternal(world, list, listNetDirectories(world, []))) {
     throw new Error(
       `Cannot use network "${name}": a plugin of it is not ours, and nothing would guard what it makes`,
     );

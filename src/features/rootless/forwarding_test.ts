@@ -24,7 +24,7 @@ test("the uplink forwards what it can, and the relay the rest", () => {
   assert.match(String(by(slirp4netns, "8080:80/sctp")), /slirp4netns forwards tcp and udp only$/);
 });
 
-test("of a container that runs, one without live ports cleanupPaths them to the relay", () => {
+test("of a container that runs, one without live ports leaves them to the relay", () => {
   assert.equal(by(slirp4netns, "8080:80", {}, { runs: true }), "uplink");
   assert.deepEqual(by(pasta, "8080:80", {}, { runs: true }), {});
   const insisting = by(pasta, "8080:80", { driver: "uplink" }, { runs: true });

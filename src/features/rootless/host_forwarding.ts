@@ -8,10 +8,10 @@ import { uplinkNamed } from "../../drivers/uplinks/table.ts";
 import type { Uplink } from "../../drivers/uplinks/uplink.ts";
 import { apply, explain } from "../../engine/apply.ts";
 import { forwarder } from "./forwarding.ts";
-import { containerIds, DamagedJournal, type Journal, readJournal } from "../../engine/journal.ts";
+import { containerIds, type ContainerRecord, readUndamaged } from "../../engine/record.ts";
 import { note } from "../../engine/hook_log.ts";
 import { ownerIsAlive, readPids } from "../../engine/process.ts";
-import { containerPaths, userDirectory } from "../../engine/state.ts";
+import { userDirectory } from "../../engine/state.ts";
 import { asRunning, granting, hostOf } from "./uplink.ts";
 import { outerUid } from "../../engine/user.ts";
 
@@ -61,7 +61,7 @@ export function forwardFromHost(world: World, ports: readonly PortMapping[]): Ho
   };
 }
 
-function forwardPort(world: World, session: Journal, port: PortMapping): Send {
+function forwardPort(world: World, session: ContainerRecord, port: PortMapping): Send {
   const here = { ...port, port: port.hostPort };
   if (!port.relay) return uplinkOf(session).publish!(asRunning(session), here);
   const relay = session.steps.filter((step) => step.tool === "spawn").find(isRelay);
@@ -69,7 +69,7 @@ function forwardPort(world: World, session: Journal, port: PortMapping): Send {
   return relayPort(relay!.cleanupPaths[0]!, guests, hostOf(world), here);
 }
 
-function uplinkOf({ attachments }: Journal): Uplink {
+function uplinkOf({ attachments }: ContainerRecord): Uplink {
   return uplinkNamed(attachments[0]!.by)!;
 }
 
@@ -77,14 +77,14 @@ function uplinkOf({ attachments }: Journal): Uplink {
  * The session whose network namespace we are in. The environment is not taken for true: a session is what the user's own
  * directory of state says to be one, and only if it is of this very namespace.
  */
-export function sessionAround(world: World): Journal | undefined {
+export function sessionAround(world: World): ContainerRecord | undefined {
   if (world.uid !== 0 || outerUid(world) === 0) return undefined;
   const here = world.stat("/proc/self/ns/net")?.identity;
   const named = world.env("OCINET_SESSION");
   return [...(named?.startsWith("/") ? [named] : []), userDirectory(world)]
     .filter((directory) => world.stat(directory)?.uid === world.uid)
     .map((directory) => readUndamaged(world, directory, sessionId))
-    .find((journal) => journal?.session && journal.container.identity === here);
+    .find((record) => record?.session && record.container.identity === here);
 }
 
 /** A process on the host's side of the session that we are in: its /proc shows who listens there. */
@@ -94,31 +94,21 @@ export function processOnHost(world: World): number | undefined {
 }
 
 /** The journals of the containers in a session, whose state is in its own /run, with paths as they are from here. */
-export function journalsInside(world: World, session: Journal): readonly Journal[] {
+export function containersInside(world: World, session: ContainerRecord): readonly ContainerRecord[] {
   const root = `/proc/${session.container.init!.pid}/root`;
   const state = `${root}/run/ocinet`;
   return containerIds(world, state).flatMap((id) => {
-    const journal = readUndamaged(world, state, id);
-    return journal ? [fromOutside(journal, root)] : [];
+    const record = readUndamaged(world, state, id);
+    return record ? [fromOutside(record, root)] : [];
   });
 }
 
-/** A container's journal, if there is one that can be read. */
-export function readUndamaged(world: World, state: string, id: string): Journal | undefined {
-  try {
-    return readJournal(world, containerPaths(state, id));
-  } catch (error) {
-    if (error instanceof DamagedJournal) return undefined;
-    throw error;
-  }
-}
-
 /** The session shares our /proc; all other paths are those of its own root. */
-function fromOutside(journal: Journal, root: string): Journal {
+function fromOutside(record: ContainerRecord, root: string): ContainerRecord {
   const outside = (path: string) => path.startsWith("/proc/") ? path : `${root}${path}`;
-  const { container, steps } = journal;
+  const { container, steps } = record;
   return {
-    ...journal,
+    ...record,
     container: { ...container, netns: outside(container.netns) },
     steps: steps.map((step) => step.tool === "spawn" ? { ...step, pidFile: outside(step.pidFile) } : step),
   };
@@ -130,11 +120,11 @@ function fromOutside(journal: Journal, root: string): Journal {
 export async function forwardAgain(
   world: World,
   state: string,
-  session: Journal,
+  session: ContainerRecord,
   started: readonly Spawn[],
 ): Promise<void> {
   const sockets = new Set(started.flatMap(({ cleanupPaths }) => cleanupPaths));
-  for (const { id, steps } of journalsInside(world, session)) {
+  for (const { id, steps } of containersInside(world, session)) {
     for (const step of steps.filter((step) => step.tool === "send" && sockets.has(step.socket))) {
       await apply(world, { host: [], container: [] }, [step]).catch((error) =>
         note(world, state, `repair ${sessionId}: container ${id}: ${messageOf(explain(error))}`)

@@ -3,14 +3,14 @@ import type { PortMapping } from "../../net/port_mapping.ts";
 import type { Spawn, Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import { type Relayed, relayPort, startRelay } from "../../drivers/uplinks/relay.ts";
-import type { Attached } from "../../engine/journal.ts";
+import type { Attached } from "../../engine/record.ts";
 import { type Entering, entranceOf, socketPath } from "./rootless.ts";
-import type { ContainerPaths } from "../../engine/state.ts";
+import { containerPaths } from "../../engine/state.ts";
 import { hostOf } from "./uplink.ts";
 
 /** Where the relay keeps its pids, log and fifos. */
-export function relayDirectory({ directory }: ContainerPaths): string {
-  return `${directory}/relay`;
+export function relayDirectory(state: string, id: string): string {
+  return `${containerPaths(state, id).directory}/relay`;
 }
 
 /**
@@ -22,7 +22,6 @@ export function relayDirectory({ directory }: ContainerPaths): string {
 export function planRelay(
   world: World,
   state: string,
-  paths: ContainerPaths,
   { entering, attached, ports, running, isSession }: {
     readonly entering: Entering;
     readonly attached: Attached;
@@ -34,7 +33,7 @@ export function planRelay(
   const own = ports.filter(({ relay }) => relay);
   if (own.length === 0 && !isSession) return [];
   const guests = attached.result!.ips.map(({ address }) => addressOf(address));
-  const relayed = relayedOf(world, state, paths, entering, attached.digest);
+  const relayed = relayedOf(world, state, entering, attached.digest);
   const host = hostOf(world);
   return [
     running ?? startRelay(relayed),
@@ -45,13 +44,12 @@ export function planRelay(
 function relayedOf(
   world: World,
   state: string,
-  paths: ContainerPaths,
   entering: Entering,
   digest: string,
 ): Relayed {
-  const directory = relayDirectory(paths);
+  const directory = relayDirectory(state, entering.id);
   world.makeDirectory(directory);
-  const [socket, inside] = ["relay", "inside"].map((name) => socketPath(state, paths, digest, name));
+  const [socket, inside] = ["relay", "inside"].map((name) => socketPath(state, entering.id, digest, name));
   return {
     ...{ entrance: { ...entranceOf(world, state, entering), directory }, socket: socket!, inside: inside! },
     program: {

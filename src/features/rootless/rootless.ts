@@ -5,9 +5,9 @@ import type { Result } from "../../wire/cni/result.ts";
 import type { Step } from "../../plan/step.ts";
 import type { Asked, Entrance, Target } from "../../drivers/uplinks/uplink.ts";
 import { enterUser } from "../../engine/namespace.ts";
-import type { Attached, Container } from "../../engine/journal.ts";
+import type { Attached, Namespace } from "../../engine/record.ts";
 import type { ChosenNetwork } from "../networks/networks.ts";
-import { type ContainerPaths, containerPaths } from "../../engine/state.ts";
+import { containerPaths } from "../../engine/state.ts";
 import { chooseUplink, granting, type UplinkOptions } from "./uplink.ts";
 
 /** A container to connect without root. */
@@ -33,7 +33,6 @@ export interface RootlessPlan {
 export async function planRootless(
   world: World,
   state: string,
-  paths: ContainerPaths,
   request: RootlessRequest,
   attachments: readonly Attached[],
   except: readonly string[] = [],
@@ -47,12 +46,12 @@ export async function planRootless(
     restricted,
     except,
   });
-  const target = targetOf(world, state, paths, request, attached);
+  const target = targetOf(world, state, request, attached);
   const own = ports.filter(({ relay }) => !relay);
   const plan = uplink.connect({ ...target, host, restricted }, options, own);
   if ("result" in plan) return { ...plan, by: uplink.name, ports };
   const { steps, answer, read } = plan;
-  const instead = () => planRootless(world, state, paths, request, attachments, [...except, uplink.name]);
+  const instead = () => planRootless(world, state, request, attachments, [...except, uplink.name]);
   return {
     ...{ by: uplink.name, ports, steps, result: async () => read(await askFor(world, answer)) },
     ...(request.options.uplink ? {} : { instead }),
@@ -104,22 +103,21 @@ function refuseArgs({ network, args }: Attached): void {
 function targetOf(
   world: World,
   state: string,
-  paths: ContainerPaths,
   request: RootlessRequest,
   { ifname, digest }: Attached,
 ): Omit<Target, "host" | "restricted"> {
   return {
     ...entranceOf(world, state, request),
     ...{ id: request.id, netns: request.container.netns, ifname },
-    ...{ socket: socketPath(state, paths, digest, "uplink") },
+    ...{ socket: socketPath(state, request.id, digest, "uplink") },
   };
 }
 
 /** A container as it can be entered now, and by what it will be known. */
 export interface Entering {
   readonly id: string;
-  readonly container: Container;
-  readonly lasting?: Container;
+  readonly container: Namespace;
+  readonly lasting?: Namespace;
 }
 
 /** How a program gets into a container. @throws Error for one that is known by nothing but a namespace */
@@ -146,11 +144,11 @@ const longestSocketPath = 107;
 /** In the container's directory; where that path is too long, beside all of these, under a shorter name. */
 export function socketPath(
   state: string,
-  { directory }: ContainerPaths,
+  id: string,
   digest: string,
   name: string,
 ): string {
-  const usual = `${directory}/${name}.sock`;
+  const usual = `${containerPaths(state, id).directory}/${name}.sock`;
   if (usual.length <= longestSocketPath) return usual;
   const short = `${state}/s-${digest.slice(0, 15)}${name[0]}`;
   if (short.length > longestSocketPath) {

@@ -8,7 +8,7 @@ import { isRelay } from "../../drivers/uplinks/relay.ts";
 import { uplinks, type WantedUplink } from "../../drivers/uplinks/table.ts";
 import type { Host, Running, Uplink } from "../../drivers/uplinks/uplink.ts";
 import { forwarder, type Forwarding } from "./forwarding.ts";
-import type { Journal } from "../../engine/journal.ts";
+import type { ContainerRecord } from "../../engine/record.ts";
 import type { Limits } from "../../net/limits.ts";
 import { reachableNames } from "../../engine/name_servers.ts";
 import { outerUid } from "../../engine/user.ts";
@@ -54,7 +54,7 @@ function hasRoute6(world: World): boolean {
 }
 
 /** A container whose uplink publishes ports: by a socket that its program has made, or by that of root's service. */
-export function asRunning({ id, attachments, steps }: Journal): Running {
+export function asRunning({ id, attachments, steps }: ContainerRecord): Running {
   // Root's service may have been asked first, and refused.
   const start = steps.filter((step) => step.tool === "spawn").find((step) => !isRelay(step));
   const asked = steps.find((step) => step.tool === "send");

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { parsePublish } from "../../net/port_mapping.ts";
 import type { World } from "../../plan/world.ts";
 import { parseUplink } from "../../drivers/uplinks/table.ts";
-import type { Journal } from "../../engine/journal.ts";
+import type { ContainerRecord } from "../../engine/record.ts";
 import { asRunning, chooseUplink, hostOf, serviceFor } from "./uplink.ts";
 
 const routed = "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\n" +
@@ -180,7 +180,7 @@ test("asRunning() names the program's socket, also if root's service had refused
   const started = (name: string) => ({ tool: "spawn", on: "host", name, cleanupPaths: [`/${name}`] });
   const socketOf = (...steps: readonly unknown[]) => {
     const attachments = [{ result: { ips: [{ address: "10.0.2.100/24" }] } }];
-    return asRunning({ id: "c1", attachments, steps } as unknown as Journal).socket;
+    return asRunning({ id: "c1", attachments, steps } as unknown as ContainerRecord).socket;
   };
   assert.equal(socketOf(started("slirp4netns"), started("relay")), "/slirp4netns");
   assert.equal(socketOf(asked, started("slirp4netns")), "/slirp4netns");

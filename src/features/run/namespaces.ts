@@ -1,7 +1,7 @@
 import { messageOf } from "../../wire/cni/error.ts";
 import { findProgram, type Held, type World } from "../../plan/world.ts";
 import { enterUser } from "../../engine/namespace.ts";
-import type { Container } from "../../engine/journal.ts";
+import type { Namespace } from "../../engine/record.ts";
 import type { ProcessIdentity } from "../../engine/process.ts";
 
 /** The namespaces that a holder makes, beside a user namespace, and unshare's words for them. */
@@ -99,7 +99,7 @@ export function endingOf(
 }
 
 /** Words that run a command in namespaces of a process, where we are in the file system. */
-export function enter(world: World, container: Container, kinds: readonly Kind[]): readonly string[] {
+export function enter(world: World, container: Namespace, kinds: readonly Kind[]): readonly string[] {
   const { pid } = container.init!;
   return [
     ...["nsenter", ...enterUser(container)],

@@ -5,10 +5,10 @@ import { containerOfProcess, enterUser } from "../../engine/namespace.ts";
 import { detach } from "../container/detach.ts";
 import { awaitForeground } from "./foreground.ts";
 import { collectOpportunistically } from "../container/gc.ts";
-import { readJournal } from "../../engine/journal.ts";
+import { readContainer } from "../../engine/record.ts";
 import { endAll, endingOf, enter, holdNamespaces, type Kind, showOwnLinks } from "./namespaces.ts";
 import { identify } from "../../engine/process.ts";
-import { containerPaths, innerDirectory } from "../../engine/state.ts";
+import { innerDirectory } from "../../engine/state.ts";
 import { undo } from "../../engine/undo.ts";
 import type { AttachOptions } from "../container/options.ts";
 
@@ -64,7 +64,7 @@ export async function runConnected(
 
 /** Ends what has something to do before it ends: with the namespaces it is killed. */
 async function takeLeave(world: World, state: string, id: string): Promise<void> {
-  const steps = readJournal(world, containerPaths(state, id))?.steps ?? [];
+  const steps = readContainer(world, state, id)?.steps ?? [];
   await undo(world, { host: [] }, steps.filter((step) => step.tool === "spawn" && step.gracefulStop));
 }
 

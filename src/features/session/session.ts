@@ -6,11 +6,16 @@ import { describeContainer, type Description } from "../container/describe.ts";
 import { detach } from "../container/detach.ts";
 import { awaitForeground } from "../run/foreground.ts";
 import { collectOpportunistically } from "../container/gc.ts";
-import { type Container, type Journal, readJournal } from "../../engine/journal.ts";
+import {
+  containerFile,
+  type ContainerRecord,
+  type Namespace,
+  readContainer,
+  readUndamaged,
+} from "../../engine/record.ts";
 import { endAll, endingOf, enter, holdNamespaces, type Kind, showOwnLinks } from "../run/namespaces.ts";
 import { repairUnsupervised } from "../container/repair.ts";
-import { journalsInside, readUndamaged, sessionId } from "../rootless/host_forwarding.ts";
-import { containerPaths } from "../../engine/state.ts";
+import { containersInside, sessionId } from "../rootless/host_forwarding.ts";
 import { hostOf } from "../rootless/uplink.ts";
 import { isRoot, outerUid } from "../../engine/user.ts";
 import type { AttachOptions } from "../container/options.ts";
@@ -60,19 +65,23 @@ read -r _ <&6
 end /proc/self "$@"`;
 
 /** Kills all that is in the namespaces, and last who holds them, if that is still the one. */
-function ending(init: NonNullable<Container["init"]>): Exec {
+function ending(init: NonNullable<Namespace["init"]>): Exec {
   return exec("host", "end the session", { onError: "ignore", undo: endingOf(init, kinds, true) });
 }
 
 /** The session of whose state it is, if it runs. */
-export function findSession(world: World, state: string): Journal | undefined {
-  const journal = readUndamaged(world, state, sessionId);
-  const runs = journal?.session && journal.phase === "done" && staleness(world, journal) === undefined;
-  return runs ? journal : undefined;
+export function findSession(world: World, state: string): ContainerRecord | undefined {
+  const record = readUndamaged(world, state, sessionId);
+  const runs = record?.session && record.phase === "done" && staleness(world, record) === undefined;
+  return runs ? record : undefined;
 }
 
 /** Starts the session. @throws Error when it runs already, or cannot be started; then everything is undone */
-export async function startSession(world: World, state: string, options: AttachOptions): Promise<Journal> {
+export async function startSession(
+  world: World,
+  state: string,
+  options: AttachOptions,
+): Promise<ContainerRecord> {
   refuseRoot(world);
   const unlock = await lockStart(world, state);
   try {
@@ -102,19 +111,19 @@ export function refuseRoot(world: World): void {
   );
 }
 
-async function start(world: World, state: string, options: AttachOptions): Promise<Journal> {
+async function start(world: World, state: string, options: AttachOptions): Promise<ContainerRecord> {
   await collectOpportunistically(world, state);
-  const { journal: path } = containerPaths(state, sessionId);
+  const path = containerFile(state, sessionId);
   const holder = await holdNamespaces(world, kinds, hold, [`JOURNAL=${path}`]);
   try {
     const container = containerOfProcess(world, holder.pid);
     const rootfs = { pid: holder.pid, enter: enterUser(container), path: "" };
-    const journal = await attach(world, state, {
+    const record = await attach(world, state, {
       ...{ id: sessionId, container, rootfs, replace: false },
       session: { lowestPort: hostOf(world).lowestPort, ending: ending(container.init!) },
       options,
     });
-    return journal!;
+    return record!;
   } catch (error) {
     // Of what is not written down it learns that nobody wants it.
     await holder.letGo();
@@ -125,8 +134,8 @@ async function start(world: World, state: string, options: AttachOptions): Promi
 /** Ends the session, with all that runs in it. @returns whether there was one */
 export async function stopSession(world: World, state: string): Promise<boolean> {
   refuseRoot(world);
-  const journal = readJournal(world, containerPaths(state, sessionId));
-  if (journal && !journal.session) {
+  const record = readContainer(world, state, sessionId);
+  if (record && !record.session) {
     throw new Error(
       `Cannot stop the session: "${sessionId}" is a container that is none; ocinet down ${sessionId} takes it down`,
     );
@@ -145,10 +154,10 @@ export async function runInSession(
 ): Promise<number> {
   refuseRoot(world);
   const foreground = awaitForeground(world);
-  const journal = await foreground.prepare((world) => findOrStart(world, state, options));
+  const record = await foreground.prepare((world) => findOrStart(world, state, options));
   const [early] = foreground.early;
-  if (early || !journal) return 128 + signals[early!];
-  const container = fromHere(world, journal.container);
+  if (early || !record) return 128 + signals[early!];
+  const container = fromHere(world, record.container);
   return await foreground.start([...enter(world, container, kinds), ...command], environment(world, state));
 }
 
@@ -164,7 +173,7 @@ function environment(world: World, state: string): Readonly<Record<string, strin
   };
 }
 
-async function findOrStart(world: World, state: string, options: AttachOptions): Promise<Journal> {
+async function findOrStart(world: World, state: string, options: AttachOptions): Promise<ContainerRecord> {
   const running = findSession(world, state);
   if (running) {
     await repairUnsupervised(world, state, sessionId).catch(() => {});
@@ -196,8 +205,8 @@ export async function askInside(world: World, state: string, words: readonly str
 export function describeInside(world: World, state: string): readonly Description[] {
   const session = findSession(world, state);
   if (!session) return [];
-  return journalsInside(world, session).map((journal) => ({
-    ...describeContainer(world, journal),
-    id: `${sessionId}/${journal.id}`,
+  return containersInside(world, session).map((record) => ({
+    ...describeContainer(world, record),
+    id: `${sessionId}/${record.id}`,
   }));
 }

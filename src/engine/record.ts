@@ -1,0 +1,289 @@
+import { identifierProblem } from "../net/names.ts";
+import type { Limits } from "../net/limits.ts";
+import type { PortMapping } from "../net/port_mapping.ts";
+import { isStep, type Step } from "../plan/step.ts";
+import { removeAbandoned, withDirectory, type World } from "../plan/world.ts";
+import type { NetworkList } from "../wire/cni/network_list.ts";
+import { parseResult, type Result } from "../wire/cni/result.ts";
+import { oldPluginKeys, readOldContainer, readOldPlugin, removeOldPlugin } from "./old_records.ts";
+import { bootId, ownNamespace, type ProcessIdentity } from "./process.ts";
+import { containerPaths } from "./state.ts";
+
+/** The format that this program writes. Records of format 1 are read as `old_records.ts` says. */
+export const recordFormat = 2;
+
+/** By what a record is found. */
+export interface RecordKey {
+  /** The container's id. */
+  readonly id: string;
+  /** "" where a record belongs to no network. */
+  readonly network: string;
+  readonly ifname: string;
+  /** What the record is of: the type of a plugin, or "container" for what belongs to all of a container. */
+  readonly part: string;
+}
+
+/** What is written down before anything is done, and removed once all of it is undone. */
+export interface BaseRecord extends RecordKey {
+  readonly format: typeof recordFormat;
+  readonly bootId: string;
+  /** The network namespace that it was done from, e.g. `net:[4026531840]`. */
+  readonly host: string;
+  readonly container: Namespace;
+  readonly steps: readonly Step[];
+  /** Steps that wait until another record of the container's, which has what they would make, is gone. */
+  readonly waiting?: readonly Step[];
+  /** While steps are added to a record: how many of its steps were there before. */
+  readonly before?: number;
+}
+
+/** A network namespace of a container, and what proves that it is still that one. */
+export interface Namespace {
+  readonly netns: string;
+  /** `device:inode` of the namespace. */
+  readonly identity: string;
+  /** The container's first process, where the namespace was given by one. */
+  readonly init?: ProcessIdentity;
+  /** The user namespace to enter first, where we have no power over the network one from outside. */
+  readonly userns?: string;
+  /** The user whom the privileged helper connected it for: root no longer enters it. */
+  readonly owner?: number;
+}
+
+/** What belongs to all of a container: its networks, its ports, its files, its limits. */
+export interface ContainerRecord extends BaseRecord {
+  readonly part: "container";
+  readonly created: string;
+  /** It is the user's session (session.ts); and what cannot be seen of the host from within. */
+  readonly session?: { readonly lowestPort: number };
+  /** `planning`: addresses may be taken that no step names yet; `planned`: some steps may be done. */
+  readonly phase: "planning" | "planned" | "done";
+  readonly attachments: readonly Attached[];
+  readonly ports: readonly PortMapping[];
+  readonly limits?: Limits;
+  /** While programs are started again: their pid files. What they were asked for has to be asked for again. */
+  readonly restarting?: readonly string[];
+}
+
+/** What an ADD of one of our CNI plugins did. */
+export interface PluginRecord extends BaseRecord {
+  /** The request, by which a delegate is called again to give back what it holds. */
+  readonly request: Readonly<{ [key: string]: unknown }>;
+  /** What is true of the container's attachment once the plugin has done its part. */
+  readonly result?: Result;
+}
+
+/** One network of a container. */
+export interface Attached {
+  readonly network: NetworkList;
+  readonly ifname: string;
+  readonly args: string;
+  readonly digest: string;
+  readonly networkDigest: string;
+  /** How the container is connected: its plugin's type, or an uplink's name. */
+  readonly by: string;
+  /** Where its plugins are, if they are run one by one: not all are ours. */
+  readonly path?: readonly string[];
+  /** The ports that its own plugins publish. */
+  readonly published?: readonly PortMapping[];
+  readonly result?: Result;
+}
+
+/** A record that is there, of which nothing can be made. */
+export class DamagedRecord extends Error {}
+
+/** A record of this boot and this network namespace. */
+export function newRecord<R extends BaseRecord>(
+  world: World,
+  rest: Omit<R, "format" | "bootId" | "host">,
+): R {
+  return { format: recordFormat, bootId: bootId(world), host: ownNamespace(world), ...rest } as R;
+}
+
+/** The key of a container's own record. */
+export function containerKey(id: string): RecordKey & { readonly part: "container" } {
+  return { id, network: "", ifname: "", part: "container" };
+}
+
+function pathOf(state: string, { id, network, ifname, part }: RecordKey): string {
+  const name = network === "" ? part : `${network} ${ifname} ${part}`;
+  return `${containerPaths(state, id).directory}/${name}.json`;
+}
+
+/** Where a container's own record is. */
+export function containerFile(state: string, id: string): string {
+  return pathOf(state, containerKey(id));
+}
+
+/** Writes a record; a reader sees the old one or the new. */
+export function writeRecord<R extends BaseRecord>(world: World, state: string, record: R): R {
+  const path = pathOf(state, record);
+  withDirectory(world, path, 0o700, () => world.write(path, JSON.stringify(record)));
+  return record;
+}
+
+/**
+ * The record of a container, or undefined when there is none.
+ * @throws DamagedRecord naming the file when nothing can be made of it, Error when it is of a later version
+ */
+export function readContainer(world: World, state: string, id: string): ContainerRecord | undefined {
+  const path = containerFile(state, id);
+  const text = world.read(path);
+  if (text !== undefined) return parseRecord(text, path, id, isContainerRecord);
+  const old = readOldContainer(world, state, id);
+  return old && parseRecord(old.text, old.path, id, isContainerRecord);
+}
+
+/** The same; undefined also when nothing can be made of it. @throws Error when it is of a later version */
+export function readUndamaged(world: World, state: string, id: string): ContainerRecord | undefined {
+  try {
+    return readContainer(world, state, id);
+  } catch (error) {
+    if (error instanceof DamagedRecord) return undefined;
+    throw error;
+  }
+}
+
+/**
+ * The record of a plugin's ADD; undefined unless there is one that can be read.
+ * @throws Error when it is of a later version
+ */
+export function readPlugin(world: World, state: string, key: RecordKey): PluginRecord | undefined {
+  const path = pathOf(state, key);
+  const text = world.read(path) ?? readOldPlugin(world, state, key);
+  if (text === undefined) return undefined;
+  try {
+    return parseRecord(text, path, key.id, isPluginRecord);
+  } catch (error) {
+    if (error instanceof DamagedRecord) return undefined;
+    throw error;
+  }
+}
+
+function parseRecord<R extends BaseRecord>(
+  text: string,
+  path: string,
+  id: string,
+  isOne: (record: Partial<R>) => boolean,
+): R {
+  const damaged = (problem: string) =>
+    new DamagedRecord(
+      `Cannot read ${path}: ${problem}; ocinet down ${id} takes away what is found by its name`,
+    );
+  let record: Partial<R> | null;
+  try {
+    record = JSON.parse(text) as Partial<R> | null;
+  } catch (error) {
+    throw damaged((error as Error).message);
+  }
+  const format: number | undefined = record?.format;
+  if (typeof format === "number" && format > recordFormat) {
+    throw new Error(
+      `Cannot read ${path}: its format is ${format}, and this program knows ${recordFormat}; ` +
+        "use the version of ocinet that wrote it",
+    );
+  }
+  if (record && format === recordFormat && isBaseRecord(record) && isOne(record)) return record as R;
+  throw damaged("it is not a record");
+}
+
+/** Whether all of it is there that is used without looking. */
+function isBaseRecord(record: Partial<BaseRecord>): boolean {
+  const { id, bootId, host, container, steps, waiting = [], before = 0 } = record;
+  return areTexts(id, bootId, host) && isNamespace(container) && areSteps(steps) && areSteps(waiting) &&
+    Number.isInteger(before);
+}
+
+function isContainerRecord(record: Partial<ContainerRecord>): boolean {
+  const { created, attachments, ports, restarting = [] } = record;
+  return areTexts(created) && Array.isArray(attachments) && attachments.every(isAttached) &&
+    Array.isArray(ports) && ports.every(isMapping) && Array.isArray(restarting) && areTexts(...restarting);
+}
+
+function isPluginRecord({ request, network, ifname, part, result }: Partial<PluginRecord>): boolean {
+  return areTexts(network, ifname, part) && (result === undefined || isResult(result)) &&
+    typeof request === "object" && request !== null;
+}
+
+function areSteps(value: unknown): value is readonly Step[] {
+  return Array.isArray(value) && value.every(isStep);
+}
+
+function isNamespace(value: Partial<Namespace> | null | undefined): value is Namespace {
+  if (!areTexts(value?.netns, value?.identity) || !areTexts(value?.userns ?? "")) return false;
+  const init = value?.init;
+  return init === undefined || (Number.isInteger(init?.pid) && areTexts(init?.startTime));
+}
+
+function isAttached(value: Partial<Attached> | null): boolean {
+  const { network, ifname, args, digest, networkDigest, by, path, result } = value ?? {};
+  return areTexts(network?.name, ifname, args, digest, networkDigest, by) &&
+    Array.isArray(network?.plugins) &&
+    network.plugins.every((plugin) => areTexts(plugin?.type)) && (path === undefined || areTexts(...path)) &&
+    (result === undefined || isResult(result));
+}
+
+function isMapping(value: Partial<PortMapping> | null): boolean {
+  const { hostPort, port, protocol } = value ?? {};
+  return [hostPort, port].every(Number.isInteger) && areTexts(protocol);
+}
+
+function isResult(value: Partial<Result>): boolean {
+  const { interfaces, ips, routes, dns } = value ?? {};
+  if (![interfaces, ips, routes].every(Array.isArray) || !dns) return false;
+  try {
+    return parseResult(value, "1.1.0") !== undefined;
+  } catch {
+    return false;
+  }
+}
+
+function areTexts(...values: readonly unknown[]): boolean {
+  return values.every((value) => typeof value === "string");
+}
+
+/** Removes a record, and the directory of its container with the last one. */
+export function removeRecord(world: World, state: string, key: RecordKey): void {
+  const { directory } = containerPaths(state, key.id);
+  if (key.part === "container" && pluginKeys(world, state, key.id).length === 0) {
+    return world.remove(directory);
+  }
+  world.remove(pathOf(state, key));
+  removeOldPlugin(world, state, key);
+  removeAbandoned(world, directory);
+  world.removeEmpty(directory);
+  world.removeEmpty(directory.slice(0, directory.lastIndexOf("/")));
+}
+
+/** The ids of all containers that have state. */
+export function containerIds(world: World, state: string): readonly string[] {
+  return world.list(`${state}/containers`).filter((name) => identifierProblem(name) === undefined).sort();
+}
+
+/** The keys of what plugins did for a container, also of such records as cannot be read. */
+export function pluginKeys(world: World, state: string, id: string): readonly RecordKey[] {
+  return world.list(containerPaths(state, id).directory).flatMap((name) => {
+    const [, network, ifname, part] = /^([^ .][^ ]*) ([^ ]+) (.*)\.json$/.exec(name) ?? [];
+    return part === undefined ? [] : [{ id, network: network!, ifname: ifname!, part }];
+  });
+}
+
+/** The same of all containers. */
+export function allPluginKeys(world: World, state: string): readonly RecordKey[] {
+  const keys = containerIds(world, state).flatMap((id) => pluginKeys(world, state, id));
+  return [...keys, ...oldPluginKeys(world, state)];
+}
+
+/** What is recorded of the same type for other interfaces of the container, or on other networks. */
+export function otherRecords(world: World, state: string, key: RecordKey): readonly PluginRecord[] {
+  const isOther = ({ network, ifname, part }: RecordKey) =>
+    part === key.part && (network !== key.network || ifname !== key.ifname);
+  return pluginKeys(world, state, key.id).filter(isOther).flatMap((other) =>
+    readPlugin(world, state, other) ?? []
+  );
+}
+
+/** Whether the container's interface is on another network, too. */
+export function isAttachedByOther(world: World, state: string, { id, network, ifname }: RecordKey): boolean {
+  return pluginKeys(world, state, id).some((other) => other.network !== network && other.ifname === ifname);
+}

@@ -1,0 +1,113 @@
+import { missingSteps, tellMissing } from "../../engine/drift.ts";
+import { apply, explain } from "../../engine/apply.ts";
+import { livePrefixes, staleness } from "../../engine/namespace.ts";
+import { ownNamespace } from "../../engine/process.ts";
+import {
+  type Attached,
+  type BaseRecord,
+  type ContainerRecord,
+  pluginKeys,
+  readContainer,
+  readPlugin,
+  writeRecord,
+} from "../../engine/record.ts";
+import { containerPaths } from "../../engine/state.ts";
+import type { Prefixes } from "../../plan/batch.ts";
+import { type Step, stepKey } from "../../plan/step.ts";
+import type { World } from "../../plan/world.ts";
+import type { PluginConf } from "../../wire/cni/network_list.ts";
+import { stepsForRepair } from "../cni_plugin/plan_again.ts";
+import { ownContext } from "../cni_runtime/call.ts";
+import { callOf } from "../cni_runtime/external_network.ts";
+
+/** A record, and the steps that are to be done again for it. */
+interface Repaired {
+  readonly record: BaseRecord;
+  readonly wanted: readonly Step[];
+}
+
+/**
+ * Makes again what is missing of a container that is attached by root: what is recorded, and what its networks' plugins
+ * would make now that is shared and was there when it was attached, such as a bridge.
+ * @returns what was missing, in a few words
+ * @throws Error when it could not be made
+ */
+export async function repairLinks(world: World, state: string, id: string): Promise<readonly string[]> {
+  const unlock = await world.lock(containerPaths(state, id).lock);
+  try {
+    const record = readContainer(world, state, id);
+    if (record?.phase !== "done" || record.host !== ownNamespace(world)) return [];
+    const prefixes = livePrefixes(world, record.container);
+    if (staleness(world, record) !== undefined || prefixes.container === undefined) return [];
+    const all = [...await pluginSteps(world, state, record), { record, wanted: record.steps }];
+    const missing = await missingSteps(world, prefixes, all.flatMap(({ wanted }) => wanted));
+    const told = tellMissing(missing);
+    if (told === undefined) return [];
+    await makeAgain(world, state, prefixes as Prefixes, { all, missing });
+    return [`${told} was gone, and is there again`];
+  } catch (error) {
+    throw explain(error);
+  } finally {
+    unlock();
+  }
+}
+
+async function makeAgain(
+  world: World,
+  state: string,
+  prefixes: Prefixes,
+  { all, missing }: { readonly all: readonly Repaired[]; readonly missing: readonly Step[] },
+): Promise<void> {
+  // What runs is started again by itself, and names are claimed still.
+  const steps = missing.filter(({ tool }) => tool !== "spawn" && tool !== "claim" && tool !== "send");
+  for (const { record, wanted } of all) {
+    const known = new Set(record.steps.map(stepKey));
+    const added = wanted.filter((step) => missing.includes(step) && !known.has(stepKey(step)));
+    if (added.length > 0) writeRecord(world, state, { ...record, steps: [...record.steps, ...added] });
+  }
+  await apply(world, prefixes, steps);
+}
+
+async function pluginSteps(
+  world: World,
+  state: string,
+  record: ContainerRecord,
+): Promise<readonly Repaired[]> {
+  const found: Repaired[] = [];
+  for (const attached of record.attachments.filter(({ path, result }) => !path && result)) {
+    for (const plugin of attached.network.plugins) {
+      const own = pluginKeys(world, state, record.id).find(({ network, ifname, part }) =>
+        network === attached.network.name && ifname === attached.ifname && part === plugin.type
+      );
+      const done = own && readPlugin(world, state, own);
+      if (done) {
+        found.push({
+          record: done,
+          wanted: await wantedNow(world, state, record, { attached, plugin, done }),
+        });
+      }
+    }
+  }
+  return found;
+}
+
+/**
+ * What would be made on the host now comes first: a bridge is there before its ports. The container's side is all
+ * recorded: of several default routes only one was made.
+ */
+async function wantedNow(
+  world: World,
+  state: string,
+  { id, container }: ContainerRecord,
+  { attached, plugin, done }: {
+    readonly attached: Attached;
+    readonly plugin: PluginConf;
+    readonly done: BaseRecord;
+  },
+): Promise<readonly Step[]> {
+  const call = callOf(state, { id, netns: container.netns }, attached);
+  const context = await ownContext(world, state, call, { plugin, command: "ADD", before: attached.result! });
+  const recorded = new Set(done.steps.map(stepKey));
+  const now = await stepsForRepair({ ...context, container }, attached.result!);
+  return [...now.filter((step) => step.on === "host" && !recorded.has(stepKey(step))), ...done.steps];
+}

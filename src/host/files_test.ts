@@ -1,0 +1,102 @@
+import assert from "node:assert/strict";
+import { after, test } from "node:test";
+import { realWorld } from "./runtime.ts";
+
+const world = realWorld();
+const directory = `/tmp/ocinet-files-test.${world.pid}`;
+world.makeDirectory(directory);
+after(() => world.remove(directory));
+
+test("what is pinned stays what it is, whatever its name comes to mean", () => {
+  const [file, other] = [`${directory}/file`, `${directory}/other`];
+  world.write(file, "first");
+  world.write(other, "other");
+  const pinned = world.pin(file)!;
+  const { identity } = world.stat(file)!;
+  assert.deepEqual([pinned.stat.kind, pinned.stat.identity, pinned.stat.links], ["file", identity, 1]);
+  world.write(file, "second");
+  assert.equal(world.read(pinned.path), "first");
+  world.remove(file);
+  world.symlink(other, file);
+  assert.equal(world.read(pinned.path), "first");
+  pinned.release();
+  assert.equal(world.stat(pinned.path), undefined);
+  world.remove(file);
+});
+
+test("a link is pinned itself, or followed where that is asked for", () => {
+  const [file, link] = [`${directory}/target`, `${directory}/link`];
+  world.write(file, "text");
+  world.symlink(file, link);
+  const [itself, followed] = [world.pin(link)!, world.pin(link, "follow")!];
+  assert.deepEqual([itself.stat.isLink, itself.stat.kind], [true, "other"]);
+  assert.deepEqual([followed.stat.isLink, followed.stat.kind, world.readLink(followed.path)], [
+    false,
+    "file",
+    file,
+  ]);
+  [itself, followed].forEach(({ release }) => release());
+});
+
+test("within a pinned directory names are looked up, whatever the directory is called by then", () => {
+  world.makeDirectory(`${directory}/a`);
+  world.write(`${directory}/a/file`, "of a");
+  world.makeDirectory(`${directory}/b`);
+  const pinned = world.pin(`${directory}/a`)!;
+  world.remove(`${directory}/b`);
+  world.symlink("/", `${directory}/b`);
+  assert.equal(world.read(`${pinned.path}/file`), "of a");
+  world.write(`${pinned.path}/file`, "anew");
+  assert.equal(world.read(`${directory}/a/file`), "anew");
+  pinned.release();
+});
+
+test("neither a fifo nor a device is opened to be pinned, and what is not there is not", async () => {
+  const fifo = `${directory}/fifo`;
+  assert.equal((await world.run(["mkfifo", fifo])).code, 0);
+  for (const path of [fifo, "/dev/null"]) {
+    const pinned = world.pin(path)!;
+    assert.equal(pinned.stat.kind, "other");
+    pinned.release();
+  }
+  assert.equal(world.pin(`${directory}/nothing`), undefined);
+  assert.equal(world.pin(`${directory}/target/file`), undefined);
+});
+
+test("a file is written whole into a new one: no link is written through, and owner and mode are kept", () => {
+  const [file, link] = [`${directory}/precious`, `${directory}/swapped`];
+  world.write(file, "precious");
+  world.symlink(file, link);
+  world.write(link, "text");
+  assert.deepEqual([world.read(file), world.read(link)], ["precious", "text"]);
+  const { uid, gid } = world.pin(file)!.stat;
+  world.write(file, "mine", 0o666, { uid, gid });
+  assert.deepEqual([world.read(file), world.stat(file)!.mode], ["mine", 0o666]);
+  const owner = world.uid === 0 ? 12345 : uid;
+  world.write(file, "theirs", 0o640, { uid: owner, gid: world.uid === 0 ? 54321 : gid });
+  assert.deepEqual([world.stat(file)!.uid, world.stat(file)!.mode], [owner, 0o640]);
+});
+
+test("no temporary file survives a write that fails", () => {
+  world.makeDirectory(`${directory}/full/taken`);
+  world.write(`${directory}/full/taken/file`, "");
+  assert.throws(() => world.write(`${directory}/full/taken`, "text"));
+  assert.deepEqual(world.list(`${directory}/full`), ["taken"]);
+});
+
+test("a link that has the temporary file's name, and a file, stay as they are", () => {
+  const file = `${directory}/guessed`;
+  world.write(file, "precious");
+  const chance = Math.random;
+  try {
+    Math.random = () => 0.5;
+    const temporary = `${directory}/.name.${world.pid}.500000000`;
+    world.symlink(file, temporary);
+    assert.throws(() => world.write(`${directory}/name`, "text"));
+    assert.throws(() => world.create(`${directory}/name`, "text"));
+    assert.throws(() => world.write(`${directory}/name`, "text", 0o600, world.pin(directory)!.stat));
+    assert.deepEqual([world.read(file), world.readLink(temporary)], ["precious", file]);
+  } finally {
+    Math.random = chance;
+  }
+});
