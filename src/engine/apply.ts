@@ -1,7 +1,7 @@
 import { messageOf } from "../wire/cni/error.ts";
 import { type Batch, invocation, type Prefixes, type Stage, stages } from "../plan/batch.ts";
 import { refusalIn } from "../plan/hostfwd.ts";
-import { baseTable, mapsOfOne, showElementStep, tableOf, takenOnOne } from "../plan/nft.ts";
+import { baseTable, forwards, mapsOfOne, showElementStep, tableOf, takenOnOne } from "../plan/nft.ts";
 import { type ListedElement, parseElements } from "../plan/nft_listing.ts";
 import { bridgeTable } from "../plan/nft_bridge.ts";
 import {
@@ -17,7 +17,7 @@ import {
 } from "../plan/step.ts";
 import { createWithDirectory, type Output, type World } from "../plan/world.ts";
 import { endFlows } from "./conntrack.ts";
-import { passForwardPolicy } from "./forward_policy.ts";
+import { hasForwardChain, passForwardPolicy } from "./forward_policy.ts";
 import { freeAbandoned, holderIn, holderOf } from "./taken.ts";
 import { undo } from "./undo.ts";
 
@@ -236,10 +236,18 @@ async function refuseTakenOnOne(
 
 /** @returns what is listed of the ports on one address, as it was just before */
 async function addRules(world: World, prefix: readonly string[], steps: readonly Line[]): Promise<string> {
-  const lists = mapsOfOne(steps).map((map) => `list map ${map}\n`);
+  const attaches = steps[0]!.on === "host" && forwards(steps);
+  const lists = [
+    ...mapsOfOne(steps).map((map) => `list map ${map}\n`),
+    // That FORWARD has our rule is asked of hosts alone that have such a chain.
+    ...(attaches ? ["list chains ip\n", "list chains ip6\n"] : []),
+  ];
   const { argv, stdin } = invocation(steps, prefix, "run");
   const first = await world.run(argv, { stdin: lists.join("") + stdin });
-  if (first.code === 0) return first.stdout;
+  if (first.code === 0) {
+    if (attaches && hasForwardChain(world, first.stdout)) await passForwardPolicy(world, prefix);
+    return first.stdout;
+  }
   if (first.code >= 128) throw new StepError(steps[0]!, `nft was ended by signal ${first.code - 128}`, true);
   const tableGone = steps[0]!.on === "host" && first.stderr.includes("No such file or directory");
   if (!tableGone) throw ruleError(steps, first, lists.length);

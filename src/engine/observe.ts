@@ -93,8 +93,15 @@ function observeHost(
       return text === undefined ? [] : [[path, text] as const];
     })),
     ...(route === undefined ? {} : { defaultLink: route }),
-    ...(advertised ? { advertised: advertisedLinks(world) } : {}),
+    ...(advertised ? { advertised: advertisedLinks(world), ...unforwarded(world) } : {}),
   };
+}
+
+function unforwarded(world: World): Pick<HostState, "unforwarded"> {
+  const off = ["ipv4/ip_forward", "ipv6/conf/all/forwarding"].some((key) =>
+    world.read(`/proc/sys/net/${key}`)?.trim() === "0"
+  );
+  return off ? { unforwarded: [...linkNames(world)] } : {};
 }
 
 /** The names of the links in our network namespace. */

@@ -39,10 +39,12 @@ const links = [
   "add set inet ocinet localnet { type ifname; }",
   // Twice the same name: nft cannot compare iifname with oifname, but it finds such a pair.
   "add set inet ocinet bridges { type ifname . ifname; }",
+  "add set inet ocinet unforwarded4 { type ifname . ifname; }",
+  "add set inet ocinet unforwarded6 { type ifname . ifname; }",
 ];
 
 /** Sets of what containers share: their elements stay until the table goes, and serve nobody by themselves. */
-export const sharedSets: readonly string[] = ["bridges", "localnet"];
+export const sharedSets: readonly string[] = ["bridges", "localnet", "unforwarded4", "unforwarded6"];
 
 interface Chain {
   readonly hook?: string;
@@ -218,12 +220,38 @@ const forwardChains: Readonly<Record<string, Chain>> = {
       ...ofEach((f, ip) => [`iifname . ${ip} saddr @passed${f} goto pass`]),
       ...ofEach((f, ip) => [`oifname . ${ip} daddr @passed${f} ct state established,related goto pass`]),
       ...ofEach((f, ip) => [`oifname . ${ip} daddr @passed${f} ct status dnat goto pass`]),
+      ...ofEach((f) => [`meta nfproto ipv${f} iifname . iifname @unforwarded${f} goto unforwarded${f}`]),
     ],
   },
 };
 
+/**
+ * Forwarding is one switch for the whole host: where it was off before we needed it, the links that were there then go on
+ * forwarding nothing to each other (moby#50566).
+ */
+const unforwardedChains: Readonly<Record<string, Chain>> = Object.fromEntries(
+  families.map(([f, ip]) => [`unforwarded${f}`, {
+    rules: [
+      ...["members", "passed"].flatMap((set) => [
+        `iifname . ${ip} saddr @${set}${f} return`,
+        `oifname . ${ip} daddr @${set}${f} return`,
+      ]),
+      // What a bridge carries is not forwarded, though br_netfilter shows it.
+      `meta iifkind "bridge" iifname . oifname @unforwarded${f} return`,
+      `oifname . oifname @unforwarded${f} drop`,
+    ],
+  }]),
+);
+
 const chains: Readonly<Record<string, Chain>> = {
-  ...{ ...sourceChains, ...portChains, ...masqueradeChains, ...invalidChains, ...forwardChains },
+  ...{
+    ...sourceChains,
+    ...portChains,
+    ...masqueradeChains,
+    ...invalidChains,
+    ...unforwardedChains,
+    ...forwardChains,
+  },
 };
 
 /**
@@ -281,6 +309,12 @@ export function guardBridges(...links: readonly string[]): readonly Line[] {
 export function guardLocalnet(link: string, own: boolean): Line {
   const guard = element("inet ocinet localnet", words`"${link}"`);
   return own ? guard : shared(guard);
+}
+
+/** The links go on forwarding nothing of the family to each other once forwarding is on. */
+export function keepUnforwarded(version: 4 | 6, links: readonly string[]): Line {
+  const key = links.map((link) => words`"${link}" . "${link}"`).join(", ");
+  return { ...shared(element(`inet ocinet unforwarded${version}`, key)), before: true };
 }
 
 /** Goes with the table: others may need it by then. */
@@ -413,6 +447,11 @@ export function takenOnOne(
 
 function ownerIn({ run }: Line): string {
   return / comment "([^" ]*)/.exec(run)?.[1] ?? "";
+}
+
+/** Whether what the steps let pass has to pass iptables' FORWARD as well. */
+export function forwards(steps: readonly Step[]): boolean {
+  return elementsIn(steps).some(({ set }) => /^inet ocinet (contained|passed)/.test(set));
 }
 
 /** What adding an element is for, in words for whoever is told that it cannot be. */

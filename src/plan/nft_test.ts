@@ -14,6 +14,7 @@ import {
   join,
   keepApart,
   keepInternal,
+  keepUnforwarded,
   letPass,
   mapsOfOne,
   masquerade,
@@ -204,12 +205,17 @@ nft add element inet ocinet internal { "br-1.7" }
 nft add element inet ocinet localnet { "veth1" }`,
   );
   assert.ok(guards.every(({ undo }) => undo !== undefined));
-  const shared = [...guardBridges("br0", "br0.7"), guardLocalnet("br0", false)];
+  const shared = [
+    ...[...guardBridges("br0", "br0.7"), guardLocalnet("br0", false)],
+    ...([4, 6] as const).map((version) => keepUnforwarded(version, ["eth0", "eth1"])),
+  ];
   assert.equal(
     show(shared),
     `nft add element inet ocinet bridges { "br0" . "br0" }
 nft add element inet ocinet bridges { "br0.7" . "br0.7" }
-nft add element inet ocinet localnet { "br0" }`,
+nft add element inet ocinet localnet { "br0" }
+nft add element inet ocinet unforwarded4 { "eth0" . "eth0", "eth1" . "eth1" }
+nft add element inet ocinet unforwarded6 { "eth0" . "eth0", "eth1" . "eth1" }`,
   );
   assert.ok(shared.every(({ undo, undoBy }) => undo === undefined && undoBy === "gc"));
   assert.deepEqual([...new Set(elementsIn(shared).map(({ set }) => set.split(" ")[2]))], [...sharedSets]);

@@ -17,7 +17,9 @@ import {
 } from "../../engine/record.ts";
 import { keptChanges } from "../../engine/kept_changes.ts";
 import type { Collected, Stale } from "../../engine/collected.ts";
+import { linkNames } from "../../engine/observe.ts";
 import { livingNamespaces } from "../../engine/process.ts";
+import { forwardingSysctls } from "../../drivers/main/veth.ts";
 import { repairUnsupervised } from "./repair.ts";
 import { findLiving } from "./recover.ts";
 import { containerPaths, refuseUnknownFiles, unknownFile } from "../../engine/state.ts";
@@ -120,7 +122,7 @@ interface Unused {
 
 /**
  * Removes our tables, the bridges we made and empty state, and puts back what we changed of others' links, as far as no
- * container is left that needs it. Forwarding stays on.
+ * container is left that needs it; forwarding, too, unless other programs' links have come to need it.
  * @param gone containers that count as gone although there is state of theirs, as after a dry run
  * @returns what it was
  */
@@ -156,7 +158,32 @@ function linesOf(world: World, state: string, ids: readonly string[]): string {
 /** @param going lines of elements that do not count */
 async function unusedLinksAndRules(world: World, state: string, going: string): Promise<readonly Unused[]> {
   const tables = await unusedTables(world, going);
-  return [...(tables ? [...tables, ...keptChanges(world, state)] : []), ...unusedBridges(world)];
+  if (!tables) return unusedBridges(world);
+  const { stdout } = await world.run(["nft", "list", "table", "inet", "ocinet"], { looks: true });
+  const kept = keptChanges(world, state);
+  // Other programs' links have come to be forwarded by: that stays on, and what keeps the host's own links apart.
+  if (!hasNewLinks(world, stdout)) return [...tables, ...kept, ...unusedBridges(world)];
+  return [
+    ...tables.filter(({ what }) => what !== "nft table inet ocinet"),
+    ...kept.filter(({ step }) => step?.tool !== "sysctl" || !isForwarding(step.key)),
+    ...unusedBridges(world),
+  ];
+}
+
+/** Whether there are links, other than ours, that were not when forwarding was turned on. @param table our table */
+function hasNewLinks(world: World, table: string): boolean {
+  const before = parseElements(table).filter(({ set }) => set.startsWith("unforwarded"))
+    .map(({ key }) => key.split('"')[1]!);
+  if (before.length === 0) return false;
+  const isOurs = (name: string) =>
+    /^(lo|veth[0-9a-f]{11}|.+\+[0-9]+)$/.test(name) ||
+    world.read(`/sys/class/net/${name}/ifalias`)?.trim() === ownAlias;
+  return [...linkNames(world)].some((name) => !before.includes(name) && !isOurs(name));
+}
+
+/** Forwarding, and what goes with it. */
+function isForwarding(key: string): boolean {
+  return forwardingSysctls.includes(key) || key.endsWith("/accept_ra");
 }
 
 /** A table with an element in it serves somebody whose state we do not see: then there are none. */
