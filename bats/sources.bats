@@ -4,39 +4,16 @@
 load lib
 load contained
 load cni
+load boxes
 
 setup() {
   set_up_hosts
   network blue.conf blue bridge 10.1.1.0/24,fd00:1::/64
-  NAMES=()
 }
 
 teardown() {
-  local name
-  for name in "${NAMES[@]}"; do leave "$name"; done
+  leave_all
   tear_down_hosts
-}
-
-# enter NAME OPTIONS...: a namespace of that name, attached with these options
-enter() {
-  in_host ip netns add "$1"
-  NAMES+=("$1")
-  ocinet up "/run/netns/$1" "${@:2}"
-}
-
-leave() {
-  ocinet down "$1" 2>/dev/null || true
-  in_host ip netns delete "$1" 2>/dev/null || true
-}
-
-in_ns() { in_host ip netns exec "$@"; }
-
-# route_to PREFIX...: the peer sends what is for these to the host
-route_to() {
-  local prefix
-  for prefix; do
-    if [[ $prefix == *:* ]]; then in_peer ip route add "$prefix" via 2001:db8:1::1; else in_peer ip route add "$prefix" via 192.0.2.1; fi
-  done
 }
 
 # count PLACE... -- NFT MATCH: counts what comes in there and matches; `counted` tells how often that was
@@ -214,4 +191,3 @@ survives_stray_segment() {
 }
 
 bent() { in_peer nft list table inet bend | grep -q 'packets [2-9]'; }
-listens_once() { "${@:2}" ss -Hltn "sport = :$1" | grep -q .; }

@@ -1,7 +1,15 @@
 import { messageOf } from "../wire/cni/error.ts";
 import { type Batch, invocation, type Prefixes, type Stage, stages } from "../plan/batch.ts";
 import { refusalIn } from "../plan/hostfwd.ts";
-import { baseTable, forwards, mapsOfOne, showElementStep, tableOf, takenOnOne } from "../plan/nft.ts";
+import {
+  baseTable,
+  baseTableWithoutSockets,
+  forwards,
+  mapsOfOne,
+  showElementStep,
+  tableOf,
+  takenOnOne,
+} from "../plan/nft.ts";
 import { type ListedElement, parseElements } from "../plan/nft_listing.ts";
 import { bridgeTable } from "../plan/nft_bridge.ts";
 import {
@@ -264,12 +272,15 @@ export async function loadRules(
   const { argv, stdin } = invocation(steps, prefix, "run");
   // Before the table, which says that it has been done.
   await passForwardPolicy(world, prefix);
-  const tables = [
-    baseTable,
-    ...(steps.some((step) => tableOf(step) === "bridge ocinet") ? [bridgeTable] : []),
-  ].join("");
-  const loaded = await world.run(argv, { stdin: tables + stdin });
-  if (loaded.code !== 0) throw ruleError(steps, loaded, tables.split("\n").length - 1);
+  const bridge = steps.some((step) => tableOf(step) === "bridge ocinet") ? bridgeTable : "";
+  const load = async (table: string) => {
+    const loaded = await world.run(argv, { stdin: table + bridge + stdin });
+    return { loaded, lines: (table + bridge).split("\n").length - 1 };
+  };
+  const first = await load(baseTable);
+  const isOld = first.loaded.code !== 0 && first.loaded.stderr.includes(" socket ");
+  const { loaded, lines } = isOld ? await load(baseTableWithoutSockets) : first;
+  if (loaded.code !== 0) throw ruleError(steps, loaded, lines);
 }
 
 /** nft names the place of an error: "/dev/stdin:1:40-49: Error: …". */

@@ -25,6 +25,7 @@ const sets = ofEach((f) => [
     (set) => `add set inet ocinet ${set}${f} { type ifname . ipv${f}_addr; }`,
   ),
   `add set inet ocinet subnets${f} { type ifname . ipv${f}_addr . ipv${f}_addr; flags interval; }`,
+  `add set inet ocinet held${f} { type inet_proto . inet_service; }`,
   `add map inet ocinet ports${f} { type inet_proto . inet_service : ipv${f}_addr . inet_service; }`,
   `add map inet ocinet hostports${f} { type ipv${f}_addr . inet_proto . inet_service : ipv${f}_addr . inet_service; }`,
   `add map inet ocinet whenports${f} { type inet_proto . inet_service : verdict; }`,
@@ -36,6 +37,7 @@ const links = [
   // The same names, as `fib` has them: nft knows these two types apart.
   "add set inet ocinet routed { typeof fib saddr oifname; }",
   "add set inet ocinet internal { type ifname; }",
+  "add set inet ocinet no_loopback6 { type inet_proto . inet_service; }",
   "add set inet ocinet localnet { type ifname; }",
   // Twice the same name: nft cannot compare iifname with oifname, but it finds such a pair.
   "add set inet ocinet bridges { type ifname . ifname; }",
@@ -82,24 +84,43 @@ const sourceChains: Readonly<Record<string, Chain>> = {
   },
 };
 
+// What is sent to others than the host only passes through it, whatever address a port was published on.
+const localOnly = ["fib daddr type != local return"];
+
+/** A socket of the host's would take the packet. Not every kernel can tell. */
+const listens = "socket wildcard { 0, 1 }";
+
 /** Where published ports lead. */
 const portChains: Readonly<Record<string, Chain>> = {
   prerouting: {
     hook: "type nat hook prerouting priority dstnat",
     // What is sent to 127.0.0.0/8 from elsewhere is no concern of a port on it; the kernel drops it (moby#41872).
-    rules: ['iifname != "lo" ip daddr 127.0.0.0/8 return', "jump forward_ports"],
-  },
-  output: { hook: "type nat hook output priority -100", rules: ["jump forward_ports"] },
-  forward_ports: {
     rules: [
-      // What is sent to others than the host only passes through it, whatever address a port was published on.
-      "fib daddr type != local return",
+      'iifname != "lo" ip daddr 127.0.0.0/8 return',
+      ...localOnly,
+      "jump ports_on_one",
+      // No process holds a port: a program of the host's that has begun to listen on it since gets what it waits for.
+      ...ofEach((f) => [`meta nfproto ipv${f} meta l4proto . th dport != @held${f} ${listens} return`]),
+      "jump ports_on_all",
+    ],
+  },
+  output: {
+    hook: "type nat hook output priority -100",
+    rules: [...localOnly, "jump ports_on_one", "jump ports_on_all"],
+  },
+  ports_on_one: {
+    rules: [
       ...ofEach((f, ip) => [
         `meta nfproto ipv${f} ${ip} daddr . meta l4proto . th dport vmap @whenhostports${f}`,
         `meta nfproto ipv${f} dnat ${ip} to ${ip} daddr . meta l4proto . th dport map @hostports${f}`,
       ]),
+    ],
+  },
+  ports_on_all: {
+    rules: [
       // Programs have addresses there for themselves, such as resolvers on 127.0.0.53.
       "ip daddr 127.0.0.0/8 ip daddr != 127.0.0.1 return",
+      "ip6 daddr ::1 meta l4proto . th dport @no_loopback6 return",
       ...ofEach((f, ip) => [
         `meta nfproto ipv${f} meta l4proto . th dport vmap @whenports${f}`,
         `meta nfproto ipv${f} dnat ${ip} to meta l4proto . th dport map @ports${f}`,
@@ -273,6 +294,10 @@ export const baseTable: string = [
   "",
 ].join("\n");
 
+/** The same for a kernel that cannot tell whether a program listens. */
+export const baseTableWithoutSockets: string = baseTable.split("\n").filter((line) => !line.includes(listens))
+  .join("\n");
+
 /** Takes our table away with all that is in it. */
 export const dropTable = "add table inet ocinet\ndelete table inet ocinet\n";
 
@@ -404,6 +429,16 @@ export function forwardPort(owner: string, port: PublishedPort, beside = false):
   if (all === undefined || beside) return made;
   const probe = `${all.set} { ${all.key} : ${value} }`;
   return { ...made, run: `create element ${probe}; delete element ${probe}; ${made.run}` };
+}
+
+/** The port is the container's whoever listens on it: the caller of a CNI plugin may do so only to hold it. */
+export function holdPort({ protocol, hostPort, address }: PublishedPort): Line {
+  return element(`inet ocinet held${family(address)}`, words`${protocol} . ${hostPort}`);
+}
+
+/** The port does not lead from [::1], which is then refused at once. */
+export function sparePort6({ protocol, hostPort }: PublishedPort): Line {
+  return element("inet ocinet no_loopback6", words`${protocol} . ${hostPort}`);
 }
 
 /** The element of the same port on all addresses, for that of one on one address. */

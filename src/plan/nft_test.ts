@@ -3,6 +3,7 @@ import { test } from "node:test";
 import {
   again,
   baseTable,
+  baseTableWithoutSockets,
   contain,
   dropTable,
   elementsIn,
@@ -11,6 +12,7 @@ import {
   guardBridges,
   guardLocalnet,
   guardVeth,
+  holdPort,
   join,
   keepApart,
   keepInternal,
@@ -24,6 +26,7 @@ import {
   passMark,
   sharedSets,
   showElementStep,
+  sparePort6,
   tableOf,
   takenOnOne,
 } from "./nft.ts";
@@ -180,6 +183,9 @@ test("every element's set is in the tables, each chain is emptied before its rul
     ...[join, masquerade, contain, letPass, open].flatMap((make) => make(at, ips)),
     ...keepApart(at, ips, true),
     ...[...guardVeth(at), ...guardBridges("br0"), guardLocalnet("br0", false), keepInternal(at)],
+    ...[holdPort, sparePort6].map((make) =>
+      make({ protocol: "tcp", hostPort: 1, port: 1, address: "fd00::2" })
+    ),
     ...allowOnlyMac("a", "b"),
     ...forbidSpoofing("a", "02:00:00:00:00:02", ips),
     ...ips.flatMap(({ address }) => [true, false].map((always) => masqueradeInbound(at, address, always))),
@@ -219,6 +225,14 @@ nft add element inet ocinet unforwarded6 { "eth0" . "eth0", "eth1" . "eth1" }`,
   );
   assert.ok(shared.every(({ undo, undoBy }) => undo === undefined && undoBy === "gc"));
   assert.deepEqual([...new Set(elementsIn(shared).map(({ set }) => set.split(" ")[2]))], [...sharedSets]);
+});
+
+test("a kernel that knows nothing of sockets has all other rules", () => {
+  const left = baseTable.split("\n").filter((line) => !baseTableWithoutSockets.split("\n").includes(line));
+  assert.deepEqual(
+    left.map((line) => line.replace(/.* socket /, "socket ")),
+    Array(2).fill("socket wildcard { 0, 1 } return"),
+  );
 });
 
 test("a table is dropped whether or not it is there", () => {

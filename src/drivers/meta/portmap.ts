@@ -10,8 +10,10 @@ import {
   forwardPort,
   forwardPortWhen,
   guardLocalnet,
+  holdPort,
   masqueradeInbound,
   neighbour,
+  sparePort6,
   tryRules,
 } from "../../plan/nft.ts";
 import type { Plan } from "../../plan/plan.ts";
@@ -28,6 +30,8 @@ interface Conf {
   /** Who is masqueraded on the way to the container: those who would get no answer otherwise, all, or nobody. */
   readonly masks: "needed" | "all" | "none";
   readonly conditions: Conditions;
+  /** Whoever calls may listen on the ports only to hold them. */
+  readonly held: boolean;
   /** A chain of iptables' that marks those who are to be masqueraded, for somebody else to do it. */
   readonly markChain?: string;
 }
@@ -45,6 +49,7 @@ export function parse(conf: Fields): Conf {
     mappings: entries.map(parseMapping),
     masks: (conf.boolean("snat") ?? true) ? all ? "all" : "needed" : "none",
     conditions: parseConditions(conf, backend),
+    held: true,
     ...(markChain === undefined ? {} : { markChain }),
   };
 }
@@ -98,21 +103,58 @@ function parseMapping(entry: Fields): PortMapping {
 
 /** How the host reaches what others made. */
 export function lookups({ mappings }: Conf, at: Attachment, made?: Result): Lookups {
-  return mappings.length === 0 ? {} : endpointLookups(at, made);
+  if (mappings.length === 0) return {};
+  const { reached } = endpointLookups(at, made);
+  return { sysctls: [bridgeCalls6], ...(reached ? { reached, links: hostLinks(made!) } : {}) };
+}
+
+/** Whether what is bridged passes ip6tables, and nat with it: it comes with Docker and Kubernetes. */
+const bridgeCalls6 = "net/bridge/bridge-nf-call-ip6tables";
+
+/** Whether answers for ::1 are lost: a bridge translates them back, and the kernel takes no packet to ::1 from a link. */
+function losesLoopback6(
+  { link }: Endpoint,
+  at: Attachment,
+  made: Result,
+  { sysctls, links }: HostState,
+): boolean {
+  const isBridge = isOurs(at, made)
+    ? link !== vethFrom(at.digest)
+    : links.get(link)?.kind === "bridge" || hostLinks(made).length > 1;
+  return isBridge && sysctls.get(bridgeCalls6) === "1";
+}
+
+/** @throws CniError for a port on ::1 whose answers would be lost */
+export function refuseLost({ mappings }: Conf, at: Attachment, made: Result, seen: HostState): void {
+  const endpoint = endpointOf(at, made, seen.reached);
+  const six = mappings.find(({ hostIp }) => hostIp === "::1");
+  if (!six || !endpoint || !losesLoopback6(endpoint, at, made, seen)) return;
+  throw new CniError(
+    "internal",
+    `Cannot publish "[::1]:${six.hostPort}" by bridge "${endpoint.link}": sysctl ${bridgeCalls6} is 1, and answers to ` +
+      "::1 are lost; set it to 0, or use 127.0.0.1",
+  );
 }
 
 /** Leads the host's ports to the container's first address of each family. */
-export function plan(conf: Conf, at: Attachment, made: Result, seen?: HostState): Plan {
+export function plan(conf: Conf, at: Attachment, made: Result, seen: HostState): Plan {
+  refuseLost(conf, at, made, seen);
+  return forwardPorts(conf, at, made, seen);
+}
+
+/** The same of ports that are led there already, whatever has changed since. */
+export function forwardPorts(conf: Conf, at: Attachment, made: Result, seen: HostState): Plan {
   const { mappings, masks } = conf;
-  const endpoint = endpointOf(at, made, seen?.reached);
+  const endpoint = endpointOf(at, made, seen.reached);
   if (mappings.length === 0) return { steps: [], result: made };
   const ips = firstIps(made, at);
+  const spares6 = endpoint !== undefined && losesLoopback6(endpoint, at, made, seen);
   return {
     steps: [
       ...(masks === "none" || !endpoint ? [] : reachableFromLoopback(endpoint, at, made, ips)),
       ...(endpoint && masks !== "none" && !isOurs(at, made) ? neighbour(endpoint, ips) : []),
       ...(endpoint ? maskingSteps(conf, endpoint, ips) : []),
-      ...mappings.flatMap((mapping) => forwardMapping(conf, at, mapping, { endpoint, ips })),
+      ...mappings.flatMap((mapping) => forwardMapping(conf, at, mapping, { endpoint, ips, spares6 })),
       ...mappings.flatMap(forgetFlows),
     ],
     result: made,
@@ -123,22 +165,30 @@ export function plan(conf: Conf, at: Attachment, made: Result, seen?: HostState)
 interface Target {
   readonly endpoint: Endpoint | undefined;
   readonly ips: readonly Ip[];
+  /** [::1] is left out. */
+  readonly spares6: boolean;
 }
 
 function forwardMapping(
-  { conditions, mappings }: Conf,
+  { conditions, mappings, held }: Conf,
   at: Attachment,
   mapping: PortMapping,
-  { endpoint, ips }: Target,
+  { endpoint, ips, spares6 }: Target,
 ): readonly Step[] {
   const owner = endpoint?.owner ?? at.containerId;
   return ips.map(({ address }) => addressOf(address)).filter((address) => leadsTo(mapping, address))
     .flatMap((address) => {
       const condition = conditions[family(address)];
       const port = { ...mapping, address };
-      return condition === ""
+      const onAll = mapping.hostIp === undefined;
+      const beside = [
+        ...(onAll && held ? [holdPort(port)] : []),
+        ...(onAll && spares6 && family(address) === 6 ? [sparePort6(port)] : []),
+      ];
+      const lead = condition === ""
         ? [forwardPort(owner, port, mappings.some((other) => isOnAll(other, port)))]
         : forwardPortWhen(owner, port, condition, vethFrom(at.digest));
+      return [...lead, ...beside];
     });
 }
 
@@ -238,7 +288,7 @@ export function checkDrift(
   _made: Result,
   { sysctls }: HostState,
 ): string | undefined {
-  const off = [...sysctls].find(([, value]) => value === "0");
+  const off = [...sysctls].find(([key, value]) => key.endsWith("/route_localnet") && value === "0");
   return off && `sysctl "${off[0]}" is 0, not 1`;
 }
 

@@ -4,10 +4,12 @@ import { fields } from "../../wire/cni/fields.ts";
 import { emptyResult, type Result } from "../../wire/cni/result.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import { acceptLoopbackAnswers } from "../../plan/ip.ts";
+import type { HostState } from "../../plan/host_state.ts";
 import { show } from "../../plan/step.ts";
 import * as portmap from "./portmap.ts";
 
 const at = { containerId: "c1", network: "n1", ifname: "eth0", digest: "a1".repeat(64) } as Attachment;
+const nothing: HostState = { links: new Map(), sysctls: new Map() };
 const made: Result = {
   ...emptyResult,
   interfaces: [{ name: "cni0" }, { name: "veth1" }, { name: "eth0", sandbox: "/n" }],
@@ -22,7 +24,7 @@ function parse(...portMappings: readonly unknown[]) {
 }
 
 function plan(mappings: readonly unknown[], result = made): string {
-  return show(portmap.plan(parse(...mappings), at, result).steps);
+  return show(portmap.plan(parse(...mappings), at, result, nothing).steps);
 }
 
 test("mappings are read as every client spells them", () => {
@@ -46,7 +48,7 @@ test("mappings are read as every client spells them", () => {
   ];
   for (const [entry, wanted] of rows) assert.deepEqual(parse(entry).mappings, [wanted]);
   assert.deepEqual(portmap.parse(fields({})), {
-    ...{ mappings: [], masks: "needed", conditions: { 4: "", 6: "" } },
+    ...{ mappings: [], masks: "needed", conditions: { 4: "", 6: "" }, held: true },
   });
 });
 
@@ -83,7 +85,9 @@ test("a port leads to the container's first address of each family", () => {
     plan([{ hostPort: 8080, containerPort: 80 }]),
     `${others}
 nft create element inet ocinet ports4 { tcp . 8080 comment "c1 veth1" : 10.1.2.3 . 80 }
-nft create element inet ocinet ports6 { tcp . 8080 comment "c1 veth1" : fd00::3 . 80 }`,
+nft add element inet ocinet held4 { tcp . 8080 }
+nft create element inet ocinet ports6 { tcp . 8080 comment "c1 veth1" : fd00::3 . 80 }
+nft add element inet ocinet held6 { tcp . 8080 }`,
   );
 });
 
@@ -107,7 +111,9 @@ nft ${
       probe("6 { tcp . 2 : fd00::3")
     } create element inet ocinet hostports6 { ::1 . tcp . 2 comment "c1 veth1" : fd00::3 . 80 }
 nft create element inet ocinet ports4 { tcp . 3 comment "c1 veth1" : 10.1.2.3 . 80 }
-nft create element inet ocinet ports6 { tcp . 4 comment "c1 veth1" : fd00::3 . 80 }`,
+nft add element inet ocinet held4 { tcp . 3 }
+nft create element inet ocinet ports6 { tcp . 4 comment "c1 veth1" : fd00::3 . 80 }
+nft add element inet ocinet held6 { tcp . 4 }`,
   );
 });
 
@@ -125,9 +131,9 @@ test("flows of UDP end, those of one address alone where the port is on that", (
 test("a port with conditions leads to a chain of its own, which goes with it", () => {
   const runtimeConfig = { portMappings: [{ hostPort: 8080, containerPort: 80 }] };
   const lines = (conf: Record<string, unknown>) =>
-    portmap.plan(portmap.parse(fields({ ...conf, runtimeConfig })), at, made).steps.filter(({ id }) =>
-      id.kind === "chain" || id.kind === "element" && id.value !== undefined
-    );
+    portmap.plan(portmap.parse(fields({ ...conf, runtimeConfig })), at, made, nothing).steps.filter((
+      { id },
+    ) => id.kind === "chain" || id.kind === "element" && id.value !== undefined);
   const chain = "inet ocinet vetha1a1a1a1a1a_tcp_8080_4";
   const steps = lines({ conditionsV4: ["!", "-s", "192.0.2.0/24,10.9.9.9", "-i", "eth+"] });
   assert.equal(
@@ -152,7 +158,7 @@ nft create element inet ocinet ports6 { tcp . 8080 comment "c1 veth1" : fd00::3 
 test("a chain of iptables' marks whom we leave to others to masquerade", () => {
   const runtimeConfig = { portMappings: [{ hostPort: 8080, containerPort: 80, hostIP: "0.0.0.0" }] };
   const calls = (conf: Record<string, unknown>) =>
-    show(portmap.plan(portmap.parse(fields({ ...conf, runtimeConfig })), at, made).steps).split("\n")
+    show(portmap.plan(portmap.parse(fields({ ...conf, runtimeConfig })), at, made, nothing).steps).split("\n")
       .filter((line) => /unmasked|ip6?tables/.test(line));
   const rule = (from: string, ip: string) =>
     `${ip.includes(":") ? "ip6tables" : "iptables"} --wait -t nat -I POSTROUTING ` +
@@ -189,7 +195,8 @@ test("addresses of other interfaces are passed over; those of no interface are t
     `nft add element inet ocinet localnet { "eth0" }
 sysctl -w net/ipv4/conf/eth0/route_localnet=1
 nft add element inet ocinet subnets4 { "eth0" . 10.1.2.5 . 10.1.2.0/24 }
-nft create element inet ocinet ports4 { tcp . 1 comment "c1 eth0" : 10.1.2.5 . 2 }`,
+nft create element inet ocinet ports4 { tcp . 1 comment "c1 eth0" : 10.1.2.5 . 2 }
+nft add element inet ocinet held4 { tcp . 1 }`,
   );
 });
 
@@ -202,15 +209,17 @@ test("a link that another program names oddly becomes no path", () => {
 });
 
 test("without mappings nothing is done, and the result is handed on", () => {
-  assert.deepEqual(portmap.plan(parse(), at, made), { steps: [], result: made });
+  assert.deepEqual(portmap.plan(parse(), at, made, nothing), { steps: [], result: made });
 });
 
 test("visitors are masqueraded where they have to be, always, or never", () => {
   const runtimeConfig = { portMappings: [{ hostPort: 1, containerPort: 2 }] };
   const lines = (conf: Record<string, unknown>) =>
-    show(portmap.plan(portmap.parse(fields({ ...conf, runtimeConfig })), at, made).steps);
+    show(portmap.plan(portmap.parse(fields({ ...conf, runtimeConfig })), at, made, nothing).steps);
   const ports = `nft create element inet ocinet ports4 { tcp . 1 comment "c1 veth1" : 10.1.2.3 . 2 }
-nft create element inet ocinet ports6 { tcp . 1 comment "c1 veth1" : fd00::3 . 2 }`;
+nft add element inet ocinet held4 { tcp . 1 }
+nft create element inet ocinet ports6 { tcp . 1 comment "c1 veth1" : fd00::3 . 2 }
+nft add element inet ocinet held6 { tcp . 1 }`;
   const masked = `nft add element inet ocinet masked4 { "cni0" . 10.1.2.3 }
 nft add element inet ocinet masked6 { "cni0" . fd00::3 }`;
   for (
@@ -284,9 +293,18 @@ const ours: Result = {
 test("where another program made the link, the host's route says which leads to the container", () => {
   const bare: Result = { ...emptyResult, ips: [{ address: "10.1.2.3/24" }, { address: "fd00::3/64" }] };
   const conf = parse({ hostPort: 8080, containerPort: 80 });
-  assert.deepEqual(portmap.lookups(conf, at, bare), { reached: ["10.1.2.3", "fd00::3"] });
-  assert.deepEqual(portmap.lookups(conf, at, made), { reached: ["10.1.2.3", "10.1.2.4", "fd00::3"] });
-  for (const result of [ours, undefined]) assert.deepEqual(portmap.lookups(conf, at, result), {});
+  const looks = { sysctls: ["net/bridge/bridge-nf-call-ip6tables"] };
+  assert.deepEqual(portmap.lookups(conf, at, bare), {
+    ...looks,
+    reached: ["10.1.2.3", "fd00::3"],
+    links: [],
+  });
+  assert.deepEqual(portmap.lookups(conf, at, made), {
+    ...looks,
+    reached: ["10.1.2.3", "10.1.2.4", "fd00::3"],
+    links: ["cni0", "veth1"],
+  });
+  for (const result of [ours, undefined]) assert.deepEqual(portmap.lookups(conf, at, result), looks);
   assert.deepEqual(portmap.lookups(parse(), at, bare), {});
   const seen = { links: new Map(), sysctls: new Map(), reached: new Map([["10.1.2.3", "cni0"]]) };
   const portFirst = {
@@ -306,4 +324,21 @@ test("what a main type of ours has guarded, and said of its subnets, is not said
   assert.match(text, /^sysctl -w net\/ipv4\/conf\/cni0\/route_localnet=1$/m);
   assert.match(text, / ports4 \{ tcp \. 8080 comment "c1 vetha1a1a1a1a1a" : /);
   assert.doesNotMatch(text, /localnet \{|subnets/);
+});
+
+test("where a bridge loses the answers, [::1] is refused at once: by the kernel, or if it is asked for", () => {
+  const seen = { ...nothing, sysctls: new Map([["net/bridge/bridge-nf-call-ip6tables", "1"]]) };
+  const lines = (conf: ReturnType<typeof parse>, result = ours) =>
+    show(portmap.plan(conf, at, result, seen).steps).split("\n").filter((line) =>
+      line.includes("no_loopback6")
+    );
+  const spared = ["nft add element inet ocinet no_loopback6 { tcp . 8080 }"];
+  assert.deepEqual(lines(parse({ hostPort: 8080, containerPort: 80 })), spared);
+  assert.deepEqual(lines(parse({ hostPort: 8080, containerPort: 80, hostIP: "0.0.0.0" })), []);
+  const ptp = { ...ours, interfaces: ours.interfaces.slice(1).concat(ours.interfaces[2]!) };
+  assert.deepEqual(lines(parse({ hostPort: 8080, containerPort: 80 }), ptp), []);
+  const loopback = parse({ hostPort: 8080, containerPort: 80, hostIP: "::1" });
+  assert.throws(() => lines(loopback), /^CniError: Cannot publish "\[::1\]:8080" by bridge "cni0": sysctl /);
+  assert.doesNotThrow(() => portmap.forwardPorts(loopback, at, ours, seen));
+  assert.doesNotThrow(() => portmap.plan(loopback, at, ours, nothing));
 });

@@ -14,7 +14,7 @@ import { endpointOf } from "../../drivers/main/endpoint.ts";
 import * as portmap from "../../drivers/meta/portmap.ts";
 import { readsArgs } from "../../drivers/table.ts";
 import { attachmentOf } from "../../engine/attachment.ts";
-import { parseChain } from "../../engine/chain.ts";
+import { parseChain, together } from "../../engine/chain.ts";
 import { withoutDelegating } from "../../engine/delegation.ts";
 import { typesOf } from "../../engine/external_plugin.ts";
 import {
@@ -24,6 +24,7 @@ import {
   pluginPath,
   publishesPorts,
 } from "../cni_runtime/external_network.ts";
+import { observe } from "../../engine/observe.ts";
 import type { Attached } from "../../engine/record.ts";
 import type { ChosenNetwork, NetDirectory } from "../networks/networks.ts";
 import type { Request } from "./request.ts";
@@ -135,14 +136,16 @@ function isMasquerading({ attached }: PlannedLink): boolean {
 /**
  * Publishes ports of a container that is on a network.
  * @param results those of all its networks
+ * @param there the ports are published already
  * @throws Error for one that cannot be
  */
-export function publish(
+export async function publish(
+  world: World,
   { attached, at }: PlannedLink,
   result: Result,
   ports: readonly PortMapping[],
-  results: readonly Result[],
-): readonly Step[] {
+  { results, there = false }: { readonly results: readonly Result[]; readonly there?: boolean },
+): Promise<readonly Step[]> {
   if (ports.length === 0) return [];
   const missing = ports.find(({ family }) =>
     !result.ips.some(({ address }) => family === undefined || address.includes(":") === (family === 6))
@@ -156,15 +159,18 @@ export function publish(
   // A bridge that is not ours has ports of other names.
   const port = result.interfaces.some(({ name }) => name === vethFrom(at.digest));
   const reflected = attached.by === "bridge" && port ? [bridge.reflect(at)] : [];
-  const conf = portmap.parse(
+  const parsed = portmap.parse(
     fields(attached.network.plugins.find(({ type }) => type === "portmap") ?? {}),
   );
-  const endpoint = endpointOf(at, result);
+  const conf = { ...parsed, mappings: ports, held: false };
+  const seen = await observe(world, together([portmap.lookups(conf, at, result)]), undefined);
+  const endpoint = endpointOf(at, result, seen.reached);
   const lost = portmap.firstIps(result, at).filter(({ address }) => !hasWayBack(results, address));
   const masked = endpoint && conf.masks === "needed"
     ? lost.map(({ address }) => masqueradeInbound(endpoint, address, true))
     : [];
-  return [...reflected, ...masked, ...portmap.plan({ ...conf, mappings: ports }, at, result).steps];
+  const plan = there ? portmap.forwardPorts : portmap.plan;
+  return [...reflected, ...masked, ...plan(conf, at, result, seen).steps];
 }
 
 /** Whether a container answers others than its neighbours: without a default route it can answer only the host. */
