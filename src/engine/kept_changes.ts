@@ -24,8 +24,7 @@ export function recordKeptChanges(world: World, state: string, steps: readonly S
   for (const step of steps) {
     if ((step.tool !== "ip" && step.tool !== "sysctl") || step.undoBy !== "gc") continue;
     const path = `${directoryOf(state)}/${encodeURIComponent(show([step]))}`;
-    const link = linkOf(step.id);
-    if (world.stat(path) !== undefined || link !== undefined && !isOthers(world, link)) continue;
+    if (world.stat(path) !== undefined || !isHosts(world, linkOf(step.id))) continue;
     const back = step.tool === "sysctl" ? valueBefore(world, step) : step.undo;
     if (back === undefined) continue;
     const { undoBy: _, ...done } = step;
@@ -62,8 +61,10 @@ function directoryOf(state: string): string {
   return `${state}/lasting`;
 }
 
-function isOthers(world: World, link: string): boolean {
-  return linkNames(world).has(link) && world.read(`/sys/class/net/${link}/ifalias`)?.trim() !== ownAlias;
+/** Settings for all links, or for none, are the host's own. */
+function isHosts(world: World, link = "all"): boolean {
+  return link === "all" ||
+    linkNames(world).has(link) && world.read(`/sys/class/net/${link}/ifalias`)?.trim() !== ownAlias;
 }
 
 function valueBefore(world: World, { key, value }: Sysctl): string | undefined {
