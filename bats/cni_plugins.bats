@@ -512,7 +512,7 @@ notices() {
   run -0 plugin portmap ADD "$chained"
   run -0 plugin portmap CHECK "$chained"
   in_host nft 'delete element inet ocinet ports4 { tcp . 8080 }; add element inet ocinet ports4 { tcp . 8080 : 10.9.9.9 . 80 }'
-  refused 999 'Cannot find "tcp . 8080 : 10.1.1.2 . 80" in our table' portmap CHECK "$chained"
+  refused 999 "Cannot find all of our rules" portmap CHECK "$chained"
   in_host nft delete element inet ocinet ports4 '{ tcp . 8080 }'
   refused 999 "Cannot find all of our rules" portmap CHECK "$chained"
   run -0 plugin portmap DEL "$chained"

@@ -57,7 +57,7 @@ export function lookups({ ingress, egress }: Conf, at: Attachment, made?: Result
   const first = egress ? referenceIfb(at) : [];
   const links = made ? hostLinks(made) : [];
   const known = links.length === 0 || links.includes(vethFrom(at.digest));
-  return { links: known ? first : [...links, ...first], inside: !known };
+  return { links: known ? [] : links, names: first, inside: !known };
 }
 
 /** Shapes what enters the host's end of the veth (after a detour through an ifb link), and what leaves it. */
@@ -105,8 +105,8 @@ const ifbPattern = /^bwp[0-9a-f]{12}$/;
  * The reference's name, so that its DEL finds it, too; but it leaves out the interface, and a container may be on a
  * network twice. A result names the one that was made.
  */
-function ifbName(at: Attachment, made: Result, { links }: HostState): string {
-  return namedIfb(made) ?? referenceIfb(at).find((name) => !links.has(name)) ??
+function ifbName(at: Attachment, made: Result, { names }: HostState): string {
+  return namedIfb(made) ?? referenceIfb(at).find((name) => !names?.has(name)) ??
     `bwp${at.digest.slice(0, 12)}`;
 }
 

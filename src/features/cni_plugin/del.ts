@@ -33,7 +33,7 @@ import { planAgain } from "./plan_again.ts";
 import { failOverPorts } from "./port_failover.ts";
 import { ownNamespace } from "../../engine/process.ts";
 import { removeLeftovers } from "./reference_leftovers.ts";
-import { linkNames } from "../../engine/observe.ts";
+import { linkExists } from "../../engine/links.ts";
 import { undoRecords } from "../../engine/reconcile.ts";
 import { undoAll } from "../../engine/rollback.ts";
 import { undoClaim } from "../../engine/undo.ts";
@@ -156,8 +156,8 @@ async function plannedAgain(context: Context, parsed: Parsed): Promise<readonly 
   try {
     const { steps } = await planAgain(context, parsed, before);
     // Rules name addresses and ports, which are another container's by now unless this one is still there.
-    const names = linkNames(world);
-    const still = hostLinks(before).length > 0 && hostLinks(before).every((name) => names.has(name));
+    const links = hostLinks(before);
+    const still = links.length > 0 && links.every((name) => linkExists(world, name));
     const veth = vethFrom(at.digest);
     const own = ({ tool, id }: Step) => !["nft", "exec"].includes(tool) || resourceKey(id).includes(veth);
     return [...still ? steps : steps.filter(own), ...link];

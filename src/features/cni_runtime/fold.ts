@@ -3,7 +3,6 @@ import { RollbackError, StepError } from "../../engine/apply.ts";
 import type { Change } from "../../engine/reconcile.ts";
 import type { Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
-import type { CniError } from "../../wire/cni/error.ts";
 import type { PluginConf } from "../../wire/cni/network_list.ts";
 import { emptyResult, parseResult, type Result } from "../../wire/cni/result.ts";
 import { abandon, perform, prepare, type Prepared } from "../cni_plugin/add.ts";
@@ -25,61 +24,58 @@ export interface Fold {
   readonly state: string;
   /** What is planned, and not done yet. */
   planned: readonly Planned[];
-  /** Says of an error which plugin it came from, where a person is to be told of that. */
+}
+
+/** How a network is folded. */
+export interface Folding {
+  /** It is filled with the plugins that DEL has to be called for when a later one fails. */
+  readonly begun: PluginConf[];
+  /** An error names the plugin that it came from. */
   readonly blames: boolean;
+  /** Makes of the steps of one plugin those that are wanted. */
+  adjust?(steps: readonly Step[]): readonly Step[];
 }
 
 /** A fold with nothing in it. */
-export function newFold(world: World, state: string, blames: boolean): Fold {
-  return { world, state, planned: [], blames };
+export function newFold(world: World, state: string): Fold {
+  return { world, state, planned: [] };
 }
 
 /**
  * Plans the plugins of a network, and does what has to be done for that.
- * @param begun is filled with the plugins that DEL has to be called for when a later one fails
- * @param adjust makes of the steps of one plugin those that are wanted
  * @returns what will be true once the fold is flushed
- * @throws CniError naming the plugin that failed; then nothing is planned any more
+ * @throws Error, or CniError naming the plugin that failed; then nothing is planned any more
  */
-export async function foldNetwork(
-  fold: Fold,
-  call: RuntimeCall,
-  begun: PluginConf[],
-  adjust: (steps: readonly Step[]) => readonly Step[] = (steps) => steps,
-): Promise<Result> {
+export async function foldNetwork(fold: Fold, call: RuntimeCall, folding: Folding): Promise<Result> {
   let result: Result | undefined;
   for (const plugin of call.list.plugins) {
     const step: PluginStep = { plugin, command: "ADD", ...(result ? { before: result } : {}) };
     result = runsHere(fold.world, call, plugin)
-      ? await foldOurs(fold, call, step, { begun, adjust })
-      : await foldTheirs(fold, call, step, begun);
+      ? await foldOurs(fold, call, step, folding)
+      : await foldTheirs(fold, call, step, folding);
   }
   return result ?? emptyResult;
-}
-
-interface Folding {
-  readonly begun: PluginConf[];
-  adjust(steps: readonly Step[]): readonly Step[];
 }
 
 async function foldOurs(
   fold: Fold,
   call: RuntimeCall,
   step: PluginStep,
-  { begun, adjust }: Folding,
+  folding: Folding,
 ): Promise<Result> {
   const { world, state } = fold;
   const { plugin, before } = step;
-  const [context, asks] = await orGiveUp(fold, plugin, async () => {
+  const [context, asks] = await orGiveUp(fold, plugin, folding, async () => {
     checkVersion(plugin.type, call.list.cniVersion);
     const context = await ownContext(world, state, call, step);
     return [context, asksThroughLink(context)] as const;
   });
   // Who comes next may have to write down how a link is that they did not make.
-  if (asks || fold.planned.some(({ plugin }) => keepsLink(plugin))) begun.push(...await flush(fold));
+  if (asks || fold.planned.some(({ plugin }) => keepsLink(plugin))) await flush(fold, folding);
   const steps = fold.planned.flatMap(({ prepared }) => prepared.steps);
-  const prepared = await orGiveUp(fold, plugin, () => prepare(context, before, steps));
-  fold.planned = [...fold.planned, { plugin, prepared: { ...prepared, steps: adjust(prepared.steps) } }];
+  const prepared = await orGiveUp(fold, plugin, folding, () => prepare(context, before, steps));
+  const wanted = folding.adjust?.(prepared.steps) ?? prepared.steps;
+  fold.planned = [...fold.planned, { plugin, prepared: { ...prepared, steps: wanted } }];
   return prepared.result;
 }
 
@@ -87,14 +83,15 @@ async function foldTheirs(
   fold: Fold,
   call: RuntimeCall,
   step: PluginStep,
-  begun: PluginConf[],
+  folding: Folding,
 ): Promise<Result> {
-  begun.push(...await flush(fold), step.plugin);
+  await flush(fold, folding);
+  folding.begun.push(step.plugin);
   try {
     const answer = await callTheirs(fold.world, call, step);
     return answer === null ? emptyResult : parseResult(answer, call.list.cniVersion);
   } catch (error) {
-    throw blame(error, step.plugin, "add");
+    throw blamed(error, step.plugin, folding);
   }
 }
 
@@ -103,37 +100,41 @@ function keepsLink({ type }: PluginConf): boolean {
   return row?.role === "main" && row.plugin.keepsLink === true;
 }
 
-/** @throws CniError naming the plugin; then what is planned is given up */
-async function orGiveUp<T>(fold: Fold, plugin: PluginConf, action: () => Promise<T>): Promise<T> {
+/** What fails gives up all that is planned. */
+async function orGiveUp<T>(
+  fold: Fold,
+  plugin: PluginConf,
+  folding: Folding,
+  action: () => Promise<T>,
+): Promise<T> {
   try {
     return await action();
   } catch (error) {
     for (const { prepared } of [...fold.planned].reverse()) await abandon(prepared);
     fold.planned = [];
-    throw blamed(fold, error, plugin);
+    throw blamed(error, plugin, folding);
   }
 }
 
 /**
  * Does what is planned, with other changes of records, all at once.
- * @returns the plugins that it was planned by
- * @throws CniError naming the plugin whose step failed
+ * @throws Error, or CniError naming the plugin whose step failed
  */
-export async function flush(fold: Fold, others: readonly Change[] = []): Promise<readonly PluginConf[]> {
+export async function flush(fold: Fold, folding: Folding, others: readonly Change[] = []): Promise<void> {
   const { planned } = fold;
   fold.planned = [];
   try {
     await perform(planned.map(({ prepared }) => prepared), others);
-    return planned.map(({ plugin }) => plugin);
+    folding.begun.push(...planned.map(({ plugin }) => plugin));
   } catch (error) {
     const first = error instanceof RollbackError ? error.first : error;
     const failed = planned.find(({ prepared: { steps } }) =>
       first instanceof StepError && steps.includes(first.step)
     );
-    throw blamed(fold, error, (failed ?? planned.at(-1)!).plugin);
+    throw blamed(error, (failed ?? planned.at(-1)!).plugin, folding);
   }
 }
 
-function blamed({ blames }: Fold, error: unknown, plugin: PluginConf): CniError | unknown {
+function blamed(error: unknown, plugin: PluginConf, { blames }: Folding): unknown {
   return blames ? blame(error, plugin, "add") : error;
 }

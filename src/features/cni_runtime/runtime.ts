@@ -17,9 +17,9 @@ export async function addNetwork(world: World, state: string, call: RuntimeCall)
     await giveWay(world, state, call);
     const begun: PluginConf[] = [];
     try {
-      const fold = newFold(world, state, true);
-      const result = await foldNetwork(fold, call, begun);
-      begun.push(...await flush(fold));
+      const [fold, folding] = [newFold(world, state), { begun, blames: true }];
+      const result = await foldNetwork(fold, call, folding);
+      await flush(fold, folding);
       writeCache(world, call, result);
       return result;
     } catch (error) {

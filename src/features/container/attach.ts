@@ -11,6 +11,7 @@ import {
   writeRecord,
 } from "../../engine/record.ts";
 import { containerPaths, refuseUnknownFiles } from "../../engine/state.ts";
+import { defaultMtu } from "../../engine/routes.ts";
 import { isRoot } from "../../engine/user.ts";
 import { setLink } from "../../plan/ip.ts";
 import { forbidSpoofing } from "../../plan/nft_bridge.ts";
@@ -38,6 +39,7 @@ import {
   plannedLink,
   publish,
   publishedThrough,
+  type Source,
   stepsOf,
 } from "./links.ts";
 import type { AttachOptions } from "./options.ts";
@@ -87,7 +89,7 @@ async function attachLocked(
   const directories = contained ? listNetDirectories(world, options.netDirectories) : [];
   const networks = request.networks ??
     chooseNetworks(contained ? networksIn(world, directories) : [], options.mode);
-  const source = { state, root: isRoot(world), directories };
+  const source = await sourceOf(world, state, directories);
   // A session is connected by an uplink all the same: what the file says counts in it.
   if (!source.root && !session) refuseStandIns(networks);
   const planned = await Promise.all(networks.map((network) => plannedLink(world, source, network, request)));
@@ -97,11 +99,11 @@ async function attachLocked(
   const isRecorded = options.mode.kind !== "host";
   const first = firstRecord(world, request, ports, links, portClaims(state, options.ports, id));
   let done = isRecorded ? writeRecord(world, state, first) : first;
-  const fold = newFold(world, state, false);
+  const fold = newFold(world, state);
   const flush: Connecting["flush"] = async (steps, results, rootless) => {
     const next = withSteps(done, steps, results, rootless);
     const change = isRecorded ? [{ from: done, to: next }] : [];
-    if (fold.planned.length > 0) await flushFold(fold, change);
+    if (fold.planned.length > 0) await flushFold(fold, { begun: [], blames: false }, change);
     else await reconcile({ world, state }, change, prefixesOf(container));
     done = next;
   };
@@ -116,6 +118,11 @@ async function attachLocked(
     if (error instanceof RollbackError) throw explain(error);
     throw explain(await giveUp(world, state, done, error));
   }
+}
+
+async function sourceOf(world: World, state: string, directories: Source["directories"]): Promise<Source> {
+  const root = isRoot(world);
+  return { state, root, directories, ...(root ? { pathMtu: await defaultMtu(world) } : {}) };
 }
 
 function refuseUplinkOfRoot(world: World, { uplink }: AttachOptions): void {
@@ -233,9 +240,14 @@ async function addLink(
   const { id, container, lasting } = request;
   const entered = { recorded: lasting ?? container, prefixes: prefixesOf(container) };
   const call = { ...callOf(fold.state, { id, netns: container.netns }, attached), entered };
-  if (!attached.path) return await foldNetwork(fold, call, [], (steps) => steps.filter(isWanted));
+  if (!attached.path) {
+    const adjust = (steps: readonly Step[]) => steps.filter(isWanted);
+    return await foldNetwork(fold, call, { begun: [], blames: false, adjust });
+  }
   try {
-    const result = await foldNetwork({ ...fold, blames: true }, call, []);
+    const folding = { begun: [], blames: true };
+    const result = await foldNetwork(fold, call, folding);
+    await flushFold(fold, folding);
     writeCache(world, call, result);
     return result;
   } catch (error) {

@@ -1,6 +1,7 @@
 import { dropBridgeTable } from "../../plan/nft_bridge.ts";
 import { dropTable, sharedSets } from "../../plan/nft.ts";
 import { parseElements, showElement } from "../../plan/nft_listing.ts";
+import type { Link } from "../../plan/host_state.ts";
 import { ownAlias } from "../../plan/ip.ts";
 import { parseAddress } from "../../net/address.ts";
 import { removeAbandoned, type World } from "../../plan/world.ts";
@@ -16,8 +17,8 @@ import {
   readUndamaged,
 } from "../../engine/record.ts";
 import { keptChanges } from "../../engine/kept_changes.ts";
+import { listLinks } from "../../engine/links.ts";
 import type { Collected, Stale } from "../../engine/collected.ts";
-import { linkNames } from "../../engine/observe.ts";
 import { livingNamespaces } from "../../engine/process.ts";
 import { forwardingSysctls } from "../../drivers/main/veth.ts";
 import { repairUnsupervised } from "./repair.ts";
@@ -158,27 +159,29 @@ function linesOf(world: World, state: string, ids: readonly string[]): string {
 /** @param going lines of elements that do not count */
 async function unusedLinksAndRules(world: World, state: string, going: string): Promise<readonly Unused[]> {
   const tables = await unusedTables(world, going);
-  if (!tables) return unusedBridges(world);
+  const links = await listLinks(world);
+  const bridges = unusedBridges(world, links);
+  if (!tables) return bridges;
   const { stdout } = await world.run(["nft", "list", "table", "inet", "ocinet"], { looks: true });
   const kept = keptChanges(world, state);
   // Other programs' links have come to be forwarded by: that stays on, and what keeps the host's own links apart.
-  if (!hasNewLinks(world, stdout)) return [...tables, ...kept, ...unusedBridges(world)];
+  if (!hasNewLinks(world, links, stdout)) return [...tables, ...kept, ...bridges];
   return [
     ...tables.filter(({ what }) => what !== "nft table inet ocinet"),
     ...kept.filter(({ step }) => step?.tool !== "sysctl" || !isForwarding(step.key)),
-    ...unusedBridges(world),
+    ...bridges,
   ];
 }
 
 /** Whether there are links, other than ours, that were not when forwarding was turned on. @param table our table */
-function hasNewLinks(world: World, table: string): boolean {
+function hasNewLinks(world: World, links: readonly Link[], table: string): boolean {
   const before = parseElements(table).filter(({ set }) => set.startsWith("unforwarded"))
     .map(({ key }) => key.split('"')[1]!);
   if (before.length === 0) return false;
   const isOurs = (name: string) =>
     /^(lo|veth[0-9a-f]{11}|.+\+[0-9]+)$/.test(name) ||
     world.read(`/sys/class/net/${name}/ifalias`)?.trim() === ownAlias;
-  return [...linkNames(world)].some((name) => !before.includes(name) && !isOurs(name));
+  return links.some(({ name }) => !before.includes(name) && !isOurs(name));
 }
 
 /** Forwarding, and what goes with it. */
@@ -205,21 +208,25 @@ async function unusedTables(world: World, going: string): Promise<readonly Unuse
 }
 
 /** A bridge's gateway on a VLAN is a link `br0.7` of ours, whose other end is the bridge's port `br0+7`. */
-function unusedBridges(world: World): readonly Unused[] {
-  const links = "/sys/class/net";
-  const own = world.list(links).filter((name) => world.read(`${links}/${name}/ifalias`)?.trim() === ownAlias);
-  return own.map((name) => ({ name, bridge: bridgeOf(world, name) })).filter(({ bridge }) =>
-    world.list(`${links}/${bridge}/brif`).every((port) => port.startsWith(`${bridge}+`))
-  ).map(({ name, bridge }) => ({
-    what: name === bridge ? `bridge ${name}` : `link ${name} of bridge ${bridge}`,
-    remove: async () => void await world.run(["ip", "link", "del", "dev", name]),
-  }));
+function unusedBridges(world: World, links: readonly Link[]): readonly Unused[] {
+  const ports = new Map<string, string[]>();
+  links.forEach(({ name, master = "" }) => ports.set(master, [...ports.get(master) ?? [], name]));
+  const own = links.filter(({ alias }) => alias === ownAlias)
+    .map(({ name, kind }) => ({ name, kind, bridge: bridgeOf(name, ports) }))
+    // Others may have been given our alias by hand.
+    .filter(({ name, kind, bridge }) => name !== bridge || kind === "bridge");
+  return own.filter(({ bridge }) => (ports.get(bridge) ?? []).every((port) => port.startsWith(`${bridge}+`)))
+    .map(({ name, bridge }) => ({
+      what: name === bridge ? `bridge ${name}` : `link ${name} of bridge ${bridge}`,
+      remove: async () => void await world.run(["ip", "link", "del", "dev", name]),
+    }));
 }
 
-function bridgeOf(world: World, name: string): string {
+/** @param ports of each bridge */
+function bridgeOf(name: string, ports: ReadonlyMap<string, readonly string[]>): string {
   const bridge = name.replace(/\.[0-9]+$/, "");
   const id = name.slice(bridge.length + 1);
-  return world.list(`/sys/class/net/${bridge}/brif`).includes(`${bridge}+${id}`) ? bridge : name;
+  return ports.get(bridge)?.includes(`${bridge}+${id}`) ? bridge : name;
 }
 
 /** What is left of state when no container is: where allocation went on, what hooks said, and empty directories. */
