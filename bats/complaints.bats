@@ -321,8 +321,10 @@ flows() { in_host conntrack -L -p udp 2>/dev/null | sed -n 's/.*src=192.0.2.2 .*
     run -0 plugin firewall CHECK "$chained"
     run -0 plugin firewall DEL "$chained"
     equal "" "$(elements passed4)"
+    # The others have an administrator's chain (plugins#504).
+    [ "$backend" != nftables ] || equal "" "$(in_host iptables-save 2>/dev/null)"
   done
-  equal "" "$(in_host iptables-save 2>/dev/null)"
+  in_host sh -c 'nft delete table ip filter; nft delete table ip6 filter'
   run -0 plugin bridge DEL "$(bridge_conf)"
   nothing_stays
 }
