@@ -14,6 +14,7 @@ import {
   DamagedRecord,
   pluginKeys,
   readContainer,
+  readPlugin,
   readUndamaged,
 } from "../../engine/record.ts";
 import { keptChanges } from "../../engine/kept_changes.ts";
@@ -153,7 +154,11 @@ export async function collectUnused(
 
 /** What is written down of containers, as far as that can be read. */
 function linesOf(world: World, state: string, ids: readonly string[]): string {
-  return ids.map((id) => world.read(containerFile(state, id))).join("\n").replaceAll('\\"', '"');
+  const texts = ids.flatMap((id) => [
+    world.read(containerFile(state, id)) ?? "",
+    ...pluginKeys(world, state, id).map((key) => JSON.stringify(readPlugin(world, state, key) ?? "")),
+  ]);
+  return texts.join("\n").replaceAll('\\"', '"');
 }
 
 /** @param going lines of elements that do not count */
