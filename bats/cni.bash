@@ -53,17 +53,17 @@ refused() {
     fail "expected:" "$1 $2" "but there is:" "$output"
 }
 
-# elements NAME: what nft knows of one of our sets or maps, on one line
+# elements NAME: what nft knows of one of our sets or maps, on one line, without whose it is
 elements() {
   in_host nft list table inet ocinet 2>/dev/null | awk -v name="$1" '
     $2 == name && /\{/ { on = 1 } on && /elements/ { sub(/.*elements = /, ""); found = 1 } on && found { print } on && /\}/ { exit }' |
-    tr -d '\n\t' | sed 's/}}$/}/'
+    tr -d '\n\t' | sed 's/}}$/}/; s/ comment "[^"]*"//g'
 }
 
 # What ADD may leave that DEL has to take: links, elements of nft, leases, records, locks.
 cni_traces() {
   in_host ip -o link | grep -F veth
-  in_host nft list ruleset | grep -F 'elements ='
+  own_elements
   find "$STATE_DIR" "$HOST_DIR/cni" -type f ! -name 'last_reserved_ip.*' ! -name lock -size +0 | grep .
 }
 

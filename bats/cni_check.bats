@@ -149,7 +149,7 @@ ends_chain() {
 @test "CHECK of firewall: isolation, and firewalld's zone where that is asked for" {
   chained firewall '{ "backend": "nftables", "ingressPolicy": "isolated" }'
   notices 'bridge port "vethdbbac32e902" is no longer isolated' "bridge link set dev vethdbbac32e902 isolated off" "bridge link set dev vethdbbac32e902 isolated on"
-  notices "Cannot find all of our rules" "nft delete element inet ocinet passed4 '{ 10.1.1.2 }'" "nft add element inet ocinet passed4 '{ 10.1.1.2 }'"
+  notices "Cannot find all of our rules" "nft delete element inet ocinet passed4 '{ \"cni0\" . 10.1.1.2 }'" "nft add element inet ocinet passed4 '{ \"cni0\" . 10.1.1.2 }'"
   ends_chain
   # A program that stands in for firewalld's, and remembers in a file.
   local zones=$BATS_TEST_TMPDIR/zones

@@ -180,7 +180,7 @@ result() {
     "ipMasq":false,"ipmasq":true}'
   adds bridge "$go"
   jq -e '.ips[0].address == "10.9.9.2/24" and .interfaces[0].name == "cni0"' <<<"$RESULT"
-  [[ $(elements masquerade4) == "{ 10.9.9.2 }" ]]
+  [[ $(elements masquerade4) == '{ "cni0" . 10.9.9.2 }' ]]
   local map='{"cniVersion":"1.0.0","name":"net","type":"portmap","RuntimeConfig":{"PortMappings":[{"HostPort":8080,"ContainerPort":80,"Protocol":"TCP","HostIP":""}]}}'
   run -0 plugin portmap ADD "$(with_result "$map" "$RESULT")"
   [[ $(elements ports4) == "{ tcp . 8080 : 10.9.9.2 . 80 }" ]]
@@ -254,12 +254,51 @@ fails_and_leaves_nothing() {
   other=$(jq '.ips[0].address = "10.1.1.10/24"' <<<"$RESULT")
   first=$(elements ports4)
   run -1 plugin portmap ADD "$(with_result "$PUBLISHED" "$other")" CNI_CONTAINERID=c2
-  jq -e '.code == 999 and (.details | contains("File exists"))' <<<"$output"
+  jq -e '.code == 999 and .msg == "Cannot publish port 8080/tcp" and .details == "container \"c1\" has it"' <<<"$output"
   run -0 plugin portmap DEL "$(with_result "$PUBLISHED" "$other")" CNI_CONTAINERID=c2
   equal "$first" "$(elements ports4)"
   run -0 plugin portmap DEL "$(with_result "$PUBLISHED" "$RESULT")"
   equal "" "$(elements ports4)$(elements hostports4)"
   run -0 plugin ptp DEL "$(conf ptp "{ \"ipam\": $static }")"
+}
+
+# publishes ID NAMESPACE RESULT PORT [HOSTIP]: portmap's ADD of one mapping, in a network of its own
+publishes() {
+  plugin portmap ADD "$(with_result "$(conf portmap "{ \"name\": \"of$4.${5-}\", \"runtimeConfig\": { \"portMappings\": [
+    { \"hostPort\": $4, \"containerPort\": 80, \"hostIP\": \"${5-}\" }] } }")" "$3")" "CNI_CONTAINERID=$1" "CNI_NETNS=/run/netns/$2"
+}
+
+@test "a port on all addresses and one on one are two containers' only one after the other; whose container is gone is free (nomad#11901)" {
+  local first second
+  adds ptp "$(conf ptp "{ \"ipam\": $static }")"
+  first=$RESULT
+  in_host ip netns add box2
+  adds ptp "$(conf ptp "{ \"ipam\": ${static//10.1.1.9/10.1.1.10} }")" CNI_CONTAINERID=c2 CNI_NETNS=/run/netns/box2
+  second=$RESULT
+  run -0 publishes c1 box "$first" 8081 192.0.2.1
+  run -0 publishes c2 box2 "$second" 8082
+  run -1 publishes c2 box2 "$second" 8081
+  jq -e '.msg == "Cannot publish port 8081/tcp" and .details == "container \"c1\" has it"' <<<"$output"
+  run -1 publishes c1 box "$first" 8082 192.0.2.1
+  jq -e '.msg == "Cannot publish port 8082/tcp on 192.0.2.1" and .details == "container \"c2\" has it"' <<<"$output"
+  equal "{ 192.0.2.1 . tcp . 8081 : 10.1.1.9 . 80 }" "$(elements hostports4)"
+  equal "{ tcp . 8082 : 10.1.1.10 . 80 }" "$(elements ports4)"
+  in_host ip netns add box3
+  for port in 8081 8082; do
+    run -1 ocinet up /run/netns/box3 --net default -p "$port:80"
+    [[ $output == "ocinet: Cannot publish port $port/tcp: container \"c"[12]"\" has it" ]] || fail "$output"
+  done
+  # Without a DEL.
+  in_host ip netns delete box
+  run -0 publishes c2 box2 "$second" 8081
+  in_host ip netns delete box2
+  ocinet up /run/netns/box3 --net default -p 8081-8082:80-81
+  # What was written down of it takes nothing from whoever has the port now.
+  run -0 ocinet gc
+  [[ $(elements ports4) == *"tcp . 8081 : 172.16.28."*" . 80"* ]]
+  ocinet down box3
+  in_host ip netns delete box3
+  ocinet gc
 }
 
 # --- DEL
@@ -457,7 +496,7 @@ notices() {
     "ip link set dev vethdbbac32e902 nomaster" "ip link set dev vethdbbac32e902 master cni0"
   notices "host-local: Failed to find address added by container c1" "mv $lease $BATS_TEST_TMPDIR/lease" "mv $BATS_TEST_TMPDIR/lease $lease"
   notices "Cannot find all of our rules" \
-    "nft delete element inet ocinet masquerade6 '{ fd00:1::2 }'" "nft add element inet ocinet masquerade6 '{ fd00:1::2 }'"
+    "nft delete element inet ocinet masquerade6 '{ \"cni0\" . fd00:1::2 }'" "nft add element inet ocinet masquerade6 '{ \"cni0\" . fd00:1::2 }'"
   in_host ip link delete dev cni0
   refused 999 'host interface "cni0" not found' bridge CHECK "$CHECKED"
   in_host ip netns delete box
@@ -473,7 +512,7 @@ notices() {
   run -0 plugin portmap ADD "$chained"
   run -0 plugin portmap CHECK "$chained"
   in_host nft 'delete element inet ocinet ports4 { tcp . 8080 }; add element inet ocinet ports4 { tcp . 8080 : 10.9.9.9 . 80 }'
-  refused 999 'Cannot find "tcp . 8080 : 10.1.1.2 . 80" in our table' portmap CHECK "$chained"
+  refused 999 "Cannot find all of our rules" portmap CHECK "$chained"
   in_host nft delete element inet ocinet ports4 '{ tcp . 8080 }'
   refused 999 "Cannot find all of our rules" portmap CHECK "$chained"
   run -0 plugin portmap DEL "$chained"
@@ -533,7 +572,7 @@ gc() {
   equal "10.1.1.2 10.1.1.3 10.1.1.78 10.1.1.81" "$(in_host find $leases -name '10.*' -printf '%f\n' | sort -V | xargs)"
   in_host rm $leases/10.1.1.81
   gc bridge "$FULL" c2
-  equal "{ 10.1.1.3 }" "$(elements masquerade4)"
+  equal '{ "cni0" . 10.1.1.3 }' "$(elements masquerade4)"
   run -0 in_host ip netns exec c1 ip -o link
   [[ $output != *eth0* ]]
   run -0 in_host ip netns exec c2 ip -o link show dev eth0

@@ -38,7 +38,7 @@ cached() { echo "$HOST_DIR/cni/results/$1-${2:-c1}-eth0"; }
 nothing_stays() {
   equal "" "$(find "$HOST_DIR/cni" "$STATE_DIR" -type f ! -name 'last_reserved_ip.*' ! -name lock)"
   equal "" "$(in_host ip -o link show type veth | grep -v ' eth0')"
-  equal "" "$(in_host nft list ruleset | grep 'elements = ')"
+  equal "" "$(own_elements)"
 }
 
 # says STATUS MESSAGE WORDS...: of `ocinet cni`, which fails

@@ -99,7 +99,7 @@ in_box() {
   snapshot >"$BATS_TEST_TMPDIR/before"
   run -0 ocinet gc --dry-run
   grep '^ip link del dev veth' <<<"$output"
-  grep '^nft delete element inet ocinet contained4 ' <<<"$output"
+  grep "^nft 'delete element inet ocinet contained4 " <<<"$output"
   [[ $output == *"c1: its process $pid has ended"* ]]
   run -0 ocinet gc --dry-run --json
   jq -e '.report.containers[0].id == "c1"' <<<"$output"
@@ -119,7 +119,7 @@ is_apart() {
   run -0 ocinet up --dry-run "$BOX" -p 8080:80
   local line
   for line in "ip link add name veth[0-9a-f]+ address 02:[0-9a-f:]+ type veth peer name eth0 address 02:[0-9a-f:]+ netns $BOX" \
-    "nft add element inet ocinet ports4 \{ tcp \. 8080 : 172\.16\.28\.2 \. 80 \}" \
+    "nft '?create element inet ocinet ports4 \{ tcp \. 8080 comment \"box veth[0-9a-f]+\" : 172\.16\.28\.2 \. 80 \}'?" \
     "sysctl -w net/ipv4/ip_forward=1" \
     "nsenter --net=$BOX sysctl -w net/ipv6/conf/lo/disable_ipv6=0" \
     "nsenter --net=$BOX ip address replace 172\.16\.28\.2/24 dev eth0 brd \+ noprefixroute"; do
@@ -181,7 +181,7 @@ made() {
   state=$(jq -nc --argjson pid "$(<"$BATS_TEST_TMPDIR/background/holder")" '{ id: "c1", pid: $pid, bundle: "" }')
   wait_for holder_is_apart
   run -0 ocinet hook createRuntime --dry-run -p 8080:80 <<<"$state"
-  [[ $output == *"nft add element inet ocinet ports4 { tcp . 8080 : 172.16.28.2 . 80 }"* ]]
+  [[ $output == *"create element inet ocinet ports4 { tcp . 8080 comment "*" : 172.16.28.2 . 80 }"* ]]
   run -0 ocinet hook poststop --dry-run --json <<<'{ "id": "c1" }'
   jq -e '.lines == []' <<<"$output"
   [ "$(ocinet ls --json)" = "[]" ]

@@ -156,7 +156,7 @@ IPAM
   for type in bridge ptp; do
     for netns in "" /run/netns/box; do
       adds $type "$(conf $type "{ \"ipMasq\": true, \"ipam\": $dual }")"
-      [[ $(elements masquerade4) == "{ 10.1.1."*" }" && $(elements masquerade6) == "{ fd00:1::"*" }" ]]
+      [[ $(elements masquerade4) == *" . 10.1.1."*" }" && $(elements masquerade6) == *" . fd00:1::"*" }" ]]
       in_host ip netns delete box
       run -0 plugin $type DEL "$(with_result "$(conf $type "{ \"ipMasq\": true, \"ipam\": $dual }")" "$RESULT")" CNI_NETNS="$netns"
       equal "" "$(elements masquerade4)$(elements masquerade6)$(held)"
@@ -317,12 +317,14 @@ flows() { in_host conntrack -L -p udp 2>/dev/null | sed -n 's/.*src=192.0.2.2 .*
   for backend in nftables iptables ""; do
     chained=$(with_result "$(conf firewall "{ \"backend\": \"$backend\" }")" "$RESULT")
     run -0 plugin firewall ADD "$chained"
-    equal "{ 10.1.1.2 }" "$(elements passed4)"
+    equal '{ "cni0" . 10.1.1.2 }' "$(elements passed4)"
     run -0 plugin firewall CHECK "$chained"
     run -0 plugin firewall DEL "$chained"
     equal "" "$(elements passed4)"
+    # The others have an administrator's chain (plugins#504).
+    [ "$backend" != nftables ] || equal "" "$(in_host iptables-save 2>/dev/null)"
   done
-  equal "" "$(in_host iptables-save 2>/dev/null)"
+  in_host sh -c 'nft delete table ip filter; nft delete table ip6 filter'
   run -0 plugin bridge DEL "$(bridge_conf)"
   nothing_stays
 }

@@ -41,7 +41,7 @@ in_box() { in_host ip netns exec box "$@"; }
 # What a detached container has left for gc is shared: it names no container, address or port.
 ocinet_traces() {
   in_host ip -o link | grep -F veth
-  in_host nft list ruleset | grep -F 'elements ='
+  own_elements
   find "$STATE_DIR/containers" "$STATE_DIR/ports" "$STATE_DIR/locks" -mindepth 1 -type f 2>/dev/null | grep .
 }
 

@@ -1,7 +1,16 @@
 import { messageOf } from "../wire/cni/error.ts";
 import { type Batch, invocation, type Prefixes, type Stage, stages } from "../plan/batch.ts";
 import { refusalIn } from "../plan/hostfwd.ts";
-import { baseTable, tableOf } from "../plan/nft.ts";
+import {
+  baseTable,
+  baseTableWithoutSockets,
+  forwards,
+  mapsOfOne,
+  showElementStep,
+  tableOf,
+  takenOnOne,
+} from "../plan/nft.ts";
+import { type ListedElement, parseElements } from "../plan/nft_listing.ts";
 import { bridgeTable } from "../plan/nft_bridge.ts";
 import {
   type Claim,
@@ -16,7 +25,8 @@ import {
 } from "../plan/step.ts";
 import { createWithDirectory, type Output, type World } from "../plan/world.ts";
 import { endFlows } from "./conntrack.ts";
-import { passForwardPolicy } from "./forward_policy.ts";
+import { hasForwardChain, passForwardPolicy } from "./forward_policy.ts";
+import { freeAbandoned, holderIn, holderOf } from "./taken.ts";
 import { undo } from "./undo.ts";
 
 /** A step that could not be done, with what its tool said. */
@@ -31,6 +41,15 @@ export class StepError extends Error {
     this.step = step;
     this.details = details.trim();
     this.killed = killed;
+  }
+}
+
+/** An address or a port is another container's. */
+export class TakenError extends StepError {
+  constructor(step: Step, id: string) {
+    super(step, `container "${id}" has it`);
+    this.name = "TakenError";
+    this.message = `Cannot ${showElementStep(step)}`;
   }
 }
 
@@ -111,8 +130,7 @@ async function applyBatch(world: World, prefixes: Prefixes, batch: Batch, done: 
       (batch.steps as readonly Sysctl[]).forEach((sysctl) => writeSysctl(world, sysctl));
       break;
     case "nft":
-      await applyRules(world, prefixes, batch.steps as readonly Line[]);
-      break;
+      return await applyRules(world, prefixes[batch.on], batch.steps as readonly Line[], done);
     case "claim":
       for (const claim of batch.steps as readonly Claim[]) {
         applyClaim(world, claim);
@@ -185,13 +203,64 @@ function writeSysctl(world: World, { key, value, onError }: Sysctl): void {
   }
 }
 
-async function applyRules(world: World, prefixes: Prefixes, steps: readonly Line[]): Promise<void> {
-  const { argv, stdin } = invocation(steps, prefixes[steps[0]!.on], "run");
-  const first = await world.run(argv, { stdin });
-  if (first.code === 0) return;
+/** What is left of a container that has gone makes way; what is another's is a reason to refuse. */
+async function applyRules(
+  world: World,
+  prefix: readonly string[],
+  steps: readonly Line[],
+  done: Step[],
+): Promise<void> {
+  for (let freed = 0;; freed++) {
+    try {
+      const listed = await addRules(world, prefix, steps);
+      done.push(...steps);
+      return await refuseTakenOnOne(world, prefix, steps, parseElements(listed));
+    } catch (error) {
+      if (!(error instanceof StepError) || !error.details.includes("File exists")) throw error;
+      const holder = await holderOf(world, prefix, error.step as Line);
+      if (!holder) throw error;
+      if (freed >= steps.length || !await freeAbandoned(world, prefix, holder)) {
+        throw new TakenError(error.step, holder.id);
+      }
+    }
+  }
+}
+
+/** Of a port on all addresses, what other containers had on one. */
+async function refuseTakenOnOne(
+  world: World,
+  prefix: readonly string[],
+  steps: readonly Line[],
+  listed: readonly ListedElement[],
+): Promise<void> {
+  const taken = takenOnOne(steps, listed);
+  if (!taken) return;
+  const holder = holderIn("inet ocinet", taken.by);
+  if (!holder || !await freeAbandoned(world, prefix, holder)) {
+    throw new TakenError(taken.step, holder?.id ?? "?");
+  }
+  await refuseTakenOnOne(world, prefix, steps, listed.filter((one) => one !== taken.by));
+}
+
+/** @returns what is listed of the ports on one address, as it was just before */
+async function addRules(world: World, prefix: readonly string[], steps: readonly Line[]): Promise<string> {
+  const attaches = steps[0]!.on === "host" && forwards(steps);
+  const lists = [
+    ...mapsOfOne(steps).map((map) => `list map ${map}\n`),
+    // That FORWARD has our rule is asked of hosts alone that have such a chain.
+    ...(attaches ? ["list chains ip\n", "list chains ip6\n"] : []),
+  ];
+  const { argv, stdin } = invocation(steps, prefix, "run");
+  const first = await world.run(argv, { stdin: lists.join("") + stdin });
+  if (first.code === 0) {
+    if (attaches && hasForwardChain(world, first.stdout)) await passForwardPolicy(world, prefix);
+    return first.stdout;
+  }
   if (first.code >= 128) throw new StepError(steps[0]!, `nft was ended by signal ${first.code - 128}`, true);
-  if (!first.stderr.includes("No such file or directory")) throw ruleError(steps, first, 0);
-  await loadRules(world, steps, prefixes.host);
+  const tableGone = steps[0]!.on === "host" && first.stderr.includes("No such file or directory");
+  if (!tableGone) throw ruleError(steps, first, lists.length);
+  await loadRules(world, steps, prefix);
+  return "";
 }
 
 /** Adds elements with the tables they are in, which may be there. @throws StepError of the first that could not be added */
@@ -203,18 +272,26 @@ export async function loadRules(
   const { argv, stdin } = invocation(steps, prefix, "run");
   // Before the table, which says that it has been done.
   await passForwardPolicy(world, prefix);
-  const tables = [
-    baseTable,
-    ...(steps.some((step) => tableOf(step) === "bridge ocinet") ? [bridgeTable] : []),
-  ].join("");
-  const loaded = await world.run(argv, { stdin: tables + stdin });
-  if (loaded.code !== 0) throw ruleError(steps, loaded, tables.split("\n").length - 1);
+  const bridge = steps.some((step) => tableOf(step) === "bridge ocinet") ? bridgeTable : "";
+  const load = async (table: string) => {
+    const loaded = await world.run(argv, { stdin: table + bridge + stdin });
+    return { loaded, lines: (table + bridge).split("\n").length - 1 };
+  };
+  const first = await load(baseTable);
+  const isOld = first.loaded.code !== 0 && first.loaded.stderr.includes(" socket ");
+  const { loaded, lines } = isOld ? await load(baseTableWithoutSockets) : first;
+  if (loaded.code !== 0) throw ruleError(steps, loaded, lines);
 }
 
 /** nft names the place of an error: "/dev/stdin:1:40-49: Error: …". */
-function ruleError(steps: readonly Line[], { stderr }: Output, before: number): StepError {
+function ruleError(steps: readonly Line[], { stderr }: Output, before: number): Error {
   const line = Number(/^[^:]*:([0-9]+):/.exec(stderr)?.[1] ?? NaN) - 1 - before;
   const what = /Error: (?:Could not process rule: )?(.*)/.exec(stderr)?.[1] ?? stderr;
+  if (line < 0 && what.includes("File exists")) {
+    return new Error(
+      "Cannot load our nft table: one of another version of ocinet is there; take its containers down, then run ocinet gc",
+    );
+  }
   return new StepError(steps[line] ?? steps[0]!, what);
 }
 

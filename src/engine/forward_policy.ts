@@ -1,3 +1,4 @@
+import { adminComment } from "../plan/iptables.ts";
 import { passMark } from "../plan/nft.ts";
 import { findProgram, type World } from "../plan/world.ts";
 
@@ -13,6 +14,8 @@ export interface ForwardChain {
   readonly command: string;
   /** Its policy is DROP. */
   readonly drops: boolean;
+  /** Its last rule lets nothing more pass, whatever its policy. */
+  readonly rejects: boolean;
   /** How often the rule is there that lets pass what our forward chain has marked. */
   readonly passes: number;
 }
@@ -40,24 +43,57 @@ function chainOf(command: string, text: string): ForwardChain {
   return {
     command,
     drops: /policy drop|^-P FORWARD DROP/m.test(text),
+    rejects: endsInReject(text),
     passes: text.split("\n").filter((row) => row.includes(passMark)).length,
   };
+}
+
+/** Whether the last rule of a chain, as nft or iptables lists it, rejects or drops all that comes to it. */
+export function endsInReject(text: string): boolean {
+  const last = text.split("\n").map((row) => row.trim())
+    .filter((row) => row !== "" && row !== "}" && !/^(table|chain|type|#|-P) ?/.test(row)).at(-1) ?? "";
+  return /^(-A \S+ -j (REJECT|DROP)\b|(counter( packets \d+ bytes \d+)? )?(reject|drop)\b)/.test(last);
+}
+
+/**
+ * Whether a FORWARD chain is there, as far as that costs no process of its own.
+ * @param chains what `nft list chains` prints of the families
+ */
+export function hasForwardChain(world: World, chains: string): boolean {
+  if (/^table ip6? filter \{(\n\t.*)*\n\tchain FORWARD \{/m.test(chains)) return true;
+  return forwardPrograms.some(({ tables }) => world.read(tables)?.split("\n").includes("filter"));
 }
 
 const rule = ["FORWARD", "-m", "mark", "--mark", `${passMark}/${passMark}`, "-j", "ACCEPT"];
 
 /**
  * Where iptables' FORWARD policy is DROP (Docker sets that), accepting a packet in our table does not save it: each
- * table has its own say. One rule there lets through what our forward chain has marked. Done when our table is made,
- * wherever there is such a chain: its policy may yet change.
+ * table has its own say. One rule there lets through what our forward chain has marked. It is put there wherever there is
+ * such a chain, for its policy may yet change; and again wherever it has gone.
+ * @returns the programs that put it there
  */
-export async function passForwardPolicy(world: World, prefix: readonly string[]): Promise<void> {
+export async function passForwardPolicy(
+  world: World,
+  prefix: readonly string[],
+): Promise<readonly string[]> {
+  const put: string[] = [];
   for (const kind of forwardPrograms) {
     for (const { command, passes } of await forwardChains(world, prefix, kind)) {
       if (passes > 0 || !findProgram(world, command)) continue;
-      await world.run([...prefix, command, "--wait", "-I", ...rule]);
+      await insertRule(world, prefix, command);
+      put.push(command);
     }
   }
+  return put;
+}
+
+/** An administrator's chain keeps its say before it. */
+async function insertRule(world: World, prefix: readonly string[], command: string): Promise<void> {
+  const { stdout } = await world.run([...prefix, command, "--wait", "-S", "FORWARD"], { looks: true });
+  const rules = stdout.split("\n").filter((row) => row.startsWith("-A FORWARD "));
+  const admin = rules.findLastIndex((row) => row.includes(adminComment));
+  const [chain, ...match] = rule;
+  await world.run([...prefix, command, "--wait", "-I", chain!, String(admin + 2), ...match]);
 }
 
 /** Where that rule is: its program, as often as it is there. Two that made the table at once may both have put it. */

@@ -12,28 +12,59 @@ interface Note {
   /** The network namespace that it was done in. */
   readonly host: string;
   readonly step: Line | Sysctl;
+  /** What keeps it to containers, and has to be there for as long. */
+  readonly guard?: Line;
 }
 
-/** Writes down, a file each, how to take back what lasting steps change of links that are there and not of our making. */
+/**
+ * Writes down, a file each, how to take back what lasting steps change of the host itself, and of links that are there and
+ * not of our making.
+ */
 export function recordKeptChanges(world: World, state: string, steps: readonly Step[]): void {
   for (const step of steps) {
     if ((step.tool !== "ip" && step.tool !== "sysctl") || step.undoBy !== "gc") continue;
     const path = `${directoryOf(state)}/${encodeURIComponent(show([step]))}`;
-    if (world.stat(path) !== undefined || !isOthers(world, linkOf(step.id))) continue;
+    if (world.stat(path) !== undefined || !isHosts(world, linkOf(step.id))) continue;
     const back = step.tool === "sysctl" ? valueBefore(world, step) : step.undo;
     if (back === undefined) continue;
     const { undoBy: _, ...done } = step;
-    const note = { bootId: bootId(world), host: ownNamespace(world), step: { ...done, undo: back } };
+    const guard = guardOf(step, steps);
+    const note = {
+      ...{ bootId: bootId(world), host: ownNamespace(world), step: { ...done, undo: back } },
+      ...(guard ? { guard } : {}),
+    };
     createWithDirectory(world, path, JSON.stringify(note));
   }
+}
+
+/** Forwarding is for containers alone. */
+function guardOf({ id }: Step, steps: readonly Step[]): Line | undefined {
+  const key = id.kind === "sysctl" ? id.key : "";
+  const set = `inet ocinet unforwarded${key === "net/ipv4/ip_forward" ? 4 : 6}`;
+  if (!/forward(ing)?$/.test(key)) return undefined;
+  return steps.find((step): step is Line =>
+    step.tool === "nft" && step.id.kind === "element" && step.id.set === set
+  );
+}
+
+/** What keeps to containers what was changed in this network namespace, to be put back where our table has gone. */
+export function keptGuards(world: World, state: string): readonly Line[] {
+  const directory = directoryOf(state);
+  return world.list(directory).flatMap((name) => {
+    const note = parseNote(world.read(`${directory}/${name}`));
+    const holds = note?.bootId === bootId(world) && note.host === ownNamespace(world);
+    return holds && isStep(note.guard) ? [note.guard] : [];
+  });
 }
 
 function directoryOf(state: string): string {
   return `${state}/lasting`;
 }
 
-function isOthers(world: World, link = ""): boolean {
-  return linkExists(world, link) && world.read(`/sys/class/net/${link}/ifalias`)?.trim() !== ownAlias;
+/** Settings for all links, or for none, are the host's own. */
+function isHosts(world: World, link = "all"): boolean {
+  return link === "all" ||
+    linkExists(world, link) && world.read(`/sys/class/net/${link}/ifalias`)?.trim() !== ownAlias;
 }
 
 function valueBefore(world: World, { key, value }: Sysctl): string | undefined {
@@ -41,11 +72,18 @@ function valueBefore(world: World, { key, value }: Sysctl): string | undefined {
   return before === value ? undefined : before;
 }
 
+/** A change that is to be taken back; where what is written down can be read, with the step. */
+export interface KeptChange {
+  readonly what: string;
+  readonly step?: Line | Sysctl;
+  remove(): Promise<void>;
+}
+
 /** What is written down of lasting steps in this network namespace. What somebody has changed since is left to them. */
 export function keptChanges(
   world: World,
   state: string,
-): readonly { readonly what: string; remove(): Promise<void> }[] {
+): readonly KeptChange[] {
   const directory = directoryOf(state);
   return world.list(directory).flatMap((name) => {
     const path = `${directory}/${name}`;
@@ -57,7 +95,7 @@ export function keptChanges(
       world.remove(path);
       world.removeEmpty(directory);
     };
-    return [{ what: decodeURIComponent(name), remove }];
+    return [{ what: decodeURIComponent(name), ...(note ? { step: note.step } : {}), remove }];
   });
 }
 

@@ -1,7 +1,7 @@
 import { lookInside, parseInside } from "../plan/inside.ts";
 import type { Device, HostState, Link } from "../plan/host_state.ts";
 import type { World } from "../plan/world.ts";
-import { askLinks, linkExists, type OwnBridge, readOwnBridge } from "./links.ts";
+import { askLinks, linkExists, listLinks, type OwnBridge, readOwnBridge } from "./links.ts";
 import { advertisedLinks, defaultLink } from "./routes.ts";
 
 /** What to look for. */
@@ -74,8 +74,16 @@ async function observeHost(world: World, wanted: AllLookups): Promise<HostState>
     })),
     ...(reached.length === 0 ? {} : { reached: ways }),
     ...(route === undefined ? {} : { defaultLink: route }),
-    ...(advertised ? { advertised: await advertisedLinks(world) } : {}),
+    ...(advertised ? { advertised: await advertisedLinks(world), ...await unforwarded(world) } : {}),
   };
+}
+
+/** All links, looked at on a host alone that does not forward yet. */
+async function unforwarded(world: World): Promise<Pick<HostState, "unforwarded">> {
+  const off = ["ipv4/ip_forward", "ipv6/conf/all/forwarding"].some((key) =>
+    world.read(`/proc/sys/net/${key}`)?.trim() === "0"
+  );
+  return off ? { unforwarded: (await listLinks(world)).map(({ name }) => name) } : {};
 }
 
 type Observed = Required<Pick<HostState, "links" | "devices" | "reached">>;

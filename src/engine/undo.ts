@@ -112,7 +112,7 @@ async function undoLines(
   prefixes: Prefixes,
   all: readonly (Line | Sysctl)[],
 ): Promise<readonly Failed[]> {
-  const steps = all.filter(({ undo, undoBy }) => undo !== undefined && undoBy !== "gc");
+  const steps = all.filter(isUndoneByOwner);
   if (steps.length === 0) return [];
   const { argv, stdin } = invocation(steps, prefixes[steps[0]!.on], "undo");
   const { code, stderr } = await world.run(argv, { stdin });
@@ -145,8 +145,10 @@ async function undoLines(
 async function undoRules(
   world: World,
   prefixes: Prefixes,
-  steps: readonly Line[],
+  all: readonly Line[],
 ): Promise<readonly Failed[]> {
+  const steps = all.filter(isUndoneByOwner);
+  if (steps.length === 0) return [];
   const { argv, stdin } = invocation(steps, prefixes[steps[0]!.on], "undo");
   const { code, stderr } = await world.run(argv, { stdin });
   if (code === 0) return [];
@@ -162,6 +164,10 @@ async function undoRules(
   const problems: Failed[] = [];
   for (const part of parts) problems.push(...await undoRules(world, prefixes, part));
   return problems;
+}
+
+function isUndoneByOwner({ undo, undoBy }: Line | Sysctl): boolean {
+  return undo !== undefined && undoBy !== "gc";
 }
 
 function byTable(steps: readonly Line[]): readonly (readonly Line[])[] {

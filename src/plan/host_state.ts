@@ -49,6 +49,8 @@ export interface HostState {
   readonly defaultLink?: string;
   /** Links with an IPv6 default route that take router advertisements only while the host does not forward IPv6. */
   readonly advertised?: readonly string[];
+  /** The names of all links, where those were asked for, and IPv4 or IPv6 is not forwarded yet. */
+  readonly unforwarded?: readonly string[];
   /** The devices that are there, by what they were asked for with. */
   readonly devices?: ReadonlyMap<string, Device>;
   /** Sysctls that were asked for, by path below /proc/sys. */

@@ -1,3 +1,6 @@
+/** What marks the rule by which FORWARD calls an administrator's chain, as the reference's firewall has it. */
+export const adminComment = "CNI firewall plugin admin overrides";
+
 /** What is to go from one table of iptables. */
 export interface Going {
   readonly table: "filter" | "nat";

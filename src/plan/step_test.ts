@@ -83,7 +83,7 @@ test("a step is about one thing, whatever it says of it", () => {
   const same = (a: Step, b: Step) => stepKey(a) === stepKey(b);
   assert.ok(
     same(
-      element("inet ocinet ports4", "tcp . 80", "10.0.0.1 . 80"),
+      element("inet ocinet ports4", "tcp . 80", { value: "10.0.0.1 . 80" }),
       element("inet ocinet ports4", "tcp . 80"),
     ),
   );

@@ -5,7 +5,7 @@ import { addressOf, contains, family, lengthOf, networkOf, plus } from "../../ne
 import { linkNameProblem, macFrom, parseMac } from "../../net/names.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import { addAddress, addBridge, addVeth, ownAlias, removeAddress, setLink } from "../../plan/ip.ts";
-import { masquerade, tryRules } from "../../plan/nft.ts";
+import { guardBridges, join, masquerade, tryRules } from "../../plan/nft.ts";
 import { allowOnlyMac } from "../../plan/nft_bridge.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { HostState, Link } from "../../plan/host_state.ts";
@@ -13,6 +13,7 @@ import { type Line, setSysctl, type Step } from "../../plan/step.ts";
 import { hostLinks, ownIps } from "../../wire/cni/previous_result.ts";
 import type { Lease, Lookups } from "../plugin.ts";
 import { announce, type BringUp, bringUp, bringUpAddressed, parseBringUp } from "./move_in.ts";
+import { endpointOf } from "./endpoint.ts";
 import {
   isFiltering,
   lostVlans,
@@ -285,6 +286,8 @@ export function address(conf: Conf, at: Attachment, given: Lease, made: Result, 
   const lease = { ...given, ips: given.ips.map((ip) => withGateway(ip, conf)) };
   const routes = conf.isDefaultGateway ? withDefaultRoutes(lease) : lease.routes;
   const gateways = conf.isGateway ? gatewayAddresses(lease.ips) : [];
+  const result = withVlanLink(conf, at, withLease(made, { ...lease, routes }, 2, conf.dns), seen);
+  const endpoint = endpointOf(at, result)!;
   return {
     steps: [
       ...setGateway(conf, at, gateways, seen),
@@ -295,9 +298,11 @@ export function address(conf: Conf, at: Attachment, given: Lease, made: Result, 
       ...addAddresses(lease, at.ifname),
       ...(conf.bringUp.layer3 ? bringUpAddressed(conf.bringUp, made.interfaces[2]!) : []),
       ...addRoutes({ ...lease, routes }, at.ifname),
-      ...(conf.ipMasq ? masquerade(lease.ips) : []),
+      ...guardBridges(...new Set([conf.bridge, endpoint.link])),
+      ...join(endpoint, lease.ips),
+      ...(conf.ipMasq ? masquerade(endpoint, lease.ips) : []),
     ],
-    result: withVlanLink(conf, at, withLease(made, { ...lease, routes }, 2, conf.dns), seen),
+    result,
   };
 }
 

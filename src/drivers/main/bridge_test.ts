@@ -160,21 +160,27 @@ container: sysctl -w net/ipv4/conf/eth0/arp_notify=1
 container: ip address replace 10.1.2.3/24 dev eth0 brd +
 container: ip address replace fd00::3/64 dev eth0 nodad
 container: ip route add 0.0.0.0/0 via 10.1.2.1 dev eth0
-nft add element inet ocinet own4 { 10.1.2.3 . 10.1.2.0/24 }
-nft add element inet ocinet masquerade4 { 10.1.2.3 }
-nft add element inet ocinet own6 { fd00::3 . fd00::/64 }
-nft add element inet ocinet masquerade6 { fd00::3 }`,
+nft add element inet ocinet bridges { "cni0" . "cni0" }
+nft create element inet ocinet members4 { "cni0" . 10.1.2.3 comment "c1 vetha1a1a1a1a1a" }
+nft create element inet ocinet members6 { "cni0" . fd00::3 comment "c1 vetha1a1a1a1a1a" }
+nft add element inet ocinet subnets4 { "cni0" . 10.1.2.3 . 10.1.2.0/24 }
+nft add element inet ocinet subnets6 { "cni0" . fd00::3 . fd00::/64 }
+nft add element inet ocinet masquerade4 { "cni0" . 10.1.2.3 }
+nft add element inet ocinet masquerade6 { "cni0" . fd00::3 }`,
   );
   assert.deepEqual(result.ips, dual.ips.map((ip) => ({ ...ip, interface: 2 })));
   assert.deepEqual([result.routes, result.dns], [lease.routes, lease.dns]);
 });
 
-test("without being a gateway, only the container is touched", () => {
+test("without being a gateway, only the container is touched, and its address noted", () => {
   assert.equal(
     show(address({ vlan: 7 }, { ...lease, routes: [] }).steps),
     `container: sysctl -w net/ipv6/conf/eth0/accept_dad=0
 container: sysctl -w net/ipv4/conf/eth0/arp_notify=1
-container: ip address replace 10.1.2.3/24 dev eth0 brd +`,
+container: ip address replace 10.1.2.3/24 dev eth0 brd +
+nft add element inet ocinet bridges { "cni0" . "cni0" }
+nft create element inet ocinet members4 { "cni0" . 10.1.2.3 comment "c1 vetha1a1a1a1a1a" }
+nft add element inet ocinet subnets4 { "cni0" . 10.1.2.3 . 10.1.2.0/24 }`,
   );
 });
 
@@ -247,7 +253,12 @@ ip address replace 10.1.2.1/24 dev br0.100 brd +`,
   );
   assert.deepEqual(result.interfaces[3], { name: "br0.100", mac });
   const again = address(conf, lease, seeing({ name: "br0.100", kind: "veth", addresses: ["10.1.2.1/24"] }));
-  assert.doesNotMatch(show(again.steps), /br0/);
+  assert.deepEqual(show(again.steps).split("\n").filter((line) => line.includes("br0")), [
+    'nft add element inet ocinet bridges { "br0" . "br0" }',
+    'nft add element inet ocinet bridges { "br0.100" . "br0.100" }',
+    'nft create element inet ocinet members4 { "br0.100" . 10.1.2.3 comment "c1 vetha1a1a1a1a1a" }',
+    'nft add element inet ocinet subnets4 { "br0.100" . 10.1.2.3 . 10.1.2.0/24 }',
+  ]);
   assert.deepEqual(again.result.interfaces[3], { name: "br0.100", mac: "02:00:00:00:00:99" });
 });
 

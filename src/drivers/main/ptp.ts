@@ -4,18 +4,21 @@ import { type Dns, hasDns, parseDns, type Result } from "../../wire/cni/result.t
 import { addressOf, networkOf } from "../../net/address.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import { addAddress, addRoute, addVeth, route, setLink } from "../../plan/ip.ts";
-import { masquerade, tryRules } from "../../plan/nft.ts";
+import { guardVeth, join, keepInternal, masquerade, tryRules } from "../../plan/nft.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { HostState } from "../../plan/host_state.ts";
 import type { Step } from "../../plan/step.ts";
 import { hostLinks, ownIps } from "../../wire/cni/previous_result.ts";
 import type { Lease, Lookups } from "../plugin.ts";
+import { endpointOf } from "./endpoint.ts";
 import { addRoutes, alone, enableIpv6, parseMasquerade, withLease } from "./layer3.ts";
 import { disableDuplicateDetection, forward, forwardingSysctls, lostVeth, vethEnds } from "./veth.ts";
 
 interface Conf {
   readonly mtu?: number;
   readonly ipMasq: boolean;
+  /** Ours: what the container begins goes to its neighbours and the host alone. */
+  readonly internal: boolean;
   readonly dns?: Dns;
 }
 
@@ -32,6 +35,7 @@ export function parse(conf: Fields): Conf {
     // `up` and the hook add the MTU of the host's way out.
     mtu: conf.integer("mtu", { min: 0, max: 65535 }) || conf.integer("pathMtu", { min: 0, max: 65535 }),
     ipMasq: parseMasquerade(conf),
+    internal: conf.boolean("internal") ?? false,
     ...(hasDns(dns) ? { dns } : {}),
   };
 }
@@ -62,7 +66,7 @@ export function link({ mtu }: Conf, at: Attachment): Plan {
 
 /** Routes each address between the two ends: nothing but the host is on the container's link. */
 export function address(
-  { ipMasq, dns }: Conf,
+  { ipMasq, internal, dns }: Conf,
   at: Attachment,
   lease: Lease,
   made: Result,
@@ -70,13 +74,17 @@ export function address(
 ): Plan {
   if (lease.ips.length === 0) throw new CniError("internal", "IPAM plugin returned missing IP config");
   const host = made.interfaces[0]!.name;
+  const endpoint = endpointOf(at, made)!;
   return {
     steps: [
       ...lease.ips.flatMap(({ address, gateway }) => routeBetween(host, at.ifname, address, gateway)),
       ...forward(lease.ips, seen),
       ...enableIpv6(lease, at.ifname),
       ...addRoutes(lease, at.ifname),
-      ...(ipMasq ? masquerade(lease.ips) : []),
+      ...guardVeth(endpoint),
+      ...join(endpoint, lease.ips),
+      ...(internal ? [keepInternal(endpoint)] : []),
+      ...(ipMasq ? masquerade(endpoint, lease.ips) : []),
     ],
     result: withLease(made, lease, 1, dns),
   };

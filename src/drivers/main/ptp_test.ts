@@ -59,8 +59,11 @@ container: ip route add 10.1.2.1/32 dev eth0 scope link src 10.1.2.3
 container: ip route add 10.1.2.0/24 via 10.1.2.1 dev eth0 src 10.1.2.3
 sysctl -w net/ipv4/ip_forward=1
 container: ip route add 0.0.0.0/0 via 10.1.2.1 dev eth0
-nft add element inet ocinet own4 { 10.1.2.3 . 10.1.2.0/24 }
-nft add element inet ocinet masquerade4 { 10.1.2.3 }`,
+nft add element inet ocinet links { "vetha1a1a1a1a1a" }
+nft add element inet ocinet routed { "vetha1a1a1a1a1a" }
+nft create element inet ocinet members4 { "vetha1a1a1a1a1a" . 10.1.2.3 comment "c1 vetha1a1a1a1a1a" }
+nft add element inet ocinet subnets4 { "vetha1a1a1a1a1a" . 10.1.2.3 . 10.1.2.0/24 }
+nft add element inet ocinet masquerade4 { "vetha1a1a1a1a1a" . 10.1.2.3 }`,
   );
   assert.deepEqual(result, {
     ...ptp.link(parse({}), at).result,
@@ -82,7 +85,19 @@ sysctl -w net/ipv6/conf/ens1/accept_ra=2
 sysctl -w net/ipv6/conf/all/forwarding=1
 container: sysctl -w net/ipv6/conf/lo/disable_ipv6=0
 container: sysctl -w net/ipv6/conf/eth0/disable_ipv6=0
-container: sysctl -w net/ipv6/conf/eth0/keep_addr_on_down=1`,
+container: sysctl -w net/ipv6/conf/eth0/keep_addr_on_down=1
+nft add element inet ocinet links { "vetha1a1a1a1a1a" }
+nft add element inet ocinet routed { "vetha1a1a1a1a1a" }
+nft create element inet ocinet members6 { "vetha1a1a1a1a1a" . fd00::3 comment "c1 vetha1a1a1a1a1a" }
+nft add element inet ocinet subnets6 { "vetha1a1a1a1a1a" . fd00::3 . fd00::/64 }`,
+  );
+});
+
+test("an internal network's container is known by its link, whatever it sends", () => {
+  const lines = (conf: Record<string, unknown>) => show(address(conf).steps).split("\n");
+  assert.deepEqual(
+    lines({ internal: true }).filter((line) => !lines({}).includes(line)),
+    ['nft add element inet ocinet internal { "vetha1a1a1a1a1a" }'],
   );
 });
 

@@ -1,8 +1,9 @@
 import type { Ip } from "../../wire/cni/result.ts";
 import { family } from "../../net/address.ts";
-import { macFrom, vethFrom } from "../../net/names.ts";
+import { linkNameProblem, macFrom, vethFrom } from "../../net/names.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import type { VethEnd } from "../../plan/ip.ts";
+import { keepUnforwarded } from "../../plan/nft.ts";
 import type { HostState, Link } from "../../plan/host_state.ts";
 import { setSysctl, type Step, type Sysctl } from "../../plan/step.ts";
 
@@ -28,12 +29,19 @@ export function disableDuplicateDetection(link: string): readonly Sysctl[] {
 /** The sysctls that `forward` looks at. */
 export const forwardingSysctls = ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"];
 
-/** Turns on forwarding for the families of the addresses, where it is off. */
+/** Turns on forwarding for the families of the addresses, where it is off: for containers, and nothing else. */
 export function forward(ips: readonly Ip[], seen: HostState): readonly Step[] {
-  return forwardOf(ips).filter((key) => seen.sysctls.get(key) !== "1")
-    .flatMap((key) =>
-      key === "net/ipv4/ip_forward" ? [forwardOn(key)] : [...keepDefaultRoutes(seen), forwardOn(key)]
-    );
+  const links = (seen.unforwarded ?? []).filter((link) =>
+    link !== "lo" && linkNameProblem(link) === undefined
+  );
+  return forwardOf(ips).filter((key) => seen.sysctls.get(key) !== "1").flatMap((key) => {
+    const version = key === "net/ipv4/ip_forward" ? 4 : 6;
+    return [
+      ...(links.length > 0 ? [keepUnforwarded(version, links)] : []),
+      ...(version === 6 ? keepDefaultRoutes(seen) : []),
+      forwardOn(key),
+    ];
+  });
 }
 
 /** The sysctls of the addresses' families. */
@@ -42,13 +50,13 @@ function forwardOf(ips: readonly Ip[]): readonly string[] {
 }
 
 function forwardOn(key: string): Sysctl {
-  return setSysctl("host", key, "1");
+  return setSysctl("host", key, "1", { undoBy: "gc" });
 }
 
 /** A host that forwards IPv6 ignores router advertisements, and would lose default routes it has from them, unless told. */
 function keepDefaultRoutes({ advertised = [] }: HostState): readonly Sysctl[] {
   return advertised.map((link) =>
-    setSysctl("host", `net/ipv6/conf/${link}/accept_ra`, "2", { onError: "ignore" })
+    setSysctl("host", `net/ipv6/conf/${link}/accept_ra`, "2", { onError: "ignore", undoBy: "gc" })
   );
 }
 

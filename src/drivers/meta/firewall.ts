@@ -2,11 +2,13 @@ import { CniError } from "../../wire/cni/error.ts";
 import type { Fields } from "../../wire/cni/fields.ts";
 import type { Ip, Result } from "../../wire/cni/result.ts";
 import { setLink } from "../../plan/ip.ts";
-import { keepApart, letPass, open, tryRules } from "../../plan/nft.ts";
+import { adminComment } from "../../plan/iptables.ts";
+import { type Endpoint, keepApart, letPass, open, tryRules } from "../../plan/nft.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { HostState } from "../../plan/host_state.ts";
 import { type Exec, exec, type Step, words } from "../../plan/step.ts";
+import { endpointLookups, endpointOf } from "../main/endpoint.ts";
 import { alone } from "../main/layer3.ts";
 import type { Lookups } from "../plugin.ts";
 import { hostLinks, ownIps } from "../../wire/cni/previous_result.ts";
@@ -17,6 +19,8 @@ interface Conf {
   /** Absent: through firewalld as well where it runs. */
   readonly firewalld?: boolean;
   readonly zone: string;
+  /** An administrator's chain of iptables'; absent where that is not to be used. */
+  readonly adminChain?: string;
   /** Absent: what the address may be reached from is not this type's to say. */
   readonly ingressPolicy?: typeof policies[number];
 }
@@ -29,12 +33,12 @@ export const unchained = "missing prevResult from earlier plugin";
 
 /**
  * Reads a firewall configuration. `backend` "iptables" and "nftables" mean our own table, whose marked packets one rule
- * in iptables lets pass; "firewalld" and, where that runs, nothing or any other word, firewalld besides.
- * `iptablesAdminChainName` is read and not needed: rules of an administrator's in iptables keep their say.
+ * in iptables lets pass; "firewalld" and, where that runs, nothing or any other word, firewalld besides. An
+ * administrator's chain of iptables' is passed first, unless the backend is "nftables".
  */
 export function parse(conf: Fields): Conf {
   const [backend, policy] = [conf.string("backend"), conf.string("ingressPolicy")];
-  conf.string("iptablesAdminChainName");
+  const adminChain = parseChainName(conf.string("iptablesAdminChainName") ?? "CNI-ADMIN");
   if (policy !== undefined && !(policies as readonly string[]).includes(policy)) {
     throw new CniError("internal", `unknown ingress policy: "${policy}"`);
   }
@@ -42,8 +46,20 @@ export function parse(conf: Fields): Conf {
   return {
     ...(own || backend === "firewalld" ? { firewalld: backend === "firewalld" } : {}),
     zone: conf.string("firewalldZone") ?? "trusted",
+    ...(backend === "nftables" ? {} : { adminChain }),
     ...(policy === undefined ? {} : { ingressPolicy: policy as typeof policies[number] }),
   };
+}
+
+/** iptables takes names of up to 28 bytes. */
+function parseChainName(name: string): string {
+  if (/^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,27}$/.test(name)) return name;
+  throw new CniError(
+    "internal",
+    `failed to parse config: Cannot use iptablesAdminChainName ${
+      JSON.stringify(name)
+    }: it is no name of a chain`,
+  );
 }
 
 /**
@@ -56,9 +72,9 @@ export const signs = [
   "/run/firewalld.pid",
 ];
 
-/** Whether firewalld runs, unless the configuration decides. */
-export function lookups({ firewalld }: Conf): Lookups {
-  return firewalld === false ? {} : { files: signs };
+/** Whether firewalld runs, unless the configuration decides; and how the host reaches what others made. */
+export function lookups({ firewalld }: Conf, at: Attachment, made?: Result): Lookups {
+  return { ...endpointLookups(at, made), ...(firewalld === false ? {} : { files: signs }) };
 }
 
 /**
@@ -67,37 +83,53 @@ export function lookups({ firewalld }: Conf): Lookups {
  * of its own as well.
  */
 export function plan(conf: Conf, at: Attachment, made: Result, seen: HostState): Plan {
-  const ips = ownIps(made, at.ifname);
-  const firewalld = conf.firewalld ?? isRunning(seen);
+  const [ips, endpoint] = [ownIps(made, at.ifname), endpointOf(at, made, seen.reached)];
+  const { ingressPolicy: policy, firewalld = isRunning(seen), adminChain } = conf;
   return {
     steps: [
-      ...letPass(ips),
-      ...(conf.ingressPolicy === undefined ? [] : open(ips)),
-      ...(conf.ingressPolicy === undefined || conf.ingressPolicy === "open"
-        ? []
-        : restrict(conf.ingressPolicy, ips, made)),
+      ...(endpoint ? letPass(endpoint, ips) : []),
+      ...(endpoint && policy !== undefined ? open(endpoint, ips) : []),
+      ...(policy === undefined || policy === "open" ? [] : restrict(policy, endpoint, ips, made)),
       ...(firewalld ? trust(conf.zone, ips) : []),
+      ...(adminChain === undefined || ips.length === 0 ? [] : [callAdminChain(adminChain)]),
     ],
     result: made,
   };
+}
+
+/** Makes the chain, and has FORWARD call it before any rule that accepts, in both families; it stays. */
+const callScript =
+  "chain=$1 note=$2; for p in iptables ip6tables; do command -v $p >/dev/null || continue; " +
+  '( $p -w -C FORWARD -m comment --comment "$note" -j "$chain" 2>/dev/null && exit; $p -w -N "$chain" 2>/dev/null; ' +
+  '$p -w -I FORWARD -m comment --comment "$note" -j "$chain" ) & done; wait';
+
+function callAdminChain(chain: string): Exec {
+  return exec("host", `call ${chain}`, {
+    run: ["sh", "-c", callScript, "sh", chain, adminComment],
+    shows: `iptables -I FORWARD -j ${chain}; ip6tables -I FORWARD -j ${chain}`,
+    onError: "ignore",
+  });
 }
 
 function isRunning({ files }: HostState): boolean {
   return signs.some((path) => files?.get(path)?.trim());
 }
 
-function restrict(policy: "same-bridge" | "isolated", ips: readonly Ip[], made: Result): readonly Step[] {
+function restrict(
+  policy: "same-bridge" | "isolated",
+  endpoint: Endpoint | undefined,
+  ips: readonly Ip[],
+  made: Result,
+): readonly Step[] {
   const [bridge, port] = hostLinks({ ...made, interfaces: made.interfaces.slice(0, 2) });
-  if (bridge === undefined || made.interfaces[0]?.name !== bridge) {
+  if (!endpoint || bridge === undefined || made.interfaces[0]?.name !== bridge) {
     throw new CniError(
       "internal",
       `interface needs to be set for ingress policy "${policy}", make sure to chain "firewall" plugin with "bridge"`,
     );
   }
-  // Of a bridge with VLANs, it is this link that the host routes through.
-  const routed = hostLinks(made).find((name) => name.startsWith(`${bridge}.`)) ?? bridge;
   return [
-    ...keepApart(ips, routed, policy === "isolated"),
+    ...keepApart(endpoint, ips, policy === "isolated"),
     ...(policy === "isolated" && port !== undefined ? [isolate(port)] : []),
   ];
 }
@@ -119,10 +151,13 @@ export function trust(zone: string, ips: readonly Ip[]): readonly Exec[] {
   return [exec("host", "firewalld sources", { run: command("add"), undo: command("remove") })];
 }
 
-/** The zones that firewalld has the addresses in. */
-export function evidence({ firewalld }: Conf, { ifname }: Attachment, made: Result): Lookups {
-  return { answers: firewalld ? ownIps(made, ifname).map(({ address }) => zoneOf(alone(address))) : [] };
+/** The zones that firewalld has the addresses in, and what FORWARD calls. */
+export function evidence({ firewalld, adminChain }: Conf, { ifname }: Attachment, made: Result): Lookups {
+  const zones = firewalld ? ownIps(made, ifname).map(({ address }) => zoneOf(alone(address))) : [];
+  return { answers: [...zones, ...(adminChain === undefined ? [] : forwardRules)] };
 }
+
+const forwardRules = ["iptables", "ip6tables"].map((program) => `${program} -w -S FORWARD`);
 
 function zoneOf(source: string): string {
   return `firewall-cmd --get-zone-of-source=${source}`;
@@ -140,12 +175,22 @@ export function checkDrift(
   );
   const open = conf.ingressPolicy === "isolated" ? ports.find((link) => !link?.port?.isolated) : undefined;
   if (open) return `bridge port "${open.name}" is no longer isolated`;
+  // Without the program there is no answer.
+  const uncalled = conf.adminChain !== undefined &&
+    forwardRules.some((look) =>
+      (seen.answers?.get(look) ?? "") !== "" && !callsIn(seen.answers!.get(look)!, conf.adminChain!)
+    );
+  if (uncalled) return `FORWARD does not call "${conf.adminChain}"`;
   const away = conf.firewalld
     ? ownIps(made, ifname).map(({ address }) => alone(address)).find((source) =>
       seen.answers?.get(zoneOf(source))?.trim() !== conf.zone
     )
     : undefined;
   return away && `firewalld does not have ${away} in zone "${conf.zone}"`;
+}
+
+function callsIn(rules: string, chain: string): boolean {
+  return rules.split("\n").some((rule) => rule.endsWith(` -j ${chain}`));
 }
 
 /** Rules, and firewalld's program where that is asked for. */

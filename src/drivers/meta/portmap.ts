@@ -2,23 +2,36 @@ import { CniError } from "../../wire/cni/error.ts";
 import type { Fields } from "../../wire/cni/fields.ts";
 import type { Ip, Result } from "../../wire/cni/result.ts";
 import { addressOf, family, networkOf } from "../../net/address.ts";
-import { linkNameProblem, vethFrom } from "../../net/names.ts";
+import { vethFrom } from "../../net/names.ts";
 import { parseHostIp, type PortMapping } from "../../net/port_mapping.ts";
 import type { Attachment } from "../../plan/attachment.ts";
-import { masqueradeInbound, publish, publishWhen, tryRules } from "../../plan/nft.ts";
+import {
+  type Endpoint,
+  forwardPort,
+  forwardPortWhen,
+  guardLocalnet,
+  holdPort,
+  masqueradeInbound,
+  neighbour,
+  sparePort6,
+  tryRules,
+} from "../../plan/nft.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { HostState } from "../../plan/host_state.ts";
 import { acceptLoopbackAnswers } from "../../plan/ip.ts";
 import { endFlowsTo, type Exec, exec, type Flows, setSysctl, type Step } from "../../plan/step.ts";
 import type { Lookups } from "../plugin.ts";
 import { type Conditions, parseConditions } from "./port_conditions.ts";
-import { ownIps } from "../../wire/cni/previous_result.ts";
+import { hostLinks, ownIps } from "../../wire/cni/previous_result.ts";
+import { endpointLookups, endpointOf, isOurs } from "../main/endpoint.ts";
 
 interface Conf {
   readonly mappings: readonly PortMapping[];
   /** Who is masqueraded on the way to the container: those who would get no answer otherwise, all, or nobody. */
   readonly masks: "needed" | "all" | "none";
   readonly conditions: Conditions;
+  /** Whoever calls may listen on the ports only to hold them. */
+  readonly held: boolean;
   /** A chain of iptables' that marks those who are to be masqueraded, for somebody else to do it. */
   readonly markChain?: string;
 }
@@ -36,6 +49,7 @@ export function parse(conf: Fields): Conf {
     mappings: entries.map(parseMapping),
     masks: (conf.boolean("snat") ?? true) ? all ? "all" : "needed" : "none",
     conditions: parseConditions(conf, backend),
+    held: true,
     ...(markChain === undefined ? {} : { markChain }),
   };
 }
@@ -87,34 +101,101 @@ function parseMapping(entry: Fields): PortMapping {
   return { protocol: protocol as PortMapping["protocol"], hostPort, port, ...host };
 }
 
-/** How the container is reached, where a result of CNI 0.2.0 names no link. */
-export function lookups({ mappings, masks }: Conf, at: Attachment, made?: Result): Lookups {
-  if (!made || mappings.length === 0 || masks === "none" || made.interfaces.length > 0) return {};
-  return { reached: ownAddresses(made, at).filter((address) => family(address) === 4) };
+/** How the host reaches what others made. */
+export function lookups({ mappings }: Conf, at: Attachment, made?: Result): Lookups {
+  if (mappings.length === 0) return {};
+  const { reached } = endpointLookups(at, made);
+  return { sysctls: [bridgeCalls6], ...(reached ? { reached, links: hostLinks(made!) } : {}) };
+}
+
+/** Whether what is bridged passes ip6tables, and nat with it: it comes with Docker and Kubernetes. */
+const bridgeCalls6 = "net/bridge/bridge-nf-call-ip6tables";
+
+/** Whether answers for ::1 are lost: a bridge translates them back, and the kernel takes no packet to ::1 from a link. */
+function losesLoopback6(
+  { link }: Endpoint,
+  at: Attachment,
+  made: Result,
+  { sysctls, links }: HostState,
+): boolean {
+  const isBridge = isOurs(at, made)
+    ? link !== vethFrom(at.digest)
+    : links.get(link)?.kind === "bridge" || hostLinks(made).length > 1;
+  return isBridge && sysctls.get(bridgeCalls6) === "1";
+}
+
+/** @throws CniError for a port on ::1 whose answers would be lost */
+export function refuseLost({ mappings }: Conf, at: Attachment, made: Result, seen: HostState): void {
+  const endpoint = endpointOf(at, made, seen.reached);
+  const six = mappings.find(({ hostIp }) => hostIp === "::1");
+  if (!six || !endpoint || !losesLoopback6(endpoint, at, made, seen)) return;
+  throw new CniError(
+    "internal",
+    `Cannot publish "[::1]:${six.hostPort}" by bridge "${endpoint.link}": sysctl ${bridgeCalls6} is 1, and answers to ` +
+      "::1 are lost; set it to 0, or use 127.0.0.1",
+  );
 }
 
 /** Leads the host's ports to the container's first address of each family. */
-export function plan(conf: Conf, at: Attachment, made: Result, seen?: HostState): Plan {
-  const { mappings, masks, conditions } = conf;
+export function plan(conf: Conf, at: Attachment, made: Result, seen: HostState): Plan {
+  refuseLost(conf, at, made, seen);
+  return forwardPorts(conf, at, made, seen);
+}
+
+/** The same of ports that are led there already, whatever has changed since. */
+export function forwardPorts(conf: Conf, at: Attachment, made: Result, seen: HostState): Plan {
+  const { mappings, masks } = conf;
+  const endpoint = endpointOf(at, made, seen.reached);
   if (mappings.length === 0) return { steps: [], result: made };
-  const addresses = ownAddresses(made, at);
-  const published = mappings.flatMap((mapping) =>
-    addresses.filter((address) => leadsTo(mapping, address))
-      .flatMap((address) => {
-        const condition = conditions[family(address)];
-        const port = { ...mapping, address };
-        return condition === "" ? [publish(port)] : publishWhen(port, condition, vethFrom(at.digest));
-      })
-  );
+  const ips = firstIps(made, at);
+  const spares6 = endpoint !== undefined && losesLoopback6(endpoint, at, made, seen);
   return {
     steps: [
-      ...(masks === "none" ? [] : reachableFromLoopback(made, addresses, seen?.reached)),
-      ...maskingSteps(conf, ownIps(made, at.ifname), addresses),
-      ...published,
+      ...(masks === "none" || !endpoint ? [] : reachableFromLoopback(endpoint, at, made, ips)),
+      ...(endpoint && masks !== "none" && !isOurs(at, made) ? neighbour(endpoint, ips) : []),
+      ...(endpoint ? maskingSteps(conf, endpoint, ips) : []),
+      ...mappings.flatMap((mapping) => forwardMapping(conf, at, mapping, { endpoint, ips, spares6 })),
       ...mappings.flatMap(forgetFlows),
     ],
     result: made,
   };
+}
+
+/** Where ports lead. */
+interface Target {
+  readonly endpoint: Endpoint | undefined;
+  readonly ips: readonly Ip[];
+  /** [::1] is left out. */
+  readonly spares6: boolean;
+}
+
+function forwardMapping(
+  { conditions, mappings, held }: Conf,
+  at: Attachment,
+  mapping: PortMapping,
+  { endpoint, ips, spares6 }: Target,
+): readonly Step[] {
+  const owner = endpoint?.owner ?? at.containerId;
+  return ips.map(({ address }) => addressOf(address)).filter((address) => leadsTo(mapping, address))
+    .flatMap((address) => {
+      const condition = conditions[family(address)];
+      const port = { ...mapping, address };
+      const onAll = mapping.hostIp === undefined;
+      const beside = [
+        ...(onAll && held ? [holdPort(port)] : []),
+        ...(onAll && spares6 && family(address) === 6 ? [sparePort6(port)] : []),
+      ];
+      const lead = condition === ""
+        ? [forwardPort(owner, port, mappings.some((other) => isOnAll(other, port)))]
+        : forwardPortWhen(owner, port, condition, vethFrom(at.digest));
+      return [...lead, ...beside];
+    });
+}
+
+/** Whether a mapping is for the same port on all addresses. */
+function isOnAll(other: PortMapping, port: PortMapping & { readonly address: string }): boolean {
+  return other.hostIp === undefined && other.protocol === port.protocol && other.hostPort === port.hostPort &&
+    leadsTo(other, port.address);
 }
 
 function leadsTo(mapping: PortMapping, address: string): boolean {
@@ -124,16 +205,19 @@ function leadsTo(mapping: PortMapping, address: string): boolean {
 /** Who is masqueraded otherwise than our table does by itself. */
 function maskingSteps(
   { masks, markChain }: Conf,
+  endpoint: Endpoint,
   ips: readonly Ip[],
-  addresses: readonly string[],
 ): readonly Step[] {
   if (markChain === undefined || masks === "none") {
-    return masks === "needed" ? [] : addresses.map((address) => masqueradeInbound(address, masks === "all"));
+    if (masks === "needed") return [];
+    return ips.map(({ address }) => masqueradeInbound(endpoint, address, masks === "all"));
   }
-  return addresses.flatMap((address) => {
-    const own = ips.find((ip) => addressOf(ip.address) === address)!;
-    const from = masks === "all" ? [undefined] : [networkOf(own.address), loopback[family(address)]];
-    return [masqueradeInbound(address, false), ...from.map((source) => mark(markChain, address, source))];
+  return ips.flatMap(({ address }) => {
+    const from = masks === "all" ? [undefined] : [networkOf(address), loopback[family(address)]];
+    return [
+      masqueradeInbound(endpoint, address, false),
+      ...from.map((source) => mark(markChain, addressOf(address), source)),
+    ];
   });
 }
 
@@ -149,9 +233,9 @@ function mark(chain: string, address: string, source: string | undefined): Exec 
 }
 
 /** The addresses that ports lead to: the container's first of each family. */
-export function ownAddresses(made: Result, at: Attachment): readonly string[] {
-  const addresses = ownIps(made, at.ifname).map(({ address }) => addressOf(address));
-  return [4, 6].flatMap((of) => addresses.filter((address) => family(address) === of).slice(0, 1));
+export function firstIps(made: Result, at: Attachment): readonly Ip[] {
+  const ips = ownIps(made, at.ifname);
+  return [4, 6].flatMap((of) => ips.filter(({ address }) => family(address) === of).slice(0, 1));
 }
 
 /**
@@ -159,46 +243,40 @@ export function ownAddresses(made: Result, at: Attachment): readonly string[] {
  * either come back translated.
  */
 function reachableFromLoopback(
+  { link }: Endpoint,
+  at: Attachment,
   made: Result,
-  addresses: readonly string[],
-  reached: HostState["reached"],
+  ips: readonly Ip[],
 ): readonly Step[] {
-  const link = hostLink(made, addresses, reached);
-  if (link === undefined) return [];
+  const own = isOwnLink(made, link);
   const setting = setSysctl("host", routeLocalnet(link), "1", { onError: "ignore" });
-  return addresses.map((address) => ({
-    ...(family(address) === 6 ? acceptLoopbackAnswers(link) : setting),
-    ...(isOwnLink(made) ? {} : { undoBy: "gc" }),
-  }));
+  const four = ips.some(({ address }) => family(address) === 4);
+  return [
+    // Main types of ours have guarded theirs.
+    ...(four && !isOurs(at, made) ? [guardLocalnet(link, own)] : []),
+    ...ips.map(({ address }): Step => ({
+      ...(family(address) === 6 ? acceptLoopbackAnswers(link) : setting),
+      ...(own ? {} : { undoBy: "gc" }),
+    })),
+  ];
 }
 
 /** The host's one link goes with the container; beside others it is the bridge that they are on. */
-function isOwnLink({ interfaces }: Result): boolean {
-  return interfaces.filter(({ sandbox }) => sandbox === undefined).length === 1;
+function isOwnLink(made: Result, link: string): boolean {
+  const links = hostLinks(made);
+  return links.length === 1 && links[0] === link;
 }
 
 function routeLocalnet(link: string): string {
   return `net/ipv4/conf/${link}/route_localnet`;
 }
 
-/** The host's link to the container. */
-function hostLink(
-  { interfaces }: Result,
-  addresses: readonly string[],
-  reached: HostState["reached"],
-): string | undefined {
-  const four = addresses.find((address) => family(address) === 4);
-  const link = interfaces.find(({ sandbox }) => sandbox === undefined)?.name ??
-    (four === undefined ? undefined : reached?.get(four));
-  // A result may be another program's, and the name becomes part of a path.
-  return link === undefined || linkNameProblem(link) !== undefined ? undefined : link;
-}
-
 /** Whether the host's way from 127.0.0.1 is open. */
 export function evidence({ mappings, masks }: Conf, at: Attachment, made: Result): Lookups {
-  const addresses = ownAddresses(made, at);
-  const link = hostLink(made, addresses, undefined);
-  const four = addresses.some((address) => family(address) === 4);
+  // Of another program's result only the host's routes tell which link it is.
+  const isKnown = isOurs(at, made) || hostLinks(made).length === 1;
+  const link = isKnown ? endpointOf(at, made)?.link : undefined;
+  const four = firstIps(made, at).some(({ address }) => family(address) === 4);
   if (mappings.length === 0 || masks === "none" || link === undefined || !four) return {};
   return { sysctls: [routeLocalnet(link)] };
 }
@@ -210,7 +288,7 @@ export function checkDrift(
   _made: Result,
   { sysctls }: HostState,
 ): string | undefined {
-  const off = [...sysctls].find(([, value]) => value === "0");
+  const off = [...sysctls].find(([key, value]) => key.endsWith("/route_localnet") && value === "0");
   return off && `sysctl "${off[0]}" is 0, not 1`;
 }
 

@@ -4,10 +4,12 @@ import { fields } from "../../wire/cni/fields.ts";
 import { emptyResult, type Result } from "../../wire/cni/result.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import { acceptLoopbackAnswers } from "../../plan/ip.ts";
+import type { HostState } from "../../plan/host_state.ts";
 import { show } from "../../plan/step.ts";
 import * as portmap from "./portmap.ts";
 
 const at = { containerId: "c1", network: "n1", ifname: "eth0", digest: "a1".repeat(64) } as Attachment;
+const nothing: HostState = { links: new Map(), sysctls: new Map() };
 const made: Result = {
   ...emptyResult,
   interfaces: [{ name: "cni0" }, { name: "veth1" }, { name: "eth0", sandbox: "/n" }],
@@ -22,7 +24,7 @@ function parse(...portMappings: readonly unknown[]) {
 }
 
 function plan(mappings: readonly unknown[], result = made): string {
-  return show(portmap.plan(parse(...mappings), at, result).steps);
+  return show(portmap.plan(parse(...mappings), at, result, nothing).steps);
 }
 
 test("mappings are read as every client spells them", () => {
@@ -46,7 +48,7 @@ test("mappings are read as every client spells them", () => {
   ];
   for (const [entry, wanted] of rows) assert.deepEqual(parse(entry).mappings, [wanted]);
   assert.deepEqual(portmap.parse(fields({})), {
-    ...{ mappings: [], masks: "needed", conditions: { 4: "", 6: "" } },
+    ...{ mappings: [], masks: "needed", conditions: { 4: "", 6: "" }, held: true },
   });
 });
 
@@ -68,18 +70,30 @@ test("a mapping that cannot be is refused", () => {
   assert.throws(() => parse({ ...good, hostPort: "80" }), { code: 6 });
 });
 
-/** The way back to ::1. */
-const answers = (link: string) => show([acceptLoopbackAnswers(link)]);
+/** The ways from 127.0.0.1 and back to ::1. */
+const loopback = `nft add element inet ocinet localnet { "cni0" }
+sysctl -w net/ipv4/conf/cni0/route_localnet=1
+${show([acceptLoopbackAnswers("cni0")])}`;
+
+/** What is said of a link that another program made. */
+const others = `${loopback}
+nft add element inet ocinet subnets4 { "cni0" . 10.1.2.3 . 10.1.2.0/24 }
+nft add element inet ocinet subnets6 { "cni0" . fd00::3 . fd00::/64 }`;
 
 test("a port leads to the container's first address of each family", () => {
   assert.equal(
     plan([{ hostPort: 8080, containerPort: 80 }]),
-    `sysctl -w net/ipv4/conf/cni0/route_localnet=1
-${answers("cni0")}
-nft add element inet ocinet ports4 { tcp . 8080 : 10.1.2.3 . 80 }
-nft add element inet ocinet ports6 { tcp . 8080 : fd00::3 . 80 }`,
+    `${others}
+nft create element inet ocinet ports4 { tcp . 8080 comment "c1 veth1" : 10.1.2.3 . 80 }
+nft add element inet ocinet held4 { tcp . 8080 }
+nft create element inet ocinet ports6 { tcp . 8080 comment "c1 veth1" : fd00::3 . 80 }
+nft add element inet ocinet held6 { tcp . 8080 }`,
   );
 });
+
+/** What fails where the port leads elsewhere on all addresses. */
+const probe = (start: string) =>
+  ["create", "delete"].map((verb) => `${verb} element inet ocinet ports${start} . 80 };`).join(" ");
 
 test("a port on one address, or one family, leads to that family only", () => {
   const ports = ["10.0.0.1", "::1", "0.0.0.0", "::"].map((hostIP, i) => ({
@@ -89,12 +103,17 @@ test("a port on one address, or one family, leads to that family only", () => {
   }));
   assert.equal(
     plan(ports),
-    `sysctl -w net/ipv4/conf/cni0/route_localnet=1
-${answers("cni0")}
-nft add element inet ocinet hostports4 { 10.0.0.1 . tcp . 1 : 10.1.2.3 . 80 }
-nft add element inet ocinet hostports6 { ::1 . tcp . 2 : fd00::3 . 80 }
-nft add element inet ocinet ports4 { tcp . 3 : 10.1.2.3 . 80 }
-nft add element inet ocinet ports6 { tcp . 4 : fd00::3 . 80 }`,
+    `${others}
+nft ${
+      probe("4 { tcp . 1 : 10.1.2.3")
+    } create element inet ocinet hostports4 { 10.0.0.1 . tcp . 1 comment "c1 veth1" : 10.1.2.3 . 80 }
+nft ${
+      probe("6 { tcp . 2 : fd00::3")
+    } create element inet ocinet hostports6 { ::1 . tcp . 2 comment "c1 veth1" : fd00::3 . 80 }
+nft create element inet ocinet ports4 { tcp . 3 comment "c1 veth1" : 10.1.2.3 . 80 }
+nft add element inet ocinet held4 { tcp . 3 }
+nft create element inet ocinet ports6 { tcp . 4 comment "c1 veth1" : fd00::3 . 80 }
+nft add element inet ocinet held6 { tcp . 4 }`,
   );
 });
 
@@ -112,17 +131,17 @@ test("flows of UDP end, those of one address alone where the port is on that", (
 test("a port with conditions leads to a chain of its own, which goes with it", () => {
   const runtimeConfig = { portMappings: [{ hostPort: 8080, containerPort: 80 }] };
   const lines = (conf: Record<string, unknown>) =>
-    portmap.plan(portmap.parse(fields({ ...conf, runtimeConfig })), at, made).steps.filter(({ tool }) =>
-      tool === "nft"
-    );
+    portmap.plan(portmap.parse(fields({ ...conf, runtimeConfig })), at, made, nothing).steps.filter((
+      { id },
+    ) => id.kind === "chain" || id.kind === "element" && id.value !== undefined);
   const chain = "inet ocinet vetha1a1a1a1a1a_tcp_8080_4";
   const steps = lines({ conditionsV4: ["!", "-s", "192.0.2.0/24,10.9.9.9", "-i", "eth+"] });
   assert.equal(
     show(steps),
     `nft add chain ${chain}; flush chain ${chain}; add rule ${chain} meta nfproto ipv4 tcp dport 8080 ` +
       `ip saddr != { 192.0.2.0/24, 10.9.9.9 } iifname "eth*" dnat ip to 10.1.2.3:80
-nft add element inet ocinet whenports4 { tcp . 8080 : jump vetha1a1a1a1a1a_tcp_8080_4 }
-nft add element inet ocinet ports6 { tcp . 8080 : fd00::3 . 80 }`,
+nft create element inet ocinet whenports4 { tcp . 8080 comment "c1 veth1" : jump vetha1a1a1a1a1a_tcp_8080_4 }
+nft create element inet ocinet ports6 { tcp . 8080 comment "c1 veth1" : fd00::3 . 80 }`,
   );
   const element = "element inet ocinet whenports4 { tcp . 8080 : jump vetha1a1a1a1a1a_tcp_8080_4 }";
   assert.deepEqual(steps.slice(0, 2).map((step) => "undo" in step && step.undo), [
@@ -132,19 +151,19 @@ nft add element inet ocinet ports6 { tcp . 8080 : fd00::3 . 80 }`,
   runtimeConfig.portMappings[0] = { hostPort: 80, containerPort: 81, hostIP: "2001:db8::1" } as never;
   assert.match(
     show(lines({ conditionsV6: ["ip6", "daddr", "!=", "fc00::/7"] })),
-    /add rule inet ocinet vetha1a1a1a1a1a_tcp_80_6_2001.db8..1 meta nfproto ipv6 tcp dport 80 ip6 daddr != fc00::\/7 dnat ip6 to \[fd00::3\]:81\nnft add element inet ocinet whenhostports6 \{ 2001:db8::1 . tcp . 80 : jump vetha1/,
+    /add rule inet ocinet vetha1a1a1a1a1a_tcp_80_6_2001.db8..1 meta nfproto ipv6 tcp dport 80 ip6 daddr != fc00::\/7 dnat ip6 to \[fd00::3\]:81\nnft create element inet ocinet whenhostports6 \{ 2001:db8::1 . tcp . 80 comment "c1 veth1" : jump vetha1/,
   );
 });
 
 test("a chain of iptables' marks whom we leave to others to masquerade", () => {
   const runtimeConfig = { portMappings: [{ hostPort: 8080, containerPort: 80, hostIP: "0.0.0.0" }] };
   const calls = (conf: Record<string, unknown>) =>
-    show(portmap.plan(portmap.parse(fields({ ...conf, runtimeConfig })), at, made).steps).split("\n")
+    show(portmap.plan(portmap.parse(fields({ ...conf, runtimeConfig })), at, made, nothing).steps).split("\n")
       .filter((line) => /unmasked|ip6?tables/.test(line));
   const rule = (from: string, ip: string) =>
     `${ip.includes(":") ? "ip6tables" : "iptables"} --wait -t nat -I POSTROUTING ` +
     `${from}-d ${ip} -m conntrack --ctstate DNAT -j KUBE-MARK-MASQ`;
-  const [four, six] = ["4 { 10.1.2.3 }", "6 { fd00::3 }"].map((end) =>
+  const [four, six] = ['4 { "cni0" . 10.1.2.3 }', '6 { "cni0" . fd00::3 }'].map((end) =>
     `nft add element inet ocinet unmasked${end}`
   );
   assert.deepEqual(calls({ externalSetMarkChain: "KUBE-MARK-MASQ" }), [
@@ -173,8 +192,11 @@ test("addresses of other interfaces are passed over; those of no interface are t
   const port = [{ hostPort: 1, containerPort: 2 }];
   assert.equal(
     plan(port, { ...made, interfaces: [{ name: "eth0" }, eth0!], ips }),
-    `sysctl -w net/ipv4/conf/eth0/route_localnet=1
-nft add element inet ocinet ports4 { tcp . 1 : 10.1.2.5 . 2 }`,
+    `nft add element inet ocinet localnet { "eth0" }
+sysctl -w net/ipv4/conf/eth0/route_localnet=1
+nft add element inet ocinet subnets4 { "eth0" . 10.1.2.5 . 10.1.2.0/24 }
+nft create element inet ocinet ports4 { tcp . 1 comment "c1 eth0" : 10.1.2.5 . 2 }
+nft add element inet ocinet held4 { tcp . 1 }`,
   );
 });
 
@@ -187,27 +209,28 @@ test("a link that another program names oddly becomes no path", () => {
 });
 
 test("without mappings nothing is done, and the result is handed on", () => {
-  assert.deepEqual(portmap.plan(parse(), at, made), { steps: [], result: made });
+  assert.deepEqual(portmap.plan(parse(), at, made, nothing), { steps: [], result: made });
 });
 
 test("visitors are masqueraded where they have to be, always, or never", () => {
   const runtimeConfig = { portMappings: [{ hostPort: 1, containerPort: 2 }] };
   const lines = (conf: Record<string, unknown>) =>
-    show(portmap.plan(portmap.parse(fields({ ...conf, runtimeConfig })), at, made).steps);
-  const ports = `nft add element inet ocinet ports4 { tcp . 1 : 10.1.2.3 . 2 }
-nft add element inet ocinet ports6 { tcp . 1 : fd00::3 . 2 }`;
-  const local = `sysctl -w net/ipv4/conf/cni0/route_localnet=1\n${answers("cni0")}`;
-  const masked = `nft add element inet ocinet masked4 { 10.1.2.3 }
-nft add element inet ocinet masked6 { fd00::3 }`;
+    show(portmap.plan(portmap.parse(fields({ ...conf, runtimeConfig })), at, made, nothing).steps);
+  const ports = `nft create element inet ocinet ports4 { tcp . 1 comment "c1 veth1" : 10.1.2.3 . 2 }
+nft add element inet ocinet held4 { tcp . 1 }
+nft create element inet ocinet ports6 { tcp . 1 comment "c1 veth1" : fd00::3 . 2 }
+nft add element inet ocinet held6 { tcp . 1 }`;
+  const masked = `nft add element inet ocinet masked4 { "cni0" . 10.1.2.3 }
+nft add element inet ocinet masked6 { "cni0" . fd00::3 }`;
   for (
     const conf of [{}, { snat: true, masqAll: false }, { backend: "" }, {
       markMasqBit: 0,
       backend: "iptables",
     }]
   ) {
-    assert.equal(lines(conf), `${local}\n${ports}`);
+    assert.equal(lines(conf), `${others}\n${ports}`);
   }
-  assert.equal(lines({ masqAll: true, backend: "nftables" }), `${local}\n${masked}\n${ports}`);
+  assert.equal(lines({ masqAll: true, backend: "nftables" }), `${others}\n${masked}\n${ports}`);
   assert.equal(lines({ snat: false, masqAll: true }), `${masked.replaceAll("masked", "unmasked")}\n${ports}`);
 });
 
@@ -261,15 +284,61 @@ test("options that cannot be are refused", () => {
   assert.deepEqual(portmap.parse(fields({ conditionsV4: [] })).masks, "needed");
 });
 
-test("where a result names no links, the one that leads to the container is asked for", () => {
+/** As a main type of ours makes it. */
+const ours: Result = {
+  ...made,
+  interfaces: [{ name: "cni0" }, { name: "vetha1a1a1a1a1a" }, { name: "eth0", sandbox: "/n" }],
+};
+
+test("where another program made the link, the host's route says which leads to the container", () => {
   const bare: Result = { ...emptyResult, ips: [{ address: "10.1.2.3/24" }, { address: "fd00::3/64" }] };
   const conf = parse({ hostPort: 8080, containerPort: 80 });
-  assert.deepEqual(portmap.lookups(conf, at, bare), { reached: ["10.1.2.3"] });
-  for (const result of [made, undefined]) assert.deepEqual(portmap.lookups(conf, at, result), {});
+  const looks = { sysctls: ["net/bridge/bridge-nf-call-ip6tables"] };
+  assert.deepEqual(portmap.lookups(conf, at, bare), {
+    ...looks,
+    reached: ["10.1.2.3", "fd00::3"],
+    links: [],
+  });
+  assert.deepEqual(portmap.lookups(conf, at, made), {
+    ...looks,
+    reached: ["10.1.2.3", "10.1.2.4", "fd00::3"],
+    links: ["cni0", "veth1"],
+  });
+  for (const result of [ours, undefined]) assert.deepEqual(portmap.lookups(conf, at, result), looks);
   assert.deepEqual(portmap.lookups(parse(), at, bare), {});
   const seen = { links: new Map(), sysctls: new Map(), reached: new Map([["10.1.2.3", "cni0"]]) };
-  assert.equal(
-    show(portmap.plan(conf, at, bare, seen).steps).split("\n")[0],
-    "sysctl -w net/ipv4/conf/cni0/route_localnet=1",
-  );
+  const portFirst = {
+    ...made,
+    interfaces: [{ name: "veth1" }, { name: "cni0" }, ...made.interfaces.slice(2)],
+  };
+  for (const result of [bare, portFirst]) {
+    assert.equal(
+      show(portmap.plan(conf, at, result, seen).steps).split("\n")[1],
+      "sysctl -w net/ipv4/conf/cni0/route_localnet=1",
+    );
+  }
+});
+
+test("what a main type of ours has guarded, and said of its subnets, is not said again", () => {
+  const text = plan([{ hostPort: 8080, containerPort: 80 }], ours);
+  assert.match(text, /^sysctl -w net\/ipv4\/conf\/cni0\/route_localnet=1$/m);
+  assert.match(text, / ports4 \{ tcp \. 8080 comment "c1 vetha1a1a1a1a1a" : /);
+  assert.doesNotMatch(text, /localnet \{|subnets/);
+});
+
+test("where a bridge loses the answers, [::1] is refused at once: by the kernel, or if it is asked for", () => {
+  const seen = { ...nothing, sysctls: new Map([["net/bridge/bridge-nf-call-ip6tables", "1"]]) };
+  const lines = (conf: ReturnType<typeof parse>, result = ours) =>
+    show(portmap.plan(conf, at, result, seen).steps).split("\n").filter((line) =>
+      line.includes("no_loopback6")
+    );
+  const spared = ["nft add element inet ocinet no_loopback6 { tcp . 8080 }"];
+  assert.deepEqual(lines(parse({ hostPort: 8080, containerPort: 80 })), spared);
+  assert.deepEqual(lines(parse({ hostPort: 8080, containerPort: 80, hostIP: "0.0.0.0" })), []);
+  const ptp = { ...ours, interfaces: ours.interfaces.slice(1).concat(ours.interfaces[2]!) };
+  assert.deepEqual(lines(parse({ hostPort: 8080, containerPort: 80 }), ptp), []);
+  const loopback = parse({ hostPort: 8080, containerPort: 80, hostIP: "::1" });
+  assert.throws(() => lines(loopback), /^CniError: Cannot publish "\[::1\]:8080" by bridge "cni0": sysctl /);
+  assert.doesNotThrow(() => portmap.forwardPorts(loopback, at, ours, seen));
+  assert.doesNotThrow(() => portmap.plan(loopback, at, ours, nothing));
 });

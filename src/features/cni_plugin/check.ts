@@ -3,7 +3,7 @@ import type { Interface, Result, Route } from "../../wire/cni/result.ts";
 import { lengthOf } from "../../net/address.ts";
 import type { InsideLink, InsideRoute } from "../../plan/inside.ts";
 import type { HostState } from "../../plan/host_state.ts";
-import { elementsIn } from "../../plan/nft.ts";
+import { elementsIn, forwards } from "../../plan/nft.ts";
 import { findProgram, type World } from "../../plan/world.ts";
 import { hostLinks } from "../../wire/cni/previous_result.ts";
 import { table } from "../../drivers/table.ts";
@@ -21,6 +21,7 @@ import {
   previousResult,
 } from "./call.ts";
 import { missingElements } from "../../engine/drift.ts";
+import { forwardChains, forwardPrograms } from "../../engine/forward_policy.ts";
 import { readPlugin } from "../../engine/record.ts";
 import { takenPorts } from "./port_failover.ts";
 import { observe } from "../../engine/observe.ts";
@@ -142,12 +143,23 @@ function isRoute({ dst, table = main, attributes }: InsideRoute, wanted: Route):
 /** Every element of ours that ADD put into a set or map has to be in it, and to lead where it led. */
 async function checkRules(context: Context): Promise<void> {
   const { world, state, key } = context;
-  const gone = await missingElements(world, elementsIn(readPlugin(world, state, key)?.steps ?? []));
+  const steps = readPlugin(world, state, key)?.steps ?? [];
+  const gone = await missingElements(world, elementsIn(steps));
   const elsewhere = gone.length > 0 ? takenPorts(context) : new Set();
   const first = gone.find(({ set, key }) => !elsewhere.has(`${set} ${key}`));
-  if (!first) return;
+  if (!first) return forwards(steps) ? await checkForwardPolicy(world) : undefined;
   const value = first.value === undefined ? "" : ` : ${first.value}`;
   throw lost("Cannot find all of our rules", `"${first.key}${value}" is not in "${first.set}"`);
+}
+
+/** Where FORWARD drops, or ends in a rule that does, one of ours has to be there. */
+async function checkForwardPolicy(world: World): Promise<void> {
+  for (const kind of forwardPrograms) {
+    const cut = (await forwardChains(world, [], kind)).find(({ drops, rejects, passes }) =>
+      (drops || rejects) && passes === 0
+    );
+    if (cut) throw lost(`FORWARD of ${cut.command} drops, and has no rule that lets our packets pass`);
+  }
 }
 
 /**

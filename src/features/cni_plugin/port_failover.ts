@@ -4,7 +4,7 @@
  */
 import type { Prefixes } from "../../plan/batch.ts";
 import type { Step } from "../../plan/step.ts";
-import { StepError } from "../../engine/apply.ts";
+import { TakenError } from "../../engine/apply.ts";
 import { reconcile } from "../../engine/reconcile.ts";
 import { isThere } from "../../engine/namespace.ts";
 import { type Context, prefixesFor } from "./call.ts";
@@ -51,7 +51,7 @@ async function takeOver(context: Context, record: PluginRecord, next: readonly S
     await reconcile(context, [{ from: { ...record, waiting }, to }], prefixesFor(context) as Prefixes);
   } catch (error) {
     // Another container has the port by now.
-    if (!(error instanceof StepError) || !error.details.includes("File exists")) throw error;
+    if (!(error instanceof TakenError)) throw error;
   }
 }
 

@@ -4,9 +4,11 @@ import type { NetworkList, PluginConf } from "../../wire/cni/network_list.ts";
 import type { Result } from "../../wire/cni/result.ts";
 import { lengthOf } from "../../net/address.ts";
 import type { PortMapping } from "../../net/port_mapping.ts";
+import type { Attachment } from "../../plan/attachment.ts";
 import { contain } from "../../plan/nft.ts";
 import { exec, type Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
+import { endpointOf } from "../../drivers/main/endpoint.ts";
 import { table } from "../../drivers/table.ts";
 import { delNetwork } from "./runtime.ts";
 import { hasBootEnded, isThere } from "../../engine/namespace.ts";
@@ -92,13 +94,17 @@ export function publishesPorts(
  */
 export function externalSteps(
   world: World,
-  attached: Attached,
+  { attached, at }: { readonly attached: Attached; readonly at: Attachment },
   result: Result,
   earlier: readonly Result[],
 ): readonly Step[] {
   const { network, path = [] } = attached;
   const own = runsHere(world, { path, overriding: overridingPath(path) }, network.plugins[0]!);
-  return [...dropLaterDefaults(attached, result, earlier), ...own ? contain(result.ips) : []];
+  const endpoint = own ? endpointOf(at, result) : undefined;
+  return [
+    ...dropLaterDefaults(attached, result, earlier),
+    ...(endpoint ? contain(endpoint, result.ips) : []),
+  ];
 }
 
 /** Takes back default routes where an earlier network has one. */

@@ -11,6 +11,7 @@ import {
   pluginPath,
   publishesPorts,
 } from "./external_network.ts";
+import type { Attachment } from "../../plan/attachment.ts";
 import type { Attached } from "../../engine/record.ts";
 import type { NetDirectory } from "../networks/networks.ts";
 
@@ -116,13 +117,14 @@ test("of default routes the first network's stays, if it is in the main table", 
 });
 
 test("an interface that is ours is closed to other networks, and one of somebody else's is left alone", () => {
-  const result = { ...emptyResult, ips: [{ address: "10.1.1.2/24" }] };
-  const attached = (list: typeof bridge) =>
-    ({ ifname: "eth0", network: list, path: pluginPath(directories()) }) as unknown as Attached;
+  const result = { ...emptyResult, interfaces: [{ name: "blue0" }], ips: [{ address: "10.1.1.2/24" }] };
+  const attached = (list: typeof bridge) => ({
+    attached: { ifname: "eth0", network: list, path: pluginPath(directories()) } as unknown as Attached,
+    at: { containerId: "c1", ifname: "eth0", digest: "a1".repeat(64) } as Attachment,
+  });
   const closing = externalSteps(having("/opt/cni/bin/warp"), attached(bridge), result, []);
   assert.deepEqual(closing.map((step) => step.tool === "nft" && step.run), [
-    "add element inet ocinet own4 { 10.1.1.2 . 10.1.1.0/24 }",
-    "add element inet ocinet contained4 { 10.1.1.2 }",
+    'add element inet ocinet contained4 { "blue0" . 10.1.1.2 }',
   ]);
   assert.deepEqual(externalSteps(having("/extra/warp"), attached(network({ type: "warp" })), result, []), []);
 });

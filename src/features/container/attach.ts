@@ -32,6 +32,7 @@ import { detachLocked, readOrRecover } from "./detach.ts";
 import { namesUnasked, provideFiles, withNames } from "./files.ts";
 import { collect } from "./gc.ts";
 import {
+  believeAll,
   defaultRouteFilter,
   givePorts,
   type PlannedLink,
@@ -196,7 +197,7 @@ async function connect(world: World, state: string, connecting: Connecting): Pro
   const { request: { options }, links, flush } = connecting;
   const names = await resolveNames(world, options.limits);
   const linked = await planLinksOf(world, state, connecting);
-  const published = publishPorts(world, state, connecting, linked);
+  const published = await publishPorts(world, state, connecting, linked);
   const limits = planLimits(options.limits, names, links.map(({ attached }) => attached));
   const files = filesOf(world, state, connecting, linked, names);
   await flush([...linked.steps, ...published, ...limits, ...files], linked.results, linked.rootless);
@@ -226,7 +227,7 @@ async function planLinksOf(world: World, state: string, connecting: Connecting):
     more.push(...stepsOf(world, link, result, results), ...guards(request, link, result));
     results.push(result);
   }
-  return { steps: [...steps, ...more], results };
+  return { steps: [...steps, ...more, ...believeAll(links, results)], results };
 }
 
 /** Puts a network's plugins into the fold. @throws Error naming the network, where a plugin that is not ours failed */
@@ -272,16 +273,16 @@ async function planUplink(
   return { steps: [], results: [granted.result as Result], rootless: granted };
 }
 
-function publishPorts(
+async function publishPorts(
   world: World,
   state: string,
   { request, links, forwarding }: Connecting,
   { results, rootless }: Linked,
-): readonly Step[] {
+): Promise<readonly Step[]> {
   const target = links[publishedThrough(links)];
   if (!target || target.attached.published) return [];
   const result = results[links.indexOf(target)]!;
-  if (!rootless) return publish(target, result, forwarding.ports, results);
+  if (!rootless) return await publish(world, target, result, forwarding.ports, { results });
   return planRelay(world, state, {
     ...{ entering: request, attached: { ...target.attached, result }, ports: rootless.ports },
     isSession: request.session !== undefined,

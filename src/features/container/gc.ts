@@ -1,5 +1,6 @@
 import { dropBridgeTable } from "../../plan/nft_bridge.ts";
-import { dropTable } from "../../plan/nft.ts";
+import { dropTable, sharedSets } from "../../plan/nft.ts";
+import { parseElements, showElement } from "../../plan/nft_listing.ts";
 import type { Link } from "../../plan/host_state.ts";
 import { ownAlias } from "../../plan/ip.ts";
 import { parseAddress } from "../../net/address.ts";
@@ -13,14 +14,16 @@ import {
   DamagedRecord,
   pluginKeys,
   readContainer,
+  readPlugin,
   readUndamaged,
 } from "../../engine/record.ts";
 import { keptChanges } from "../../engine/kept_changes.ts";
 import { listLinks } from "../../engine/links.ts";
 import type { Collected, Stale } from "../../engine/collected.ts";
 import { livingNamespaces } from "../../engine/process.ts";
+import { forwardingSysctls } from "../../drivers/main/veth.ts";
 import { repairUnsupervised } from "./repair.ts";
-import { elementsOf, findLiving } from "./recover.ts";
+import { findLiving } from "./recover.ts";
 import { containerPaths, refuseUnknownFiles, unknownFile } from "../../engine/state.ts";
 import { isRoot } from "../../engine/user.ts";
 
@@ -121,7 +124,7 @@ interface Unused {
 
 /**
  * Removes our tables, the bridges we made and empty state, and puts back what we changed of others' links, as far as no
- * container is left that needs it. Forwarding stays on.
+ * container is left that needs it; forwarding, too, unless other programs' links have come to need it.
  * @param gone containers that count as gone although there is state of theirs, as after a dry run
  * @returns what it was
  */
@@ -151,14 +154,44 @@ export async function collectUnused(
 
 /** What is written down of containers, as far as that can be read. */
 function linesOf(world: World, state: string, ids: readonly string[]): string {
-  return ids.map((id) => world.read(containerFile(state, id))).join("\n");
+  const texts = ids.flatMap((id) => [
+    world.read(containerFile(state, id)) ?? "",
+    ...pluginKeys(world, state, id).map((key) => JSON.stringify(readPlugin(world, state, key) ?? "")),
+  ]);
+  return texts.join("\n").replaceAll('\\"', '"');
 }
 
 /** @param going lines of elements that do not count */
 async function unusedLinksAndRules(world: World, state: string, going: string): Promise<readonly Unused[]> {
   const tables = await unusedTables(world, going);
-  const bridges = unusedBridges(world, await listLinks(world));
-  return [...(tables ? [...tables, ...keptChanges(world, state)] : []), ...bridges];
+  const links = await listLinks(world);
+  const bridges = unusedBridges(world, links);
+  if (!tables) return bridges;
+  const { stdout } = await world.run(["nft", "list", "table", "inet", "ocinet"], { looks: true });
+  const kept = keptChanges(world, state);
+  // Other programs' links have come to be forwarded by: that stays on, and what keeps the host's own links apart.
+  if (!hasNewLinks(world, links, stdout)) return [...tables, ...kept, ...bridges];
+  return [
+    ...tables.filter(({ what }) => what !== "nft table inet ocinet"),
+    ...kept.filter(({ step }) => step?.tool !== "sysctl" || !isForwarding(step.key)),
+    ...bridges,
+  ];
+}
+
+/** Whether there are links, other than ours, that were not when forwarding was turned on. @param table our table */
+function hasNewLinks(world: World, links: readonly Link[], table: string): boolean {
+  const before = parseElements(table).filter(({ set }) => set.startsWith("unforwarded"))
+    .map(({ key }) => key.split('"')[1]!);
+  if (before.length === 0) return false;
+  const isOurs = (name: string) =>
+    /^(lo|veth[0-9a-f]{11}|.+\+[0-9]+)$/.test(name) ||
+    world.read(`/sys/class/net/${name}/ifalias`)?.trim() === ownAlias;
+  return links.some(({ name }) => !before.includes(name) && !isOurs(name));
+}
+
+/** Forwarding, and what goes with it. */
+function isForwarding(key: string): boolean {
+  return forwardingSysctls.includes(key) || key.endsWith("/accept_ra");
 }
 
 /** A table with an element in it serves somebody whose state we do not see: then there are none. */
@@ -166,7 +199,8 @@ async function unusedTables(world: World, going: string): Promise<readonly Unuse
   const found: Unused[] = [];
   for (const [family, drop] of [["inet", dropTable], ["bridge", dropBridgeTable]] as const) {
     const { code, stdout } = await world.run(["nft", "list", "table", family, "ocinet"], { looks: true });
-    if (elementsOf(stdout).some(({ element }) => !going.includes(`{ ${element} }`))) return undefined;
+    const elements = parseElements(stdout).filter(({ set }) => !sharedSets.includes(set));
+    if (elements.some((element) => !going.includes(showElement(element)))) return undefined;
     if (code !== 0) continue;
     const remove = async () => void await world.run(["nft", "-f", "-"], { stdin: drop });
     found.push({ what: `nft table ${family} ocinet`, remove });

@@ -6,14 +6,15 @@ import { family, lengthOf } from "../../net/address.ts";
 import { digest, vethFrom } from "../../net/names.ts";
 import type { PortMapping } from "../../net/port_mapping.ts";
 import type { Attachment } from "../../plan/attachment.ts";
-import { contain, masqueradeInbound } from "../../plan/nft.ts";
+import { believe, contain, masquerade, masqueradeInbound } from "../../plan/nft.ts";
 import type { Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import * as bridge from "../../drivers/main/bridge.ts";
+import { endpointOf } from "../../drivers/main/endpoint.ts";
 import * as portmap from "../../drivers/meta/portmap.ts";
 import { readsArgs } from "../../drivers/table.ts";
 import { attachmentOf } from "../../engine/attachment.ts";
-import { parseChain } from "../../engine/chain.ts";
+import { parseChain, together } from "../../engine/chain.ts";
 import { withoutDelegating } from "../../engine/delegation.ts";
 import { typesOf } from "../../engine/external_plugin.ts";
 import {
@@ -23,6 +24,7 @@ import {
   pluginPath,
   publishesPorts,
 } from "../cni_runtime/external_network.ts";
+import { observe } from "../../engine/observe.ts";
 import type { Attached } from "../../engine/record.ts";
 import type { ChosenNetwork, NetDirectory } from "../networks/networks.ts";
 import { withFreeSubnets } from "../networks/subnets.ts";
@@ -113,32 +115,54 @@ export function givePorts(
  */
 export function stepsOf(
   world: World,
-  { attached }: PlannedLink,
+  { attached, at }: PlannedLink,
   result: Result,
   earlier: readonly Result[],
 ): readonly Step[] {
-  return attached.path ? externalSteps(world, attached, result, earlier) : contain(result.ips);
+  if (attached.path) return externalSteps(world, { attached, at }, result, earlier);
+  const endpoint = endpointOf(at, result);
+  return endpoint ? contain(endpoint, result.ips) : [];
+}
+
+/**
+ * By a veth, which is its own, a container may send with the addresses that it has on other networks: one default route
+ * serves them all.
+ */
+export function believeAll(links: readonly PlannedLink[], results: readonly Result[]): readonly Step[] {
+  return links.flatMap(({ at }, i) => {
+    const endpoint = endpointOf(at, results[i]!);
+    if (endpoint?.link !== vethFrom(at.digest)) return [];
+    const others = links.flatMap((link, j) => j === i ? [] : [{ link, ips: results[j]!.ips }]);
+    return others.flatMap(({ link, ips }) => [
+      ...[...believe(endpoint, ips), ...contain(endpoint, ips)],
+      ...(isMasquerading(link) ? masquerade(endpoint, ips) : []),
+    ]);
+  });
 }
 
 /** Ports lead to the first network that masquerades, or else to the last (rkt, portfwd.go). */
 export function publishedThrough(links: readonly PlannedLink[]): number {
-  const masked = links.findIndex(({ attached }) =>
-    attached.network.plugins.some((plugin) => plugin["ipMasq"] === true)
-  );
+  const masked = links.findIndex(isMasquerading);
   return masked >= 0 ? masked : links.length - 1;
+}
+
+function isMasquerading({ attached }: PlannedLink): boolean {
+  return attached.network.plugins.some((plugin) => plugin["ipMasq"] === true);
 }
 
 /**
  * Publishes ports of a container that is on a network.
  * @param results those of all its networks
+ * @param there the ports are published already
  * @throws Error for one that cannot be
  */
-export function publish(
+export async function publish(
+  world: World,
   { attached, at }: PlannedLink,
   result: Result,
   ports: readonly PortMapping[],
-  results: readonly Result[],
-): readonly Step[] {
+  { results, there = false }: { readonly results: readonly Result[]; readonly there?: boolean },
+): Promise<readonly Step[]> {
   if (ports.length === 0) return [];
   const missing = ports.find(({ family }) =>
     !result.ips.some(({ address }) => family === undefined || address.includes(":") === (family === 6))
@@ -152,12 +176,18 @@ export function publish(
   // A bridge that is not ours has ports of other names.
   const port = result.interfaces.some(({ name }) => name === vethFrom(at.digest));
   const reflected = attached.by === "bridge" && port ? [bridge.reflect(at)] : [];
-  const conf = portmap.parse(
+  const parsed = portmap.parse(
     fields(attached.network.plugins.find(({ type }) => type === "portmap") ?? {}),
   );
-  const lost = portmap.ownAddresses(result, at).filter((address) => !hasWayBack(results, address));
-  const masked = conf.masks === "needed" ? lost.map((address) => masqueradeInbound(address, true)) : [];
-  return [...reflected, ...masked, ...portmap.plan({ ...conf, mappings: ports }, at, result).steps];
+  const conf = { ...parsed, mappings: ports, held: false };
+  const seen = await observe(world, together([portmap.lookups(conf, at, result)]), undefined);
+  const endpoint = endpointOf(at, result, seen.reached);
+  const lost = portmap.firstIps(result, at).filter(({ address }) => !hasWayBack(results, address));
+  const masked = endpoint && conf.masks === "needed"
+    ? lost.map(({ address }) => masqueradeInbound(endpoint, address, true))
+    : [];
+  const plan = there ? portmap.forwardPorts : portmap.plan;
+  return [...reflected, ...masked, ...plan(conf, at, result, seen).steps];
 }
 
 /** Whether a container answers others than its neighbours: without a default route it can answer only the host. */

@@ -51,7 +51,7 @@ export async function addPorts(
     const known = new Set(record.steps.map(keyOf));
     const isNew = (step: Step) => !known.has(keyOf(step));
     const claims = portClaims(state, ports, id).filter(isNew);
-    const steps = forwardSteps(world, state, record, ports).filter(isNew);
+    const steps = (await forwardSteps(world, state, record, ports)).filter(isNew);
     refuseEntering(record, steps);
     const next = {
       ...record,
@@ -93,12 +93,12 @@ export async function removePorts(
     const rest = record.ports.filter((port) => !shown.has(showMapping(port)));
     ports.forEach((port) => refuseKept(record, port));
     // What leads to other ports as well, such as the container's place among those that are masqueraded, stays.
-    const lead = (ports: readonly PortMapping[]) => [
+    const lead = async (ports: readonly PortMapping[]) => [
       ...portClaims(state, ports, id),
-      ...forwardSteps(world, state, record, ports),
+      ...await forwardSteps(world, state, record, ports, true),
     ];
-    const kept = new Set(lead(rest).map(keyOf));
-    const own = lead(ports).filter((step) => !kept.has(keyOf(step)));
+    const kept = new Set((await lead(rest)).map(keyOf));
+    const own = (await lead(ports)).filter((step) => !kept.has(keyOf(step)));
     const gone = new Set(own.map(keyOf));
     const next = { ...record, ports: rest, steps: record.steps.filter((step) => !gone.has(keyOf(step))) };
     try {
@@ -169,12 +169,13 @@ function refuseKept({ id, attachments }: ContainerRecord, port: PortMapping): vo
 }
 
 /** The steps that lead ports to the container; another's plugin took its ports when it started. */
-function forwardSteps(
+async function forwardSteps(
   world: World,
   state: string,
   record: ContainerRecord,
   ports: readonly PortMapping[],
-): readonly Step[] {
+  there = false,
+): Promise<readonly Step[]> {
   const { id, container, attachments } = record;
   const links = attachments.map((attached) => ({
     attached,
@@ -193,7 +194,8 @@ function forwardSteps(
   }
   const reach = forwardFromHost(world, ports);
   const results = attachments.flatMap(({ result }) => result ?? []);
-  return [...reach.forwards, ...publish(target, target.attached.result, reach.ports, results)];
+  const steps = await publish(world, target, target.attached.result, reach.ports, { results, there });
+  return [...reach.forwards, ...steps];
 }
 
 /** What an uplink took when it started is not among them. */

@@ -1,7 +1,8 @@
 import { digest, vethFrom } from "../../net/names.ts";
 import { parseAddress } from "../../net/address.ts";
 import { removeLinkAtUndo } from "../../plan/ip.ts";
-import type { Resource } from "../../plan/resource.ts";
+import { longestInComment } from "../../plan/nft.ts";
+import { type ListedElement, parseChains, parseElements, showElement } from "../../plan/nft_listing.ts";
 import { type Claim, claim, endFlowsTo, line, type Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import { linkExists } from "../../engine/links.ts";
@@ -15,7 +16,7 @@ import { isRoot } from "../../engine/user.ts";
 
 /**
  * A record written anew for a container whose own cannot be read: its links, by names that follow from its id; the
- * addresses and ports that are claimed in its name; the rules that lead to these; its uplink's and relay's processes. What an unknown
+ * addresses and ports that are claimed in its name; the rules that are its own; its uplink's and relay's processes. What an unknown
  * configuration gave it beside that (an address of `static`, say) is not found.
  */
 export async function recover(world: World, state: string, id: string): Promise<ContainerRecord> {
@@ -30,7 +31,7 @@ export async function recover(world: World, state: string, id: string): Promise<
     steps: [
       ...[...leases.map(({ claim }) => claim), ...ports],
       ...links.filter((name) => linkExists(world, name)).map((name) => removeLinkAtUndo("host", name)),
-      ...await findRules(world, [...leases.map(({ address }) => address), ...links], ports),
+      ...await findRules(world, id, links, ports),
       ...[directory, relayDirectory(state, id)].map((of) => stopProgram(state, of)),
     ],
   });
@@ -109,10 +110,11 @@ function findPortClaims(world: World, state: string, id: string): readonly Claim
   );
 }
 
-/** Elements and chains of our tables that name one of these addresses or links. */
+/** Elements and chains of our tables that are the container's, by its id or the names of its links. */
 async function findRules(
   world: World,
-  names: readonly string[],
+  id: string,
+  links: readonly string[],
   ports: readonly Claim[],
 ): Promise<readonly Step[]> {
   const flows = ports.filter(({ path }) => path.includes("/ports/udp/")).map(({ path }): Step => {
@@ -124,52 +126,42 @@ async function findRules(
   const tables = await Promise.all(["inet", "bridge"].map(async (family) => {
     const list = ["nft", "--numeric", "list", "table", family, "ocinet"];
     const { stdout } = await world.run(list, { looks: true });
-    const found = (id: Resource, verb: string, what: string) =>
-      line("nft", "host", id, `${verb} ${what}`, { undo: `delete ${what}` });
     // A chain goes after the element that leads to it.
     return [
-      ...chainsOf(stdout).filter((chain) => namesOneOf(chain, names))
-        .map((chain) =>
-          found(
-            { kind: "chain", table: `${family} ocinet`, chain },
-            "list",
-            `chain ${family} ocinet ${chain}`,
-          )
-        ),
-      ...elementsOf(stdout).filter(({ element }) => namesOneOf(element, names))
-        .map(({ set, element }) =>
-          found(
-            { kind: "element", set: `${family} ocinet ${set}`, key: element },
-            "get",
-            `element ${family} ocinet ${set} { ${element} }`,
-          )
-        ),
+      ...parseChains(stdout).filter((chain) => links.includes(chain.split("_")[0]!))
+        .map((chain) => foundChain(`${family} ocinet`, chain)),
+      ...elementsFor(parseElements(stdout), id, links).map((found) => foundElement(family, found)),
     ];
   }));
   return [...tables.flat(), ...flows];
 }
 
-/** The elements in what `nft list table` prints, each with the name of its set or map. */
-export function elementsOf(text: string): readonly { readonly set: string; readonly element: string }[] {
-  const [first, ...rest] = text.split("elements = {");
-  let before = first!;
-  return rest.flatMap((part) => {
-    const set = before.match(/(?:set|map) \S+ \{/g)?.at(-1)?.split(" ")[1] ?? "";
-    before = part;
-    return part.slice(0, part.indexOf("}")).split(",").map((element) => ({
-      set,
-      element: element.trim().replace(/\s+/g, " "),
-    }));
-  });
+function foundChain(table: string, chain: string): Step {
+  const what = `chain ${table} ${chain}`;
+  return line("nft", "host", { kind: "chain", table, chain }, `list ${what}`, { undo: `delete ${what}` });
 }
 
-function chainsOf(text: string): readonly string[] {
-  return Array.from(text.matchAll(/^\tchain (\S+) \{/gm), ([, name]) => name!);
+function foundElement(family: string, found: ListedElement): Step {
+  const set = `${family} ocinet ${found.set}`;
+  const what = `element ${set} ${showElement(found)}`;
+  const id = { kind: "element", set, key: found.key } as const;
+  return line("nft", "host", id, `get ${what}`, { undo: `delete ${what}` });
 }
 
-/** A port's chain is a link's name and more (publishWhen). */
-function namesOneOf(element: string, names: readonly string[]): boolean {
-  return element.replaceAll('"', "").split(" ").some((word) => names.includes(word.split("_")[0]!));
+/** Those that say whose they are, those with a link and an address that one of these says, and those of its links. */
+function elementsFor(
+  elements: readonly ListedElement[],
+  id: string,
+  links: readonly string[],
+): readonly ListedElement[] {
+  const isOwn = ({ owner }: ListedElement) => owner?.split(" ")[0] === id.slice(0, longestInComment);
+  const members = elements.filter((one) => isOwn(one) && one.set.startsWith("members")).map(({ key }) => key);
+  return elements.filter((one) =>
+    isOwn(one) || members.some((member) => one.key === member || one.key.startsWith(`${member} . `)) ||
+    [one.key, one.value ?? ""].some((text) =>
+      text.replaceAll('"', "").split(" ").some((word) => links.includes(word.split("_")[0]!))
+    )
+  );
 }
 
 function stopProgram(state: string, directory: string): Step {

@@ -7,7 +7,7 @@ import { type ContainerRecord, readContainer, readUndamaged, writeRecord } from 
 import { note } from "../../engine/hook_log.ts";
 import { ownerIsAlive, ownNamespace, readPids } from "../../engine/process.ts";
 import { repairLinks } from "./repair_links.ts";
-import { restoreRules } from "./restore_rules.ts";
+import { restorePassRule, restoreRules } from "./restore_rules.ts";
 import { forwardAgain } from "../rootless/host_forwarding.ts";
 import { undoBegun } from "./port_change.ts";
 import { containerPaths } from "../../engine/state.ts";
@@ -24,7 +24,10 @@ export async function repair(world: World, state: string, id: string): Promise<r
   const started = (await repairPrograms(world, state, id)).map((name) => `${name} had ended, and runs again`);
   if (!isRoot(world)) return started;
   const rules = await restoreRules(world, state) ? ["rules were gone, and are there again"] : [];
-  return [...started, ...rules, ...await repairLinks(world, state, id)];
+  const passes = (await restorePassRule(world, state, id)).map((program) =>
+    `the rule of ${program} in FORWARD was gone, and is there again`
+  );
+  return [...started, ...rules, ...passes, ...await repairLinks(world, state, id)];
 }
 
 /**

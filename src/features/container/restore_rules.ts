@@ -1,8 +1,10 @@
 import { ownNamespace } from "../../engine/process.ts";
-import { tableOf } from "../../plan/nft.ts";
+import { again, forwards, tableOf } from "../../plan/nft.ts";
 import type { Line, Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import { loadRules } from "../../engine/apply.ts";
+import { passForwardPolicy } from "../../engine/forward_policy.ts";
+import { keptGuards } from "../../engine/kept_changes.ts";
 import { staleness } from "../../engine/namespace.ts";
 import { type BaseRecord, containerIds, pluginKeys, readContainer, readPlugin } from "../../engine/record.ts";
 import { containerPaths } from "../../engine/state.ts";
@@ -18,7 +20,14 @@ export async function restoreRules(world: World, state: string): Promise<boolean
   const rules = ids.flatMap((id) => rulesOf(world, state, id));
   if (!await isTableGone(world, rules)) return false;
   for (const id of ids) await restoreOne(world, state, id);
+  const guards = keptGuards(world, state);
+  if (guards.length > 0) await loadRules(world, guards);
   return true;
+}
+
+/** Puts back the rule in iptables' FORWARD, for a container that has rules. @returns the programs that put it there */
+export async function restorePassRule(world: World, state: string, id: string): Promise<readonly string[]> {
+  return forwards(rulesOf(world, state, id)) ? await passForwardPolicy(world, []) : [];
 }
 
 async function isTableGone(world: World, rules: readonly Line[]): Promise<boolean> {
@@ -35,7 +44,7 @@ async function restoreOne(world: World, state: string, id: string): Promise<void
   const unlock = await world.lock(containerPaths(state, id).lock);
   try {
     const rules = rulesOf(world, state, id);
-    if (rules.length > 0) await loadRules(world, rules);
+    if (rules.length > 0) await loadRules(world, rules.map(again));
   } finally {
     unlock();
   }

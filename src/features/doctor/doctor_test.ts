@@ -431,6 +431,32 @@ const cases: readonly (readonly [string, Machine, string])[] = [
     "warning nft inet fw forward: policy drop: what root's containers send is dropped, unless one of its rules lets it pass -> nft insert rule inet fw forward meta mark and 0x10000000 == 0x10000000 accept; to keep it, put that rule into the file that makes the chain, such as /etc/nftables.conf",
   ],
   [
+    "a firewall's last rule rejects",
+    {
+      uid: 0,
+      says: {
+        "nft -j list chains": forwardChain.replace('"drop"', '"accept"'),
+        "nft list chain inet fw forward":
+          "table inet fw {\n\tchain forward {\n\t\ttype filter hook forward priority filter; policy accept;\n" +
+          "\t\tct state established,related accept\n\t\tcounter packets 3 bytes 180 reject with icmpx admin-prohibited\n\t}\n}\n",
+      },
+    },
+    "warning nft inet fw forward: its last rule lets nothing pass: what root's containers send is dropped, unless one of its rules lets it pass -> nft insert rule inet fw forward meta mark and 0x10000000 == 0x10000000 accept; to keep it, put that rule into the file that makes the chain, such as /etc/nftables.conf",
+  ],
+  [
+    "FORWARD rejects at its end, rule gone",
+    {
+      uid: 0,
+      says: {
+        "cat /proc/self/net/ip_tables_names": "filter\n",
+        "iptables-legacy --wait -S FORWARD":
+          "-P FORWARD ACCEPT\n-A FORWARD -j REJECT --reject-with icmp-port-unreachable\n",
+        "nft list table inet ocinet": "table inet ocinet {}",
+      },
+    },
+    "warning iptables-legacy FORWARD: its last rule lets nothing pass, and our rule is gone: traffic of running containers is dropped; repair or the next container puts it back -> iptables-legacy -I FORWARD -m mark --mark 0x10000000/0x10000000 -j ACCEPT",
+  ],
+  [
     "FORWARD drops, rule gone",
     {
       uid: 0,
@@ -439,7 +465,7 @@ const cases: readonly (readonly [string, Machine, string])[] = [
         "nft list table inet ocinet": "table inet ocinet {}",
       },
     },
-    "warning ip6tables FORWARD: policy DROP, and our rule is gone: traffic of running containers is dropped -> ip6tables -I FORWARD -m mark --mark 0x10000000/0x10000000 -j ACCEPT",
+    "warning ip6tables FORWARD: policy DROP, and our rule is gone: traffic of running containers is dropped; repair or the next container puts it back -> ip6tables -I FORWARD -m mark --mark 0x10000000/0x10000000 -j ACCEPT",
   ],
   [
     "FORWARD of the kernel's own tables drops, rule gone",
@@ -451,7 +477,7 @@ const cases: readonly (readonly [string, Machine, string])[] = [
         "nft list table inet ocinet": "table inet ocinet {}",
       },
     },
-    "warning iptables-legacy FORWARD: policy DROP, and our rule is gone: traffic of running containers is dropped -> iptables-legacy -I FORWARD -m mark --mark 0x10000000/0x10000000 -j ACCEPT",
+    "warning iptables-legacy FORWARD: policy DROP, and our rule is gone: traffic of running containers is dropped; repair or the next container puts it back -> iptables-legacy -I FORWARD -m mark --mark 0x10000000/0x10000000 -j ACCEPT",
   ],
 ];
 

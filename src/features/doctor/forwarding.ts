@@ -1,6 +1,12 @@
 import { passMark } from "../../plan/nft.ts";
+import { parseElements } from "../../plan/nft_listing.ts";
 import { findProgram, type World } from "../../plan/world.ts";
-import { type ForwardChain, forwardChains, forwardPrograms } from "../../engine/forward_policy.ts";
+import {
+  endsInReject,
+  type ForwardChain,
+  forwardChains,
+  forwardPrograms,
+} from "../../engine/forward_policy.ts";
 import { type Check, type Finding, install, kindOf, lack, ok, warn } from "./finding.ts";
 
 /** Whether what is not ours lets our traffic pass: each chain has its own say. */
@@ -14,6 +20,7 @@ export const forwardingChecks: readonly Check[] = [
       return (await Promise.all(chains.map((chain) => lookAt(world, chain)))).flat();
     },
   })),
+  { name: "forwarding", look: (world) => looks(world) ? lookAtForwarding(world) : [] },
   { name: "nft forward", look: (world) => looks(world) ? lookAtOthers(world) : [] },
 ];
 
@@ -22,23 +29,46 @@ function looks(world: World): boolean {
 }
 
 /** Where iptables' FORWARD policy is DROP, a rule of ours has to be there. */
-async function lookAt(world: World, { command, drops, passes }: ForwardChain): Promise<readonly Finding[]> {
+async function lookAt(world: World, chain: ForwardChain): Promise<readonly Finding[]> {
+  const { command, drops, rejects, passes } = chain;
   const name = `${command} FORWARD`;
-  if (!drops) return ok(name, "policy ACCEPT");
-  if (passes > 0) return ok(name, "policy DROP, with a rule that lets our containers' traffic pass");
+  if (!drops && !rejects) return ok(name, "policy ACCEPT");
+  const policy = drops ? "policy DROP" : "its last rule lets nothing pass";
+  if (passes > 0) return ok(name, `${policy}, with a rule that lets our containers' traffic pass`);
   if (!findProgram(world, command)) {
     return lack(world, "root", {
       name,
-      found: `policy DROP, and no ${command} to make a rule for our containers' traffic`,
+      found: `${policy}, and no ${command} to make a rule for our containers' traffic`,
       remedy: install(world, command),
     });
   }
   const table = await world.run(["nft", "list", "table", "inet", "ocinet"], { timeout: 5000 });
-  if (table.code !== 0) return ok(name, "policy DROP; ocinet adds a rule with its first container");
+  if (table.code !== 0) return ok(name, `${policy}; ocinet adds a rule with its first container`);
   return warn(
     name,
-    "policy DROP, and our rule is gone: traffic of running containers is dropped",
+    `${policy}, and our rule is gone: traffic of running containers is dropped; repair or the next container puts it back`,
     `${command} -I FORWARD -m mark --mark ${passMark}/${passMark} -j ACCEPT`,
+  );
+}
+
+/** Forwarding that we turned on, when no container is left. */
+async function lookAtForwarding(world: World): Promise<readonly Finding[]> {
+  const name = "forwarding";
+  const { stdout } = await world.run(["nft", "list", "table", "inet", "ocinet"], { timeout: 5000 });
+  const elements = parseElements(stdout);
+  const links = elements.filter(({ set }) => set.startsWith("unforwarded")).map(({ key }) =>
+    key.split('"')[1]!
+  );
+  if (links.length === 0) return [];
+  const apart = `between ${[...new Set(links)].join(", ")} nothing is forwarded but for containers`;
+  if (elements.some(({ set }) => set.startsWith("members"))) {
+    return ok(name, `on since the first container; ${apart}`);
+  }
+  return warn(
+    name,
+    `ocinet turned it on, and it still is, without a container; ${apart}`,
+    "ocinet gc turns it off, unless other links have come since; then, if these do not need it: " +
+      "sysctl -w net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0; nft delete table inet ocinet",
   );
 }
 
@@ -58,28 +88,33 @@ async function lookAtOthers(world: World): Promise<readonly Finding[]> {
   // Whether nft works at all, other looks say.
   if (code !== 0) return [];
   const { nftables } = JSON.parse(stdout) as { nftables: readonly { readonly chain?: Chain }[] };
-  const dropping = nftables.flatMap(({ chain }) => chain ?? []).filter((chain) =>
-    chain.hook === "forward" && chain.policy === "drop" && /^(inet|ip6?)$/.test(chain.family) &&
+  const others = nftables.flatMap(({ chain }) => chain ?? []).filter((chain) =>
+    chain.hook === "forward" && /^(inet|ip6?)$/.test(chain.family) && chain.table !== "ocinet" &&
     !isIptables(chain)
   );
-  const findings = await Promise.all(dropping.map((chain) => judge(world, chain)));
-  return dropping.length === 0 ? ok(name, "no chain of others drops by policy") : findings.flat();
+  const findings = (await Promise.all(others.map((chain) => judge(world, chain)))).flat();
+  return findings.length === 0 ? ok(name, "no chain of others drops all that comes to its end") : findings;
 }
 
 function isIptables({ family, table, name }: Chain): boolean {
   return family !== "inet" && table === "filter" && name === "FORWARD";
 }
 
-async function judge(world: World, { family, table, name, prio }: Chain): Promise<readonly Finding[]> {
+async function judge(
+  world: World,
+  { family, table, name, prio, policy }: Chain,
+): Promise<readonly Finding[]> {
   const chain = `${family} ${table} ${name}`;
   const { stdout } = await world.run(["nft", "list", "chain", family, table, name], { timeout: 5000 });
-  if (stdout.includes(passMark)) return ok(`nft ${chain}`, "policy drop, with a rule for our traffic");
+  if (policy !== "drop" && !endsInReject(stdout)) return [];
+  const found = policy === "drop" ? "policy drop" : "its last rule lets nothing pass";
+  if (stdout.includes(passMark)) return ok(`nft ${chain}`, `${found}, with a rule for our traffic`);
   const remedy =
     `nft insert rule ${chain} meta mark and ${passMark} == ${passMark} accept; to keep it, put that rule ` +
     `into the file that makes the chain, such as /etc/nftables.conf`;
   return warn(
     `nft ${chain}`,
-    "policy drop: what root's containers send is dropped, unless one of its rules lets it pass",
+    `${found}: what root's containers send is dropped, unless one of its rules lets it pass`,
     // Our forward chain, which marks, is at -1.
     (prio ?? 0) >= 0 ? remedy : `give the chain priority 0 or more; then ${remedy}`,
   );

@@ -1,4 +1,4 @@
-import { baseTable } from "../../plan/nft.ts";
+import { baseTableWithoutSockets } from "../../plan/nft.ts";
 import { bridgeTable } from "../../plan/nft_bridge.ts";
 import { findProgram, type World } from "../../plan/world.ts";
 import { asRoot, type Check, type Finding, kindOf, lack, ok, warn } from "./finding.ts";
@@ -83,7 +83,7 @@ const tries: readonly Try[] = [
     "nf_tables",
     "NF_TABLES",
   ),
-  rules("ocinet's table", load(baseTable), "nf_tables", "NF_TABLES_INET"),
+  rules("ocinet's table", load(baseTableWithoutSockets), "nf_tables", "NF_TABLES_INET"),
   {
     name: "nft bridge",
     run: load(bridgeTable),

@@ -34,6 +34,7 @@ function builtIn(ipv6: boolean): readonly FoundNetwork[] {
     name: BuiltIn,
     ipMasq: boolean,
     defaults: readonly string[],
+    more: Readonly<Record<string, unknown>> = {},
   ) => ({
     file,
     list: parseNetworkList(
@@ -42,6 +43,7 @@ function builtIn(ipv6: boolean): readonly FoundNetwork[] {
         name,
         type: "ptp",
         ipMasq,
+        ...more,
         ipam: {
           type: "host-local",
           ranges: usualSubnets(name, ipv6).map((subnet) => [{ subnet }]),
@@ -53,7 +55,7 @@ function builtIn(ipv6: boolean): readonly FoundNetwork[] {
   });
   return [
     network("99-default.conf", "default", true, ["0.0.0.0/0", "::/0"]),
-    network("99-default-restricted.conf", "default-restricted", false, []),
+    network("99-default-restricted.conf", "default-restricted", false, [], { internal: true }),
   ];
 }
 

@@ -1,0 +1,92 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { forwardPort } from "../plan/nft.ts";
+import type { World } from "../plan/world.ts";
+import { apply, TakenError } from "./apply.ts";
+
+const port = { protocol: "tcp", hostPort: 8080, address: "10.1.2.3", port: 80 };
+const everywhere = forwardPort("c1 veth1", port);
+const onOne = forwardPort("c1 veth1", { ...port, hostIp: "192.0.2.1" });
+
+/** What each command prints, or how it fails; and all that was run, with what it read. */
+function worldOf(answers: (command: string, runs: readonly string[]) => { out?: string; error?: string }) {
+  const runs: string[] = [];
+  const run = (argv: readonly string[], { stdin = "" } = {}) => {
+    const command = `${argv.join(" ")} ${stdin}`.trim();
+    const { out = "", error } = answers(command, runs);
+    runs.push(command);
+    return Promise.resolve({ code: error === undefined ? 0 : 1, stdout: out, stderr: error ?? "" });
+  };
+  const nothing = { env: () => undefined, stat: () => undefined, list: () => [], read: () => undefined };
+  return { runs, world: { ...nothing, run } as unknown as World };
+}
+
+const exists = "/dev/stdin:2:1-2: Error: Could not process rule: File exists";
+const held =
+  'table inet ocinet {\n\tmap ports4 {\n\t\telements = { tcp . 8080 comment "c2 veth2" : 10.1.9.9 . 80 }\n\t}\n}';
+
+test("a port that another container has is refused with the name of who has it", async () => {
+  const { world, runs } = worldOf((command) =>
+    command.startsWith("nft -f") ? { error: exists } : command.startsWith("nft get") ? { out: held } : {}
+  );
+  await assert.rejects(apply(world, { host: [], container: [] }, [everywhere]), (error) => {
+    assert.ok(error instanceof TakenError);
+    assert.equal(`${error.message}: ${error.details}`, 'Cannot publish port 8080/tcp: container "c2" has it');
+    return true;
+  });
+  assert.deepEqual(runs.slice(1), [
+    "nft get element inet ocinet ports4 { tcp . 8080 }",
+    "ip link show dev veth2",
+  ]);
+});
+
+test("a port of a container whose link has gone is free", async () => {
+  const { world, runs } = worldOf((command, before) => {
+    if (command.startsWith("nft -f")) {
+      return before.some((line) => line.includes("delete element")) ? {} : { error: exists };
+    }
+    if (command.startsWith("nft get")) return { out: held };
+    return command.startsWith("ip link") ? { error: 'Device "veth2" does not exist.' } : {};
+  });
+  await apply(world, { host: [], container: [] }, [everywhere]);
+  assert.deepEqual(runs.slice(1, 4), [
+    "nft get element inet ocinet ports4 { tcp . 8080 }",
+    "ip link show dev veth2",
+    "nft delete element inet ocinet ports4 { tcp . 8080 }",
+  ]);
+});
+
+test("a port on all addresses is taken back where another container has it on one", async () => {
+  const listed = held.replaceAll("ports4", "hostports4").replace("tcp . 8080", "192.0.2.1 . tcp . 8080");
+  const { world, runs } = worldOf((command) => command.includes("list map") ? { out: listed } : {});
+  await assert.rejects(apply(world, { host: [], container: [] }, [everywhere]), {
+    message: "Cannot publish port 8080/tcp",
+    details: 'container "c2" has it',
+  });
+  assert.equal(runs[0], `nft -f - list map inet ocinet hostports4\n${everywhere.run}`);
+  assert.deepEqual(runs.slice(1), ["ip link show dev veth2", `nft -f - ${everywhere.undo}`]);
+});
+
+test("a port on one address is looked for on all of them, too", async () => {
+  const { world } = worldOf((command) => {
+    if (command.startsWith("nft -f")) return { error: exists.replace(":2:", ":1:") };
+    return command === "nft get element inet ocinet ports4 { tcp . 8080 }"
+      ? { out: held }
+      : { error: "No such file" };
+  });
+  await assert.rejects(apply(world, { host: [], container: [] }, [onOne]), {
+    message: "Cannot publish port 8080/tcp on 192.0.2.1",
+    details: 'container "c2" has it',
+  });
+});
+
+test("a table of another version of ours is named", async () => {
+  const { world } = worldOf((command) => {
+    if (command.includes("add table inet ocinet")) return { error: exists };
+    return command.startsWith("nft -f") ? { error: "x: Error: No such file or directory" } : {};
+  });
+  await assert.rejects(
+    apply(world, { host: [], container: [] }, [onOne]),
+    /one of another version of ocinet is there/,
+  );
+});
