@@ -40,13 +40,19 @@ export async function observe(
   return { ...seen, inside: parseInside(stdout, wanted.insideSysctls) };
 }
 
-/** What commands print; what is gone has no answer. */
+/** What commands print; what is gone has no answer, and no process is started for a link that is not there. */
 async function ask(world: World, commands: readonly string[]): Promise<Pick<HostState, "answers">> {
   if (commands.length === 0) return {};
-  const answers = await Promise.all(commands.map(async (command) => {
-    const { stdout } = await world.run(command.split(" "), { looks: true });
-    return [command, stdout] as const;
-  }));
+  const isThere = (command: string) => {
+    const link = / dev (\S+)/.exec(command)?.[1];
+    return link === undefined || world.stat(`/proc/sys/net/ipv4/conf/${link}`) !== undefined;
+  };
+  const answers = await Promise.all(
+    commands.filter(isThere).map(async (command) => {
+      const { stdout } = await world.run(command.split(" "), { looks: true });
+      return [command, stdout] as const;
+    }),
+  );
   return { answers: new Map(answers) };
 }
 
