@@ -361,3 +361,30 @@ test(
     assert.deepEqual(names.filter((name) => world.stat(`${root}/n1/${name}`)), names.slice(0, 1));
   }),
 );
+
+test(
+  "a failed ADD changes nothing, not even the pointer (plugins#45); one that cannot be written fails none",
+  inDirectory((root) => {
+    const conf = parse(root, { subnet: "10.1.1.0/24" });
+    const pointer = () => world.read(`${root}/n1/last_reserved_ip.0`);
+    const first = hostLocal.lease(conf, container("a"), world);
+    assert.equal(pointer(), "10.1.1.2");
+    first.giveUp!();
+    assert.equal(pointer(), undefined);
+    assert.equal(take(conf, container("b")), "10.1.1.3/24");
+    const third = hostLocal.lease(conf, container("c"), world);
+    const fourth = hostLocal.lease(conf, container("d"), world);
+    third.giveUp!();
+    assert.equal(pointer(), "10.1.1.5");
+    fourth.giveUp!();
+    assert.equal(pointer(), "10.1.1.4");
+    const full: World = {
+      ...world,
+      write: (path) => {
+        throw new Error(`Cannot write ${path}: No space left on device`);
+      },
+    };
+    assert.match(take(conf, container("e"), full), /^10\.1\.1\./);
+    assert.equal(pointer(), "10.1.1.4");
+  }),
+);
