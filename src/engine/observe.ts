@@ -105,12 +105,14 @@ function readLink(world: World, name: string): Link {
         "mount a sysfs of this one, as `ip netns exec` does",
     );
   }
+  const kind = /^DEVTYPE=(.*)$/m.exec(file("uevent"))?.[1] ?? "";
   return {
     name,
     index,
     mac: file("address"),
     mtu: Number(file("mtu")),
-    kind: /^DEVTYPE=(.*)$/m.exec(file("uevent"))?.[1] ?? "",
+    kind,
+    ...(kind === "bridge" ? bridgeFacts(file) : {}),
     up: (flags & 1) !== 0,
     promiscuous: (flags & 0x100) !== 0,
     allMulticast: (flags & 0x200) !== 0,
@@ -121,6 +123,17 @@ function readLink(world: World, name: string): Link {
       port: { hairpin: file("brport/hairpin_mode") === "1", isolated: file("brport/isolated") === "1" },
     }),
     addresses: [...addresses4(world, name), ...addresses6(world, name)],
+  };
+}
+
+/** An address that was set is of type 3 (NET_ADDR_SET). A kernel without VLANs on bridges has no such files. */
+function bridgeFacts(file: (leaf: string) => string): Pick<Link, "floatingMac" | "vlans"> {
+  const filtering = file("bridge/vlan_filtering");
+  return {
+    ...(file("addr_assign_type") === "3" ? {} : { floatingMac: true }),
+    ...(filtering === ""
+      ? {}
+      : { vlans: { filtering: filtering === "1", default: Number(file("bridge/default_pvid")) } }),
   };
 }
 
