@@ -82,7 +82,8 @@ sysctl -w net/ipv6/conf/ens1/accept_ra=2
 sysctl -w net/ipv6/conf/all/forwarding=1
 container: sysctl -w net/ipv6/conf/lo/disable_ipv6=0
 container: sysctl -w net/ipv6/conf/eth0/disable_ipv6=0
-container: sysctl -w net/ipv6/conf/eth0/keep_addr_on_down=1`,
+container: sysctl -w net/ipv6/conf/eth0/keep_addr_on_down=1
+container: sysctl -w net/ipv6/conf/eth0/accept_ra=0`,
   );
 });
 
