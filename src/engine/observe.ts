@@ -98,7 +98,8 @@ function readLink(world: World, name: string): Link {
   const file = (leaf: string) => world.read(`/sys/class/net/${name}/${leaf}`)?.trim() ?? "";
   const index = Number(file("ifindex"));
   const master = world.readLink(`/sys/class/net/${name}/master`)?.split("/").at(-1);
-  const flags = Number(file("flags"));
+  const [flags, lower] = [Number(file("flags")), Number(file("iflink"))];
+  const device = world.readLink(`/sys/class/net/${name}/device`);
   if (index === 0 || index !== indexInProc(world, name)) {
     throw new Error(
       `Cannot look at link "${name}": /sys shows another network namespace than this process is in; ` +
@@ -117,7 +118,10 @@ function readLink(world: World, name: string): Link {
     promiscuous: (flags & 0x100) !== 0,
     allMulticast: (flags & 0x200) !== 0,
     queueLength: Number(file("tx_queue_len")),
-    hardware: world.stat(`/sys/class/net/${name}/device`) !== undefined,
+    ...(device === undefined
+      ? { hardware: false }
+      : { hardware: true, device: { name: device, port: file("dev_port") } }),
+    ...(lower === index || lower === 0 ? {} : { lower }),
     ...(master === undefined ? {} : {
       master,
       port: { hairpin: file("brport/hairpin_mode") === "1", isolated: file("brport/isolated") === "1" },

@@ -21,6 +21,10 @@ export interface Link {
   readonly allMulticast?: boolean;
   /** In packets. */
   readonly queueLength?: number;
+  /** The index of a veth's other end, or of the link that it stands on. */
+  readonly lower?: number;
+  /** The piece of hardware that it is of, as /sys leads to it, and which of its ports. */
+  readonly device?: { readonly name: string; readonly port: string };
   /** It is a bridge whose address was never set: it takes one of its ports', and changes as these come and go. */
   readonly floatingMac?: true;
   /** Of a bridge: whether it tells VLANs apart, and that of a port which is in no other; 0 for none. */
