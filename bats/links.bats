@@ -223,9 +223,6 @@ SCRIPT
 @test "host-device: it comes back whatever the container makes of it, and nothing else does (plugins#773)" {
   local way conf
   in_host ip link add name port0 address 02:00:00:00:00:aa type veth peer name port1
-  # The index that it has here is taken there.
-  add_box box
-  in_box box ip link add name taken index "$(in_host cat /sys/class/net/port0/ifindex)" type veth peer name taken2
   conf='{ "cniVersion": "1.1.0", "name": "net", "type": "host-device", "device": "port0" }'
   ocinet install-plugins "$BATS_TEST_TMPDIR/plugins"
   device() {
@@ -242,6 +239,13 @@ SCRIPT
     device DEL
     is_remembered box
   done
+  # Nor is it lost where the index that it has here is taken there.
+  in_box box ip link add name taken index "$(in_host ip -j link show dev port0 | jq '.[0].ifindex')" type veth peer name taken2
+  device ADD
+  in_box box ip link set eth0 down name wan0
+  device DEL
+  in_box box ip link delete taken
+  is_remembered box
   # A link of the container's own that bears its name, its alias and its address.
   device ADD
   in_box box ip link set eth0 down name wan0
@@ -283,6 +287,7 @@ SCRIPT
     if [ $way = by_up ]; then ocinet down law; else by_cni del; fi
     is_remembered law
   done
+  in_host ip netns delete law
   in_host ip link delete port0
 }
 
