@@ -10,11 +10,15 @@ policy() {
 start_helper() {
   (($# == 0)) || policy "$@"
   # No more than its unit has.
-  background helper in_host setpriv --no-new-privs --inh-caps=-all \
+  background helper in_host bash -c "$close_inherited" bash setpriv --no-new-privs --inh-caps=-all \
     --bounding-set=-all,+chown,+kill,+net_admin,+net_raw,+setgid,+setpcap,+setuid,+sys_admin,+sys_ptrace \
     env PATH="${HELPER_PATH:-$PATH}" "$OCINET" helper --policy "$BATS_TEST_TMPDIR/policy"
   wait_for helper_listens || fail "$(helper_log)"
 }
+
+# Of its own it has what systemd gives a service: what the shell that started the tests has open is none of its.
+# shellcheck disable=SC2016 # the inner shell's
+close_inherited='for fd in /proc/$$/fd/*; do fd=${fd##*/}; ((fd < 3)) || eval "exec $fd>&-"; done; exec "$@"'
 
 helper_listens() { grep -qs 'serves users' "$BATS_TEST_TMPDIR/helper.log"; }
 helper_log() { cat "$BATS_TEST_TMPDIR/helper.log"; }

@@ -45,14 +45,25 @@ as_other() { in_host setpriv --reuid "$OTHER" --regid "$OTHER" --clear-groups --
   background hosts as_user sh -c 'echo ready; exec sleep 1000'
   # The user namespace is the user's, but not the network namespace; and the other way round nobody can have it.
   background half as_user unshare --user --map-root-user sh -c 'echo ready; exec sleep 1000'
+  background made in_host unshare --user --net sh -c 'echo ready; exec sleep 1000'
   local name pid
-  for name in other roots hosts half; do wait_for grep -qs ready "$BATS_TEST_TMPDIR/$name.log"; done
-  for pid in 1 2 4194304 "$(helper_pid)" $(for name in other roots hosts half; do holder_of $name; done); do
+  for name in roots made; do wait_for grep -qs ready "$BATS_TEST_TMPDIR/$name.log"; done
+  for name in uid gid; do echo "0 $(user_id) 1" >"/proc/$(holder_of made)/${name}_map"; done
+  # Of these the user is the asking one, but neither namespace: root has made them, and let the user in.
+  background mapped in_host nsenter --target "$(holder_of made)" --user --net --setuid 0 --setgid 0 -- sh -c 'echo ready; exec sleep 1000'
+  background entered in_host nsenter --net="/proc/$(holder_of roots)/ns/net" \
+    setpriv --reuid "$(user_id)" --regid "$(user_id)" --clear-groups -- sh -c 'echo ready; exec sleep 1000'
+  for name in other roots hosts half mapped entered; do wait_for grep -qs ready "$BATS_TEST_TMPDIR/$name.log"; done
+  for pid in 1 2 4194304 "$(helper_pid)" $(for name in other roots hosts half mapped entered; do holder_of $name; done); do
     refuses "" attach "$pid"
     [ "$(jq -r .error.desc <<<"$output")" = "Cannot attach process $pid: it is not one whose network namespace belongs to a user namespace of yours" ]
   done
   nothing_attached
-  [ -z "$(in_host find "$STATE_DIR" -name 'judging.*')" ]
+  [ "$(stat -c %u "/proc/$(holder_of mapped)")" = "$(user_id)" ]
+  # One in a user namespace in the user's own is the user's.
+  background nested as_user unshare --user --map-root-user unshare --user --map-root-user --net sh -c 'echo ready; exec sleep 1000'
+  wait_for grep -qs ready "$BATS_TEST_TMPDIR/nested.log"
+  attach "$(holder_of nested)" | jq -e .return
 }
 
 @test "sockets are each user's own, and whose directory is root's" {
@@ -377,18 +388,39 @@ make_frames() {
   [ "$(ask tcp 192.0.2.2 8000 inside)" = 192.0.2.1 ]
 }
 
-@test "the process that enters may say what it likes: only where the kernel has it counts" {
-  mkdir "$BATS_TEST_TMPDIR/bin"
-  printf '#!/bin/sh\necho\nexec sleep 1000\n' >"$BATS_TEST_TMPDIR/bin/nsenter"
-  chmod -R 755 "$BATS_TEST_TMPDIR/bin"
-  HELPER_PATH=$BATS_TEST_TMPDIR/bin:$PATH start_helper "TEST_USER veth ocinet0 2"
+@test "who asks cannot get at the process that asks the kernel for them, nor make anybody wait for it" {
+  local wrappers=$BATS_TEST_TMPDIR/wrappers pid asking
+  mkdir -m 1777 "$wrappers"
+  # shellcheck disable=SC2016 # the inner shell's
+  # It waits where only it has the user's id, until it is killed.
+  printf '#!/bin/bash -p\n[ "$EUID" = 0 ] || { echo $$ >"%s/waits"; exec sleep 1000; }\nPATH=${PATH//"%s":}\nexec ip "$@"\n' \
+    "$wrappers" "$wrappers" >"$wrappers/ip"
+  chmod 755 "$wrappers/ip"
+  HELPER_PATH=$wrappers:$PATH start_helper "TEST_USER veth ocinet0 2"
   background roots in_host unshare --net sh -c 'echo ready; exec sleep 1000'
   wait_for grep -qs ready "$BATS_TEST_TMPDIR/roots.log"
-  refuses 'is not one whose network namespace belongs to a user namespace of yours' attach "$(holder_of roots)"
+  attach "$(holder_of roots)" >"$BATS_TEST_TMPDIR/answer" 3>&- &
+  asking=$!
+  wait_for test -s "$wrappers/waits"
+  pid=$(<"$wrappers/waits")
+  wait_for is_program "$pid" sleep
+  [ "$(in_host ls "/proc/$pid/fd" | tr '\n' ' ')" = "0 1 2 " ]
+  [ "$(in_host readlink "/proc/$pid"/fd/{0,1,2} | sort -u)" = /dev/null ]
+  [ "$(awk '$1 == "Uid:" { print ($2 != $3), $3 }' "/proc/$pid/status")" = "1 $(user_id)" ]
+  # What these take is what tracing takes.
+  local file
+  for file in fd/0 ns/net root environ mem; do
+    # shellcheck disable=SC2016 # the inner shell's
+    run ! as_user sh -c 'ls "$1" >/dev/null && cat "$1"' sh "/proc/$pid/$file"
+  done
+  as_user kill -STOP "$pid"
+  wait "$asking"
+  [[ $(jq -er .error.desc "$BATS_TEST_TMPDIR/answer") == *"is not one whose network namespace belongs to a user namespace of yours" ]]
   nothing_attached
-  # Nor does it outlive the asking, or know more than it is given.
-  [ "$(pgrep -c -u "$OCINET_TEST_USER")" = 0 ]
+  wait_for nobody_runs
 }
+nobody_runs() { ! pgrep -u "$OCINET_TEST_USER" >/dev/null; }
+is_program() { [ "$(<"/proc/$1/comm")" = "$2" ]; }
 
 @test "a pid that has become another's is not mistaken for the one that was attached" {
   policy "TEST_USER veth ocinet0 2"

@@ -382,7 +382,7 @@ damaged_container() {
   run -1 ocinet down box
   [[ $output == "ocinet: Cannot read $STATE_DIR/containers/box/container.json: its format is 3, and this program knows 2; use the version of ocinet that wrote it" ]]
   run -1 ocinet gc
-  ocinet ls --json | jq -e '.[0] | .id == "box" and (.state | contains("its format is 2"))'
+  ocinet ls --json | jq -e '.[0] | .id == "box" and (.state | contains("its format is 3"))'
   change_record '.format = 2'
   ocinet down box
   end_box

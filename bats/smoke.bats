@@ -129,3 +129,54 @@ container_runs() {
   OCINET_RUNTIME=$("$PROJECT/scripts/runtime" node 18.20.8) run -1 ocinet ls
   [[ $output == "ocinet: Cannot start on Node 18.20.8: it takes deno 2 or later, "* && ${#lines[@]} = 1 ]]
 }
+
+@test "what root's hooks and plugins do at their usual types takes the eager part of the file, and no other" {
+  local runtime bin=$BATS_TEST_TMPDIR/bin pid state conf
+  mkdir "$bin"
+  sed '/^\/\*ocinet /,$d' "$OCINET" >"$bin/ocinet"
+  chmod +x "$bin/ocinet"
+  for type in bridge portmap; do ln -s ocinet "$bin/$type"; done
+  background inside in_host unshare --net sleep 1000
+  pid=$(<"$BATS_TEST_TMPDIR/background/inside")
+  wait_for test ! "/proc/$pid/ns/net" -ef "/proc/$HOST_PID/ns/net"
+  conf=$(jq -nc '{ cniVersion: "1.0.0", name: "net", type: "bridge", isGateway: true, ipMasq: true,
+    ipam: { type: "host-local", subnet: "10.1.1.0/24" } }')
+  for runtime in deno node; do
+    export OCINET_RUNTIME=$runtime
+    # On Deno too it is another file.
+    run -1 in_host "$bin/ocinet" ls
+    [ "$output" = "ocinet: Cannot go on: $bin/ocinet is not the file that was started, but was replaced meanwhile; call it again" ]
+    state='{ "id": "c1", "bundle": "/nowhere" }'
+    in_host "$bin/ocinet" hook createRuntime --net default -p 8080:80 --rate-in 10mbit \
+      < <(jq --argjson pid "$pid" '.pid = $pid' <<<"$state")
+    [ "$(ocinet ls --json | jq -r '.[0].ports | length')" = 1 ]
+    in_host "$bin/ocinet" hook poststop <<<"$state"
+    [ "$(ocinet ls --json)" = "[]" ]
+    (
+      export CNI_CONTAINERID=c1 CNI_NETNS=/proc/$pid/ns/net CNI_IFNAME=eth0 CNI_PATH=$bin
+      CNI_COMMAND=VERSION in_host "$bin/bridge"
+      CNI_COMMAND=ADD in_host "$bin/bridge" <<<"$conf" >"$BATS_TEST_TMPDIR/result"
+      # shellcheck disable=SC2016 # jq's variable
+      chained=$(jq -c --slurpfile result "$BATS_TEST_TMPDIR/result" '. + { type: "portmap", prevResult: $result[0],
+        runtimeConfig: { portMappings: [{ hostPort: 8080, containerPort: 80, protocol: "tcp" }] } }' <<<"$conf")
+      CNI_COMMAND=ADD in_host "$bin/portmap" <<<"$chained"
+      CNI_COMMAND=DEL in_host "$bin/portmap" <<<"$chained"
+      CNI_COMMAND=DEL in_host "$bin/bridge" <<<"$conf"
+    )
+  done
+  stop inside
+}
+
+@test "OCINET_DEBUG tells where an error was thrown, in lines of the sources by scripts/trace.ts" {
+  local runtime
+  for runtime in deno node; do
+    export OCINET_RUNTIME=$runtime
+    run -1 ocinet up 99999999
+    [ ${#lines[@]} = 1 ]
+    OCINET_DEBUG=1 run -1 ocinet up 99999999
+    run -0 "$PROJECT/node_modules/.bin/deno" run -A "$PROJECT/scripts/trace.ts" <<<"$output"
+    [ "${lines[0]}" = "ocinet: Cannot use process 99999999: it does not run" ]
+    # The first is in the eager part, the second in a lazily loaded one.
+    [[ $output == *"src/engine/namespace.ts:"*"src/commands/up.ts:"*"src/commands/program.ts:"* ]]
+  done
+}

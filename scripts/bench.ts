@@ -1,12 +1,14 @@
 /**
  * Times attaching a container, and taking it down again: whole processes, cold, in turns, with no other container there
- * and with 150; what passes by each way that an ordinary user's container has (bench_rootless.ts); and asking a plugin for
+ * and with 150; our hook on hosts that have more and more (bench_growth.ts); what passes by each way that an ordinary user's container has (bench_rootless.ts); and asking a plugin for
  * its versions. Ratios are medians of one run.
  *
- * usage: bench [hook|cni|version|rootless|all] [ROUNDS]
+ * usage: bench [hook|cni|growth|version|rootless|all] [ROUNDS]
  */
-import { type Contender, type Group, groups, versionAskers } from "./bench_contenders.ts";
+import { type Contender, type Group, groups as jobGroups, versionAskers } from "./bench_contenders.ts";
+import { growth, mostGrowth } from "./bench_growth.ts";
 
+const groups: Readonly<Record<string, Group>> = { ...jobGroups, growth };
 const crowd = 150;
 
 const [job = "all", ...words] = Deno.args;
@@ -27,10 +29,13 @@ else {
 }
 Deno.exit(0);
 
-/** Milliseconds that one attaching and one taking down took. */
+/** Milliseconds that one attaching and one taking down took, and, where that is asked for, what of it was processors'. */
 interface Times {
+  /** Looking and planning, without what the kernel is then asked to do. */
+  readonly plan?: number;
   readonly up: number;
   readonly down: number;
+  readonly spent?: Readonly<Record<"plan" | "up" | "down", number>>;
 }
 
 /** One contender in a host of its own, driven by lines on its standard input: `round`, or `fill N`. */
@@ -56,14 +61,19 @@ async function attach(contender: Contender, id: string, port: number): Promise<D
 async function round(contender: Contender, id: string): Promise<Times> {
   const box = new Deno.Command("unshare", { args: ["--net", "sleep", "infinity"], stdin: "null" }).spawn();
   await ownNamespace(box.pid);
-  const start = performance.now();
-  await contender.up(id, box.pid, 8080);
-  const made = performance.now();
-  await contender.down(id, box.pid, 8080);
-  const gone = performance.now();
+  const took: number[] = [];
+  const spent: number[] = [];
+  for (const act of [contender.plan, contender.up, contender.down]) {
+    const start = performance.now();
+    await act?.(id, box.pid, 8080);
+    took.push(performance.now() - start);
+    if (contender.spent) spent.push(contender.spent());
+  }
   box.kill("SIGKILL");
   await box.status;
-  return { up: made - start, down: gone - made };
+  const [plan, up, down] = took as [number, number, number];
+  if (!contender.spent) return { up, down };
+  return { plan, up, down, spent: { plan: spent[0]!, up: spent[1]!, down: spent[2]! } };
 }
 
 async function ownNamespace(pid: number): Promise<void> {
@@ -158,13 +168,21 @@ function start(group: string, name: string): Worker {
   };
 }
 
-async function compare(name: string, { title, base, contenders }: Group, rounds: number): Promise<void> {
+async function compare(
+  name: string,
+  { title, base, contenders, alone }: Group,
+  rounds: number,
+): Promise<void> {
   console.log(`\n# ${title}`);
   const names = Object.keys(contenders).filter((name) => contenders[name]!.isInstalled());
   const missing = Object.keys(contenders).filter((name) => !names.includes(name));
   if (missing.length > 0) console.log(`not installed, so not compared: ${missing.join(", ")}`);
   const workers = names.map((contender) => start(name, contender));
   const empty = await measure(workers, rounds);
+  if (alone) {
+    await Promise.all(workers.map((worker) => worker.end()));
+    return reportGrowth(base, empty);
+  }
   await Promise.all(workers.map((worker) => worker.ask(`fill ${crowd}`)));
   const crowded = await measure(workers, rounds);
   await Promise.all(workers.map((worker) => worker.end()));
@@ -202,7 +220,31 @@ function report(title: string, base: string, times: Record<string, Times[]>): vo
   }
 }
 
-function median(times: readonly Times[], what: keyof Times): number {
+/** Ratios are medians of those of each round, in which all take their turn. */
+function reportGrowth(base: string, times: Record<string, Times[]>): void {
+  const title = `median of ${times[base]!.length}; ratio to ${base}, which is to be ${mostGrowth} at most`;
+  for (const [unit, valueOf] of [["ms", took], ["ms of processors", spent]] as const) {
+    console.log(`\n${unit}, ${title}`);
+    for (const [name, own] of Object.entries(times)) {
+      const cells = (["plan", "up", "down"] as const).map((what) => {
+        const grown = own.map((time, round) => valueOf(time, what) / valueOf(times[base]![round]!, what));
+        const value = middle(own.map((time) => valueOf(time, what)));
+        return `${what} ${value.toFixed(0).padStart(4)} ${ratio(middle(grown))}`;
+      });
+      console.log(`  ${name.padEnd(20)} ${cells.join("   ")}`);
+    }
+  }
+}
+
+function took(times: Times, what: "plan" | "up" | "down"): number {
+  return times[what]!;
+}
+
+function spent(times: Times, what: "plan" | "up" | "down"): number {
+  return times.spent![what];
+}
+
+function median(times: readonly Times[], what: "up" | "down"): number {
   return middle(times.map((time) => time[what]));
 }
 

@@ -2,6 +2,10 @@
 export interface Contender {
   isInstalled(): boolean;
   prepare?(): Promise<void> | void;
+  /** The processors' milliseconds that its programs took since it was asked before. */
+  spent?(): number;
+  /** Looks and plans, and changes nothing. */
+  plan?(id: string, pid: number, port: number): Promise<void>;
   up(id: string, pid: number, port: number): Promise<void>;
   down(id: string, pid: number, port: number): Promise<void>;
 }
@@ -13,6 +17,8 @@ export interface Group {
   readonly title: string;
   /** To whom the others are compared. */
   readonly base: string;
+  /** Each has a host of its own making, on which there are to be no other containers. */
+  readonly alone?: true;
   readonly contenders: Readonly<Record<string, Contender>>;
 }
 
@@ -79,7 +85,12 @@ function mappings(port: number) {
   return [{ hostPort: port, containerPort: 80, protocol: "tcp" }];
 }
 
-async function run(argv: readonly string[], input = "", env: Record<string, string> = {}): Promise<string> {
+/** Runs a program. @returns what it prints @throws Error when it fails */
+export async function run(
+  argv: readonly string[],
+  input = "",
+  env: Record<string, string> = {},
+): Promise<string> {
   const child = new Deno.Command(argv[0]!, {
     args: argv.slice(1),
     stdin: "piped",
@@ -96,7 +107,8 @@ async function run(argv: readonly string[], input = "", env: Record<string, stri
   return out!;
 }
 
-function hook(runtime: string): Contender {
+/** Our hook, on networks of which "bench" is a bridge. */
+export function hook(runtime: string, networks = "bench", before: readonly string[] = []): Contender {
   const env = { OCINET_RUNTIME: runtime };
   const network = {
     ...{ cniVersion: "1.0.0", name: "bench", type: "bridge", bridge: "bench0" },
@@ -110,10 +122,10 @@ function hook(runtime: string): Contender {
       Deno.writeTextFileSync("/run/net.d/bench.conf", JSON.stringify(network));
     },
     up: async (id, pid, port) => {
-      const words = ["--net=bench", `--publish=${port}:80`, "--net-dir=/run/net.d"];
-      await run(["dist/ocinet", "hook", "createRuntime", ...words], state(id, pid), env);
+      const words = [`--net=${networks}`, `--publish=${port}:80`, "--net-dir=/run/net.d"];
+      await run([...before, "dist/ocinet", "hook", "createRuntime", ...words], state(id, pid), env);
     },
-    down: async (id) => void await run(["dist/ocinet", "hook", "poststop"], state(id, 0), env),
+    down: async (id) => void await run([...before, "dist/ocinet", "hook", "poststop"], state(id, 0), env),
   };
 }
 

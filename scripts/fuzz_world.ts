@@ -134,11 +134,18 @@ export function machine(
   };
   const free = () => Promise.resolve(() => {});
   const world: World = {
-    ...{ runtime: "deno", pid: 99, uid, self: ["/usr/bin/deno", "/usr/bin/ocinet"] },
+    ...{
+      runtime: "deno",
+      pid: 99,
+      uid,
+      runtimePath: "/usr/bin/deno",
+      self: ["/usr/bin/deno", "/usr/bin/ocinet"],
+    },
     confined: (paths) => ["/usr/bin/deno", `--allow-read=${paths.map(at)}`, "/usr/bin/ocinet"],
     env: (name) => Object.hasOwn(env, name) ? env[name] : undefined,
     environment: () => env,
     read: (path) => files.get(at(path)),
+    readStart: (path, bytes) => files.get(at(path))?.slice(0, bytes),
     list: (path) => tree.names(at(path)),
     stat,
     readLink: (path) => path === "/proc/self/cwd" ? "/own" : namespaces[at(path)],
@@ -160,6 +167,7 @@ export function machine(
     ask: () => "",
     request: () => Promise.resolve('{"return":{"id":1}}'),
     canListen: () => Promise.resolve(true),
+    hasAddress: (address) => Promise.resolve(address === "192.0.2.1"),
     signal: () => false,
     listen: () => Promise.resolve({ close: () => {} }),
     watch: () => ({ ended: Promise.resolve(), stop: () => {} }),

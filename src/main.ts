@@ -4,15 +4,13 @@ import { relay } from "./host/relay/relay.ts";
 import { ownProcess, prepareRuntime, realWorld } from "./host/runtime.ts";
 import { cniByWords } from "./commands/cni.ts";
 import { noDaemon } from "./commands/dhcp_daemon.ts";
-import { failure } from "./commands/failure.ts";
+import { failure, traceOf } from "./commands/failure.ts";
 import { checkStage, hook } from "./commands/hook.ts";
 import { isPluginName, plugin } from "./commands/plugin.ts";
+import { runCommand } from "./commands/program.ts";
 import { readRun, run } from "./commands/run.ts";
-import { loadLazyPart } from "./lazy_part.ts";
-import type * as typed from "./lazy.ts";
 
 declare const OCINET_VERSION: string;
-declare const ocinetLazy: typeof typed;
 
 /** Options by which a person gives themselves away. */
 const typedOnly = ["--help", "-h", "--json", "--dry-run", "--log-level"];
@@ -48,12 +46,10 @@ async function main(): Promise<number> {
     }
     const running = verb === "run" ? readRun(rest) : undefined;
     if (running) return (await run(realWorld(), running.command, running.given)).code;
-    const world = realWorld();
-    loadLazyPart(world.read(world.self.at(-1)!)!);
-    return await ocinetLazy.runCommand(world, ownProcess, OCINET_VERSION);
+    return await runCommand(realWorld(), ownProcess, OCINET_VERSION);
   } catch (error) {
     const { text, code } = failure(error);
-    ownProcess.print("stderr", text);
+    ownProcess.print("stderr", text + traceOf(realWorld(), error));
     return code;
   }
 }

@@ -1,6 +1,7 @@
 import { messageOf } from "../wire/cni/error.ts";
 import { oneLine } from "../wire/cni/output.ts";
 import { UsageError } from "../wire/oci/options.ts";
+import type { World } from "../plan/world.ts";
 
 /** An error with an exit status of its own. */
 export class StatusError extends Error {
@@ -18,4 +19,9 @@ export function failure(error: unknown): { readonly text: string; readonly code:
     text: `ocinet: ${oneLine(messageOf(error))}\n`,
     code: error instanceof StatusError ? error.code : error instanceof UsageError ? 2 : 1,
   };
+}
+
+/** Where an error was thrown, for those who ask by OCINET_DEBUG: scripts/trace.ts makes lines of the sources of it. */
+export function traceOf(world: World, error: unknown): string {
+  return world.env("OCINET_DEBUG") && error instanceof Error ? `${error.stack}\n` : "";
 }

@@ -69,7 +69,7 @@ const capabilities = [
 function service(world: World, policy: string): string {
   // Of the two only Node keeps sockets that it was given from its children.
   const node = findProgram(world, "node");
-  const self = node === undefined ? world.self : [node, world.self.at(-1)!];
+  const self = node === undefined ? world.self : [node, "--inspect-port=[ff02::1]:9229", world.self.at(-1)!];
   const command = [...self, "helper", ...(policy === helperPolicy ? [] : [`--policy=${policy}`])];
   return `[Unit]
 Description=Networks for ordinary users' containers

@@ -10,7 +10,7 @@ const kept = ["HOME", "XDG_CONFIG_HOME", "XDG_RUNTIME_DIR", "OCINET_STATE_DIR"];
 /** The entries that call this very file on this very runtime, whatever environment the container's runtime has. */
 export function hookEntries(world: World, given: OptionValues): Readonly<Record<string, HookEntry>> {
   const path = world.self.at(-1)!;
-  const env = [...environment(world), `OCINET_RUNTIME=${world.self[0]}`];
+  const env = [...environment(world), `OCINET_RUNTIME=${world.runtimePath}`];
   const entry = (stage: string, words: readonly string[]) => ({
     ...{ path, args: [path, "hook", stage, ...words], env },
   });

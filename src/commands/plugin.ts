@@ -16,6 +16,7 @@ import { asCniError, checkVersion, type Context, contextOf } from "../features/c
 import { check, status } from "../features/cni_plugin/check.ts";
 import { collectGarbage, del } from "../features/cni_plugin/del.ts";
 import { stateDirectory } from "../engine/state.ts";
+import { traceOf } from "./failure.ts";
 
 /**
  * The version of the reference plugins that ours stand in for. nerdctl reads it from the about text, and asks for at
@@ -52,7 +53,7 @@ export async function plugin(world: World, type: string, readStdin: () => Promis
     const stdout = await act(await contextOf(world, stateDirectory(world), call));
     return { stdout, stderr: "", code: 0 };
   } catch (error) {
-    return { stdout: errorJson(asCniError(error), version), stderr: "", code: 1 };
+    return { stdout: errorJson(asCniError(error), version), stderr: traceOf(world, error), code: 1 };
   }
 }
 

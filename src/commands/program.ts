@@ -4,7 +4,7 @@ import { dryWorld } from "../host/dry.ts";
 import { loggingWorld } from "../host/logging.ts";
 import type { Option, OptionValues } from "../wire/oci/options.ts";
 import type { World } from "../plan/world.ts";
-import { failure } from "./failure.ts";
+import { failure, traceOf } from "./failure.ts";
 import type { Report } from "./report.ts";
 import { groups, type Typed, type Verb, verbs } from "./verbs.ts";
 
@@ -56,7 +56,7 @@ export async function runCommand(world: World, console: Console, version: string
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
     const failed = failure(error);
-    console.print("stderr", failed.text);
+    console.print("stderr", failed.text + traceOf(world, error));
     return failed.code;
   }
 }

@@ -9,6 +9,10 @@ import type { Output, World } from "../plan/world.ts";
 /** What to look up of the host before a plugin plans. */
 export interface Lookups {
   readonly links?: readonly string[];
+  /** Names of which it matters only whether a link has them. */
+  readonly names?: readonly string[];
+  /** Bridges that we may have made, by name and the MAC address that they then have: one that we did is not asked of. */
+  readonly ownBridges?: readonly { readonly name: string; readonly mac: string }[];
   readonly sysctls?: readonly string[];
   /** The default route's link, as if it were one of `links`, and its name. */
   readonly defaultMaster?: boolean;
@@ -18,7 +22,7 @@ export interface Lookups {
   readonly devices?: readonly string[];
   /** Files, by absolute path. */
   readonly files?: readonly string[];
-  /** IPv4 addresses, for the link that each is reached by. */
+  /** Addresses, for the link that each is reached by. */
   readonly reached?: readonly string[];
   /** The container's links, routes and rules: a look that takes a process. */
   readonly inside?: boolean;

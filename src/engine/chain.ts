@@ -110,6 +110,8 @@ export function together(lookups: readonly Lookups[]): AllLookups {
   ];
   return {
     links: all(({ links }) => links),
+    names: all(({ names }) => names),
+    ownBridges: lookups.flatMap(({ ownBridges }) => ownBridges ?? []),
     sysctls: all(({ sysctls }) => sysctls),
     defaultMaster: lookups.some(({ defaultMaster }) => defaultMaster === true),
     advertised: lookups.some(({ advertised }) => advertised === true),

@@ -5,11 +5,16 @@ import type { Attachment } from "../plan/attachment.ts";
 import { lookupsOf, parseChain } from "./chain.ts";
 
 test("a chain's plugins say together what to look at, each thing once", () => {
-  const chain = parseChain([{ type: "bridge" }, { type: "bridge", bridge: "br1" }, { type: "portmap" }], {});
+  const chain = parseChain([{ type: "bridge", isGateway: true }, { type: "bridge", bridge: "br1" }, {
+    type: "portmap",
+  }], {});
   assert.deepEqual(chain.map(({ role }) => role), ["main", "main", "meta"]);
-  const at = { containerId: "c1", args: new Map<string, string>() } as unknown as Attachment;
+  const args = new Map<string, string>();
+  const at = { containerId: "c1", networkDigest: "c3".repeat(64), args } as unknown as Attachment;
   assert.deepEqual(lookupsOf([{ chain, at }]), {
-    links: ["cni0", "br1"],
+    links: [],
+    names: [],
+    ownBridges: [{ name: "cni0", mac: "02:c3:c3:c3:c3:c3" }, { name: "br1", mac: "02:c3:c3:c3:c3:c3" }],
     sysctls: ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"],
     defaultMaster: false,
     advertised: true,
@@ -22,6 +27,8 @@ test("a chain's plugins say together what to look at, each thing once", () => {
   });
   assert.deepEqual(lookupsOf([]), {
     links: [],
+    names: [],
+    ownBridges: [],
     sysctls: [],
     defaultMaster: false,
     advertised: false,

@@ -1,6 +1,6 @@
 import { deletion, type Flows } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
-import { isHostAddress } from "./observe.ts";
+import { isHostAddress } from "./routes.ts";
 
 /**
  * Ends the flows of UDP to ports of the host's: those to its own addresses, and not those that go through it to a port of
@@ -19,7 +19,7 @@ export async function endFlows(
   const targets = wanted.map(({ port, address }) => address === undefined ? port : `${address} ${port}`);
   for (const target of findTargets(stdout, new Set(targets))) {
     const [address, port] = target.split(" ") as [string, string];
-    if (isHostAddress(world, address)) await world.run([...prefix, ...deletion({ address, port })]);
+    if (await isHostAddress(world, address)) await world.run([...prefix, ...deletion({ address, port })]);
   }
 }
 

@@ -10,6 +10,7 @@ import { setLink } from "../plan/ip.ts";
 import { type ElementResource, linkOf, type LinkResource, type Resource } from "../plan/resource.ts";
 import type { Step } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
+import { linkExists } from "./links.ts";
 import { ownerIsAlive, readPids } from "./process.ts";
 
 /** How a namespace is seen: what the steps of a record can be held against. */
@@ -53,14 +54,16 @@ export async function missingSteps(
 /** The first of the host's links that is gone, or no port of its bridge any more; found without starting a program. */
 export function lostLink(world: World, steps: readonly Step[]): string | undefined {
   const links = steps.flatMap(({ on, id }) => on === "host" && id.kind === "link" ? [id] : []);
-  const gone = links.find(({ link }) => !hasLink(world, link));
+  const gone = links.find(({ link }) => !linkExists(world, link));
   if (gone) return describeResource(gone);
   return tellMissing(links.flatMap((link) => backToMaster(world, link)));
 }
 
 /** Puts a port that is there back on the link that it was a port of: with that, it had become none. */
 function backToMaster(world: World, { link, master }: LinkResource): readonly Step[] {
-  if (master === undefined || !hasLink(world, link)) return [];
+  if (master === undefined || !linkExists(world, link)) return [];
+  // /sys may show another network namespace; then nothing can be told without a process.
+  if (world.stat(`/sys/class/net/${link}`) === undefined) return [];
   const now = world.readLink(`/sys/class/net/${link}/master`)?.split("/").at(-1);
   return now === master ? [] : [setLink("host", link, "master", master)];
 }
@@ -105,7 +108,7 @@ async function viewHost(world: World, steps: readonly Step[]): Promise<View> {
       const { id } = step;
       switch (id.kind) {
         case "link":
-          return hasLink(world, id.link);
+          return linkExists(world, id.link);
         case "element":
           return !gone.has(id);
         case "sysctl":
@@ -119,11 +122,6 @@ async function viewHost(world: World, steps: readonly Step[]): Promise<View> {
       }
     },
   };
-}
-
-/** /proc/sys/net is always that of our own network namespace. */
-function hasLink(world: World, name: string): boolean {
-  return world.stat(`/proc/sys/net/ipv4/conf/${name}`) !== undefined;
 }
 
 /** The kernel may lack a setting, as it does all of IPv6's where that is off. */

@@ -3,7 +3,7 @@ import { linkOf } from "../plan/resource.ts";
 import { isStep, type Line, show, type Step, type Sysctl } from "../plan/step.ts";
 import { createWithDirectory, type World } from "../plan/world.ts";
 import { bootId, ownNamespace } from "./process.ts";
-import { linkNames } from "./observe.ts";
+import { linkExists } from "./links.ts";
 import { undo } from "./undo.ts";
 
 /** What is written down of a lasting step, before it is done for the first time. */
@@ -33,7 +33,7 @@ function directoryOf(state: string): string {
 }
 
 function isOthers(world: World, link = ""): boolean {
-  return linkNames(world).has(link) && world.read(`/sys/class/net/${link}/ifalias`)?.trim() !== ownAlias;
+  return linkExists(world, link) && world.read(`/sys/class/net/${link}/ifalias`)?.trim() !== ownAlias;
 }
 
 function valueBefore(world: World, { key, value }: Sysctl): string | undefined {

@@ -1,9 +1,10 @@
 import type { Prefixes } from "../plan/batch.ts";
+import { vethFrom } from "../net/names.ts";
 import { vethsOf } from "../plan/ip.ts";
 import type { World } from "../plan/world.ts";
 import type { BaseRecord, ContainerRecord, Namespace } from "./record.ts";
 import { bootId, identify, isAlive, livingNamespaces, ownNamespace } from "./process.ts";
-import { linkNames } from "./observe.ts";
+import { linkExists } from "./links.ts";
 import { isRoot } from "./user.ts";
 
 /**
@@ -132,7 +133,7 @@ export function hasBootEnded(world: World, { bootId: boot }: Pick<BaseRecord, "b
  */
 export function staleness(
   world: World,
-  record: Pick<BaseRecord, "bootId" | "container" | "steps">,
+  record: Pick<BaseRecord, "bootId"> & Linked,
   living?: ReadonlySet<string>,
 ): string | undefined {
   if (hasBootEnded(world, record)) return "the machine has been restarted since";
@@ -177,14 +178,19 @@ export function isHostGone(world: World, { host, container }: BaseRecord): boole
  * Whether a namespace that was given by a path lives where we do not see it, as in a mount namespace of its own: the
  * kernel takes away a veth when the namespace of its other end is gone.
  */
-function isHidden(world: World, { container, steps }: Pick<BaseRecord, "container" | "steps">): boolean {
+function isHidden(world: World, { container, steps, attachments = [] }: Linked): boolean {
   if (container.init || isThere(world, container)) return false;
-  const ends = vethsOf(steps);
-  return ends.length > 0 && ends.some((name) => linkNames(world).has(name));
+  const veths = [...vethsOf(steps), ...attachments.map(({ digest }) => vethFrom(digest))];
+  return veths.some((name) => linkExists(world, name));
 }
 
+/** What tells the names of the links that lead to a container: the steps of a plugin's record, or a container's networks. */
+type Linked =
+  & Pick<BaseRecord, "container" | "steps">
+  & { readonly attachments?: readonly { readonly digest: string }[] };
+
 /** Waits, for a second at most, while a namespace may be gone and its links not yet: they go some time after it. */
-export async function awaitLinks(world: World, record: BaseRecord): Promise<void> {
+export async function awaitLinks(world: World, record: Linked): Promise<void> {
   for (let waited = 0; waited < 1000 && isHidden(world, record); waited += 10) {
     await new Promise((resolve) => setTimeout(resolve, 10));
   }

@@ -1,55 +1,107 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { World } from "../plan/world.ts";
-import { type AllLookups, isHostAddress, observe } from "./observe.ts";
+import { type AllLookups, observe } from "./observe.ts";
 
 const nothing: AllLookups = {
-  ...{ links: [], sysctls: [], devices: [], files: [], reached: [] },
+  ...{ links: [], names: [], ownBridges: [], sysctls: [], devices: [], files: [], reached: [] },
   ...{ defaultMaster: false, advertised: false, inside: false, insideSysctls: [], answers: [] },
 };
 
-test("observe() tells by which link an address is reached: that of the narrowest route", async () => {
-  const route = `Iface	Destination	Gateway 	Flags	RefCnt	Use	Metric	Mask		MTU	Window	IRTT
-eth0	00000000	020200C0	0003	0	0	0	00000000	0	0	0
-cni0	0001010A	00000000	0001	0	0	0	00FFFFFF	0	0	0
-veth1	0901010A	00000000	0005	0	0	0	FFFFFFFF	0	0	0
-`;
-  const read = (routes: string) => ({ read: () => routes }) as unknown as World;
-  const reached = ["10.1.1.2", "10.1.1.9", "192.0.2.9"];
-  const seen = await observe(read(route), { ...nothing, reached }, undefined);
-  assert.deepEqual([...seen.reached!], [["10.1.1.2", "cni0"], ["10.1.1.9", "veth1"], ["192.0.2.9", "eth0"]]);
-  assert.deepEqual([...(await observe(read(""), { ...nothing, reached }, undefined)).reached!], []);
+const mac = "02:c3:c3:c3:c3:c3";
+
+/** A host with as many links, each with an address and a route of both families, and what is read of it and run. */
+function crowded(count: number) {
+  const rows = (row: (i: number) => string) => Array.from({ length: count }, (_, i) => row(i)).join("");
+  const hex = (i: number) => i.toString(16).padStart(8, "0").toUpperCase();
+  const zeros = "0".repeat(24);
+  const files: Readonly<Record<string, string>> = {
+    "/proc/self/net/dev": rows((i) => `veth${i}: ${"0 ".repeat(16)}\n`),
+    "/proc/self/net/route": `Iface\tDestination\neth0\t00000000\t0\t0003\t0\t0\t0\t00000000\t0\t0\t0\n` +
+      rows((i) => `${`veth${i}\t${hex(i)}\t0\t0005\t0\t0\t0\tFFFFFFFF\t0\t0\t0`.padEnd(127)}\n`),
+    "/proc/self/net/ipv6_route": rows((i) =>
+      `${hex(i)}${zeros} 80 ${zeros}00000000 00 ${zeros}00000000 00000400 1 0 00000001 veth${i}\n`
+    ),
+    "/proc/self/net/if_inet6": rows((i) => `${hex(i)}${zeros} 02 80 00 80 veth${i}\n`),
+    "/sys/class/net/cni0/ifalias": "ocinet\n",
+    "/sys/class/net/cni0/address": `${mac}\n`,
+    "/sys/class/net/cni0/uevent": "DEVTYPE=bridge\n",
+    "/sys/class/net/cni0/flags": "0x1003\n",
+    "/sys/class/net/cni0/ifindex": "4\n",
+    "/sys/class/net/cni0/mtu": "1500\n",
+    "/proc/sys/net/ipv4/ip_forward": "1\n",
+    "/proc/sys/net/ipv6/conf/all/forwarding": "1\n",
+  };
+  const calls: string[] = [];
+  let bytes = 0;
+  const taken = (call: string, text: string | undefined) => {
+    calls.push(call);
+    bytes += text?.length ?? 0;
+    return text;
+  };
+  const world: Partial<World> = {
+    read: (path) => taken(path, files[path]),
+    readStart: (path, most) => taken(path, files[path]?.slice(0, most)),
+    list: (path) => [taken(path, "x".repeat(count))!],
+    stat: (path) => {
+      taken(path, "");
+      return { kind: "directory", identity: "", uid: 0, modified: 0, mode: 0 };
+    },
+    readLink: (path) => taken(path, undefined),
+    ask: (argv) => taken(argv.join(" "), "")!,
+    run: (argv, { stdin = "" } = {}) => {
+      taken(argv.join(" ") + stdin, "");
+      return Promise.resolve({ code: 0, stdout: "", stderr: "" });
+    },
+  };
+  return { world: world as World, calls, read: () => bytes };
+}
+
+/** What the plugins of a bridge network with ports, and of a point-to-point one, want to see. */
+const bridged: AllLookups = {
+  ...nothing,
+  ownBridges: [{ name: "cni0", mac }],
+  names: ["bwp0123456789ab"],
+  sysctls: ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"],
+  advertised: true,
+};
+
+/** What those want that are on a link of the host's, and CHECK. */
+const all: AllLookups = {
+  ...bridged,
+  links: ["eth0", "veth7", "lan"],
+  defaultMaster: true,
+  ...{ reached: ["10.1.1.2", "fd00::2"], inside: true },
+};
+
+test("observing reads the same files, and as much of them, among 10 links as among 10,000, without a process", async () => {
+  const [few, many] = [crowded(10), crowded(10_000)];
+  for (const { world } of [few, many]) {
+    const { links, advertised } = await observe(world, bridged, ["in"]);
+    assert.deepEqual([links.get("cni0")?.kind, links.get("cni0")?.addresses, advertised], [
+      "bridge",
+      undefined,
+      [],
+    ]);
+  }
+  assert.deepEqual(few.calls, many.calls);
+  assert.equal(few.read(), many.read());
+  assert.ok(!few.calls.some((call) => call.startsWith("ip ")));
 });
 
-test("an address is the host's if the kernel takes it in, or lets programs listen on it beforehand", () => {
-  const files = (nonlocal: string): Readonly<Record<string, string>> => ({
-    "/proc/self/net/fib_trie": `Local:
-  +-- 0.0.0.0/0 3 0 5
-     |-- 127.0.0.0
-        /32 link BROADCAST
-        /8 host LOCAL
-     |-- 192.0.2.1
-        /32 host LOCAL
-     |-- 192.0.2.255
-        /32 link BROADCAST
-`,
-    "/proc/self/net/if_inet6": `fe800000000000000000000000000001 02 40 20 80     eth0
-20010db8000100000000000000000001 02 40 00 40     eth0
-`,
-    "/proc/self/net/ipv6_route": `20010db8000200000000000000000000 40 ${"0".repeat(32)} 00 ${
-      "0".repeat(32)
-    } 00000400 00000001 00000000 80200001       lo
-20010db8000300000000000000000000 40 ${"0".repeat(32)} 00 ${
-      "0".repeat(32)
-    } 00000400 00000001 00000000 00000001     eth0
-`,
-    "/proc/7/net/fib_trie": "     |-- 198.51.100.1\n        /32 host LOCAL\n",
-    "/proc/sys/net/ipv4/ip_nonlocal_bind": nonlocal,
-  });
-  const world = (nonlocal = "0\n") => ({ read: (path: string) => files(nonlocal)[path] }) as World;
-  const own = "127.0.0.1 127.8.8.8 192.0.2.1 fe80::1 2001:db8:1::1 2001:db8:2::7".split(" ");
-  const others = "192.0.2.2 192.0.2.255 198.51.100.1 2001:db8:1::2 2001:db8:3::7".split(" ");
-  assert.deepEqual([...own, ...others].filter((address) => isHostAddress(world(), address)), own);
-  assert.ok(isHostAddress(world(), "198.51.100.1", 7));
-  assert.ok(isHostAddress(world("1\n"), "192.0.2.2"));
+test("all that there is to ask takes one process for the host and one for the container, and a bounded part of a table", async () => {
+  const [few, many, more] = [crowded(10), crowded(10_000), crowded(20_000)];
+  for (const { world } of [few, many, more]) {
+    assert.equal((await observe(world, all, ["in"])).defaultLink, "eth0");
+  }
+  assert.deepEqual(few.calls, many.calls);
+  assert.equal(few.calls.filter((call) => /^(ip|in) /.test(call)).length, 2);
+  assert.equal(many.read(), more.read());
+  assert.ok(many.read() < 70_000);
+});
+
+test("what is ours of bridges is asked of ip as soon as anything about it is another's", async () => {
+  const { world, calls } = crowded(10);
+  await observe(world, { ...nothing, ownBridges: [{ name: "cni0", mac: "02:00:00:00:00:01" }] }, undefined);
+  assert.equal(calls.at(-1), "ip -d -json -force -batch -address show dev cni0\n");
 });

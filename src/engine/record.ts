@@ -61,6 +61,8 @@ export interface ContainerRecord extends BaseRecord {
   readonly attachments: readonly Attached[];
   readonly ports: readonly PortMapping[];
   readonly limits?: Limits;
+  /** It was made up of what is found by the container's name, in place of a record that cannot be read. */
+  readonly recovered?: true;
   /** While programs are started again: their pid files. What they were asked for has to be asked for again. */
   readonly restarting?: readonly string[];
 }

@@ -7,13 +7,15 @@ import {
   type RequestOptions,
   type RunOptions,
   searchPath,
+  signals,
   type Stat,
   temporaryName,
   usualPatience,
   type World,
 } from "../plan/world.ts";
 
-import { listen, pin as pinByNode, watch, writeTemporary as writeOwned } from "./node.ts";
+import { listen } from "./deno_listen.ts";
+import { pin as pinByNode, watch, writeTemporary as writeOwned } from "./node.ts";
 
 /** Whether it is 2.0, whose Node layer lacks a little. */
 export function isFirstDeno2(): boolean {
@@ -26,6 +28,7 @@ export function denoWorld(): World {
     runtime: "deno",
     pid: Deno.pid,
     uid: Deno.uid() ?? 0,
+    runtimePath: Deno.execPath(),
     self: selfCommand(["-A"]),
     confined: (paths) => selfCommand(permissions(paths)),
 
@@ -33,10 +36,11 @@ export function denoWorld(): World {
     environment: () => Deno.env.toObject(),
 
     read: (path) => orUndefined(() => Deno.readTextFileSync(path)),
+    readStart: (path, bytes) => orUndefined(() => readStart(path, bytes)),
     list: (path) => orUndefined(() => Array.from(Deno.readDirSync(path), (entry) => entry.name)) ?? [],
     stat: (path, link) => orUndefined(() => toStat(link ? Deno.lstatSync(path) : Deno.statSync(path))),
     readLink: (path) => orUndefined(() => Deno.readLinkSync(path)),
-    pin: (path, link) => openLibc() ? orUndefined(() => pin(path, link)) : pinByNode(path, link),
+    pin: (path, link) => canPinByLibc() ? orUndefined(() => pin(path, link)) : pinByNode(path, link),
 
     write: (path, text, mode = 0o600, owner) => {
       const temporary = owner ? writeOwned(path, text, mode, owner) : writeTemporary(path, text, mode);
@@ -100,6 +104,14 @@ export function denoWorld(): World {
         return Promise.resolve(!(error instanceof Deno.errors.AddrInUse));
       }
     },
+    hasAddress: (hostname) => {
+      try {
+        Deno.listen({ hostname, port: 0 }).close();
+        return Promise.resolve(true);
+      } catch {
+        return Promise.resolve(false);
+      }
+    },
     signal: (pid, name) => {
       try {
         Deno.kill(pid, name);
@@ -110,16 +122,49 @@ export function denoWorld(): World {
     },
 
     hold: (argv) => hold(world, argv),
-    start: ([program, ...args], env) => {
-      const child = new Deno.Command(needProgram(world, program!), {
+    start: ([program, ...words], env) => {
+      // What is blocked in us would be in it.
+      const unblocked = isBlocked(world) ? ["/usr/bin/env", "--default-signal=USR1", "--"] : [];
+      const [path, ...args] = [...unblocked, needProgram(world, program!), ...words];
+      const child = new Deno.Command(path!, {
         ...{ args, clearEnv: true, env: { ...env } },
         ...{ stdin: "inherit", stdout: "inherit", stderr: "inherit" },
       }).spawn();
       return { pid: child.pid, ended: child.status.then(({ code }) => code) };
     },
-    onSignals: (names, tell) => names.forEach((name) => Deno.addSignalListener(name, () => tell(name))),
+    onSignals: (names, tell) =>
+      names.forEach((name) => {
+        if (name === "SIGUSR1" && isBlocked(world)) return void tellBlocked(tell);
+        Deno.addSignalListener(name, () => tell(name));
+      }),
   };
   return world;
+}
+
+/** Whether our launcher has blocked SIGUSR1. */
+function isBlocked(world: World): boolean {
+  const blocked = /^SigBlk:\s*([0-9a-f]+)/m.exec(world.read("/proc/self/status") ?? "")?.[1];
+  return (BigInt(`0x${blocked ?? 0}`) >> BigInt(signals.SIGUSR1 - 1) & 1n) === 1n;
+}
+
+/** Waits for SIGUSR1 where it is blocked, as sigwait(3) can, but Deno cannot: to listen for it would unblock nothing. */
+async function tellBlocked(tell: (name: "SIGUSR1") => void): Promise<void> {
+  const { symbols: { sigwait } } = openLibc();
+  const set = new Uint8Array(128);
+  set[(signals.SIGUSR1 - 1) >> 3] = 1 << (signals.SIGUSR1 - 1 & 7);
+  while (await sigwait(set, new Uint8Array(4)) === 0) tell("SIGUSR1");
+}
+
+/** glibc, or musl by the name that it has under glibc's names. */
+function openLibc() {
+  const functions = {
+    sigwait: { parameters: ["buffer", "buffer"], result: "i32", nonblocking: true },
+  } as const;
+  try {
+    return Deno.dlopen("libc.so.6", functions);
+  } catch {
+    return Deno.dlopen("libc.so", functions);
+  }
 }
 
 function selfCommand(allowed: readonly string[]): readonly string[] {
@@ -127,6 +172,8 @@ function selfCommand(allowed: readonly string[]): readonly string[] {
     ? decodeURIComponent(Deno.mainModule.slice(7))
     : Deno.mainModule;
   return [
+    // src/launcher.sh says why.
+    ...["/usr/bin/env", "--block-signal=USR1"],
     Deno.execPath(),
     "run",
     ...allowed,
@@ -164,7 +211,7 @@ const symbols = {
 let libc: Deno.StaticForeignLibraryInterface<typeof symbols> | undefined;
 
 /** Whether the C library is there by glibc's name; on Alpine it is not. */
-function openLibc(): boolean {
+function canPinByLibc(): boolean {
   try {
     libc ??= Deno.dlopen("libc.so.6", symbols).symbols;
     return true;
@@ -209,6 +256,19 @@ function orUndefined<T>(read: () => T): T | undefined {
 function isMissing(error: unknown): boolean {
   return error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory ||
     String(error).includes("(os error 3)");
+}
+
+function readStart(path: string, bytes: number): string {
+  const [buffer, file] = [new Uint8Array(bytes), Deno.openSync(path)];
+  try {
+    let length = 0;
+    for (let read: number | null = 1; read && length < bytes; length += read ?? 0) {
+      read = file.readSync(buffer.subarray(length));
+    }
+    return new TextDecoder().decode(buffer.subarray(0, length));
+  } finally {
+    file.close();
+  }
 }
 
 function toStat(info: Deno.FileInfo): Stat {
@@ -289,7 +349,10 @@ async function feed(stdin: WritableStream<Uint8Array>, text: string): Promise<vo
   try {
     await writer.write(new TextEncoder().encode(text));
     await writer.close();
-  } catch { /* The program ended without reading it all; its exit status says why. */ }
+  } catch {
+    // The program ended without reading it all; its exit status says why.
+    await writer.abort().catch(() => {});
+  }
 }
 
 async function hold(world: World, [program, ...args]: readonly string[]): Promise<Held> {
@@ -301,15 +364,17 @@ async function hold(world: World, [program, ...args]: readonly string[]): Promis
   // An unshare(1) that cannot make the namespaces leaves the process that was to map ids in them (2.38): that waits for
   // ever, and has our pipes.
   if (program === "setsid") child.status.then(() => isReady || world.signal(-child.pid, "SIGKILL"));
-  const ready = await child.stdout.getReader().read();
-  isReady = !ready.done;
-  if (ready.done) throw new Error((await new Response(child.stderr).text()).trim());
+  const said = child.stdout.getReader();
+  isReady = !(await said.read()).done;
+  const close = () => child.stdin.close().catch(() => {});
+  if (!isReady) {
+    await close();
+    throw new Error((await new Response(child.stderr).text()).trim());
+  }
+  // A pipe that is not read to its end stays open when the program has ended.
+  const ended = child.status.finally(() => Promise.all([said.cancel(), child.stderr.cancel()]));
   let end: Promise<unknown> | undefined;
-  return {
-    pid: child.pid,
-    ended: child.status,
-    letGo: async () => void await (end ??= Promise.all([child.stdin.close(), child.status])),
-  };
+  return { pid: child.pid, ended, letGo: async () => void await (end ??= Promise.all([close(), ended])) };
 }
 
 /** Deno, should it be that, keeps its things where our launcher says. */

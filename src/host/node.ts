@@ -29,6 +29,11 @@ export function builtin<T>(name: string): T {
   return process.getBuiltinModule(name as "node:fs") as T;
 }
 
+/** Has SIGUSR1 do nothing, where Node otherwise says why it cannot listen for a debugger (src/launcher.sh). */
+export function ignoreDebugger(): void {
+  process.on("SIGUSR1", () => {});
+}
+
 /** Deno 2.0 has no such function, and makes one only while nobody is waiting for it. */
 export async function provideBuiltins(): Promise<void> {
   const global: { getBuiltinModule?: typeof process.getBuiltinModule } = process;
@@ -44,11 +49,13 @@ export async function provideBuiltins(): Promise<void> {
 /** The world through Node's API. */
 export function nodeWorld(): World {
   const fs = builtin<typeof Fs>("node:fs");
-  const self = [process.execPath, fs.realpathSync(process.argv[1]!)];
+  // src/launcher.sh says why.
+  const self = [process.execPath, "--inspect-port=[ff02::1]:9229", fs.realpathSync(process.argv[1]!)];
   const world: World = {
     runtime: "node",
     pid: process.pid,
     uid: process.getuid!(),
+    runtimePath: process.execPath,
     self,
     // Its permissions do not reach as far as sockets.
     confined: () => self,
@@ -57,6 +64,7 @@ export function nodeWorld(): World {
     environment: () => ({ ...process.env }) as Record<string, string>,
 
     read: (path) => orUndefined(() => fs.readFileSync(path, "utf8")),
+    readStart: (path, bytes) => orUndefined(() => readStart(path, bytes)),
     list: (path) => orUndefined(() => fs.readdirSync(path)) ?? [],
     stat: (path, link) => orUndefined(() => toStat(link ? fs.lstatSync(path) : fs.statSync(path))),
     readLink: (path) => orUndefined(() => fs.readlinkSync(path)),
@@ -120,6 +128,15 @@ export function nodeWorld(): World {
         const server = builtin<typeof Net>("node:net").createServer();
         server.on("error", (error) => resolve(codeOf(error) !== "EADDRINUSE"));
         server.listen({ host, port, ipv6Only: host.includes(":") }, () => server.close(() => resolve(true)));
+      }),
+    hasAddress: (host) =>
+      new Promise((resolve) => {
+        const server = builtin<typeof Net>("node:net").createServer();
+        server.on("error", () => resolve(false));
+        server.listen(
+          { host, port: 0, ipv6Only: host.includes(":") },
+          () => server.close(() => resolve(true)),
+        );
       }),
     signal: (pid, name) => {
       try {
@@ -249,6 +266,20 @@ function orUndefined<T>(read: () => T): T | undefined {
   }
 }
 
+function readStart(path: string, bytes: number): string {
+  const fs = builtin<typeof Fs>("node:fs");
+  const [buffer, file] = [new Uint8Array(bytes), fs.openSync(path, "r")];
+  try {
+    let length = 0;
+    for (let read = 1; read > 0 && length < bytes; length += read) {
+      read = fs.readSync(file, buffer, length, bytes - length, null);
+    }
+    return new TextDecoder().decode(buffer.subarray(0, length));
+  } finally {
+    fs.closeSync(file);
+  }
+}
+
 function toStat(stats: Fs.Stats): Stat {
   return {
     kind: stats.isFile() ? "file" : stats.isDirectory() ? "directory" : stats.isSocket() ? "socket" : "other",
@@ -336,15 +367,15 @@ function request(
   });
 }
 
-/** Listens through Node's API, which Deno has as well: one can adopt a descriptor, and a service can wait for it to load. */
-export function listen(at: ListenAt, patience: Patience, serve: Serve): Promise<Listening> {
+/** Answers whoever connects to a unix socket. */
+function listen(at: ListenAt, patience: Patience, serve: Serve): Promise<Listening> {
   const open = new Set<Net.Socket>();
   const server = builtin<typeof Net>("node:net").createServer({ allowHalfOpen: true }, (socket) => {
     const crowded = open.size >= patience.most;
     open.add(socket.on("close", () => open.delete(socket)).on("error", () => {}));
     const hearing = crowded ? Promise.resolve("too many" as const) : hear(socket, patience);
     // Whatever goes wrong with one of them must not end us.
-    converse(socket, hearing, serve).catch(() => socket.destroy());
+    converse(socket, hearing, patience, serve).catch(() => socket.destroy());
   });
   return new Promise((resolve, reject) => {
     server.once("error", reject);
@@ -361,15 +392,19 @@ export function listen(at: ListenAt, patience: Patience, serve: Serve): Promise<
 async function converse(
   socket: Net.Socket,
   hearing: Promise<Unheard | { readonly line: string }>,
+  { wait }: Patience,
   serve: Serve,
 ): Promise<void> {
   const heard = await hearing;
   const { answer, undelivered } = await serve(typeof heard === "string" ? { unheard: heard } : heard);
+  let timer;
   const delivered = await new Promise<boolean>((resolve) => {
+    timer = setTimeout(() => resolve(false), wait);
     socket.once("error", () => resolve(false)).once("close", () => resolve(false));
     if (socket.destroyed) resolve(false);
     else socket.end(answer, () => resolve(!socket.errored));
   });
+  clearTimeout(timer);
   socket.destroy();
   if (!delivered) await undelivered?.();
 }
@@ -408,7 +443,7 @@ const lifeline =
   'exec 3<&0; "$@" </dev/null 3<&- & told=$!; { read -r _ <&3; kill "$told"; } 2>/dev/null & ' +
   'wait "$told"; kill $! 2>/dev/null';
 
-/** Watches through Node's API, for the same reasons. */
+/** Watches through Node's API, which Deno has as well: a service can wait for it to load. */
 export function watch(world: World, argv: readonly string[], tell: (line: string) => void): Watched {
   const child = builtin<typeof ChildProcess>("node:child_process").spawn(
     needProgram(world, "sh"),

@@ -1,12 +1,13 @@
 import type { World } from "../plan/world.ts";
 import { denoProcess, denoWorld, isFirstDeno2 } from "./deno.ts";
-import { nodeProcess, nodeWorld, provideBuiltins } from "./node.ts";
+import { ignoreDebugger, nodeProcess, nodeWorld, provideBuiltins } from "./node.ts";
 
 /** Which of the two it is. */
 export const onDeno = "Deno" in globalThis;
 
-/** What has to be waited for before anything else: nothing, but on Deno 2.0. */
+/** What has to be done before anything else, and is waited for on Deno 2.0. */
 export async function prepareRuntime(): Promise<void> {
+  if (!onDeno) ignoreDebugger();
   if (onDeno && isFirstDeno2()) await provideBuiltins();
 }
 

@@ -2,15 +2,19 @@ import type { Inside } from "./inside.ts";
 
 /** A link as the kernel shows it. */
 export interface Link {
+  /** The kernel's own; what was asked for may be one of the alternative names. */
   readonly name: string;
+  readonly altNames?: readonly string[];
   readonly index: number;
   /** Lower case, e.g. `02:00:5e:10:00:00`; empty for a link without one. */
   readonly mac: string;
   readonly mtu: number;
   /** `bridge`, `vlan`, …; "" for a hardware link or where the kernel gives none away. */
   readonly kind: string;
-  /** Addresses with prefix lengths, those of link scope left out. */
-  readonly addresses: readonly string[];
+  /** e.g. that by which shared links are known that we made; empty without one. */
+  readonly alias?: string;
+  /** Addresses with prefix lengths, those of link scope left out; absent where they were not looked at. */
+  readonly addresses?: readonly string[];
   /** The link that it is a port of. */
   readonly master?: string;
   /** Set up by somebody, whether or not anything is at its other end. */
@@ -21,6 +25,8 @@ export interface Link {
   readonly allMulticast?: boolean;
   /** In packets. */
   readonly queueLength?: number;
+  /** DEVTYPE of its uevent in /sys: "" for a veth, and for others that have none. */
+  readonly deviceType?: string;
   /** The index of a veth's other end, or of the link that it stands on. */
   readonly lower?: number;
   /** The piece of hardware that it is of, as /sys leads to it, and which of its ports. */
@@ -45,7 +51,10 @@ export interface Device {
 
 /** What was looked up of the host before planning: only the links a plugin asked for, and those that are there. */
 export interface HostState {
+  /** By the names that they were asked for with. */
   readonly links: ReadonlyMap<string, Link>;
+  /** Of names that were asked for, those that links have. */
+  readonly names?: ReadonlySet<string>;
   /** The link of the host's first default route, if it has one. */
   readonly defaultLink?: string;
   /** Links with an IPv6 default route that take router advertisements only while the host does not forward IPv6. */

@@ -1,10 +1,13 @@
 import { addressOf, family, hostLength, networkOf } from "../net/address.ts";
+import { readRows, type Row } from "./ip_json.ts";
 import type { Resource, RouteResource } from "./resource.ts";
 import type { Step } from "./step.ts";
 
 /** A link in the container's namespace. What only the kernel knows is absent while the link is but planned. */
 export interface InsideLink {
   readonly name: string;
+  /** Other names that it has, as udev gives them. */
+  readonly altNames?: readonly string[];
   readonly mac?: string;
   readonly mtu?: number;
   readonly queueLength?: number;
@@ -55,17 +58,18 @@ export interface Inside {
 /** A namespace that nobody has touched. */
 export const emptyInside: Inside = { links: new Map(), routes: [], rules: [] };
 
-/** A script that prints what `parseInside` reads, also of the sysctls it is given; without IPv6, `ip -6` fails. */
-export const lookInside = "ip -d -j address; for family in 4 6; do echo --; " +
+/**
+ * A script that prints what `parseInside` reads, also of the sysctls it is given. Without IPv6, `ip -6` fails, and leaves a
+ * line without an end.
+ */
+export const lookInside = "ip -d -j address; for family in 4 6; do echo; echo --; " +
   "printf 'route show table all\\nrule\\n' | ip -$family -j -force -batch - 2>&-; done; " +
-  'for key; do echo --; cat "/proc/sys/$key" 2>&-; done; true';
-
-type Row = Readonly<Record<string, unknown>>;
+  'for key; do echo; echo --; cat "/proc/sys/$key" 2>&-; done; true';
 
 /** Reads what `lookInside` printed: rows of links, then of routes and rules of each family, then values of sysctls. */
 export function parseInside(text: string, keys: readonly string[] = []): Inside {
   const parts = text.split(/^--$/m);
-  const [links, rows4 = [], rows6 = []] = parts.slice(0, 3).map(rowsOf);
+  const [links, rows4 = [], rows6 = []] = parts.slice(0, 3).map(readRows);
   const routes = (rows: readonly Row[], family: 4 | 6) =>
     rows.filter((row) => row["src"] === undefined && isOrdinary(row)).flatMap(hopsOf).map((row) =>
       readRoute(row, family)
@@ -81,17 +85,13 @@ export function parseInside(text: string, keys: readonly string[] = []): Inside 
   };
 }
 
-/** The rows of arrays, each of which is a line. */
-function rowsOf(part: string): readonly Row[] {
-  return part.split("\n").filter((line) => line !== "").flatMap((line) => JSON.parse(line) as readonly Row[]);
-}
-
 function readLink(row: Row): InsideLink {
   const flags = row["flags"] as readonly string[] | undefined;
   const info = row["linkinfo"] as { info_kind?: string; info_data?: Row } | undefined;
   const addresses = row["addr_info"] as readonly { local: string; prefixlen: number }[] | undefined;
   return {
     name: String(row["ifname"]),
+    altNames: row["altnames"] as readonly string[] | undefined,
     mac: row["address"] as string | undefined,
     mtu: row["mtu"] as number | undefined,
     queueLength: row["txqlen"] as number | undefined,
@@ -166,6 +166,11 @@ function isTaken({ routes }: Inside, { dst, table, attributes }: RouteResource):
     route.dst === dst && route.table === table &&
     (metric(route.attributes) ?? byDefault) === (metric(attributes) ?? byDefault)
   );
+}
+
+/** Whether a link of the container's is the one that a configuration names, maybe by another of its names. */
+export function isNamed(inside: Inside | undefined, link: string | undefined, name: string): boolean {
+  return link === name || link !== undefined && inside?.links.get(link)?.altNames?.includes(name) === true;
 }
 
 function withResource(inside: Inside, resource: Resource): Inside {

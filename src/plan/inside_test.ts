@@ -23,13 +23,14 @@ const rules = `[{"priority":0,"src":"all","table":"local"},{"priority":32765,"sr
 test("the container's side is read from what ip prints of it", () => {
   assert.match(
     lookInside,
-    /^ip -d -j address; for family in 4 6; do echo --; printf 'route show table all\\nrule\\n' \|/,
+    /^ip -d -j address; for family in 4 6; do echo; echo --; printf 'route show table all\\nrule\\n' \|/,
   );
   const lines = [links, "--", routes4, rules, "--", routes6, "[]"].map((part) => part.replaceAll("\n", ""));
   const keys = ["net/core/somaxconn", "net/none", "net/ipv4/ip_local_port_range"];
   const inside = parseInside(lines.join("\n") + "\n--\n500\n--\n--\n1 2\n", keys);
   assert.deepEqual(inside.links.get("eth0"), {
     name: "eth0",
+    altNames: undefined,
     mac: "02:00:00:00:00:01",
     mtu: 1400,
     queueLength: 1000,

@@ -43,7 +43,9 @@ export interface World {
   readonly runtime: "deno" | "node";
   readonly pid: number;
   readonly uid: number;
-  /** The program and leading arguments that run this file again, all absolute. */
+  /** The absolute path of the runtime. */
+  readonly runtimePath: string;
+  /** The program and leading arguments that run this file again, all absolute. No signal has it listen for a debugger. */
   readonly self: readonly string[];
   /**
    * The same for a service that may do nothing but use the network it is in, and read and write these files: as far as
@@ -56,6 +58,8 @@ export interface World {
   environment(): Readonly<Record<string, string>>;
 
   read(path: string): string | undefined;
+  /** A file's first bytes, or all of it: of a table of the kernel's, what is not read costs nothing. */
+  readStart(path: string, bytes: number): string | undefined;
   list(path: string): readonly string[];
   /** Of a symbolic link, what it leads to, or the link itself. */
   stat(path: string, link?: "itself"): Stat | undefined;
@@ -106,6 +110,8 @@ export interface World {
   watch(argv: readonly string[], tell: (line: string) => void): Watched;
   /** Whether nobody listens on the TCP port of a host's address; a reason other than that counts as free. */
   canListen(address: string, port: number): Promise<boolean>;
+  /** Whether programs can listen on an address in our network namespace. A link-local one counts as one that they cannot. */
+  hasAddress(address: string): Promise<boolean>;
   /** Sends a signal to a process, or to a process group by its negative number; false when there is none. */
   signal(pid: number, name: Signal | "SIGKILL"): boolean;
 

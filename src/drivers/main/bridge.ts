@@ -43,6 +43,8 @@ interface Conf {
   readonly forceAddress: boolean;
   readonly ipMasq: boolean;
   readonly mtu?: number;
+  /** The MTU of the host's way out, in place of one that is not named: `up` and the hook add it. */
+  readonly pathMtu?: number;
   readonly hairpinMode: boolean;
   readonly promiscMode: boolean;
   readonly vlans: Vlans;
@@ -76,7 +78,7 @@ export function parse(conf: Fields): Conf {
   const dns = parseDns(conf.object("dns"));
   const isGateway = flag(conf, "isGateway") || isDefaultGateway;
   const [bridge, vlan] = [conf.string("bridge") ?? "cni0", vlanId(conf)];
-  checkName(bridge);
+  checkAnyName(bridge);
   if (isGateway && vlan !== 0) checkName(vlanLink(bridge, vlan));
   return {
     bridge,
@@ -85,6 +87,7 @@ export function parse(conf: Fields): Conf {
     forceAddress: flag(conf, "forceAddress"),
     ipMasq: parseMasquerade(conf),
     mtu: conf.integer("mtu", { min: 0, max: 65535 }) || undefined,
+    pathMtu: conf.integer("pathMtu", { min: 0, max: 65535 }),
     hairpinMode,
     promiscMode,
     vlans: {
@@ -121,6 +124,11 @@ function flag(conf: Fields, key: string): boolean {
   return conf.boolean(key) ?? false;
 }
 
+/** One that is there may be named by an alternative name, which can be longer. */
+function checkAnyName(link: string): void {
+  if (link.length > 127 || linkNameProblem(link.slice(0, 15)) !== undefined) checkName(link);
+}
+
 function checkName(link: string): void {
   const problem = linkNameProblem(link);
   if (problem) {
@@ -141,17 +149,22 @@ function wantedMac(conf: Fields): string | undefined {
   return conf.object("runtimeConfig")?.string("mac") ?? conf.object("args")?.object("cni")?.string("mac");
 }
 
-/** The bridge, and the gateway's link of a VLAN. */
-export function lookups({ bridge, vlans }: Conf): Lookups {
-  const links = vlans.id === 0 ? [bridge] : [bridge, vlanLink(bridge, vlans.id)];
-  return { links, sysctls: forwardingSysctls, advertised: true };
+/** The bridge, and the gateway's link of a VLAN. What addresses our own bridge has matters where others are to go. */
+export function lookups({ bridge, vlans, forceAddress, isGateway }: Conf, at: Attachment): Lookups {
+  const gateway = vlans.id === 0 ? [] : [vlanLink(bridge, vlans.id)];
+  return {
+    links: forceAddress ? [bridge, ...gateway] : gateway,
+    ownBridges: [{ name: bridge, mac: macFrom(at.networkDigest) }],
+    ...(isGateway ? { sysctls: forwardingSysctls, advertised: true } : {}),
+  };
 }
 
 /** Puts the container on the bridge, and makes the bridge for the first one. */
 export function link(conf: Conf, at: Attachment, seen: HostState): Plan {
-  const { bridge, mtu, vlans } = conf;
+  const { vlans } = conf;
   const found = findBridge(conf, seen);
   needFiltering(conf, found);
+  const [bridge, mtu] = [found?.name ?? conf.bridge, chooseMtu(conf, found)];
   const mac = found?.mac ?? macFrom(at.networkDigest);
   const { host, container } = vethEnds(at, chosenMac(conf, at));
   return {
@@ -173,6 +186,11 @@ export function link(conf: Conf, at: Attachment, seen: HostState): Plan {
       dns: conf.dns ?? {},
     },
   };
+}
+
+/** A port never takes more than its bridge. */
+function chooseMtu({ mtu, pathMtu }: Conf, found: Link | undefined): number | undefined {
+  return mtu ?? (pathMtu === undefined || !found ? pathMtu : Math.min(pathMtu, found.mtu));
 }
 
 function findBridge({ bridge }: Conf, { links }: HostState): Link | undefined {
@@ -207,6 +225,7 @@ function chosenMac({ mac }: Conf, at: Attachment): string | undefined {
 }
 
 function makeBridge(name: string, mac: string, mtu: number | undefined, vlans: Vlans): readonly Step[] {
+  checkName(name);
   return [
     addBridge(name, mac, mtu, isFiltering(vlans)),
     ...finishBridge(name),
@@ -241,19 +260,13 @@ export function reflect(at: Attachment): Line {
   return setLink("host", vethEnds(at).host.name, "type", "bridge_slave", "hairpin", "on");
 }
 
-/** The addresses of the gateway's link, and the VLANs of the port. */
+/** The bridge and the gateway's link, with their addresses, and the VLANs of the port. */
 export function evidence(conf: Conf, _at: Attachment, made: Result): Lookups {
   const ports = hostLinks(made).filter((name) => name !== conf.bridge);
   return {
-    answers: [
-      ...(conf.isGateway ? [addressesOn(gatewayLink(conf))] : []),
-      ...(isFiltering(conf.vlans) ? ports.map(vlansOn) : []),
-    ],
+    links: [conf.bridge, gatewayLink(conf)],
+    answers: isFiltering(conf.vlans) ? ports.map(vlansOn) : [],
   };
-}
-
-function addressesOn(link: string): string {
-  return `ip -o address show dev ${link}`;
 }
 
 function gatewayLink({ bridge, vlans }: Conf): string {
@@ -267,9 +280,9 @@ export function checkDrift(
   made: Result,
   seen: HostState,
 ): string | undefined {
-  const { bridge } = conf;
+  const bridge = seen.links.get(conf.bridge)?.name ?? conf.bridge;
   const port = hostLinks(made).map((name) => seen.links.get(name)).find((link) => link?.master === bridge);
-  if (!port) return `CNI veth created for bridge ${bridge} was not found`;
+  if (!port) return `CNI veth created for bridge ${conf.bridge} was not found`;
   const ips = ownIps(made, ifname);
   return lostVeth(conf.isGateway ? ips : [], ifname, port, seen) ?? lostPort(conf, port, seen) ??
     lostBridge(conf, ips, seen);
@@ -295,8 +308,8 @@ function lostBridge(conf: Conf, ips: readonly Ip[], seen: HostState): string | u
   if (mixed !== undefined) return `The VLAN is none on ${mixed}`;
   if (promiscMode && !promiscuous) return `bridge "${bridge}" is no longer in promiscuous mode`;
   const name = gatewayLink(conf);
-  const there = (seen.answers?.get(addressesOn(name)) ?? "").split(/\s+/);
-  const gone = isGateway ? gatewayAddresses(ips).find((gateway) => !there.includes(gateway)) : undefined;
+  const there = seen.links.get(name)?.addresses;
+  const gone = isGateway ? gatewayAddresses(ips).find((gateway) => !there?.includes(gateway)) : undefined;
   return gone && `"${name}" no longer has the gateway's address ${gone}`;
 }
 
@@ -361,7 +374,8 @@ function setGateway(
 ): readonly Step[] {
   const { bridge, vlans } = conf;
   if (vlans.id === 0) {
-    return gateways.flatMap((gateway) => setAddress(gateway, bridge, conf, seen.links.get(bridge)));
+    const found = seen.links.get(bridge);
+    return gateways.flatMap((gateway) => setAddress(gateway, found?.name ?? bridge, conf, found));
   }
   if (gateways.length === 0) return [];
   const name = vlanLink(bridge, vlans.id);
@@ -375,9 +389,9 @@ function setAddress(
   { forceAddress, gateways }: Conf,
   found: Link | undefined,
 ): readonly Step[] {
-  if (found?.addresses.includes(gateway)) return [];
+  if (found?.addresses?.includes(gateway)) return [];
   const others =
-    found?.addresses.filter((address) => !gateways.includes(address) && conflicts(address, gateway)) ?? [];
+    found?.addresses?.filter((address) => !gateways.includes(address) && conflicts(address, gateway)) ?? [];
   if (others.length > 0 && !forceAddress) {
     throw new CniError(
       "internal",

@@ -33,7 +33,14 @@ function seeing(
   link: Partial<Link> & { name: string },
   sysctls: Readonly<Record<string, string>> = {},
 ): HostState {
-  const found = { index: 2, mac: "02:00:00:00:00:99", mtu: 1500, kind: "bridge", addresses: [], ...link };
+  const found = {
+    index: 2,
+    mac: "02:00:00:00:00:99",
+    mtu: 1500,
+    kind: "bridge",
+    addresses: [],
+    ...link,
+  } as Link;
   return { links: new Map([[link.name, found]]), sysctls: new Map(Object.entries(sysctls)) };
 }
 
@@ -246,12 +253,16 @@ ip address replace 10.1.2.1/24 dev br0.100 brd +`,
 });
 
 test("what to look at is the bridge, its VLAN's link and forwarding", () => {
-  assert.deepEqual(bridge.lookups(parse({ bridge: "br0", vlan: 7 })).links, ["br0", "br0.7"]);
-  assert.deepEqual(bridge.lookups(parse({})), {
-    links: ["cni0"],
+  const look = (conf: unknown) => bridge.lookups(parse(conf), at);
+  assert.deepEqual(look({ bridge: "br0", vlan: 7 }).links, ["br0.7"]);
+  const ownBridges = [{ name: "cni0", mac: "02:c3:c3:c3:c3:c3" }];
+  assert.deepEqual(look({}), { links: [], ownBridges });
+  assert.deepEqual(look({ isGateway: true }), {
+    ...{ links: [], ownBridges, advertised: true },
     sysctls: ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"],
-    advertised: true,
   });
+  // What other addresses it has matters only if they are to go.
+  assert.deepEqual(look({ forceAddress: true }).links, ["cni0"]);
 });
 
 test("duplicate address detection is on only if asked for", () => {
@@ -303,7 +314,6 @@ test("no name of a bridge reaches a line or a path unless it can be one", () => 
       "a;b",
       "../../kernel",
       'a"b',
-      "x".repeat(16),
       "a b",
       "-a",
       "veth%d",
@@ -313,6 +323,47 @@ test("no name of a bridge reaches a line or a path unless it can be one", () => 
   ) {
     assert.throws(() => parse({ bridge: name }), { code: 7 }, JSON.stringify(name));
   }
+  assert.throws(() => parse({ bridge: "x".repeat(128) }), { code: 7 });
+});
+
+test("a bridge is found by an alternative name, which may be longer than a name, and called by its own", () => {
+  const long = "uplink-bridge-of-the-lab";
+  const found = seeing({ name: "br7", up: false, addresses: ["10.1.2.1/24"] });
+  const seen = { ...found, links: new Map([[long, found.links.get("br7")!]]) };
+  const { steps, result } = link({ bridge: long }, seen);
+  assert.match(
+    show(steps),
+    /^ip link set dev br7 up\nip link add name vetha1a1a1a1a1a .* master br7 type veth/,
+  );
+  assert.doesNotMatch(show(steps), /alias/);
+  assert.equal(result.interfaces[0]?.name, "br7");
+  assert.doesNotMatch(
+    show(address({ bridge: long, isGateway: true }, lease, seen).steps),
+    /address replace 10.1.2.1/,
+  );
+  assert.throws(() => link({ bridge: long }), { code: 7, message: /interface name is too long$/ });
+});
+
+test("our own bridge is given the gateway's address without a look at those that it has", () => {
+  const seen = seeing({ name: "cni0", mac: "02:c3:c3:c3:c3:c3", addresses: undefined });
+  assert.match(
+    show(address({ isGateway: true }, lease, seen).steps),
+    /^ip address replace 10.1.2.1\/24 dev cni0 brd \+\n/,
+  );
+});
+
+test("without an MTU of its own, a port has that of the host's way out, and never more than its bridge", () => {
+  const madeWith = (conf: unknown, mtu = 1500) =>
+    show(link(conf, seeing({ name: "cni0", mtu })).steps).match(/ mtu \d+/g)?.join("");
+  assert.equal(madeWith({}), undefined);
+  assert.equal(madeWith({ pathMtu: 1400 }), " mtu 1400 mtu 1400");
+  assert.equal(madeWith({ pathMtu: 9000 }), " mtu 1500 mtu 1500");
+  assert.equal(madeWith({ pathMtu: 9000 }, 9000), " mtu 9000 mtu 9000");
+  assert.equal(madeWith({ pathMtu: 1400, mtu: 1450 }), " mtu 1450 mtu 1450");
+  assert.match(
+    show(link({ pathMtu: 1400 }).steps),
+    /^ip link add name cni0 address \S+ mtu 1400 type bridge/,
+  );
 });
 
 test("a bridge whose address follows its ports keeps the one that it has (cni#285)", () => {

@@ -13,8 +13,8 @@ export function withOwnSysfs(script: string, ...args: readonly string[]): readon
 }
 
 /** What a link is known by, in the order that `findLink` takes it: device, port, index, lower link, kind, MAC address. */
-export function identityOf({ device, index, lower, kind, mac }: Link): readonly string[] {
-  return [device?.name ?? "", device?.port ?? "", `${index}`, `${lower ?? ""}`, kind, mac];
+export function identityOf({ device, index, lower, deviceType, mac }: Link): readonly string[] {
+  return [device?.name ?? "", device?.port ?? "", `${index}`, `${lower ?? ""}`, deviceType ?? "", mac];
 }
 
 /**

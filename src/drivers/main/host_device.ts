@@ -246,8 +246,10 @@ export function checkDrift(
   _made: Result,
   { inside }: HostState,
 ): string | undefined {
-  const alias = inside?.links.get(ifname)?.alias;
-  if (search?.by !== "name" || alias === search.link) return undefined;
+  const link = inside?.links.get(ifname);
+  if (search?.by !== "name" || link?.alias === search.link || link?.altNames?.includes(search.link)) {
+    return undefined;
+  }
   return `container interface "${ifname}" is not the host's device "${search.link}"`;
 }
 

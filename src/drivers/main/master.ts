@@ -2,6 +2,7 @@ import { CniError, messageOf } from "../../wire/cni/error.ts";
 import type { Fields } from "../../wire/cni/fields.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import type { HostState, Link } from "../../plan/host_state.ts";
+import { isNamed } from "../../plan/inside.ts";
 import { exec, line, type Step, words } from "../../plan/step.ts";
 import type { Lookups } from "../plugin.ts";
 import { interimName, lostKind, moveIn } from "./move_in.ts";
@@ -113,7 +114,7 @@ export function lostOnMaster(
   if (problem !== undefined || parent.master === undefined) return problem;
   const link = seen.inside?.links.get(ifname);
   const isOnIt = parent.linkInContainer
-    ? link?.link === parent.master
+    ? isNamed(seen.inside, link?.link, parent.master)
     : link?.linkIndex === findMaster(parent, seen)?.index;
   return isOnIt ? undefined : `container interface "${ifname}" is not on its master "${parent.master}"`;
 }

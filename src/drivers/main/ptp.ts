@@ -1,7 +1,7 @@
 import { CniError } from "../../wire/cni/error.ts";
 import type { Fields } from "../../wire/cni/fields.ts";
 import { type Dns, hasDns, parseDns, type Result } from "../../wire/cni/result.ts";
-import { addressOf, family, networkOf } from "../../net/address.ts";
+import { addressOf, networkOf } from "../../net/address.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import { addAddress, addRoute, addVeth, route, setLink } from "../../plan/ip.ts";
 import { masquerade, tryRules } from "../../plan/nft.ts";
@@ -29,7 +29,8 @@ export function parse(conf: Fields): Conf {
     );
   }
   return {
-    mtu: conf.integer("mtu", { min: 0, max: 65535 }) || undefined,
+    // `up` and the hook add the MTU of the host's way out.
+    mtu: conf.integer("mtu", { min: 0, max: 65535 }) || conf.integer("pathMtu", { min: 0, max: 65535 }),
     ipMasq: parseMasquerade(conf),
     ...(hasDns(dns) ? { dns } : {}),
   };
@@ -110,12 +111,8 @@ function routeBetween(
 }
 
 /** The host's routes to the container. */
-export function evidence(_conf: Conf, _at: Attachment, made: Result): Lookups {
-  return { answers: hostLinks(made).slice(0, 1).flatMap((link) => [4, 6].map((of) => routesOn(link, of))) };
-}
-
-function routesOn(link: string, of: number): string {
-  return `ip -${of} -j route show dev ${link}`;
+export function evidence(_conf: Conf, { ifname }: Attachment, made: Result): Lookups {
+  return { reached: ownIps(made, ifname).map(({ address }) => addressOf(address)) };
 }
 
 /** The other end of its veth, forwarding, and the host's routes to its addresses. */
@@ -129,7 +126,7 @@ export function checkDrift(
   const problem = lostVeth(ips, ifname, seen.links.get(name), seen);
   if (problem !== undefined) return problem;
   const away = ips.map(({ address }) => addressOf(address)).find((address) =>
-    !seen.answers?.get(routesOn(name, family(address)))?.includes(`"dst":"${address}"`)
+    seen.reached?.get(address) !== name
   );
   return away && `Failed to find the host's route to ${away}`;
 }

@@ -5,6 +5,7 @@ import type { Attachment } from "../../plan/attachment.ts";
 import { setLink } from "../../plan/ip.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { HostState } from "../../plan/host_state.ts";
+import { isNamed } from "../../plan/inside.ts";
 import { exec, line, type Step, words } from "../../plan/step.ts";
 import type { Lease, Lookups } from "../plugin.ts";
 import {
@@ -131,7 +132,7 @@ export function checkDrift(
   const { multiQueue, bridge } = conf;
   const problem = lostKind("tun", { type: "tap", multi_queue: multiQueue }, ifname, seen);
   if (problem !== undefined || bridge === undefined) return problem;
-  return seen.inside?.links.get(ifname)?.master === bridge
+  return isNamed(seen.inside, seen.inside?.links.get(ifname)?.master, bridge)
     ? undefined
     : `container interface "${ifname}" is no port of bridge "${bridge}"`;
 }

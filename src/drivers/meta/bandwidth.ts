@@ -61,7 +61,8 @@ export function lookups({ ingress, egress }: Conf, at: Attachment, made?: Result
   const known = links.length === 0 || links.includes(own);
   const ends = known ? links.filter((name) => name === own) : links;
   return {
-    links: known ? first : [...links, ...first],
+    links: known ? [] : links,
+    names: first,
     inside: !known,
     answers: ends.flatMap((link) => [queuesOn(link), filtersOn(link)]),
   };
@@ -190,8 +191,8 @@ const ifbPattern = /^bwp[0-9a-f]{12}$/;
  * The reference's name, so that its DEL finds it, too; but it leaves out the interface, and a container may be on a
  * network twice. A result names the one that was made.
  */
-function ifbName(at: Attachment, made: Result, { links }: HostState): string {
-  return namedIfb(made) ?? referenceIfb(at).find((name) => !links.has(name)) ??
+function ifbName(at: Attachment, made: Result, { names }: HostState): string {
+  return namedIfb(made) ?? referenceIfb(at).find((name) => !names?.has(name)) ??
     `bwp${at.digest.slice(0, 12)}`;
 }
 

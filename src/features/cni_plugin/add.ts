@@ -10,7 +10,7 @@ import { RollbackError } from "../../engine/apply.ts";
 import { type ParsedIpam, planMeta, stateAfter } from "../../engine/chain.ts";
 import { withFirstValues } from "./shared_sysctls.ts";
 import { hasBootEnded, isThere } from "../../engine/namespace.ts";
-import { linkNames } from "../../engine/observe.ts";
+import { linkExists } from "../../engine/links.ts";
 import { vethsOf } from "../../plan/ip.ts";
 import type { World } from "../../plan/world.ts";
 import { typesOf } from "../../engine/external_plugin.ts";
@@ -130,7 +130,7 @@ async function giveWay(context: Context): Promise<void> {
 function isSame(world: World, old: PluginRecord, container: Namespace): boolean {
   const { identity, netns } = old.container;
   if (identity !== container.identity || netns !== container.netns || hasBootEnded(world, old)) return false;
-  return isThere(world, container) && vethsOf(old.steps).every((name) => linkNames(world).has(name));
+  return isThere(world, container) && vethsOf(old.steps).every((name) => linkExists(world, name));
 }
 
 async function prepareLease(context: Context): Promise<Prepared> {

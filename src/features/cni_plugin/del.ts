@@ -39,7 +39,7 @@ import { planAgain } from "./plan_again.ts";
 import { failOverPorts } from "./port_failover.ts";
 import { ownNamespace } from "../../engine/process.ts";
 import { removeLeftovers } from "./reference_leftovers.ts";
-import { linkNames } from "../../engine/observe.ts";
+import { linkExists } from "../../engine/links.ts";
 import { undoRecords } from "../../engine/reconcile.ts";
 import { undoAll } from "../../engine/rollback.ts";
 import { undoClaim } from "../../engine/undo.ts";
@@ -185,10 +185,9 @@ async function plannedAgain(context: Context, parsed: Parsed): Promise<readonly 
   try {
     const { steps } = await planAgain(context, parsed, before);
     // Rules name addresses and ports, which are another container's by now unless this one is still there.
-    const names = linkNames(world);
     // The ifb link goes with bandwidth's own DEL, which comes before that of other types.
-    const ends = hostLinks(before).filter((name) => name !== namedIfb(before));
-    const still = ends.length > 0 && ends.every((name) => names.has(name));
+    const links = hostLinks(before).filter((name) => name !== namedIfb(before));
+    const still = links.length > 0 && links.every((name) => linkExists(world, name));
     const veth = vethFrom(at.digest);
     const own = ({ tool, id }: Step) => !["nft", "exec"].includes(tool) || resourceKey(id).includes(veth);
     return [...still ? steps : steps.filter(own), ...link];

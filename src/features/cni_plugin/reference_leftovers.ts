@@ -10,7 +10,7 @@ import { signs as firewalldSigns } from "../../drivers/meta/firewall.ts";
 import { hostLinks } from "../../wire/cni/previous_result.ts";
 import { type Context, prefixesFor, previousResult } from "./call.ts";
 import { otherRecords } from "../../engine/record.ts";
-import { linkNames } from "../../engine/observe.ts";
+import { askLinks, linkExists } from "../../engine/links.ts";
 import { undoAll } from "../../engine/rollback.ts";
 
 /**
@@ -25,10 +25,7 @@ export async function removeLeftovers(context: Context): Promise<void> {
   const left = await leftovers(call.type, { conf, at, made });
   if (left.file !== undefined) world.remove(left.file);
   const ends = await Promise.allSettled([
-    removeLinks(context, [
-      ...(left.link === undefined ? [] : [left.link]),
-      ...hostEnds(world, call.type, before),
-    ]),
+    removeLinks(context, left.link === undefined ? [] : [left.link], hostEnds(call.type, before)),
     ...(left.iptables ? ["iptables", "ip6tables"] : []).map((program) =>
       restore(world, program, left.iptables!)
     ),
@@ -53,18 +50,25 @@ function isRecorded({ world, state, key }: Context, link: string): boolean {
 }
 
 /** The host's ends of the container's veths, which stay while nobody says in which namespace their other ends are. */
-function hostEnds(world: World, type: string, { interfaces }: Result): readonly string[] {
+function hostEnds(type: string, { interfaces }: Result): readonly Interface[] {
   if (type !== "bridge" && type !== "ptp") return [];
-  // By its name alone it could be another container's, for the reference makes names by chance.
-  const isThere = ({ name, mac }: Interface) =>
-    mac !== undefined && world.read(`/sys/class/net/${name}/address`)?.trim() === mac;
-  return hostLinks({ ...emptyResult, interfaces }).filter((name) => /^veth[0-9a-f]{8}$/.test(name))
-    .filter((name) => interfaces.some((link) => link.name === name && isThere(link)));
+  const names = hostLinks({ ...emptyResult, interfaces }).filter((name) => /^veth[0-9a-f]{8}$/.test(name));
+  return interfaces.filter(({ name, mac, sandbox }) => names.includes(name) && mac && sandbox === undefined);
 }
 
-async function removeLinks(context: Context, names: readonly string[]): Promise<void> {
-  const there = linkNames(context.world);
-  const going = names.filter((name) => there.has(name) && !isRecorded(context, name));
+/** @param ends by name and MAC address: the reference makes names by chance, and another container may have that one */
+async function removeLinks(
+  context: Context,
+  names: readonly string[],
+  ends: readonly Interface[],
+): Promise<void> {
+  const there = ends.filter(({ name }) => linkExists(context.world, name));
+  const { links } = await askLinks(context.world, {
+    ...{ links: there.map(({ name }) => name), reached: [], macs: [] },
+  });
+  const same = there.filter(({ name, mac }) => links.get(name)?.mac === mac).map(({ name }) => name);
+  const going = [...names.filter((name) => linkExists(context.world, name)), ...same]
+    .filter((name) => !isRecorded(context, name));
   const steps = going.map((name) => removeLinkAtUndo("host", name));
   await undoAll(context.world, prefixesFor(context), steps, "what the reference's plugins made");
 }

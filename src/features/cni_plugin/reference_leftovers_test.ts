@@ -27,6 +27,7 @@ const prevResult = {
 async function runs(
   request: Record<string, unknown>,
   files: Readonly<Record<string, string>>,
+  links = "",
 ): Promise<readonly string[]> {
   const ran: string[] = [];
   const world = {
@@ -38,7 +39,8 @@ async function runs(
     remove: (path: string) => void ran.push(`remove ${path}`),
     run: (argv: readonly string[], { stdin = "" } = {}) => {
       ran.push([argv.join(" "), stdin.trim()].filter(Boolean).join("\n"));
-      return Promise.resolve({ code: 0, stdout: argv[0] === "iptables-save" ? saved : "", stderr: "" });
+      const stdout = argv[0] === "iptables-save" ? saved : argv.includes("-json") ? links : "";
+      return Promise.resolve({ code: 0, stdout, stderr: "" });
     },
   };
   const environment = {
@@ -61,18 +63,23 @@ const programs = { "/usr/sbin/iptables-save": "", "/usr/sbin/ip6tables-save": ""
 
 test("removeLeftovers() takes the chain, and of links by chance names the one with the container's address", async () => {
   const request = { type: "ptp", ipMasq: true, prevResult };
-  const links = { "/proc/self/net/dev": "\n\nveth1a2b3c4d: 0\n" };
-  const address = "/sys/class/net/veth1a2b3c4d/address";
+  const there = { ...programs, "/proc/sys/net/ipv4/conf/veth1a2b3c4d": "" };
+  const link = (mac: string) => `[{"ifindex":9,"ifname":"veth1a2b3c4d","address":"${mac}"}]\n`;
   const rules =
     "iptables-restore --noflush --wait\n*nat\n-D POSTROUTING -s 10.1.1.2/32 -j CNI-c39ab466ae1d637739fec93f\n" +
     "-F CNI-c39ab466ae1d637739fec93f\n-X CNI-c39ab466ae1d637739fec93f\nCOMMIT";
-  const looks = ["iptables-save", "ip6tables-save", "nft --handle list table inet cni_plugins_masquerade"];
-  const mine = await runs(request, { ...programs, ...links, [address]: "02:00:00:00:00:01\n" });
+  const looks = [
+    "iptables-save",
+    "ip6tables-save",
+    "nft --handle list table inet cni_plugins_masquerade",
+    "ip -d -json -force -batch -\naddress show dev veth1a2b3c4d",
+  ];
+  const mine = await runs(request, there, link("02:00:00:00:00:01"));
   assert.deepEqual(
     mine.toSorted(),
     [...looks, rules, "ip -force -batch -\nlink del dev veth1a2b3c4d"].toSorted(),
   );
-  const others = await runs(request, { ...programs, ...links, [address]: "02:00:00:00:00:02\n" });
+  const others = await runs(request, there, link("02:00:00:00:00:02"));
   assert.deepEqual(others.toSorted(), [...looks, rules].toSorted());
 });
 

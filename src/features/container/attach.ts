@@ -11,6 +11,7 @@ import {
   writeRecord,
 } from "../../engine/record.ts";
 import { containerPaths, refuseUnknownFiles } from "../../engine/state.ts";
+import { defaultMtu } from "../../engine/routes.ts";
 import { isRoot } from "../../engine/user.ts";
 import { setLink } from "../../plan/ip.ts";
 import { forbidSpoofing } from "../../plan/nft_bridge.ts";
@@ -37,6 +38,7 @@ import {
   plannedLink,
   publish,
   publishedThrough,
+  type Source,
   stepsOf,
 } from "./links.ts";
 import type { AttachOptions } from "./options.ts";
@@ -86,7 +88,7 @@ async function attachLocked(
   const directories = contained ? listNetDirectories(world, options.netDirectories) : [];
   const networks = request.networks ??
     chooseNetworks(contained ? networksIn(world, directories) : [], options.mode);
-  const source = { state, root: isRoot(world), directories };
+  const source = await sourceOf(world, state, directories);
   // A session is connected by an uplink all the same: what the file says counts in it.
   if (!source.root && !session) refuseStandIns(networks);
   const planned = await Promise.all(networks.map((network) => plannedLink(world, source, network, request)));
@@ -115,6 +117,11 @@ async function attachLocked(
     if (error instanceof RollbackError) throw explain(error);
     throw explain(await giveUp(world, state, done, error));
   }
+}
+
+async function sourceOf(world: World, state: string, directories: Source["directories"]): Promise<Source> {
+  const root = isRoot(world);
+  return { state, root, directories, ...(root ? { pathMtu: await defaultMtu(world) } : {}) };
 }
 
 function refuseUplinkOfRoot(world: World, { uplink }: AttachOptions): void {

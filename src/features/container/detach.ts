@@ -89,10 +89,15 @@ function releaseUnwritten(
   }
 }
 
-/** What plugins of ours did for the container's networks; of one with other programs, DEL of all of them takes it down. */
+/**
+ * What plugins of ours did for the container's networks; of one with other programs, DEL of all of them takes it down.
+ * Where it is not known which the networks are, what plugins did for the container goes with it.
+ */
 function pluginRecordsOf(world: World, state: string, record: ContainerRecord): readonly PluginRecord[] {
   const own = record.attachments.filter(({ path }) => !path);
   return pluginKeys(world, state, record.id)
-    .filter(({ network, ifname }) => own.some((one) => one.network.name === network && one.ifname === ifname))
+    .filter(({ network, ifname }) =>
+      record.recovered || own.some((one) => one.network.name === network && one.ifname === ifname)
+    )
     .flatMap((key) => readPlugin(world, state, key) ?? []);
 }

@@ -1,5 +1,6 @@
 import { dropBridgeTable } from "../../plan/nft_bridge.ts";
 import { dropTable } from "../../plan/nft.ts";
+import type { Link } from "../../plan/host_state.ts";
 import { ownAlias } from "../../plan/ip.ts";
 import { parseAddress } from "../../net/address.ts";
 import { removeAbandoned, type World } from "../../plan/world.ts";
@@ -15,6 +16,7 @@ import {
   readUndamaged,
 } from "../../engine/record.ts";
 import { keptChanges } from "../../engine/kept_changes.ts";
+import { listLinks } from "../../engine/links.ts";
 import type { Collected, Stale } from "../../engine/collected.ts";
 import { livingNamespaces } from "../../engine/process.ts";
 import { repairUnsupervised } from "./repair.ts";
@@ -155,7 +157,8 @@ function linesOf(world: World, state: string, ids: readonly string[]): string {
 /** @param going lines of elements that do not count */
 async function unusedLinksAndRules(world: World, state: string, going: string): Promise<readonly Unused[]> {
   const tables = await unusedTables(world, going);
-  return [...(tables ? [...tables, ...keptChanges(world, state)] : []), ...unusedBridges(world)];
+  const bridges = unusedBridges(world, await listLinks(world));
+  return [...(tables ? [...tables, ...keptChanges(world, state)] : []), ...bridges];
 }
 
 /** A table with an element in it serves somebody whose state we do not see: then there are none. */
@@ -176,21 +179,25 @@ async function unusedTables(world: World, going: string): Promise<readonly Unuse
 }
 
 /** A bridge's gateway on a VLAN is a link `br0.7` of ours, whose other end is the bridge's port `br0+7`. */
-function unusedBridges(world: World): readonly Unused[] {
-  const links = "/sys/class/net";
-  const own = world.list(links).filter((name) => world.read(`${links}/${name}/ifalias`)?.trim() === ownAlias);
-  return own.map((name) => ({ name, bridge: bridgeOf(world, name) })).filter(({ bridge }) =>
-    world.list(`${links}/${bridge}/brif`).every((port) => port.startsWith(`${bridge}+`))
-  ).map(({ name, bridge }) => ({
-    what: name === bridge ? `bridge ${name}` : `link ${name} of bridge ${bridge}`,
-    remove: async () => void await world.run(["ip", "link", "del", "dev", name]),
-  }));
+function unusedBridges(world: World, links: readonly Link[]): readonly Unused[] {
+  const ports = new Map<string, string[]>();
+  links.forEach(({ name, master = "" }) => ports.set(master, [...ports.get(master) ?? [], name]));
+  const own = links.filter(({ alias }) => alias === ownAlias)
+    .map(({ name, kind }) => ({ name, kind, bridge: bridgeOf(name, ports) }))
+    // Others may have been given our alias by hand.
+    .filter(({ name, kind, bridge }) => name !== bridge || kind === "bridge");
+  return own.filter(({ bridge }) => (ports.get(bridge) ?? []).every((port) => port.startsWith(`${bridge}+`)))
+    .map(({ name, bridge }) => ({
+      what: name === bridge ? `bridge ${name}` : `link ${name} of bridge ${bridge}`,
+      remove: async () => void await world.run(["ip", "link", "del", "dev", name]),
+    }));
 }
 
-function bridgeOf(world: World, name: string): string {
+/** @param ports of each bridge */
+function bridgeOf(name: string, ports: ReadonlyMap<string, readonly string[]>): string {
   const bridge = name.replace(/\.[0-9]+$/, "");
   const id = name.slice(bridge.length + 1);
-  return world.list(`/sys/class/net/${bridge}/brif`).includes(`${bridge}+${id}`) ? bridge : name;
+  return ports.get(bridge)?.includes(`${bridge}+${id}`) ? bridge : name;
 }
 
 /** What is left of state when no container is: where allocation went on, what hooks said, and empty directories. */

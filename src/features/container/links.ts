@@ -1,6 +1,6 @@
 import { checkArgs } from "../../wire/cni/args.ts";
 import { fields } from "../../wire/cni/fields.ts";
-import type { NetworkList } from "../../wire/cni/network_list.ts";
+import type { NetworkList, PluginConf } from "../../wire/cni/network_list.ts";
 import { type Result, versions } from "../../wire/cni/result.ts";
 import { family, lengthOf } from "../../net/address.ts";
 import { digest, vethFrom } from "../../net/names.ts";
@@ -25,6 +25,7 @@ import {
 } from "../cni_runtime/external_network.ts";
 import type { Attached } from "../../engine/record.ts";
 import type { ChosenNetwork, NetDirectory } from "../networks/networks.ts";
+import { withFreeSubnets } from "../networks/subnets.ts";
 import type { Request } from "./request.ts";
 
 /** One of a container's interfaces, with the configuration of its network read. */
@@ -38,23 +39,31 @@ export interface Source {
   readonly state: string;
   readonly root: boolean;
   readonly directories: readonly NetDirectory[];
+  /** The MTU of the host's way out, if it has one. */
+  readonly pathMtu?: number | undefined;
 }
+
+/** What a link has that nobody names an MTU for; and the least that IPv6 works with. */
+const [usualMtu, leastMtu] = [1500, 1280];
 
 /** Reads the configuration of a network for a container. @throws Error for what cannot be used */
 export async function plannedLink(
   world: World,
-  { state, root, directories }: Source,
+  { state, root, directories, pathMtu = usualMtu }: Source,
   network: ChosenNetwork,
   { id, container }: Request,
 ): Promise<PlannedLink> {
-  const { ifname, args } = network;
+  const { ifname, args, builtIn } = network;
   checkVersion(network.list);
-  const list = withoutDelegating(world, network.list);
+  const dataDir = `${state}/networks`;
+  const given = root && builtIn
+    ? await withFreeSubnets(world, network.list, { network: builtIn, directory: `${dataDir}/${builtIn}` })
+    : withoutDelegating(world, network.list);
+  const list = root ? withPathMtu(given, pathMtu) : given;
   const [own, shared] = await Promise.all([digest(id, list.name, ifname), digest(list.name)]);
   const by = root ? list.plugins[0]!.type : "uplink";
   const attached = { network: list, ifname, args, digest: own, networkDigest: shared, by };
   const at = attachmentOf(attached, id, container);
-  const dataDir = `${state}/networks`;
   if (root && hasExternal(world, list, directories)) {
     const kept = keepingLeases(world, list, { directories, dataDir });
     return { attached: { ...attached, network: kept, path: pluginPath(directories) }, at };
@@ -64,6 +73,14 @@ export async function plannedLink(
   // What cannot be used is said before anything is done.
   parseChain(list.plugins, { dataDir });
   return { attached: { ...attached, network: keepingLeases(world, list, { directories, dataDir }) }, at };
+}
+
+/** What our types that lead to the world by the host's way out take for links whose configuration names no MTU. */
+function withPathMtu(list: NetworkList, pathMtu: number): NetworkList {
+  if (pathMtu === usualMtu) return list;
+  const add = (plugin: PluginConf) =>
+    ["bridge", "ptp"].includes(plugin.type) ? { ...plugin, pathMtu: Math.max(pathMtu, leastMtu) } : plugin;
+  return { ...list, plugins: list.plugins.map(add) };
 }
 
 function checkVersion({ name, cniVersion }: NetworkList): void {

@@ -3,7 +3,7 @@ import { collide, parseHostIp, type PortMapping, showMapping } from "../../net/p
 import { type Claim, claim } from "../../plan/step.ts";
 import { createWithDirectory, type World } from "../../plan/world.ts";
 import { readContainer } from "../../engine/record.ts";
-import { isHostAddress } from "../../engine/observe.ts";
+import { addressesSeenBy, isHostAddress } from "../../engine/routes.ts";
 import { processOnHost } from "../rootless/host_forwarding.ts";
 
 /**
@@ -45,7 +45,7 @@ export async function takePorts(
   id: string,
 ): Promise<void> {
   const onHost = ports.length > 0 ? processOnHost(world) : undefined;
-  const nonLocal = findNonLocal(world, ports, onHost);
+  const nonLocal = await findNonLocal(world, ports, onHost);
   if (nonLocal) throw new Error(nonLocal);
   await claimPorts(world, state, ports, id);
   await checkListeners(world, ports);
@@ -58,14 +58,22 @@ export async function takePorts(
  * through the host at most.
  * @param pid a process in the host's network namespace, if that is not ours
  */
-export function findNonLocal(
+export async function findNonLocal(
   world: World,
   ports: readonly PortMapping[],
-  pid: number | "self" = "self",
-): string | undefined {
-  const nonLocal = ports.find(({ hostIp }) => hostIp !== undefined && !isHostAddress(world, hostIp, pid));
-  return nonLocal &&
-    `Cannot publish "${showMapping(nonLocal)}": the host does not have the address ${nonLocal.hostIp}`;
+  pid?: number,
+): Promise<string | undefined> {
+  const addresses = new Set(ports.flatMap(({ hostIp }) => hostIp ?? []));
+  if (addresses.size === 0) return undefined;
+  const isLocal = pid === undefined
+    ? (address: string) => isHostAddress(world, address)
+    : addressesSeenBy(world, pid);
+  for (const address of addresses) {
+    if (await isLocal(address)) continue;
+    const port = ports.find(({ hostIp }) => hostIp === address)!;
+    return `Cannot publish "${showMapping(port)}": the host does not have the address ${address}`;
+  }
+  return undefined;
 }
 
 function listens(world: World, port: PortMapping, pid: number): boolean {

@@ -13,19 +13,13 @@ function socket(local: string, port: number, state: string, inode: number): stri
   return `   0: ${at} 00000000:0000 ${state} 00000000:00000000 00:00000000 00000000     0        0 ${inode} 1 0 100`;
 }
 
-/** Each IPv4 address is the host's, and no IPv6 one but fd00::1. */
-const addresses = {
-  "/proc/self/net/fib_trie": "  |-- 0.0.0.0\n     /0 host LOCAL\n",
-  "/proc/self/net/if_inet6": "fd000000000000000000000000000001 02 40 00 80 eth0\n",
-};
-
-/** A world of files, directories told from them, and of links; TCP ports in `busy` cannot be listened on. */
+/** A world in which each IPv4 address is the host's, and no IPv6 one but fd00::1; of files, directories told from them, and of links; TCP ports in `busy` cannot be listened on. */
 function having(
   own: Readonly<Record<string, string>>,
   links: Readonly<Record<string, string>> = {},
   busy: readonly number[] = [],
 ) {
-  const files: Readonly<Record<string, string>> = { ...addresses, ...own };
+  const files: Readonly<Record<string, string>> = own;
   const names = [...Object.keys(files), ...Object.keys(links)];
   return {
     read: (path: string) => files[path],
@@ -39,6 +33,8 @@ function having(
         ),
       ),
     ],
+    hasAddress: (address: string) => Promise.resolve(!address.includes(":") || address === "fd00::1"),
+    run: () => Promise.resolve({ code: 1, stdout: "", stderr: "RTNETLINK answers: Network is unreachable" }),
     canListen: (_: string, port: number) => Promise.resolve(!busy.includes(port)),
   } as unknown as World;
 }

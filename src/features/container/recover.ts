@@ -4,6 +4,7 @@ import { removeLinkAtUndo } from "../../plan/ip.ts";
 import type { Resource } from "../../plan/resource.ts";
 import { type Claim, claim, endFlowsTo, line, type Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
+import { linkExists } from "../../engine/links.ts";
 import { containerKey, type ContainerRecord, newRecord } from "../../engine/record.ts";
 import { loadNetworks } from "../networks/networks.ts";
 import { uplinkPidFile } from "../../drivers/uplinks/supervise.ts";
@@ -25,10 +26,10 @@ export async function recover(world: World, state: string, id: string): Promise<
   const { directory } = paths;
   return newRecord<ContainerRecord>(world, {
     ...{ ...containerKey(id), created: "", container: { netns: "", identity: "" } },
-    ...{ phase: "planned", attachments: [], ports: [] },
+    ...{ phase: "planned", attachments: [], ports: [], recovered: true },
     steps: [
       ...[...leases.map(({ claim }) => claim), ...ports],
-      ...links.filter((name) => isLink(world, name)).map((name) => removeLinkAtUndo("host", name)),
+      ...links.filter((name) => linkExists(world, name)).map((name) => removeLinkAtUndo("host", name)),
       ...await findRules(world, [...leases.map(({ address }) => address), ...links], ports),
       ...[directory, relayDirectory(state, id)].map((of) => stopProgram(state, of)),
     ],
@@ -38,7 +39,7 @@ export async function recover(world: World, state: string, id: string): Promise<
 /** What shows that such a container still lives, or undefined. */
 export async function findLiving(world: World, state: string, id: string): Promise<string | undefined> {
   const links = await linkNames(world, findLeases(world, state, id), id);
-  const link = links.find((name) => isLink(world, name));
+  const link = links.find((name) => linkExists(world, name));
   if (link !== undefined) return `link ${link}`;
   const paths = containerPaths(state, id);
   const pids = [paths.directory, relayDirectory(state, id)].flatMap((of) =>
@@ -94,10 +95,6 @@ async function linkNames(
     pairs.map(async ([network, ifname]) => vethFrom(await digest(id, network, ifname))),
   );
   return [...new Set(names)];
-}
-
-function isLink(world: World, name: string): boolean {
-  return world.stat(`/sys/class/net/${name}`) !== undefined;
 }
 
 /** The files in the directories of ports that have the container's id in them. */

@@ -59,10 +59,11 @@ test("recover() finds addresses, ports, links and rules of a container by its na
     uid: 0,
     env: () => undefined,
     read: (path: string) => files[path],
+    readStart: () => undefined,
     readLink: () => "net:[1]",
     stat: (path: string) => {
       if (path === "/proc/sys/net/ipv4/ip_forward") return { uid: 0 };
-      return path === `/sys/class/net/${veth}` ? {} : undefined;
+      return path === `/proc/sys/net/ipv4/conf/${veth}` ? {} : undefined;
     },
     list: (path: string) => [
       ...new Set(

@@ -37,7 +37,7 @@ const runtimes = {
 
 async function lookAtRuntime(world: World): Promise<readonly Finding[]> {
   const { name, least } = runtimes[world.runtime];
-  const path = world.self[0]!;
+  const path = world.runtimePath;
   const version = await versionOf(world, [path, "--version"]);
   if (version === undefined || !isOlder(version, least)) {
     return ok("runtime", `${name} ${version ?? "of unknown version"} (${path})`);

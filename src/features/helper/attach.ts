@@ -1,5 +1,4 @@
 import { messageOf } from "../../wire/cni/error.ts";
-import type { NetworkList } from "../../wire/cni/network_list.ts";
 import type { Result } from "../../wire/cni/result.ts";
 import { coversPort, type Grants, showRange } from "../../wire/helper/policy.ts";
 import type { Attach, ChangePorts, HelperRequest, Offer } from "../../wire/helper/wire.ts";
@@ -8,14 +7,14 @@ import type { World } from "../../plan/world.ts";
 import { attach } from "../container/attach.ts";
 import { isThere, staleness } from "../../engine/namespace.ts";
 import { detach } from "../container/detach.ts";
-import { networkNamed, networkProblems } from "./networks.ts";
+import { type NamedNetwork, networkNamed, networkProblems } from "./networks.ts";
 import type { HelperUser } from "./users.ts";
 import { containerIds, type ContainerRecord, type Namespace, readContainer } from "../../engine/record.ts";
 import { judgeNamespace } from "./judge.ts";
 import { addPorts, removePorts } from "../container/live_ports.ts";
 import { findNonLocal, TakenPort } from "../container/ports.ts";
 import { identify } from "../../engine/process.ts";
-import { linkNames } from "../../engine/observe.ts";
+import { linkExists } from "../../engine/links.ts";
 import { parseAttachOptions } from "../container/options.ts";
 
 /** A request that is not granted: the user may be told why, for it says nothing of others. */
@@ -112,7 +111,7 @@ async function publishFor(asking: Asking, { id, ports }: ChangePorts): Promise<b
   await sweep(world, state, user.uid);
   const [whole] = findIds(asking, id);
   if (whole === undefined) throw new Refusal(`Cannot publish ports of "${id}": it is not attached`);
-  checkPorts(asking, ports);
+  await checkPorts(asking, ports);
   try {
     await addPorts(world, state, whole, ports, {});
     return true;
@@ -142,18 +141,17 @@ async function attachFor(asking: Asking, request: Attach): Promise<Result> {
   if (findIds(asking, request.id).length > 0) {
     throw new Refusal(`Cannot attach "${request.id}": it is attached already; detach it first`);
   }
-  checkPorts(asking, request.ports);
-  const list = await networkNamed(world, await chooseNetwork(asking, request));
+  await checkPorts(asking, request.ports);
+  const network = await networkNamed(world, await chooseNetwork(asking, request));
   const init = identify(world, request.pid);
-  const fifo = `${state}/judging.${crypto.randomUUID()}`;
-  const judged = init && await judgeNamespace(world, user, request.pid, fifo);
+  const judged = init && await judgeNamespace(world, user, request.pid);
   if (!judged) throw notYours(request.pid);
   try {
     const netns = `/proc/${request.pid}/ns/net`;
     const lasting = { netns, identity: judged.identity, init, owner: user.uid };
     // The pid may have become another's while we looked.
     if (!isThere(world, lasting)) throw notYours(request.pid);
-    return await attachJudged(asking, request, list, { path: judged.path, lasting });
+    return await attachJudged(asking, request, network, { path: judged.path, lasting });
   } finally {
     await judged.letGo();
   }
@@ -169,7 +167,7 @@ function notYours(pid: number): Refusal {
 async function attachJudged(
   { world, state, user }: Asking,
   { id, ifname, ports }: Attach,
-  list: NetworkList,
+  network: NamedNetwork,
   { path, lasting }: { readonly path: string; readonly lasting: Namespace },
 ): Promise<Result> {
   const container = { netns: path, identity: lasting.identity, owner: user.uid };
@@ -177,7 +175,7 @@ async function attachJudged(
     const record = await attach(world, state, {
       ...{ id: newId(user.uid, id), container, lasting, replace: false },
       options: { ...parseAttachOptions(new Map()), ports },
-      networks: [{ list, ifname, args: "" }],
+      networks: [{ ...network, ifname, args: "" }],
     });
     return record!.attachments[0]!.result!;
   } catch (error) {
@@ -201,7 +199,7 @@ function ownConcern(error: unknown, ifname: string | undefined): string | undefi
   return `Cannot make link "${ifname}": the namespace has one of that name already; name another`;
 }
 
-function checkPorts({ world, grants }: Asking, ports: readonly PortMapping[]): void {
+async function checkPorts({ world, grants }: Asking, ports: readonly PortMapping[]): Promise<void> {
   const other = ports.find((port) => !coversPort(grants.ports, port));
   if (other) {
     const granted = grants.ports.map(showRange).join(", ") || "none";
@@ -209,7 +207,7 @@ function checkPorts({ world, grants }: Asking, ports: readonly PortMapping[]): v
       `Cannot publish "${showMapping(other)}": the policy does not grant the port (it grants: ${granted})`,
     );
   }
-  const nonLocal = findNonLocal(world, ports);
+  const nonLocal = await findNonLocal(world, ports);
   if (nonLocal) throw new Refusal(nonLocal);
 }
 
@@ -258,10 +256,9 @@ export async function sweep(world: World, state: string, uid?: number): Promise<
 function reasonToGo(world: World, state: string, id: string): string | undefined {
   const record = recordOf(world, state, id);
   if (record?.phase !== "done") return undefined;
-  const links = linkNames(world);
   const link = record.attachments[0]?.result?.interfaces.find(({ name, sandbox }) =>
     sandbox === undefined && name.startsWith("veth")
   );
   return staleness(world, record) ??
-    (link && !links.has(link.name) ? `its link ${link.name} is gone` : undefined);
+    (link && !linkExists(world, link.name) ? `its link ${link.name} is gone` : undefined);
 }

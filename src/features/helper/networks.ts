@@ -3,17 +3,23 @@ import { type NetworkList, parseNetworkList } from "../../wire/cni/network_list.
 import { addressOf, family, networkOf } from "../../net/address.ts";
 import type { World } from "../../plan/world.ts";
 import { hasExternal } from "../cni_runtime/external_network.ts";
-import { listNetDirectories, loadNetworks } from "../networks/networks.ts";
-import { hasIpv6 } from "../../engine/observe.ts";
+import { type ChosenNetwork, listNetDirectories, loadNetworks } from "../networks/networks.ts";
+import { usualSubnets } from "../networks/subnets.ts";
+import { askLinks } from "../../engine/links.ts";
+import { hasIpv6 } from "../../engine/routes.ts";
+
+/** A network that users may be let onto. */
+export type NamedNetwork = Pick<ChosenNetwork, "list" | "builtIn">;
 
 /**
  * A network of the policy by its name: of a file of root's; the one that is there for users, if root has made none of that
  * name; or a bridge of the host's.
  * @throws Error for one that is none of these, or cannot be guarded
  */
-export async function networkNamed(world: World, name: string): Promise<NetworkList> {
-  const list = loadNetworks(world, []).map(({ list }) => list).find((list) => list.name === name) ??
-    (name === "ocinet0" ? ownNetwork(hasIpv6(world)) : await bridgeNamed(world, name));
+export async function networkNamed(world: World, name: string): Promise<NamedNetwork> {
+  const found = loadNetworks(world, []).map(({ list }) => list).find((list) => list.name === name);
+  const own = found === undefined && name === "ocinet0" ? { builtIn: name } as const : {};
+  const list = found ?? (own.builtIn ? ownNetwork(hasIpv6(world)) : await bridgeNamed(world, name));
   if (!list) {
     throw new Error(
       `Cannot use network "${name}": root has none of that name in /etc/ocinet/net.d, nor is there such a bridge`,
@@ -26,7 +32,7 @@ export async function networkNamed(world: World, name: string): Promise<NetworkL
   }
   const [{ type, ipam }] = list.plugins as [{ type: string; ipam?: { type?: string } }];
   // What is let through has to be known before the link is there, and looked at where it enters the bridge.
-  if (type === "bridge" && ipam?.type === "host-local") return list;
+  if (type === "bridge" && ipam?.type === "host-local") return { list, ...own };
   throw new Error(
     `Cannot use network "${name}": it is of type "${type}" with addresses by "${
       ipam?.type ?? "nobody"
@@ -53,18 +59,15 @@ export async function networkProblems(
 
 /** The network that is there for users. */
 function ownNetwork(ipv6: boolean): NetworkList {
-  const subnets = ["172.16.29.0/24", ...(ipv6 ? ["fd6f:6369:6e65:29::/64"] : [])];
-  const ranges = subnets.map((subnet) => [{ subnet }]);
+  const ranges = usualSubnets("ocinet0", ipv6).map((subnet) => [{ subnet }]);
   return builtIn("ocinet0", { isDefaultGateway: true, ipMasq: true, ipam: { type: "host-local", ranges } });
 }
 
 /** A bridge that somebody else keeps, and has the gateway's addresses: containers have others of the same subnets. */
 async function bridgeNamed(world: World, name: string): Promise<NetworkList | undefined> {
-  if (world.stat(`/sys/class/net/${name}/bridge`) === undefined) return undefined;
-  const { stdout } = await world.run(["ip", "-o", "address", "show", "dev", name, "scope", "global"], {
-    looks: true,
-  });
-  const own = [...stdout.matchAll(/ inet6? ([0-9a-f.:]+\/[0-9]+)/g)].map(([, cidr]) => cidr!);
+  const { links } = await askLinks(world, { links: [name], reached: [], macs: [] });
+  const { kind, addresses: own = [] } = links.get(name) ?? {};
+  if (kind !== "bridge") return undefined;
   // Of several of one family the first counts, as a container has one address of each.
   const gateways = [4, 6].flatMap((version) => own.find((cidr) => family(cidr) === version) ?? []);
   if (gateways.length === 0) {

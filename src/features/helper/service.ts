@@ -86,7 +86,6 @@ async function prepareDirectory(world: World): Promise<void> {
 
 /** What an earlier service was killed over, and what ended while there was none. */
 async function cleanUp({ world, state, tell }: Service): Promise<void> {
-  for (const name of world.list(state)) if (name.startsWith("judging.")) world.remove(`${state}/${name}`);
   const { collected, problems } = await collect(world, state, helperIds(world, state));
   collected.forEach(({ id, reason }) => tell(`took away ${id}: ${reason}`));
   problems.forEach(tell);

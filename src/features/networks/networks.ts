@@ -3,7 +3,8 @@ import { type NetworkList, parseNetworkList } from "../../wire/cni/network_list.
 import type { Mode } from "../../net/modes.ts";
 import type { World } from "../../plan/world.ts";
 import { dropIns } from "./conflists.ts";
-import { hasIpv6 } from "../../engine/observe.ts";
+import { type BuiltIn, usualSubnets } from "./subnets.ts";
+import { hasIpv6 } from "../../engine/routes.ts";
 import { configDirectory } from "../../engine/state.ts";
 
 /** A network as it was found: the file's name decides its place among the container's interfaces. */
@@ -19,6 +20,8 @@ export interface ChosenNetwork {
   readonly list: NetworkList;
   /** The file that it is in, unless it is a built-in one. */
   readonly path?: string;
+  /** It is one of ours, whose subnets we choose. */
+  readonly builtIn?: BuiltIn;
   readonly ifname: string;
   /** CNI_ARGS as they were written. */
   readonly args: string;
@@ -28,9 +31,8 @@ export interface ChosenNetwork {
 function builtIn(ipv6: boolean): readonly FoundNetwork[] {
   const network = (
     file: string,
-    name: string,
+    name: BuiltIn,
     ipMasq: boolean,
-    subnets: readonly string[],
     defaults: readonly string[],
   ) => ({
     file,
@@ -42,7 +44,7 @@ function builtIn(ipv6: boolean): readonly FoundNetwork[] {
         ipMasq,
         ipam: {
           type: "host-local",
-          ranges: subnets.slice(0, ipv6 ? 2 : 1).map((subnet) => [{ subnet }]),
+          ranges: usualSubnets(name, ipv6).map((subnet) => [{ subnet }]),
           routes: defaults.slice(0, ipv6 ? 2 : 1).map((dst) => ({ dst })),
         },
       }),
@@ -50,14 +52,8 @@ function builtIn(ipv6: boolean): readonly FoundNetwork[] {
     ),
   });
   return [
-    network("99-default.conf", "default", true, ["172.16.28.0/24", "fd6f:6369:6e65:28::/64"], [
-      "0.0.0.0/0",
-      "::/0",
-    ]),
-    network("99-default-restricted.conf", "default-restricted", false, [
-      "172.31.0.0/16",
-      "fd6f:6369:6e65:31::/64",
-    ], []),
+    network("99-default.conf", "default", true, ["0.0.0.0/0", "::/0"]),
+    network("99-default-restricted.conf", "default-restricted", false, []),
   ];
 }
 
@@ -126,6 +122,6 @@ export function chooseNetworks(found: readonly FoundNetwork[], mode: Mode): read
   return found.filter(({ list }) => mode.all || mode.networks.has(list.name))
     .map(({ list, path }, i) => ({
       ...{ list, ifname: `eth${i}`, args: mode.networks.get(list.name) ?? "" },
-      ...(path === undefined ? {} : { path }),
+      ...(path === undefined ? { builtIn: list.name as BuiltIn } : { path }),
     }));
 }

@@ -11,6 +11,7 @@ import { forwarder, type Forwarding } from "./forwarding.ts";
 import type { ContainerRecord } from "../../engine/record.ts";
 import type { Limits } from "../../net/limits.ts";
 import { reachableNames } from "../../engine/name_servers.ts";
+import { hasDefaultRoute } from "../../engine/routes.ts";
 import { outerUid } from "../../engine/user.ts";
 import { userNicFor } from "./user_nic.ts";
 
@@ -18,7 +19,7 @@ import { userNicFor } from "./user_nic.ts";
 export function hostOf(world: World): Host {
   return {
     ipv6: world.stat("/proc/sys/net/ipv6") !== undefined,
-    routes: { 4: hasRoute4(world), 6: hasRoute6(world) },
+    routes: { 4: hasDefaultRoute(world, 4), 6: hasDefaultRoute(world, 6) },
     lowestPort: Number(world.read("/proc/sys/net/ipv4/ip_unprivileged_port_start") ?? 1024),
   };
 }
@@ -39,18 +40,6 @@ export async function serviceFor(world: World): Promise<Pick<Host, "service">> {
   } catch (error) {
     return { service: { socket, offer: messageOf(error) } };
   }
-}
-
-/** Rows of /proc/net/route: link, destination, gateway, flags … mask; addresses are hexadecimal. */
-function hasRoute4(world: World): boolean {
-  const rows = (world.read("/proc/self/net/route") ?? "").split("\n").map((row) => row.split("\t"));
-  return rows.some((row) => row[1] === "00000000" && row[7] === "00000000");
-}
-
-/** Rows of /proc/net/ipv6_route: destination, length … link; a namespace without a way out refuses through lo. */
-function hasRoute6(world: World): boolean {
-  const rows = (world.read("/proc/self/net/ipv6_route") ?? "").split("\n").map((row) => row.split(/\s+/));
-  return rows.some((row) => /^0{32}$/.test(row[0]!) && row[1] === "00" && row.at(-1) !== "lo");
 }
 
 /** A container whose uplink publishes ports: by a socket that its program has made, or by that of root's service. */

@@ -16,6 +16,7 @@ function having(programs: Readonly<Record<string, string>>, more: Readonly<Recor
   const world: Partial<World> = {
     env: () => undefined,
     read: (path) => files[path],
+    readStart: (path, bytes) => files[path]?.slice(0, bytes),
     write: (path, text) => void (files[path] = text),
     stat: (path) =>
       programs[path] === undefined
@@ -173,6 +174,11 @@ test("hostOf() tells default routes from others, and from the one that refuses",
     6: false,
   });
   assert.deepEqual(routes("", ""), { 4: false, 6: false });
+  // The kernel has its own routes in that table as well.
+  assert.deepEqual(routes("", row("fd00".padEnd(32, "0"), "80", "lo") + row(none, "00", "eth0")), {
+    4: false,
+    6: true,
+  });
 });
 
 test("asRunning() names the program's socket, also if root's service had refused, and the service's if there is no program", () => {

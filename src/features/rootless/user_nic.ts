@@ -3,7 +3,7 @@ import { clientProblem } from "../../plan/udhcpc.ts";
 import { findProgram, type World } from "../../plan/world.ts";
 import { usernet } from "../../drivers/uplinks/lxc_user_nic.ts";
 import type { GrantedBridge, Host } from "../../drivers/uplinks/uplink.ts";
-import { linkNames } from "../../engine/observe.ts";
+import { linkExists } from "../../engine/links.ts";
 
 /** lxc-user-nic, if it is installed, and what it may do for this user. */
 export async function userNicFor(world: World): Promise<Pick<Host, "userNic">> {
@@ -43,10 +43,10 @@ async function grantedBridges(world: World, user: string): Promise<readonly Gran
   // Its word for a link that is on no bridge.
   const names = [...networks].filter(([name, count]) => count > 0 && name !== "none").map(([name]) => name);
   if (names.length === 0) return [];
-  const [links, served] = [linkNames(world), await servedLinks(world)];
+  const served = await servedLinks(world);
   return names.map((name) => ({
     name,
-    there: links.has(name) && world.stat(`/sys/class/net/${name}/bridge`) !== undefined,
+    there: linkExists(world, name) && world.stat(`/sys/class/net/${name}/bridge`) !== undefined,
     servesDhcp: served.has(name) || served.has("*"),
   }));
 }

@@ -93,8 +93,20 @@ function environment(
 ): Readonly<Record<string, string>> {
   const launched = { OCINET_CALLED_AS: undefined, OCINET_DENO_DIR: undefined };
   const own = { DENO_DIR: world.env("OCINET_DENO_DIR") || undefined };
-  const all = { ...world.environment(), ...launched, ...own, ...more };
+  const all = { ...withKept(world.environment()), ...launched, ...own, ...more };
   return Object.fromEntries(
     Object.entries(all).flatMap(([key, value]) => value === undefined ? [] : [[key, value]]),
+  );
+}
+
+const kept = "OCINET_KEPT_";
+
+/** With what our launcher has kept from the runtime, under its own names. */
+function withKept(environment: Readonly<Record<string, string>>): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    Object.entries(environment).map(([key, value]) => [
+      key.startsWith(kept) ? key.slice(kept.length) : key,
+      value,
+    ]),
   );
 }

@@ -1,0 +1,222 @@
+/**
+ * Bundles src/main.ts into an eager part and the lazily loaded ones (parts.ts), each module in one of them. esbuild makes
+ * each part twice: first to find which modules it adds to the parts before it, and what it takes of the others; then as it
+ * will be, exporting what the others take.
+ */
+import { readFileSync } from "node:fs";
+import { resolve } from "node:path";
+import { build, type Plugin } from "esbuild";
+import { eager, parts } from "./parts.ts";
+import { type Alias, checkConstant, importsOf, type Names, stubsOf } from "./stubs.ts";
+
+/** A part as a minified script, with its source map as JSON. */
+export interface Part {
+  readonly name: string;
+  /** It ends with its exports, and imports nothing: it calls `ocinetPart` with the names of other parts. */
+  readonly text: string;
+  readonly map: string;
+  /** Bytes that its modules take, by their paths. */
+  readonly modules: Readonly<Record<string, number>>;
+}
+
+interface Draft {
+  readonly name: string;
+  readonly takes: Names;
+}
+
+const main = "src/main.ts";
+
+/** All parts, the eager one first. @throws Error when the eager part takes of another what it cannot have by a stub */
+export async function bundle(version: string): Promise<readonly Part[]> {
+  const deferred = new Map(
+    Object.entries(parts).flatMap(([part, modules]) => modules.map((module) => [module, part] as const)),
+  );
+  const owners = new Map<string, string>();
+  const short = shortener();
+  const drafts = [await draft(version, eager, `import "./${main}";`, deferred, owners)];
+  for (const part of Object.keys(parts)) {
+    drafts.push(
+      await draft(version, part, exportsOf(part, drafts.slice(0, 1), deferred, short), owners, owners),
+    );
+  }
+  return await Promise.all(drafts.map((one) => {
+    const exports = exportsOf(one.name, drafts, owners, short);
+    return finish(
+      version,
+      one,
+      one.name === eager ? `import "./${main}";\n${exports}` : exports,
+      owners,
+      short,
+    );
+  }));
+}
+
+/** @param elsewhere the modules of other parts @param owners those of this one are added to */
+async function draft(
+  version: string,
+  name: string,
+  entry: string,
+  elsewhere: ReadonlyMap<string, string>,
+  owners: Map<string, string>,
+): Promise<Draft> {
+  const leaveOut = onModules((module) =>
+    elsewhere.has(module) ? { path: `elsewhere:${module}`, external: true } : undefined
+  );
+  const { text, reached } = await run(version, name, [virtual("entry", () => entry), leaveOut]);
+  const takes = importsOf(text, read);
+  for (const module of takes.keys()) checkConstant(module, read(module));
+  for (const module of reached) owners.set(module, name);
+  return { name, takes };
+}
+
+async function finish(
+  version: string,
+  { name, takes }: Draft,
+  entry: string,
+  owners: ReadonlyMap<string, string>,
+  short: Shorten,
+): Promise<Part> {
+  const aliases = (module: string) =>
+    takes.get(module)!.map((name) => ({ name, short: short(module, name) }));
+  const taken = (owner: string) =>
+    [...takes.keys()].filter((module) => owners.get(module) === owner).flatMap(aliases);
+  return await run(version, name, [
+    virtual("entry", () => entry),
+    virtual(
+      "elsewhere",
+      (module) =>
+        name === eager
+          ? stubsOf(
+            { part: owners.get(module)!, module, source: read(module) },
+            aliases(module),
+          )
+          : reexports(owners.get(module)!, aliases(module)),
+    ),
+    virtual(
+      "part",
+      (owner) =>
+        `export const { ${taken(owner).map(({ short }) => short).join(", ")} } = ocinetPart(${
+          JSON.stringify(owner)
+        });`,
+    ),
+    onModules((module) => takes.has(module) ? { path: module, namespace: "elsewhere" } : undefined),
+  ]);
+}
+
+/** What the other parts have there. */
+function reexports(owner: string, aliases: readonly Alias[]): string {
+  return `export { ${
+    aliases.map(({ name, short }) => `${short} as ${name}`).join(", ")
+  } } from "part:${owner}";`;
+}
+
+/** The name of a module's export by which other parts know it. */
+type Shorten = (module: string, name: string) => string;
+
+function shortener(): Shorten {
+  const known = new Map<string, string>();
+  return (module, name) => {
+    const key = `${module} ${name}`;
+    const short = known.get(key) ?? `$${known.size.toString(36)}`;
+    known.set(key, short);
+    return short;
+  };
+}
+
+/** What a part exports for others, a line for each of its modules. */
+function exportsOf(
+  part: string,
+  others: readonly Draft[],
+  owners: ReadonlyMap<string, string>,
+  short: Shorten,
+): string {
+  const names = new Map<string, Set<string>>();
+  for (const [module, taken] of others.flatMap(({ takes }) => [...takes])) {
+    if (owners.get(module) !== part) continue;
+    names.set(module, new Set([...names.get(module) ?? [], ...taken]));
+  }
+  const lines = [...names].map(([module, taken]) =>
+    `export { ${
+      [...taken].map((name) => `${name} as ${short(module, name)}`).join(", ")
+    } } from "./${module}";`
+  );
+  return lines.join("\n");
+}
+
+async function run(
+  version: string,
+  name: string,
+  plugins: Plugin[],
+): Promise<Part & { reached: readonly string[] }> {
+  const { outputFiles, metafile } = await build({
+    entryPoints: [{ in: `entry:${name}`, out: name }],
+    outdir: ".",
+    bundle: true,
+    write: false,
+    metafile: true,
+    format: "esm",
+    platform: "neutral",
+    target: "es2023",
+    mainFields: ["module", "main"],
+    conditions: ["import", "default"],
+    legalComments: "inline",
+    minify: true,
+    sourcemap: "external",
+    sourcesContent: false,
+    define: { OCINET_VERSION: JSON.stringify(version) },
+    plugins: [...plugins, lazyNode],
+  });
+  const file = (path: string) => outputFiles.find((file) => file.path === resolve(path))!.text;
+  const isReal = (module: string) => !/^(entry|elsewhere|part):/.test(module);
+  const modules = Object.entries(metafile.outputs[`${name}.js`]!.inputs).filter(([module]) => isReal(module));
+  return {
+    ...{ name, text: file(`${name}.js`), map: file(`${name}.js.map`) },
+    modules: Object.fromEntries(modules.map(([module, { bytesInOutput }]) => [module, bytesInOutput])),
+    reached: Object.keys(metafile.inputs).filter(isReal),
+  };
+}
+
+function read(module: string): string {
+  return readFileSync(module, "utf8");
+}
+
+/** Modules that are made of text, by names in a namespace of their own. */
+function virtual(namespace: string, contents: (path: string) => string): Plugin {
+  return {
+    name: namespace,
+    setup({ onResolve, onLoad }) {
+      onResolve({ filter: new RegExp(`^${namespace}:`) }, ({ path }) => ({
+        path: path.slice(namespace.length + 1),
+        namespace,
+      }));
+      onLoad(
+        { filter: /.*/, namespace },
+        ({ path }) => ({ contents: contents(path), resolveDir: resolve(".") }),
+      );
+    },
+  };
+}
+
+/** Resolves node: modules at their first use, without require or import. */
+const lazyNode: Plugin = virtual(
+  "node",
+  (path) => `module.exports = process.getBuiltinModule(${JSON.stringify(`node:${path}`)})`,
+);
+
+/** Resolves modules of this project by their paths in it. */
+function onModules(
+  found: (module: string) => { path: string; external?: boolean; namespace?: string } | undefined,
+): Plugin {
+  const root = `${resolve(".")}/`;
+  const asked = Symbol();
+  return {
+    name: "modules",
+    setup({ onResolve, resolve: find }) {
+      onResolve({ filter: /^[^:]*$/ }, async ({ path, kind, resolveDir, pluginData }) => {
+        if (pluginData === asked) return undefined;
+        const { path: file } = await find(path, { kind, resolveDir, pluginData: asked });
+        return file.startsWith(root) ? found(file.slice(root.length)) : undefined;
+      });
+    },
+  };
+}

@@ -1,0 +1,39 @@
+/**
+ * The parts of dist/ocinet that are evaluated only when one of their functions is called, by the modules that the eager
+ * part leaves out. What only these import comes with them; what the eager part has as well they take from it. The eager
+ * part may import nothing of them but functions.
+ */
+export const parts: Readonly<Record<string, readonly string[]>> = {
+  drivers: [
+    "src/drivers/ipam/dhcp.ts",
+    "src/drivers/ipam/static.ts",
+    "src/drivers/main/dummy.ts",
+    "src/drivers/main/host_device.ts",
+    "src/drivers/main/ipvlan.ts",
+    "src/drivers/main/macvlan.ts",
+    "src/drivers/main/tap.ts",
+    "src/drivers/main/vlan.ts",
+    "src/drivers/meta/bandwidth.ts",
+    "src/drivers/meta/flannel.ts",
+    "src/drivers/meta/sbr.ts",
+    "src/drivers/meta/vrf.ts",
+  ],
+  rootless: [
+    "src/drivers/uplinks/options.ts",
+    "src/drivers/uplinks/table.ts",
+    "src/features/rootless/relay.ts",
+    "src/features/rootless/rootless.ts",
+    "src/features/rootless/uplink.ts",
+  ],
+  recover: ["src/features/container/recover.ts"],
+  repair: ["src/features/container/repair_links.ts", "src/features/container/restore_rules.ts"],
+  leftovers: ["src/features/cni_plugin/reference_leftovers.ts"],
+  check: ["src/features/cni_plugin/check.ts"],
+  cni: ["src/commands/cni.ts", "src/features/cni_runtime/cache.ts", "src/features/cni_runtime/runtime.ts"],
+  run: ["src/commands/run.ts"],
+  relay: ["src/host/relay/relay.ts"],
+  people: ["src/commands/program.ts"],
+};
+
+/** The part that is evaluated at every start. */
+export const eager = "eager";

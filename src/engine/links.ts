@@ -1,0 +1,155 @@
+import { linkNameProblem } from "../net/names.ts";
+import { ownAlias } from "../plan/ip.ts";
+import { readRows, type Row } from "../plan/ip_json.ts";
+import type { Link } from "../plan/host_state.ts";
+import type { World } from "../plan/world.ts";
+
+/**
+ * Whether a link is in our network namespace. /proc/sys/net is always that of our own, and has a directory for each link
+ * but those whose MTU is under 68, on which there is no IPv4. /sys/class/net shows the namespace that it was mounted in.
+ */
+export function linkExists(world: World, name: string): boolean {
+  return linkNameProblem(name) === undefined && world.stat(`/proc/sys/net/ipv4/conf/${name}`) !== undefined;
+}
+
+/** What is asked of the host's `ip`. Names are those of links, or alternative ones (`ip link property`). */
+export interface Questions {
+  readonly links: readonly string[];
+  /** Addresses, for how they are reached. */
+  readonly reached: readonly string[];
+  /** MAC addresses, for the links that have them: that takes a look at every link. */
+  readonly macs: readonly string[];
+}
+
+/** What `ip` answers. */
+export interface Answers {
+  readonly links: ReadonlyMap<string, Link>;
+  readonly reached: ReadonlyMap<string, string>;
+  readonly macs: ReadonlyMap<string, Link>;
+}
+
+/** Asks `ip` for all of it at once; where there is nothing to ask, no program is started. */
+export async function askLinks(world: World, questions: Questions): Promise<Answers> {
+  const rows = await askIp(world, linesFor(questions));
+  const links = rows.filter((row) => row["ifindex"] !== undefined).map(parseLink);
+  const routes = rows.filter((row) => row["dst"] !== undefined && row["dev"] !== undefined);
+  const named = (asked: string) =>
+    links.find(({ name }) => name === asked) ?? links.find(({ altNames }) => altNames?.includes(asked));
+  const found = <T>(asked: readonly string[], find: (one: string) => T | undefined) =>
+    new Map(asked.flatMap((one) => {
+      const answer = find(one);
+      return answer === undefined ? [] : [[one, answer] as const];
+    }));
+  return {
+    links: found(questions.links, named),
+    reached: found(
+      questions.reached,
+      (address) => routes.find(({ dst }) => dst === address)?.["dev"] as string,
+    ),
+    macs: found(questions.macs, (wanted) => links.find(({ mac }) => mac === wanted)),
+  };
+}
+
+/** A name that is no plain word is no link's that we could use. */
+const plainWord = /^[A-Za-z0-9_.+][A-Za-z0-9_.:+-]{0,126}$/;
+
+function linesFor({ links, reached, macs }: Questions): readonly string[] {
+  const named = links.filter((name) => plainWord.test(name)).map((name) => `address show dev ${name}`);
+  return [
+    ...(macs.length > 0 ? ["address show"] : named),
+    ...reached.map((address) => `route get ${address}`),
+  ];
+}
+
+/** What `ip` prints for lines that only look. What is not there has no answer, and stops nothing. */
+export async function askIp(world: World, lines: readonly string[]): Promise<readonly Row[]> {
+  if (lines.length === 0) return [];
+  const stdin = lines.map((line) => `${line}\n`).join("");
+  const { code, stdout, stderr } = await world.run(["ip", "-d", "-json", "-force", "-batch", "-"], {
+    stdin,
+    looks: true,
+  });
+  // 1 is for what is not there; who was killed, or could not begin, has told nothing.
+  if (code > 1) throw new Error(`Cannot look at links: ip ended with status ${code}: ${stderr.trim()}`);
+  return readRows(stdout);
+}
+
+function parseLink(row: Row): Link {
+  const flags = row["flags"] as readonly string[] | undefined ?? [];
+  const info = row["linkinfo"] as {
+    readonly info_kind?: string;
+    readonly info_slave_kind?: string;
+    readonly info_slave_data?: { readonly hairpin?: boolean; readonly isolated?: boolean };
+  } | undefined;
+  const port = info?.info_slave_data;
+  return {
+    name: String(row["ifname"]),
+    altNames: row["altnames"] as readonly string[] | undefined ?? [],
+    index: Number(row["ifindex"]),
+    mac: String(row["address"] ?? ""),
+    mtu: Number(row["mtu"]),
+    kind: info?.info_kind ?? "",
+    alias: String(row["ifalias"] ?? ""),
+    up: flags.includes("UP"),
+    promiscuous: flags.includes("PROMISC"),
+    allMulticast: flags.includes("ALLMULTI"),
+    queueLength: Number(row["txqlen"] ?? 0),
+    hardware: row["parentdev"] !== undefined,
+    ...(row["master"] === undefined ? {} : {
+      master: String(row["master"]),
+      port: { hairpin: port?.hairpin === true, isolated: port?.isolated === true },
+    }),
+    addresses: addressesOf(row),
+  };
+}
+
+/** Those of link scope left out. */
+function addressesOf(row: Row): readonly string[] {
+  const all = row["addr_info"] as
+    | readonly { readonly local?: string; readonly prefixlen: number; readonly scope: string }[]
+    | undefined;
+  return all?.filter(({ local, scope }) => local !== undefined && scope !== "link")
+    .map(({ local, prefixlen }) => `${local}/${prefixlen}`) ?? [];
+}
+
+/** A bridge that we may have made for a network, by its name and the MAC address that it then has. */
+export interface OwnBridge {
+  readonly name: string;
+  readonly mac: string;
+}
+
+/**
+ * A bridge that we made for this network, without its addresses; undefined for any other, which `ip` has to be asked of.
+ * That takes no process, and the containers after a bridge's first pay for none. Should /sys show another network
+ * namespace, what we read of such a bridge there is the same as here.
+ */
+export function readOwnBridge(world: World, { name, mac }: OwnBridge): Link | undefined {
+  if (!linkExists(world, name)) return undefined;
+  const file = (leaf: string) => world.read(`/sys/class/net/${name}/${leaf}`)?.trim() ?? "";
+  if (file("ifalias") !== ownAlias || file("address") !== mac) return undefined;
+  const kind = /^DEVTYPE=(.*)$/m.exec(file("uevent"))?.[1] ?? "";
+  if (kind !== "bridge") return undefined;
+  const up = (Number(file("flags")) & 1) !== 0;
+  return {
+    ...{ name, mac, kind, up, alias: ownAlias },
+    index: Number(file("ifindex")),
+    mtu: Number(file("mtu")),
+    ...bridgeFacts(file),
+  };
+}
+
+/** An address that was set is of type 3 (NET_ADDR_SET). A kernel without VLANs on bridges has no such files. */
+export function bridgeFacts(file: (leaf: string) => string): Pick<Link, "floatingMac" | "vlans"> {
+  const [assigned, filtering] = [file("addr_assign_type"), file("bridge/vlan_filtering")];
+  return {
+    ...(assigned === "" || assigned === "3" ? {} : { floatingMac: true }),
+    ...(filtering === ""
+      ? {}
+      : { vlans: { filtering: filtering === "1", default: Number(file("bridge/default_pvid")) } }),
+  };
+}
+
+/** Every link of our network namespace, with an index each: what that costs grows with their number. */
+export async function listLinks(world: World): Promise<readonly Link[]> {
+  return (await askIp(world, ["address show"])).map(parseLink);
+}

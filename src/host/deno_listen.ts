@@ -1,0 +1,105 @@
+import type { ListenAt, Listening, Patience, Serve, Unheard } from "../plan/world.ts";
+
+/** What was heard of someone who connected. */
+type Heard = { readonly line: string } | { readonly unheard: Unheard };
+
+/**
+ * Answers whoever connects to a unix socket, through Deno's own API: what its Node layer listens on has no close-on-exec
+ * (seen in 2.9.5, not in 2.0), so that every program that is run would have the sockets of all users.
+ */
+export function listen(at: ListenAt, patience: Patience, serve: Serve): Promise<Listening> {
+  if (!("path" in at)) return Promise.reject(new Error("Cannot listen on a descriptor: Deno has no way to"));
+  const umask = Deno.umask(0o177);
+  try {
+    const listener = Deno.listen({ transport: "unix", path: at.path });
+    const listening = { open: true };
+    void acceptAll(listener, listening, patience, serve);
+    return Promise.resolve({
+      close: () => {
+        listening.open = false;
+        listener.close();
+      },
+    });
+  } catch (error) {
+    return Promise.reject(error);
+  } finally {
+    Deno.umask(umask);
+  }
+}
+
+async function acceptAll(
+  listener: Deno.UnixListener,
+  listening: { readonly open: boolean },
+  patience: Patience,
+  serve: Serve,
+): Promise<void> {
+  let connections = 0;
+  while (listening.open) {
+    try {
+      const connection = await listener.accept();
+      const crowded = connections++ >= patience.most;
+      // Whatever goes wrong with one of them must not end us.
+      void converse(connection, crowded, patience, serve).catch(() => {}).finally(() => {
+        connections--;
+        connection.close();
+      });
+    } catch {
+      // One that cannot be accepted, for want of descriptors, must not end us; it is there still, so not at once.
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
+}
+
+async function converse(
+  connection: Deno.UnixConn,
+  crowded: boolean,
+  patience: Patience,
+  serve: Serve,
+): Promise<void> {
+  const heard = crowded ? { unheard: "too many" } as const : await hear(connection, patience);
+  const { answer, undelivered } = await serve(heard);
+  const delivered = await within(patience.wait, say(connection, answer), false);
+  if (!delivered) await undelivered?.();
+}
+
+/** Whether it was taken: of one who has gone, the kernel says so. */
+async function say(connection: Deno.UnixConn, text: string): Promise<boolean> {
+  const bytes = new TextEncoder().encode(text);
+  try {
+    for (let done = 0; done < bytes.length;) done += await connection.write(bytes.subarray(done));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function hear(connection: Deno.UnixConn, { longest, wait }: Patience): Promise<Heard> {
+  const late: Heard = { unheard: "too late" };
+  return within(wait, firstLine(connection, longest).catch(() => ({ unheard: "nothing" } as const)), late);
+}
+
+/** The first line that comes, with or without its end. */
+async function firstLine(connection: Deno.UnixConn, longest: number): Promise<Heard> {
+  const [bytes, decoder] = [new Uint8Array(longest + 1), new TextDecoder()];
+  for (let size = 0; size <= longest;) {
+    const read = await connection.read(bytes.subarray(size));
+    const end = read === null ? size : bytes.indexOf(10);
+    if (read === null && size === 0) return { unheard: "nothing" };
+    if (read === null || (end >= 0 && end < size + read)) {
+      return { line: decoder.decode(bytes.subarray(0, end)) };
+    }
+    size += read;
+  }
+  return { unheard: "too long" };
+}
+
+/** What a promise gives, or something else after so many milliseconds. */
+async function within<T>(milliseconds: number, promise: Promise<T>, otherwise: T): Promise<T> {
+  let timer;
+  const late = new Promise<T>((resolve) => timer = setTimeout(() => resolve(otherwise), milliseconds));
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,2 +1,0 @@
-/** What only people need; see sleeping.ts. */
-export { runCommand } from "./commands/program.ts";
