@@ -110,7 +110,7 @@ root_qdisc() { in_host tc qdisc show dev "$1" root | sed 's/ refcnt [0-9]*//; s/
   for kind in clsact "handle ffff: ingress"; do
     # shellcheck disable=SC2086 # words
     in_host tc qdisc add dev other0 $kind
-    in_host tc filter add dev other0 parent ffff:fff2 protocol ip prio 1 u32 match u32 0 0 action pass
+    in_host tc filter add dev other0 parent ffff:fff2 protocol ip prio 1 u32 match u32 0 0 flowid 1:7
     qdiscs=$(in_host tc qdisc show dev other0 && in_host tc filter show dev other0 ingress)
     called bandwidth ADD a "$conf" >"$BATS_TEST_TMPDIR/result"
     in_host tc filter show dev other0 ingress | grep -q "Redirect to device bwp"
