@@ -453,8 +453,8 @@ runtime() {
   run -0 plugin bridge DEL "$FULL" CNI_NETNS="$netns"
   adds bridge "$FULL"
   run -0 plugin portmap ADD "$(with_result "$PUBLISHED" "$RESULT")"
-  local nth
-  for nth in 1 2; do
+  local _
+  for _ in 1 2; do
     run -0 plugin portmap DEL "$(with_result "$PUBLISHED" "$RESULT")" CNI_NETNS="$netns"
     run -0 plugin bridge DEL "$(with_result "$FULL" "$RESULT")" CNI_NETNS="$netns"
   done
