@@ -122,8 +122,8 @@ ends_chain() {
     "tc qdisc change dev $veth root handle 1: tbf rate 2000000bps burst 60000b limit 100000b" "tc qdisc change dev $veth root handle 1: tbf rate 2000000bps burst 50000b limit 100000b"
   notices "\"$veth\" holds up to 90000 bytes, not 100000" \
     "tc qdisc change dev $veth root handle 1: tbf rate 2000000bps burst 50000b limit 90000b" "tc qdisc change dev $veth root handle 1: tbf rate 2000000bps burst 50000b limit 100000b"
-  notices "What \"$veth\" gets does not pass \"$ifb\"" "tc filter del dev $veth parent ffff:" \
-    "tc filter add dev $veth parent ffff: protocol all prio 1 u32 match u32 0 0 classid 1:1 action mirred egress redirect dev $ifb"
+  notices "What \"$veth\" gets does not pass \"$ifb\"" "tc filter del dev $veth ingress" \
+    "tc filter add dev $veth parent ffff:fff2 protocol all prio 1 u32 match u32 0 0 classid 1:1 action mirred egress redirect dev $ifb"
   notices "\"$ifb\" has no limit" "tc qdisc del dev $ifb root" "tc qdisc add dev $ifb root handle 1: tbf rate 1000000bps burst 50000b limit 75000b"
   run -0 plugin bandwidth STATUS "$(conf bandwidth)"
   ends_chain

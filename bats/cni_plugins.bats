@@ -434,6 +434,72 @@ runtime() {
   diff "$BATS_TEST_TMPDIR/inside" <(links_of in_box)
 }
 
+@test "DEL leaves nothing of a chain with an ifb link when the record is lost" {
+  local limited
+  snapshot >"$BATS_TEST_TMPDIR/before"
+  adds bridge "$FULL"
+  run -0 plugin portmap ADD "$(with_result "$PUBLISHED" "$RESULT")"
+  limited=$(conf bandwidth '{ "egressRate": 8000000, "egressBurst": 800000 }')
+  adds bandwidth "$(with_result "$limited" "$RESULT")"
+  rm -r "$STATE_DIR/containers"
+  run -0 plugin bandwidth DEL "$(with_result "$limited" "$RESULT")"
+  run -0 plugin portmap DEL "$(with_result "$PUBLISHED" "$RESULT")"
+  run -0 plugin bridge DEL "$(with_result "$FULL" "$RESULT")"
+  leaves_nothing
+}
+
+@test "DEL leaves nothing of a network that has another name since, and in a chain nothing in the cache" {
+  local other
+  snapshot >"$BATS_TEST_TMPDIR/before"
+  adds bridge "$FULL"
+  run -0 plugin portmap ADD "$(with_result "$PUBLISHED" "$RESULT")"
+  run -0 plugin portmap DEL "$(jq -c '.name = "other"' <<<"$PUBLISHED")"
+  run -0 plugin bridge DEL "$(jq -c '.name = "other"' <<<"$FULL")"
+  leaves_nothing
+  # cni VERB NAME: the same network under a name
+  cni() {
+    jq -n --arg name "$2" --argjson full "$FULL" '{ cniVersion: "1.1.0", $name, plugins: [$full] }' >"$BATS_TEST_TMPDIR/net.conflist"
+    CNI_CONTAINERID=c1 NETCONFPATH=$BATS_TEST_TMPDIR CNI_PATH=/none ocinet cni "$1" "$2" /run/netns/box
+  }
+  run -0 cni add net
+  run -0 cni del other
+  leaves_nothing
+}
+
+@test "a damaged record is undone by what the others tell, and one of a later format is refused by name, not removed" {
+  local record
+  snapshot >"$BATS_TEST_TMPDIR/before"
+  adds bridge "$FULL"
+  run -0 plugin portmap ADD "$(with_result "$PUBLISHED" "$RESULT")"
+  echo "{" >"$STATE_DIR/containers/c1/net eth0 portmap.json"
+  run -0 plugin portmap DEL "$PUBLISHED"
+  run -0 plugin bridge DEL "$FULL"
+  leaves_nothing
+  adds bridge "$FULL"
+  record="$STATE_DIR/containers/c1/net eth0 bridge.json"
+  sed -i 's/"format":[0-9]*/"format":99/' "$record"
+  run -1 plugin bridge DEL "$FULL"
+  [[ $output == *"its format is 99"* ]] || fail "$output"
+  sed -i 's/"format":99/"format":2/' "$record"
+  run -0 plugin bridge DEL "$FULL"
+  leaves_nothing
+}
+
+@test "DEL, and a second one, succeed where a plain file is left of the namespace (sriov-cni#188)" {
+  local netns=$BATS_TEST_TMPDIR/plain
+  snapshot >"$BATS_TEST_TMPDIR/before"
+  : >"$netns"
+  run -0 plugin bridge DEL "$FULL" CNI_NETNS="$netns"
+  adds bridge "$FULL"
+  run -0 plugin portmap ADD "$(with_result "$PUBLISHED" "$RESULT")"
+  local _
+  for _ in 1 2; do
+    run -0 plugin portmap DEL "$(with_result "$PUBLISHED" "$RESULT")" CNI_NETNS="$netns"
+    run -0 plugin bridge DEL "$(with_result "$FULL" "$RESULT")" CNI_NETNS="$netns"
+  done
+  leaves_nothing
+}
+
 @test "a second DEL, or one of a lost record, takes nothing from who has the address and the port by now" {
   adds bridge "$FULL"
   local first=$RESULT
@@ -596,6 +662,33 @@ gc() {
   [[ $output == *"c1: bridge's \"eth0\" on network \"net\": its namespace /run/netns/box is gone"$'\n'* &&
     $output == *"c1: portmap's "* ]] || fail "$output"
   leaves_nothing
+}
+
+@test "GC by a list whose entries name nothing takes nothing; without a list, as with null, none is valid" {
+  local list before
+  adds bridge "$FULL"
+  before=$(cni_traces)
+  for list in '[{}]' '[{ "containerID": "c1" }]' '[{ "containerID": "c1", "ifname": "" }]' '[{ "containerID": "../x", "ifname": "eth0" }]'; do
+    run -1 plugin bridge GC "$(jq -c --argjson list "$list" '. + { "cni.dev/valid-attachments": $list }' <<<"$FULL")" CNI_CONTAINERID=
+    jq -e '.code == 7 and (.msg | startswith("Cannot collect garbage: entry 1 of"))' <<<"$output"
+    equal "$before" "$(cni_traces)"
+  done
+  run -0 plugin bridge GC "$(jq -c '. + { "cni.dev/valid-attachments": null }' <<<"$FULL")" CNI_CONTAINERID=
+  run -1 cni_traces
+}
+
+@test "CHECK takes a sandbox that is an id of the runtime's for what it is, and a bridge's own MAC is pinned (cni#285)" {
+  local plain
+  in_host ip link add adm0 type bridge
+  in_host ip link set adm0 up
+  plain=$(jq -c '.bridge = "adm0"' <<<"$FULL")
+  adds bridge "$plain"
+  equal "$(jq -r '.interfaces[0].mac' <<<"$RESULT")" "$(in_host ip -j link show dev adm0 | jq -r '.[0].address')"
+  run -0 plugin bridge CHECK "$(with_result "$plain" "$RESULT")"
+  run -0 plugin bridge CHECK "$(with_result "$plain" "$(jq -c '.interfaces[2].sandbox = "0123abcd"' <<<"$RESULT")")"
+  run -0 plugin bridge DEL "$plain"
+  equal "$(jq -r '.interfaces[0].mac' <<<"$RESULT")" "$(in_host ip -j link show dev adm0 | jq -r '.[0].address')"
+  in_host ip link delete adm0
 }
 
 @test "GC of portmap, and of host-local called as a plugin" {

@@ -220,6 +220,77 @@ SCRIPT
   PATH=$bin:$PATH ocinet up --net a,b,c,d /run/netns/box
 }
 
+@test "host-device: it comes back whatever the container makes of it, and nothing else does (plugins#773)" {
+  local way conf
+  in_host ip link add name port0 address 02:00:00:00:00:aa type veth peer name port1
+  conf='{ "cniVersion": "1.1.0", "name": "net", "type": "host-device", "device": "port0" }'
+  ocinet install-plugins "$BATS_TEST_TMPDIR/plugins"
+  device() {
+    CNI_COMMAND=$1 CNI_CONTAINERID=box CNI_NETNS=/run/netns/box CNI_IFNAME=eth0 CNI_PATH=/none in_host \
+      "$BATS_TEST_TMPDIR/plugins/host-device" <<<"$conf"
+  }
+  remember box
+  for way in "set eth0 name wan0" "set eth0 alias docker0" "set eth0 name wan0 alias x address 02:00:00:00:00:bb" \
+    "property add dev eth0 altname port0" "property add dev eth0 altname port1"; do
+    device ADD
+    in_box box ip link set eth0 down
+    # shellcheck disable=SC2086 # words
+    in_box box ip link $way
+    device DEL
+    is_remembered box
+  done
+  # Nor is it lost where the index that it has here is taken there.
+  in_box box ip link add name taken index "$(in_host ip -j link show dev port0 | jq '.[0].ifindex')" type veth peer name taken2
+  device ADD
+  in_box box ip link set eth0 down name wan0
+  device DEL
+  in_box box ip link delete taken
+  is_remembered box
+  # A link of the container's own that bears its name, its alias and its address.
+  device ADD
+  in_box box ip link set eth0 down name wan0
+  in_box box ip link add name eth0 address 02:00:00:00:00:aa type veth peer name own
+  in_box box ip link set eth0 alias port0
+  device DEL
+  in_host ip -j link show dev port0 | jq -e '.[0].link == "port1"'
+  # Nor without a record.
+  device DEL
+  in_box box ip link show dev eth0
+  in_box box ip link delete eth0
+  is_remembered box
+  # Without one the name is the configuration's, never one that only the container says.
+  device ADD
+  in_host rm -r "$STATE_DIR/containers"
+  in_box box ip link set eth0 alias docker0
+  device DEL
+  run -1 in_host ip link show dev docker0
+  in_box box ip link set eth0 alias port0
+  device DEL
+  is_remembered box
+  in_host ip netns delete box
+  in_host ip link delete port0
+}
+
+@test "tuning sets the sysctls of a link that arrives under another name, in one chain" {
+  in_host ip link add name port1 type veth peer name port0
+  plugin net "{ \"type\": \"macvlan\", \"master\": \"port0\", \"ipam\": $(static 10.7.0.1/24 fd00:7::1/64) }"
+  followed_by net '{ "type": "tuning", "sysctl": { "net.ipv4.conf.IFNAME.arp_filter": "1" } }'
+  remember law
+  by_cni() { NETCONFPATH=$NET_DIR CNI_PATH=/none CNI_CONTAINERID=law ocinet cni "$1" net /run/netns/law; }
+  local way
+  for way in by_up by_cni; do
+    $way add
+    [ "$(in_box law sysctl -n net.ipv4.conf.eth0.arp_filter)" = 1 ]
+    # Nothing that a router says is for a link with addresses of ours.
+    [ "$(in_box law sysctl -n net.ipv6.conf.eth0.accept_ra)" = 0 ]
+    [ $way = by_up ] || by_cni check
+    if [ $way = by_up ]; then ocinet down law; else by_cni del; fi
+    is_remembered law
+  done
+  in_host ip netns delete law
+  in_host ip link delete port0
+}
+
 @test "host-device: what the reference plugin moved in, ours takes out" {
   local plugins=$BATS_TEST_TMPDIR/plugins conf='{ "cniVersion": "1.0.0", "name": "net", "type": "host-device", "device": "port0" }'
   in_host ip link add name port1 type veth peer name port0

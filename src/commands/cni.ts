@@ -1,6 +1,7 @@
 import { identifierProblem, linkNameProblem, sha512 } from "../net/names.ts";
 import { messageOf } from "../wire/cni/error.ts";
 import { checkPairs } from "../wire/cni/args.ts";
+import { parsePluginPath } from "../wire/cni/environment.ts";
 import { fields, parseJson } from "../wire/cni/fields.ts";
 import { printJson } from "../wire/cni/output.ts";
 import { resultFor, versions } from "../wire/cni/result.ts";
@@ -132,9 +133,7 @@ async function callOf(world: World, verb: Verb, subject: Subject): Promise<Runti
   return {
     ...{ ...call, args, list, config: text },
     capabilityArgs: parseObject(value("capability-args", "CAP_ARGS") || "{}"),
-    path: value("path", "CNI_PATH").split(":").filter((part) => part !== "").map((part) =>
-      absolutePath(world, part)
-    ),
+    path: parsePluginPath(value("path", "CNI_PATH")),
   };
 }
 

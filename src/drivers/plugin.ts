@@ -38,6 +38,8 @@ export interface Lease {
   readonly routes: readonly Route[];
   readonly dns: Dns;
   readonly claims: readonly Claim[];
+  /** Takes back what getting them changed beside the claims, where an ADD fails. */
+  readonly giveUp?: () => void;
 }
 
 /** A type that makes an interface. */
@@ -54,7 +56,7 @@ export interface Main<Conf> {
   /** Once there is one; not called where the configuration has no `ipam`. */
   address(conf: Conf, at: Attachment, lease: Lease, made: Result, seen: HostState): Plan;
   /** Steps whose undoing takes back an ADD of which nothing is written down, where those of ADD now would not. */
-  unrecorded?(at: Attachment): readonly Step[];
+  unrecorded?(at: Attachment, conf: Conf): readonly Step[];
   /** That of a result which lasts as long as the attachment; all of it, unless told. */
   lasting?(conf: Conf, made: Result, seen: HostState): Result;
   /** What CHECK has to see, beside what ADD has and the container's inside. */

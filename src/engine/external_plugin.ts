@@ -1,7 +1,7 @@
 import type { Command } from "../wire/cni/environment.ts";
 import { CniError } from "../wire/cni/error.ts";
 import { fields } from "../wire/cni/fields.ts";
-import type { PluginConf } from "../wire/cni/network_list.ts";
+import { isPluginType, type PluginConf } from "../wire/cni/network_list.ts";
 import { emptyResult, resultFor } from "../wire/cni/result.ts";
 import { typedLines } from "../plan/batch.ts";
 import { type Output, type RunOptions, searchPath, type World } from "../plan/world.ts";
@@ -20,8 +20,12 @@ export interface ExternalCall {
   readonly patience?: number;
 }
 
-/** The file of a plugin: as for libcni, the first of that name that is one, whether or not it can be run. */
+/**
+ * The file of a plugin: as for libcni, the first of that name that is one, whether or not it can be run. A type that is no
+ * plain name could lead out of the directories.
+ */
 export function searchPlugin(world: World, type: string, path: readonly string[]): string | undefined {
+  if (!isPluginType(type)) return undefined;
   return path.map((directory) => `${directory}/${type}`).find((file) => world.stat(file)?.kind === "file");
 }
 
@@ -29,6 +33,9 @@ export function searchPlugin(world: World, type: string, path: readonly string[]
 export function findPlugin(world: World, type: string, path: readonly string[]): string {
   const found = searchPlugin(world, type, path);
   if (found) return found;
+  if (!isPluginType(type)) {
+    throw new CniError("invalidConfig", `invalid plugin name: ${JSON.stringify(type)}`);
+  }
   const problem = path.length === 0 ? "no paths provided" : `failed to find plugin "${type}" in path`;
   throw new CniError("internal", path.length === 0 ? problem : `${problem} [${path.join(" ")}]`);
 }

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { realWorld } from "../host/runtime.ts";
-import { callExternal } from "./external_plugin.ts";
+import { parsePluginPath } from "../wire/cni/environment.ts";
+import { callExternal, findPlugin, isOurs } from "./external_plugin.ts";
 
 const world = realWorld();
 
@@ -30,4 +31,15 @@ test("a plugin that does not end is not waited for, nor is what it has started",
   } finally {
     world.remove(path);
   }
+});
+
+test("a type that is no plain name, or a relative directory, leads to no program, whoever asks", () => {
+  for (const type of ["../bin/sh", "bin/sh", "..", "", "-x"]) {
+    assert.throws(() => findPlugin(world, type, ["/usr", "/bin"]), {
+      code: 7,
+      message: `invalid plugin name: ${JSON.stringify(type)}`,
+    });
+    assert.equal(isOurs(world, type, ["/usr"]), false);
+  }
+  assert.deepEqual(parsePluginPath("/a:.:b/c::/d"), ["/a", "/d"]);
 });

@@ -134,6 +134,18 @@ export function readOwnBridge(world: World, { name, mac }: OwnBridge): Link | un
     ...{ name, mac, kind, up, alias: ownAlias },
     index: Number(file("ifindex")),
     mtu: Number(file("mtu")),
+    ...bridgeFacts(file),
+  };
+}
+
+/** An address that was set is of type 3 (NET_ADDR_SET). A kernel without VLANs on bridges has no such files. */
+export function bridgeFacts(file: (leaf: string) => string): Pick<Link, "floatingMac" | "vlans"> {
+  const [assigned, filtering] = [file("addr_assign_type"), file("bridge/vlan_filtering")];
+  return {
+    ...(assigned === "" || assigned === "3" ? {} : { floatingMac: true }),
+    ...(filtering === ""
+      ? {}
+      : { vlans: { filtering: filtering === "1", default: Number(file("bridge/default_pvid")) } }),
   };
 }
 

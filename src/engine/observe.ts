@@ -49,13 +49,19 @@ async function observeInside(
   return { inside: parseInside(stdout, insideSysctls) };
 }
 
-/** What commands print; what is gone has no answer. */
+/** What commands print; what is gone has no answer, and no process is started for a link that is not there. */
 async function ask(world: World, commands: readonly string[]): Promise<Pick<HostState, "answers">> {
   if (commands.length === 0) return {};
-  const answers = await Promise.all(commands.map(async (command) => {
-    const { stdout } = await world.run(command.split(" "), { looks: true });
-    return [command, stdout] as const;
-  }));
+  const isThere = (command: string) => {
+    const link = / dev (\S+)/.exec(command)?.[1];
+    return link === undefined || linkExists(world, link);
+  };
+  const answers = await Promise.all(
+    commands.filter(isThere).map(async (command) => {
+      const { stdout } = await world.run(command.split(" "), { looks: true });
+      return [command, stdout] as const;
+    }),
+  );
   return { answers: new Map(answers) };
 }
 
@@ -115,12 +121,20 @@ async function observeLinks(
   };
 }
 
-/** iproute2 tells the device behind a link only since 5.14; until then /sys has to be of our network namespace. */
+/** What `ip` does not tell, or (the device behind a link) only since 5.14: /sys has to be of our network namespace. */
 function withHardware(world: World, link: Link): Link {
-  if (link.hardware !== false || !linkExists(world, link.name)) return link;
-  const directory = `/sys/class/net/${link.name}`;
-  const isSame = world.read(`${directory}/ifindex`)?.trim() === String(link.index);
-  return { ...link, hardware: isSame && world.stat(`${directory}/device`) !== undefined };
+  if (!linkExists(world, link.name)) return link;
+  const file = (leaf: string) => world.read(`/sys/class/net/${link.name}/${leaf}`)?.trim() ?? "";
+  if (file("ifindex") !== String(link.index)) return link;
+  const [lower, device] = [Number(file("iflink")), world.readLink(`/sys/class/net/${link.name}/device`)];
+  return {
+    ...link,
+    hardware: link.hardware === true || device !== undefined,
+    deviceType: /^DEVTYPE=(.*)$/m.exec(file("uevent"))?.[1] ?? "",
+    ...(device === undefined ? {} : { device: { name: device, port: file("dev_port") } }),
+    ...(lower === link.index || lower === 0 ? {} : { lower }),
+    ...(link.kind === "bridge" ? bridgeFacts(file) : {}),
+  };
 }
 
 /** The device with a directory in /sys; virtio puts a level in between. */

@@ -285,6 +285,20 @@ export function otherRecords(world: World, state: string, key: RecordKey): reado
   );
 }
 
+/** What is recorded of other types for the same interface on the same network. */
+export function recordsOfInterface(world: World, state: string, key: RecordKey): readonly PluginRecord[] {
+  const isOf = ({ network, ifname, part }: RecordKey) =>
+    part !== key.part && network === key.network && ifname === key.ifname;
+  return pluginKeys(world, state, key.id).filter(isOf).flatMap((other) =>
+    readPlugin(world, state, other) ?? []
+  );
+}
+
+/** Whether there is a record, be it one that cannot be read. */
+export function hasRecord(world: World, state: string, key: RecordKey): boolean {
+  return world.stat(pathOf(state, key)) !== undefined;
+}
+
 /** Whether the container's interface is on another network, too. */
 export function isAttachedByOther(world: World, state: string, { id, network, ifname }: RecordKey): boolean {
   return pluginKeys(world, state, id).some((other) => other.network !== network && other.ifname === ifname);

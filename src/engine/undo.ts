@@ -18,7 +18,7 @@ import { ownerIsAlive, readPids } from "./process.ts";
 
 /** What `ip` and `tc` say of a thing that is gone already. */
 const gone =
-  /Cannot find device|No such (process|file or directory|device)|Cannot assign requested address|does not exist|Address not found|handle of zero|Invalid handle|Cannot find specified qdisc/;
+  /Cannot find device|No such (process|file or directory|device)|Cannot assign requested address|does not exist|Address not found|handle of zero|Invalid handle|Cannot find specified (qdisc|filter)|Invalid qdisc name|Parent Qdisc doesn't exist|We have an error talking to the kernel/;
 
 /** What became of undoing steps. */
 export interface Undone {

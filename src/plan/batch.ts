@@ -1,3 +1,4 @@
+import { linkOf } from "./resource.ts";
 import type { Line, Place, Step, Sysctl } from "./step.ts";
 
 /** How to run a program in each place: words to put before it. The host's are empty unless a session owns it. */
@@ -42,11 +43,25 @@ function runsOf(steps: readonly Step[]): readonly (readonly Step[])[] {
   for (const step of steps) {
     const last = runs.at(-1);
     const before = last?.[0];
-    if (before && (goesTogether(step) && goesTogether(before) || areFlows(step) && areFlows(before))) {
+    const isAlike = before &&
+      (goesTogether(step) && goesTogether(before) || areFlows(step) && areFlows(before));
+    if (isAlike && !isOfRenamed(step, last)) {
       last.push(step);
     } else runs.push([step]);
   }
   return runs;
+}
+
+/**
+ * Whether a sysctl is of a link that gets its name by one of the steps: in one batch it would be set before that, under a
+ * name that is not there yet. Those that the kernel may lack are set under either name.
+ */
+function isOfRenamed(step: Step, steps: readonly Step[]): boolean {
+  if (step.tool !== "sysctl" || step.on !== "container" || step.onError === "ignore") return false;
+  const link = linkOf(step.id);
+  return steps.some(({ on, tool, id }) =>
+    on === "container" && tool === "ip" && id.kind === "link" && id.link === link
+  );
 }
 
 function goesTogether({ tool }: Step): boolean {

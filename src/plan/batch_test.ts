@@ -133,3 +133,14 @@ test("typedLines() says what an invocation does, as a person would type it", () 
   assert.deepEqual(typedLines(alone.argv, alone.stdin), ["sysctl -w net/ipv4/conf/eth0/arp_notify=0"]);
   assert.deepEqual(typedLines(["sh", "-c", "echo 'a b'"]), [String.raw`sh -c 'echo '\''a b'\'''`]);
 });
+
+test("a sysctl of a link that arrives under another name is set once it has its own", () => {
+  const rename = line("ip", "container", { kind: "link", link: "eth0" }, "link set dev veth1 name eth0");
+  assert.equal(
+    shown([rename, step.there]),
+    `0.0 ip container: ip link set dev veth1 name eth0
+1.0 ip container: sysctl -w net/ipv4/conf/eth0/arp_notify=1`,
+  );
+  const either = setSysctl("container", "net/ipv4/conf/eth0/arp_notify", "1", { onError: "ignore" });
+  assert.doesNotMatch(shown([rename, either]), /^1/m);
+});

@@ -25,6 +25,16 @@ export interface Link {
   readonly allMulticast?: boolean;
   /** In packets. */
   readonly queueLength?: number;
+  /** DEVTYPE of its uevent in /sys: "" for a veth, and for others that have none. */
+  readonly deviceType?: string;
+  /** The index of a veth's other end, or of the link that it stands on. */
+  readonly lower?: number;
+  /** The piece of hardware that it is of, as /sys leads to it, and which of its ports. */
+  readonly device?: { readonly name: string; readonly port: string };
+  /** It is a bridge whose address was never set: it takes one of its ports', and changes as these come and go. */
+  readonly floatingMac?: true;
+  /** Of a bridge: whether it tells VLANs apart, and that of a port which is in no other; 0 for none. */
+  readonly vlans?: { readonly filtering: boolean; readonly default: number };
   /** How it is a port of a bridge. */
   readonly port?: { readonly hairpin: boolean; readonly isolated: boolean };
   /** A piece of hardware: the kernel gives it back to the first network namespace when the one it is in ends. */

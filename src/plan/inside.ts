@@ -1,6 +1,6 @@
 import { addressOf, family, hostLength, networkOf } from "../net/address.ts";
 import { readRows, type Row } from "./ip_json.ts";
-import type { Resource } from "./resource.ts";
+import type { Resource, RouteResource } from "./resource.ts";
 import type { Step } from "./step.ts";
 
 /** A link in the container's namespace. What only the kernel knows is absent while the link is but planned. */
@@ -71,7 +71,9 @@ export function parseInside(text: string, keys: readonly string[] = []): Inside 
   const parts = text.split(/^--$/m);
   const [links, rows4 = [], rows6 = []] = parts.slice(0, 3).map(readRows);
   const routes = (rows: readonly Row[], family: 4 | 6) =>
-    rows.filter((row) => row["src"] === undefined && isOrdinary(row)).map((row) => readRoute(row, family));
+    rows.filter((row) => row["src"] === undefined && isOrdinary(row)).flatMap(hopsOf).map((row) =>
+      readRoute(row, family)
+    );
   // Every rule has a source, and no route.
   const rules = [...rows4, ...rows6].filter((row) => row["src"] !== undefined);
   const values = keys.map((key, i) => [key, parts[i + 3]?.trim() ?? ""] as const);
@@ -111,6 +113,12 @@ function readRule({ src, srclen, table }: Row): InsideRule {
   return { from: srclen === undefined ? String(src) : `${src}/${srclen}`, table: Number(table) };
 }
 
+/** A route by several next hops is one by each of them. */
+function hopsOf(row: Row): readonly Row[] {
+  const hops = row["nexthops"] as readonly Row[] | undefined;
+  return hops?.map((hop) => ({ ...row, gateway: hop["gateway"], dev: hop["dev"] })) ?? [row];
+}
+
 /** How JSON and the words name the same things. */
 const names = {
   ...{ gateway: "via", protocol: "proto", scope: "scope", prefsrc: "src", metric: "metric" },
@@ -143,10 +151,21 @@ function readRoute(row: Row, of: 4 | 6): InsideRoute {
 
 /** What will be there once the steps have been done, as far as they say it. */
 export function insideAfter(inside: Inside, steps: readonly Step[]): Inside {
-  return steps.reduce((seen, { on, id, removes, tool }) => {
+  return steps.reduce((seen, { on, id, removes, tool, onError }) => {
     if (on !== "container" || (tool !== "ip" && tool !== "exec")) return seen;
+    if (onError === "ignore-exists" && id.kind === "route" && isTaken(seen, id)) return seen;
     return removes ? without(seen, id) : withResource(seen, id);
   }, inside);
+}
+
+/** Whether a route to the same destination is there, which the kernel then keeps. */
+function isTaken({ routes }: Inside, { dst, table, attributes }: RouteResource): boolean {
+  const metric = (of: InsideRoute["attributes"]) => of.find(([word]) => word === "metric")?.[1];
+  const byDefault = family(dst) === 4 ? undefined : "1024";
+  return routes.some((route) =>
+    route.dst === dst && route.table === table &&
+    (metric(route.attributes) ?? byDefault) === (metric(attributes) ?? byDefault)
+  );
 }
 
 /** Whether a link of the container's is the one that a configuration names, maybe by another of its names. */
@@ -159,8 +178,12 @@ function withResource(inside: Inside, resource: Resource): Inside {
     case "address":
       return resource.routed ? withRoute(inside, connected(resource)) : inside;
     case "route": {
-      const { kind: _, ...route } = resource;
-      return withRoute(inside, route);
+      const { kind: _, attributes, ...route } = resource;
+      const isVia = ([word]: readonly [string, string]) => word === "via";
+      const hops = attributes.filter(isVia);
+      if (hops.length < 2) return withRoute(inside, { ...route, attributes });
+      const others = attributes.filter((pair) => !isVia(pair));
+      return hops.reduce((all, hop) => withRoute(all, { ...route, attributes: [hop, ...others] }), inside);
     }
     case "rule":
       return { ...inside, rules: [...inside.rules, { from: resource.from, table: resource.table }] };

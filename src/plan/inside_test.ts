@@ -101,3 +101,17 @@ test("what is planned for the container counts as there, and what is planned for
     { name: "eth0", master: "blue" },
   ]);
 });
+
+test("a route by several next hops is one by each of them, as ip prints it and as it is planned", () => {
+  const hops =
+    '"nexthops":[{"gateway":"10.1.2.1","dev":"eth0","weight":1},{"gateway":"10.1.2.9","dev":"eth0","weight":1}]';
+  const { routes } = parseInside(`[]\n--\n[{"dst":"default",${hops}}]\n[]\n--\n[]\n[]\n`);
+  const wanted = ["10.1.2.1", "10.1.2.9"].map((via) => ({
+    dst: "0.0.0.0/0",
+    dev: "eth0",
+    attributes: [["via", via]],
+  }));
+  assert.deepEqual(routes, wanted);
+  const planned = [addRoute("container", { dst: "0.0.0.0/0", gw: "10.1.2.1" }, "eth0", ["10.1.2.9"])];
+  assert.deepEqual(insideAfter(emptyInside, planned).routes, wanted);
+});

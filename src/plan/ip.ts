@@ -89,17 +89,19 @@ export function route(
   { dst, dev, table, attributes }: Omit<RouteResource, "kind">,
 ): Line {
   const isVia = ([word]: readonly [string, string]) => word === "via";
-  const pairs = [
-    ...attributes.filter(isVia),
-    ["dev", dev] as const,
+  const gateways = attributes.filter(isVia);
+  const others = [
     ...attributes.filter((pair) => !isVia(pair)),
     ...(table === undefined ? [] : [["table", String(table)] as const]),
   ];
-  const tail = pairs.map(([word, value]) => words` ${word}` + (value === "" ? "" : words` ${value}`)).join(
-    "",
-  );
+  const hops = gateways.map(([, via]) => words` nexthop via ${via} dev ${dev}`).join("");
+  const tail = gateways.length > 1 ? wordsOf(others) + hops : wordsOf([...gateways, ["dev", dev], ...others]);
   const id: Resource = { kind: "route", dst, dev, ...(table === undefined ? {} : { table }), attributes };
   return line("ip", on, id, words`route ${verb} ${dst}` + tail);
+}
+
+function wordsOf(pairs: RouteAttributes): string {
+  return pairs.map(([word, value]) => words` ${word}` + (value === "" ? "" : words` ${value}`)).join("");
 }
 
 /** Takes a route away. */
@@ -109,14 +111,16 @@ export function removeRoute(on: Place, dst: string, dev: string, via?: string): 
   return line("ip", on, { kind: "route", dst, dev, attributes: [] }, run, { removes: true });
 }
 
-/** Adds a route on a link, in the main table unless it names another. */
+/** Adds a route on a link, in the main table unless it names another. @param hops gateways beside the first */
 export function addRoute(
   on: Place,
   { dst, gw, mtu, advmss, priority, table, scope }: Route,
   link: string,
+  hops: readonly string[] = [],
 ): Line {
   const attributes: readonly (readonly [string, Hole | undefined])[] = [
     ["via", gw],
+    ...hops.map((hop) => ["via", hop] as const),
     ["metric", priority],
     ["scope", scope],
     ["mtu", mtu],

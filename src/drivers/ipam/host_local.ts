@@ -83,7 +83,7 @@ export function lease(conf: Conf, at: Attachment, world: World): Lease {
   const dns = conf.resolvConf === undefined ? {} : readResolvConf(world, conf.resolvConf);
   world.makeDirectory(directory, 0o755);
   giveBackOutlived(world, keptOf(conf, at));
-  const taken: { ip: Ip; claim: Claim }[] = [];
+  const taken: Taken[] = [];
   try {
     conf.sets.forEach((set, i) => {
       const asked = wanted.findIndex((address) => set.some((range) => covers(range, address)));
@@ -97,7 +97,10 @@ export function lease(conf: Conf, at: Attachment, world: World): Lease {
       throw new CniError("internal", `failed to allocate all requested IPs: ${wanted.join(" ")}`);
     }
   } catch (error) {
-    taken.forEach(({ claim }) => world.remove(claim.path));
+    taken.forEach(({ claim, putBack }) => {
+      world.remove(claim.path);
+      putBack?.();
+    });
     throw error;
   }
   return {
@@ -108,6 +111,7 @@ export function lease(conf: Conf, at: Attachment, world: World): Lease {
       claim,
       ...remember(world, keptOf(conf, at), addressOf(ip.address)),
     ]),
+    giveUp: () => taken.forEach(({ putBack }) => putBack?.()),
   };
 }
 
@@ -141,6 +145,8 @@ interface Search {
 interface Taken {
   readonly ip: Ip;
   readonly claim: Claim;
+  /** Puts the pointer back where it was, unless another has moved it on since. */
+  readonly putBack?: () => void;
 }
 
 function take({ world, directory, at }: Search, { address, range }: Candidate): Taken | undefined {
@@ -166,14 +172,35 @@ function takeRequested(search: Search, address: string): Taken {
 function takeNext(search: Search): Taken {
   const { world, directory, set, i } = search;
   const marker = `${directory}/last_reserved_ip.${i}`;
-  const last = parseAddress(world.read(marker)?.trim() ?? "");
+  const before = world.read(marker);
+  const last = parseAddress(before?.trim() ?? "");
   for (const candidate of order(search, last)) {
     const taken = take(search, candidate);
     if (!taken) continue;
-    world.write(marker, candidate.address);
-    return taken;
+    return { ...taken, putBack: movePointer(world, marker, { before, address: candidate.address }) };
   }
   throw refuse(search, `no IP addresses available in range set: ${showSet(set)}`);
+}
+
+/** The pointer only spreads the addresses: an ADD does not fail for want of it, as on a full disk. */
+function movePointer(
+  world: World,
+  marker: string,
+  { before, address }: { readonly before: string | undefined; readonly address: string },
+): () => void {
+  const write = (text: string) => {
+    try {
+      world.write(marker, text);
+    } catch {
+      // The next search begins where this one did.
+    }
+  };
+  write(address);
+  return () => {
+    if (world.read(marker) !== address) return;
+    if (before === undefined) world.remove(marker);
+    else write(before);
+  };
 }
 
 function refuse({ i }: Search, reason: string, details = ""): CniError {

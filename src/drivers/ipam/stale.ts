@@ -24,7 +24,12 @@ export function remember(world: World, kept: Kept, address: string): readonly Cl
   const owner = identify(world, `${kept.dataDir}/${kept.network}/${address}`);
   if (owner === undefined) return [];
   const path = `${directory}/${address}`;
-  withDirectory(world, path, 0o755, () => world.write(path, owner));
+  try {
+    withDirectory(world, path, 0o755, () => world.write(path, owner));
+  } catch {
+    // It only helps after the next boot: on a full disk the ADD goes on without it.
+    return [];
+  }
   return [claim(path, owner)];
 }
 
@@ -99,12 +104,14 @@ function tryCreate(world: World, path: string): boolean {
 
 function isTheSame(world: World, { dataDir, network }: Kept, path: string): boolean {
   const [written, address] = [world.read(path), path.slice(path.lastIndexOf("/") + 1)];
-  return written !== undefined && written === identify(world, `${dataDir}/${network}/${address}`);
+  return written?.replace(/^[0-9]+:/, "") === identify(world, `${dataDir}/${network}/${address}`);
 }
+
+/** Without the number of the device, which another boot may give anew: btrfs, overlayfs, NFS and device mapper do. */
 
 function identify(world: World, path: string): string | undefined {
   const stat = world.stat(path);
-  return stat && `${stat.identity} ${stat.modified}`;
+  return stat && `${stat.identity.split(":")[1]} ${stat.modified}`;
 }
 
 /** This machine's others. Another's, that has the directory by a network, may well be running. */

@@ -143,3 +143,21 @@ test(
     assert.deepEqual(real.list(`${dataDir}/n1`), ["10.1.1.2"]);
   }),
 );
+
+test(
+  "an earlier boot's reservations are known where the device has another number since, also by notes of old",
+  machine((boot, kept) => {
+    ["10.1.1.2", "10.1.1.3"].forEach((address) => reserve(boot("1"), kept, address, "a"));
+    const note = `${kept.dataDir}/.boots/m1.1/n1/10.1.1.3`;
+    real.write(note, `77:${real.read(note)}`);
+    const renumbered: World = {
+      ...boot("2"),
+      stat: (path, link) => {
+        const stat = real.stat(path, link);
+        return stat && { ...stat, identity: `99:${stat.identity.split(":")[1]}` };
+      },
+    };
+    giveBackOutlived(renumbered, kept);
+    assert.equal(held(kept), "");
+  }),
+);

@@ -1,7 +1,16 @@
 import { CniError } from "../../wire/cni/error.ts";
-import type { Fields } from "../../wire/cni/fields.ts";
+import { type Fields, fields } from "../../wire/cni/fields.ts";
 import { type Dns, hasDns, type Ip, parseDns, type Result, type Route } from "../../wire/cni/result.ts";
-import { addressOf, contains, family, lengthOf, networkOf, plus } from "../../net/address.ts";
+import {
+  addressOf,
+  contains,
+  family,
+  lengthOf,
+  networkOf,
+  parseAddress,
+  parseCidr,
+  plus,
+} from "../../net/address.ts";
 import { linkNameProblem, macFrom, parseMac } from "../../net/names.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import { addAddress, addBridge, addVeth, ownAlias, removeAddress, setLink } from "../../plan/ip.ts";
@@ -47,6 +56,8 @@ interface Conf {
   readonly portIsolation: boolean;
   readonly mac?: string;
   readonly dns?: Dns;
+  /** The gateways of all subnets that the network's own IPAM gives addresses of, with prefix lengths. */
+  readonly gateways: readonly string[];
 }
 
 /** For `MAC`. */
@@ -92,7 +103,22 @@ export function parse(conf: Fields): Conf {
     portIsolation: flag(conf, "portIsolation"),
     mac: wantedMac(conf),
     ...(hasDns(dns) ? { dns } : {}),
+    gateways: gatewaysOfRanges(conf),
   };
+}
+
+/** Of host-local's ranges: its first subnet may be full, and the next one's gateway then comes beside the first's. */
+function gatewaysOfRanges(conf: Fields): readonly string[] {
+  const ipam = conf.object("ipam");
+  const sets = [ipam?.raw("ranges"), conf.object("runtimeConfig")?.raw("ipRanges")].flat(2);
+  const entries = sets.flatMap((entry) => typeof entry === "object" && entry ? [fields(entry)] : []);
+  return [...ipam ? [ipam] : [], ...entries].flatMap((entry) => {
+    const subnet = parseCidr(String(entry.raw("subnet") ?? ""));
+    if (!subnet) return [];
+    const network = networkOf(`${subnet.address}/${subnet.length}`);
+    const own = parseAddress(String(entry.raw("gateway") ?? ""));
+    return [`${own ?? plus(addressOf(network), 1n)}/${subnet.length}`];
+  });
 }
 
 function flag(conf: Fields, key: string): boolean {
@@ -138,18 +164,19 @@ export function lookups({ bridge, vlans, forceAddress, isGateway }: Conf, at: At
 export function link(conf: Conf, at: Attachment, seen: HostState): Plan {
   const { vlans } = conf;
   const found = findBridge(conf, seen);
+  needFiltering(conf, found);
   const [bridge, mtu] = [found?.name ?? conf.bridge, chooseMtu(conf, found)];
   const mac = found?.mac ?? macFrom(at.networkDigest);
   const { host, container } = vethEnds(at, chosenMac(conf, at));
   return {
     steps: [
-      ...(found ? bringUpBridge(found, at) : makeBridge(bridge, mac, mtu, vlans)),
+      ...(found ? [...pinMac(found), ...bringUpBridge(found, at)] : makeBridge(bridge, mac, mtu, vlans)),
       ...(conf.promiscMode ? [setLink("host", bridge, "promisc", "on")] : []),
       addVeth({ host, container, netns: at.netns, mtu, master: bridge }),
       setPort(host.name, conf),
       setLink("host", host.name, "up"),
       ...disableDuplicateDetection(host.name),
-      ...portVlans(host.name, vlans),
+      ...portVlans(host.name, vlans, found?.vlans?.default),
       ...(conf.macSpoofCheck ? allowOnlyMac(host.name, container.mac) : []),
       ...(conf.linkDown ? [] : bringUp(conf.bringUp, at.ifname)),
     ],
@@ -176,6 +203,18 @@ function findBridge({ bridge }: Conf, { links }: HostState): Link | undefined {
   );
 }
 
+/** On a bridge that does not filter, a VLAN is no border (siderolabs/talos#8941). */
+function needFiltering({ bridge, vlans }: Conf, found: Link | undefined): void {
+  const problem = isFiltering(vlans) ? filteringProblem(bridge, found) : undefined;
+  if (problem !== undefined) throw new CniError("internal", `Cannot use a VLAN on ${problem}`);
+}
+
+function filteringProblem(bridge: string, found: Link | undefined): string | undefined {
+  if (found?.vlans?.filtering !== false) return undefined;
+  return `bridge "${bridge}": it does not keep VLANs apart; ` +
+    `ip link set dev ${bridge} type bridge vlan_filtering 1 has it do so`;
+}
+
 function chosenMac({ mac }: Conf, at: Attachment): string | undefined {
   const wanted = mac ?? at.args.get("MAC");
   if (wanted === undefined) return undefined;
@@ -196,6 +235,11 @@ function makeBridge(name: string, mac: string, mtu: number | undefined, vlans: V
 
 function finishBridge(name: string): readonly Step[] {
   return [setLink("host", name, "alias", ownAlias, "up"), ...disableDuplicateDetection(name)];
+}
+
+/** Else the gateway's address changed with the first port, and with every one that goes (containernetworking/cni#285). */
+function pinMac({ name, mac, floatingMac }: Link): readonly Step[] {
+  return floatingMac ? [setLink("host", name, "address", mac)] : [];
 }
 
 /** A bridge that is down carries nothing. If it is ours by its address, whoever made it was stopped half-way. */
@@ -261,6 +305,8 @@ function lostBridge(conf: Conf, ips: readonly Ip[], seen: HostState): string | u
   const { bridge, promiscMode, isGateway } = conf;
   const { up, promiscuous } = seen.links.get(bridge) ?? {};
   if (!up) return `bridge "${bridge}" is down`;
+  const mixed = isFiltering(conf.vlans) ? filteringProblem(bridge, seen.links.get(bridge)) : undefined;
+  if (mixed !== undefined) return `The VLAN is none on ${mixed}`;
   if (promiscMode && !promiscuous) return `bridge "${bridge}" is no longer in promiscuous mode`;
   const name = gatewayLink(conf);
   const there = seen.links.get(name)?.addresses;
@@ -275,9 +321,9 @@ export function kernelProbe({ vlans, ipMasq, macSpoofCheck }: Conf): readonly st
   return [`ip link add name try0 type bridge${filtering}`, ...rules];
 }
 
-/** That the bridge's name is not another link's. */
+/** That the bridge's name is not another link's, and that it tells VLANs apart where that is asked for. */
 export function statusProblem(conf: Conf, seen: HostState): void {
-  findBridge(conf, seen);
+  needFiltering(conf, findBridge(conf, seen));
 }
 
 /** Gives the container its addresses and routes, and the bridge the gateway's. */
@@ -338,18 +384,19 @@ function setGateway(
   }
   if (gateways.length === 0) return [];
   const name = vlanLink(bridge, vlans.id);
-  const made = seen.links.has(name) ? [] : makeVlanLink(conf, at);
+  const made = seen.links.has(name) ? [] : makeVlanLink(conf, at, seen.links.get(bridge)?.vlans?.default);
   return [...made, ...gateways.flatMap((gateway) => setAddress(gateway, name, conf, seen.links.get(name)))];
 }
 
 function setAddress(
   gateway: string,
   link: string,
-  { forceAddress }: Conf,
+  { forceAddress, gateways }: Conf,
   found: Link | undefined,
 ): readonly Step[] {
   if (found?.addresses?.includes(gateway)) return [];
-  const others = found?.addresses?.filter((address) => conflicts(address, gateway)) ?? [];
+  const others =
+    found?.addresses?.filter((address) => !gateways.includes(address) && conflicts(address, gateway)) ?? [];
   if (others.length > 0 && !forceAddress) {
     throw new CniError(
       "internal",

@@ -156,6 +156,7 @@ container: sysctl -w net/ipv6/conf/eth0/accept_dad=0
 container: sysctl -w net/ipv6/conf/lo/disable_ipv6=0
 container: sysctl -w net/ipv6/conf/eth0/disable_ipv6=0
 container: sysctl -w net/ipv6/conf/eth0/keep_addr_on_down=1
+container: sysctl -w net/ipv6/conf/eth0/accept_ra=0
 container: sysctl -w net/ipv4/conf/eth0/arp_notify=1
 container: ip address replace 10.1.2.3/24 dev eth0 brd +
 container: ip address replace fd00::3/64 dev eth0 nodad
@@ -374,4 +375,38 @@ test("without an MTU of its own, a port has that of the host's way out, and neve
     show(link({ pathMtu: 1400 }).steps),
     /^ip link add name cni0 address \S+ mtu 1400 type bridge/,
   );
+});
+
+test("a bridge whose address follows its ports keeps the one that it has (cni#285)", () => {
+  const { steps, result } = link({}, seeing({ name: "cni0", floatingMac: true }));
+  assert.equal(show(steps.slice(0, 1)), "ip link set dev cni0 address 02:00:00:00:00:99");
+  assert.equal(result.interfaces[0]!.mac, "02:00:00:00:00:99");
+  assert.doesNotMatch(show(link({}, seeing({ name: "cni0" })).steps), /dev cni0 address/);
+});
+
+test("a VLAN on a bridge that does not filter is refused by ADD, STATUS and CHECK (talos#8941)", () => {
+  const remedy = "ip link set dev cni0 type bridge vlan_filtering 1 has it do so";
+  const problem = `bridge "cni0": it does not keep VLANs apart; ${remedy}`;
+  const off = seeing({ name: "cni0", up: true, vlans: { filtering: false, default: 1 } });
+  for (const conf of [{ vlan: 100 }, { vlanTrunk: [{ id: 5 }] }]) {
+    assert.throws(() => link(conf, off), { message: `Cannot use a VLAN on ${problem}` });
+    assert.throws(() => bridge.statusProblem(parse(conf), off), {
+      message: `Cannot use a VLAN on ${problem}`,
+    });
+  }
+  link({}, off);
+  const on = seeing({ name: "cni0", vlans: { filtering: true, default: 10 } });
+  assert.match(show(link({ vlan: 100 }, on).steps), /vlan del dev vetha1a1a1a1a1a vid 10\n/);
+});
+
+test("the gateway of a network's second subnet comes beside the first's (plugins#45)", () => {
+  const ranges = [[{ subnet: "10.1.1.0/24" }, { subnet: "10.1.2.0/24", gateway: "10.1.2.1" }]];
+  const conf = { isGateway: true, ipam: { type: "host-local", ranges } };
+  const seen = seeing({ name: "cni0", addresses: ["10.1.1.1/24"] });
+  const { steps } = address(conf, lease, seen);
+  assert.match(show(steps), /^ip address replace 10\.1\.2\.1\/24 dev cni0 brd \+\n/);
+  const forced = show(address({ ...conf, forceAddress: true }, lease, seen).steps);
+  assert.doesNotMatch(forced, /address del/);
+  const other = seeing({ name: "cni0", addresses: ["10.1.9.1/24"] });
+  assert.throws(() => address(conf, lease, other), /already has an IP address different/);
 });

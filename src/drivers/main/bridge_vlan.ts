@@ -38,14 +38,24 @@ function wrong(message: string): CniError {
   return new CniError("internal", message);
 }
 
-/** The lines that put a port into its VLANs, and out of the default one. */
-export function portVlans(port: string, { id, trunk, keepDefault }: Vlans): readonly Line[] {
+/**
+ * The lines that put a port into its VLANs, and out of the bridge's default one, if it has any. The untagged VLAN comes
+ * last: a range of the trunk that includes it would have it tagged.
+ */
+export function portVlans(
+  port: string,
+  { id, trunk, keepDefault }: Vlans,
+  byDefault = 1,
+): readonly Line[] {
   const tagged = trunk ?? [];
   if (id === 0 && tagged.length === 0) return [];
+  const untagged = id === 0 ? byDefault : id;
   return [
-    ...(keepDefault ? [] : [{ ...vlan("del", port, "1"), removes: true as const }]),
-    vlan("add", port, String(id === 0 ? 1 : id), " pvid untagged"),
+    ...(keepDefault || byDefault === 0
+      ? []
+      : [{ ...vlan("del", port, String(byDefault)), removes: true as const }]),
     ...tagged.map(({ min, max }) => vlan("add", port, min === max ? String(min) : `${min}-${max}`)),
+    ...(untagged === 0 ? [] : [vlan("add", port, String(untagged), " pvid untagged")]),
   ];
 }
 
@@ -83,7 +93,11 @@ interface Bridge {
 }
 
 /** A veth from the host to a port of the bridge, on which the host is in the VLAN. */
-export function makeVlanLink({ bridge, vlans, mtu }: Bridge, at: Attachment): readonly Step[] {
+export function makeVlanLink(
+  { bridge, vlans, mtu }: Bridge,
+  at: Attachment,
+  byDefault?: number,
+): readonly Step[] {
   const [name, port] = [vlanLink(bridge, vlans.id), vlanPort(bridge, vlans.id)];
   const size = mtu === undefined ? "" : words` mtu ${mtu}`;
   // The port comes first: of a peer, the kernel passes over `master`.
@@ -94,7 +108,7 @@ export function makeVlanLink({ bridge, vlans, mtu }: Bridge, at: Attachment): re
     setLink("host", port, "up"),
     setLink("host", name, "alias", ownAlias, "up"),
     ...disableDuplicateDetection(name),
-    ...portVlans(port, { ...vlans, trunk: undefined }),
+    ...portVlans(port, { ...vlans, trunk: undefined }, byDefault),
   ];
 }
 

@@ -41,11 +41,11 @@ test("a port is in its VLANs, and out of the default one unless that is kept", (
     [{ id: 100, keepDefault: true }, "vlan add dev a vid 100 pvid untagged"],
     [
       { id, trunk: [{ min: 101, max: 101 }, { min: 200, max: 210 }], keepDefault },
-      "vlan del dev a vid 1|vlan add dev a vid 1 pvid untagged|vlan add dev a vid 101|vlan add dev a vid 200-210",
+      "vlan del dev a vid 1|vlan add dev a vid 101|vlan add dev a vid 200-210|vlan add dev a vid 1 pvid untagged",
     ],
     [
       { id: 7, trunk: [{ min: 8, max: 8 }], keepDefault },
-      "vlan del dev a vid 1|vlan add dev a vid 7 pvid untagged|vlan add dev a vid 8",
+      "vlan del dev a vid 1|vlan add dev a vid 8|vlan add dev a vid 7 pvid untagged",
     ],
   ] as const;
   for (const [vlans, wanted] of rows) {
@@ -54,4 +54,19 @@ test("a port is in its VLANs, and out of the default one unless that is kept", (
       wanted.replaceAll(/^(?=.)|(?<=\|)/g, "bridge ").replaceAll("|", "\n"),
     );
   }
+});
+
+test("a port leaves the bridge's own default VLAN, whatever its number (plugins#667)", () => {
+  const shown = (vlans: Parameters<typeof portVlans>[1], byDefault: number) =>
+    show(portVlans("a", vlans, byDefault));
+  const access = { id: 100, keepDefault: false };
+  assert.equal(
+    shown(access, 10),
+    "bridge vlan del dev a vid 10\nbridge vlan add dev a vid 100 pvid untagged",
+  );
+  assert.equal(shown(access, 0), "bridge vlan add dev a vid 100 pvid untagged");
+  const trunk = { id: 0, trunk: [{ min: 1, max: 20 }], keepDefault: false };
+  // The untagged VLAN is set after the range that includes it.
+  assert.match(shown(trunk, 10), /vid 1-20\n.* vid 10 pvid untagged$/);
+  assert.doesNotMatch(shown(trunk, 0), /pvid|del/);
 });

@@ -7,6 +7,7 @@ import type { Plan } from "../../plan/plan.ts";
 import type { HostState, Link } from "../../plan/host_state.ts";
 import { type Exec, exec, type Line, line, type Step, words } from "../../plan/step.ts";
 import type { Lease, Lookups } from "../plugin.ts";
+import { comeBackScript, identityOf, leaveScript, returnedScript, withOwnSysfs } from "./device_identity.ts";
 import {
   addressed,
   type BringUp,
@@ -141,7 +142,7 @@ function fail(reason: string): never {
 /**
  * The link keeps its own name in its alias. It goes over under a name that nobody else has: there may be one like its
  * own, and the kernel leaves a link half-way whose second change it refuses. Taken back, it comes the same way, first
- * out of the container by whichever of its names it has there, which nothing but the container's namespace can do; and
+ * out of the container, whatever its names are there, which nothing but the container's namespace can do; and
  * whatever has been made of it there, it is again what it was.
  */
 function moveIn(link: Link, at: Attachment): readonly Step[] {
@@ -161,8 +162,8 @@ function moveIn(link: Link, at: Attachment): readonly Step[] {
       words`link set dev ${interim} name ${name}`,
     ),
     restored(link, interim),
-    ...(hardware ? [returned(name, interim)] : []),
-    comeBack(interim, at.ifname, name),
+    ...(hardware ? [returned(link, interim)] : []),
+    comeBack(link, interim),
     host(name, "netns", words`link set dev ${name} netns ${at.netns} name ${interim}`),
     line(
       "ip",
@@ -173,43 +174,40 @@ function moveIn(link: Link, at: Attachment): readonly Step[] {
   ];
 }
 
-const comeBackScript = 'for link in "$1" "$2"; do ' +
-  'case $(ip -j link show dev "$link" 2>/dev/null) in *\\"ifalias\\":\\""$3"\\"*) ' +
-  'exec ip link set dev "$link" netns "$PPID" name "$1";; esac; done';
-
-/** Our own process is the parent of what it runs in the container, and is where the link belongs. */
-function comeBack(interim: string, ifname: string, name: string): Exec {
-  const undo = ["sh", "-c", comeBackScript, "sh", interim, ifname, name];
-  return exec("container", `give ${name} back`, { undo });
+function comeBack(link: Link, interim: string): Exec {
+  return exec("container", `give ${link.name} back`, {
+    undo: withOwnSysfs(comeBackScript, ...identityOf(link), interim),
+  });
 }
-
-const leaveScript = 'name=$(ip -j link show dev "$1" 2>/dev/null | sed -n ' +
-  '"s/.*\\"ifalias\\":\\"\\([^\\"]*\\)\\".*/\\1/p"); ' +
-  '[ -z "$name" ] || { ip link set dev "$1" alias "" && ip link set dev "$1" netns "$PPID" name "$name"; }';
 
 /** Another program's ADD has left the name on the host in the alias, too. */
-export function unrecorded({ ifname }: Attachment): readonly Step[] {
-  return [exec("container", `give ${ifname} back`, { undo: ["sh", "-c", leaveScript, "sh", ifname] })];
+export function unrecorded({ ifname }: Attachment, { search, pci, deviceId }: Conf): readonly Step[] {
+  const wanted = [
+    search?.by === "name" ? search.link : "",
+    search?.by === "mac" ? search.mac : "",
+    deviceId ?? pci ?? (search?.by === "path" ? search.path.split("/").at(-1)! : ""),
+  ];
+  return [exec("container", `give ${ifname} back`, { undo: withOwnSysfs(leaveScript, ifname, ...wanted) })];
 }
 
-const returnedScript = "for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do " +
-  'ip link show dev "$1" >/dev/null 2>&1 && exit; ' +
-  'link=$(ip -j link | sed "s/},{/\\n/g" | grep -F "\\"ifalias\\":\\"$2\\"" | ' +
-  'sed -n "s/.*\\"ifname\\":\\"\\([^\\"]*\\)\\".*/\\1/p" | head -n 1); ' +
-  '[ -n "$link" ] && exec ip link set dev "$link" name "$1"; sleep 0.1; done';
-
-/** A container that ends gives its hardware back, soon and under the name it had there (default_device_exit_net). */
-function returned(name: string, interim: string): Exec {
-  return exec("host", `find ${name} again`, { undo: ["sh", "-c", returnedScript, "sh", interim, name] });
+function returned(link: Link, interim: string): Exec {
+  return exec("host", `find ${link.name} again`, {
+    undo: withOwnSysfs(returnedScript, ...identityOf(link), interim),
+  });
 }
 
-const restoredScript = 'link=$1 mac=$2; shift 2; ip link show dev "$link" >/dev/null 2>&1 || exit; ' +
+/** udev makes a name that a link has lost one of its alternative names, and then it cannot have that back. */
+const restoredScript = 'link=$1 name=$2 mac=$3; shift 3; ip link show dev "$link" >/dev/null 2>&1 || exit; ' +
+  'ip link property del dev "$link" altname "$name" 2>/dev/null; ' +
   '[ -z "$mac" ] || ip link set dev "$link" address "$mac"; exec ip link set dev "$link" "$@"';
 
 /** Its address apart, for some kinds cannot have theirs set. Flags that it had from a master it has lost with that. */
-function restored({ mac, mtu, queueLength, promiscuous, allMulticast, master }: Link, interim: string): Exec {
+function restored(
+  { name, mac, mtu, queueLength, promiscuous, allMulticast, master }: Link,
+  interim: string,
+): Exec {
   const onOff = (value: boolean | undefined) => value && master === undefined ? "on" : "off";
-  const undo = ["sh", "-c", restoredScript, "sh", interim, mac, "mtu", `${mtu}`];
+  const undo = ["sh", "-c", restoredScript, "sh", interim, name, mac, "mtu", `${mtu}`];
   const flags = ["promisc", onOff(promiscuous), "allmulticast", onOff(allMulticast)];
   const queue = queueLength === undefined ? [] : ["txqueuelen", `${queueLength}`];
   return exec("host", `restore ${interim}`, { undo: [...undo, ...flags, ...queue] });

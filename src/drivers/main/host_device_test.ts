@@ -53,31 +53,48 @@ container: ip link set dev eth0 up`,
 test("taken back, it comes out of the container first, is made what it was, then gets its name, then its state", () => {
   const undone = (link_: Partial<Link>) =>
     link({ device: "ens1" }, seeing({}, link_)).steps.flatMap((step) => {
-      if (step.tool === "exec") return [`${step.on}: ${step.undo!.slice(4).join(" ")}`];
+      if (step.tool === "exec") {
+        const words = step.undo!.slice(step.undo!.lastIndexOf("sh") + 1);
+        return [`${step.on}: ${words.map((word) => word || "-").join(" ")}`];
+      }
       return step.tool === "ip" && step.undo !== undefined ? [step.undo] : [];
     }).reverse();
-  assert.deepEqual(undone({}), [
-    "container: movea1a1a1a1a1a eth0 ens1",
-    "host: movea1a1a1a1a1a 52:54:00:00:00:01 mtu 1500 promisc off allmulticast off",
+  assert.deepEqual(undone({ lower: 9 }), [
+    "container: - - 2 9 - 52:54:00:00:00:01 movea1a1a1a1a1a",
+    "host: movea1a1a1a1a1a ens1 52:54:00:00:00:01 mtu 1500 promisc off allmulticast off",
     "link set dev movea1a1a1a1a1a name ens1",
     'link set dev ens1 alias ""',
   ]);
-  const other = { up: true, hardware: true, mac: "", promiscuous: true, allMulticast: true, queueLength: 7 };
+  const device = { name: "../../../0000:00:03.0", port: "1" };
+  const other = {
+    up: true,
+    hardware: true,
+    device,
+    mac: "",
+    promiscuous: true,
+    allMulticast: true,
+    queueLength: 7,
+  };
   assert.deepEqual(undone(other), [
-    "container: movea1a1a1a1a1a eth0 ens1",
-    "host: movea1a1a1a1a1a ens1",
-    "host: movea1a1a1a1a1a  mtu 1500 promisc on allmulticast on txqueuelen 7",
+    "container: ../../../0000:00:03.0 1 2 - - - movea1a1a1a1a1a",
+    "host: ../../../0000:00:03.0 1 2 - - - movea1a1a1a1a1a",
+    "host: movea1a1a1a1a1a ens1 - mtu 1500 promisc on allmulticast on txqueuelen 7",
     "link set dev movea1a1a1a1a1a name ens1",
     'link set dev ens1 alias "" up',
   ]);
   assert.match(undone({ promiscuous: true, master: "br0" })[1]!, / promisc off /);
 });
 
-test("where nothing is written down, its alias is the name that it gets back", () => {
-  const [step, ...more] = hostDevice.unrecorded(at);
-  assert.deepEqual(more, []);
-  assert.equal(step?.on, "container");
-  assert.deepEqual(step.tool === "exec" && step.undo?.slice(-2), ["sh", "eth0"]);
+test("where nothing is written down, its alias is the name that it gets back, if the configuration agrees", () => {
+  const told = (conf: Record<string, unknown>) => {
+    const [step, ...more] = hostDevice.unrecorded(at, hostDevice.parse(fields(conf)));
+    assert.deepEqual([more, step?.on], [[], "container"]);
+    return step?.tool === "exec" && step.undo?.slice(-4).join(" ");
+  };
+  assert.equal(told({ device: "ens1" }), "eth0 ens1  ");
+  assert.equal(told({ hwaddr: "52:54:00:00:00:01" }), "eth0  52:54:00:00:00:01 ");
+  assert.equal(told({ pciBusID: "0000:00:03.0" }), "eth0   0000:00:03.0");
+  assert.equal(told({ kernelpath: "/sys/devices/pci0000:00/0000:00:04.0" }), "eth0   0000:00:04.0");
 });
 
 test("with addresses it comes up once it has them", () => {

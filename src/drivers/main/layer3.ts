@@ -1,6 +1,6 @@
 import { CniError } from "../../wire/cni/error.ts";
 import type { Fields } from "../../wire/cni/fields.ts";
-import type { Ip, Result } from "../../wire/cni/result.ts";
+import type { Ip, Result, Route } from "../../wire/cni/result.ts";
 import { addressOf, family, hostLength, lengthOf, networkOf } from "../../net/address.ts";
 import { addAddress, addRoute } from "../../plan/ip.ts";
 import { setSysctl, type Step, type Sysctl } from "../../plan/step.ts";
@@ -15,11 +15,18 @@ export function parseMasquerade(conf: Fields): boolean {
   return wanted;
 }
 
-/** IPv6 on in the container, for links by these names, where the lease has an IPv6 address: a new namespace may have it off. */
+/**
+ * IPv6 on in the container, for links by these names, where the lease has an IPv6 address: a new namespace may have it
+ * off. What routers advertise is not for a link with addresses of ours: it would bring a second address and a second
+ * default route.
+ */
 export function enableIpv6({ ips }: Lease, ...links: readonly string[]): readonly Sysctl[] {
   if (!ips.some(({ address }) => family(address) === 6)) return [];
   const settings = [["lo/disable_ipv6", "0"]].concat(
-    links.flatMap((link) => [[`${link}/disable_ipv6`, "0"], [`${link}/keep_addr_on_down`, "1"]]),
+    links.flatMap((link) => [[`${link}/disable_ipv6`, "0"], [`${link}/keep_addr_on_down`, "1"], [
+      `${link}/accept_ra`,
+      "0",
+    ]]),
   );
   return settings.map(([key, value]) =>
     setSysctl("container", `net/ipv6/conf/${key}`, value!, { onError: "ignore" })
@@ -31,20 +38,30 @@ export function addAddresses({ ips }: Lease, ifname: string): readonly Step[] {
   return ips.map(({ address }) => addAddress("container", address, ifname));
 }
 
-/** The routes of a lease through the container's link; one without `gw` goes by the first gateway of its family. */
+/**
+ * The routes of a lease through the container's link; one without `gw` goes by the first gateway of its family. Those to
+ * one destination by several gateways are one route with as many next hops (containernetworking/plugins#601).
+ */
 export function addRoutes({ ips, routes }: Pick<Lease, "ips" | "routes">, ifname: string): readonly Step[] {
-  const seen = new Set<string>();
-  return routes.flatMap((route) => {
-    const gw = route.gw ??
-      (route.scope === undefined || route.scope === 0 ? gatewayFor(ips, route.dst) : undefined);
+  const groups = new Map<string, Route[]>();
+  for (const route of routes) {
     const key = `${networkOf(route.dst)} ${route.priority} ${route.table}`;
-    // Two default routes in one answer are one: the kernel would refuse the second.
-    if (seen.has(key)) return [];
-    seen.add(key);
-    const line = addRoute("container", { ...route, gw }, ifname);
+    groups.set(key, [...groups.get(key) ?? [], route]);
+  }
+  return [...groups.values()].map(([first, ...others]) => {
+    const route = withGateway(first!, ips);
+    // Beside a route that names no gateway there is no second: the kernel would refuse it.
+    const hops = first!.gw === undefined ? [] : others.flatMap(({ gw }) => gw ?? []);
+    const line = addRoute("container", route, ifname, [...new Set(hops)].filter((gw) => gw !== route.gw));
     // Another network may have brought one; the first stays.
-    return [isDefault(route.dst) ? { ...line, onError: "ignore-exists" } : line];
+    return isDefault(route.dst) ? { ...line, onError: "ignore-exists" } : line;
   });
+}
+
+function withGateway(route: Route, ips: readonly Ip[]): Route {
+  const gw = route.gw ??
+    (route.scope === undefined || route.scope === 0 ? gatewayFor(ips, route.dst) : undefined);
+  return { ...route, ...(gw === undefined ? {} : { gw }) };
 }
 
 /** Whether a destination is all of its family's. */

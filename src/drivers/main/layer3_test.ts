@@ -41,3 +41,18 @@ test("of two routes that the kernel takes for one, the first counts", () => {
 test("an address stands alone in the longest prefix", () => {
   assert.deepEqual([alone("10.1.2.3/24"), alone("fd00::1")], ["10.1.2.3/32", "fd00::1/128"]);
 });
+
+test("routes to one destination by several gateways are one with as many next hops (plugins#601)", () => {
+  assert.equal(
+    routed({ dst: "10.9.0.0/16", gw: "10.1.3.7", priority: 5 }, {
+      dst: "10.9.0.0/16",
+      gw: "10.1.3.8",
+      priority: 5,
+    }),
+    "10.9.0.0/16 metric 5 nexthop via 10.1.3.7 dev eth0 nexthop via 10.1.3.8 dev eth0",
+  );
+  assert.equal(
+    routed({ dst: "::/0", gw: "fd00::8" }, { dst: "::/0", gw: "fd00::9" }, { dst: "::/0", gw: "fd00::8" }),
+    "::/0 nexthop via fd00::8 dev eth0 nexthop via fd00::9 dev eth0",
+  );
+});

@@ -98,7 +98,7 @@ container: ip route add 0.0.0.0/0 via 10.1.2.1 dev eth0`,
 test("IPv6 is turned on under either name of the link", () => {
   assert.match(
     show(address({ ipam }, { ...lease, ips: [{ address: "fd00::3/64" }], routes: [] }).steps),
-    /lo\/disable_ipv6=0\n.*vetha1a1a1a1a1a\/disable_ipv6=0\n.*\n.*eth0\/disable_ipv6=0\n.*eth0\/keep_addr_on_down=1\n/,
+    /lo\/disable_ipv6=0\n.*vetha1a1a1a1a1a\/disable_ipv6=0\n.*\n.*\n.*eth0\/disable_ipv6=0\n.*eth0\/keep_addr_on_down=1\n.*eth0\/accept_ra=0\n/,
   );
 });
 

@@ -5,7 +5,8 @@ import { macFrom, vethFrom } from "../../net/names.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { HostState } from "../../plan/host_state.ts";
-import { addIfb, type Limit, queueSize, redirect, shape } from "../../plan/tc.ts";
+import type { Step } from "../../plan/step.ts";
+import { addIfb, burstSize, type Ingress, type Limit, queueSize, redirect, shape } from "../../plan/tc.ts";
 import type { Lookups } from "../plugin.ts";
 import { hostLinks } from "../../wire/cni/previous_result.ts";
 
@@ -56,8 +57,15 @@ export function lookups({ ingress, egress }: Conf, at: Attachment, made?: Result
   if (!ingress && !egress) return {};
   const first = egress ? referenceIfb(at) : [];
   const links = made ? hostLinks(made) : [];
-  const known = links.length === 0 || links.includes(vethFrom(at.digest));
-  return { links: known ? [] : links, names: first, inside: !known };
+  const own = vethFrom(at.digest);
+  const known = links.length === 0 || links.includes(own);
+  const ends = known ? links.filter((name) => name === own) : links;
+  return {
+    links: known ? [] : links,
+    names: first,
+    inside: !known,
+    answers: ends.flatMap((link) => [queuesOn(link), filtersOn(link)]),
+  };
 }
 
 /** Shapes what enters the host's end of the veth (after a detour through an ifb link), and what leaves it. */
@@ -65,17 +73,95 @@ export function plan({ ingress, egress }: Conf, at: Attachment, made: Result, se
   if (!ingress && !egress) return { steps: [], result: made };
   const veth = hostEnd(at, made, seen);
   const ifb = { name: ifbName(at, made, seen), mac: macFrom(at.digest.slice(0, 74)) };
+  if (ingress) refuseOthersQueue(veth, ingress, seen);
   return {
     steps: [
       ...(egress ? [addIfb("host", ifb, seen.links.get(veth)?.mtu)] : []),
       ...(ingress ? [shape("host", veth, ingress)] : []),
-      ...(egress ? redirect("host", veth, ifb.name) : []),
+      ...(egress ? redirect("host", veth, ifb.name, ingressOf(veth, ifb.name, seen)) : []),
       ...(egress ? [shape("host", ifb.name, egress)] : []),
     ],
     result: egress && !made.interfaces.some(({ name }) => name === ifb.name)
       ? { ...made, interfaces: [...made.interfaces, ifb] }
       : made,
   };
+}
+
+/** A link has one root queue. */
+function refuseOthersQueue(link: string, wanted: Limit, seen: HostState): void {
+  // "noqueue" and the like have no handle: the kernel put them there, and gives them up for any other.
+  const other = queuesOf(link, seen).find(({ root, handle }) => root === true && handle !== "0:");
+  if (other === undefined || lostLimit(link, wanted, seen) === undefined) return;
+  throw new CniError(
+    "internal",
+    `Cannot limit what leaves "${link}": it has a queue of another program, ` +
+      `"${other.kind}" with handle ${other.handle}; tc qdisc del dev ${link} root takes that away`,
+  );
+}
+
+/** What other programs, such as agents with eBPF, have where packets enter (containernetworking/plugins#894). */
+function ingressOf(link: string, ifb: string, seen: HostState): Ingress {
+  const filters = parseRows<Filter>(seen.answers?.get(filtersOn(link)));
+  const own = filters.find((filter) => leadsTo(filter, ifb))?.pref;
+  return {
+    hasQdisc: queuesOf(link, seen).some(({ kind }) => kind === "ingress" || kind === "clsact"),
+    taken: filters.flatMap(({ pref }) => pref === undefined || pref === own ? [] : [pref]),
+  };
+}
+
+/**
+ * Of what an ADD now would make, only what is just as that would make it: a queue or a filter on the veth may be another
+ * program's, and why the ADD failed.
+ */
+export function unrecorded(conf: Conf, at: Attachment, made: Result, seen: HostState): readonly Step[] {
+  const { ingress, egress } = conf;
+  if ((!ingress && !egress) || made.interfaces.length === 0) return [];
+  const ifb = namedIfb(made) ?? referenceIfb(at)[0] ?? `bwp${at.digest.slice(0, 12)}`;
+  const ends = hostLinks(made).filter((link) => link !== ifb && seen.answers?.has(queuesOn(link)));
+  return [
+    ...(egress ? [addIfb("host", { name: ifb, mac: macFrom(at.digest.slice(0, 74)) })] : []),
+    ...ends.flatMap((link) => [
+      ...(ingress && lostLimit(link, ingress, seen) === undefined ? [shape("host", link, ingress)] : []),
+      ...(egress ? ownRedirect(link, ifb, seen) : []),
+    ]),
+  ];
+}
+
+/** The filter that leads to the ifb link; and the qdisc that it is in, if that holds no other. */
+function ownRedirect(link: string, ifb: string, seen: HostState): readonly Step[] {
+  const filters = parseRows<Filter>(seen.answers?.get(filtersOn(link)));
+  const own = filters.find((filter) => leadsTo(filter, ifb))?.pref;
+  if (own === undefined) return [];
+  const others = filters.flatMap(({ pref }) => pref === undefined || pref === own ? [] : [pref]);
+  const isIngress = queuesOf(link, seen).some(({ kind }) => kind === "ingress");
+  const below = Array.from({ length: own - 1 }, (_, i) => i + 1);
+  return redirect("host", link, ifb, { hasQdisc: !isIngress || others.length > 0, taken: below });
+}
+
+/** What `tc` says of a filter. */
+interface Filter {
+  readonly pref?: number;
+  readonly options?: { readonly actions?: readonly { readonly to_dev?: string }[] };
+}
+
+function leadsTo({ options }: Filter, ifb: string): boolean {
+  return options?.actions?.some(({ to_dev }) => to_dev === ifb) === true;
+}
+
+/** What `tc` says of a queue. */
+interface Queue {
+  readonly kind: string;
+  readonly handle?: string;
+  readonly root?: boolean;
+  readonly options?: Shown;
+}
+
+function queuesOf(link: string, { answers }: HostState): readonly Queue[] {
+  return parseRows<Queue>(answers?.get(queuesOn(link)));
+}
+
+function parseRows<Row>(answer: string | undefined): readonly Row[] {
+  return JSON.parse(answer || "[]") as readonly Row[];
 }
 
 /** Without a look, so only where the namespace is gone and all is to be undone, the last link is taken for it. */
@@ -131,7 +217,7 @@ function queuesOn(link: string): string {
 }
 
 function filtersOn(link: string): string {
-  return `tc -j filter show dev ${link} parent ffff:`;
+  return `tc -j filter show dev ${link} ingress`;
 }
 
 /** The queues and their limits, and the way to the one that holds what enters. */
@@ -154,22 +240,21 @@ interface Shown {
   readonly limit?: number;
 }
 
-function lostLimit(link: string, wanted: Limit, { answers }: HostState): string | undefined {
-  const queues = JSON.parse(answers?.get(queuesOn(link)) || "[]") as readonly {
-    kind: string;
-    options?: Shown;
-  }[];
-  const found = queues.find(({ kind }) => kind === "tbf")?.options;
+function lostLimit(link: string, wanted: Limit, seen: HostState): string | undefined {
+  const found = queuesOf(link, seen).find(({ kind }) => kind === "tbf")?.options;
   if (!found) return `"${link}" has no limit`;
   const [{ rate, burst, limit }, size] = [found, queueSize(wanted)];
   if (rate !== wanted.rate) return `"${link}" is limited to ${rate} bytes/s, not ${wanted.rate}`;
   if (limit !== size) return `"${link}" holds up to ${limit} bytes, not ${size}`;
-  return isBurst(burst, wanted) ? undefined : `"${link}" lets ${burst} bytes go at once, not ${wanted.burst}`;
+  const atOnce = burstSize(wanted);
+  return isBurst(burst, atOnce, wanted)
+    ? undefined
+    : `"${link}" lets ${burst} bytes go at once, not ${atOnce}`;
 }
 
-/** The kernel keeps the time that it takes to send it, in 32 bits of 64 ns each, and `tc` says it in whole microseconds. */
-function isBurst(shown: number | undefined, { rate, burst }: Limit): boolean {
-  return burst / rate > 2 ** 32 * 64e-9 || Math.abs((shown ?? 0) - burst) <= 1 + rate * 2e-6;
+/** The kernel keeps the time that it takes to send it, in ticks of 64 ns, and `tc` says it in whole microseconds. */
+function isBurst(shown: number | undefined, burst: number, { rate }: Limit): boolean {
+  return Math.abs((shown ?? 0) - burst) <= 1 + rate * 2e-6;
 }
 
 function lostWay(veth: string, ifb: string, { answers }: HostState): string | undefined {
@@ -183,7 +268,7 @@ export function kernelProbe(): readonly string[] {
     "ip link add name try0 type ifb",
     "tc qdisc add dev try0 root tbf rate 1mbit burst 10kb latency 25ms",
     "tc qdisc add dev try0 handle ffff: ingress",
-    "tc filter add dev try0 parent ffff: protocol all prio 1 u32 match u32 0 0 classid 1:1 " +
+    "tc filter add dev try0 parent ffff:fff2 protocol all prio 1 u32 match u32 0 0 classid 1:1 " +
     "action mirred egress redirect dev try0",
   ];
 }

@@ -23,6 +23,10 @@ function plan(conf: Record<string, unknown>, made = madeWith("cni0", "veth012345
   return bandwidth.plan(bandwidth.parse(fields(conf)), at, made, seen);
 }
 
+function looks(link: string): readonly string[] {
+  return [`tc -j -raw qdisc show dev ${link}`, `tc -j filter show dev ${link} ingress`];
+}
+
 function undoOf(step: Step | undefined) {
   return step && "undo" in step ? step.undo : undefined;
 }
@@ -34,15 +38,15 @@ test("both ends of the veth are shaped, the container's by way of an ifb link th
     `ip link add name bwp0123456789ab address 02:01:23:45:67:89 txqueuelen 0 up type ifb
 tc qdisc add dev veth0123456789a root handle 1: tbf rate 1000000bps burst 100000b limit 125000b
 tc qdisc add dev veth0123456789a handle ffff: ingress
-tc filter add dev veth0123456789a parent ffff: protocol all prio 1 u32 match u32 0 0 classid 1:1 action mirred egress redirect dev bwp0123456789ab
+tc filter add dev veth0123456789a parent ffff:fff2 protocol all prio 1 u32 match u32 0 0 classid 1:1 action mirred egress redirect dev bwp0123456789ab
 tc qdisc add dev bwp0123456789ab root handle 1: tbf rate 2000000bps burst 100000b limit 150000b`,
   );
   assert.deepEqual(steps.map(undoOf), [
     "link del dev bwp0123456789ab",
-    "qdisc del dev veth0123456789a root",
+    "qdisc del dev veth0123456789a root handle 1:",
     "qdisc del dev veth0123456789a ingress",
-    undefined,
-    "qdisc del dev bwp0123456789ab root",
+    "filter del dev veth0123456789a parent ffff:fff2 protocol all prio 1 u32",
+    "qdisc del dev bwp0123456789ab root handle 1:",
   ]);
   assert.deepEqual(result.interfaces.at(-1), { name: "bwp0123456789ab", mac: "02:01:23:45:67:89" });
 });
@@ -54,6 +58,7 @@ test("the ifb link has the name that the reference gives it, unless the containe
   const nameOf = (seen: HostState) => bandwidth.plan(conf, where, made, seen).result.interfaces.at(-1)?.name;
   assert.deepEqual(bandwidth.lookups(conf, where, made), {
     ...{ links: [], names: ["bwpfedcba987654"], inside: false },
+    answers: looks("veth0123456789a"),
   });
   assert.equal(nameOf(nothing), "bwpfedcba987654");
   assert.equal(nameOf({ ...nothing, names: new Set(["bwpfedcba987654"]) }), "bwp0123456789ab");
@@ -114,9 +119,13 @@ test("CHECK compares rate, queue and burst, as exactly as the kernel keeps them"
   assert.equal(drift(conf, { ...right, rate: 9 }), `${link} is limited to 9 bytes/s, not 1000000`);
   assert.equal(drift(conf, { ...right, limit: 9 }), `${link} holds up to 9 bytes, not 37345`);
   assert.equal(drift(conf, { ...right, burst: 12_341 }), `${link} lets 12341 bytes go at once, not 12345`);
-  // containerd's burst, which overflows at such a rate.
+  // containerd's burst takes longer than the kernel can keep, and is cut to 274.9 s of the rate.
   const most = { ingressRate: 8_000_000, ingressBurst: 4294967295 };
-  assert.equal(drift(most, { rate: 1_000_000, burst: 1373, limit: 536_895_911 }), undefined);
+  assert.equal(drift(most, { rate: 1_000_000, burst: 274_877_906, limit: 274_902_906 }), undefined);
+  assert.match(
+    drift(most, { rate: 1_000_000, burst: 1373, limit: 274_902_906 })!,
+    /lets 1373 bytes go at once/,
+  );
 });
 
 function seeing(linkIndex: number | undefined): HostState {
@@ -131,10 +140,16 @@ function seeing(linkIndex: number | undefined): HostState {
 test("a veth of another's making is found by its index, and the ifb is as large", () => {
   const made = madeWith("br0", "vetha", "vethb");
   const conf = bandwidth.parse(fields(both));
-  const none = { links: [], names: [], inside: false };
+  const none = { links: [], names: [], inside: false, answers: [] };
   const links = ["br0", "vetha", "vethb"];
-  assert.deepEqual(bandwidth.lookups(conf, at, made), { links, names: [], inside: true });
-  assert.deepEqual(bandwidth.lookups(conf, at, madeWith("veth0123456789a")), none);
+  assert.deepEqual(bandwidth.lookups(conf, at, made), {
+    ...{ links, names: [], inside: true },
+    answers: links.flatMap(looks),
+  });
+  assert.deepEqual(bandwidth.lookups(conf, at, madeWith("veth0123456789a")), {
+    ...none,
+    answers: looks("veth0123456789a"),
+  });
   assert.deepEqual(bandwidth.lookups(conf, at), none);
   const text = show(plan(both, made, seeing(4)).steps);
   assert.match(text, / mtu 1400 txqueuelen 0 up type ifb\ntc qdisc add dev vetha root /);
@@ -156,4 +171,65 @@ test("where there is no veth, nothing is shaped", () => {
     [madeWith("vetha"), seeing(undefined), "container interface eth0 has no veth peer: it is not a veth"],
   ] as const;
   for (const [made, seen, message] of rows) assert.throws(() => plan(both, made, seen), { message });
+});
+
+const veth = "veth0123456789a";
+
+/** How the veth is seen with these queues and filters. */
+function seenWith(queues: readonly unknown[], filters: readonly unknown[] = []): HostState {
+  const [first, second] = looks(veth);
+  const answers = new Map([[first!, JSON.stringify(queues)], [second!, JSON.stringify(filters)]]);
+  return { ...nothing, answers };
+}
+
+const noqueue = { kind: "noqueue", handle: "0:", root: true };
+const clsact = { kind: "clsact", handle: "ffff:", parent: "ffff:fff1" };
+
+test("a filter of ours goes into a qdisc that is there, behind others', and only that is undone (plugins#894)", () => {
+  for (const queue of [clsact, { ...clsact, kind: "ingress" }]) {
+    const seen = seenWith([noqueue, queue], [{ pref: 1, kind: "bpf" }, { pref: 2, kind: "bpf" }]);
+    const { steps } = plan(both, madeWith(veth), seen);
+    assert.doesNotMatch(show(steps), /handle ffff: ingress/);
+    const filter = steps.find(({ id }) => id.kind === "filter")!;
+    assert.match(show([filter]), /prio 3 u32/);
+    assert.equal(undoOf(filter), `filter del dev ${veth} parent ffff:fff2 protocol all prio 3 u32`);
+  }
+});
+
+test("a root queue of another program's is a reason to refuse (plugins#894)", () => {
+  const seen = seenWith([{ kind: "fq", handle: "8001:", root: true }, clsact]);
+  assert.throws(() => plan(both, madeWith(veth), seen), {
+    message:
+      `Cannot limit what leaves "${veth}": it has a queue of another program, "fq" with handle 8001:; ` +
+      `tc qdisc del dev ${veth} root takes that away`,
+  });
+  // What enters is another matter.
+  plan({ egressRate: 80, egressBurst: 80 }, madeWith(veth), seen);
+});
+
+test("without a record only what is as ADD would make it is undone (plugins#894)", () => {
+  const parsed = bandwidth.parse(fields(both));
+  const undone = (seen: HostState) =>
+    bandwidth.unrecorded(parsed, at, madeWith(veth, "bwp0123456789ab"), seen).map(undoOf);
+  const ifb = "link del dev bwp0123456789ab";
+  const own = { kind: "tbf", handle: "1:", root: true };
+  const right = { rate: 1_000_000, burst: 100_000, limit: 125_000 };
+  const ownFilter = { pref: 1, kind: "u32", options: { actions: [{ to_dev: "bwp0123456789ab" }] } };
+  const filterGone = `filter del dev ${veth} parent ffff:fff2 protocol all prio 1 u32`;
+  assert.deepEqual(undone(seenWith([{ kind: "fq", handle: "1:", root: true }, clsact])), [ifb]);
+  assert.deepEqual(undone(seenWith([{ ...own, options: { ...right, rate: 9 } }])), [ifb]);
+  assert.deepEqual(undone(seenWith([{ ...own, options: right }, clsact], [ownFilter])), [
+    ifb,
+    `qdisc del dev ${veth} root handle 1:`,
+    filterGone,
+  ]);
+  const ingress = seenWith([{ ...clsact, kind: "ingress" }], [ownFilter]);
+  assert.deepEqual(undone(ingress), [ifb, `qdisc del dev ${veth} ingress`, filterGone]);
+  const shared = seenWith([{ ...clsact, kind: "ingress" }], [ownFilter, { pref: 7 }]);
+  assert.deepEqual(undone(shared), [ifb, filterGone]);
+});
+
+test("a burst is at most what takes 274.877 s to send, the most that the kernel can keep (iproute2 7)", () => {
+  const text = show(plan({ ingressRate: 8_000_000, ingressBurst: 4294967295 }).steps);
+  assert.match(text, /rate 1000000bps burst 274877906b limit 274902906b$/);
 });

@@ -1,4 +1,6 @@
-import { addressOf, contains } from "../../net/address.ts";
+import { addressOf, contains, family } from "../../net/address.ts";
+import { ownIps } from "../../wire/cni/previous_result.ts";
+import type { Result } from "../../wire/cni/result.ts";
 import type { InsideRoute } from "../../plan/inside.ts";
 import { route } from "../../plan/ip.ts";
 import type { Line } from "../../plan/step.ts";
@@ -6,6 +8,44 @@ import type { Line } from "../../plan/step.ts";
 /** A route of the container's once more, in another table, or in its own with other attributes. */
 export function copyRoute({ dst, dev, attributes }: InsideRoute, table?: number): Line {
   return route("replace", "container", { dst, dev, ...(table === undefined ? {} : { table }), attributes });
+}
+
+/** Routes once more, in another table; those to one destination by several gateways are one. */
+export function copyRoutes(routes: readonly InsideRoute[], table?: number): readonly Line[] {
+  const groups = new Map<string, InsideRoute[]>();
+  for (const route of routes) {
+    const others = route.attributes.filter(([word]) => word !== "via");
+    const key = JSON.stringify([route.dst, route.dev, others]);
+    groups.set(key, [...groups.get(key) ?? [], route]);
+  }
+  return [...groups.values()].map(([first, ...others]) => {
+    const vias = [...first!.attributes, ...others.flatMap(({ attributes }) => attributes)]
+      .filter(([word]) => word === "via");
+    const rest = first!.attributes.filter(([word]) => word !== "via");
+    return copyRoute({ ...first!, attributes: [...vias, ...rest] }, table);
+  });
+}
+
+/**
+ * The routes of a result that are not there, for the main table can have but one of them: where the container is on
+ * several networks, another's default route came first (containernetworking/plugins#893, multus-cni#706).
+ */
+export function missingRoutes(
+  made: Result,
+  ifname: string,
+  there: readonly InsideRoute[],
+): readonly InsideRoute[] {
+  const ips = ownIps(made, ifname);
+  return made.routes.filter(({ table, scope }) => table === undefined && (scope ?? 0) === 0).flatMap(
+    (wanted) => {
+      const { dst, priority } = wanted;
+      const via = wanted.gw ?? ips.find((ip) => ip.gateway && family(ip.address) === family(dst))?.gateway;
+      const isThere = there.some((route) => route.dst === dst);
+      if (isThere || via === undefined || family(via) !== family(dst)) return [];
+      const metric = priority === undefined ? [] : [["metric", String(priority)] as const];
+      return [{ dst, dev: ifname, attributes: [["via", via] as const, ...metric] }];
+    },
+  );
 }
 
 /** The main table's routes through a link, but for those of link-local addresses, which every link has. */

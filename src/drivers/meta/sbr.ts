@@ -10,7 +10,7 @@ import { removeRoute } from "../../plan/ip.ts";
 import { exec, type Line, line, type Step, words } from "../../plan/step.ts";
 import { alone } from "../main/layer3.ts";
 import type { Lookups } from "../plugin.ts";
-import { attributeOf, copyRoute, mainRoutes } from "./copied_route.ts";
+import { attributeOf, copyRoute, copyRoutes, mainRoutes, missingRoutes } from "./copied_route.ts";
 import { ownIps } from "../../wire/cni/previous_result.ts";
 
 interface Conf {
@@ -55,11 +55,12 @@ export function plan(conf: Conf, at: Attachment, made: Result, seen: HostState):
   }
   const { routes, rules } = seen.inside ?? emptyInside;
   const own = mainRoutes(routes, at.ifname);
+  const all = [...own, ...missingRoutes(made, at.ifname, own)];
   const free = freeTables(new Set(rules.map(({ table }) => table)), ips.length);
   return {
     steps: [
-      ...ips.flatMap((ip, i) => fillTable(withGateway(ip, conf), own, free[i]!, at.ifname)),
-      ...own.flatMap((route) => leaveMain(route, ips, conf)),
+      ...ips.flatMap((ip, i) => fillTable(withGateway(ip, conf), all, free[i]!, at.ifname)),
+      ...own.flatMap((route) => leaveMain(route, ips, conf, own)),
       // Rules of IPv6 take a process of their own each: in a batch, `ip` reads every rule as one of IPv4.
       ...ips.flatMap(({ address }, i) => addRule(address, free[i]!)),
     ],
@@ -87,7 +88,7 @@ function fillTable(ip: Ip, routes: readonly InsideRoute[], table: number, ifname
   const gateway: InsideRoute[] = ip.gateway === undefined || copies.some(({ dst }) => dst === everywhere)
     ? []
     : [{ dst: everywhere, dev: ifname, attributes: [["via", ip.gateway]] }];
-  return [...copies, ...gateway].map((route) => copyRoute(route, table));
+  return copyRoutes([...copies, ...gateway], table);
 }
 
 /** A route is an address's if it sends from its subnet, goes by a gateway there, or says neither. */
@@ -104,7 +105,17 @@ function nearFirst(a: InsideRoute, b: InsideRoute): number {
   return Number(attributeOf(a, "via") !== undefined) - Number(attributeOf(b, "via") !== undefined);
 }
 
-function leaveMain(route: InsideRoute, ips: readonly Ip[], { sourceHints }: Conf): readonly Line[] {
+function leaveMain(
+  route: InsideRoute,
+  ips: readonly Ip[],
+  { sourceHints }: Conf,
+  all: readonly InsideRoute[],
+): readonly Line[] {
+  const hops = all.filter(({ dst, attributes }) =>
+    dst === route.dst && JSON.stringify(metricOf(attributes)) === JSON.stringify(metricOf(route.attributes))
+  );
+  // A route by several next hops goes as one.
+  if (hops.length > 1) return hops[0] === route ? [removeRoute("container", route.dst, route.dev)] : [];
   const [src, via] = [attributeOf(route, "src"), attributeOf(route, "via")];
   const own = ips.find(({ address }) => networkOf(address) === route.dst)?.address;
   if (sourceHints && via === undefined && own !== undefined) {
@@ -112,6 +123,10 @@ function leaveMain(route: InsideRoute, ips: readonly Ip[], { sourceHints }: Conf
     return [copyRoute({ ...route, attributes: [...route.attributes, ...hint] })];
   }
   return [removeRoute("container", route.dst, route.dev, via)];
+}
+
+function metricOf(attributes: InsideRoute["attributes"]) {
+  return attributes.find(([word]) => word === "metric");
 }
 
 function addRule(address: string, table: number): readonly Step[] {

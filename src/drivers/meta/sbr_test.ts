@@ -114,3 +114,35 @@ test("gateways are addresses, one of a family", () => {
   assert.throws(() => plan({ gateways: ["10.0.0.300"] }), { message: "invalid IP address: 10.0.0.300" });
   assert.throws(() => plan({ table: 0 }), { code: 6 });
 });
+
+test("a default route that another network's has kept out of the main table is in the address's own (plugins#893)", () => {
+  const two: Result = {
+    ...made,
+    ips: [{ address: "10.1.2.3/24", interface: 1 }, { address: "fd00::3/64", interface: 1 }],
+    routes: [{ dst: "0.0.0.0/0", gw: "10.1.2.1" }, { dst: "::/0", gw: "fd00::1", priority: 9 }],
+  };
+  const first = insideAfter(emptyInside, [
+    addRoute("container", { dst: "0.0.0.0/0", gw: "10.7.7.1" }, "eth1"),
+    addAddress("container", "10.1.2.3/24", "eth0"),
+    // Passed over, for one is there.
+    { ...addRoute("container", { dst: "0.0.0.0/0", gw: "10.1.2.1" }, "eth0"), onError: "ignore-exists" },
+  ]);
+  const text = show(plan({}, first, two).steps);
+  assert.match(text, /route replace 0\.0\.0\.0\/0 via 10\.1\.2\.1 dev eth0 table 100\n/);
+  assert.match(text, /route replace ::\/0 via fd00::1 dev eth0 metric 9 table 101\n/);
+  assert.doesNotMatch(text, /route del 0\.0\.0\.0/);
+});
+
+test("a route by several next hops moves, and leaves the main table, as one (plugins#601)", () => {
+  const seen = insideAfter(emptyInside, [
+    addAddress("container", "10.1.2.3/24", "eth0"),
+    addRoute("container", { dst: "0.0.0.0/0", gw: "10.1.2.1" }, "eth0", ["10.1.2.9"]),
+  ]);
+  const text = show(plan({}, seen).steps);
+  assert.match(
+    text,
+    /replace 0\.0\.0\.0\/0 table 100 nexthop via 10\.1\.2\.1 dev eth0 nexthop via 10\.1\.2\.9 dev eth0\n/,
+  );
+  assert.match(text, /route del 0\.0\.0\.0\/0 dev eth0\n/);
+  assert.equal(text.match(/route del 0\.0\.0\.0/g)!.length, 1);
+});

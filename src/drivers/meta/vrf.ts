@@ -10,7 +10,7 @@ import type { Plan } from "../../plan/plan.ts";
 import type { HostState } from "../../plan/host_state.ts";
 import { type Exec, exec, type Line, line, type Step, words } from "../../plan/step.ts";
 import type { Lookups } from "../plugin.ts";
-import { attributeOf, copyRoute, mainRoutes } from "./copied_route.ts";
+import { attributeOf, copyRoutes, mainRoutes, missingRoutes } from "./copied_route.ts";
 import { ownIps } from "../../wire/cni/previous_result.ts";
 
 interface Conf {
@@ -136,13 +136,12 @@ function restore(
 ): readonly Line[] {
   const isTaken = ({ dst }: InsideRoute) =>
     routes.some((route) => route.dst === dst && route.table === table && route.dev !== ifname);
-  const own = mainRoutes(routes, ifname).filter((route) => !isTaken(route));
+  const there = mainRoutes(routes, ifname);
+  const own = [...there, ...missingRoutes(made, ifname, there)].filter((route) => !isTaken(route));
   const isFar = (route: InsideRoute) => attributeOf(route, "via") !== undefined;
   return [
     ...ownIps(made, ifname).filter(({ address }) => family(address) === 6)
       .map(({ address }) => addAddress("container", address, ifname)),
-    ...[...own.filter((route) => !isFar(route)), ...own.filter(isFar)].map((route) =>
-      copyRoute(route, table)
-    ),
+    ...copyRoutes([...own.filter((route) => !isFar(route)), ...own.filter(isFar)], table),
   ];
 }

@@ -122,3 +122,15 @@ test("an interface that has left its VRF is lost", () => {
   assert.equal(drift(withLinks({ name: "eth0", master: "blue" })), undefined);
   assert.equal(drift(withLinks({ name: "eth0" })), "interface eth0 is not in VRF blue");
 });
+
+test("a default route that another network's has kept out of the main table is in the VRF's (multus#706)", () => {
+  const first = insideAfter(emptyInside, [
+    addRoute("container", { dst: "0.0.0.0/0", gw: "10.7.7.1" }, "eth1"),
+    addAddress("container", "10.1.2.3/24", "eth0"),
+  ]);
+  const look: HostState = { links: new Map(), sysctls: new Map(), inside: first };
+  const two = { ...made, routes: [{ dst: "0.0.0.0/0", gw: "10.1.2.1" }, { dst: "::/0", gw: "fd00::1" }] };
+  const text = show(vrf.plan(vrf.parse(fields({ vrfname: "blue" })), at, two, look).steps);
+  assert.match(text, /route replace 0\.0\.0\.0\/0 via 10\.1\.2\.1 dev eth0 table 1\n/);
+  assert.match(text, /route replace ::\/0 via fd00::1 dev eth0 table 1$/);
+});

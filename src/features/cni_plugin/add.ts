@@ -58,6 +58,8 @@ export interface Prepared {
   /** What is only recorded: it is done when another of the container's networks has gone. */
   readonly waiting?: readonly Step[];
   readonly result: Result;
+  /** Takes back what taking addresses changed beside the claims. */
+  readonly giveUp?: () => void;
 }
 
 /**
@@ -160,9 +162,14 @@ async function prepareAddressed(
   try {
     checkFamilies(lease, context.call.version);
     const { steps, result } = addressed(lease);
-    return { context, steps: [...lease.claims, ...link, ...steps], result };
+    const { giveUp } = lease;
+    return {
+      ...{ context, steps: [...lease.claims, ...link, ...steps], result },
+      ...(giveUp ? { giveUp } : {}),
+    };
   } catch (error) {
     lease.claims.forEach((claim) => undoClaim(world, claim));
+    lease.giveUp?.();
     throw error;
   }
 }
@@ -289,11 +296,12 @@ function recordOf(
  * Gives up an ADD that is not, or no longer, done: what it had to do beforehand, and the addresses it took. What resists
  * is left, with what is recorded of it, to DEL.
  */
-export async function abandon({ context, done = [], steps }: Prepared): Promise<void> {
+export async function abandon({ context, done = [], steps, giveUp }: Prepared): Promise<void> {
   const { world } = context;
   if (done.length > 0 && externalPart(context) !== undefined) {
     await callExternalPart(context, "DEL").catch(() => {});
   }
   steps.filter((step): step is Claim => step.tool === "claim").forEach((claim) => undoClaim(world, claim));
+  giveUp?.();
   if (done.length > 0) await reconcile(context, [{ from: recordOf(context, done) }]).catch(() => {});
 }

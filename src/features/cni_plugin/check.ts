@@ -69,11 +69,11 @@ function lost(what: string, details = ""): CniError {
   return new CniError("internal", what, details);
 }
 
-/** One namespace may go by several names. */
+/** One namespace may go by several names; and some runtimes write an id of theirs, which is no path. */
 function checkSandbox({ world, at, container }: Context, { interfaces }: Result): void {
   const other = interfaces.find(({ name, sandbox }) =>
-    name === at.ifname && sandbox !== undefined && sandbox !== at.netns &&
-    !(sandbox.startsWith("/") && world.stat(sandbox)?.identity === container.identity)
+    name === at.ifname && sandbox?.startsWith("/") && sandbox !== at.netns &&
+    world.stat(sandbox)?.identity !== container.identity
   );
   if (other) {
     throw lost(`Sandbox in prevResult ${other.sandbox} doesn't match configured netns: ${at.netns}`);
@@ -103,7 +103,10 @@ function checkResult({ at }: Context, made: Result, seen: HostState): void {
     const addresses = made.ips.filter((ip) => ip.interface === i).map(({ address }) => address);
     checkLink(wanted, addresses, seen.inside?.links.get(wanted.name));
   });
-  const gone = made.routes.find((route) => !seen.inside?.routes.some((there) => isRoute(there, route)));
+  const there = seen.inside?.routes ?? [];
+  const gone = made.routes.find((route) =>
+    !there.some((one) => isRoute(one, route)) || isLostHop(route, made.routes, there)
+  );
   if (gone) throw lost(`Failed to find route to ${gone.dst}`);
 }
 
@@ -138,6 +141,19 @@ function isRoute({ dst, table = main, attributes }: InsideRoute, wanted: Route):
   if (dst !== wanted.dst || (wanted.table !== undefined && table !== wanted.table)) return false;
   return wanted.gw === undefined || lengthOf(dst) === 0 ||
     attributes.some(([word, value]) => word === "via" && value === wanted.gw);
+}
+
+/** Of a default route by several gateways all have to be there, unless another network's is there in its place. */
+function isLostHop(
+  { dst, gw }: Route,
+  wanted: readonly Route[],
+  there: readonly InsideRoute[],
+): boolean {
+  const gateways = new Set(wanted.flatMap((route) => route.dst === dst ? route.gw ?? [] : []));
+  const found = there.filter((route) => route.dst === dst).flatMap(({ attributes }) =>
+    attributes.flatMap(([word, value]) => word === "via" && gateways.has(value) ? [value] : [])
+  );
+  return gateways.size > 1 && gw !== undefined && found.length > 0 && !found.includes(gw);
 }
 
 /** Every element of ours that ADD put into a set or map has to be in it, and to lead where it led. */

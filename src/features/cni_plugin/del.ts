@@ -1,10 +1,13 @@
-import { emptyResult } from "../../wire/cni/result.ts";
-import { vethFrom } from "../../net/names.ts";
+import { cacheFile, parseCache } from "../../wire/cni/cache.ts";
+import { emptyResult, parseResult, type Result } from "../../wire/cni/result.ts";
+import { identifierProblem, linkNameProblem, vethFrom } from "../../net/names.ts";
+import { CniError } from "../../wire/cni/error.ts";
 import { removeLinkAtUndo } from "../../plan/ip.ts";
 import { resourceKey } from "../../plan/resource.ts";
 import type { Step } from "../../plan/step.ts";
 import type { Ipam } from "../../drivers/plugin.ts";
 import { hostLinks } from "../../wire/cni/previous_result.ts";
+import { namedIfb } from "../../drivers/meta/bandwidth.ts";
 import { table } from "../../drivers/table.ts";
 import type { Parsed, ParsedIpam } from "../../engine/chain.ts";
 import { withOthersValues } from "./shared_sysctls.ts";
@@ -23,10 +26,13 @@ import {
 } from "./call.ts";
 import {
   allPluginKeys,
+  hasRecord,
   isAttachedByOther,
+  otherRecords,
   type PluginRecord,
   readPlugin,
   type RecordKey,
+  recordsOfInterface,
   removeRecord,
 } from "../../engine/record.ts";
 import { planAgain } from "./plan_again.ts";
@@ -53,7 +59,7 @@ export async function del(context: Context): Promise<void> {
     const problems: unknown[] = [];
     const attempt = (action: () => Promise<unknown>) => action().catch((error) => void problems.push(error));
     if (!delegation?.external && externalPart(context)) await attempt(() => callExternalPart(context, "DEL"));
-    const record = readPlugin(world, state, key);
+    const record = readPlugin(world, state, key) ?? recordBeforeRenaming(context);
     await attempt(() => record ? rollBack(context, record) : delUnrecorded(context));
     if (!record && !delegation?.external) await attempt(() => removeLeftovers(context));
     if (delegation?.kept && problems.length === 0) undoClaim(world, delegation.kept);
@@ -73,8 +79,12 @@ export async function delTogether(contextsOf: () => Promise<readonly Context[]>)
     const contexts = await contextsOf();
     const release = await Promise.all(contexts.map(lock));
     try {
-      const records = contexts.filter((context) => externalPart(context) === undefined && !context.delegation)
-        .flatMap((context) => readPlugin(context.world, context.state, context.key) ?? []);
+      const own = contexts.filter((context) => externalPart(context) === undefined && !context.delegation);
+      // What cannot be read is undone by what the others tell, which has to be before those are gone.
+      if (own.some(isDamaged)) return [];
+      const records = own.flatMap((context) =>
+        readPlugin(context.world, context.state, context.key) ?? recordBeforeRenaming(context) ?? []
+      );
       await rollBackTogether(contexts[0]!, records);
       return records.map(({ part }) => part);
     } finally {
@@ -83,6 +93,23 @@ export async function delTogether(contextsOf: () => Promise<readonly Context[]>)
   } catch {
     return [];
   }
+}
+
+function isDamaged({ world, state, key }: Context): boolean {
+  return hasRecord(world, state, key) && readPlugin(world, state, key) === undefined;
+}
+
+/** What an ADD did for the same interface by the same configuration, when its network had another name. */
+function recordBeforeRenaming({ world, state, key, call }: Context): PluginRecord | undefined {
+  const own = apartFromName(call.request);
+  return otherRecords(world, state, key).find(({ ifname, request }) =>
+    ifname === key.ifname && apartFromName(request) === own
+  );
+}
+
+function apartFromName(request: Readonly<Record<string, unknown>>): string {
+  const isOfCall = (key: string) => /^(name|prevResult|runtimeConfig|cni\.dev\/.*)$/i.test(key);
+  return JSON.stringify(Object.entries(request).filter(([key]) => !isOfCall(key)).sort());
 }
 
 async function rollBackTogether(context: Context, records: readonly PluginRecord[]): Promise<void> {
@@ -147,8 +174,10 @@ async function release(context: Context, { plugin, conf }: ParsedIpam): Promise<
 /** What ADD would do now, and what it certainly has made: a link of this name in the container. */
 async function plannedAgain(context: Context, parsed: Parsed): Promise<readonly Step[]> {
   const { world, at } = context;
-  if (parsed.role === "main" && parsed.plugin.unrecorded) return parsed.plugin.unrecorded(at);
-  const before = previousResult(context) ?? emptyResult;
+  if (parsed.role === "main" && parsed.plugin.unrecorded) {
+    return parsed.plugin.unrecorded(at, parsed.conf);
+  }
+  const before = previousResult(context) ?? rememberedResult(context) ?? emptyResult;
   if (parsed.role === "meta" && parsed.plugin.unrecorded) {
     return parsed.plugin.unrecorded(parsed.conf, at, before, await lookFor(context, parsed, before));
   }
@@ -156,7 +185,8 @@ async function plannedAgain(context: Context, parsed: Parsed): Promise<readonly 
   try {
     const { steps } = await planAgain(context, parsed, before);
     // Rules name addresses and ports, which are another container's by now unless this one is still there.
-    const links = hostLinks(before);
+    // The ifb link goes with bandwidth's own DEL, which comes before that of other types.
+    const links = hostLinks(before).filter((name) => name !== namedIfb(before));
     const still = links.length > 0 && links.every((name) => linkExists(world, name));
     const veth = vethFrom(at.digest);
     const own = ({ tool, id }: Step) => !["nft", "exec"].includes(tool) || resourceKey(id).includes(veth);
@@ -164,6 +194,21 @@ async function plannedAgain(context: Context, parsed: Parsed): Promise<readonly 
   } catch {
     // Where ADD would refuse, it has not made anything else either.
     return link;
+  }
+}
+
+/** What is known of the attachment where DEL is not told: by the other plugins' records, or by libcni's cache. */
+function rememberedResult({ world, state, key, call }: Context): Result | undefined {
+  const { id, network, ifname } = key;
+  const results = recordsOfInterface(world, state, key).flatMap(({ result }) => result ?? []);
+  if (results.length > 0) return results.reduce((a, b) => b.interfaces.length >= a.interfaces.length ? b : a);
+  const name = { networkName: network, containerId: id, ifName: ifname };
+  try {
+    const text = world.read(`/var/lib/cni/results/${cacheFile(name)}`);
+    const cached = text === undefined ? undefined : parseCache(text, name)?.result;
+    return cached === undefined ? undefined : parseResult(cached, call.version);
+  } catch {
+    return undefined;
   }
 }
 
@@ -176,9 +221,8 @@ function deleteLink({ world, state, key, at: { ifname } }: Context, parsed: Pars
 
 /** GC: takes away all of this type on the network that no attachment of the list has; goes on after errors. */
 export async function collectGarbage(context: Context): Promise<void> {
-  const { world, state, key, conf } = context;
-  const listed = conf.objects("cni.dev/valid-attachments") ?? conf.objects("cni.dev/attachments") ?? [];
-  const valid = new Set(listed.map((one) => `${one.string("containerID")} ${one.string("ifname")}`));
+  const { world, state, key } = context;
+  const valid = validAttachments(context);
   const problems: unknown[] = [];
   const attempt = (action: () => Promise<unknown>) => action().catch((error) => void problems.push(error));
   const ofThis = ({ part, network }: RecordKey) => part === key.part && network === key.network;
@@ -188,6 +232,25 @@ export async function collectGarbage(context: Context): Promise<void> {
   await attempt(() => Promise.resolve(collectLeases(context, valid)));
   if (externalPart(context) !== undefined) await attempt(() => callExternalPart(context, "GC"));
   if (problems.length > 0) throw problems[0];
+}
+
+/**
+ * The attachments of the list, each as `containerID ifname`. Without a list, or with null, none is valid: libcni calls so
+ * when it is told of none. An entry that names nothing is a mistake, by which every container would go.
+ * @throws CniError code 7, before anything is taken away
+ */
+function validAttachments({ conf }: Context): ReadonlySet<string> {
+  const key = "cni.dev/valid-attachments";
+  const listed = conf.objects(key) ?? conf.objects("cni.dev/attachments");
+  return new Set((listed ?? []).map((one, i) => {
+    const [id, ifname] = [one.string("containerID") ?? "", one.string("ifname") ?? ""];
+    const problem = identifierProblem(id) ?? linkNameProblem(ifname);
+    if (problem === undefined) return `${id} ${ifname}`;
+    throw new CniError(
+      "invalidConfig",
+      `Cannot collect garbage: entry ${i + 1} of "${key}" names no attachment: ${problem}`,
+    );
+  }));
 }
 
 /** What is another network namespace's is left to whoever is in there. */

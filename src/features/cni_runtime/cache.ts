@@ -56,6 +56,21 @@ export function removeCache(world: World, call: Cached): void {
   world.remove(pathOf(call));
 }
 
+/** What is kept of the same interface by the same plugins, from when the network had another name. */
+export function cachedBeforeRenaming(world: World, call: RuntimeCall): CacheEntry | undefined {
+  const end = `-${call.containerId}-${call.ifname}`;
+  const directory = `${call.cacheDirectory}/results`;
+  const names = world.list(directory).filter((name) =>
+    name.endsWith(end) && name !== cacheFile(nameOf(call))
+  );
+  const entries = names.flatMap((name) => {
+    const network = name.slice(0, -end.length);
+    return readCache(world, { ...call, list: { name: network } }) ?? [];
+  });
+  const plugins = JSON.stringify(call.list.plugins);
+  return entries.find((entry) => JSON.stringify(cachedList(entry)?.plugins) === plugins);
+}
+
 /** All that is kept of a network's attachments. */
 export function cachedAttachments(
   world: World,

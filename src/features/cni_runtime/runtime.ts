@@ -2,7 +2,16 @@ import { CniError } from "../../wire/cni/error.ts";
 import type { PluginConf } from "../../wire/cni/network_list.ts";
 import { atLeast, parseResult, type Result } from "../../wire/cni/result.ts";
 import type { World } from "../../plan/world.ts";
-import { cachedAttachments, loadCache, readCache, removeCache, withCached, writeCache } from "./cache.ts";
+import {
+  cachedAttachments,
+  cachedBeforeRenaming,
+  cachedList,
+  loadCache,
+  readCache,
+  removeCache,
+  withCached,
+  writeCache,
+} from "./cache.ts";
 import { flush, foldNetwork, newFold } from "./fold.ts";
 import { check, status } from "../cni_plugin/check.ts";
 import { collectGarbage, del, delTogether } from "../cni_plugin/del.ts";
@@ -52,9 +61,12 @@ async function giveWay(world: World, state: string, call: RuntimeCall): Promise<
  */
 export async function delNetwork(world: World, state: string, call: RuntimeCall): Promise<void> {
   await withLock(world, state, call, async () => {
-    const cached = readCache(world, call);
-    await delChain(world, state, withCached(call, cached), cached?.result);
-    removeCache(world, call);
+    const known = readCache(world, call);
+    const before = known ? undefined : cachedBeforeRenaming(world, call);
+    const list = before && cachedList(before);
+    const [cached, renamed] = [known ?? before, list ? { ...call, list, config: before.config } : call];
+    await delChain(world, state, withCached(renamed, cached), cached?.result);
+    removeCache(world, renamed);
   });
 }
 

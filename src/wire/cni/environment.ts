@@ -64,9 +64,14 @@ export function parseEnvironment(env: (name: string) => string | undefined): Env
     netns: get("CNI_NETNS"),
     ifname,
     args: get("CNI_ARGS"),
-    path: get("CNI_PATH").split(":").filter((directory) => directory.startsWith("/")),
+    path: parsePluginPath(get("CNI_PATH")),
     netnsOverride: /^(1|true)$/i.test(get("CNI_NETNS_OVERRIDE")),
   };
+}
+
+/** The directories of a CNI_PATH; a relative one could be anybody's, and is passed over, whoever is told of it. */
+export function parsePluginPath(text: string): readonly string[] {
+  return text.split(":").filter((directory) => directory.startsWith("/"));
 }
 
 function checkContainerId(id: string): void {

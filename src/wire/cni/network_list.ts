@@ -79,10 +79,15 @@ export function listText(text: string, path: string): string {
   });
 }
 
+/** Whether a text can be the name of a plugin's file: it never leads out of the directory where that is looked for. */
+export function isPluginType(type: string): boolean {
+  return /^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(type);
+}
+
 function checkPlugin(json: unknown, path: string): PluginConf {
   const type = fields(json, `a plugin of ${path}`).string("type");
   if (type === undefined) throw new CniError("invalidConfig", `Cannot use ${path}: a plugin has no "type"`);
-  if (!/^[A-Za-z0-9][A-Za-z0-9_.-]*$/.test(type)) {
+  if (!isPluginType(type)) {
     throw new CniError("invalidConfig", `Cannot use ${path}: invalid plugin name: ${JSON.stringify(type)}`);
   }
   return { ...(json as object), type };
