@@ -1,7 +1,7 @@
 import { lookInside, parseInside } from "../plan/inside.ts";
 import type { Device, HostState, Link } from "../plan/host_state.ts";
 import type { World } from "../plan/world.ts";
-import { askLinks, linkExists, listLinks, type OwnBridge, readOwnBridge } from "./links.ts";
+import { askLinks, bridgeFacts, linkExists, listLinks, type OwnBridge, readOwnBridge } from "./links.ts";
 import { advertisedLinks, defaultLink } from "./routes.ts";
 
 /** What to look for. */
