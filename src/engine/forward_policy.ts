@@ -61,7 +61,16 @@ export function endsInReject(text: string): boolean {
  */
 export function hasForwardChain(world: World, chains: string): boolean {
   if (/^table ip6? filter \{(\n\t.*)*\n\tchain FORWARD \{/m.test(chains)) return true;
-  return forwardPrograms.some(({ tables }) => world.read(tables)?.split("\n").includes("filter"));
+  return forwardPrograms.some(({ tables }) => readLines(world, tables).includes("filter"));
+}
+
+/** The kernel's lists of legacy tables are for the machine's root alone: root of a user namespace may not read them. */
+function readLines(world: World, path: string): readonly string[] {
+  try {
+    return world.read(path)?.split("\n") ?? [];
+  } catch {
+    return [];
+  }
 }
 
 const rule = ["FORWARD", "-m", "mark", "--mark", `${passMark}/${passMark}`, "-j", "ACCEPT"];

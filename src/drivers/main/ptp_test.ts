@@ -86,6 +86,7 @@ sysctl -w net/ipv6/conf/all/forwarding=1
 container: sysctl -w net/ipv6/conf/lo/disable_ipv6=0
 container: sysctl -w net/ipv6/conf/eth0/disable_ipv6=0
 container: sysctl -w net/ipv6/conf/eth0/keep_addr_on_down=1
+container: sysctl -w net/ipv6/conf/eth0/accept_ra=0
 nft add element inet ocinet links { "vetha1a1a1a1a1a" }
 nft add element inet ocinet routed { "vetha1a1a1a1a1a" }
 nft create element inet ocinet members6 { "vetha1a1a1a1a1a" . fd00::3 comment "c1 vetha1a1a1a1a1a" }

@@ -1,5 +1,5 @@
 import { vethEnds } from "../../drivers/main/veth.ts";
-import { explain, RollbackError } from "../../engine/apply.ts";
+import { apply, explain, RollbackError } from "../../engine/apply.ts";
 import { Interrupted } from "../../engine/interruption.ts";
 import { awaitLinks, prefixesOf, staleness } from "../../engine/namespace.ts";
 import { reconcile } from "../../engine/reconcile.ts";
@@ -103,7 +103,9 @@ async function attachLocked(
   const flush: Connecting["flush"] = async (steps, results, rootless) => {
     const next = withSteps(done, steps, results, rootless);
     const change = isRecorded ? [{ from: done, to: next }] : [];
-    if (fold.planned.length > 0) await flushFold(fold, { begun: [], blames: false }, change);
+    // In the host's network there is nothing to undo later: its files are in the container's mounts, which end with it.
+    if (!isRecorded) await apply(world, prefixesOf(container), steps);
+    else if (fold.planned.length > 0) await flushFold(fold, { begun: [], blames: false }, change);
     else await reconcile({ world, state }, change, prefixesOf(container));
     done = next;
   };
