@@ -4,7 +4,7 @@ import { identifierProblem, linkNameProblem, vethFrom } from "../../net/names.ts
 import { CniError } from "../../wire/cni/error.ts";
 import { removeLinkAtUndo } from "../../plan/ip.ts";
 import { resourceKey } from "../../plan/resource.ts";
-import type { Step } from "../../plan/step.ts";
+import { type Step, stepKey } from "../../plan/step.ts";
 import type { Ipam } from "../../drivers/plugin.ts";
 import { hostLinks } from "../../wire/cni/previous_result.ts";
 import { namedIfb } from "../../drivers/meta/bandwidth.ts";
@@ -132,10 +132,18 @@ export async function rollBack(
   const records = [first, ...others].map((record) => ({
     ...record,
     container: now,
-    steps: withOthersValues(context, record),
+    steps: withoutShared(context, withOthersValues(context, record), record),
   }));
   await undoRecords(context, records.map((from) => ({ from })), whatOf(first));
   for (const record of records) await failOverPorts({ ...context, key: record }, record);
+}
+
+/** What another of the container's networks has put into a set as well stays in it: the port is held for both. */
+function withoutShared({ world, state }: Context, steps: readonly Step[], key: RecordKey): readonly Step[] {
+  const isShared = ({ id }: Step) => id.kind === "element" && id.value === undefined;
+  if (!steps.some(isShared)) return steps;
+  const named = new Set(otherRecords(world, state, key).flatMap((other) => other.steps.map(stepKey)));
+  return steps.filter((step) => !isShared(step) || !named.has(stepKey(step)));
 }
 
 function whatOf({ part, ifname, id, network }: RecordKey): string {
