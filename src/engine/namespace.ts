@@ -77,10 +77,20 @@ function usernsToEnter(world: World, pid: number): string | undefined {
 
 /** The container for whoever asks now: its hook may have been in the user namespace that we have to enter. */
 export function fromHere(world: World, container: Namespace): Namespace {
-  if (!container.init) return container;
+  const pid = pidInside(container);
+  if (pid === undefined) return container;
   const { userns: _, ...rest } = container;
-  const userns = usernsToEnter(world, container.init.pid);
+  const userns = usernsToEnter(world, pid);
   return userns === undefined ? rest : { ...rest, userns };
+}
+
+/**
+ * A process in the container's namespaces: not its first one where that may go elsewhere, as a command of `ocinet run` may,
+ * or is not there yet. Absent for one that is known by a path alone.
+ */
+export function pidInside({ netns, init }: Namespace): number | undefined {
+  const named = /^\/proc\/([0-9]+)\/ns\/net$/.exec(netns)?.[1];
+  return init && named !== undefined ? Number(named) : init?.pid;
 }
 
 /** How to run a program on either side. */

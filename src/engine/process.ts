@@ -21,11 +21,9 @@ export function isAlive(world: World, { pid, startTime }: ProcessIdentity): bool
   return identify(world, pid)?.startTime === startTime;
 }
 
-/** Whether our process group is in the foreground of a terminal: what is typed there then signals all of the group. */
-export function isInForeground(world: World): boolean {
-  const stat = world.read("/proc/self/stat") ?? "";
-  const [, , group, , , foreground] = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return group === foreground;
+/** Whether two are one process. */
+export function isSameProcess(one: ProcessIdentity, other: ProcessIdentity | undefined): boolean {
+  return one.pid === other?.pid && one.startTime === other.startTime;
 }
 
 /** Whether a pid is a running process whose command line has the mark. */
