@@ -1,7 +1,9 @@
 import type { World } from "../plan/world.ts";
 import { exitScript, textOf } from "../features/run/script.ts";
-import { failure } from "./failure.ts";
+import { procProblem } from "../engine/process.ts";
+import { failure, StatusError } from "./failure.ts";
 import type { Console } from "./program.ts";
+import { status } from "./run.ts";
 
 /** What is needed of our own process. */
 type Own = Pick<Console, "print"> & { printBytes(text: string): void };
@@ -18,7 +20,8 @@ export async function supervise(
   [pid, count]: readonly string[],
   act: (world: World, console: Console) => Promise<number>,
 ): Promise<number> {
-  const words = wordsOf(world, Number(pid), Number(count));
+  const problem = procProblem(world);
+  const words = problem ? [] : wordsOf(world, Number(pid), Number(count));
   let [isTold, output] = [false, ""];
   const tell = (script: string) => {
     if (!isTold) own.printBytes(`ocinet plan\n${script}\n`);
@@ -30,6 +33,7 @@ export async function supervise(
     print: (to, text) => to === "stdout" ? void (output += text) : own.print(to, text),
   };
   try {
+    if (problem) throw new StatusError(`Cannot run a command: ${problem}`, status.failed);
     const code = await act({ ...world, caller: { pid: Number(pid), tell } }, console);
     tell(exitScript(code, output));
   } catch (error) {

@@ -3,7 +3,7 @@ import { vethFrom } from "../net/names.ts";
 import { vethsOf } from "../plan/ip.ts";
 import type { World } from "../plan/world.ts";
 import type { BaseRecord, ContainerRecord, Namespace } from "./record.ts";
-import { bootId, identify, isAlive, livingNamespaces, ownNamespace } from "./process.ts";
+import { bootId, identify, judge, livingNamespaces, ownNamespace } from "./process.ts";
 import { linkExists } from "./links.ts";
 import { isRoot } from "./user.ts";
 
@@ -123,7 +123,11 @@ export function enterUser({ userns }: Namespace): readonly string[] {
 
 /** Whether the container's namespace is still there, and still the same one. */
 export function isThere(world: World, { netns, identity, init }: Namespace): boolean {
-  if (init && !isAlive(world, init)) return false;
+  if (init) {
+    const found = judge(world, init);
+    // Its path says nothing where its pid does not.
+    if (found !== "there") return found === "unknown";
+  }
   try {
     return netns !== "" && world.stat(netns)?.identity === identity;
   } catch {
