@@ -44,6 +44,10 @@ started() {
 says_ready() { grep -qs '^ready' "$BATS_TEST_TMPDIR/$1.log"; }
 pid_of() { cat "$BATS_TEST_TMPDIR/background/$1"; }
 
+# supervisor_of PID: what made the network of the command PID; holder_of ID: what holds its namespaces
+supervisor_of() { pgrep -f " supervise $1 [0-9]*\$"; }
+holder_of() { jq -r '.container.netns | split("/")[2]' "$(state)/containers/$1/container.json"; }
+
 by_each "the command is connected from its first moment, sees itself as root, and leaves nothing" connected
 connected() {
   oc run true
@@ -61,7 +65,7 @@ connected() {
   [ "${lines[5]}" = 192.0.2.1 ]
   [ "${lines[6]}" -gt 0 ]
   [ "${#lines[@]}" = 7 ] && [ -z "$stderr" ]
-  no_state
+  wait_for no_state
   assert_same_snapshot "$BATS_TEST_TMPDIR/before"
 }
 
@@ -151,27 +155,30 @@ signals() {
   # shellcheck disable=SC2016 # the inner shell's
   background box as_user bash -c 'PATH=$0:$PATH "$@"; echo "status $?"' "$bin" "$OCINET" run -- touch "$meeting/ran"
   wait_for test -e "$meeting/there"
-  kill -TERM "$(oc ls --json | jq -r '.[0].pid' | xargs ps -o ppid=)"
+  kill -TERM "$(oc ls --json | jq -r '.[0].pid')"
   as_user touch "$meeting/on"
   wait_for count "status 143" box
   [ ! -e "$meeting/ran" ]
   wait_for is_gone
 }
 
-@test "a second signal while it is being connected ends that, and so does one in two seconds" {
+@test "a signal while it is being connected ends it at once, and what is being done soon" {
   WHO=user
-  local bin=$HOST_DIR/user/home/bin there=$HOST_DIR/user/run/there signals
+  local bin=$HOST_DIR/user/home/bin there=$HOST_DIR/user/run/there name pid
   # An uplink that never is ready.
   as_user mkdir "$bin"
   printf '%s\n' '#!/bin/sh' "touch $there; exec sleep 1000" >"$bin/slirp4netns"
   chmod 755 "$bin/slirp4netns"
-  for signals in "TERM TERM" INT; do
+  # The last one as it is typed: for all of the group.
+  for name in TERM KILL INT; do
     # shellcheck disable=SC2016 # the inner shell's
-    background box as_user env --default-signal=INT bash -c 'trap : INT; PATH=$0:$PATH "$@"; echo "status $?"' "$bin" \
+    background box as_user setsid env --default-signal=INT bash -c 'trap : INT; PATH=$0:$PATH "$@"; echo "status $?"' "$bin" \
       "$OCINET" run -p 8080:80 -- true
     wait_for test -e "$there"
-    for signal in $signals; do kill -"$signal" "$(oc ls --json | jq -r '.[0].pid' | xargs ps -o ppid=)"; done
+    [ $name = INT ] && pid=-$(pid_of box) || pid=$(oc ls --json | jq -r '.[0].pid')
+    kill -"$name" -- "$pid"
     wait_for count "status 1[34]" box
+    run ! grep ocinet: "$BATS_TEST_TMPDIR/box.log"
     wait_for is_gone
     run oc gc
     rm -f "$there"
@@ -185,9 +192,7 @@ ignored() {
   wait_for says_ready deaf
   kill -HUP "$(pid_of deaf)"
   oc ls | grep -q up
-  # shellcheck disable=SC2046 # several
-  kill -HUP $(pgrep -P "$(pid_of deaf)" sleep)
-  oc ls | grep -q up
+  grep -q sleep "/proc/$(pid_of deaf)/cmdline"
   stop deaf
   wait_for is_gone
 }
@@ -243,10 +248,10 @@ held() {
   background box as_who bash -c '"$@"; echo "status $?"' bash "$OCINET" run --id box -- bash -c \
     'setsid sleep 1000 & echo ready; exec sleep 1000'
   wait_for says_ready box
-  kill -KILL "$(oc ls --json | jq -r '.[0].pid')"
+  kill -KILL "$(holder_of box)"
   wait_for count "status 137" box
-  count "ocinet: The process [0-9]* that held the command's namespaces was killed" box
   wait_for is_gone
+  grep "Process [0-9]*, which held the namespaces of process [0-9]*, was killed" "$(state)/hook.log"
 }
 
 by_each "what the command has left behind ends with it" leftovers
@@ -258,13 +263,13 @@ leftovers() {
   wait_for is_gone
 }
 
-by_each "ocinet is killed: the command, the namespace and its uplink go, and the rest with gc" killed
+by_each "what supervises it is killed: the command, the namespace and its uplink go, and the rest with gc" killed
 killed() {
   oc run true
   wait_for no_processes
   snapshot >"$BATS_TEST_TMPDIR/before"
   started box --id box -p 8080:80 -- sh -c 'sleep 1000 & echo ready; sleep 1000'
-  kill -KILL "$(pid_of box)"
+  kill -KILL "$(supervisor_of "$(pid_of box)")"
   wait_for no_processes
   run -0 oc gc --json
   jq -e '.containers[0].id == "box" and (.containers[0].reason | test("its process [0-9]+ has ended"))' <<<"$output"
@@ -277,11 +282,11 @@ killed() {
 by_each "what a killed one left goes with the next" next_one
 next_one() {
   started box --id box --net none -- sh -c 'echo ready; sleep 1000'
-  kill -KILL "$(pid_of box)"
+  kill -KILL "$(supervisor_of "$(pid_of box)")"
   wait_for no_processes
   [ -e "$(state)/containers/box" ]
   run -0 oc run --net none true
-  is_gone
+  wait_for is_gone
 }
 
 # at_terminal NAME COMMAND...: in a terminal of its own, as `background`; what is written to $KEYS is typed there
@@ -307,8 +312,7 @@ terminal() {
   wait_for count "got INT" box
   typed '\034'
   wait_for count "got QUIT" box
-  # Whoever holds the namespaces is a child of ocinet's.
-  kill -TERM "$(ps -o ppid= "$(oc ls --json | jq '.[0].pid')")"
+  kill -TERM "$(oc ls --json | jq '.[0].pid')"
   wait_for count "got TERM" box
   typed 'end\n'
   wait_for count over box
@@ -337,7 +341,6 @@ job_control() {
 
 twice() { [ "$(count "^$1" box)" = 2 ]; }
 
-# Only that Node forgets which signals were ignored before we could ask.
 by_each "on Node all is as on Deno" on_node
 on_node() {
   export OCINET_RUNTIME=node

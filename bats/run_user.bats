@@ -14,9 +14,10 @@ load lib
   [ "$(stat -c %u "$BATS_TEST_TMPDIR/file")" = "$EUID" ]
   grep -x more "$BATS_TEST_TMPDIR/file"
   [ "$(hostname)" != box ]
-  run -0 ocinet ls --json
-  [ "$output" = "[]" ]
+  wait_for nothing_listed
 }
+
+nothing_listed() { [ "$(ocinet ls --json)" = "[]" ]; }
 
 @test "with ranges of ids there are other users in it, without newuidmap there are not" {
   run -0 ocinet run --net none -- sh -c 'grep -c . /proc/self/uid_map; setpriv --reuid 1000 --regid 1000 --clear-groups id -u'

@@ -32,7 +32,7 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
   check: ["src/features/cni_plugin/check.ts"],
   cni: ["src/commands/cni.ts", "src/features/cni_runtime/cache.ts", "src/features/cni_runtime/runtime.ts"],
   listen: ["src/host/deno_listen.ts"],
-  run: ["src/commands/run.ts"],
+  run: ["src/commands/run.ts", "src/commands/supervise.ts"],
   relay: ["src/host/relay/relay.ts"],
   people: ["src/commands/program.ts"],
 };

@@ -6,30 +6,67 @@
 # root that is not below a HOME that sudo may have left. Without a working directory it does not start.
 # SIGUSR1 has both runtimes listen for a debugger (deno#35738), which would let every user of the machine run code as us.
 # Deno never gets it if it is blocked before; Node unblocks all signals, but cannot listen on a multicast address.
-# What else would make a runtime load code, write files or listen is the environment's; the command that is run has it.
+# What else would make a runtime load code, write files or listen is taken out of its environment.
 [ "$*" != version ] || { echo "ocinet @VERSION@"; exit; }
-export OCINET_CALLED_AS="$0" OCINET_DENO_DIR="$DENO_DIR"
-for OCINET_NAME in NODE_OPTIONS NODE_COMPILE_CACHE NODE_EXTRA_CA_CERTS NODE_REDIRECT_WARNINGS NODE_V8_COVERAGE DENO_V8_FLAGS \
-  DENO_COVERAGE_DIR; do
-  eval "[ -z \"\${$OCINET_NAME+set}\" ] || { export OCINET_KEPT_$OCINET_NAME=\"\$$OCINET_NAME\"; unset $OCINET_NAME; }"
-done
-[ -d "$PWD" ] || cd /
-if [ -O / ]; then cache=/var/cache; else cache=${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}; fi
-runtime=$OCINET_RUNTIME
-case $runtime in "" | deno | *"/deno")
-  if command -v "${runtime:-deno}" >/dev/null; then
-    export DENO_DIR="$cache/ocinet"
-    exec /usr/bin/env --block-signal=USR1 "${runtime:-deno}" run -A --no-config --no-lock --ext=js "$0" "$@"
+
+# become_runtime ARGUMENT...: never returns. What it starts may stay when it has ended, so it gets none of the caller's
+# descriptors but the standard streams. sh can close those of one digit, and names the others, but for its own, which are
+# closed on exec: the runtime may have other files by these numbers.
+# shellcheck disable=SC2086 # nothing, or a word
+become_runtime() {
+  export OCINET_CALLED_AS="$0" OCINET_DENO_DIR="$DENO_DIR" OCINET_INHERITED=
+  if [ "$1" != helper ] || [ -z "$LISTEN_FDS" ]; then
+    exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
+    for path in /proc/self/fdinfo/??*; do
+      { read -r flags && read -r _ flags; } 2>/dev/null <"$path" || continue
+      [ $((flags & 02000000)) != 0 ] || OCINET_INHERITED="$OCINET_INHERITED ${path##*[!0-9]}"
+    done
   fi
+  unset NODE_OPTIONS NODE_COMPILE_CACHE NODE_EXTRA_CA_CERTS NODE_REDIRECT_WARNINGS NODE_V8_COVERAGE DENO_V8_FLAGS DENO_COVERAGE_DIR
+  [ -d "$PWD" ] || cd /
+  if [ -O / ]; then cache=/var/cache; else cache=${XDG_CACHE_HOME:-${HOME:-/nonexistent}/.cache}; fi
+  runtime=$OCINET_RUNTIME
+  case $runtime in "" | deno | *"/deno")
+    if command -v "${runtime:-deno}" >/dev/null; then
+      export DENO_DIR="$cache/ocinet"
+      exec $apart /usr/bin/env --block-signal=USR1 "${runtime:-deno}" run -A --no-config --no-lock --ext=js "$0" "$@"
+    fi
+  esac
+  case $runtime in "" | node | *"/node")
+    ! command -v "${runtime:-node}" >/dev/null || exec $apart "${runtime:-node}" "--inspect-port=[ff02::1]:9229" "$0" "$@"
+  esac
+  case $runtime in
+    "") why="neither deno (2 or later) nor node (20.16 or later) is on PATH; install one" ;;
+    deno | node | *"/deno" | *"/node") why="OCINET_RUNTIME is \"$runtime\", and there is no such program" ;;
+    *) why="OCINET_RUNTIME is \"$runtime\", and not deno, node, or the path of one" ;;
+  esac
+  echo "ocinet: Cannot start: $why" >&2
+  exit 1
+}
+apart=
+
+# pass_on: what the supervisor says goes to standard error until it has a plan, a line of shell, which is printed
+pass_on() {
+  said=
+  while IFS= read -r line; do
+    case $line in
+      "ocinet plan") PATH=$PATH:/usr/bin:/bin exec head -n 1 ;;
+      *) said=yes && printf '%s\n' "$line" >&2 ;;
+    esac
+  done
+  [ -n "$said" ] || echo "ocinet: Cannot run the command: what was to connect it has been killed" >&2
+  echo "exit 125"
+}
+
+# This process becomes the command, so that its caller has just what unshare would have given: no signal, descriptor, limit
+# or byte of an argument goes through a runtime. A supervisor, nobody's child and in a session of its own, makes the network,
+# says what to become, and takes the network away once this process has ended.
+case "$1 ${2-}" in "run "* | "session exec")
+  ocinet_plan=$( (exec </dev/null 2>&1 && apart=setsid && become_runtime supervise "$$" "$#" &) | pass_on)
+  # shellcheck disable=SC2034 # the plan's
+  ocinet_newline='
+'
+  eval "$ocinet_plan"
 esac
-case $runtime in "" | node | *"/node")
-  ! command -v "${runtime:-node}" >/dev/null || exec "${runtime:-node}" "--inspect-port=[ff02::1]:9229" "$0" "$@"
-esac
-case $runtime in
-  "") why="neither deno (2 or later) nor node (20.16 or later) is on PATH; install one" ;;
-  deno | node | *"/deno" | *"/node") why="OCINET_RUNTIME is \"$runtime\", and there is no such program" ;;
-  *) why="OCINET_RUNTIME is \"$runtime\", and not deno, node, or the path of one" ;;
-esac
-echo "ocinet: Cannot start: $why" >&2
-exit 1
+become_runtime "$@"
 # */;

@@ -1,14 +1,16 @@
 // First, before what an old runtime cannot evaluate.
 import "./host/oldest.ts";
 import { relay } from "./host/relay/relay.ts";
-import { ownProcess, prepareRuntime, realWorld } from "./host/runtime.ts";
+import { closeInherited, ownProcess, prepareRuntime, realWorld } from "./host/runtime.ts";
 import { cniByWords } from "./commands/cni.ts";
 import { noDaemon } from "./commands/dhcp_daemon.ts";
 import { failure, traceOf } from "./commands/failure.ts";
 import { checkStage, hook } from "./commands/hook.ts";
 import { isPluginName, plugin } from "./commands/plugin.ts";
-import { runCommand } from "./commands/program.ts";
+import { type Console, runCommand } from "./commands/program.ts";
 import { readRun, run } from "./commands/run.ts";
+import { supervise } from "./commands/supervise.ts";
+import type { World } from "./plan/world.ts";
 
 declare const OCINET_VERSION: string;
 
@@ -21,6 +23,8 @@ async function main(): Promise<number> {
   const [verb, ...rest] = ownProcess.args();
   // It may not even look who called.
   if (verb === "relay") return await relay(rest);
+  closeInherited();
+  if (verb === "supervise") return await supervise(realWorld(), ownProcess, rest, runByWords);
   const called = calledAs();
   if ((called === "dhcp" ? verb : verb === "dhcp" ? rest[0] : undefined) === "daemon") {
     ownProcess.print("stderr", noDaemon);
@@ -44,14 +48,21 @@ async function main(): Promise<number> {
       ownProcess.print("stdout", await cniByWords(realWorld(), rest));
       return 0;
     }
-    const running = verb === "run" ? readRun(rest) : undefined;
-    if (running) return (await run(realWorld(), running.command, running.given)).code;
     return await runCommand(realWorld(), ownProcess, OCINET_VERSION);
   } catch (error) {
     const { text, code } = failure(error);
     ownProcess.print("stderr", text + traceOf(realWorld(), error));
     return code;
   }
+}
+
+/** What runs a command: the words of most need nothing of the rest. */
+async function runByWords(world: World, console: Console): Promise<number> {
+  const [verb, ...rest] = console.args();
+  const running = verb === "run" ? readRun(rest) : undefined;
+  if (!running) return await runCommand(world, console, OCINET_VERSION);
+  await run(world, running.command, running.given);
+  return 0;
 }
 
 /** The name this file was called by, which its launcher passes on. */

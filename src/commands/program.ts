@@ -43,7 +43,7 @@ export async function runCommand(world: World, console: Console, version: string
       const words = all.slice(0, verb.usage.split(" ").length - 1).flat() as (string | undefined)[];
       code = await perform(world, console, verb, {
         words,
-        given: givenOf(verb, own, world.readLink("/proc/self/cwd") ?? ""),
+        given: givenOf(world, verb, own),
         flags: flagsOf(own),
         version,
         stdin: () => console.stdin(),
@@ -108,14 +108,16 @@ function addOption(command: Command, { name, short, value, text, many }: Option)
 }
 
 /** Commander's values by option, whose keys are in camel case; directories from where they were typed. */
-function givenOf({ options }: Verb, own: Readonly<Record<string, unknown>>, cwd: string): OptionValues {
+function givenOf(world: World, { options }: Verb, own: Readonly<Record<string, unknown>>): OptionValues {
   return new Map((options ?? []).flatMap(({ name, value: kind }) => {
     const value = own[name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase())];
     if (value === undefined) return [];
     const values = ([] as string[]).concat(value as string);
     return [[
       name,
-      kind === "DIR" ? values.map((path) => path.startsWith("/") ? path : `${cwd}/${path}`) : values,
+      kind === "DIR"
+        ? values.map((path) => path.startsWith("/") ? path : `${world.readLink("/proc/self/cwd")}/${path}`)
+        : values,
     ]];
   }));
 }

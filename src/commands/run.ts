@@ -1,7 +1,7 @@
 import { messageOf } from "../wire/cni/error.ts";
 import { containerOptions, type Option, type OptionValues, parseWords } from "../wire/oci/options.ts";
 import type { World } from "../plan/world.ts";
-import { NamespacesLost, runConnected } from "../features/run/run.ts";
+import { runConnected } from "../features/run/run.ts";
 import { stateDirectory } from "../engine/state.ts";
 import { parseAttachOptions } from "../features/container/options.ts";
 import { StatusError } from "./failure.ts";
@@ -20,7 +20,7 @@ export const runOptions: readonly Option[] = [
 ];
 
 /** Exit statuses as env(1), nohup(1) and docker have them. */
-export const status = { failed: 125, cannotRun: 126, notFound: 127, killed: 137 } as const;
+export const status = { failed: 125, cannotRun: 126, notFound: 127 } as const;
 
 export const runHelp = `
 Without root the command sees itself as root, as with unshare -r. All that it has started ends with it;
@@ -55,28 +55,37 @@ export async function run(
   world: World,
   command: readonly string[],
   given: OptionValues,
-): Promise<Report & { readonly code: number }> {
+): Promise<Report> {
+  checkBytes(given);
   checkProgram(world, command[0]!);
   try {
-    const code = await runConnected(world, stateDirectory(world), {
+    await runConnected(world, stateDirectory(world), {
       id: given.get("id")?.at(-1),
       options: parseAttachOptions(given),
-      command,
+      words: command.length,
     });
-    return { text: "", json: undefined, code };
+    return { text: "", json: undefined };
   } catch (error) {
-    const code = error instanceof NamespacesLost ? status.killed : status.failed;
-    throw new StatusError(messageOf(error), code);
+    throw new StatusError(messageOf(error), status.failed);
+  }
+}
+
+/** The command may be any bytes, its options may not. @throws StatusError naming the option */
+export function checkBytes(given: OptionValues): void {
+  for (const [name, values] of given) {
+    if (!values.some((value) => value.includes("\ufffd"))) continue;
+    throw new StatusError(`Cannot use --${name}: its value is not UTF-8`, status.failed);
   }
 }
 
 /** Better said before anything is made for it, and in our words. */
 function checkProgram(world: World, name: string): void {
+  // It is no UTF-8, and cannot be looked for.
+  if (name.includes("\ufffd")) return;
   const directories = (world.env("PATH") ?? "").split(":").map((directory) => directory || ".");
   const paths = name.includes("/") ? [name] : directories.map((directory) => `${directory}/${name}`);
-  const cwd = world.readLink("/proc/self/cwd");
   const modes = paths.flatMap((path) => {
-    const stat = look(world, path.startsWith("/") ? path : `${cwd}/${path}`);
+    const stat = look(world, path.startsWith("/") ? path : `/proc/self/cwd/${path}`);
     return stat?.kind === "file" ? [stat.mode] : [];
   });
   if (modes.length === 0) {

@@ -16,7 +16,7 @@ import { parseAttachOptions } from "../features/container/options.ts";
 import { StatusError } from "./failure.ts";
 import { containersText } from "./list.ts";
 import type { Report } from "./report.ts";
-import { status } from "./run.ts";
+import { checkBytes, status } from "./run.ts";
 
 /** How the session itself is connected. */
 export const sessionOptions: readonly Option[] = containerOptions.filter(({ name }) =>
@@ -42,11 +42,12 @@ export async function sessionExec(
   world: World,
   command: readonly string[],
   given: OptionValues,
-): Promise<Report & { readonly code: number }> {
+): Promise<Report> {
+  checkBytes(given);
   try {
     const options = parseAttachOptions(given);
-    const code = await runInSession(world, stateDirectory(world), { options, command });
-    return { text: "", json: undefined, code };
+    await runInSession(world, stateDirectory(world), { options, words: command.length });
+    return { text: "", json: undefined };
   } catch (error) {
     throw new StatusError(messageOf(error), status.failed);
   }

@@ -15,13 +15,20 @@ export async function endFlows(
 ): Promise<void> {
   const ports = new Set(wanted.map(({ port }) => port));
   const only = ports.size === 1 ? ["--orig-port-dst", ...ports] : [];
-  const { stdout } = await world.run([...prefix, "conntrack", "-L", "-p", "udp", ...only], { looks: true });
+  const { stdout } = await world.run([...prefix, "conntrack", "-L", "-p", "udp", ...only], {
+    ...{ looks: true, timeout },
+  });
   const targets = wanted.map(({ port, address }) => address === undefined ? port : `${address} ${port}`);
   for (const target of findTargets(stdout, new Set(targets))) {
     const [address, port] = target.split(" ") as [string, string];
-    if (await isHostAddress(world, address)) await world.run([...prefix, ...deletion({ address, port })]);
+    if (await isHostAddress(world, address)) {
+      await world.run([...prefix, ...deletion({ address, port })], { timeout });
+    }
   }
 }
+
+/** Milliseconds, for what may be done without. */
+const timeout = 5000;
 
 /** The addresses, each with a port, that flows were sent to, as far as they are wanted: by both, or the port alone. */
 function findTargets(flows: string, wanted: ReadonlySet<string>): ReadonlySet<string> {

@@ -3,7 +3,7 @@ import { vethFrom } from "../net/names.ts";
 import { vethsOf } from "../plan/ip.ts";
 import type { World } from "../plan/world.ts";
 import type { BaseRecord, ContainerRecord, Namespace } from "./record.ts";
-import { bootId, identify, isAlive, livingNamespaces, ownNamespace } from "./process.ts";
+import { bootId, identify, judge, livingNamespaces, ownNamespace } from "./process.ts";
 import { linkExists } from "./links.ts";
 import { isRoot } from "./user.ts";
 
@@ -77,10 +77,20 @@ function usernsToEnter(world: World, pid: number): string | undefined {
 
 /** The container for whoever asks now: its hook may have been in the user namespace that we have to enter. */
 export function fromHere(world: World, container: Namespace): Namespace {
-  if (!container.init) return container;
+  const pid = pidInside(container);
+  if (pid === undefined) return container;
   const { userns: _, ...rest } = container;
-  const userns = usernsToEnter(world, container.init.pid);
+  const userns = usernsToEnter(world, pid);
   return userns === undefined ? rest : { ...rest, userns };
+}
+
+/**
+ * A process in the container's namespaces: not its first one where that may go elsewhere, as a command of `ocinet run` may,
+ * or is not there yet. Absent for one that is known by a path alone.
+ */
+export function pidInside({ netns, init }: Namespace): number | undefined {
+  const named = /^\/proc\/([0-9]+)\/ns\/net$/.exec(netns)?.[1];
+  return init && named !== undefined ? Number(named) : init?.pid;
 }
 
 /** How to run a program on either side. */
@@ -113,7 +123,11 @@ export function enterUser({ userns }: Namespace): readonly string[] {
 
 /** Whether the container's namespace is still there, and still the same one. */
 export function isThere(world: World, { netns, identity, init }: Namespace): boolean {
-  if (init && !isAlive(world, init)) return false;
+  if (init) {
+    const found = judge(world, init);
+    // Its path says nothing where its pid does not.
+    if (found !== "there") return found === "unknown";
+  }
   try {
     return netns !== "" && world.stat(netns)?.identity === identity;
   } catch {

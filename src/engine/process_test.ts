@@ -1,10 +1,17 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { World } from "../plan/world.ts";
-import { bootId, identify, isAlive, ownerIsAlive } from "./process.ts";
+import { bootId, identify, isAlive, judge, ownerIsAlive, seesAllProcesses } from "./process.ts";
 
 function having(files: Readonly<Record<string, string>>): World {
-  return { read: (path: string) => files[path] } as unknown as World;
+  return {
+    pid: 1,
+    read: (path: string) => files[path],
+    readLink: (path: string) => files[path],
+    list: () => Object.keys(files).flatMap((path) => /^\/proc\/([0-9]+)\/stat$/.exec(path)?.[1] ?? []),
+    exists: (pid: number) =>
+      files[`/proc/${pid}/stat`] !== undefined || files[`/hidden/${pid}`] !== undefined,
+  } as unknown as World;
 }
 
 /** Fields 1 to 22 of /proc/PID/stat. */
@@ -42,4 +49,56 @@ test("a process is ours if its command line says so", () => {
 test("a boot has an id", () => {
   assert.equal(bootId(having({ "/proc/sys/kernel/random/boot_id": "a-b\n" })), "a-b");
   assert.equal(bootId(having({})), "");
+});
+
+const [first, other] = ["pid:[4026531836]", "pid:[4026532000]"];
+
+test("a process is judged from its own PID namespace, or where all processes are seen", () => {
+  const seven = { pid: 7, startTime: "1", pidns: other };
+  const inside = (pidns: string, more: Readonly<Record<string, string>> = {}) =>
+    judge(having({ "/proc/self/ns/pid": pidns, ...more }), seven);
+  assert.equal(inside(other, { "/proc/7/stat": stat("a", "S", "1") }), "there");
+  assert.equal(inside(other), "gone");
+  assert.equal(inside("pid:[4026532001]"), "unknown", "it sees neither that one nor its members");
+  assert.equal(inside("pid:[4026532001]", { "/proc/7/stat": stat("a", "S", "1") }), "unknown");
+  assert.equal(inside(first), "gone");
+  assert.equal(inside(first, { "/proc/9/stat": stat("a", "S", "5"), "/proc/9/ns/pid": other }), "unknown");
+  assert.deepEqual(
+    identify(having({ "/proc/self/ns/pid": other, "/proc/7/stat": stat("a", "S", "1") }), 7),
+    seven,
+  );
+});
+
+test("a process that /proc hides is alive, and cannot be identified", () => {
+  const hidden = having({ "/hidden/7": "" });
+  const forbidden = { ...hidden, read: () => assert.fail("EPERM") } as World;
+  for (const world of [hidden, forbidden]) {
+    assert.equal(isAlive(world, { pid: 7, startTime: "1" }), true);
+    assert.throws(
+      () => identify(world, 7),
+      /^Error: Cannot use process 7: \/proc hides it \(mounted with hidepid\)/,
+    );
+    assert.equal(ownerIsAlive(world, 7, ""), false);
+  }
+});
+
+test("the /proc of another PID namespace tells nothing", () => {
+  const world = having({ "/proc/self": "99", "/proc/7/stat": stat("a", "S", "1") });
+  assert.equal(judge(world, { pid: 7, startTime: "2" }), "unknown");
+  assert.throws(() => identify(world, 7), /: \/proc shows another PID namespace than ours; mount it anew/);
+});
+
+test("all processes are seen in the first PID namespace, where none are hidden", () => {
+  const mounted = (options: string, pidns = first) =>
+    seesAllProcesses({
+      ...having({
+        "/proc/self/ns/pid": pidns,
+        "/proc/self/mountinfo": `22 1 0:5 / /proc rw - proc proc rw${options}\n`,
+      }),
+      uid: 1000,
+    });
+  assert.equal(mounted(""), true);
+  assert.equal(mounted(",hidepid=off"), true);
+  assert.equal(mounted(",hidepid=invisible"), false);
+  assert.equal(mounted("", other), false);
 });

@@ -1,7 +1,9 @@
 import {
   type Held,
+  holdPatience,
   needProgram,
   noAnswer,
+  notReady,
   type Output,
   type Pinned,
   type RequestOptions,
@@ -14,6 +16,8 @@ import {
   type World,
 } from "../plan/world.ts";
 
+import { tellWait } from "./lock.ts";
+import { bytesOfText, streamNames, textOfBytes, writeAll } from "./output.ts";
 import { listen } from "./deno_listen.ts";
 import { pin as pinByNode, watch, writeTemporary as writeOwned } from "./node.ts";
 
@@ -36,11 +40,12 @@ export function denoWorld(): World {
     environment: () => Deno.env.toObject(),
 
     read: (path) => orUndefined(() => Deno.readTextFileSync(path)),
+    readBytes: (path) => orUndefined(() => textOfBytes(Deno.readFileSync(path))),
     readStart: (path, bytes) => orUndefined(() => readStart(path, bytes)),
     list: (path) => orUndefined(() => Array.from(Deno.readDirSync(path), (entry) => entry.name)) ?? [],
     stat: (path, link) => orUndefined(() => toStat(link ? Deno.lstatSync(path) : Deno.statSync(path))),
     readLink: (path) => orUndefined(() => Deno.readLinkSync(path)),
-    pin: (path, link) => canPinByLibc() ? orUndefined(() => pin(path, link)) : pinByNode(path, link),
+    pin: (path, link) => hasLibc() ? orUndefined(() => pin(path, link)) : pinByNode(path, link),
 
     write: (path, text, mode = 0o600, owner) => {
       const temporary = owner ? writeOwned(path, text, mode, owner) : writeTemporary(path, text, mode);
@@ -77,7 +82,7 @@ export function denoWorld(): World {
     tryLock: (path) => lock(world, path, "try"),
     share: async (directory) => {
       const file = Deno.openSync(directory);
-      await file.lock(false);
+      await tellWait(world, directory, file.lock(false), tell);
       return () => file.close();
     },
     tryOwn: async (directory) => {
@@ -110,6 +115,15 @@ export function denoWorld(): World {
         return Promise.resolve(true);
       } catch {
         return Promise.resolve(false);
+      }
+    },
+    exists: (pid) => {
+      try {
+        // The types know no 0, which only asks.
+        Deno.kill(pid, 0 as unknown as Deno.Signal);
+        return true;
+      } catch (error) {
+        return !(error instanceof Deno.errors.NotFound);
       }
     },
     signal: (pid, name) => {
@@ -167,10 +181,13 @@ function openLibc() {
   }
 }
 
+/** The file that runs, for which a service may have no more permission than to read it. */
+function ownFile(): string {
+  const { mainModule } = Deno;
+  return mainModule.startsWith("file://") ? decodeURIComponent(mainModule.slice(7)) : mainModule;
+}
+
 function selfCommand(allowed: readonly string[]): readonly string[] {
-  const file = Deno.mainModule.startsWith("file://")
-    ? decodeURIComponent(Deno.mainModule.slice(7))
-    : Deno.mainModule;
   return [
     // src/launcher.sh says why.
     ...["/usr/bin/env", "--block-signal=USR1"],
@@ -180,14 +197,21 @@ function selfCommand(allowed: readonly string[]): readonly string[] {
     "--no-config",
     "--no-lock",
     "--ext=js",
-    Deno.realPathSync(file),
+    Deno.realPathSync(ownFile()),
   ];
 }
 
 /** A comma within a path is written twice. */
 function permissions(paths: readonly string[]): readonly string[] {
-  const files = paths.map((path) => path.replaceAll(",", ",,")).join(",");
-  return ["--no-prompt", `--allow-read=${files}`, `--allow-write=${files}`, "--allow-net"];
+  const list = (paths: readonly string[]) => paths.map((path) => path.replaceAll(",", ",,")).join(",");
+  // Its own file for the parts of that which are evaluated later.
+  const own = Deno.realPathSync(ownFile());
+  return [
+    "--no-prompt",
+    `--allow-read=${list([...paths, own])}`,
+    `--allow-write=${list(paths)}`,
+    "--allow-net",
+  ];
 }
 
 /** See node.ts: `createNew` is O_EXCL, which follows no link. */
@@ -210,14 +234,15 @@ const symbols = {
 
 let libc: Deno.StaticForeignLibraryInterface<typeof symbols> | undefined;
 
-/** Whether the C library is there by glibc's name; on Alpine it is not. */
-function canPinByLibc(): boolean {
-  try {
-    libc ??= Deno.dlopen("libc.so.6", symbols).symbols;
-    return true;
-  } catch {
-    return false;
+/** Whether the C library is there, by the name of glibc or of musl. */
+function hasLibc(): boolean {
+  for (const name of ["libc.so.6", `libc.musl-${Deno.build.arch}.so.1`]) {
+    try {
+      libc ??= Deno.dlopen(name, symbols).symbols;
+      return true;
+    } catch { /* Then by the next one. */ }
   }
+  return false;
 }
 
 /** Deno has no way to pass flags to open(2) but its Node layer, which would cost a hook ten times as much. */
@@ -294,7 +319,7 @@ async function lock(
       Deno.mkdirSync(path.slice(0, path.lastIndexOf("/")), { recursive: true, mode: 0o700 });
       continue;
     }
-    if (how === "wait") await file.lock(true);
+    if (how === "wait") await tellWait(world, path, file.lock(true), tell);
     else if (!(await tryFlock(world, file, path))) {
       file.close();
       return undefined;
@@ -309,6 +334,10 @@ async function lock(
     }
     file.close();
   }
+}
+
+function tell(text: string): void {
+  printBytes("stderr", new TextEncoder().encode(text));
 }
 
 /** Deno can try only since 2.7; before, util-linux's flock looks whether there would be a wait. */
@@ -337,7 +366,7 @@ async function run(world: World, argv: readonly string[], options: RunOptions = 
   const killed = abort && child.status.then(({ code }) => abort.aborted ? { ...nothing, code } : output);
   const { code, stdout, stderr } = await (killed ? Promise.race([output, killed]) : output);
   if (!abort?.aborted) await fed;
-  if (options.passOn && code === 0) Deno.stderr.writeSync(stderr);
+  if (options.passOn && code === 0) printBytes("stderr", stderr);
   const decoder = new TextDecoder();
   return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
 }
@@ -360,16 +389,20 @@ async function hold(world: World, [program, ...args]: readonly string[]): Promis
     ...{ args, clearEnv: true, env: cleanEnvironment(world) },
     ...{ stdin: "piped", stdout: "piped", stderr: "piped" },
   }).spawn();
-  let isReady = false;
+  let [isReady, isLate] = [false, false];
+  const group = program === "setsid" ? -child.pid : child.pid;
+  const timer = setTimeout(() => isLate = world.signal(group, "SIGKILL"), holdPatience);
   // An unshare(1) that cannot make the namespaces leaves the process that was to map ids in them (2.38): that waits for
   // ever, and has our pipes.
-  if (program === "setsid") child.status.then(() => isReady || world.signal(-child.pid, "SIGKILL"));
+  if (group < 0) child.status.then(() => isReady || world.signal(group, "SIGKILL"));
   const said = child.stdout.getReader();
   isReady = !(await said.read()).done;
+  clearTimeout(timer);
   const close = () => child.stdin.close().catch(() => {});
   if (!isReady) {
     await close();
-    throw new Error((await new Response(child.stderr).text()).trim());
+    const problem = (await new Response(child.stderr).text()).trim();
+    throw isLate ? notReady(args) : new Error(problem);
   }
   // A pipe that is not read to its end stays open when the program has ended.
   const ended = child.status.finally(() => Promise.all([said.cancel(), child.stderr.cancel()]));
@@ -420,15 +453,37 @@ function readStdin(): Promise<string> {
   return Promise.resolve(text);
 }
 
+function printBytes(to: "stdout" | "stderr", bytes: Uint8Array): void {
+  const stream = to === "stdout" ? standardOutput() : Deno.stderr;
+  writeAll(streamNames[to], bytes, (part) => stream.writeSync(part));
+}
+
+let pipe: Deno.FsFile | undefined;
+
+/**
+ * Deno has a buffer before its standard output, so that of a write which fails because the caller's pipe is full and does
+ * not block nobody knows how much was taken (2.9.5). The same pipe, opened anew, blocks.
+ */
+function standardOutput(): Pick<Deno.FsFile, "writeSync"> {
+  try {
+    const path = "/proc/self/fd/1";
+    if (Deno.statSync(path).isFifo) return pipe ??= Deno.openSync(path, { write: true });
+  } catch { /* Of another user's pipe that is not allowed. */ }
+  return Deno.stdout;
+}
+
 /** What a program's entry needs of its process. */
 export const denoProcess = {
   args: (): readonly string[] => Deno.args,
   stdin: readStdin,
-  print: (to: "stdout" | "stderr", text: string): void => {
-    const bytes = new TextEncoder().encode(text);
-    const stream = to === "stdout" ? Deno.stdout : Deno.stderr;
-    for (let done = 0; done < bytes.length;) done += stream.writeSync(bytes.subarray(done));
-  },
+  print: (to: "stdout" | "stderr", text: string): void => printBytes(to, new TextEncoder().encode(text)),
+  printBytes: (text: string): void => printBytes("stdout", bytesOfText(text)),
   isTerminal: (): boolean => Deno.stdout.isTerminal(),
+  file: ownFile,
+  readFile: (): string => Deno.readTextFileSync(ownFile()),
+  /** Descriptors that were inherited, and would be by all that we start. */
+  close: (descriptors: readonly number[]): void => {
+    if (hasLibc()) descriptors.forEach((descriptor) => libc!.close(descriptor));
+  },
   exit: (code: number): never => Deno.exit(code),
 };

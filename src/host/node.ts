@@ -4,10 +4,12 @@ import type * as Net from "node:net";
 import type * as Os from "node:os";
 import {
   type Held,
+  holdPatience,
   type ListenAt,
   type Listening,
   needProgram,
   noAnswer,
+  notReady,
   type Output,
   type Owner,
   type Patience,
@@ -23,6 +25,8 @@ import {
   type Watched,
   type World,
 } from "../plan/world.ts";
+import { tellWait } from "./lock.ts";
+import { bytesOfText, streamNames, writeAll } from "./output.ts";
 
 /** Node's modules, loaded when first wanted: Deno reads this file too, and must not pay for them. */
 export function builtin<T>(name: string): T {
@@ -64,6 +68,7 @@ export function nodeWorld(): World {
     environment: () => ({ ...process.env }) as Record<string, string>,
 
     read: (path) => orUndefined(() => fs.readFileSync(path, "utf8")),
+    readBytes: (path) => orUndefined(() => fs.readFileSync(path, "latin1")),
     readStart: (path, bytes) => orUndefined(() => readStart(path, bytes)),
     list: (path) => orUndefined(() => fs.readdirSync(path)) ?? [],
     stat: (path, link) => orUndefined(() => toStat(link ? fs.lstatSync(path) : fs.statSync(path))),
@@ -101,7 +106,7 @@ export function nodeWorld(): World {
       }
     },
     symlink: (target, path) => fs.symlinkSync(target, path),
-    makeDirectory: (path, mode = 0o700) => void fs.mkdirSync(path, { recursive: true, mode }),
+    makeDirectory,
     remove: (path) => fs.rmSync(path, { recursive: true, force: true }),
     removeEmpty: (path) => {
       try {
@@ -111,7 +116,8 @@ export function nodeWorld(): World {
 
     lock: async (path) => (await lock(path, ["-x"]))!,
     tryLock: (path) => lock(path, ["-x", "-n"]),
-    share: async (directory) => (await flock(fs.openSync(directory, "r"), ["-s"]))!,
+    share: async (directory) =>
+      (await tellWait(world, directory, flock(fs.openSync(directory, "r"), ["-s"]), tell))!,
     tryOwn: (directory) => flock(fs.openSync(directory, "r"), ["-x", "-n"]),
 
     run: (argv, options) => run(world, argv, options),
@@ -138,6 +144,13 @@ export function nodeWorld(): World {
           () => server.close(() => resolve(true)),
         );
       }),
+    exists: (pid) => {
+      try {
+        return process.kill(pid, 0);
+      } catch (error) {
+        return codeOf(error) !== "ESRCH";
+      }
+    },
     signal: (pid, name) => {
       try {
         process.kill(pid, name);
@@ -169,10 +182,10 @@ export function nodeWorld(): World {
     while (true) {
       const fd = orUndefined(() => fs.openSync(path, "a", 0o600));
       if (fd === undefined) {
-        fs.mkdirSync(path.slice(0, path.lastIndexOf("/")), { recursive: true, mode: 0o700 });
+        makeDirectory(path.slice(0, path.lastIndexOf("/")));
         continue;
       }
-      const unlock = await flock(fd, how);
+      const unlock = await tellWait(world, path, flock(fd, how), tell);
       if (!unlock) return undefined;
       // Whoever had it may have removed the name while we waited; then the lock on this inode is worth nothing.
       if (orUndefined(() => fs.statSync(path))?.ino === fs.fstatSync(fd).ino) {
@@ -194,13 +207,33 @@ export function nodeWorld(): World {
         { stdio: ["ignore", "ignore", "ignore", fd] },
       );
       child.on("error", reject);
-      child.on("close", (code) => {
+      child.on("close", (code, signal) => {
         if (code === 0) return resolve(() => fs.closeSync(fd));
         fs.closeSync(fd);
-        resolve(undefined);
+        // Only one that does not wait may have to go without.
+        if (code === 1 && how.includes("-n")) return resolve(undefined);
+        reject(new Error(`Cannot lock: flock(1) ended with ${signal ?? `status ${code}`}`));
       });
     });
   }
+}
+
+/** With those above it. Node's own way to do that never ends where a file system makes none, such as /proc (20.20). */
+function makeDirectory(path: string, mode = 0o700): void {
+  const fs = builtin<typeof Fs>("node:fs");
+  try {
+    fs.mkdirSync(path, { mode });
+  } catch (error) {
+    if (codeOf(error) === "EEXIST" && fs.statSync(path).isDirectory()) return;
+    const above = path.slice(0, path.lastIndexOf("/"));
+    if (codeOf(error) !== "ENOENT" || above === "" || fs.existsSync(above)) throw error;
+    makeDirectory(above, mode);
+    makeDirectory(path, mode);
+  }
+}
+
+function tell(text: string): void {
+  nodeProcess.print("stderr", text);
 }
 
 /** What `World.pin` says. */
@@ -331,16 +364,23 @@ function hold(world: World, [program, ...args]: readonly string[]): Promise<Held
   };
   let stderr = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => stderr += text);
-  const endRest = () => world.signal(-child.pid!, "SIGKILL");
+  let isLate = false;
+  const group = () => program === "setsid" ? -child.pid! : child.pid!;
+  const endRest = () => world.signal(group(), "SIGKILL");
+  const timer = setTimeout(() => isLate = endRest(), holdPatience);
   // See deno.ts.
   if (program === "setsid") child.once("exit", endRest);
   return new Promise((resolve, reject) => {
     child.on("error", reject);
     child.stdout.once("data", () => {
+      clearTimeout(timer);
       child.off("exit", endRest);
       resolve({ pid: child.pid!, ended, letGo });
     });
-    ended.then(() => reject(new Error(stderr.trim())));
+    ended.then(() => {
+      clearTimeout(timer);
+      reject(isLate ? notReady(args) : new Error(stderr.trim()));
+    });
   });
 }
 
@@ -464,13 +504,22 @@ export function watch(world: World, argv: readonly string[], tell: (line: string
   return { ended, stop: () => void child.stdin.end() };
 }
 
+function printBytes(to: "stdout" | "stderr", bytes: Uint8Array): void {
+  const { writeSync } = builtin<typeof Fs>("node:fs");
+  writeAll(streamNames[to], bytes, (part) => writeSync(to === "stdout" ? 1 : 2, part));
+}
+
 /** What a program's entry needs of its process. */
 export const nodeProcess = {
   args: (): readonly string[] => process.argv.slice(2),
   stdin: (): Promise<string> => Promise.resolve(builtin<typeof Fs>("node:fs").readFileSync(0, "utf8")),
-  print: (to: "stdout" | "stderr", text: string): void =>
-    builtin<typeof Fs>("node:fs").writeFileSync(to === "stdout" ? 1 : 2, text),
+  print: (to: "stdout" | "stderr", text: string): void => printBytes(to, new TextEncoder().encode(text)),
+  printBytes: (text: string): void => printBytes("stdout", bytesOfText(text)),
   isTerminal: (): boolean => process.stdout.isTTY === true,
+  file: (): string => builtin<typeof Fs>("node:fs").realpathSync(process.argv[1]!),
+  readFile: (): string => builtin<typeof Fs>("node:fs").readFileSync(process.argv[1]!, "utf8"),
+  close: (descriptors: readonly number[]): void =>
+    descriptors.forEach((descriptor) => builtin<typeof Fs>("node:fs").closeSync(descriptor)),
   exit: (code: number): never => process.exit(code),
 };
 

@@ -1,4 +1,4 @@
-import { realWorld } from "./runtime.ts";
+import { ownProcess } from "./runtime.ts";
 
 /** What a part has for others. */
 type Exports = Readonly<Record<string, (...all: unknown[]) => unknown>>;
@@ -25,10 +25,9 @@ export function load(name: string): Exports {
 }
 
 function evaluate(name: string): Exports {
-  const { self, read } = realWorld();
-  const path = self.at(-1)!;
+  const path = ownProcess.file();
   // All parts are from one reading: a service may use another when the file has been replaced.
-  text ??= read(path) ?? "";
+  text ??= ownProcess.readFile();
   const found = findPart(text, ocinetBuild, name);
   if (!found) {
     throw new Error(

@@ -11,6 +11,12 @@ export async function prepareRuntime(): Promise<void> {
   if (onDeno && isFirstDeno2()) await provideBuiltins();
 }
 
+/** Closes those of the caller's descriptors that the launcher could not close: what we start may stay. */
+export function closeInherited(): void {
+  const inherited = realWorld().env("OCINET_INHERITED")?.trim();
+  if (inherited) ownProcess.close(inherited.split(" ").map(Number));
+}
+
 /** The world of whichever runtime this is. */
 export function realWorld(): World {
   return onDeno ? denoWorld() : nodeWorld();

@@ -56,8 +56,12 @@ export interface World {
   env(name: string): string | undefined;
   /** The whole environment, for programs that get it passed on. */
   environment(): Readonly<Record<string, string>>;
+  /** The shell that waits to be told what to become (src/launcher.sh), where that is what started us. */
+  readonly caller?: Caller;
 
   read(path: string): string | undefined;
+  /** The same where it may be no UTF-8: a character for each byte. */
+  readBytes(path: string): string | undefined;
   /** A file's first bytes, or all of it: of a table of the kernel's, what is not read costs nothing. */
   readStart(path: string, bytes: number): string | undefined;
   list(path: string): readonly string[];
@@ -112,18 +116,27 @@ export interface World {
   canListen(address: string, port: number): Promise<boolean>;
   /** Whether programs can listen on an address in our network namespace. A link-local one counts as one that they cannot. */
   hasAddress(address: string): Promise<boolean>;
+  /** Whether a process has the pid, even one that /proc hides. */
+  exists(pid: number): boolean;
   /** Sends a signal to a process, or to a process group by its negative number; false when there is none. */
   signal(pid: number, name: Signal | "SIGKILL"): boolean;
 
   /**
    * Starts a program that says a line once it is ready, and stays until it is let go.
-   * @throws Error with what it said when it ends before
+   * @throws Error with what it said when it ends before, or is not ready in time; then all of its session is killed
    */
   hold(argv: readonly string[]): Promise<Held>;
   /** Starts a program in our place: with our standard streams, and the environment given. */
   start(argv: readonly string[], env: Readonly<Record<string, string>>): Started;
   /** From now on these signals are told, and no longer act on us. */
   onSignals(names: readonly Signal[], tell: (name: Signal) => void): void;
+}
+
+/** A shell that becomes the program that we have prepared everything for. */
+export interface Caller {
+  readonly pid: number;
+  /** Gives it a line of shell, which ends with `exec` or `exit`. A character stands for a byte. It takes the first one only. */
+  tell(script: string): void;
 }
 
 /** Signals that people send to programs, and their numbers. */
@@ -189,6 +202,9 @@ export interface Started {
   readonly ended: Promise<number>;
 }
 
+/** Milliseconds that a program which is held may take until it is ready. */
+export const holdPatience = 20_000;
+
 /** How a program is run. */
 export interface RunOptions {
   readonly stdin?: string;
@@ -217,6 +233,11 @@ export const usualPatience = 60;
 /** What a request fails with whose answer does not come in time. */
 export function noAnswer(patience: number): Error {
   return new Error(`no answer within ${patience} seconds`);
+}
+
+/** What a program fails with that is held, and is not ready in time. */
+export function notReady(words: readonly string[]): Error {
+  return new Error(`${words.slice(0, 3).join(" ")} is not ready after ${holdPatience / 1000} seconds`);
 }
 
 /** A person's path, from the directory that we were called in if it is relative. */

@@ -45,12 +45,12 @@ export const helper = {
       undo: ask("unpublish"),
     });
   },
-  connect: ({ host, id, init, ifname, netns }, { network }, ports) => {
+  connect: ({ host, id, lasting, ifname, netns }, { network }, ports) => {
     const { socket } = host.service!;
     const where = network === undefined ? {} : { network };
     return {
       steps: [send(socket, `attach ${id}`, { undo: writeRequest({ do: "detach", id }) })],
-      answer: { socket, request: writeRequest({ do: "attach", id, pid: init, ifname, ...where, ports }) },
+      answer: { socket, request: writeRequest({ do: "attach", id, pid: lasting, ifname, ...where, ports }) },
       read: (answer) => {
         const result = parseResult(answer, netns);
         return hasDns(result.dns) ? result : { ...result, dns: host.names ?? {} };

@@ -18,7 +18,7 @@ const host: Host = {
   },
 };
 
-const target = { host, id: "c1", pid: 9, init: 7, ifname: "eth0", netns: "/proc/7/ns/net" } as Target;
+const target = { host, id: "c1", pid: 9, lasting: 7, ifname: "eth0", netns: "/proc/7/ns/net" } as Target;
 
 test("helper asks for the container's first process, and its undoing is known before", () => {
   const connected = (options: string) =>

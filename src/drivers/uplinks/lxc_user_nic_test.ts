@@ -19,7 +19,7 @@ function hostWith(bridges: readonly GrantedBridge[], more: Partial<UserNic> = {}
 
 const target: Target = {
   host: hostWith([missing, lan, served]),
-  ...{ id: "c1", netns: "/proc/7/ns/net", pid: 9, init: 7, ownPidNamespace: true },
+  ...{ id: "c1", netns: "/proc/7/ns/net", pid: 9, init: 7, lasting: 7, ownPidNamespace: true },
   ...{ enter: ["--user=/proc/9/ns/user", "--preserve-credentials"], ifname: "eth0", directory: "/c1" },
   ...{ socket: "/c1/uplink.sock", restricted: false, again: ["ocinet", "repair", "c1"] },
 };

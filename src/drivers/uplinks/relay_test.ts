@@ -7,7 +7,14 @@ import { relayPort, relayRefusal, startRelay } from "./relay.ts";
 const host = { ipv6: true, routes: { 4: true, 6: false }, lowestPort: 1024 };
 const relayed = {
   entrance: {
-    ...{ pid: 7, init: 7, ownPidNamespace: true, directory: "/c1/relay", again: ["ocinet", "repair", "c1"] },
+    ...{
+      pid: 7,
+      init: 7,
+      lasting: 7,
+      ownPidNamespace: true,
+      directory: "/c1/relay",
+      again: ["ocinet", "repair", "c1"],
+    },
     enter: ["--user=/proc/7/ns/user", "--preserve-credentials"],
   },
   ...{ socket: "/c1/relay.sock", inside: "/c1/inside.sock" },
@@ -29,7 +36,7 @@ test("the relay is a process of each network, with no power over either", () => 
 });
 
 test("it starts again through the container's first process, when the one that let us in has ended", () => {
-  const again = startRelay({ ...relayed, entrance: { ...relayed.entrance, init: 8 } }).again!;
+  const again = startRelay({ ...relayed, entrance: { ...relayed.entrance, init: 8, lasting: 8 } }).again!;
   assert.match(again.at(-13)!, /^nsenter --user=\/proc\/8\/ns\/user .* --net=\/proc\/8\/ns\/net /);
 });
 

@@ -13,6 +13,7 @@ const target: Target = {
   netns: "/proc/7/ns/net",
   pid: 7,
   init: 7,
+  lasting: 7,
   ownPidNamespace: true,
   enter: ["--user=/proc/7/ns/user", "--preserve-credentials"],
   ifname: "eth0",

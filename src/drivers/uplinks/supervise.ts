@@ -18,6 +18,9 @@ export interface Kept {
   readonly cleanupPaths: readonly string[];
 }
 
+/** How long a program may take until it is ready; udhcpc has a shorter limit of its own. */
+const readySeconds = 60;
+
 /**
  * Starts the keeper and returns once the program is ready, or all who could say so have ended. Nothing keeps our standard
  * streams: a runtime waits until they are closed. The fifo is opened at both ends at once: should we be killed, a keeper
@@ -27,7 +30,8 @@ const start = `keep=$1 d=$3; shift
 rm -f "$d/life" "$d/back" "$d/ready" "$d/uplink.log"; mkfifo -m 600 "$d/ready" || exit
 exec 5<>"$d/ready" 6<"$d/ready" 4>"$d/ready" 5<&-
 setsid sh -c "$keep" sh "$@" 6<&- </dev/null >"$d/uplink.log" 2>&1 &
-exec 4>&-; byte=$(head -c 1 <&6)
+exec 4>&-; byte=$(timeout --foreground ${readySeconds} head -c 1 <&6); waited=$?
+[ $waited != 124 ] || { echo "it is not ready after ${readySeconds} s" >&2; exit 1; }
 [ -n "$byte" ] || { grep -vE '^(\\*|WARNING|Starting|sent|received)' "$d/uplink.log" >&2; exit 1; }
 rm -f "$d/life" "$d/back" "$d/ready"`;
 
@@ -80,7 +84,7 @@ export function keepRunning(
   entrance: Entrance,
   { name, words, ends, cmdlineMarker, cleanupPaths }: Kept,
 ): Spawn {
-  const { directory, pid, init, ownPidNamespace, enter, again } = entrance;
+  const { directory, pid, init, lasting, ownPidNamespace, enter, again } = entrance;
   const holder = ownPidNamespace ? "cat" : "tail";
   const through = (process: number) => {
     const entering = enter.map((word) => word.replace(`/proc/${pid}/`, `/proc/${process}/`));
@@ -91,7 +95,7 @@ export function keepRunning(
   };
   return {
     ...{ tool: "spawn", on: "host", id: { kind: "process", pidFile: uplinkPidFile(directory) } },
-    ...{ run: through(pid), ...(pid === init ? {} : { again: through(init) }) },
+    ...{ run: through(pid), ...(pid === lasting ? {} : { again: through(lasting) }) },
     ...{ name, pidFile: uplinkPidFile(directory), cmdlineMarker, cleanupPaths },
   };
 }

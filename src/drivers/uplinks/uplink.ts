@@ -110,6 +110,8 @@ export interface Entrance {
   readonly ownPidNamespace: boolean;
   /** Its first process, which ends when it does, but may not be one that lets us in yet. */
   readonly init: number;
+  /** A process in its namespaces that is there as long as it is. */
+  readonly lasting: number;
   /** Words for nsenter that give power over its pid namespace. */
   readonly enter: readonly string[];
   /** Where process ids, logs and fifos go. */

@@ -10,6 +10,7 @@ import {
   readPlugin,
   removeRecord,
 } from "../../engine/record.ts";
+import { isSameProcess, type ProcessIdentity } from "../../engine/process.ts";
 import { containerPaths, refuseUnknownFiles } from "../../engine/state.ts";
 import type { World } from "../../plan/world.ts";
 import { messageOf } from "../../wire/cni/error.ts";
@@ -18,10 +19,16 @@ import { recover } from "./recover.ts";
 
 /**
  * Undoes all that was done for a container, from what is recorded of it. Its namespace may be gone.
+ * @param init the first process of the one that is meant: another may have its id by now
  * @returns whether there was anything
  * @throws Error when something resisted; what is still there stays recorded, for another try
  */
-export async function detach(world: World, state: string, id: string): Promise<boolean> {
+export async function detach(
+  world: World,
+  state: string,
+  id: string,
+  init?: ProcessIdentity,
+): Promise<boolean> {
   const paths = containerPaths(state, id);
   if (world.stat(paths.directory) === undefined) return false;
   const unlock = await world.lock(paths.lock);
@@ -33,6 +40,7 @@ export async function detach(world: World, state: string, id: string): Promise<b
       if (pluginKeys(world, state, id).length === 0) world.remove(paths.directory);
       return false;
     }
+    if (init && !isSameProcess(init, record.container.init)) return false;
     await detachLocked(world, state, record);
     return true;
   } finally {

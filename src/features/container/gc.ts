@@ -20,7 +20,7 @@ import {
 import { keptChanges } from "../../engine/kept_changes.ts";
 import { listLinks } from "../../engine/links.ts";
 import type { Collected, Stale } from "../../engine/collected.ts";
-import { livingNamespaces } from "../../engine/process.ts";
+import { livingNamespaces, seesAllProcesses } from "../../engine/process.ts";
 import { forwardingSysctls } from "../../drivers/main/veth.ts";
 import { repairUnsupervised } from "./repair.ts";
 import { findLiving } from "./recover.ts";
@@ -255,7 +255,7 @@ function unusedState(world: World, state: string, gone: readonly string[]): read
 /** State of containers that a user's namespaces held (state.ts), where no process is left in these. */
 function innerState(world: World, state: string): readonly Unused[] {
   const inner = world.list(state).filter((name) => /^netns-[0-9]+$/.test(name));
-  if (inner.length === 0) return [];
+  if (inner.length === 0 || !seesAllProcesses(world)) return [];
   const living = livingNamespaces(world);
   return inner.filter((name) => !living.has(`net:[${name.slice(6)}]`)).map((name) => ({
     what: `state in ${state}/${name}`,

@@ -5,7 +5,7 @@ import { apply, explain } from "../../engine/apply.ts";
 import { livePrefixes, staleness } from "../../engine/namespace.ts";
 import { type ContainerRecord, readContainer, readUndamaged, writeRecord } from "../../engine/record.ts";
 import { note } from "../../engine/hook_log.ts";
-import { ownerIsAlive, ownNamespace, readPids } from "../../engine/process.ts";
+import { judge, ownerIsAlive, ownNamespace, readPids } from "../../engine/process.ts";
 import { repairLinks } from "./repair_links.ts";
 import { restorePassRule, restoreRules } from "./restore_rules.ts";
 import { forwardAgain } from "../rootless/host_forwarding.ts";
@@ -38,6 +38,9 @@ export async function repair(world: World, state: string, id: string): Promise<r
 export async function repairUnsupervised(world: World, state: string, id: string): Promise<void> {
   const record = readUndamaged(world, state, id);
   if (record?.host !== ownNamespace(world) || !isUp(world, record)) return;
+  // By pids that are another PID namespace's all would seem to have ended.
+  const { init } = record.container;
+  if (init && judge(world, init) !== "there") return;
   const isUnsupervised = ({ pidFile, cmdlineMarker }: Spawn) =>
     record.restarting?.includes(pidFile) ||
     !readPids(world, pidFile).some((pid) => ownerIsAlive(world, pid, cmdlineMarker));

@@ -4,7 +4,7 @@ import type { World } from "../../plan/world.ts";
 import type { Result } from "../../wire/cni/result.ts";
 import type { Step } from "../../plan/step.ts";
 import type { Asked, Entrance, Target } from "../../drivers/uplinks/uplink.ts";
-import { enterUser } from "../../engine/namespace.ts";
+import { enterUser, pidInside } from "../../engine/namespace.ts";
 import type { Attached, Namespace } from "../../engine/record.ts";
 import type { ChosenNetwork } from "../networks/networks.ts";
 import { containerPaths } from "../../engine/state.ts";
@@ -122,16 +122,16 @@ export interface Entering {
 
 /** How a program gets into a container. @throws Error for one that is known by nothing but a namespace */
 export function entranceOf(world: World, state: string, { id, container, lasting }: Entering): Entrance {
-  if (!container.init) {
+  const pid = pidInside(container);
+  if (pid === undefined) {
     throw new Error(
       `Cannot attach namespace "${container.netns}" without root: give the pid of a process in it instead`,
     );
   }
-  const { pid } = container.init;
   const { directory } = containerPaths(state, id);
   world.makeDirectory(directory);
   return {
-    ...{ pid, init: lasting?.init?.pid ?? pid },
+    ...{ pid, init: (lasting ?? container).init!.pid, lasting: pidInside(lasting ?? container)! },
     ownPidNamespace: world.readLink(`/proc/${pid}/ns/pid`) !== world.readLink("/proc/self/ns/pid"),
     ...{ enter: enterUser(container), directory },
     again: ["env", `OCINET_STATE_DIR=${state}`, ...world.self, "repair", id],

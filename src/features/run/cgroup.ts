@@ -29,11 +29,6 @@ export function makeCgroup(world: World, cgroup: string): boolean {
   }
 }
 
-/** Words before a command's that run it there. */
-export function within(cgroup: string): readonly string[] {
-  return ["sh", "-c", 'echo $$ >"$0/cgroup.procs"; exec "$@"', cgroup];
-}
-
 /** Ends all that is in the cgroup `$cgroup`, if there is one, and removes it; 0 would be a process that we cannot see. */
 export const endCgroup = `[ ! -d "$cgroup" ] || {
   while pids=$(find "$cgroup" -name cgroup.procs -exec grep -hvx 0 {} +); [ "$pids" ]; do kill -KILL $pids; sleep 0.01; done

@@ -98,12 +98,11 @@ export function endingOf(
   ];
 }
 
-/** Words that run a command in namespaces of a process, where we are in the file system. */
-export function enter(world: World, container: Namespace, kinds: readonly Kind[]): readonly string[] {
-  const { pid } = container.init!;
+/** Words that enter namespaces of the process whose network namespace is a container's. */
+export function enter(container: Namespace, kinds: readonly Kind[]): readonly string[] {
+  const namespaces = container.netns.slice(0, container.netns.lastIndexOf("/"));
   return [
     ...["nsenter", ...enterUser(container)],
-    ...kinds.map((kind) => `--${longName[kind]}=/proc/${pid}/ns/${kind}`),
-    ...[`--wdns=${world.readLink("/proc/self/cwd")}`, "--"],
+    ...kinds.map((kind) => `--${longName[kind]}=${namespaces}/${kind}`),
   ];
 }

@@ -1,98 +1,120 @@
-import { type Held, signals, type World } from "../../plan/world.ts";
-import { attach } from "../container/attach.ts";
-import { cgroupFor, endCgroup, endingOfCgroup, makeCgroup, within } from "./cgroup.ts";
+import type { Held, World } from "../../plan/world.ts";
+import { messageOf } from "../../wire/cni/error.ts";
+import { note } from "../../engine/hook_log.ts";
 import { containerOfProcess, enterUser } from "../../engine/namespace.ts";
-import { detach } from "../container/detach.ts";
-import { awaitForeground } from "./foreground.ts";
-import { collectOpportunistically } from "../container/gc.ts";
+import { isAlive, isSameProcess, type ProcessIdentity } from "../../engine/process.ts";
 import { readContainer } from "../../engine/record.ts";
-import { endAll, endingOf, enter, holdNamespaces, type Kind, showOwnLinks } from "./namespaces.ts";
-import { identify } from "../../engine/process.ts";
 import { innerDirectory } from "../../engine/state.ts";
 import { undo } from "../../engine/undo.ts";
+import { attach } from "../container/attach.ts";
+import { detach } from "../container/detach.ts";
+import { collectOpportunistically } from "../container/gc.ts";
 import type { AttachOptions } from "../container/options.ts";
+import type { Request } from "../container/request.ts";
+import { type Command, commandOf } from "./caller.ts";
+import { cgroupFor, endCgroup, endingOfCgroup, makeCgroup } from "./cgroup.ts";
+import { endAll, endingOf, enter, holdNamespaces, type Kind, showOwnLinks } from "./namespaces.ts";
 
 /** A command to run with a network of its own. */
 export interface Run {
   /** Absent: one that is free. */
   readonly id?: string;
   readonly options: AttachOptions;
-  readonly command: readonly string[];
+  /** How many words the command is: the last ones that the process which becomes it was given. */
+  readonly words: number;
 }
 
 /**
- * Makes namespaces, connects them, runs the command in them, and takes all of it away again.
- * @returns the command's exit status; 128 and the number of a signal that ended it, or came before it had begun
- * @throws Error when it was not run, or something could not be taken away
+ * Makes namespaces, connects them, has the process that waits for us become the command in them, and takes all of it away
+ * again once that has ended. What goes wrong then is noted in hook.log: nobody is there any more to be told.
+ * @throws Error when it was not run
  */
-export async function runConnected(
-  world: World,
-  state: string,
-  { id, options, command }: Run,
-): Promise<number> {
-  const foreground = awaitForeground(world);
+export async function runConnected(world: World, state: string, { id, options, words }: Run): Promise<void> {
+  const command = commandOf(world);
   await collectOpportunistically(world, state);
   const cgroup = world.uid === 0 ? cgroupFor(world) : undefined;
-  const holder = await holdNamespaces(world, kindsOf(options), hold, cgroup ? [`cgroup=${cgroup}`] : []);
+  const kinds = kindsOf(options);
+  const holder = await holdNamespaces(world, kinds, hold, cgroup ? [`cgroup=${cgroup}`] : []);
   try {
     const container = containerOfProcess(world, holder.pid);
-    const name = id ?? `run-${holder.pid}`;
-    const rootfs = { pid: holder.pid, enter: enterUser(container), path: "" };
-    await foreground.prepare((world) =>
-      attach(world, state, {
-        ...{ id: name, container, options, rootfs, replace: false },
-        ...(cgroup ? { ending: endingOfCgroup(cgroup) } : {}),
-      })
-    );
+    // Until it becomes the command, and wherever that goes, the namespaces are those of their holder.
+    const lasting = { ...container, init: command.process };
+    const request = {
+      ...{ id: id ?? `run-${command.process.pid}`, container, lasting, options, replace: false },
+      rootfs: { pid: holder.pid, enter: enterUser(container), path: "" },
+      ...(cgroup ? { ending: endingOfCgroup(cgroup) } : {}),
+    };
+    const attached = await command.prepare(async (world) => {
+      await attach(world, state, request);
+      return true;
+    });
     try {
-      const [early] = foreground.early;
-      if (early) return 128 + signals[early];
-      const kinds = kindsOf(options);
-      const apart = cgroup && makeCgroup(world, cgroup) ? within(cgroup) : [];
-      const run = [...apart, ...enter(world, container, kinds), ...command];
-      return await whileHeld(world, holder, kinds, (began) => foreground.start(run, {}, began));
+      if (!attached) return;
+      const own = cgroup && makeCgroup(world, cgroup) ? { cgroup } : {};
+      command.become({ words, enter: enter(container, kinds), ...own }, {});
+      await awaitCommand(world, state, command, holder, kinds);
     } finally {
-      await takeLeave(world, state, name);
-      await holder.letGo();
-      await detach(world, state, name);
-      world.remove(innerDirectory(state, container.identity));
+      await takeAway(world, state, request, holder);
     }
   } finally {
     await holder.letGo();
   }
 }
 
+async function takeAway(
+  world: World,
+  state: string,
+  { id, container, lasting }: Pick<Request, "id" | "container" | "lasting">,
+  holder: Held,
+): Promise<void> {
+  try {
+    const init = lasting!.init!;
+    await takeLeave(world, state, id, init);
+    await holder.letGo();
+    await detach(world, state, id, init);
+    world.remove(innerDirectory(state, container.identity));
+  } catch (error) {
+    note(world, state, `run ${id}: ${messageOf(error)}`);
+  }
+}
+
 /** Ends what has something to do before it ends: with the namespaces it is killed. */
-async function takeLeave(world: World, state: string, id: string): Promise<void> {
-  const steps = readContainer(world, state, id)?.steps ?? [];
+async function takeLeave(world: World, state: string, id: string, init: ProcessIdentity): Promise<void> {
+  const record = readContainer(world, state, id);
+  const steps = record && isSameProcess(init, record.container.init) ? record.steps : [];
   await undo(world, { host: [] }, steps.filter((step) => step.tool === "spawn" && step.gracefulStop));
 }
 
-/** The namespaces were lost, and the command had to be ended. */
-export class NamespacesLost extends Error {}
-
-/** Lets a command run as long as the holder of its namespaces does, which may be killed: with that its network goes. */
-async function whileHeld(
+/** Waits for its end, or for that of the holder of its namespaces, which may be killed: with that its network goes. */
+async function awaitCommand(
   world: World,
+  state: string,
+  command: Command,
   holder: Held,
   kinds: readonly Kind[],
-  start: (began: (pid: number) => void) => Promise<number>,
-): Promise<number> {
-  let lost = false;
-  let over = false;
-  const code = await start((pid) => {
-    const command = identify(world, pid);
-    void holder.ended.then(async () => {
-      if (over || !command) return;
-      lost = true;
-      await world.run(endingOf(command, kinds, world.uid !== 0));
-    });
-  });
-  over = true;
-  if (!lost) return code;
-  throw new NamespacesLost(
-    `The process ${holder.pid} that held the command's namespaces was killed, so the command was ended, too`,
+): Promise<void> {
+  const mounts = world.readLink(`/proc/${holder.pid}/ns/mnt`);
+  const { ended, process: { pid } } = command;
+  const isOver = await Promise.race([ended.then(() => true), holder.ended.then(() => false)]);
+  if (isOver) return;
+  note(
+    world,
+    state,
+    `Process ${holder.pid}, which held the namespaces of process ${pid}, was killed, so that is, too`,
   );
+  // All that shares a namespace with it is ended: never with one that has not entered them, or has left.
+  if (linkOf(world, pid, "mnt") === mounts) {
+    await world.run(endingOf(command.process, kinds, world.uid !== 0), { timeout: 10_000 });
+  }
+  if (isAlive(world, command.process)) world.signal(pid, "SIGKILL");
+}
+
+function linkOf(world: World, pid: number, kind: Kind): string | undefined {
+  try {
+    return world.readLink(`/proc/${pid}/ns/${kind}`);
+  } catch {
+    return undefined;
+  }
 }
 
 /**
@@ -100,6 +122,7 @@ async function whileHeld(
  * whatever is left in them.
  */
 const hold = `${endAll}
+trap "" HUP INT QUIT TERM
 case " $* " in *" net "*) ${showOwnLinks};; esac
 echo; read -r _
 end /proc/self "$@"

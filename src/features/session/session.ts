@@ -1,10 +1,10 @@
 import { type Exec, exec } from "../../plan/step.ts";
-import { signals, type World } from "../../plan/world.ts";
+import type { World } from "../../plan/world.ts";
 import { attach } from "../container/attach.ts";
 import { containerOfProcess, enterUser, fromHere, staleness } from "../../engine/namespace.ts";
 import { describeContainer, type Description } from "../container/describe.ts";
 import { detach } from "../container/detach.ts";
-import { awaitForeground } from "../run/foreground.ts";
+import { commandOf } from "../run/caller.ts";
 import { collectOpportunistically } from "../container/gc.ts";
 import {
   containerFile,
@@ -144,21 +144,21 @@ export async function stopSession(world: World, state: string): Promise<boolean>
 }
 
 /**
- * Runs a command in the session, as its root; starts it if there is none.
- * @returns the command's exit status; 128 and the number of a signal that ended it
+ * Has the process that waits for us become a command in the session, as its root; starts the session if there is none.
+ * @param words how many of its last words the command is
+ * @throws Error when it was not run
  */
 export async function runInSession(
   world: World,
   state: string,
-  { options, command }: { readonly options: AttachOptions; readonly command: readonly string[] },
-): Promise<number> {
+  { options, words }: { readonly options: AttachOptions; readonly words: number },
+): Promise<void> {
   refuseRoot(world);
-  const foreground = awaitForeground(world);
-  const record = await foreground.prepare((world) => findOrStart(world, state, options));
-  const [early] = foreground.early;
-  if (early || !record) return 128 + signals[early!];
+  const command = commandOf(world);
+  const record = await command.prepare((world) => findOrStart(world, state, options));
+  if (!record) return;
   const container = fromHere(world, record.container);
-  return await foreground.start([...enter(world, container, kinds), ...command], environment(world, state));
+  command.become({ words, enter: enter(container, kinds) }, environment(world, state));
 }
 
 /**
@@ -196,7 +196,7 @@ export async function askInside(world: World, state: string, words: readonly str
   if (!session) throw new Error("Cannot ask in the session: none runs");
   const container = fromHere(world, session.container);
   const inner = ["env", "-u", "OCINET_STATE_DIR", `OCINET_SESSION=${state}`, ...world.self, ...words];
-  const { code, stdout, stderr } = await world.run([...enter(world, container, kinds), ...inner]);
+  const { code, stdout, stderr } = await world.run([...enter(container, kinds), "--wdns=/", "--", ...inner]);
   if (code === 0) return stdout;
   throw new Error(stderr.trim().replace(/^ocinet: /, ""));
 }

@@ -1,0 +1,42 @@
+import type { World } from "../plan/world.ts";
+
+/** Milliseconds after which a wait for a lock is told. */
+const patience = 3000;
+
+/** Waits for a lock, and says on standard error who has it if that takes long. */
+export async function tellWait<T>(
+  world: World,
+  path: string,
+  wait: Promise<T>,
+  tell: (text: string) => void,
+): Promise<T> {
+  const timer = setTimeout(
+    () => tell(`ocinet: Waiting for the lock ${path}${holderOf(world, path)}\n`),
+    patience,
+  );
+  try {
+    return await wait;
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** The process that has a lock: /proc/locks may name flock(1), which has ended; an open file says what it has locked. */
+export function holderOf(world: World, path: string): string {
+  const pid = world.list("/proc").find((name) => /^[0-9]+$/.test(name) && holds(world, name, path));
+  if (pid === undefined) return "";
+  const words = (world.read(`/proc/${pid}/cmdline`) ?? "").split("\0").join(" ").trim();
+  return `, which process ${pid} has (${words.length > 200 ? `...${words.slice(-200)}` : words})`;
+}
+
+function holds(world: World, pid: string, path: string): boolean {
+  try {
+    return world.list(`/proc/${pid}/fd`).some((fd) =>
+      world.readLink(`/proc/${pid}/fd/${fd}`) === path &&
+      /^lock:.*FLOCK/m.test(world.read(`/proc/${pid}/fdinfo/${fd}`) ?? "")
+    );
+  } catch {
+    // Another user's.
+    return false;
+  }
+}
