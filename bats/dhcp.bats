@@ -351,6 +351,8 @@ host_knows() { [ "$(in_host ip -j neigh show 10.9.0.50 | jq -r '.[0].lladdr')" =
   all_given_back
   run -0 ocinet up --net net /run/netns/box
   in_host ip netns delete box
+  # The client is in the namespace, which lives until that has seen that its path is gone.
+  wait_for no_clients
   run -0 ocinet gc
   all_given_back
   in_host rm -rf /var/lib/cni/results
