@@ -30,6 +30,7 @@ import {
   removeRecord,
 } from "../../engine/record.ts";
 import { planAgain } from "./plan_again.ts";
+import { waitForAll } from "../../engine/locks.ts";
 import { failOverPorts } from "./port_failover.ts";
 import { ownNamespace } from "../../engine/process.ts";
 import { removeLeftovers } from "./reference_leftovers.ts";
@@ -71,14 +72,14 @@ export async function del(context: Context): Promise<void> {
 export async function delTogether(contextsOf: () => Promise<readonly Context[]>): Promise<readonly string[]> {
   try {
     const contexts = await contextsOf();
-    const release = await Promise.all(contexts.map(lock));
+    const release = await waitForAll(contexts.map(lock));
     try {
       const records = contexts.filter((context) => externalPart(context) === undefined && !context.delegation)
         .flatMap((context) => readPlugin(context.world, context.state, context.key) ?? []);
       await rollBackTogether(contexts[0]!, records);
       return records.map(({ part }) => part);
     } finally {
-      release.forEach((unlock) => unlock());
+      release();
     }
   } catch {
     return [];

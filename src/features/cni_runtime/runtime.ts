@@ -6,6 +6,8 @@ import { cachedAttachments, loadCache, readCache, removeCache, withCached, write
 import { flush, foldNetwork, newFold } from "./fold.ts";
 import { check, status } from "../cni_plugin/check.ts";
 import { collectGarbage, del, delTogether } from "../cni_plugin/del.ts";
+import { lockToRemove, waitForAll } from "../../engine/locks.ts";
+import { containerPaths } from "../../engine/state.ts";
 import { blame, callTheirs, ownContext, type PluginStep, runsHere, type RuntimeCall } from "./call.ts";
 
 /**
@@ -13,7 +15,7 @@ import { blame, callTheirs, ownContext, type PluginStep, runsHere, type RuntimeC
  * @throws CniError naming the plugin that failed
  */
 export async function addNetwork(world: World, state: string, call: RuntimeCall): Promise<Result> {
-  return await withLock(world, state, call, async () => {
+  return await withLock(world, state, call, "adds", async () => {
     await giveWay(world, state, call);
     const begun: PluginConf[] = [];
     try {
@@ -51,7 +53,7 @@ async function giveWay(world: World, state: string, call: RuntimeCall): Promise<
  * @throws CniError of the first that failed; then what is cached stays, for another try
  */
 export async function delNetwork(world: World, state: string, call: RuntimeCall): Promise<void> {
-  await withLock(world, state, call, async () => {
+  await withLock(world, state, call, "removes", async () => {
     const cached = readCache(world, call);
     await delChain(world, state, withCached(call, cached), cached?.result);
     removeCache(world, call);
@@ -181,16 +183,16 @@ async function withLock<T>(
   world: World,
   state: string,
   call: RuntimeCall,
+  how: "adds" | "removes",
   action: () => Promise<T>,
 ): Promise<T> {
-  const [release, unlock] = await Promise.all([
-    world.share(state),
-    world.lock(`${state}/locks/cni-${call.containerId}`),
-  ]);
+  const path = `${state}/locks/cni-${call.containerId}`;
+  const { directory } = containerPaths(state, call.containerId);
+  const locked = how === "adds" ? world.lock(path) : lockToRemove(world, path, directory);
+  const release = await waitForAll([world.share(state), locked]);
   try {
     return await action();
   } finally {
-    unlock();
     release();
   }
 }
