@@ -4,9 +4,18 @@ import { type Dns, type Ip, parseRoute, type Route } from "../../wire/cni/result
 import { addressOf, parseAddress, parseCidr } from "../../net/address.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import { type Claim, claim as makeClaim } from "../../plan/step.ts";
-import { createWithDirectory, removeAbandoned, type World } from "../../plan/world.ts";
+import { createWithDirectory, type World } from "../../plan/world.ts";
 import type { Lease } from "../plugin.ts";
-import { forget, giveBackEmpty, giveBackOutlived, isEmpty, type Kept, outlived, remember } from "./stale.ts";
+import {
+  forget,
+  giveBackEmpty,
+  giveBackOutlived,
+  isEmpty,
+  type Kept,
+  outlived,
+  remember,
+  removeBegun,
+} from "./stale.ts";
 import {
   anyOf,
   type Candidate,
@@ -96,19 +105,15 @@ export function lease(conf: Conf, at: Attachment, world: World): Lease {
     if (wanted.length > 0) {
       throw new CniError("internal", `failed to allocate all requested IPs: ${wanted.join(" ")}`);
     }
-  } catch (error) {
-    taken.forEach(({ claim }) => world.remove(claim.path));
-    throw error;
-  }
-  return {
-    ips: taken.map(({ ip }) => ip),
-    routes: conf.routes,
-    dns,
-    claims: taken.flatMap(({ claim, ip }) => [
+    const claims = taken.flatMap(({ claim, ip }) => [
       claim,
       ...remember(world, keptOf(conf, at), addressOf(ip.address)),
-    ]),
-  };
+    ]);
+    return { ips: taken.map(({ ip }) => ip), routes: conf.routes, dns, claims };
+  } catch (error) {
+    taken.forEach(({ claim: { path, owner } }) => giveBack(conf, at, world, { path, owner }));
+    throw error;
+  }
 }
 
 function keptOf({ dataDir }: Conf, { network }: Attachment): Kept {
@@ -170,10 +175,17 @@ function takeNext(search: Search): Taken {
   for (const candidate of order(search, last)) {
     const taken = take(search, candidate);
     if (!taken) continue;
-    world.write(marker, candidate.address);
+    leaveMarker(world, marker, candidate.address);
     return taken;
   }
   throw refuse(search, `no IP addresses available in range set: ${showSet(set)}`);
+}
+
+/** It only helps who comes next: on a full disk, an address that has been taken is none the worse without it. */
+function leaveMarker(world: World, path: string, address: string): void {
+  try {
+    world.write(path, address);
+  } catch { /* The next look begins where this one did. */ }
 }
 
 function refuse({ i }: Search, reason: string, details = ""): CniError {
@@ -222,7 +234,7 @@ function reservations({ dataDir }: Conf, { network }: Attachment, world: World):
 
 /** Gives back every address that the directory holds for the attachment, whoever reserved it. */
 export function release(conf: Conf, at: Attachment, world: World): void {
-  removeAbandoned(world, `${conf.dataDir}/${at.network}`);
+  removeBegun(world, keptOf(conf, at));
   owned(conf, at, world).forEach((one) => giveBack(conf, at, world, one));
 }
 
@@ -265,6 +277,7 @@ export function checkDrift(conf: Conf, at: Attachment, world: World): string | u
 /** Gives back what no attachment in `valid` holds; a file that stays empty is what a crash left. */
 export function collect(conf: Conf, at: Attachment, valid: ReadonlySet<string>, world: World): void {
   giveBackOutlived(world, keptOf(conf, at));
+  removeBegun(world, keptOf(conf, at));
   const containers = new Set([...valid].map((attachment) => attachment.split(" ")[0]));
   for (const one of reservations(conf, at, world)) {
     const [containerId, ifname] = one.owner.split(/\s+/);
