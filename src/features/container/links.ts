@@ -2,7 +2,7 @@ import { checkArgs } from "../../wire/cni/args.ts";
 import { fields } from "../../wire/cni/fields.ts";
 import type { NetworkList, PluginConf } from "../../wire/cni/network_list.ts";
 import { type Result, versions } from "../../wire/cni/result.ts";
-import { family, lengthOf } from "../../net/address.ts";
+import { addressOf, contains, family, lengthOf } from "../../net/address.ts";
 import { digest, vethFrom } from "../../net/names.ts";
 import type { PortMapping } from "../../net/port_mapping.ts";
 import type { Attachment } from "../../plan/attachment.ts";
@@ -117,7 +117,14 @@ export function stepsOf(
   result: Result,
   earlier: readonly Result[],
 ): readonly Step[] {
-  return attached.path ? externalSteps(world, attached, result, earlier) : contain(result.ips);
+  return attached.path
+    ? externalSteps(world, attached, result, earlier)
+    : contain(result.ips.filter(isReachable));
+}
+
+/** Not one of the loopback link's, which every container has. */
+function isReachable({ address }: { readonly address: string }): boolean {
+  return !contains("127.0.0.0/8", address) && addressOf(address) !== "::1";
 }
 
 /** Ports lead to the first network that masquerades, or else to the last (rkt, portfwd.go). */
@@ -151,7 +158,8 @@ export function publish(
   }
   // A bridge that is not ours has ports of other names.
   const port = result.interfaces.some(({ name }) => name === vethFrom(at.digest));
-  const reflected = attached.by === "bridge" && port ? [bridge.reflect(at)] : [];
+  const isReflected = attached.network.plugins.some((plugin) => plugin["hairpinMode"] === true);
+  const reflected = attached.by === "bridge" && port && !isReflected ? [bridge.reflect(at)] : [];
   const conf = portmap.parse(
     fields(attached.network.plugins.find(({ type }) => type === "portmap") ?? {}),
   );
