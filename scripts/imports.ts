@@ -29,6 +29,7 @@ const order: readonly (readonly string[])[] = [
   ["features/doctor"],
   ["commands"],
   ["main"],
+  ["laws"],
 ];
 
 /** Rooms that a room above them may not know all the same. */
@@ -38,6 +39,9 @@ const hidden: Readonly<Record<string, readonly string[]>> = {
 const forTests = ["node:test", "node:assert/strict"];
 /** Tests work on the real file system. */
 const realWorld = "src/host/runtime.ts";
+
+/** A machine in memory, and what is tried on it: nothing that is built knows them. */
+const forTrials = /^src\/(host\/fake|laws\/)/;
 
 /** Looks at both runtimes, before there is a world. */
 const guard = "src/host/oldest.ts";
@@ -60,7 +64,9 @@ function importReason(file: string, code: readonly Token[], i: number): string |
   if (specifier.startsWith("node:")) return nodeReason(file, specifier);
   if (!specifier.startsWith(".")) return;
   const target = normalize(join(dirname(file), specifier));
-  if (file.endsWith("_test.ts") && target === realWorld) return;
+  const isTrial = file.endsWith("_test.ts") || forTrials.test(file);
+  if (isTrial && target === realWorld) return;
+  if (!isTrial && forTrials.test(target)) return `only tests may import ${target}`;
   const [from, to] = [roomOf(file), roomOf(target)];
   if (to === undefined) return `${target} is outside src/`;
   const [fromFloor, toFloor] = [from, to].map((room) =>
@@ -73,7 +79,9 @@ function importReason(file: string, code: readonly Token[], i: number): string |
 
 function nodeReason(file: string, specifier: string): string | undefined {
   if (file === "src/host/node.ts" || file.startsWith(relay) && !file.endsWith("_test.ts")) return;
-  if (!file.endsWith("_test.ts")) return `only src/host/node.ts may import ${specifier}`;
+  if (!file.endsWith("_test.ts") && !file.startsWith("src/laws/")) {
+    return `only src/host/node.ts may import ${specifier}`;
+  }
   if (!forTests.includes(specifier)) return `a test may import ${forTests.join(" and ")}, not ${specifier}`;
 }
 

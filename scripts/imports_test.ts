@@ -31,6 +31,16 @@ test("imports upward are found with their line", () => {
   ]);
 });
 
+test("the machine in memory is for tests", () => {
+  const fake = `import { newFake } from "../host/fake.ts";`;
+  assert.deepEqual(findings("src/engine/gc_test.ts", fake), []);
+  assert.deepEqual(findings("src/laws/machine.ts", fake), []);
+  assert.deepEqual(findings("src/engine/gc.ts", fake), [
+    "src/engine/gc.ts:1: only tests may import src/host/fake.ts",
+  ]);
+  assert.equal(findings("src/main.ts", `import "./laws/machine.ts";`).length, 1);
+});
+
 test("neighbours do not import each other", () => {
   for (
     const [from, to] of [

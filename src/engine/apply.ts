@@ -23,7 +23,7 @@ import {
   type Step,
   type Sysctl,
 } from "../plan/step.ts";
-import { createWithDirectory, type Output, type World } from "../plan/world.ts";
+import { createWithDirectory, endedBy, type Output, whyFailed, type World } from "../plan/world.ts";
 import { endFlows } from "./conntrack.ts";
 import { hasForwardChain, passForwardPolicy } from "./forward_policy.ts";
 import { freeAbandoned, holderIn, holderOf } from "./taken.ts";
@@ -86,9 +86,21 @@ export async function apply(world: World, prefixes: Prefixes, steps: readonly St
   try {
     for (const stage of stages(steps)) await applyStage(world, prefixes, stage, done);
   } catch (error) {
-    const { problems, left } = await undo(world, prefixes, done);
-    throw problems.length > 0 ? new RollbackError(error, problems, left) : error;
+    // Some steps only look, and take away at their undoing what another will have made by then.
+    const some = steps.filter((step) => step.undoAlways === true || done.includes(step));
+    throw await rollBack(world, prefixes, done.length === 0 ? [] : some, error);
   }
+}
+
+/** Takes back steps that were done before something failed. @returns the error, with what resisted */
+export async function rollBack(
+  world: World,
+  prefixes: Prefixes,
+  done: readonly Step[],
+  error: unknown,
+): Promise<unknown> {
+  const { problems, left } = await undo(world, prefixes, done);
+  return problems.length > 0 ? new RollbackError(error, problems, left) : error;
 }
 
 async function applyStage(world: World, prefixes: Prefixes, stage: Stage, done: Step[]): Promise<void> {
@@ -160,13 +172,15 @@ async function applyLines(
   done: Step[],
 ): Promise<void> {
   const { argv, stdin } = invocation(steps, prefixes[steps[0]!.on], "run");
-  const { code, stderr } = await world.run(argv, { stdin });
+  const output = await world.run(argv, { stdin });
+  const { code, stderr } = output;
   if (code === 0) {
     done.push(...steps);
     return;
   }
   const lines = steps.filter((step) => step.tool !== "sysctl");
-  if (code >= 128) throw new StepError(lines[0] ?? steps[0]!, `it was ended by signal ${code - 128}`, true);
+  const ended = endedBy(output);
+  if (ended !== undefined) throw new StepError(lines[0] ?? steps[0]!, ended, true);
   const at = failedLine(stderr);
   const failed = lines[at];
   if (!failed) {
@@ -174,7 +188,7 @@ async function applyLines(
     done.push(...steps);
     const wrong = /argument "([^"]+)" is wrong/.exec(stderr)?.[1];
     const read = lines.find(({ run }) => wrong !== undefined && run.split(" ").includes(wrong));
-    throw new StepError(read ?? lines[0] ?? steps[0]!, stderr);
+    throw new StepError(read ?? lines[0] ?? steps[0]!, whyFailed(output));
   }
   done.push(...steps.filter((step) => step.tool === "sysctl"), ...lines.slice(0, at));
   // Somebody made the same shared thing between our look and our line.
@@ -256,7 +270,6 @@ async function addRules(world: World, prefix: readonly string[], steps: readonly
     if (attaches && hasForwardChain(world, first.stdout)) await passForwardPolicy(world, prefix);
     return first.stdout;
   }
-  if (first.code >= 128) throw new StepError(steps[0]!, `nft was ended by signal ${first.code - 128}`, true);
   const tableGone = steps[0]!.on === "host" && first.stderr.includes("No such file or directory");
   if (!tableGone) throw ruleError(steps, first, lists.length);
   await loadRules(world, steps, prefix);
@@ -284,9 +297,12 @@ export async function loadRules(
 }
 
 /** nft names the place of an error: "/dev/stdin:1:40-49: Error: …". */
-function ruleError(steps: readonly Line[], { stderr }: Output, before: number): Error {
+function ruleError(steps: readonly Line[], output: Output, before: number): Error {
+  const ended = endedBy(output);
+  if (ended !== undefined) return new StepError(steps[0]!, ended, true);
+  const { stderr } = output;
   const line = Number(/^[^:]*:([0-9]+):/.exec(stderr)?.[1] ?? NaN) - 1 - before;
-  const what = /Error: (?:Could not process rule: )?(.*)/.exec(stderr)?.[1] ?? stderr;
+  const what = /Error: (?:Could not process rule: )?(.*)/.exec(stderr)?.[1] ?? whyFailed(output);
   if (line < 0 && what.includes("File exists")) {
     return new Error(
       "Cannot load our nft table: one of another version of ocinet is there; take its containers down, then run ocinet gc",
@@ -304,10 +320,8 @@ function applyClaim(world: World, step: Claim): void {
 async function applyExec(world: World, prefixes: Prefixes, step: Exec): Promise<void> {
   if (!step.run) return;
   try {
-    const { code, stderr, stdout } = await world.run([...prefixes[step.on], ...step.run]);
-    if (code !== 0 && step.onError !== "ignore") {
-      throw new StepError(step, stderr || stdout || `it ended with status ${code}`, code >= 128);
-    }
+    const output = await world.run([...prefixes[step.on], ...step.run]);
+    if (output.code !== 0 && step.onError !== "ignore") throw programError(step, output);
   } catch (error) {
     if (step.onError !== "ignore") throw error;
   }
@@ -317,8 +331,12 @@ async function applySpawn(world: World, prefixes: Prefixes, step: Spawn): Promis
   // crun runs its hooks with all signals blocked; what stays must not inherit that.
   const blocked = /^SigBlk:\s*0*[1-9a-f]/m.test(world.read("/proc/self/status") ?? "");
   const unblock = blocked ? ["env", "--default-signal"] : [];
-  const { code, stderr } = await world.run([...prefixes.host, ...unblock, ...step.run]);
-  if (code !== 0) throw new StepError(step, stderr || `it ended with status ${code}`);
+  const output = await world.run([...prefixes.host, ...unblock, ...step.run]);
+  if (output.code !== 0) throw programError(step, output);
+}
+
+function programError(step: Exec | Spawn, output: Output): StepError {
+  return new StepError(step, whyFailed(output), endedBy(output) !== undefined);
 }
 
 async function applySend(world: World, step: Send): Promise<void> {

@@ -2,7 +2,7 @@ import { linkNameProblem } from "../net/names.ts";
 import { ownAlias } from "../plan/ip.ts";
 import { readRows, type Row } from "../plan/ip_json.ts";
 import type { Link } from "../plan/host_state.ts";
-import type { World } from "../plan/world.ts";
+import { whyFailed, type World } from "../plan/world.ts";
 
 /**
  * Whether a link is in our network namespace. /proc/sys/net is always that of our own, and has a directory for each link
@@ -65,14 +65,22 @@ function linesFor({ links, reached, macs }: Questions): readonly string[] {
 export async function askIp(world: World, lines: readonly string[]): Promise<readonly Row[]> {
   if (lines.length === 0) return [];
   const stdin = lines.map((line) => `${line}\n`).join("");
-  const { code, stdout, stderr } = await world.run(["ip", "-d", "-json", "-force", "-batch", "-"], {
-    stdin,
-    looks: true,
-  });
-  // 1 is for what is not there; who was killed, or could not begin, has told nothing.
-  if (code > 1) throw new Error(`Cannot look at links: ip ended with status ${code}: ${stderr.trim()}`);
-  return readRows(stdout);
+  const output = await world.run(["ip", "-d", "-json", "-force", "-batch", "-"], { stdin, looks: true });
+  // 1 is for what is not there, which it says; who was killed, or could not begin, has told nothing.
+  if (output.code > 1 || output.code === 1 && !isGone(output.stderr)) {
+    throw new Error(`Cannot look at links by ip: ${whyFailed(output)}`);
+  }
+  return readRows(output.stdout);
 }
+
+/** Whether `ip` says nothing but that what was asked for is not there. */
+function isGone(stderr: string): boolean {
+  const words = stderr.split("\n").filter((row) => row !== "" && !row.startsWith("Command failed"));
+  return words.length > 0 && words.every((word) => missing.test(word));
+}
+
+const missing =
+  /does not exist|Cannot find device|unreachable|No route to host|Invalid argument|No such|not supported/;
 
 function parseLink(row: Row): Link {
   const flags = row["flags"] as readonly string[] | undefined ?? [];

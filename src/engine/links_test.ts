@@ -17,7 +17,7 @@ function saying(stdout: string, code = 0) {
   const asked: string[] = [];
   const run: World["run"] = (argv, { stdin = "" } = {}) => {
     asked.push(`${argv.join(" ")}\n${stdin}`);
-    return Promise.resolve({ code, stdout, stderr: "" });
+    return Promise.resolve({ code, stdout, stderr: code === 1 ? 'Device "gone" does not exist.\n' : "" });
   };
   return { world: { run } as World, asked };
 }
@@ -62,7 +62,7 @@ test("a link is found by its MAC address among all", async () => {
 
 test("an ip that was killed has told nothing", async () => {
   await assert.rejects(askLinks(saying("", 137).world, { links: ["eth0"], reached: [], macs: [] }), {
-    message: "Cannot look at links: ip ended with status 137: ",
+    message: "Cannot look at links by ip: it was ended by signal 9",
   });
 });
 

@@ -1,6 +1,6 @@
 import { lookInside, parseInside } from "../plan/inside.ts";
 import type { Device, HostState, Link } from "../plan/host_state.ts";
-import type { World } from "../plan/world.ts";
+import { whyFailed, type World } from "../plan/world.ts";
 import { askLinks, bridgeFacts, linkExists, listLinks, type OwnBridge, readOwnBridge } from "./links.ts";
 import { advertisedLinks, defaultLink } from "./routes.ts";
 
@@ -44,9 +44,11 @@ async function observeInside(
   container: readonly string[],
 ): Promise<Pick<HostState, "inside">> {
   const argv = [...container, "sh", "-c", lookInside, "sh", ...insideSysctls];
-  const { code, stdout, stderr } = await world.run(argv, { looks: true });
-  if (code !== 0) throw new Error(`Cannot look into the container's network namespace: ${stderr.trim()}`);
-  return { inside: parseInside(stdout, insideSysctls) };
+  const output = await world.run(argv, { looks: true });
+  if (output.code !== 0) {
+    throw new Error(`Cannot look into the container's network namespace: ${whyFailed(output)}`);
+  }
+  return { inside: parseInside(output.stdout, insideSysctls) };
 }
 
 /** What commands print; what is gone has no answer, and no process is started for a link that is not there. */

@@ -107,19 +107,20 @@ export function containerKey(id: string): RecordKey & { readonly part: "containe
   return { id, network: "", ifname: "", part: "container" };
 }
 
-function pathOf(state: string, { id, network, ifname, part }: RecordKey): string {
+/** Where a record is. */
+export function recordFile(state: string, { id, network, ifname, part }: RecordKey): string {
   const name = network === "" ? part : `${network} ${ifname} ${part}`;
   return `${containerPaths(state, id).directory}/${name}.json`;
 }
 
 /** Where a container's own record is. */
 export function containerFile(state: string, id: string): string {
-  return pathOf(state, containerKey(id));
+  return recordFile(state, containerKey(id));
 }
 
 /** Writes a record; a reader sees the old one or the new. */
 export function writeRecord<R extends BaseRecord>(world: World, state: string, record: R): R {
-  const path = pathOf(state, record);
+  const path = recordFile(state, record);
   withDirectory(world, path, 0o700, () => world.write(path, JSON.stringify(record)));
   return record;
 }
@@ -151,7 +152,7 @@ export function readUndamaged(world: World, state: string, id: string): Containe
  * @throws Error when it is of a later version
  */
 export function readPlugin(world: World, state: string, key: RecordKey): PluginRecord | undefined {
-  const path = pathOf(state, key);
+  const path = recordFile(state, key);
   const text = world.read(path) ?? readOldPlugin(world, state, key);
   if (text === undefined) return undefined;
   try {
@@ -250,7 +251,7 @@ export function removeRecord(world: World, state: string, key: RecordKey): void 
   if (key.part === "container" && pluginKeys(world, state, key.id).length === 0) {
     return world.remove(directory);
   }
-  world.remove(pathOf(state, key));
+  world.remove(recordFile(state, key));
   removeOldPlugin(world, state, key);
   removeAbandoned(world, directory);
   world.removeEmpty(directory);
@@ -296,7 +297,7 @@ export function recordsOfInterface(world: World, state: string, key: RecordKey):
 
 /** Whether there is a record, be it one that cannot be read. */
 export function hasRecord(world: World, state: string, key: RecordKey): boolean {
-  return world.stat(pathOf(state, key)) !== undefined;
+  return world.stat(recordFile(state, key)) !== undefined;
 }
 
 /** Whether the container's interface is on another network, too. */

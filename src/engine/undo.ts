@@ -3,6 +3,7 @@ import { listForwards, refusalIn, removeForward } from "../plan/hostfwd.ts";
 import { tableOf } from "../plan/nft.ts";
 import {
   type Claim,
+  type Exec,
   type Flows,
   type Line,
   type Send,
@@ -11,14 +12,14 @@ import {
   type Step,
   type Sysctl,
 } from "../plan/step.ts";
-import type { World } from "../plan/world.ts";
+import { endedBy, whyFailed, type World } from "../plan/world.ts";
 import { messageOf } from "../wire/cni/error.ts";
 import { endFlows } from "./conntrack.ts";
 import { ownerIsAlive, readPids } from "./process.ts";
 
-/** What `ip` and `tc` say of a thing that is gone already. */
+/** What `ip`, `tc`, iptables and firewall-cmd say of a thing that is gone already. */
 const gone =
-  /Cannot find device|No such (process|file or directory|device)|Cannot assign requested address|does not exist|Address not found|handle of zero|Invalid handle|Cannot find specified (qdisc|filter)|Invalid qdisc name|Parent Qdisc doesn't exist|We have an error talking to the kernel/;
+  /Cannot find device|No such (process|file or directory|device)|Cannot assign requested address|does not exist|Address not found|handle of zero|Invalid handle|Cannot find specified (qdisc|filter)|Invalid qdisc name|Parent Qdisc doesn't exist|We have an error talking to the kernel|does a matching rule exist|No chain\/target\/match|UNKNOWN_SOURCE|not running/;
 
 /** What became of undoing steps. */
 export interface Undone {
@@ -28,8 +29,9 @@ export interface Undone {
   readonly left: ReadonlySet<Step>;
 }
 
-/** A problem, and the steps that it left. */
+/** Steps that may still be done. */
 interface Failed {
+  /** "" for those whose thing was gone: that may come back where something else resisted. */
   readonly problem: string;
   readonly steps: readonly Step[];
 }
@@ -51,8 +53,14 @@ export async function undo(
   const undoLane = async (lane: readonly Batch[]) => {
     for (const batch of [...lane].reverse()) {
       if (batch.on === "container" && prefixes.container === undefined) continue;
-      if (batch.tool === "claim" && failed.length > 0) failed.push({ problem: "", steps: batch.steps });
-      else failed.push(...await undoBatch(world, prefixes as Prefixes, batch));
+      const resisted = failed.some(isProblem);
+      if (batch.tool !== "claim" || !resisted) {
+        failed.push(...await undoBatch(world, prefixes as Prefixes, batch));
+      }
+      // A name stays taken while anything may use it; and a program may have to be called again, once the rest is undone.
+      if (resisted && ["claim", "exec"].includes(batch.tool)) {
+        failed.push({ problem: "", steps: batch.steps });
+      }
     }
   };
   // A client that goes on sending is led anew at once: not by rules that are about to go.
@@ -62,10 +70,12 @@ export async function undo(
     stages(remaining.filter((step) => !areFlows(step))),
   ];
   for (const stage of [...flows, ...others].reverse()) await Promise.all(stage.map(undoLane));
-  return {
-    problems: failed.map(({ problem }) => problem).filter((problem) => problem !== ""),
-    left: new Set(failed.flatMap(({ steps }) => steps)),
-  };
+  const problems = failed.filter(isProblem).map(({ problem }) => problem);
+  return { problems, left: new Set(problems.length > 0 ? failed.flatMap(({ steps }) => steps) : []) };
+}
+
+function isProblem({ problem }: Failed): boolean {
+  return problem !== "";
 }
 
 async function undoBatch(world: World, prefixes: Prefixes, batch: Batch): Promise<readonly Failed[]> {
@@ -86,9 +96,7 @@ async function undoEach(world: World, prefixes: Prefixes, batch: Batch): Promise
       (steps as readonly Claim[]).forEach((claim) => undoClaim(world, claim));
       return [];
     case "exec":
-      // What it takes back may be gone, and its program too.
-      if (step.undo) await world.run([...prefixes[step.on], ...step.undo]).catch(() => {});
-      return [];
+      return failed(await undoExec(world, prefixes, step));
     case "spawn":
       return failed(await stop(world, step));
     case "send":
@@ -115,31 +123,43 @@ async function undoLines(
   const steps = all.filter(isUndoneByOwner);
   if (steps.length === 0) return [];
   const { argv, stdin } = invocation(steps, prefixes[steps[0]!.on], "undo");
-  const { code, stderr } = await world.run(argv, { stdin });
+  const output = await world.run(argv, { stdin });
+  const { code, stderr } = output;
   if (code === 0) return [];
-  if (code >= 128) {
-    return [{ problem: `${argv.join(" ").slice(0, 60)}: ended by signal ${code - 128}`, steps }];
-  }
+  const ended = endedBy(output);
+  if (ended !== undefined) return [{ problem: `Cannot undo "${show(steps.slice(0, 1))}": ${ended}`, steps }];
   const lines = steps.filter(({ tool }) => tool !== "sysctl");
   const said = stderr.split("\n").filter((row) => row !== "");
-  const problems: Failed[] = [];
+  const failed: Failed[] = [];
   let words: string[] = [];
   for (const row of said) {
     const at = /^Command failed -:([0-9]+)/.exec(row)?.[1];
     if (at === undefined) words.push(row);
     else {
       const step = lines[Number(at) - 1];
-      if (!words.every((word) => gone.test(word))) {
-        problems.push({ problem: words.join(" "), steps: step ? [step] : steps });
-      }
+      const problem = words.every((word) => gone.test(word)) ? "" : words.join(" ");
+      failed.push({ problem, steps: step ? [step] : steps });
       words = [];
     }
   }
-  if (!words.every((word) => gone.test(word))) problems.push({ problem: words.join(" "), steps });
-  if (said.length === 0 && lines.length > 0) {
-    problems.push({ problem: `"${lines[0]!.tool}" failed with status ${code} and said nothing`, steps });
+  // At a word that it cannot read `ip` ends, whatever it was told to do about errors.
+  if (code === 255 || !words.every((word) => gone.test(word))) {
+    failed.push({ problem: words.join(" "), steps });
   }
-  return problems;
+  if (said.length === 0 && lines.length > 0) {
+    failed.push({ problem: `Cannot undo "${show(lines.slice(0, 1))}": ${whyFailed(output)}`, steps });
+  }
+  return failed;
+}
+
+/** What it takes back may be gone, and its program too. */
+async function undoExec(world: World, prefixes: Prefixes, step: Exec): Promise<readonly string[]> {
+  if (!step.undo) return [];
+  const output = await world.run([...prefixes[step.on], ...step.undo]).catch(() => undefined);
+  if (!output || output.code === 0 || step.onError === "ignore") return [];
+  const words = output.stderr.split("\n").filter((row) => row !== "");
+  if (words.length > 0 && words.every((word) => gone.test(word)) && endedBy(output) === undefined) return [];
+  return [`Cannot undo "${show([step])}": ${whyFailed(output)}`];
 }
 
 async function undoRules(
@@ -150,13 +170,15 @@ async function undoRules(
   const steps = all.filter(isUndoneByOwner);
   if (steps.length === 0) return [];
   const { argv, stdin } = invocation(steps, prefixes[steps[0]!.on], "undo");
-  const { code, stderr } = await world.run(argv, { stdin });
+  const output = await world.run(argv, { stdin });
+  const { code, stderr } = output;
   if (code === 0) return [];
-  if (code >= 128) return [{ problem: `nft ended by signal ${code - 128}`, steps }];
+  const ended = endedBy(output);
+  if (ended !== undefined) return [{ problem: `Cannot undo "${show(steps.slice(0, 1))}": ${ended}`, steps }];
   const gone = stderr.includes("No such file or directory");
   if (steps.length === 1) {
     if (gone || stderr.includes("File exists")) return [];
-    return [{ problem: stderr.trim() || `nft failed with status ${code} and said nothing`, steps }];
+    return [{ problem: whyFailed(output), steps }];
   }
   // One element fails the whole: that of a table that is gone, or one that leads to another container by now.
   const parts = gone ? byTable(steps) : steps.map((step) => [step]);

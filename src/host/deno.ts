@@ -12,6 +12,8 @@ import {
   signals,
   type Stat,
   temporaryName,
+  tookTooLong,
+  usualLimit,
   usualPatience,
   type World,
 } from "../plan/world.ts";
@@ -350,7 +352,7 @@ async function tryFlock(world: World, file: Deno.FsFile, path: string): Promise<
 
 async function run(world: World, argv: readonly string[], options: RunOptions = {}): Promise<Output> {
   const [program, ...args] = argv;
-  const abort = options.timeout === undefined ? undefined : AbortSignal.timeout(options.timeout);
+  const { timeout: limit = usualLimit } = options;
   const child = new Deno.Command(needProgram(world, program!), {
     args,
     clearEnv: true,
@@ -358,20 +360,29 @@ async function run(world: World, argv: readonly string[], options: RunOptions = 
     stdin: options.stdin === undefined ? "null" : "piped",
     stdout: "piped",
     stderr: "piped",
-    signal: abort,
   }).spawn();
   const fed = options.stdin === undefined ? undefined : feed(child.stdin, options.stdin);
   const output = child.output();
-  // What it started may outlive it, and keep its output open.
-  const killed = abort && child.status.then(({ code }) => abort.aborted ? { ...nothing, code } : output);
-  const { code, stdout, stderr } = await (killed ? Promise.race([output, killed]) : output);
-  if (!abort?.aborted) await fed;
+  // What it started may outlive it, and keep its output open; and it may itself be where no signal ends it.
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<undefined>((resolve) => timer = setTimeout(resolve, limit, undefined));
+  const ended = await Promise.race([output, late]).finally(() => clearTimeout(timer));
+  if (!ended) {
+    kill(child);
+    return tookTooLong(limit, { stdout: "", stderr: "" });
+  }
+  await fed;
+  const { code, stdout, stderr } = ended;
   if (options.passOn && code === 0) printBytes("stderr", stderr);
   const decoder = new TextDecoder();
   return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
 }
 
-const nothing = { stdout: new Uint8Array(), stderr: new Uint8Array() };
+function kill(child: Deno.ChildProcess): void {
+  try {
+    child.kill("SIGKILL");
+  } catch { /* It has ended, and what it started has not. */ }
+}
 
 async function feed(stdin: WritableStream<Uint8Array>, text: string): Promise<void> {
   const writer = stdin.getWriter();
@@ -422,7 +433,7 @@ async function request(
   { patience = usualPatience }: RequestOptions = {},
 ): Promise<string> {
   const connection = await Deno.connect({ transport: "unix", path: socket });
-  let timer;
+  let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
       reject(noAnswer(patience));

@@ -20,7 +20,9 @@ import {
   type Serve,
   type Stat,
   temporaryName,
+  tookTooLong,
   type Unheard,
+  usualLimit,
   usualPatience,
   type Watched,
   type World,
@@ -325,6 +327,7 @@ function toStat(stats: Fs.Stats): Stat {
 
 function run(world: World, argv: readonly string[], options: RunOptions = {}): Promise<Output> {
   const [program, ...args] = argv;
+  const { timeout: limit = usualLimit } = options;
   return new Promise((resolve, reject) => {
     const child = builtin<typeof ChildProcess>("node:child_process").spawn(
       needProgram(world, program!),
@@ -332,19 +335,30 @@ function run(world: World, argv: readonly string[], options: RunOptions = {}): P
       {
         env: { ...(options.env ?? cleanEnvironment(world)) },
         stdio: [options.stdin === undefined ? "ignore" : "pipe", "pipe", "pipe"],
-        timeout: options.timeout,
-        killSignal: "SIGKILL",
       },
     );
     let [stdout, stderr] = ["", ""];
     child.stdout!.setEncoding("utf8").on("data", (text: string) => stdout += text);
     child.stderr!.setEncoding("utf8").on("data", (text: string) => stderr += text);
-    child.on("error", reject);
-    // What it started may outlive it, and keep its output open.
-    child.on("exit", (code) => child.killed && resolve({ code: code ?? 128, stdout, stderr }));
-    child.on("close", (code) => {
+    // What it started may outlive it, and keep its output open; and it may itself be where no signal ends it.
+    const timer = setTimeout(() => {
+      child.kill("SIGKILL");
+      [child.stdout, child.stderr].forEach((stream) => stream!.destroy());
+      child.unref();
+      resolve(tookTooLong(limit, { stdout, stderr }));
+    }, limit);
+    child.on("error", (error) => {
+      clearTimeout(timer);
+      reject(error);
+    });
+    child.on("close", (code, signal) => {
+      clearTimeout(timer);
       if (options.passOn && code === 0) nodeProcess.print("stderr", stderr);
-      resolve({ code: code ?? 128, stdout, stderr });
+      resolve({
+        code: code ?? 128 + builtin<typeof Os>("node:os").constants.signals[signal!],
+        stdout,
+        stderr,
+      });
     });
     // A program that ends without reading it all closes the pipe; its exit status says why.
     child.stdin?.on("error", () => {}).end(options.stdin);

@@ -135,7 +135,7 @@ export function addRoute(
 /** Takes a link away in undoing only; whether or not it is there. */
 export function removeLinkAtUndo(on: Place, name: string): Line {
   return line("ip", on, { kind: "link", link: name }, words`link show dev ${name}`, {
-    undo: words`link del dev ${name}`,
+    ...{ undo: words`link del dev ${name}`, undoAlways: true },
   });
 }
 

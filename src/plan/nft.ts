@@ -564,6 +564,15 @@ export function element(set: string, key: string, { value, owner }: ElementMore 
   return line("nft", "host", id, run, { undo: `add element ${whole}\ndelete element ${whole}` });
 }
 
+/** An element, and others that come and go with it: in one transaction, so that they go only where it is still there. */
+export function withElements(main: Line, others: readonly Line[]): Line {
+  return {
+    ...main,
+    run: [main, ...others].map(({ run }) => run).join("; "),
+    undo: [main, ...others].map(({ undo }) => undo).join("\n"),
+  };
+}
+
 /** How much of a container's id an element says: nft takes at most 128 bytes of a comment. */
 export const longestInComment = 100;
 

@@ -17,6 +17,8 @@ interface Common {
   readonly onError?: OnError;
   /** Who undoes it: the record's owner, unless it is said; `gc` where others may have come to need it. */
   readonly undoBy?: "owner" | "gc";
+  /** It does nothing but to be undone: also when a plan failed before it was its turn. */
+  readonly undoAlways?: true;
   /** A guard: it is there before any link is, and until the links are gone. */
   readonly before?: true;
 }
@@ -118,7 +120,7 @@ export function line(
   on: Place,
   id: Resource,
   run: string,
-  more: Partial<Pick<Line, "undo" | "onError" | "undoBy" | "before" | "removes">> = {},
+  more: Partial<Pick<Line, "undo" | "onError" | "undoBy" | "undoAlways" | "before" | "removes">> = {},
 ): Line {
   return { tool, on, id, run, ...more };
 }

@@ -96,7 +96,7 @@ export interface World {
   tryLock(path: string): Promise<(() => void) | undefined>;
   /** Waits for the shared flock(2) on a directory that is there. */
   share(directory: string): Promise<() => void>;
-  /** Takes the exclusive one, or answers undefined when somebody shares it. */
+  /** Takes the exclusive one, also of a file, or answers undefined when somebody shares it. */
   tryOwn(directory: string): Promise<(() => void) | undefined>;
 
   /** Runs a program found on PATH or in the system's own directories, with a clean environment unless one is given. */
@@ -209,7 +209,7 @@ export const holdPatience = 20_000;
 export interface RunOptions {
   readonly stdin?: string;
   readonly env?: Readonly<Record<string, string>>;
-  /** Milliseconds after which the program is killed. */
+  /** Milliseconds after which the program is killed; `usualLimit`, unless told. */
   readonly timeout?: number;
   /** What it says on stderr is passed on to ours, if it succeeds. */
   readonly passOn?: boolean;
@@ -217,6 +217,31 @@ export interface RunOptions {
   readonly dry?: { readonly shows: string; readonly says: string };
   /** It changes nothing: a dry run runs it too. */
   readonly looks?: boolean;
+}
+
+/** Milliseconds that a program may take unless it is told otherwise: one that hangs must not hang its caller for ever. */
+export const usualLimit = 120_000;
+
+/** What a program leaves that was killed because it took too long. */
+export function tookTooLong(limit: number, { stdout, stderr }: Pick<Output, "stdout" | "stderr">): Output {
+  return { code: 137, stdout, stderr: `${stderr}it did not end within ${limit / 1000} s\n` };
+}
+
+/**
+ * How a program ended that did not end by itself; undefined when it did. No signal is over 64: `ip`
+ * exits with 255 for a word that it cannot read, firewall-cmd with 252 where firewalld does not run.
+ */
+export function endedBy({ code, stderr }: Output): string | undefined {
+  if (code < 128 || code > 192) return undefined;
+  return /it did not end within [0-9.]+ s$/.exec(stderr.trim())?.[0] ??
+    `it was ended by signal ${code - 128}`;
+}
+
+/** Why a program failed: what it said, or else how it ended. */
+export function whyFailed(output: Output): string {
+  const { code, stdout, stderr } = output;
+  return endedBy(output) ??
+    (stderr.trim() || stdout.trim() || `it ended with status ${code} and said nothing`);
 }
 
 /** How somebody is asked. */

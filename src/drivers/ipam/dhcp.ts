@@ -5,7 +5,7 @@ import { parseAnswer } from "../../plan/dhcp_answer.ts";
 import { setLink } from "../../plan/ip.ts";
 import type { Step } from "../../plan/step.ts";
 import { clientProblem, patience } from "../../plan/udhcpc.ts";
-import type { Output, World } from "../../plan/world.ts";
+import { type Output, whyFailed, type World } from "../../plan/world.ts";
 import type { Lease } from "../plugin.ts";
 import { clientFiles, keepClient, lend } from "./dhcp_client.ts";
 import { clientId, parseProvide, parseRequest, type Provided, valuesOf } from "./dhcp_options.ts";
@@ -67,13 +67,14 @@ export function readCommand(directory: string): readonly string[] {
 export function readLease(
   { priority }: Conf,
   { ifname }: Attachment,
-  { code, stdout, stderr }: Output,
+  output: Output,
 ): Lease {
+  const { code, stdout } = output;
   if (code !== 0) {
     throw new CniError(
       "tryAgainLater",
       `Cannot get an address for "${ifname}" by DHCP: no server has given one within ${patience} s`,
-      stderr.trim().slice(-1000),
+      whyFailed(output).slice(-1000),
     );
   }
   // In a dry run an address stands for one not known yet.

@@ -4,9 +4,18 @@ import { type Dns, type Ip, parseRoute, type Result, type Route } from "../../wi
 import { addressOf, parseAddress, parseCidr } from "../../net/address.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import { type Claim, claim as makeClaim } from "../../plan/step.ts";
-import { createWithDirectory, removeAbandoned, type World } from "../../plan/world.ts";
+import { createWithDirectory, type World } from "../../plan/world.ts";
 import type { Lease } from "../plugin.ts";
-import { forget, giveBackEmpty, giveBackOutlived, isEmpty, type Kept, outlived, remember } from "./stale.ts";
+import {
+  forget,
+  giveBackEmpty,
+  giveBackOutlived,
+  isEmpty,
+  type Kept,
+  outlived,
+  remember,
+  removeBegun,
+} from "./stale.ts";
 import {
   anyOf,
   type Candidate,
@@ -96,23 +105,19 @@ export function lease(conf: Conf, at: Attachment, world: World): Lease {
     if (wanted.length > 0) {
       throw new CniError("internal", `failed to allocate all requested IPs: ${wanted.join(" ")}`);
     }
+    const claims = taken.flatMap(({ claim, ip }) => [
+      claim,
+      ...remember(world, keptOf(conf, at), addressOf(ip.address)),
+    ]);
+    const giveUp = () => taken.forEach(({ putBack }) => putBack?.());
+    return { ips: taken.map(({ ip }) => ip), routes: conf.routes, dns, claims, giveUp };
   } catch (error) {
-    taken.forEach(({ claim, putBack }) => {
-      world.remove(claim.path);
+    taken.forEach(({ claim: { path, owner }, putBack }) => {
+      giveBack(conf, at, world, { path, owner });
       putBack?.();
     });
     throw error;
   }
-  return {
-    ips: taken.map(({ ip }) => ip),
-    routes: conf.routes,
-    dns,
-    claims: taken.flatMap(({ claim, ip }) => [
-      claim,
-      ...remember(world, keptOf(conf, at), addressOf(ip.address)),
-    ]),
-    giveUp: () => taken.forEach(({ putBack }) => putBack?.()),
-  };
 }
 
 function keptOf({ dataDir }: Conf, { network }: Attachment): Kept {
@@ -249,7 +254,7 @@ function reservations({ dataDir }: Conf, { network }: Attachment, world: World):
 
 /** Gives back every address that the directory holds for the attachment, whoever reserved it. */
 export function release(conf: Conf, at: Attachment, world: World): void {
-  removeAbandoned(world, `${conf.dataDir}/${at.network}`);
+  removeBegun(world, keptOf(conf, at));
   owned(conf, at, world).forEach((one) => giveBack(conf, at, world, one));
 }
 
@@ -303,6 +308,7 @@ export function checkDrift(
 /** Gives back what no attachment in `valid` holds; a file that stays empty is what a crash left. */
 export function collect(conf: Conf, at: Attachment, valid: ReadonlySet<string>, world: World): void {
   giveBackOutlived(world, keptOf(conf, at));
+  removeBegun(world, keptOf(conf, at));
   const containers = new Set([...valid].map((attachment) => attachment.split(" ")[0]));
   for (const one of reservations(conf, at, world)) {
     const [containerId, ifname] = one.owner.split(/\s+/);

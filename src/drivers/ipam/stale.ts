@@ -5,7 +5,7 @@
  * A network's name never begins with a dot.
  */
 import { type Claim, claim } from "../../plan/step.ts";
-import { withDirectory, type World } from "../../plan/world.ts";
+import { removeAbandoned, withDirectory, type World } from "../../plan/world.ts";
 
 /** Where addresses of one network are kept. */
 export interface Kept {
@@ -37,6 +37,13 @@ export function remember(world: World, kept: Kept, address: string): readonly Cl
 export function forget(world: World, kept: Kept, address: string): void {
   const boot = bootOf(world, kept);
   if (boot !== undefined) world.remove(`${directoryOf(kept, boot)}/${address}`);
+}
+
+/** Removes the files that processes had begun which were killed over it. */
+export function removeBegun(world: World, kept: Kept): void {
+  const boot = bootOf(world, kept);
+  removeAbandoned(world, `${kept.dataDir}/${kept.network}`);
+  if (boot !== undefined) removeAbandoned(world, directoryOf(kept, boot));
 }
 
 /** The addresses whose reservations are of an earlier boot of this machine. */

@@ -258,7 +258,9 @@ function setPort(port: string, { hairpinMode, portIsolation }: Conf): Line {
  * (it comes with Docker and Kubernetes), the kernel then does not route but bridge it, back to the port it came from.
  */
 export function reflect(at: Attachment): Line {
-  return setLink("host", vethEnds(at).host.name, "type", "bridge_slave", "hairpin", "on");
+  const { name } = vethEnds(at).host;
+  const set = (how: string) => setLink("host", name, "type", "bridge_slave", "hairpin", how);
+  return { ...set("on"), undo: set("off").run };
 }
 
 /** The bridge and the gateway's link, with their addresses, and the VLANs of the port. */

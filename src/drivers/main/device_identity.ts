@@ -46,10 +46,14 @@ export const comeBackScript = `${findLink}link=$(findLink); [ -n "$link" ] || ex
   'ip link set dev "$link" netns "$PPID" name "$1" && exit; ' +
   `${dropAlternativeNames}exec ip link set dev "$link" netns "$PPID" name "$1"`;
 
-/** A container that ends gives its hardware back, soon and under the name it had there (default_device_exit_net). */
+/**
+ * A container that ends gives its hardware back, soon and under the name it had there (default_device_exit_net). A link
+ * that has its own name, and none in its alias, has been given back already.
+ */
 export const returnedScript =
   `${findLink}for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do ` +
   'ip link show dev "$1" >/dev/null 2>&1 && exit; link=$(findLink); ' +
+  '[ "$link" = "$2" ] && [ -z "$(cat "/sys/class/net/$2/ifalias")" ] && exit; ' +
   '[ -n "$link" ] && exec ip link set dev "$link" name "$1"; sleep 0.1; done';
 
 /**

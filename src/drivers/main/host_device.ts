@@ -192,7 +192,7 @@ export function unrecorded({ ifname }: Attachment, { search, pci, deviceId }: Co
 
 function returned(link: Link, interim: string): Exec {
   return exec("host", `find ${link.name} again`, {
-    undo: withOwnSysfs(returnedScript, ...identityOf(link), interim),
+    undo: withOwnSysfs(returnedScript, ...identityOf(link), interim, link.name),
   });
 }
 

@@ -77,7 +77,7 @@ test("taken back, it comes out of the container first, is made what it was, then
   };
   assert.deepEqual(undone(other), [
     "container: ../../../0000:00:03.0 1 2 - - - movea1a1a1a1a1a",
-    "host: ../../../0000:00:03.0 1 2 - - - movea1a1a1a1a1a",
+    "host: ../../../0000:00:03.0 1 2 - - - movea1a1a1a1a1a ens1",
     "host: movea1a1a1a1a1a ens1 - mtu 1500 promisc on allmulticast on txqueuelen 7",
     "link set dev movea1a1a1a1a1a name ens1",
     'link set dev ens1 alias "" up',

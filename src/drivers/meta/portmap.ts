@@ -15,6 +15,7 @@ import {
   neighbour,
   sparePort6,
   tryRules,
+  withElements,
 } from "../../plan/nft.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { HostState } from "../../plan/host_state.ts";
@@ -188,7 +189,7 @@ function forwardMapping(
       const lead = condition === ""
         ? [forwardPort(owner, port, mappings.some((other) => isOnAll(other, port)))]
         : forwardPortWhen(owner, port, condition, vethFrom(at.digest));
-      return [...lead, ...beside];
+      return [...lead.slice(0, -1), withElements(lead.at(-1)!, beside)];
     });
 }
 

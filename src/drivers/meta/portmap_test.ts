@@ -84,10 +84,8 @@ test("a port leads to the container's first address of each family", () => {
   assert.equal(
     plan([{ hostPort: 8080, containerPort: 80 }]),
     `${others}
-nft create element inet ocinet ports4 { tcp . 8080 comment "c1 veth1" : 10.1.2.3 . 80 }
-nft add element inet ocinet held4 { tcp . 8080 }
-nft create element inet ocinet ports6 { tcp . 8080 comment "c1 veth1" : fd00::3 . 80 }
-nft add element inet ocinet held6 { tcp . 8080 }`,
+nft create element inet ocinet ports4 { tcp . 8080 comment "c1 veth1" : 10.1.2.3 . 80 }; add element inet ocinet held4 { tcp . 8080 }
+nft create element inet ocinet ports6 { tcp . 8080 comment "c1 veth1" : fd00::3 . 80 }; add element inet ocinet held6 { tcp . 8080 }`,
   );
 });
 
@@ -110,10 +108,8 @@ nft ${
 nft ${
       probe("6 { tcp . 2 : fd00::3")
     } create element inet ocinet hostports6 { ::1 . tcp . 2 comment "c1 veth1" : fd00::3 . 80 }
-nft create element inet ocinet ports4 { tcp . 3 comment "c1 veth1" : 10.1.2.3 . 80 }
-nft add element inet ocinet held4 { tcp . 3 }
-nft create element inet ocinet ports6 { tcp . 4 comment "c1 veth1" : fd00::3 . 80 }
-nft add element inet ocinet held6 { tcp . 4 }`,
+nft create element inet ocinet ports4 { tcp . 3 comment "c1 veth1" : 10.1.2.3 . 80 }; add element inet ocinet held4 { tcp . 3 }
+nft create element inet ocinet ports6 { tcp . 4 comment "c1 veth1" : fd00::3 . 80 }; add element inet ocinet held6 { tcp . 4 }`,
   );
 });
 
@@ -140,13 +136,15 @@ test("a port with conditions leads to a chain of its own, which goes with it", (
     show(steps),
     `nft add chain ${chain}; flush chain ${chain}; add rule ${chain} meta nfproto ipv4 tcp dport 8080 ` +
       `ip saddr != { 192.0.2.0/24, 10.9.9.9 } iifname "eth*" dnat ip to 10.1.2.3:80
-nft create element inet ocinet whenports4 { tcp . 8080 comment "c1 veth1" : jump vetha1a1a1a1a1a_tcp_8080_4 }
-nft create element inet ocinet ports6 { tcp . 8080 comment "c1 veth1" : fd00::3 . 80 }`,
+nft create element inet ocinet whenports4 { tcp . 8080 comment "c1 veth1" : jump vetha1a1a1a1a1a_tcp_8080_4 }; add element inet ocinet held4 { tcp . 8080 }
+nft create element inet ocinet ports6 { tcp . 8080 comment "c1 veth1" : fd00::3 . 80 }; add element inet ocinet held6 { tcp . 8080 }`,
   );
   const element = "element inet ocinet whenports4 { tcp . 8080 : jump vetha1a1a1a1a1a_tcp_8080_4 }";
   assert.deepEqual(steps.slice(0, 2).map((step) => "undo" in step && step.undo), [
     `add chain ${chain}\ndelete chain ${chain}`,
-    `add chain ${chain}\nadd ${element}\ndelete ${element}`,
+    `add chain ${chain}\n${
+      [element, "element inet ocinet held4 { tcp . 8080 }"].map((it) => `add ${it}\ndelete ${it}`).join("\n")
+    }`,
   ]);
   runtimeConfig.portMappings[0] = { hostPort: 80, containerPort: 81, hostIP: "2001:db8::1" } as never;
   assert.match(
@@ -195,8 +193,7 @@ test("addresses of other interfaces are passed over; those of no interface are t
     `nft add element inet ocinet localnet { "eth0" }
 sysctl -w net/ipv4/conf/eth0/route_localnet=1
 nft add element inet ocinet subnets4 { "eth0" . 10.1.2.5 . 10.1.2.0/24 }
-nft create element inet ocinet ports4 { tcp . 1 comment "c1 eth0" : 10.1.2.5 . 2 }
-nft add element inet ocinet held4 { tcp . 1 }`,
+nft create element inet ocinet ports4 { tcp . 1 comment "c1 eth0" : 10.1.2.5 . 2 }; add element inet ocinet held4 { tcp . 1 }`,
   );
 });
 
@@ -216,10 +213,9 @@ test("visitors are masqueraded where they have to be, always, or never", () => {
   const runtimeConfig = { portMappings: [{ hostPort: 1, containerPort: 2 }] };
   const lines = (conf: Record<string, unknown>) =>
     show(portmap.plan(portmap.parse(fields({ ...conf, runtimeConfig })), at, made, nothing).steps);
-  const ports = `nft create element inet ocinet ports4 { tcp . 1 comment "c1 veth1" : 10.1.2.3 . 2 }
-nft add element inet ocinet held4 { tcp . 1 }
-nft create element inet ocinet ports6 { tcp . 1 comment "c1 veth1" : fd00::3 . 2 }
-nft add element inet ocinet held6 { tcp . 1 }`;
+  const ports =
+    `nft create element inet ocinet ports4 { tcp . 1 comment "c1 veth1" : 10.1.2.3 . 2 }; add element inet ocinet held4 { tcp . 1 }
+nft create element inet ocinet ports6 { tcp . 1 comment "c1 veth1" : fd00::3 . 2 }; add element inet ocinet held6 { tcp . 1 }`;
   const masked = `nft add element inet ocinet masked4 { "cni0" . 10.1.2.3 }
 nft add element inet ocinet masked6 { "cni0" . fd00::3 }`;
   for (
@@ -332,7 +328,10 @@ test("where a bridge loses the answers, [::1] is refused at once: by the kernel,
     show(portmap.plan(conf, at, result, seen).steps).split("\n").filter((line) =>
       line.includes("no_loopback6")
     );
-  const spared = ["nft add element inet ocinet no_loopback6 { tcp . 8080 }"];
+  const spared = [
+    'nft create element inet ocinet ports6 { tcp . 8080 comment "c1 vetha1a1a1a1a1a" : fd00::3 . 80 }; ' +
+    "add element inet ocinet held6 { tcp . 8080 }; add element inet ocinet no_loopback6 { tcp . 8080 }",
+  ];
   assert.deepEqual(lines(parse({ hostPort: 8080, containerPort: 80 })), spared);
   assert.deepEqual(lines(parse({ hostPort: 8080, containerPort: 80, hostIP: "0.0.0.0" })), []);
   const ptp = { ...ours, interfaces: ours.interfaces.slice(1).concat(ours.interfaces[2]!) };

@@ -29,6 +29,7 @@ import {
 import { rollBack } from "./del.ts";
 import { type Namespace, newRecord, type PluginRecord, readPlugin } from "../../engine/record.ts";
 import { type Change, reconcile } from "../../engine/reconcile.ts";
+import { waitForAll } from "../../engine/locks.ts";
 import { deferTakenPorts } from "./port_failover.ts";
 import { undoClaim } from "../../engine/undo.ts";
 
@@ -38,13 +39,12 @@ import { undoClaim } from "../../engine/undo.ts";
  */
 export async function add(context: Context): Promise<Result> {
   // Nobody takes away what containers share while somebody has the directory in common with us.
-  const [release, unlock] = await Promise.all([context.world.share(context.state), lock(context)]);
+  const release = await waitForAll([context.world.share(context.state), lock(context)]);
   try {
     const prepared = await prepare(context, previousResult(context));
     await perform([prepared]);
     return prepared.result;
   } finally {
-    unlock();
     release();
   }
 }

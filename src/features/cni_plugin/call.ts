@@ -15,7 +15,8 @@ import { lookupsOf, type Parsed, parsePlugin } from "../../engine/chain.ts";
 import { livePrefixes } from "../../engine/namespace.ts";
 import { delegated, type Delegation } from "../../engine/delegation.ts";
 import { callExternal, isOurs } from "../../engine/external_plugin.ts";
-import type { Namespace, RecordKey } from "../../engine/record.ts";
+import { type Namespace, recordFile, type RecordKey } from "../../engine/record.ts";
+import { lockToRemove } from "../../engine/locks.ts";
 import { observe } from "../../engine/observe.ts";
 
 /** What acting on a call needs at hand. */
@@ -70,8 +71,12 @@ export function checkVersion(type: string, version: string): void {
 }
 
 /** Two calls for one attachment wait for each other; those of other attachments do not. */
-export async function lock({ world, state, at, call }: Context): Promise<() => void> {
-  return await world.lock(`${state}/locks/${at.digest.slice(0, 32)}-${call.type}`);
+export async function lock({ world, state, at, key, call }: Context): Promise<() => void> {
+  const path = `${state}/locks/${at.digest.slice(0, 32)}-${call.type}`;
+  return call.command === "ADD"
+    ? await world.lock(path)
+    // Not the container's directory: a runtime that calls several plugins may have that.
+    : await lockToRemove(world, path, recordFile(state, key));
 }
 
 /** The configuration of a call of a type that is not IPAM. @throws CniError for what the type cannot use */

@@ -4,7 +4,7 @@ import { identifierProblem, linkNameProblem, vethFrom } from "../../net/names.ts
 import { CniError } from "../../wire/cni/error.ts";
 import { removeLinkAtUndo } from "../../plan/ip.ts";
 import { resourceKey } from "../../plan/resource.ts";
-import { type Step, stepKey } from "../../plan/step.ts";
+import type { Step } from "../../plan/step.ts";
 import type { Ipam } from "../../drivers/plugin.ts";
 import { hostLinks } from "../../wire/cni/previous_result.ts";
 import { namedIfb } from "../../drivers/meta/bandwidth.ts";
@@ -36,6 +36,7 @@ import {
   removeRecord,
 } from "../../engine/record.ts";
 import { planAgain } from "./plan_again.ts";
+import { waitForAll } from "../../engine/locks.ts";
 import { failOverPorts } from "./port_failover.ts";
 import { ownNamespace } from "../../engine/process.ts";
 import { removeLeftovers } from "./reference_leftovers.ts";
@@ -77,7 +78,7 @@ export async function del(context: Context): Promise<void> {
 export async function delTogether(contextsOf: () => Promise<readonly Context[]>): Promise<readonly string[]> {
   try {
     const contexts = await contextsOf();
-    const release = await Promise.all(contexts.map(lock));
+    const release = await waitForAll(contexts.map(lock));
     try {
       const own = contexts.filter((context) => externalPart(context) === undefined && !context.delegation);
       // What cannot be read is undone by what the others tell, which has to be before those are gone.
@@ -88,7 +89,7 @@ export async function delTogether(contextsOf: () => Promise<readonly Context[]>)
       await rollBackTogether(contexts[0]!, records);
       return records.map(({ part }) => part);
     } finally {
-      release.forEach((unlock) => unlock());
+      release();
     }
   } catch {
     return [];
@@ -132,18 +133,10 @@ export async function rollBack(
   const records = [first, ...others].map((record) => ({
     ...record,
     container: now,
-    steps: withoutShared(context, withOthersValues(context, record), record),
+    steps: withOthersValues(context, record),
   }));
   await undoRecords(context, records.map((from) => ({ from })), whatOf(first));
   for (const record of records) await failOverPorts({ ...context, key: record }, record);
-}
-
-/** What another of the container's networks has put into a set as well stays in it: the port is held for both. */
-function withoutShared({ world, state }: Context, steps: readonly Step[], key: RecordKey): readonly Step[] {
-  const isShared = ({ id }: Step) => id.kind === "element" && id.value === undefined;
-  if (!steps.some(isShared)) return steps;
-  const named = new Set(otherRecords(world, state, key).flatMap((other) => other.steps.map(stepKey)));
-  return steps.filter((step) => !isShared(step) || !named.has(stepKey(step)));
 }
 
 function whatOf({ part, ifname, id, network }: RecordKey): string {

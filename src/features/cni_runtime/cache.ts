@@ -3,7 +3,7 @@ import { CniError } from "../../wire/cni/error.ts";
 import { parseArgs } from "../../wire/cni/args.ts";
 import { type NetworkList, parseNetworkList } from "../../wire/cni/network_list.ts";
 import { type Result, resultFor } from "../../wire/cni/result.ts";
-import type { World } from "../../plan/world.ts";
+import { removeAbandoned, type World } from "../../plan/world.ts";
 import type { RuntimeCall } from "./call.ts";
 
 /** By what an attachment's entry is found. */
@@ -77,6 +77,7 @@ export function cachedAttachments(
   { cacheDirectory, list }: Pick<RuntimeCall, "cacheDirectory" | "list">,
 ): readonly CacheEntry[] {
   const directory = `${cacheDirectory}/results`;
+  removeAbandoned(world, directory);
   return world.list(directory).filter((name) => name.startsWith(`${list.name}-`)).flatMap((name) => {
     try {
       const entry = parseCache(world.read(`${directory}/${name}`) ?? "");

@@ -15,6 +15,8 @@ import {
 import { flush, foldNetwork, newFold } from "./fold.ts";
 import { check, status } from "../cni_plugin/check.ts";
 import { collectGarbage, del, delTogether } from "../cni_plugin/del.ts";
+import { lockToRemove, waitForAll } from "../../engine/locks.ts";
+import { containerPaths } from "../../engine/state.ts";
 import { blame, callTheirs, ownContext, type PluginStep, runsHere, type RuntimeCall } from "./call.ts";
 
 /**
@@ -22,7 +24,7 @@ import { blame, callTheirs, ownContext, type PluginStep, runsHere, type RuntimeC
  * @throws CniError naming the plugin that failed
  */
 export async function addNetwork(world: World, state: string, call: RuntimeCall): Promise<Result> {
-  return await withLock(world, state, call, async () => {
+  return await withLock(world, state, call, "adds", async () => {
     await giveWay(world, state, call);
     const begun: PluginConf[] = [];
     try {
@@ -60,7 +62,7 @@ async function giveWay(world: World, state: string, call: RuntimeCall): Promise<
  * @throws CniError of the first that failed; then what is cached stays, for another try
  */
 export async function delNetwork(world: World, state: string, call: RuntimeCall): Promise<void> {
-  await withLock(world, state, call, async () => {
+  await withLock(world, state, call, "removes", async () => {
     const known = readCache(world, call);
     const before = known ? undefined : cachedBeforeRenaming(world, call);
     const list = before && cachedList(before);
@@ -193,16 +195,16 @@ async function withLock<T>(
   world: World,
   state: string,
   call: RuntimeCall,
+  how: "adds" | "removes",
   action: () => Promise<T>,
 ): Promise<T> {
-  const [release, unlock] = await Promise.all([
-    world.share(state),
-    world.lock(`${state}/locks/cni-${call.containerId}`),
-  ]);
+  const path = `${state}/locks/cni-${call.containerId}`;
+  const { directory } = containerPaths(state, call.containerId);
+  const locked = how === "adds" ? world.lock(path) : lockToRemove(world, path, directory);
+  const release = await waitForAll([world.share(state), locked]);
   try {
     return await action();
   } finally {
-    unlock();
     release();
   }
 }

@@ -2,6 +2,7 @@ import { vethEnds } from "../../drivers/main/veth.ts";
 import { apply, explain, RollbackError } from "../../engine/apply.ts";
 import { Interrupted } from "../../engine/interruption.ts";
 import { awaitLinks, prefixesOf, staleness } from "../../engine/namespace.ts";
+import { waitForAll } from "../../engine/locks.ts";
 import { reconcile } from "../../engine/reconcile.ts";
 import {
   containerKey,
@@ -58,10 +59,7 @@ export async function attach(
 ): Promise<ContainerRecord | undefined> {
   const { id } = request;
   // Nobody takes away what containers share while somebody has the directory in common with us.
-  const [release, unlock] = await Promise.all([
-    world.share(state),
-    world.lock(containerPaths(state, id).lock),
-  ]);
+  const release = await waitForAll([world.share(state), world.lock(containerPaths(state, id).lock)]);
   try {
     const old = request.replace ? await readOrRecover(world, state, id) : readContainer(world, state, id);
     if (old && !request.replace) await awaitLinks(world, old);
@@ -72,7 +70,6 @@ export async function attach(
     else refuseUnknownFiles(world, state, id);
     return await attachLocked(world, state, request);
   } finally {
-    unlock();
     release();
   }
 }

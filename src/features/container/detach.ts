@@ -1,5 +1,6 @@
 import { attachmentOf } from "../../engine/attachment.ts";
 import { parseChain, releaseAddresses } from "../../engine/chain.ts";
+import { lockToRemove } from "../../engine/locks.ts";
 import { undoRecords } from "../../engine/reconcile.ts";
 import {
   type ContainerRecord,
@@ -31,7 +32,7 @@ export async function detach(
 ): Promise<boolean> {
   const paths = containerPaths(state, id);
   if (world.stat(paths.directory) === undefined) return false;
-  const unlock = await world.lock(paths.lock);
+  const unlock = await lockToRemove(world, paths.lock, paths.directory);
   try {
     const record = await readOrRecover(world, state, id);
     if (!record) {
@@ -74,6 +75,8 @@ export async function detachLocked(world: World, state: string, record: Containe
   await leaveExternal(world, state, record);
   if (record.phase === "planning") releaseUnwritten(world, state, record);
   if (isExternal) removeRecord(world, state, record);
+  // Beside a damaged record there may be others.
+  if (record.recovered) world.remove(containerPaths(state, record.id).directory);
 }
 
 /** Takes the container off all networks that other programs have a part in. @throws Error with all that resisted */

@@ -4,7 +4,7 @@ import { parseElements, showElement } from "../../plan/nft_listing.ts";
 import type { Link } from "../../plan/host_state.ts";
 import { ownAlias } from "../../plan/ip.ts";
 import { parseAddress } from "../../net/address.ts";
-import { removeAbandoned, type World } from "../../plan/world.ts";
+import { removeAbandoned, whyFailed, type World } from "../../plan/world.ts";
 import { awaitLinks, reasonToGo } from "../../engine/namespace.ts";
 import { detachLocked, readOrRecover } from "./detach.ts";
 import { findPassRules, unpassForwardPolicy } from "../../engine/forward_policy.ts";
@@ -21,6 +21,7 @@ import { keptChanges } from "../../engine/kept_changes.ts";
 import { listLinks } from "../../engine/links.ts";
 import type { Collected, Stale } from "../../engine/collected.ts";
 import { livingNamespaces, seesAllProcesses } from "../../engine/process.ts";
+import { tryLockToRemove } from "../../engine/locks.ts";
 import { forwardingSysctls } from "../../drivers/main/veth.ts";
 import { repairUnsupervised } from "./repair.ts";
 import { findLiving } from "./recover.ts";
@@ -84,7 +85,7 @@ async function awaitEnd(world: World, state: string, id: string): Promise<void> 
 async function collectOne(world: World, state: string, id: string): Promise<string | undefined> {
   if (await reasonFor(world, state, id) === undefined) return undefined;
   const paths = containerPaths(state, id);
-  const unlock = await world.tryLock(paths.lock);
+  const unlock = await tryLockToRemove(world, paths.lock, paths.directory);
   if (!unlock) return undefined;
   try {
     // Looked at again: it may have been taken down, or attached anew, before we had the lock.
@@ -198,12 +199,14 @@ function isForwarding(key: string): boolean {
 async function unusedTables(world: World, going: string): Promise<readonly Unused[] | undefined> {
   const found: Unused[] = [];
   for (const [family, drop] of [["inet", dropTable], ["bridge", dropBridgeTable]] as const) {
-    const { code, stdout } = await world.run(["nft", "list", "table", family, "ocinet"], { looks: true });
-    const elements = parseElements(stdout).filter(({ set }) => !sharedSets.includes(set));
+    const what = `nft table ${family} ocinet`;
+    const output = await world.run(["nft", "list", "table", family, "ocinet"], { looks: true });
+    const isGone = output.code !== 0 && output.stderr.includes("No such file or directory");
+    if (isGone) continue;
+    if (output.code !== 0) throw new Error(`Cannot look at ${what}: ${whyFailed(output)}`);
+    const elements = parseElements(output.stdout).filter(({ set }) => !sharedSets.includes(set));
     if (elements.some((element) => !going.includes(showElement(element)))) return undefined;
-    if (code !== 0) continue;
-    const remove = async () => void await world.run(["nft", "-f", "-"], { stdin: drop });
-    found.push({ what: `nft table ${family} ocinet`, remove });
+    found.push({ what, remove: () => removeBy(world, what, ["nft", "-f", "-"], drop) });
   }
   const rules = (await findPassRules(world, [])).map((program) => ({
     what: `${program} rule in FORWARD`,
@@ -223,8 +226,13 @@ function unusedBridges(world: World, links: readonly Link[]): readonly Unused[] 
   return own.filter(({ bridge }) => (ports.get(bridge) ?? []).every((port) => port.startsWith(`${bridge}+`)))
     .map(({ name, bridge }) => ({
       what: name === bridge ? `bridge ${name}` : `link ${name} of bridge ${bridge}`,
-      remove: async () => void await world.run(["ip", "link", "del", "dev", name]),
+      remove: () => removeBy(world, `link ${name}`, ["ip", "link", "del", "dev", name]),
     }));
+}
+
+async function removeBy(world: World, what: string, argv: readonly string[], stdin?: string): Promise<void> {
+  const output = await world.run(argv, stdin === undefined ? {} : { stdin });
+  if (output.code !== 0) throw new Error(`Cannot remove ${what}: ${whyFailed(output)}`);
 }
 
 /** @param ports of each bridge */

@@ -175,7 +175,8 @@ export async function publish(
   }
   // A bridge that is not ours has ports of other names.
   const port = result.interfaces.some(({ name }) => name === vethFrom(at.digest));
-  const reflected = attached.by === "bridge" && port ? [bridge.reflect(at)] : [];
+  const isReflected = attached.network.plugins.some((plugin) => plugin["hairpinMode"] === true);
+  const reflected = attached.by === "bridge" && port && !isReflected ? [bridge.reflect(at)] : [];
   const parsed = portmap.parse(
     fields(attached.network.plugins.find(({ type }) => type === "portmap") ?? {}),
   );

@@ -1,16 +1,16 @@
 import { collide, type PortMapping, showMapping } from "../../net/port_mapping.ts";
-import type { Step } from "../../plan/step.ts";
+import type { Claim, Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import { isRelay } from "../../drivers/uplinks/relay.ts";
 import { uplinkNamed } from "../../drivers/uplinks/table.ts";
 import type { Uplink } from "../../drivers/uplinks/uplink.ts";
 import { messageOf } from "../../wire/cni/error.ts";
 import { reconcile } from "../../engine/reconcile.ts";
-import { explain } from "../../engine/apply.ts";
+import { explain, RollbackError } from "../../engine/apply.ts";
 import { attachmentOf } from "../../engine/attachment.ts";
 import { fromHere, prefixesOf, staleness } from "../../engine/namespace.ts";
 import { forwarder, type Forwarding, refuseForwardingOfRoot } from "../rootless/forwarding.ts";
-import { type Attached, type ContainerRecord, readContainer } from "../../engine/record.ts";
+import { type Attached, type ContainerRecord, readContainer, writeRecord } from "../../engine/record.ts";
 import { publish, publishedThrough } from "./links.ts";
 import { portClaims, TakenPort, takePorts } from "./ports.ts";
 import { planRelay } from "../rootless/relay.ts";
@@ -53,20 +53,36 @@ export async function addPorts(
     const claims = portClaims(state, ports, id).filter(isNew);
     const steps = (await forwardSteps(world, state, record, ports)).filter(isNew);
     refuseEntering(record, steps);
-    const next = {
-      ...record,
-      ports: [...record.ports, ...ports],
-      steps: [...record.steps, ...claims, ...steps],
-    };
+    const claimed = { ...record, steps: [...record.steps, ...claims] };
+    const next = { ...claimed, ports: [...record.ports, ...ports], steps: [...claimed.steps, ...steps] };
     try {
+      // Should we be killed, who comes next finds the claims.
+      writeRecord(world, state, { ...claimed, before: record.steps.length });
       await takePorts(world, state, ports, id);
-      await reconcile({ world, state }, [{ from: record, to: next }], prefixesOf(record.container));
+      await reconcile({ world, state }, [{ from: claimed, to: next }], prefixesOf(record.container));
       return next;
     } catch (error) {
-      claims.forEach((claim) => undoClaim(world, claim));
+      giveUp(world, state, record, claims, error);
       throw explain(error);
     }
   });
+}
+
+/** A port that may still lead to the container stays claimed, until what is left has been undone (port_change.ts). */
+function giveUp(
+  world: World,
+  state: string,
+  record: ContainerRecord,
+  claims: readonly Claim[],
+  error: unknown,
+): void {
+  if (error instanceof RollbackError) {
+    const steps = [...record.steps, ...claims, ...error.left];
+    writeRecord(world, state, { ...record, steps, before: record.steps.length });
+    return;
+  }
+  claims.forEach((claim) => undoClaim(world, claim));
+  writeRecord(world, state, record);
 }
 
 /**

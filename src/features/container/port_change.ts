@@ -1,7 +1,8 @@
 import { livePrefixes } from "../../engine/namespace.ts";
 import { type ContainerRecord, writeRecord } from "../../engine/record.ts";
+import { containerPaths } from "../../engine/state.ts";
 import { undo } from "../../engine/undo.ts";
-import type { World } from "../../plan/world.ts";
+import { removeAbandoned, type World } from "../../plan/world.ts";
 
 /**
  * A container's record, for who has its lock, once the steps are undone that an ocinet which was killed had begun to add
@@ -14,6 +15,7 @@ export async function undoBegun(
   record: ContainerRecord,
 ): Promise<ContainerRecord> {
   const { before, ...rest } = record;
+  removeAbandoned(world, containerPaths(state, record.id).directory);
   if (before === undefined) return record;
   const [settled, begun] = [record.steps.slice(0, before), record.steps.slice(before)];
   const { problems, left } = await undo(world, livePrefixes(world, record.container), begun);

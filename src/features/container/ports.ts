@@ -1,7 +1,7 @@
 import { fromNumber } from "../../net/address.ts";
 import { collide, parseHostIp, type PortMapping, showMapping } from "../../net/port_mapping.ts";
 import { type Claim, claim } from "../../plan/step.ts";
-import { createWithDirectory, type World } from "../../plan/world.ts";
+import { createWithDirectory, removeAbandoned, type World } from "../../plan/world.ts";
 import { readContainer } from "../../engine/record.ts";
 import { addressesSeenBy, isHostAddress } from "../../engine/routes.ts";
 import { processOnHost } from "../rootless/host_forwarding.ts";
@@ -90,6 +90,7 @@ async function claimPorts(
   const claims = portClaims(state, ports, id);
   for (const [i, port] of ports.entries()) {
     const path = claims[i]!.path;
+    removeAbandoned(world, directoryOf(state, port));
     const conflicting = findFirstConflicting(world, state, port, id);
     if (conflicting !== undefined) throw new TakenPort(port, `container "${conflicting}" has it`);
     if (!createWithDirectory(world, path, id) && world.read(path) !== id) {

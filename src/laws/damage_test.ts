@@ -1,0 +1,65 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Fake } from "../host/fake.ts";
+import { addNamespace, type FakeProcess } from "../host/fake/kernel.ts";
+import { containers, hostWith, ways } from "./actions.ts";
+import { dumpOf, missingFrom, state } from "./machine.ts";
+
+const directory = `${state}/containers/c1`;
+
+/** A machine with a container that publishes ports, and how it was before that. */
+async function attached() {
+  const fake = await hostWith(containers, "portmap");
+  const before = dumpOf(fake);
+  await containers.add(fake.world, "portmap", "c1");
+  return { fake, before };
+}
+
+function overwrite(fake: Fake, text: (now: string) => string, names = fake.tree.names(directory)): void {
+  for (const name of names) {
+    fake.place(`${directory}/${name}`, text(fake.world.read(`${directory}/${name}`)!));
+  }
+}
+
+test("a container whose records are damaged is taken down by its name, with its ports", async () => {
+  const damages: readonly ((text: string) => string)[] = [() => "", () => "{", (text) => text.slice(0, -9)];
+  for (const damage of damages) {
+    for (const names of [undefined, ["container.json"]]) {
+      const { fake, before } = await attached();
+      overwrite(fake, damage, names);
+      await containers.remove(fake.world, "portmap", "c1");
+      assert.deepEqual([missingFrom(dumpOf(fake), before), missingFrom(before, dumpOf(fake))], [[], []]);
+    }
+  }
+});
+
+test("records of a later version are refused by name, and nothing of the container is touched", async () => {
+  const { fake } = await attached();
+  overwrite(fake, (text) => text.replace('"format":2', '"format":99'));
+  const before = dumpOf(fake);
+  await assert.rejects(
+    containers.remove(fake.world, "portmap", "c1"),
+    /^Error: Cannot read .*container\.json: its format is 99, .*; use the version of ocinet that wrote it$/,
+  );
+  assert.deepEqual(dumpOf(fake), before);
+});
+
+/** The machine once our network namespace has ended, with all that was in it; we are in a new one. */
+function endOwnNamespace({ kernel }: Fake): void {
+  const fresh = addNamespace(kernel);
+  kernel.own = fresh.inode;
+  kernel.processes = kernel.processes.map((one): FakeProcess => ({ ...one, namespace: fresh.inode }));
+  Object.assign(kernel, { namespaces: [fresh], mounts: {} });
+}
+
+for (const way of ways) {
+  test(`when the host's namespace is gone, what was done there by the ${way.name} is given back`, async () => {
+    const fake = await hostWith(way, "portmap");
+    const files = (lines: readonly string[]) => lines.filter((line) => line.startsWith("file /"));
+    const before = files(dumpOf(fake));
+    await way.add(fake.world, "portmap", "c1");
+    endOwnNamespace(fake);
+    await way.remove(fake.world, "portmap", "c1");
+    assert.deepEqual(files(dumpOf(fake)), before);
+  });
+}
