@@ -1,10 +1,13 @@
 import { type Option, type OptionValues, UsageError } from "../wire/oci/options.ts";
 import { oneLine, printJson } from "../wire/cni/output.ts";
 import { messageOf } from "../wire/cni/error.ts";
+import { identifierProblem } from "../net/names.ts";
 import type { World } from "../plan/world.ts";
 import { containerIds } from "../engine/record.ts";
 import { stateDirectory } from "../engine/state.ts";
+import { describeContainer } from "../features/container/describe.ts";
 import { collect } from "../features/container/gc.ts";
+import { connectNetwork, disconnectNetwork } from "../features/container/live_networks.ts";
 import { allNetworks, findNetwork, UnknownNetwork } from "../features/networks/catalog.ts";
 import { createNetwork } from "../features/networks/create.ts";
 import { describe, row } from "../features/networks/describe.ts";
@@ -183,4 +186,69 @@ async function each<T>(
 
 function failed(problems: readonly string[]): Partial<Report> {
   return problems.length === 0 ? {} : { note: problems.map(oneLine).join("; "), code: 1 };
+}
+
+/** As `docker network connect` has them. */
+export const connectOptions: readonly Option[] = [
+  option("ip", "ADDRESS", "its IPv4 address", false),
+  option("ip6", "ADDRESS", "its IPv6 address", false),
+  option("alias", "NAME", "one more name that it has on the network", true),
+  option("mac-address", "MAC", "the interface's MAC address", false),
+  option("ifname", "NAME", "the interface's name (default: eth0, eth1 …, the first that is free)", false),
+  option("gw-priority", "NUMBER", "the network with the greatest has the default route (default: 0)", false),
+];
+
+/** Connects a running container to a network. */
+export async function networkConnect(
+  world: World,
+  [term, id]: readonly string[],
+  given: OptionValues,
+): Promise<Report> {
+  const one = (key: string) => given.get(key)?.at(-1);
+  const [ip, ip6, mac, ifname] = ["ip", "ip6", "mac-address", "ifname"].map(one);
+  const priority = one("gw-priority") ?? "0";
+  if (!/^-?[0-9]{1,9}$/.test(priority)) {
+    throw new UsageError(`Cannot read --gw-priority ${JSON.stringify(priority)}: it is not a whole number`);
+  }
+  const network = findNetwork(await allNetworks(world), term!);
+  const record = await connectNetwork(world, stateDirectory(world), knownId(id!), network, {
+    ...(ip === undefined ? {} : { ip }),
+    ...(ip6 === undefined ? {} : { ip6 }),
+    ...(mac === undefined ? {} : { mac }),
+    ...(ifname === undefined ? {} : { ifname }),
+    aliases: given.get("alias") ?? [],
+    gwPriority: Number(priority),
+  });
+  return { json: describeContainer(world, record), text: "" };
+}
+
+/** Takes a container off a network. */
+export async function networkDisconnect(
+  world: World,
+  [term, id]: readonly string[],
+  isForced: boolean,
+): Promise<Report> {
+  const network = nameOf(await allNetworks(world), term!);
+  const record = await disconnectNetwork(world, stateDirectory(world), {
+    id: knownId(id!),
+    network,
+    isForced,
+  });
+  return { json: record ? describeContainer(world, record) : {}, text: "" };
+}
+
+/** Of a network whose file is gone, containers know the name. */
+function nameOf(networks: Parameters<typeof findNetwork>[0], term: string): string {
+  try {
+    return findNetwork(networks, term).name;
+  } catch (error) {
+    if (error instanceof UnknownNetwork && identifierProblem(term) === undefined) return term;
+    throw error;
+  }
+}
+
+function knownId(id: string): string {
+  const problem = identifierProblem(id);
+  if (problem) throw new Error(`Cannot use container ${JSON.stringify(id)}: ${problem}`);
+  return id;
 }

@@ -12,11 +12,14 @@ import { installPlugins } from "./install_plugins.ts";
 import { inspect } from "./inspect.ts";
 import { list } from "./list.ts";
 import {
+  connectOptions,
   createFlags,
   createOptions,
   inspectOptions,
   listOptions,
+  networkConnect,
   networkCreate,
+  networkDisconnect,
   networkInspect,
   networkList,
   networkPrune,
@@ -217,6 +220,25 @@ export const verbs: readonly Verb[] = [
     options: pruneOptions,
     flags: { "f, force": "is not needed: nothing is asked" },
     act: (world, { given }) => networkPrune(world, given),
+  },
+  {
+    group: "network",
+    usage: "connect <network> <container>",
+    text: "connect a running container to one more network",
+    example: "ocinet network connect --ip 10.5.0.7 --alias api shop web",
+    changes: true,
+    options: connectOptions,
+    act: (world, { words, given }) => networkConnect(world, words as readonly string[], given),
+  },
+  {
+    group: "network",
+    usage: "disconnect <network> <container>",
+    text: "take a running container off a network",
+    example: "ocinet network disconnect shop web",
+    changes: true,
+    flags: { "f, force": "take down a container that has ended" },
+    act: (world, { words, flags }) =>
+      networkDisconnect(world, words as readonly string[], flags.has("force")),
   },
   {
     group: "session",
