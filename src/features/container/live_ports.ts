@@ -188,8 +188,8 @@ function refuseKept({ id, attachments }: ContainerRecord, port: PortMapping): vo
   );
 }
 
-/** The steps that lead ports to the container; another's plugin took its ports when it started. */
-async function forwardSteps(
+/** The steps that lead ports to a container; another's plugin took its ports when it started. */
+export async function forwardSteps(
   world: World,
   state: string,
   record: ContainerRecord,

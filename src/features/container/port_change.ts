@@ -2,11 +2,12 @@ import { livePrefixes } from "../../engine/namespace.ts";
 import { type ContainerRecord, writeRecord } from "../../engine/record.ts";
 import { containerPaths } from "../../engine/state.ts";
 import { undo } from "../../engine/undo.ts";
+import { takeOffChanging } from "./network_change.ts";
 import { removeAbandoned, type World } from "../../plan/world.ts";
 
 /**
  * A container's record, for who has its lock, once the steps are undone that an ocinet which was killed had begun to add
- * to it: ports of which nobody has been told that they are published.
+ * to it: ports of which nobody has been told that they are published, or a network; or to take a network off it.
  * @throws Error when something resisted
  */
 export async function undoBegun(
@@ -16,6 +17,7 @@ export async function undoBegun(
 ): Promise<ContainerRecord> {
   const { before, ...rest } = record;
   removeAbandoned(world, containerPaths(state, record.id).directory);
+  if (record.changing !== undefined) return await takeOffChanging(world, state, record);
   if (before === undefined) return record;
   const [settled, begun] = [record.steps.slice(0, before), record.steps.slice(before)];
   const { problems, left } = await undo(world, livePrefixes(world, record.container), begun);
