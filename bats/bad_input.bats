@@ -71,12 +71,12 @@ refuses_network() {
     run -1 ocinet hook $stage <<<'{"id": "../../b"}'
     equal "ocinet: Cannot use container id \"../../b\": $characters" "$output"
   done
-  run -1 ocinet up "$PID" --id "../b"
+  run -2 ocinet up "$PID" --id "../b"
   equal "ocinet: Cannot use container id \"../b\": $characters" "$output"
-  run -1 ocinet down "../b"
-  equal "ocinet: Cannot take down \"../b\": $characters" "$output"
-  run -1 ocinet inspect "../b"
-  equal 'ocinet: Cannot inspect container "../b": it is not attached; see ocinet ls' "$output"
+  run -2 ocinet down "../b"
+  equal "ocinet: Cannot use container id \"../b\": $characters" "$output"
+  run -2 ocinet inspect "../b"
+  equal "ocinet: Cannot use container id \"../b\": $characters" "$output"
   nothing_is_left
 }
 
@@ -314,6 +314,13 @@ ls a
 gc a
 ls --log-level loud
 version a
+hooks-json --net a:b:c
+up 1 --net host,default
+up 1 --publish 80
+up 1 --rate-in fast
+up 1 --uplink slirp
+port add
+connect shop a
 LINES
   while read -ra words; do
     run -1 ocinet "${words[@]}"
@@ -328,7 +335,7 @@ up /proc/self/ns/mnt
 inspect nobody
 inject /nowhere
 inject /etc/hosts
-hooks-json --net a:b:c
+repair nobody
 LINES
   while read -ra words; do
     run -0 ocinet "${words[@]}"
@@ -336,9 +343,12 @@ LINES
 --help
 up --help
 hook --help
+help
+help up
 --version
 version
 ls
+ps
 gc
 gc --dry-run
 down nobody

@@ -261,7 +261,7 @@ killed_up() {
   [[ $stderr == 'ocinet: Cannot use plugin type "weft": it is not one of ours ('*'), nor is it in '*/usr/lib/rkt/plugins/net,*/usr/lib/cni ]] ||
     fail "$stderr"
   recorder "$NET_DIR/weft"
-  run -1 --separate-stderr ocinet up --net blue --id a+b /run/netns/box
+  run -2 --separate-stderr ocinet up --net blue --id a+b /run/netns/box
   [[ $stderr == 'ocinet: Cannot use container id "a+b": it may have only letters'* ]] || fail "$stderr"
   [ ! -e "$CALLS" ]
   in_host ip netns delete box
