@@ -83,9 +83,10 @@ refuses_network() {
 @test "annotations" {
   bystander runc
   local known
-  known=$(ocinet hook --help | sed -nE 's/^ +(-., )?--([a-z-]+) <.*/org.ocinet.\2/p' | grep -v 'net-dir\|log-level' | paste -sd, |
-    sed 's/,/, /g')
-  annotated "Cannot use annotation \"org.ocinet.nets\": known are $known" nets x
+  known=$(ocinet hook --help | sed -nE 's/^ +(-., )?--([a-z-]+) <.*/org.ocinet.\2/p' | grep -v 'net-dir\|log-level' | sort)
+  run -1 ocinet hook createRuntime <<<"$(jq '.annotations["org.ocinet.nets"] = "x"' <<<"$STATE")"
+  [[ $output == 'ocinet: Cannot use annotation "org.ocinet.nets": known are '* ]]
+  equal "$known" "$(sed 's/.*known are //; s/, /\n/g' <<<"$output" | sort)"
   annotated "networks not found: ../x;y (there are: default-restricted, default)" net "../x;y"
   annotated "networks not found: --net=host (there are: default-restricted, default)" net "--net=host"
   annotated 'Invalid IP passed to --dns: "nameserver"' dns $'1.2.3.4\nnameserver 6.6.6.6'
@@ -140,9 +141,10 @@ annotated() {
 @test "--publish" {
   bystander crun
   local value
-  for value in "" 80 a:b 80:80/TCP "80:80;x" -1:80 1.2.3.4:80 ::1:80:80 "80:80 " "[::1]80:80"; do
+  for value in "" 80 a:b 80:80/TCP "80:80;x" -1:80 1.2.3.4:80 "80:80 " "[::1]80:80"; do
     refuses "Cannot publish \"$value\": it is not [HOSTIP:]HOSTPORT[-END]:PORT[-END][/tcp|udp|sctp]" -p "$value"
   done
+  refuses 'Cannot publish "::1:80:80": an IPv6 address stands in brackets: [::1]:80:80' -p ::1:80:80
   for value in 0:80 80:0 65536:80 80:65536 65535-65536:1-2 99999999999999999999:80; do
     refuses "Cannot publish \"$value\": a port is a number from 1 to 65535" -p "$value"
   done
