@@ -30,10 +30,10 @@ refuses() {
 # refuses_state MESSAGE JSON
 refuses_state() { STATE=$2 refuses "$1"; }
 
-# refuses_network MESSAGE JSON: when it is asked for, as network x
+# refuses_network MESSAGE JSON: when it is asked for, as network x, whose file is named
 refuses_network() {
   echo "$2" >"$NET_DIR/x.conf"
-  refuses "$1" --net x
+  refuses "Cannot use network \"x\" (/etc/ocinet/net.d/x.conf): $1" --net x
   rm "$NET_DIR/x.conf"
 }
 
@@ -121,13 +121,13 @@ annotated() {
   snapshot >"$BATS_TEST_TMPDIR/before"
   refuses 'ARGS: invalid pair "IP"' --net default:IP
   refuses 'ARGS: invalid pair "rm -rf /"' --net "default:IP=172.16.28.9;rm -rf /"
-  refuses 'ARGS: unknown args ["ip=172.16.28.9"]' --net default:ip=172.16.28.9
-  refuses "invalid IP address: 172.16.28" --net default:IP=172.16.28
-  refuses 'Cannot use MAC address "zz": it is not one' --net blue:MAC=zz
-  refuses "failed to allocate for range 0: requested ip 172.16.28.1 is subnet's gateway" --net default:IP=172.16.28.1
+  refuses 'Cannot use network "default": ARGS: unknown args ["ip=172.16.28.9"]' --net default:ip=172.16.28.9
+  refuses "Cannot use network \"default\": invalid IP address: 172.16.28" --net default:IP=172.16.28
+  refuses 'Cannot use network "blue" (/etc/ocinet/net.d/blue.conf): Cannot use MAC address "zz": it is not one' --net blue:MAC=zz
+  refuses "Cannot use network \"default\": failed to allocate for range 0: requested ip 172.16.28.1 is subnet's gateway" --net default:IP=172.16.28.1
   local outside
   for outside in 172.16.27.9 172.16.28.0 172.16.28.255 10.1.1.1; do
-    refuses "failed to allocate all requested IPs: $outside" --net default:IP=$outside
+    refuses "Cannot use network \"default\": failed to allocate all requested IPs: $outside" --net default:IP=$outside
   done
   nothing_is_left
 

@@ -99,7 +99,7 @@ function afterVerb(world: World, verb: Verb, words: readonly string[]): readonly
 function optionsOf({ options = [], flags = {}, changes, runs }: Verb): readonly Candidate[] {
   return [
     ...options.map(({ name, text }): Candidate => [`--${name}`, text]),
-    ...Object.entries(flags).map(([name, text]): Candidate => [`--${name}`, text]),
+    ...Object.entries(flags).map(([name, text]): Candidate => [`--${name.replace(/^., /, "")}`, text]),
     ...runs ? [] : [["--json", "answer in JSON"] as const],
     ...changes ? [["--dry-run", "print what would be done"] as const] : [],
     ["--help", "say more"],

@@ -1,6 +1,7 @@
 import { printJson } from "../wire/cni/output.ts";
 import type { World } from "../plan/world.ts";
 import { describeAll } from "../features/container/describe.ts";
+import { readContainer } from "../engine/record.ts";
 import { describeInside } from "../features/session/session.ts";
 import { stateDirectory } from "../engine/state.ts";
 import { findId, notAttached } from "./ids.ts";
@@ -13,7 +14,10 @@ export function inspect(world: World, ids: readonly string[]): Promise<Report> {
   const all = ids.map((text) => {
     const found = inside.find(({ id }) => id === text);
     if (found) return found;
-    const [described] = describeAll(world, state, [findId(world, state, text)]);
+    const id = findId(world, state, text);
+    // A record that cannot be read is no answer.
+    readContainer(world, state, id);
+    const [described] = describeAll(world, state, [id]);
     if (!described) throw notAttached(world, "inspect", text);
     return described;
   });

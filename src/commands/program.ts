@@ -54,7 +54,9 @@ export async function runCommand(world: World, console: Console, version: string
     });
   }
   try {
-    await configured(program, console).parseAsync([...asMeant(console.args())], { from: "user" });
+    await configured(program, console).parseAsync([...asMeant(console.args(), Object.keys(groups))], {
+      from: "user",
+    });
     return code;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
@@ -99,7 +101,10 @@ function addVerb(program: Command, verb: Verb): Command {
     .addHelpText("after", () => `${wrap(more, widthOf(command))}\nExample:\n  ${example}`);
   if (group === undefined) command.helpGroup(headingOf(name).heading);
   options?.forEach((option) => addOption(command, option));
-  Object.entries(flags ?? {}).forEach(([name, text]) => command.option(`--${name}`, text));
+  Object.entries(flags ?? {}).forEach(([name, text]) => {
+    const [letter, long] = name.split(", ");
+    command.option(long === undefined ? `--${letter}` : `-${letter}, --${long}`, text);
+  });
   const output = (words: string, text: string) => new CommanderOption(words, text).helpGroup(outputHeading);
   if (!runs) command.addOption(output("--json", "answer in JSON"));
   if (changes) {

@@ -25,11 +25,17 @@ const instead: Readonly<Record<string, string>> = {
 
 /**
  * The words of a command line as they are meant: `help X` is `X --help`, and words of other tools are ours.
+ * @param groups the words that have commands of their own
  * @throws UsageError for a command that ocinet has not and other tools have, with what to do instead
  */
-export function asMeant(words: readonly string[]): readonly string[] {
+export function asMeant(words: readonly string[], groups: readonly string[] = []): readonly string[] {
   const [first = "", ...rest] = words;
-  if (first === "help") return [...asMeant(rest), "--help"];
+  if (first === "help") return [...asMeant(rest, groups), "--help"];
+  if (groups.includes("network")) {
+    // A network's command without the word before it.
+    if (first === "connect" || first === "disconnect") return ["network", ...words];
+    if (first === "networks") return ["network", "ls", ...rest];
+  }
   const advice = Object.hasOwn(instead, first) ? instead[first] : undefined;
   if (advice) throw new UsageError(`There is no command "${first}": ${advice}`);
   return Object.hasOwn(synonyms, first) ? [synonyms[first]!, ...rest] : words;

@@ -36,6 +36,7 @@ import {
   believeAll,
   defaultRouteFilter,
   givePorts,
+  naming,
   type PlannedLink,
   plannedLink,
   publish,
@@ -233,7 +234,7 @@ async function planLinksOf(world: World, state: string, connecting: Connecting):
 async function addLink(
   world: World,
   { request, fold }: Connecting,
-  { attached }: PlannedLink,
+  { attached, file }: PlannedLink,
   isWanted: (step: Step) => boolean,
 ): Promise<Result> {
   const { id, container, lasting } = request;
@@ -241,7 +242,8 @@ async function addLink(
   const call = { ...callOf(fold.state, { id, netns: container.netns }, attached), entered };
   if (!attached.path) {
     const adjust = (steps: readonly Step[]) => steps.filter(isWanted);
-    return await foldNetwork(fold, call, { begun: [], blames: false, adjust });
+    const folding = { begun: [], blames: false, adjust };
+    return await naming(attached.network.name, file, () => foldNetwork(fold, call, folding));
   }
   try {
     const folding = { begun: [], blames: true };
