@@ -54,11 +54,16 @@ export async function claimAddresses(
     if (await claim(store, known, addresses, who)) return shown(network, addresses);
     if (wanted.length > 0) await refuseTaken(store, network, wanted, who);
   }
-  const size = network.subnets.map(sizeOf).reduce((a, b) => a < b ? a : b);
-  throw new Error(
-    `Cannot give an address on network "${network.name}": ${claims.size} of ${size} are taken in ` +
-      network.subnets.join(", "),
-  );
+  throw new Error(`Cannot give an address on network "${network.name}": ${usage(network, claims)}`);
+}
+
+/** How many addresses are taken, in the subnet with the fewest. */
+function usage({ subnets }: OverlayNetwork, claims: ReadonlyMap<string, KeyValue>): string {
+  const smallest = subnets.reduce((a, b) => sizeOf(b) < sizeOf(a) ? b : a);
+  const taken = [...claims.keys()].filter((address) => isFree(smallest, address)).length;
+  return `${taken} of ${
+    sizeOf(smallest)
+  } are taken in ${smallest}; "ocinet cluster status" shows by which hosts`;
 }
 
 function refuseStrangers(network: OverlayNetwork, wanted: readonly string[]): void {

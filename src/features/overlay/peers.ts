@@ -1,12 +1,11 @@
 import { family } from "../../net/address.ts";
-import { linkLocalFrom } from "../../net/names.ts";
+import { linkLocalFrom, macOfAddress, parseMac } from "../../net/names.ts";
 import { line, type Step, words } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
-import { parseMac } from "../../net/names.ts";
 import { parseAddress } from "../../net/address.ts";
 import { readClaim } from "./claims.ts";
 import type { KeyValue } from "./etcd_wire.ts";
-import { type HostRecord, type OverlayNetwork, subnetOf } from "./keys.ts";
+import { type AddressClaim, type HostRecord, type OverlayNetwork, subnetOf } from "./keys.ts";
 
 /** What a host's kernel has to know of other hosts' endpoints. */
 export interface PeerEntries {
@@ -39,25 +38,9 @@ export function wantedEntries(
   ownHost: string,
 ): Wanted {
   const [vteps, neighbours] = [new Map<string, string>(), new Map<string, string>()];
-  const problems: string[] = [];
+  const { valid, problems } = validClaims(network, claims);
   const members = new Set<string>();
-  const macs = new Map<string, string>();
-  for (const [key, { value }] of claims) {
-    const claim = readClaim(value);
-    const address = parseAddress(key);
-    if (claim === undefined || address !== key || subnetOf(network, address) === undefined) {
-      problems.push(
-        `Cannot use ${JSON.stringify(key.slice(0, 80))} on network "${network.name}": it is no claim`,
-      );
-      continue;
-    }
-    const owner = `${claim.host} ${claim.id} ${claim.ifname}`;
-    const other = macs.get(claim.mac) ?? owner;
-    macs.set(claim.mac, other);
-    if (other !== owner) {
-      problems.push(`Cannot use ${address} on network "${network.name}": its MAC address is another's`);
-      continue;
-    }
+  for (const { address, claim } of valid) {
     const host = hosts.get(claim.host);
     if (claim.host === ownHost || host === undefined) continue;
     members.add(host.underlay);
@@ -66,6 +49,45 @@ export function wantedEntries(
     if (family(address) === 6) neighbours.set(linkLocalFrom(claim.mac), claim.mac);
   }
   return { vteps, forwarded: new Set(vteps.keys()), neighbours, hosts: members, problems };
+}
+
+/** An address that somebody has. */
+interface Valid {
+  readonly address: string;
+  readonly claim: AddressClaim;
+}
+
+/** A MAC address follows from the address of the network's first family; with it goes one owner's address of the other. */
+function validClaims(
+  network: OverlayNetwork,
+  claims: ReadonlyMap<string, KeyValue>,
+): { readonly valid: readonly Valid[]; readonly problems: readonly string[] } {
+  const problems: string[] = [];
+  const all = [...claims].flatMap(([key, { value }]): readonly Valid[] => {
+    const claim = readClaim(value);
+    if (claim && parseAddress(key) === key && subnetOf(network, key) !== undefined) {
+      return [{ address: key, claim }];
+    }
+    problems.push(
+      `Cannot use ${JSON.stringify(key.slice(0, 80))} on network "${network.name}": it is no claim`,
+    );
+    return [];
+  });
+  const owners = new Map(all.filter(hasOwnMac).map(({ claim }) => [claim.mac, ownerOf(claim)] as const));
+  const valid = all.filter((one) => hasOwnMac(one) || owners.get(one.claim.mac) === ownerOf(one.claim));
+  const known = new Set(valid);
+  for (const { address } of all.filter((one) => !known.has(one))) {
+    problems.push(`Cannot use ${address} on network "${network.name}": its MAC address is another's`);
+  }
+  return { valid, problems };
+}
+
+function hasOwnMac({ address, claim }: Valid): boolean {
+  return claim.mac === macOfAddress(address);
+}
+
+function ownerOf({ host, id, ifname }: AddressClaim): string {
+  return `${host} ${id} ${ifname}`;
 }
 
 /** What turns one state of the tables into another: what is gone, then what is new. */
