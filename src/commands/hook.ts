@@ -116,6 +116,7 @@ async function connect(
     options,
     replace: true,
     ...(rootfs ? { rootfs } : {}),
+    ...(typeof config?.["hostname"] === "string" ? { hostname: config["hostname"] } : {}),
   });
 }
 

@@ -24,6 +24,7 @@ import { writeCache } from "../cni_runtime/cache.ts";
 import { callOf } from "../cni_runtime/external_network.ts";
 import { flush as flushFold, type Fold, foldNetwork, newFold } from "../cni_runtime/fold.ts";
 import { planLimits, resolveNames } from "../limits/limits.ts";
+import { nameClaims, refreshNames } from "../networks/names.ts";
 import { chooseNetworks, listNetDirectories, networksIn } from "../networks/networks.ts";
 import { refuseForwardingOfRoot } from "../rootless/forwarding.ts";
 import { forwardFromHost, type HostForwarding, withSessionForwarders } from "../rootless/host_forwarding.ts";
@@ -111,6 +112,7 @@ async function attachLocked(
     await collect(world, state, findConflicting(world, state, options.ports, id), "patient");
     await takePorts(world, state, options.ports, id);
     await connect(world, state, { request, links, root: source.root, forwarding, fold, flush });
+    if (namedBy(links).length > 0) await refreshNames(world, state, namedBy(links));
     return isRecorded ? writeRecord<ContainerRecord>(world, state, { ...done, phase: "done" }) : undefined;
   } catch (error) {
     // With its record it can be tried again.
@@ -135,7 +137,7 @@ function refuseUplinkOfRoot(world: World, { uplink }: AttachOptions): void {
 /** What is recorded before anything is planned or done: who has which names and ports. */
 function firstRecord(
   world: World,
-  { id, container, lasting, options, session, ending }: Request,
+  { id, container, lasting, options, session, ending, hostname }: Request,
   ports: ContainerRecord["ports"],
   links: readonly PlannedLink[],
   claims: readonly Step[],
@@ -145,6 +147,7 @@ function firstRecord(
     ...{ container: lasting ?? container, ports, limits: options.limits },
     ...(session ? { session: { lowestPort: session.lowestPort } } : {}),
     attachments: links.map(({ attached }) => attached),
+    ...(namedBy(links).length > 0 && hostname !== undefined ? { hostname } : {}),
     steps: [...(session ? [session.ending] : []), ...(ending ? [ending] : []), ...claims],
   });
 }
@@ -199,7 +202,28 @@ async function connect(world: World, state: string, connecting: Connecting): Pro
   const published = await publishPorts(world, state, connecting, linked);
   const limits = planLimits(options.limits, names, links.map(({ attached }) => attached));
   const files = filesOf(world, state, connecting, linked, names);
-  await flush([...linked.steps, ...published, ...limits, ...files], linked.results, linked.rootless);
+  const claims = namesOf(state, connecting, linked);
+  const steps = [...linked.steps, ...published, ...limits, ...files, ...claims];
+  await flush(steps, linked.results, linked.rootless);
+}
+
+/** Networks whose containers know each other by name. */
+function namedBy(links: readonly PlannedLink[]): readonly string[] {
+  return links.filter(({ attached }) => attached.network.named).map(({ attached }) => attached.network.name);
+}
+
+function namesOf(
+  state: string,
+  { request: { id, hostname }, links }: Connecting,
+  { results }: Linked,
+): readonly Step[] {
+  if (namedBy(links).length === 0) return [];
+  return nameClaims(
+    state,
+    { id },
+    links.map(({ attached }, i) => ({ ...attached, result: results[i] })),
+    hostname,
+  );
 }
 
 /** A container's links as they will be. */
@@ -304,7 +328,8 @@ function filesOf(
   const found = named < 0
     ? unasked && { from: "the host", dns: unasked }
     : { from: `network ${links[named]!.attached.network.name}`, dns: results[named]!.dns };
-  const wanted = rootfs === undefined ? options.files : withNames(options.files, names);
+  const given = rootfs === undefined ? options.files : withNames(options.files, names);
+  const wanted = namedBy(links).length > 0 ? { ...given, named: true as const } : given;
   return provideFiles(world, containerPaths(state, id).directory, wanted, found, rootfs);
 }
 

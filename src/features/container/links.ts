@@ -26,6 +26,7 @@ import {
 } from "../cni_runtime/external_network.ts";
 import { observe } from "../../engine/observe.ts";
 import type { Attached } from "../../engine/record.ts";
+import { checkAliases } from "../networks/names.ts";
 import type { ChosenNetwork, NetDirectory } from "../networks/networks.ts";
 import { withFreeSubnets } from "../networks/subnets.ts";
 import type { Request } from "./request.ts";
@@ -55,7 +56,8 @@ export async function plannedLink(
   network: ChosenNetwork,
   { id, container }: Pick<Request, "id" | "container">,
 ): Promise<PlannedLink> {
-  const { ifname, args, builtIn } = network;
+  const { ifname, args, builtIn, aliases } = network;
+  if (aliases) checkAliases(network.list, aliases);
   checkVersion(network.list);
   const dataDir = `${state}/networks`;
   const given = root && builtIn
@@ -64,7 +66,10 @@ export async function plannedLink(
   const list = root ? withPathMtu(given, pathMtu) : given;
   const [own, shared] = await Promise.all([digest(id, list.name, ifname), digest(list.name)]);
   const by = root ? list.plugins[0]!.type : "uplink";
-  const attached = { network: list, ifname, args, digest: own, networkDigest: shared, by };
+  const attached = {
+    ...{ network: list, ifname, args, digest: own, networkDigest: shared, by },
+    ...(aliases ? { aliases } : {}),
+  };
   const at = attachmentOf(attached, id, container);
   if (root && hasExternal(world, list, directories)) {
     const kept = keepingLeases(world, list, { directories, dataDir });
