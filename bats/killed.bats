@@ -1,6 +1,7 @@
 #!/usr/bin/env bats
 # The second law: ocinet killed with -9 at any step leaves nothing that gc does not take, and nothing that keeps the
-# same container from being attached at once.
+# same container from being attached at once. Here it is asked of some steps, of real processes; the laws in src/laws ask it
+# of every step.
 load lib
 load contained
 load killing
@@ -97,8 +98,8 @@ ends_clean() {
   prepare_kill() { in_host nft 'add table ip filter; add chain ip filter FORWARD { type filter hook forward priority filter; policy drop; }'; }
   prepare_kill
   quick_look >"$BATS_TEST_TMPDIR/quick"
-  kill_at_each_call wrapped up /run/netns/box "${up_options[@]}"
-  ((KILLS >= 10)) || fail "it ran $KILLS programs only"
+  EVERY=4 kill_at_each_call wrapped up /run/netns/box "${up_options[@]}"
+  ((KILLS >= 3)) || fail "it ran $KILLS programs only"
   ocinet down box
   in_host nft delete table ip filter
   ends_clean
@@ -114,8 +115,8 @@ ends_clean() {
     run -0 ocinet gc
     looks_clean "$1"
   }
-  kill_at_each_call wrapped down box
-  ((KILLS >= 3)) || fail "it ran $KILLS programs only"
+  EVERY=2 kill_at_each_call wrapped down box
+  ((KILLS >= 2)) || fail "it ran $KILLS programs only"
   ends_clean
 }
 
@@ -127,15 +128,15 @@ ends_clean() {
     ocinet up /run/netns/dead "${up_options[@]}"
     in_host ip netns delete dead
   }
-  kill_at_each_call wrapped gc
-  ((KILLS >= 5)) || fail "it ran $KILLS programs only"
+  EVERY=3 kill_at_each_call wrapped gc
+  ((KILLS >= 2)) || fail "it ran $KILLS programs only"
   ends_clean
 }
 
 @test "ocinet killed at any moment of attaching" {
   make_box
-  kill_at_each_moment 30 up /run/netns/box "${up_options[@]}"
-  ((KILLS >= 10))
+  kill_at_each_moment 10 up /run/netns/box "${up_options[@]}"
+  ((KILLS >= 3))
   ocinet down box
   ends_clean
 }
@@ -148,8 +149,8 @@ ends_clean() {
     run -0 ocinet gc
     looks_clean "$1"
   }
-  kill_at_each_moment 14 down box
-  ((KILLS >= 5))
+  kill_at_each_moment 6 down box
+  ((KILLS >= 2))
   ends_clean
 }
 
@@ -157,11 +158,11 @@ ends_clean() {
   export OCINET_RUNTIME=node
   make_box
   make_wrappers nft nsenter flock
-  kill_at_each_call wrapped up /run/netns/box "${up_options[@]}"
+  EVERY=3 kill_at_each_call wrapped up /run/netns/box "${up_options[@]}"
   ocinet down box
   ocinet gc
-  kill_at_each_moment 8 up /run/netns/box "${up_options[@]}"
-  ((KILLS >= 3))
+  kill_at_each_moment 4 up /run/netns/box "${up_options[@]}"
+  ((KILLS >= 1))
   ocinet down box
   ends_clean
 }
@@ -180,7 +181,7 @@ ends_clean() {
     assert_same_snapshot "$BATS_TEST_TMPDIR/before" || fail "Killed $1, it leaves that."
   }
   local number
-  for number in 1 3 5 7 9; do
+  for number in 1 4 7; do
     kill_at $number after attempt
     ((status != 0)) || fail "it runs fewer than $number programs"
     is_cleaned "after call $number"
@@ -218,7 +219,7 @@ port_holder() { in_host ss -Hltn "sport = :8080"; }
   attempt() { start_container a "$(bundle_path a)"; }
   echo before >"$WRAPPERS/when"
   local number
-  for number in {1..40..2}; do
+  for number in {1..40..4}; do
     echo "$number" >"$WRAPPERS/at"
     : >"$WRAPPERS/calls"
     run attempt

@@ -101,19 +101,30 @@ export function prefixesOf(container: Namespace): Prefixes {
 /**
  * The same for whoever asks now, when the container may be gone: then there is no running in it. Nor is there in one of
  * a user's, who could end its process just then, so that its pid, and the path, were those of another.
+ * @param ownToo whether the caller insists on its own namespace, as with CNI_NETNS_OVERRIDE
  */
-export function livePrefixes(world: World, container: Namespace): Pick<Prefixes, "host"> & Partial<Prefixes> {
-  const enters = container.owner === undefined && isThere(world, container) && isAnother(world, container);
+export function livePrefixes(
+  world: World,
+  container: Namespace,
+  ownToo = false,
+): Pick<Prefixes, "host"> & Partial<Prefixes> {
+  const enters = container.owner === undefined && isThere(world, container) &&
+    isNamespace(world, container) && (ownToo || isAnother(world, container));
   return enters ? prefixesOf(fromHere(world, container)) : { host: [] };
 }
 
-/**
- * Whether it is a network namespace, and not the one that this process is in: what is done "in the container" must never
- * be done to the host (a path may lead to the caller's own, or to a plain file that a namespace was mounted over).
- */
+/** Whether it is a namespace: a path may lead to the plain file that one was mounted over. */
+function isNamespace(world: World, { identity }: Namespace): boolean {
+  return deviceOf(identity) === deviceOf(ownIdentity(world));
+}
+
+/** Whether it is not the one that this process is in: what is done "in the container" must never be done to the host. */
 function isAnother(world: World, { identity }: Namespace): boolean {
-  const own = world.stat("/proc/self/ns/net")?.identity ?? "";
-  return identity !== own && deviceOf(identity) === deviceOf(own);
+  return identity !== ownIdentity(world);
+}
+
+function ownIdentity(world: World): string {
+  return world.stat("/proc/self/ns/net")?.identity ?? "";
 }
 
 /** Words for nsenter that give power over the container's other namespaces. */

@@ -197,7 +197,8 @@ function returned(link: Link, interim: string): Exec {
 }
 
 /** udev makes a name that a link has lost one of its alternative names, and then it cannot have that back. */
-const restoredScript = 'link=$1 name=$2 mac=$3; shift 3; ip link show dev "$link" >/dev/null 2>&1 || exit; ' +
+const restoredScript =
+  'link=$1 name=$2 mac=$3; shift 3; ip link show dev "$link" >/dev/null 2>&1 || exit 0; ' +
   'ip link property del dev "$link" altname "$name" 2>/dev/null; ' +
   '[ -z "$mac" ] || ip link set dev "$link" address "$mac"; exec ip link set dev "$link" "$@"';
 

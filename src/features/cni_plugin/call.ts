@@ -97,9 +97,9 @@ export function previousResult({ conf, call }: Context): Result | undefined {
 
 /** How to run a program for the call: in the container only while its namespace is there. */
 export function prefixesFor(
-  { world, container, entered }: Context,
+  { world, call, container, entered }: Context,
 ): Pick<Prefixes, "host"> & Partial<Prefixes> {
-  return entered?.prefixes ?? livePrefixes(world, container);
+  return entered?.prefixes ?? livePrefixes(world, container, call.environment.netnsOverride);
 }
 
 /** Looks up what a plugin wants to have seen. */

@@ -296,7 +296,7 @@ async function planUplink(
   }
   await flush(first, []);
   const granted = await firstGranted(rootless, (plan) => flush(plan.steps, [], plan));
-  return { steps: [], results: [granted.result as Result], rootless: granted };
+  return { steps: granted.steps, results: [granted.result as Result], rootless: granted };
 }
 
 async function publishPorts(

@@ -28,15 +28,5 @@ export async function undoBegun(
         problems.join("; "),
     );
   }
-  // Its ports are among them, in the record that would have been written next.
-  const ports = record.ports.filter((_, i) => i < portsBefore(record, settled));
-  return writeRecord(world, state, { ...rest, ports, steps: settled });
-}
-
-/** How many of the ports have a claim among the steps that were there before: a claim is made for each. */
-function portsBefore({ ports }: ContainerRecord, settled: ContainerRecord["steps"]): number {
-  return Math.min(
-    ports.length,
-    settled.filter(({ id }) => id.kind === "file" && id.path.includes("/ports/")).length,
-  );
+  return writeRecord(world, state, { ...rest, steps: settled });
 }
