@@ -141,3 +141,29 @@ knows() {
   delete_container a
   net rm shop db
 }
+
+@test "options of drivers: internal, no traffic between containers, the address of ports, a parent" {
+  local bridge=com.docker.network.bridge
+  net create --internal --subnet 10.8.0.0/24 inside
+  net create -o $bridge.enable_icc=false -o $bridge.host_binding_ipv4=127.0.0.1 -o $bridge.name=apart0 \
+    -o com.docker.network.driver.mtu=1400 --subnet 10.9.0.0/24 apart
+  net create -d macvlan -o parent=eth0 --subnet 192.0.2.0/24 --ip-range 192.0.2.128/25 lan
+  launch a runc --net inside
+  equal "" "$(default_routes a)"
+  in_container a ip route add default via 10.8.0.1
+  reaches 10.8.0.1 in_container a
+  cannot_reach 192.0.2.2 in_container a
+  launch b runc --net apart -p 8080:80
+  launch c crun --net apart
+  equal "127.0.0.1:8080:80/tcp nftables" "$(ocinet port ls b)"
+  equal "1400 apart0" "$(in_host ip -j link show master apart0 | jq -r '.[0] | "\(.mtu) \(.master)"')"
+  reaches 192.0.2.2 in_container b
+  cannot_reach 10.9.0.3 in_container b
+  launch d runc --net lan
+  reaches 192.0.2.2 in_container d
+  equal "" "$(default_routes d)"
+  refuses "network lan is already using parent interface eth0" create -d ipvlan -o parent=eth0 more
+  local id
+  for id in a b c d; do delete_container $id; done
+  net rm inside apart lan
+}

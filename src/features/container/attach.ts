@@ -18,6 +18,7 @@ import { setLink } from "../../plan/ip.ts";
 import { forbidSpoofing } from "../../plan/nft_bridge.ts";
 import type { Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
+import { boundTo } from "../../net/port_mapping.ts";
 import { messageOf } from "../../wire/cni/error.ts";
 import { hasDns, type Result } from "../../wire/cni/result.ts";
 import { writeCache } from "../cni_runtime/cache.ts";
@@ -35,6 +36,7 @@ import { namesUnasked, provideFiles, withNames } from "./files.ts";
 import { collect } from "./gc.ts";
 import {
   believeAll,
+  bindingOf,
   defaultRouteFilter,
   givePorts,
   type PlannedLink,
@@ -78,15 +80,18 @@ export async function attach(
 async function attachLocked(
   world: World,
   state: string,
-  request: Request,
+  asked: Request,
 ): Promise<ContainerRecord | undefined> {
-  const { id, container, options, session } = request;
-  refuseUplinkOfRoot(world, options);
-  if (isRoot(world)) refuseForwardingOfRoot(options.forwarding);
-  const contained = options.mode.kind === "contained";
-  const directories = contained ? listNetDirectories(world, options.netDirectories) : [];
-  const networks = request.networks ??
-    chooseNetworks(contained ? networksIn(world, directories) : [], options.mode);
+  const { id, container, options: wanted, session } = asked;
+  refuseUplinkOfRoot(world, wanted);
+  if (isRoot(world)) refuseForwardingOfRoot(wanted.forwarding);
+  const contained = wanted.mode.kind === "contained";
+  const directories = contained ? listNetDirectories(world, wanted.netDirectories) : [];
+  const networks = asked.networks ??
+    chooseNetworks(contained ? networksIn(world, directories) : [], wanted.mode);
+  const bound = boundTo(bindingOf(networks.map(({ list }) => list)), wanted.ports);
+  const request = { ...asked, options: { ...wanted, ports: bound } };
+  const { options } = request;
   const source = await sourceOf(world, state, directories);
   // A session is connected by an uplink all the same: what the file says counts in it.
   if (!source.root && !session) refuseStandIns(networks);

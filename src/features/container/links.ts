@@ -151,6 +151,12 @@ export function publishedThrough(links: readonly PlannedLink[]): number {
   return masked >= 0 ? masked : links.length - 1;
 }
 
+/** The host's address that published ports have which name none, where a network says it. */
+export function bindingOf(lists: readonly NetworkList[]): string | undefined {
+  const said = lists.map(({ plugins }) => plugins[0]?.["hostBinding"]);
+  return said.find((value) => typeof value === "string");
+}
+
 function isMasquerading({ attached }: PlannedLink): boolean {
   return attached.network.plugins.some((plugin) => plugin["ipMasq"] === true);
 }
