@@ -26,6 +26,7 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
     "src/features/rootless/rootless.ts",
     "src/features/rootless/uplink.ts",
   ],
+  complaints: ["src/engine/tool_problem.ts", "src/net/json_problem.ts", "src/wire/cni/system_error.ts"],
   recover: ["src/features/container/recover.ts"],
   repair: ["src/features/container/repair_links.ts", "src/features/container/restore_rules.ts"],
   leftovers: ["src/features/cni_plugin/reference_leftovers.ts"],

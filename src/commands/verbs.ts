@@ -1,6 +1,7 @@
 import { containerOptions, type Option, type OptionValues, toWords } from "../wire/oci/options.ts";
 import type { World } from "../plan/world.ts";
 import { cni, cniOptions } from "./cni.ts";
+import { completion } from "./completion.ts";
 import { doctor } from "./doctor.ts";
 import { down } from "./down.ts";
 import { gc } from "./gc.ts";
@@ -138,12 +139,12 @@ export const verbs: readonly Verb[] = [
     act: (world, { words, given }) => run(world, words as readonly string[], given),
   },
   {
-    usage: "port <verb> <id> [ports...]",
+    usage: "port <verb> [id] [ports...]",
     text: "publish ports of a container that runs, or take them away: add, rm, ls",
     example: "ocinet port add web 8443:443",
     changes: true,
     options: portOptions,
-    act: (world, { words, given }) => port(world, words as readonly string[], given),
+    act: (world, { words, given }) => port(world, words.filter((word) => word !== undefined), given),
   },
   {
     usage: "down <ids...>",
@@ -299,10 +300,19 @@ export const verbs: readonly Verb[] = [
   },
   {
     usage: "install-plugins <directory>",
-    text: "link every CNI plugin type to this file",
+    text: "make a file for every CNI plugin type that calls this one",
     example: "ocinet install-plugins /opt/cni/bin",
     changes: true,
-    act: (world, { words: [directory] }) => installPlugins(world, directory!),
+    flags: { remove: "take those files away again" },
+    act: (world, { words: [directory], flags }) => installPlugins(world, directory!, flags.has("remove")),
+  },
+  {
+    usage: "completion <shell> [words...]",
+    text: "print what completes commands, options, networks and containers in a shell: bash, zsh, fish",
+    example:
+      "source <(ocinet completion bash)\n  ocinet completion fish > ~/.config/fish/completions/ocinet.fish",
+    runs: true,
+    act: (world, { words }) => completion(world, verbs, words as readonly string[]),
   },
   {
     usage: "version",

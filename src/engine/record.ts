@@ -1,3 +1,4 @@
+import { jsonProblem } from "../net/json_problem.ts";
 import { identifierProblem } from "../net/names.ts";
 import type { Limits } from "../net/limits.ts";
 import type { PortMapping } from "../net/port_mapping.ts";
@@ -184,8 +185,8 @@ function parseRecord<R extends BaseRecord>(
   let record: Partial<R> | null;
   try {
     record = JSON.parse(text) as Partial<R> | null;
-  } catch (error) {
-    throw damaged((error as Error).message);
+  } catch {
+    throw damaged(`it is not JSON: ${jsonProblem(text)}`);
   }
   const format: number | undefined = record?.format;
   if (typeof format === "number" && format > recordFormat) {
