@@ -18,12 +18,14 @@ import { setLink } from "../../plan/ip.ts";
 import { forbidSpoofing } from "../../plan/nft_bridge.ts";
 import type { Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
+import { boundTo } from "../../net/port_mapping.ts";
 import { messageOf } from "../../wire/cni/error.ts";
 import { hasDns, type Result } from "../../wire/cni/result.ts";
 import { writeCache } from "../cni_runtime/cache.ts";
 import { callOf } from "../cni_runtime/external_network.ts";
 import { flush as flushFold, type Fold, foldNetwork, newFold } from "../cni_runtime/fold.ts";
 import { planLimits, resolveNames } from "../limits/limits.ts";
+import { nameClaims, refreshNames } from "../networks/names.ts";
 import { chooseNetworks, listNetDirectories, networksIn } from "../networks/networks.ts";
 import { refuseForwardingOfRoot } from "../rootless/forwarding.ts";
 import { forwardFromHost, type HostForwarding, withSessionForwarders } from "../rootless/host_forwarding.ts";
@@ -34,6 +36,7 @@ import { namesUnasked, provideFiles, withNames } from "./files.ts";
 import { collect } from "./gc.ts";
 import {
   believeAll,
+  bindingOf,
   defaultRouteFilter,
   givePorts,
   naming,
@@ -78,15 +81,18 @@ export async function attach(
 async function attachLocked(
   world: World,
   state: string,
-  request: Request,
+  asked: Request,
 ): Promise<ContainerRecord | undefined> {
-  const { id, container, options, session } = request;
-  refuseUplinkOfRoot(world, options);
-  if (isRoot(world)) refuseForwardingOfRoot(options.forwarding);
-  const contained = options.mode.kind === "contained";
-  const directories = contained ? listNetDirectories(world, options.netDirectories) : [];
-  const networks = request.networks ??
-    chooseNetworks(contained ? networksIn(world, directories) : [], options.mode);
+  const { id, container, options: wanted, session } = asked;
+  refuseUplinkOfRoot(world, wanted);
+  if (isRoot(world)) refuseForwardingOfRoot(wanted.forwarding);
+  const contained = wanted.mode.kind === "contained";
+  const directories = contained ? listNetDirectories(world, wanted.netDirectories) : [];
+  const networks = asked.networks ??
+    chooseNetworks(contained ? networksIn(world, directories) : [], wanted.mode);
+  const bound = boundTo(bindingOf(networks.map(({ list }) => list)), wanted.ports);
+  const request = { ...asked, options: { ...wanted, ports: bound } };
+  const { options } = request;
   const source = await sourceOf(world, state, directories);
   // A session is connected by an uplink all the same: what the file says counts in it.
   if (!source.root && !session) refuseStandIns(networks);
@@ -112,6 +118,7 @@ async function attachLocked(
     await collect(world, state, findConflicting(world, state, options.ports, id), "patient");
     await takePorts(world, state, options.ports, id);
     await connect(world, state, { request, links, root: source.root, forwarding, fold, flush });
+    if (namedBy(links).length > 0) await refreshNames(world, state, namedBy(links));
     return isRecorded ? writeRecord<ContainerRecord>(world, state, { ...done, phase: "done" }) : undefined;
   } catch (error) {
     // With its record it can be tried again.
@@ -136,7 +143,7 @@ function refuseUplinkOfRoot(world: World, { uplink }: AttachOptions): void {
 /** What is recorded before anything is planned or done: who has which names and ports. */
 function firstRecord(
   world: World,
-  { id, container, lasting, options, session, ending }: Request,
+  { id, container, lasting, options, session, ending, hostname }: Request,
   ports: ContainerRecord["ports"],
   links: readonly PlannedLink[],
   claims: readonly Step[],
@@ -146,6 +153,7 @@ function firstRecord(
     ...{ container: lasting ?? container, ports, limits: options.limits },
     ...(session ? { session: { lowestPort: session.lowestPort } } : {}),
     attachments: links.map(({ attached }) => attached),
+    ...(namedBy(links).length > 0 && hostname !== undefined ? { hostname } : {}),
     steps: [...(session ? [session.ending] : []), ...(ending ? [ending] : []), ...claims],
   });
 }
@@ -200,7 +208,28 @@ async function connect(world: World, state: string, connecting: Connecting): Pro
   const published = await publishPorts(world, state, connecting, linked);
   const limits = planLimits(options.limits, names, links.map(({ attached }) => attached));
   const files = filesOf(world, state, connecting, linked, names);
-  await flush([...linked.steps, ...published, ...limits, ...files], linked.results, linked.rootless);
+  const claims = namesOf(state, connecting, linked);
+  const steps = [...linked.steps, ...published, ...limits, ...files, ...claims];
+  await flush(steps, linked.results, linked.rootless);
+}
+
+/** Networks whose containers know each other by name. */
+function namedBy(links: readonly PlannedLink[]): readonly string[] {
+  return links.filter(({ attached }) => attached.network.named).map(({ attached }) => attached.network.name);
+}
+
+function namesOf(
+  state: string,
+  { request: { id, hostname }, links }: Connecting,
+  { results }: Linked,
+): readonly Step[] {
+  if (namedBy(links).length === 0) return [];
+  return nameClaims(
+    state,
+    { id },
+    links.map(({ attached }, i) => ({ ...attached, result: results[i] })),
+    hostname,
+  );
 }
 
 /** A container's links as they will be. */
@@ -309,7 +338,8 @@ function filesOf(
   const found = named < 0
     ? unasked && { from: "the host", dns: unasked }
     : { from: `network ${links[named]!.attached.network.name}`, dns: results[named]!.dns };
-  const wanted = rootfs === undefined ? options.files : withNames(options.files, names);
+  const given = rootfs === undefined ? options.files : withNames(options.files, names);
+  const wanted = namedBy(links).length > 0 ? { ...given, named: true as const } : given;
   return provideFiles(world, containerPaths(state, id).directory, wanted, found, rootfs);
 }
 

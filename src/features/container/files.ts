@@ -14,6 +14,8 @@ export interface Files {
   readonly resolv: "network" | "host" | "none" | ResolvConf;
   readonly hosts?: Hosts;
   readonly hostname?: string;
+  /** Names of other containers are going to be in its hosts file. */
+  readonly named?: true;
 }
 
 /** Reads the options, by rkt's rules (run.go). @throws Error in rkt's words */
@@ -110,7 +112,8 @@ export function provideFiles(
   found: { readonly from: string; readonly dns: ResolvConf } | undefined,
   rootfs: Rootfs | undefined,
 ): readonly Step[] {
-  const wanted = [resolvFile(files, found), ...hostFiles(files)].filter((file) => file !== undefined);
+  const own = files.named && rootfs?.path === "" ? world.read("/etc/hosts") : undefined;
+  const wanted = [resolvFile(files, found), ...hostFiles(files, own)].filter((file) => file !== undefined);
   if (rootfs === undefined) {
     const asked = wanted.find(({ asked }) => asked);
     if (asked) {
@@ -149,13 +152,15 @@ function resolvFile(
   return { name: "resolv.conf", content: { text }, asked: false };
 }
 
-function hostFiles({ hosts, hostname }: Files): readonly Mounted[] {
+/** @param own the file that the container sees as it is, if it is to go on with that */
+function hostFiles({ hosts, hostname, named }: Files, own?: string): readonly Mounted[] {
   const name: readonly Mounted[] = hostname === undefined
     ? []
     : [{ name: "hostname", content: { text: `${hostname}\n` }, asked: false }];
   if (hosts === "host") return [{ name: "hosts", content: { path: "/etc/hosts" }, asked: true }, ...name];
-  if (hosts === undefined && hostname === undefined) return [];
-  const text = formatHosts(hosts ?? new Map(), hostname);
+  if (hosts === undefined && hostname === undefined && !named) return [];
+  const isOwn = own !== undefined && hosts === undefined && hostname === undefined;
+  const text = isOwn ? own : formatHosts(hosts ?? new Map(), hostname);
   return [{ name: "hosts", content: { text }, asked: hosts !== undefined }, ...name];
 }
 

@@ -6,6 +6,7 @@ import { livePrefixes, staleness } from "../../engine/namespace.ts";
 import { type ContainerRecord, readContainer, readUndamaged, writeRecord } from "../../engine/record.ts";
 import { note } from "../../engine/hook_log.ts";
 import { judge, ownerIsAlive, ownNamespace, readPids } from "../../engine/process.ts";
+import { refreshNames } from "../networks/names.ts";
 import { repairLinks } from "./repair_links.ts";
 import { restorePassRule, restoreRules } from "./restore_rules.ts";
 import { forwardAgain } from "../rootless/host_forwarding.ts";
@@ -27,7 +28,10 @@ export async function repair(world: World, state: string, id: string): Promise<r
   const passes = (await restorePassRule(world, state, id)).map((program) =>
     `the rule of ${program} in FORWARD was gone, and is there again`
   );
-  return [...started, ...rules, ...passes, ...await repairLinks(world, state, id)];
+  const links = await repairLinks(world, state, id);
+  const named = readUndamaged(world, state, id)?.attachments.filter(({ network }) => network.named) ?? [];
+  if (named.length > 0) await refreshNames(world, state, named.map(({ network }) => network.name));
+  return [...started, ...rules, ...passes, ...links];
 }
 
 /**

@@ -25,6 +25,8 @@ export interface ChosenNetwork {
   readonly ifname: string;
   /** CNI_ARGS as they were written. */
   readonly args: string;
+  /** Names of the container on the network beside its own. */
+  readonly aliases?: readonly string[];
 }
 
 /** rkt's two networks (stage1/net/rootfs/etc/rkt/net.d), with a prefix of RFC 4193 beside the IPv4 one. */
@@ -123,7 +125,18 @@ export function chooseNetworks(found: readonly FoundNetwork[], mode: Mode): read
   }
   return found.filter(({ list }) => mode.all || mode.networks.has(list.name))
     .map(({ list, path }, i) => ({
-      ...{ list, ifname: `eth${i}`, args: mode.networks.get(list.name) ?? "" },
+      ...{ list, ifname: `eth${i}` },
+      ...readArgs(mode.networks.get(list.name) ?? ""),
       ...(path === undefined ? { builtIn: list.name as BuiltIn } : { path }),
     }));
+}
+
+/** `alias`, which is for us, and `ip` and `mac`, as people of Docker write them; all else is for plugins. */
+function readArgs(text: string): Pick<ChosenNetwork, "args" | "aliases"> {
+  if (!/(^|;)(alias|ip|mac)=/.test(text)) return { args: text };
+  const pairs = text.split(";");
+  const aliases = pairs.filter((pair) => pair.startsWith("alias=")).map((pair) => pair.slice(6));
+  const args = pairs.filter((pair) => !pair.startsWith("alias="))
+    .map((pair) => pair.replace(/^(ip|mac)=/, (key) => key.toUpperCase()));
+  return { args: args.join(";"), ...(aliases.length > 0 ? { aliases } : {}) };
 }
