@@ -86,7 +86,7 @@ async function attachLocked(
   const contained = options.mode.kind === "contained";
   const directories = contained ? listNetDirectories(world, options.netDirectories) : [];
   const networks = request.networks ??
-    chooseNetworks(contained ? networksIn(world, directories) : [], options.mode);
+    chooseNetworks(contained ? networksIn(world, directories, options.mode) : [], options.mode);
   const source = await sourceOf(world, state, directories);
   // A session is connected by an uplink all the same: what the file says counts in it.
   if (!source.root && !session) refuseStandIns(networks);
