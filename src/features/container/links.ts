@@ -56,7 +56,7 @@ export function plannedLink(
   world: World,
   source: Source,
   network: ChosenNetwork,
-  request: Request,
+  request: Pick<Request, "id" | "container">,
 ): Promise<PlannedLink> {
   return naming(network.list.name, network.path, async () => ({
     ...await planLink(world, source, network, request),
@@ -83,7 +83,7 @@ async function planLink(
   world: World,
   { state, root, directories, pathMtu = usualMtu }: Source,
   network: ChosenNetwork,
-  { id, container }: Request,
+  { id, container }: Pick<Request, "id" | "container">,
 ): Promise<PlannedLink> {
   const { ifname, args, builtIn } = network;
   checkVersion(network.list);
