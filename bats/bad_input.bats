@@ -325,7 +325,7 @@ up 1 --publish 80
 up 1 --rate-in fast
 up 1 --uplink slirp
 port add
-connect shop a
+logs a
 LINES
   while read -ra words; do
     run -1 ocinet "${words[@]}"

@@ -136,6 +136,9 @@ function loadDirectory(world: World, directory: NetDirectory, unread: Unread[]):
   return found.filter(({ list }, i) => found.findIndex((other) => other.list.name === list.name) === i);
 }
 
+/** Other tools have these for networks. */
+const uplinkNames: readonly string[] = ["pasta", "slirp4netns"];
+
 /**
  * The networks that a contained mode asks for, with their interfaces: eth0, eth1 … in the order of the file names.
  * @throws Error in rkt's words for a name that no network has
@@ -145,7 +148,9 @@ export function chooseNetworks(found: readonly FoundNetwork[], mode: Mode): read
   const missing = [...mode.networks.keys()].filter((name) => !found.some(({ list }) => list.name === name));
   if (missing.length > 0) {
     const known = found.map(({ list }) => list.name).join(", ");
-    throw new Error(`networks not found: ${missing.join(", ")} (there are: ${known})`);
+    const uplink = missing.find((name) => uplinkNames.includes(name));
+    const hint = uplink === undefined ? "" : `; ${uplink} is an uplink, which --uplink chooses`;
+    throw new Error(`networks not found: ${missing.join(", ")} (there are: ${known})${hint}`);
   }
   return found.filter(({ list }) => mode.all || mode.networks.has(list.name))
     .map(({ list, path }, i) => ({

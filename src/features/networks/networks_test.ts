@@ -117,6 +117,9 @@ test(
     assert.deepEqual([chosen("none"), chosen("host")], [[], []]);
     const known = "(there are: a, b, default-restricted, default)";
     assert.throws(() => chosen("a,x", "../y"), { message: `networks not found: x, ../y ${known}` });
+    assert.throws(() => chosen("pasta"), {
+      message: `networks not found: pasta ${known}; pasta is an uplink, which --uplink chooses`,
+    });
     assert.throws(() => chosen("--net=host"), { message: `networks not found: --net=host ${known}` });
   }),
 );
