@@ -230,7 +230,10 @@ async function planLinksOf(world: World, state: string, connecting: Connecting):
   return { steps: [...steps, ...more, ...believeAll(links, results)], results };
 }
 
-/** Puts a network's plugins into the fold, and runs those that are not ours. @throws Error naming the network, where a plugin that is not ours failed */
+/**
+ * Puts a network's plugins into the fold, and runs those that are not ours.
+ * @throws Error naming the network, where a plugin that is not ours failed
+ */
 export async function addLink(
   world: World,
   { request, fold }: {
