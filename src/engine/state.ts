@@ -1,3 +1,4 @@
+import { messageOf } from "../wire/cni/error.ts";
 import { identifierProblem } from "../net/names.ts";
 import type { World } from "../plan/world.ts";
 import { isRoot, outerUid, seesOwners } from "./user.ts";
@@ -16,9 +17,21 @@ export function stateDirectory(world: World): string {
     throw new Error(`Cannot keep state in "${directory}": OCINET_STATE_DIR has to be an absolute path`);
   }
   checkParents(world, directory);
-  world.makeDirectory(directory, 0o700);
+  makeOwn(world, directory);
   checkOwner(world, directory);
   return directory;
+}
+
+function makeOwn(world: World, directory: string): void {
+  try {
+    world.makeDirectory(directory, 0o700);
+  } catch (error) {
+    const stat = world.stat(directory, "itself");
+    // What is there and is no directory, checkOwner tells.
+    if (stat === undefined) {
+      throw new Error(`Cannot keep state in ${directory}: ${messageOf(error)}; set OCINET_STATE_DIR`);
+    }
+  }
 }
 
 /**

@@ -89,7 +89,7 @@ async function attachLocked(
   const contained = wanted.mode.kind === "contained";
   const directories = contained ? listNetDirectories(world, wanted.netDirectories) : [];
   const networks = asked.networks ??
-    chooseNetworks(contained ? networksIn(world, directories) : [], wanted.mode);
+    chooseNetworks(contained ? networksIn(world, directories, wanted.mode) : [], wanted.mode);
   const bound = boundTo(bindingOf(networks.map(({ list }) => list)), wanted.ports);
   const request = { ...asked, options: { ...wanted, ports: bound } };
   const { options } = request;

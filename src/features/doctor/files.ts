@@ -192,7 +192,7 @@ function stateRemedy(world: World, path: string): string {
 }
 
 /** Where the state would be, in a world that makes nothing. */
-function statePath(world: World): string {
+export function statePath(world: World): string {
   let path = world.env("OCINET_STATE_DIR") ?? "";
   const makeDirectory = (made: string) => {
     path = made;
