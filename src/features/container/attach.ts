@@ -297,7 +297,8 @@ function filesOf(
   names: ReadonlyMap<string, readonly string[]>,
 ): readonly Step[] {
   const named = results.findIndex(({ dns }) => hasDns(dns));
-  const unasked = named < 0 ? namesUnasked(world, rootfs, results) : undefined;
+  const isAsked = options.files.resolv !== "network";
+  const unasked = named < 0 && !isAsked ? namesUnasked(world, rootfs, results) : undefined;
   const found = named < 0
     ? unasked && { from: "the host", dns: unasked }
     : { from: `network ${links[named]!.attached.network.name}`, dns: results[named]!.dns };

@@ -99,7 +99,17 @@ export function namesUnasked(
     ? serversIn(world, resolvConf).some(isHostsOwn)
     : sessionAround(world) !== undefined;
   const names = isLost ? reachableNames(world) : {};
+  if (seesHosts && isLost && !names.nameservers) warnOfLost(world);
   return names.nameservers ? names : undefined;
+}
+
+/** Only where the host names no other server: else those are tried next, or given. */
+function warnOfLost(world: World): void {
+  const servers = serversIn(world, resolvConf).filter(isHostsOwn).join(", ");
+  world.warn(
+    `No names are found: the host's name servers (${servers}) are on its own loopback, to which there is no way; ` +
+      "give others by --dns, such as --dns 9.9.9.9",
+  );
 }
 
 /**

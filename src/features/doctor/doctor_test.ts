@@ -354,8 +354,21 @@ const cases: readonly (readonly [string, Machine, string])[] = [
   ],
   [
     "resolv.conf out of the sandbox",
-    { uid: 1000, links: { "/etc/resolv.conf": "../mnt/wsl/resolv.conf" } },
-    'missing /etc/resolv.conf: a link to /mnt/wsl/resolv.conf, which slirp4netns\'s sandbox does not see -> as root: cp --remove-destination "$(readlink -f /etc/resolv.conf)" /etc/resolv.conf',
+    {
+      uid: 1000,
+      without: ["pasta"],
+      files: { "/etc/resolv.conf": "nameserver 127.0.0.1\n" },
+      links: { "/etc/resolv.conf": "resolv.own", "/etc/resolv.own": "../mnt/wsl/resolv.conf" },
+    },
+    "warning /etc/resolv.conf: no names are found by uplink slirp4netns: /mnt/wsl/resolv.conf is out of its sandbox, " +
+    'and no name server is reached without it -> as root: cp --remove-destination "$(readlink -f /etc/resolv.conf)" ' +
+    "/etc/resolv.conf",
+  ],
+  [
+    "resolvers of IPv6 only",
+    { uid: 1000, without: ["slirp4netns"], files: { "/etc/resolv.conf": "nameserver ::1\n" } },
+    "warning /etc/resolv.conf: no names are found by uplink pasta: the host's name servers have IPv6 addresses only, " +
+    "and pasta without an IPv6 default route no IPv6 -> give containers others: --dns 9.9.9.9",
   ],
   [
     "state of another",
