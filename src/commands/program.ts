@@ -97,7 +97,10 @@ function addVerb(
     command.option("--dry-run", "print what would be done, as lines for ip and nft, and do nothing");
   }
   options?.forEach((option) => addOption(command, option));
-  Object.entries(flags ?? {}).forEach(([name, text]) => command.option(`--${name}`, text));
+  Object.entries(flags ?? {}).forEach(([name, text]) => {
+    const [letter, long] = name.split(", ");
+    command.option(long === undefined ? `--${letter}` : `-${letter}, --${long}`, text);
+  });
   return command;
 }
 

@@ -11,7 +11,7 @@ test("a plugin that does not end is not waited for, nor is what it has started",
   world.makeDirectory(path);
   try {
     const install = "cat >$0/slow; chmod 755 $0/slow";
-    const stdin = "#!/bin/sh\necho $$ >$0.pid\nsleep 5\necho '{}'\n";
+    const stdin = "#!/bin/sh\necho $$ >$0.pid\nsleep 1000\necho '{}'\n";
     await world.run(["sh", "-c", install, path], { stdin });
     const call = {
       type: "slow",
@@ -20,14 +20,13 @@ test("a plugin that does not end is not waited for, nor is what it has started",
       env: {},
       path: [path],
     } as const;
-    const began = Date.now();
     await assert.rejects(callExternal(world, { ...call, patience: 200 }), {
       code: 999,
       message: 'Cannot wait for plugin "slow" any longer: it has not ended after 0.2 s',
     });
-    assert.ok(Date.now() - began < 4000);
     const pid = world.read(`${path}/slow.pid`)!.trim();
-    assert.match(world.read(`/proc/${pid}/cmdline`) ?? "", /^$/, "it has ended");
+    // It is about to end, as soon as the kernel gets round to it.
+    while ((world.read(`/proc/${pid}/cmdline`) ?? "") !== "") await world.run(["sleep", "0.05"]);
   } finally {
     world.remove(path);
   }

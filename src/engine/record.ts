@@ -65,6 +65,8 @@ export interface ContainerRecord extends BaseRecord {
   readonly recovered?: true;
   /** While programs are started again: their pid files. What they were asked for has to be asked for again. */
   readonly restarting?: readonly string[];
+  /** The interface that is being connected or disconnected: unless somebody is at it, it has to be taken off. */
+  readonly changing?: string;
 }
 
 /** What an ADD of one of our CNI plugins did. */
@@ -88,6 +90,8 @@ export interface Attached {
   readonly path?: readonly string[];
   /** The ports that its own plugins publish. */
   readonly published?: readonly PortMapping[];
+  /** Of several networks with a default route, that with the greatest has it; 0, unless told. */
+  readonly gwPriority?: number;
   readonly result?: Result;
 }
 
@@ -198,8 +202,8 @@ function isBaseRecord(record: Partial<BaseRecord>): boolean {
 }
 
 function isContainerRecord(record: Partial<ContainerRecord>): boolean {
-  const { created, attachments, ports, restarting = [] } = record;
-  return areTexts(created) && Array.isArray(attachments) && attachments.every(isAttached) &&
+  const { created, attachments, ports, restarting = [], changing = "" } = record;
+  return areTexts(created, changing) && Array.isArray(attachments) && attachments.every(isAttached) &&
     Array.isArray(ports) && ports.every(isMapping) && Array.isArray(restarting) && areTexts(...restarting);
 }
 

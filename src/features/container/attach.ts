@@ -229,10 +229,13 @@ async function planLinksOf(world: World, state: string, connecting: Connecting):
   return { steps: [...steps, ...more, ...believeAll(links, results)], results };
 }
 
-/** Puts a network's plugins into the fold. @throws Error naming the network, where a plugin that is not ours failed */
-async function addLink(
+/** Puts a network's plugins into the fold, and runs those that are not ours. @throws Error naming the network, where a plugin that is not ours failed */
+export async function addLink(
   world: World,
-  { request, fold }: Connecting,
+  { request, fold }: {
+    readonly request: Pick<Request, "id" | "container" | "lasting">;
+    readonly fold: Fold;
+  },
   { attached }: PlannedLink,
   isWanted: (step: Step) => boolean,
 ): Promise<Result> {
@@ -322,7 +325,11 @@ async function firstGranted(
 }
 
 /** What keeps a container that its owner has power over, and not root, from speaking for others. */
-function guards({ container }: Request, { at }: PlannedLink, result: Result): readonly Step[] {
+export function guards(
+  { container }: Pick<Request, "container">,
+  { at }: PlannedLink,
+  result: Result,
+): readonly Step[] {
   if (container.owner === undefined) return [];
   const inside = result.interfaces.find(({ sandbox }) => sandbox !== undefined);
   return forbidSpoofing(vethEnds(at).host.name, inside!.mac!, result.ips);

@@ -120,6 +120,9 @@ function disturbance(
   plugins: readonly PluginRecord[],
 ): string | undefined {
   if (record.phase !== "done") return "unfinished";
+  if (record.changing !== undefined) {
+    return `its ${record.changing} is being connected or disconnected; if not, ocinet repair ${record.id} takes it off`;
+  }
   const dead = deadPrograms(world, record).map(({ name }) => name).join(" and its ");
   if (dead !== "") return `its ${dead} has ended; ocinet repair ${record.id} starts it again`;
   const lost = lostLink(world, plugins.flatMap(({ steps }) => steps));

@@ -53,7 +53,7 @@ export async function plannedLink(
   world: World,
   { state, root, directories, pathMtu = usualMtu }: Source,
   network: ChosenNetwork,
-  { id, container }: Request,
+  { id, container }: Pick<Request, "id" | "container">,
 ): Promise<PlannedLink> {
   const { ifname, args, builtIn } = network;
   checkVersion(network.list);
