@@ -46,6 +46,7 @@ import {
 import type { AttachOptions } from "./options.ts";
 import { findConflicting, portClaims, takePorts } from "./ports.ts";
 import type { Request } from "./request.ts";
+import { explainShared } from "./shared_namespace.ts";
 
 /**
  * Attaches a container to its networks, publishes its ports and provides its files; or does nothing at all.
@@ -115,7 +116,7 @@ async function attachLocked(
   } catch (error) {
     // With its record it can be tried again.
     if (error instanceof RollbackError) throw explain(error);
-    throw explain(await giveUp(world, state, done, error));
+    throw explainShared(world, state, request, await giveUp(world, state, done, error));
   }
 }
 
