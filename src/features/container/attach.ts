@@ -32,6 +32,7 @@ import { planRootless, refuseStandIns, type RootlessPlan } from "../rootless/roo
 import { detachLocked, readOrRecover } from "./detach.ts";
 import { namesUnasked, provideFiles, withNames } from "./files.ts";
 import { collect } from "./gc.ts";
+import { areHosts, fromHost } from "./host_names.ts";
 import {
   believeAll,
   defaultRouteFilter,
@@ -297,15 +298,17 @@ function filesOf(
   world: World,
   state: string,
   { request: { id, options, rootfs }, links }: Connecting,
-  { results }: Linked,
+  { results, rootless }: Linked,
   names: ReadonlyMap<string, readonly string[]>,
 ): readonly Step[] {
   const named = results.findIndex(({ dns }) => hasDns(dns));
   const isAsked = options.files.resolv !== "network";
   const unasked = named < 0 && !isAsked ? namesUnasked(world, rootfs, results) : undefined;
-  const found = named < 0
-    ? unasked && { from: "the host", dns: unasked }
-    : { from: `network ${links[named]!.attached.network.name}`, dns: results[named]!.dns };
+  const isService = named >= 0 && rootless?.by === "helper" && areHosts(world, results[named]!.dns);
+  const found = named < 0 ? unasked && { from: fromHost, dns: unasked } : {
+    from: isService ? fromHost : `network ${links[named]!.attached.network.name}`,
+    dns: results[named]!.dns,
+  };
   const wanted = rootfs === undefined ? options.files : withNames(options.files, names);
   return provideFiles(world, containerPaths(state, id).directory, wanted, found, rootfs);
 }

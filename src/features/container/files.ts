@@ -7,6 +7,7 @@ import { exec, type Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import { isHostsOwn, reachableNames, resolvConf, serversIn } from "../../engine/name_servers.ts";
 import { sessionAround } from "../rootless/host_forwarding.ts";
+import { fromHost, toldFile } from "./host_names.ts";
 import { findTarget, mountFiles, type Rootfs, type Target } from "./file_mounts.ts";
 
 /** What is wanted of the files that tell a container about names. */
@@ -142,6 +143,9 @@ export function provideFiles(
     if ("path" in content) return [{ source: content.path, readOnly: true, target }];
     world.makeDirectory(directory);
     world.write(`${directory}/${name}`, content.text, 0o644);
+    if (name === "resolv.conf" && !file.asked && found?.from === fromHost) {
+      world.write(toldFile(directory), content.text);
+    }
     return [{ source: `${directory}/${name}`, readOnly: false, target }];
   });
   return [
