@@ -1,6 +1,9 @@
 import { containerOptions, type Option, type OptionValues, toWords } from "../wire/oci/options.ts";
 import type { World } from "../plan/world.ts";
+import { agent, agentHelp } from "./agent.ts";
+import * as cluster from "./cluster.ts";
 import { cni, cniOptions } from "./cni.ts";
+import { completion } from "./completion.ts";
 import { doctor } from "./doctor.ts";
 import { down } from "./down.ts";
 import { gc } from "./gc.ts";
@@ -74,6 +77,10 @@ export interface Verb {
 
 /** Words that have verbs of their own. */
 export const groups = {
+  cluster: {
+    text: "networks over several hosts, which share what they know in etcd",
+    example: "ocinet cluster status",
+  },
   session: {
     text:
       "an ordinary user's namespaces, in which networks of their own and rootless containers on them work",
@@ -138,12 +145,12 @@ export const verbs: readonly Verb[] = [
     act: (world, { words, given }) => run(world, words as readonly string[], given),
   },
   {
-    usage: "port <verb> <id> [ports...]",
+    usage: "port <verb> [id] [ports...]",
     text: "publish ports of a container that runs, or take them away: add, rm, ls",
     example: "ocinet port add web 8443:443",
     changes: true,
     options: portOptions,
-    act: (world, { words, given }) => port(world, words as readonly string[], given),
+    act: (world, { words, given }) => port(world, words.filter((word) => word !== undefined), given),
   },
   {
     usage: "down <ids...>",
@@ -290,6 +297,51 @@ export const verbs: readonly Verb[] = [
       helper(world, { policy: given.get("policy")?.at(-1), units: given.get("units")?.at(-1) }),
   },
   {
+    usage: "agent",
+    text: "serve overlay networks on this host",
+    example: "sudo ocinet agent",
+    more: agentHelp,
+    act: (world) => agent(world),
+  },
+  {
+    group: "cluster",
+    usage: "status",
+    text: "say which hosts and networks there are, and what is wrong; exit status 1 if anything is",
+    example: "ocinet cluster status --json | jq -r '.problems[]'",
+    act: (world) => cluster.status(world),
+  },
+  {
+    group: "cluster",
+    usage: "create <network>",
+    text: "make an overlay network, which all hosts then have",
+    example: "ocinet cluster create --subnet 10.9.0.0/24 --subnet fd00:9::/64 shop",
+    options: cluster.createOptions,
+    flags: { internal: "it leads nowhere but to its own containers and their hosts" },
+    act: (world, { words: [name], given, flags }) =>
+      cluster.create(world, name!, given, flags.has("internal")),
+  },
+  {
+    group: "cluster",
+    usage: "rm <networks...>",
+    text: "remove overlay networks that nobody uses",
+    example: "ocinet cluster rm shop",
+    act: (world, { words }) => cluster.remove(world, words as readonly string[]),
+  },
+  {
+    group: "cluster",
+    usage: "ls",
+    text: "list the overlay networks",
+    example: "ocinet cluster ls --json",
+    act: (world) => cluster.networks(world),
+  },
+  {
+    group: "cluster",
+    usage: "forget <host>",
+    text: "give back the addresses of a host that is gone for good",
+    example: "ocinet cluster forget web3",
+    act: (world, { words: [name] }) => cluster.forget(world, name!),
+  },
+  {
     usage: "cni <verb> [network] [netns]",
     text: "be a CNI runtime: add, del, check, gc, status, version; with cnitool's environment",
     example: "ocinet cni add mynet /run/netns/box",
@@ -299,10 +351,19 @@ export const verbs: readonly Verb[] = [
   },
   {
     usage: "install-plugins <directory>",
-    text: "link every CNI plugin type to this file",
+    text: "make a file for every CNI plugin type that calls this one",
     example: "ocinet install-plugins /opt/cni/bin",
     changes: true,
-    act: (world, { words: [directory] }) => installPlugins(world, directory!),
+    flags: { remove: "take those files away again" },
+    act: (world, { words: [directory], flags }) => installPlugins(world, directory!, flags.has("remove")),
+  },
+  {
+    usage: "completion <shell> [words...]",
+    text: "print what completes commands, options, networks and containers in a shell: bash, zsh, fish",
+    example:
+      "source <(ocinet completion bash)\n  ocinet completion fish > ~/.config/fish/completions/ocinet.fish",
+    runs: true,
+    act: (world, { words }) => completion(world, verbs, words as readonly string[]),
   },
   {
     usage: "version",

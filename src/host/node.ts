@@ -27,6 +27,7 @@ import {
   type Watched,
   type World,
 } from "../plan/world.ts";
+import { http } from "./http.ts";
 import { tellWait } from "./lock.ts";
 import { bytesOfText, streamNames, writeAll } from "./output.ts";
 import { oneLine } from "../wire/cni/output.ts";
@@ -131,6 +132,7 @@ export function nodeWorld(): World {
         encoding: "utf8",
       }).stderr,
     request,
+    http,
     listen,
     watch: (argv, tell) => watch(world, argv, tell),
     canListen: (host, port) =>

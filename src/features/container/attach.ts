@@ -37,6 +37,7 @@ import {
   believeAll,
   defaultRouteFilter,
   givePorts,
+  naming,
   type PlannedLink,
   plannedLink,
   publish,
@@ -231,14 +232,17 @@ async function planLinksOf(world: World, state: string, connecting: Connecting):
   return { steps: [...steps, ...more, ...believeAll(links, results)], results };
 }
 
-/** Puts a network's plugins into the fold, and runs those that are not ours. @throws Error naming the network, where a plugin that is not ours failed */
+/**
+ * Puts a network's plugins into the fold, and runs those that are not ours.
+ * @throws Error naming the network, where a plugin that is not ours failed
+ */
 export async function addLink(
   world: World,
   { request, fold }: {
     readonly request: Pick<Request, "id" | "container" | "lasting">;
     readonly fold: Fold;
   },
-  { attached }: PlannedLink,
+  { attached, file }: PlannedLink,
   isWanted: (step: Step) => boolean,
 ): Promise<Result> {
   const { id, container, lasting } = request;
@@ -246,7 +250,8 @@ export async function addLink(
   const call = { ...callOf(fold.state, { id, netns: container.netns }, attached), entered };
   if (!attached.path) {
     const adjust = (steps: readonly Step[]) => steps.filter(isWanted);
-    return await foldNetwork(fold, call, { begun: [], blames: false, adjust });
+    const folding = { begun: [], blames: false, adjust };
+    return await naming(attached.network.name, file, () => foldNetwork(fold, call, folding));
   }
   try {
     const folding = { begun: [], blames: true };
