@@ -34,6 +34,7 @@ import { planRootless, refuseStandIns, type RootlessPlan } from "../rootless/roo
 import { detachLocked, readOrRecover } from "./detach.ts";
 import { namesUnasked, provideFiles, withNames } from "./files.ts";
 import { collect } from "./gc.ts";
+import { areHosts, fromHost } from "./host_names.ts";
 import {
   believeAll,
   bindingOf,
@@ -50,6 +51,7 @@ import {
 import type { AttachOptions } from "./options.ts";
 import { findConflicting, portClaims, takePorts } from "./ports.ts";
 import type { Request } from "./request.ts";
+import { explainShared } from "./shared_namespace.ts";
 
 /**
  * Attaches a container to its networks, publishes its ports and provides its files; or does nothing at all.
@@ -123,7 +125,7 @@ async function attachLocked(
   } catch (error) {
     // With its record it can be tried again.
     if (error instanceof RollbackError) throw explain(error);
-    throw explain(await giveUp(world, state, done, error));
+    throw explainShared(world, state, request, await giveUp(world, state, done, error));
   }
 }
 
@@ -330,14 +332,17 @@ function filesOf(
   world: World,
   state: string,
   { request: { id, options, rootfs }, links }: Connecting,
-  { results }: Linked,
+  { results, rootless }: Linked,
   names: ReadonlyMap<string, readonly string[]>,
 ): readonly Step[] {
   const named = results.findIndex(({ dns }) => hasDns(dns));
-  const unasked = named < 0 ? namesUnasked(world, rootfs, results) : undefined;
-  const found = named < 0
-    ? unasked && { from: "the host", dns: unasked }
-    : { from: `network ${links[named]!.attached.network.name}`, dns: results[named]!.dns };
+  const isAsked = options.files.resolv !== "network";
+  const unasked = named < 0 && !isAsked ? namesUnasked(world, rootfs, results) : undefined;
+  const isService = named >= 0 && rootless?.by === "helper" && areHosts(world, results[named]!.dns);
+  const found = named < 0 ? unasked && { from: fromHost, dns: unasked } : {
+    from: isService ? fromHost : `network ${links[named]!.attached.network.name}`,
+    dns: results[named]!.dns,
+  };
   const given = rootfs === undefined ? options.files : withNames(options.files, names);
   const wanted = namedBy(links).length > 0 ? { ...given, named: true as const } : given;
   return provideFiles(world, containerPaths(state, id).directory, wanted, found, rootfs);

@@ -7,6 +7,7 @@ import { exec, type Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import { isHostsOwn, reachableNames, resolvConf, serversIn } from "../../engine/name_servers.ts";
 import { findTarget, mountFiles, type Rootfs, type Target } from "./file_mounts.ts";
+import { fromHost, toldFile } from "./host_names.ts";
 
 /** What is wanted of the files that tell a container about names. */
 export interface Files {
@@ -96,7 +97,17 @@ export function namesUnasked(
   if (!rootfs || !hasWayOut) return undefined;
   const isRight = rootfs.path === "" && !serversIn(world, resolvConf).some(isHostsOwn);
   const names = isRight ? {} : reachableNames(world);
+  if (rootfs.path === "" && !isRight && !names.nameservers) warnOfLost(world);
   return names.nameservers ? names : undefined;
+}
+
+/** Only where the host names no other server: else those are tried next, or given. */
+function warnOfLost(world: World): void {
+  const servers = serversIn(world, resolvConf).filter(isHostsOwn).join(", ");
+  world.warn(
+    `No names are found: the host's name servers (${servers}) are on its own loopback, to which there is no way; ` +
+      "give others by --dns, such as --dns 9.9.9.9",
+  );
 }
 
 /**
@@ -130,6 +141,9 @@ export function provideFiles(
     if ("path" in content) return [{ source: content.path, readOnly: true, target }];
     world.makeDirectory(directory);
     world.write(`${directory}/${name}`, content.text, 0o644);
+    if (name === "resolv.conf" && !file.asked && found?.from === fromHost) {
+      world.write(toldFile(directory), content.text);
+    }
     return [{ source: `${directory}/${name}`, readOnly: false, target }];
   });
   return [
