@@ -11,7 +11,7 @@ import { type Token, tokens } from "./tokens.ts";
 const order: readonly (readonly string[])[] = [
   ["net"],
   ["wire/cni", "wire/oci"],
-  ["wire/helper"],
+  ["wire/helper", "wire/overlay"],
   ["plan"],
   ["drivers/plugin"],
   ["drivers/main"],
@@ -19,7 +19,7 @@ const order: readonly (readonly string[])[] = [
   ["drivers"],
   ["host"],
   ["engine"],
-  ["features/networks", "features/limits"],
+  ["features/networks", "features/limits", "features/overlay"],
   ["features/cni_plugin"],
   ["features/cni_runtime"],
   ["features/rootless"],
@@ -48,6 +48,9 @@ const guard = "src/host/oldest.ts";
 
 /** A service that has sockets by Node's layer on Deno too. */
 const relay = "src/host/relay/";
+
+/** Client certificates are taken by Node's layer on either runtime. */
+const httpClient = "src/host/http.ts";
 
 /** What is wrong in one file of src/: `file:line: reason`, a line each. */
 export function findings(file: string, source: string): string[] {
@@ -78,7 +81,9 @@ function importReason(file: string, code: readonly Token[], i: number): string |
 }
 
 function nodeReason(file: string, specifier: string): string | undefined {
-  if (file === "src/host/node.ts" || file.startsWith(relay) && !file.endsWith("_test.ts")) return;
+  if (
+    file === "src/host/node.ts" || file === httpClient || file.startsWith(relay) && !file.endsWith("_test.ts")
+  ) return;
   if (!file.endsWith("_test.ts") && !file.startsWith("src/laws/")) {
     return `only src/host/node.ts may import ${specifier}`;
   }

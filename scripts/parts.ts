@@ -37,6 +37,13 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
   names: ["src/features/networks/names.ts"],
   network: ["src/features/container/network_change.ts"],
   relay: ["src/host/relay/relay.ts"],
+  overlay: ["src/drivers/ipam/cluster.ts", "src/drivers/main/overlay.ts"],
+  agent: [
+    "src/features/overlay/agent.ts",
+    "src/features/overlay/cluster.ts",
+    "src/features/overlay/networks.ts",
+    "src/host/http.ts",
+  ],
   people: ["src/commands/program.ts"],
 };
 

@@ -7,6 +7,7 @@ const headings: Readonly<Record<string, readonly string[]>> = {
   "Container runtimes:": ["inject", "hooks-json", "hook"],
   "Without root:": ["session", "helper"],
   "CNI:": ["cni", "install-plugins"],
+  "Several hosts:": ["cluster", "agent"],
   "This machine:": ["doctor", "gc", "repair", "completion", "version"],
 };
 

@@ -1,5 +1,7 @@
 import { containerOptions, type Option, type OptionValues, toWords } from "../wire/oci/options.ts";
 import type { World } from "../plan/world.ts";
+import { agent, agentHelp } from "./agent.ts";
+import * as cluster from "./cluster.ts";
 import { cni, cniOptions } from "./cni.ts";
 import { completion } from "./completion.ts";
 import { doctor } from "./doctor.ts";
@@ -75,6 +77,10 @@ export interface Verb {
 
 /** Words that have verbs of their own. */
 export const groups = {
+  cluster: {
+    text: "networks over several hosts, which share what they know in etcd",
+    example: "ocinet cluster status",
+  },
   session: {
     text:
       "an ordinary user's namespaces, in which networks of their own and rootless containers on them work",
@@ -289,6 +295,51 @@ export const verbs: readonly Verb[] = [
     options: helperOptions,
     act: (world, { given }) =>
       helper(world, { policy: given.get("policy")?.at(-1), units: given.get("units")?.at(-1) }),
+  },
+  {
+    usage: "agent",
+    text: "serve overlay networks on this host",
+    example: "sudo ocinet agent",
+    more: agentHelp,
+    act: (world) => agent(world),
+  },
+  {
+    group: "cluster",
+    usage: "status",
+    text: "say which hosts and networks there are, and what is wrong; exit status 1 if anything is",
+    example: "ocinet cluster status --json | jq -r '.problems[]'",
+    act: (world) => cluster.status(world),
+  },
+  {
+    group: "cluster",
+    usage: "create <network>",
+    text: "make an overlay network, which all hosts then have",
+    example: "ocinet cluster create --subnet 10.9.0.0/24 --subnet fd00:9::/64 shop",
+    options: cluster.createOptions,
+    flags: { internal: "it leads nowhere but to its own containers and their hosts" },
+    act: (world, { words: [name], given, flags }) =>
+      cluster.create(world, name!, given, flags.has("internal")),
+  },
+  {
+    group: "cluster",
+    usage: "rm <networks...>",
+    text: "remove overlay networks that nobody uses",
+    example: "ocinet cluster rm shop",
+    act: (world, { words }) => cluster.remove(world, words as readonly string[]),
+  },
+  {
+    group: "cluster",
+    usage: "ls",
+    text: "list the overlay networks",
+    example: "ocinet cluster ls --json",
+    act: (world) => cluster.networks(world),
+  },
+  {
+    group: "cluster",
+    usage: "forget <host>",
+    text: "give back the addresses of a host that is gone for good",
+    example: "ocinet cluster forget web3",
+    act: (world, { words: [name] }) => cluster.forget(world, name!),
   },
   {
     usage: "cni <verb> [network] [netns]",

@@ -30,6 +30,8 @@ export interface Lookups {
   readonly insideSysctls?: readonly string[];
   /** Commands for the host that only look, as words with a blank between them. Each takes a process. */
   readonly answers?: readonly string[];
+  /** Requests to the agent of an overlay (wire/overlay), which is asked over a socket. */
+  readonly agent?: readonly string[];
 }
 
 /** Addresses that an IPAM type gives, and the claims by which it holds them. */
@@ -38,6 +40,8 @@ export interface Lease {
   readonly routes: readonly Route[];
   readonly dns: Dns;
   readonly claims: readonly Claim[];
+  /** Other steps by whose undoing they are given back. */
+  readonly steps?: readonly Step[];
   /** Takes back what getting them changed beside the claims, where an ADD fails. */
   readonly giveUp?: () => void;
 }

@@ -1,4 +1,5 @@
 import { atLeast, oldestVersion, versions } from "../wire/cni/result.ts";
+import * as cluster from "./ipam/cluster.ts";
 import * as dhcp from "./ipam/dhcp.ts";
 import * as hostLocal from "./ipam/host_local.ts";
 import * as statik from "./ipam/static.ts";
@@ -8,6 +9,7 @@ import * as hostDevice from "./main/host_device.ts";
 import * as ipvlan from "./main/ipvlan.ts";
 import * as loopback from "./main/loopback.ts";
 import * as macvlan from "./main/macvlan.ts";
+import * as overlay from "./main/overlay.ts";
 import * as ptp from "./main/ptp.ts";
 import * as tap from "./main/tap.ts";
 import * as vlan from "./main/vlan.ts";
@@ -33,6 +35,7 @@ export const table: Readonly<Record<string, Row>> = Object.assign(
   {
     "bandwidth": meta(bandwidth),
     "bridge": main(bridge),
+    "cluster": ipam(cluster),
     "dhcp": ipam(dhcp),
     "dummy": main(dummy),
     "firewall": meta(firewall),
@@ -42,6 +45,7 @@ export const table: Readonly<Record<string, Row>> = Object.assign(
     "ipvlan": main(ipvlan),
     "loopback": main(loopback),
     "macvlan": main(macvlan),
+    "overlay": main(overlay),
     "portmap": meta(portmap),
     "ptp": main(ptp),
     "sbr": meta(sbr),

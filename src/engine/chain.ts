@@ -121,6 +121,7 @@ export function together(lookups: readonly Lookups[]): AllLookups {
     inside: lookups.some(({ inside }) => inside === true),
     insideSysctls: all(({ insideSysctls }) => insideSysctls),
     answers: all(({ answers }) => answers),
+    agent: all(({ agent }) => agent),
   };
 }
 

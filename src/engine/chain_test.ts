@@ -24,6 +24,7 @@ test("a chain's plugins say together what to look at, each thing once", () => {
     inside: false,
     insideSysctls: [],
     answers: [],
+    agent: [],
   });
   assert.deepEqual(lookupsOf([]), {
     links: [],
@@ -38,6 +39,7 @@ test("a chain's plugins say together what to look at, each thing once", () => {
     inside: false,
     insideSysctls: [],
     answers: [],
+    agent: [],
   });
 });
 

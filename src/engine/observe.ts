@@ -1,6 +1,7 @@
 import { lookInside, parseInside } from "../plan/inside.ts";
 import type { Device, HostState, Link } from "../plan/host_state.ts";
 import { whyFailed, type World } from "../plan/world.ts";
+import { agentSocket } from "../wire/overlay/requests.ts";
 import { askLinks, bridgeFacts, linkExists, listLinks, type OwnBridge, readOwnBridge } from "./links.ts";
 import { advertisedLinks, defaultLink } from "./routes.ts";
 
@@ -18,6 +19,7 @@ export interface AllLookups {
   readonly inside: boolean;
   readonly insideSysctls: readonly string[];
   readonly answers: readonly string[];
+  readonly agent: readonly string[];
 }
 
 /**
@@ -30,12 +32,14 @@ export async function observe(
   wanted: AllLookups,
   container: readonly string[] | undefined,
 ): Promise<HostState> {
-  const [host, answers, inside] = await Promise.all([
+  const [host, answers, agent, inside] = await Promise.all([
     observeHost(world, wanted),
     ask(world, wanted.answers),
+    askAgent(world, wanted.agent),
     wanted.inside && container ? observeInside(world, wanted, container) : {},
   ]);
-  return { ...host, ...answers, ...inside };
+  const said = [...answers, ...agent];
+  return { ...host, ...(said.length === 0 ? {} : { answers: new Map(said) }), ...inside };
 }
 
 async function observeInside(
@@ -51,20 +55,31 @@ async function observeInside(
   return { inside: parseInside(output.stdout, insideSysctls) };
 }
 
+type Answers = readonly (readonly [string, string])[];
+
 /** What commands print; what is gone has no answer, and no process is started for a link that is not there. */
-async function ask(world: World, commands: readonly string[]): Promise<Pick<HostState, "answers">> {
-  if (commands.length === 0) return {};
+async function ask(world: World, commands: readonly string[]): Promise<Answers> {
   const isThere = (command: string) => {
     const link = / dev (\S+)/.exec(command)?.[1];
     return link === undefined || linkExists(world, link);
   };
-  const answers = await Promise.all(
+  return await Promise.all(
     commands.filter(isThere).map(async (command) => {
       const { stdout } = await world.run(command.split(" "), { looks: true });
       return [command, stdout] as const;
     }),
   );
-  return { answers: new Map(answers) };
+}
+
+/** What the agent answers; one that does not run has no answers. */
+async function askAgent(world: World, requests: readonly string[]): Promise<Answers> {
+  if (requests.length === 0) return [];
+  const socket = agentSocket(world.env("OCINET_STATE_DIR"));
+  const answers = await Promise.all(requests.map(async (request) => {
+    const answer = await world.request(socket, request, { looks: true, patience: 20 }).catch(() => undefined);
+    return answer === undefined ? [] : [[request, answer] as const];
+  }));
+  return answers.flat();
 }
 
 /** Looks at the host's side: in files, and for what is in none, by one `ip`. */

@@ -4,6 +4,7 @@ import type { World } from "../plan/world.ts";
 import { type AllLookups, observe } from "./observe.ts";
 
 const nothing: AllLookups = {
+  agent: [],
   ...{ links: [], names: [], ownBridges: [], sysctls: [], devices: [], files: [], reached: [] },
   ...{ defaultMaster: false, advertised: false, inside: false, insideSysctls: [], answers: [] },
 };

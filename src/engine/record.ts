@@ -116,8 +116,12 @@ export function containerKey(id: string): RecordKey & { readonly part: "containe
   return { id, network: "", ifname: "", part: "container" };
 }
 
+/** The part of a record of what the agent made for an overlay network on this host: it is of no container. */
+export const overlayPart = "overlay network";
+
 /** Where a record is. */
 export function recordFile(state: string, { id, network, ifname, part }: RecordKey): string {
+  if (part === overlayPart) return `${state}/overlay/${network}.json`;
   const name = network === "" ? part : `${network} ${ifname} ${part}`;
   return `${containerPaths(state, id).directory}/${name}.json`;
 }
@@ -257,6 +261,10 @@ function areTexts(...values: readonly unknown[]): boolean {
 
 /** Removes a record, and the directory of its container with the last one. */
 export function removeRecord(world: World, state: string, key: RecordKey): void {
+  if (key.part === overlayPart) {
+    world.remove(recordFile(state, key));
+    return world.removeEmpty(`${state}/overlay`);
+  }
   const { directory } = containerPaths(state, key.id);
   if (key.part === "container" && pluginKeys(world, state, key.id).length === 0) {
     return world.remove(directory);

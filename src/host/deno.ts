@@ -21,6 +21,7 @@ import {
 import { tellWait } from "./lock.ts";
 import { bytesOfText, streamNames, textOfBytes, writeAll } from "./output.ts";
 import { listen } from "./deno_listen.ts";
+import { http } from "./http.ts";
 import { pin as pinByNode, watch, writeTemporary as writeOwned } from "./node.ts";
 
 /** Whether it is 2.0, whose Node layer lacks a little. */
@@ -101,6 +102,7 @@ export function denoWorld(): World {
       return new TextDecoder().decode(stderr);
     },
     request,
+    http,
     listen,
     watch: (argv, tell) => watch(world, argv, tell),
     canListen: (hostname, port) => {

@@ -35,6 +35,7 @@ export function dryWorld(world: World, tell: (line: string) => void): World {
       tell(`${socket} <- ${text}`);
       return Promise.resolve('{"return":{}}');
     },
+    http: () => Promise.reject(new Error("a dry run sends no requests")),
     run: async (argv, options = {}) => {
       if (options.looks) return await world.run(argv, options);
       const problem = await ruleProblem(world, argv, options.stdin);

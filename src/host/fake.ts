@@ -459,6 +459,7 @@ function worldOf(machine: Machine, self: FakeProcess, state: State): World {
     },
     ...{
       listen: never("sockets to listen on"),
+      http: never("services that speak HTTP"),
       watch: never("programs to watch"),
       hold: never("programs to hold"),
     },

@@ -27,6 +27,7 @@ import {
   type Watched,
   type World,
 } from "../plan/world.ts";
+import { http } from "./http.ts";
 import { tellWait } from "./lock.ts";
 import { bytesOfText, streamNames, writeAll } from "./output.ts";
 
@@ -129,6 +130,7 @@ export function nodeWorld(): World {
         encoding: "utf8",
       }).stderr,
     request,
+    http,
     listen,
     watch: (argv, tell) => watch(world, argv, tell),
     canListen: (host, port) =>

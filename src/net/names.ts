@@ -1,4 +1,4 @@
-import { parseAddress } from "./address.ts";
+import { parseAddress, toNumber } from "./address.ts";
 
 /** CNI's pattern for container ids and network names (SPEC.md, "Parameters"). */
 const identifier = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
@@ -70,4 +70,13 @@ export function linkLocalFrom(mac: string): string {
 /** The host's end of an attachment's veth: 44 bits of its digest, 15 bytes long. */
 export function vethFrom(hex: string): string {
   return `veth${hex.slice(0, 11)}`;
+}
+
+/**
+ * A MAC address that is the same wherever an address is used: who has the address next is found by the neighbours that
+ * remember the last one (moby#36069). It is of the address's last 32 bits, and so unique within a subnet of IPv4.
+ */
+export function macOfAddress(address: string): string {
+  const low = toNumber(address) & 0xffffffffn;
+  return `02:6f:${low.toString(16).padStart(8, "0").match(/../g)!.join(":")}`;
 }

@@ -9,6 +9,7 @@ export type Resource =
   | RouteResource
   | { readonly kind: "rule"; readonly from: string; readonly table: number }
   | { readonly kind: "neighbour"; readonly address: string; readonly link: string }
+  | { readonly kind: "fdb"; readonly mac: string; readonly link: string }
   | { readonly kind: "vlan"; readonly port: string; readonly vlan: string }
   | { readonly kind: "queue"; readonly link: string; readonly parent: string }
   | { readonly kind: "filter"; readonly link: string; readonly parent: string }
@@ -59,6 +60,7 @@ const identity: { readonly [Kind in Resource["kind"]]: readonly string[] } = {
   route: ["dst", "dev", "table"],
   rule: ["from", "table"],
   neighbour: ["address", "link"],
+  fdb: ["mac", "link"],
   vlan: ["port", "vlan"],
   queue: ["link", "parent"],
   filter: ["link", "parent"],
@@ -97,6 +99,7 @@ export function linkOf(resource: Resource): string | undefined {
     case "link-setting":
     case "address":
     case "neighbour":
+    case "fdb":
     case "queue":
     case "filter":
       return resource.link;

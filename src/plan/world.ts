@@ -1,3 +1,5 @@
+import type { HttpAnswer, HttpRequest } from "./http.ts";
+
 /** What a finished program left. */
 export interface Output {
   readonly code: number;
@@ -108,6 +110,8 @@ export interface World {
    * @throws Error when nobody listens there, or the answer is not there in time
    */
   request(socket: string, text: string, options?: RequestOptions): Promise<string>;
+  /** Sends an HTTP request with JSON. @throws Error when there is no answer, or not in time */
+  http(request: HttpRequest): Promise<HttpAnswer>;
   /** Answers whoever connects to a unix socket, until it is closed. @throws Error when it cannot listen there */
   listen(at: ListenAt, patience: Patience, serve: Serve): Promise<Listening>;
   /** Starts a program, and tells each line that it says; it ends when we do. */

@@ -164,7 +164,7 @@ async function prepareAddressed(
     const { steps, result } = addressed(lease);
     const { giveUp } = lease;
     return {
-      ...{ context, steps: [...lease.claims, ...link, ...steps], result },
+      ...{ context, steps: [...lease.claims, ...lease.steps ?? [], ...link, ...steps], result },
       ...(giveUp ? { giveUp } : {}),
     };
   } catch (error) {

@@ -1,0 +1,118 @@
+# Hosts of a cluster, each a network namespace and a mount namespace with an /etc/ocinet and a /run/ocinet of its own,
+# joined by a bridge in one more namespace, in which etcd runs. What they are called begins with $LAN.
+
+# make_cluster COUNT: sets LAN, and starts etcd
+make_cluster() {
+  LAN=ov$$-$BATS_TEST_NUMBER ETCD=http://192.0.2.254:2379
+  HOST_PIDS=()
+  declare -gA RUNNING=()
+  mkdir -p /etc/ocinet /run/ocinet
+  ip netns add "$LAN"
+  ip -n "$LAN" -batch - <<LINES
+link add name lan type bridge
+link set dev lan up
+link set dev lo up
+address add 192.0.2.254/24 dev lan
+LINES
+  local i
+  for ((i = 1; i <= $1; i++)); do make_member "$i"; done
+  start_etcd
+}
+
+# make_member NUMBER: host h1, h2 …
+make_member() {
+  local host=$LAN-h$1 ready
+  ip netns add "$host"
+  ip link add name eth0 netns "$host" type veth peer name "p$1" netns "$LAN"
+  ip -n "$LAN" link set dev "p$1" master lan up
+  ip -n "$host" -batch - <<LINES
+link set dev lo up
+link set dev eth0 up
+address add 192.0.2.$1/24 dev eth0
+route add default via 192.0.2.254
+LINES
+  mkdir -p "$BATS_TEST_TMPDIR/etc$1/net.d" "$BATS_TEST_TMPDIR/run$1"
+  jq -n --arg etcd "$ETCD" --arg name "h$1" '{ endpoints: [$etcd], $name, underlay: "eth0", leaseSeconds: 3 }' \
+    >"$BATS_TEST_TMPDIR/etc$1/cluster.json"
+  # shellcheck disable=SC2016 # the inner shell's
+  exec {ready}< <(exec nsenter --net="/run/netns/$host" unshare --mount --propagation slave bash -euc '
+    mount -t sysfs sysfs /sys
+    mount --bind "$1" /etc/ocinet
+    mount --bind "$2" /run/ocinet
+    echo $$
+    exec sleep infinity >/dev/null 2>&1' member "$BATS_TEST_TMPDIR/etc$1" "$BATS_TEST_TMPDIR/run$1" 3>&-)
+  read -r "HOST_PIDS[$1]" <&"$ready"
+  exec {ready}<&-
+}
+
+# on NUMBER COMMAND...: on that host
+on() { nsenter --target "${HOST_PIDS[$1]}" --net --mount --wdns="$PWD" -- "${@:2}"; }
+
+# oci NUMBER ARGS...: ocinet on that host
+oci() { on "$1" "$OCINET" "${@:2}"; }
+
+# started NAME COMMAND...: in the background; what it prints is in $BATS_TEST_TMPDIR/NAME.log
+started() {
+  local name=$1
+  shift
+  "$@" </dev/null >>"$BATS_TEST_TMPDIR/$name.log" 2>&1 3>&- &
+  RUNNING[$name]=$!
+}
+
+# ended NAME SIGNAL: sends it, and waits until it has ended
+ended() {
+  kill "-$2" "${RUNNING[$1]}"
+  wait "${RUNNING[$1]}" 2>/dev/null || true
+  unset "RUNNING[$1]"
+}
+
+start_etcd() {
+  started etcd ip netns exec "$LAN" etcd --data-dir "$BATS_TEST_TMPDIR/etcd" --listen-client-urls "$ETCD" \
+    --advertise-client-urls "$ETCD" --listen-peer-urls http://127.0.0.1:2380
+  wait_for keys >/dev/null
+}
+
+# keys: all there are in etcd
+keys() { ETCDCTL_API=3 ip netns exec "$LAN" etcdctl --endpoints "$ETCD" get --keys-only --prefix /ocinet/ | sed '/^$/d'; }
+
+# start_agent NUMBER: and waits until its host is in the cluster
+start_agent() {
+  started "agent$1" nsenter --target "${HOST_PIDS[$1]}" --net --mount --wdns="$PWD" -- "$OCINET" agent
+  wait_for is_member "$1"
+}
+
+is_member() { oci "$1" cluster status --json | jq -e '.agent.inCluster == true' >/dev/null; }
+
+# up NUMBER CONTAINER NETWORK: a namespace on that host's network; sets ADDRESS4 and ADDRESS6
+up() {
+  [ -e "/run/netns/$LAN-$2" ] || ip netns add "$LAN-$2"
+  wait_for on "$1" test -e "/etc/ocinet/net.d/overlay-$3.conflist"
+  oci "$1" up --net "$3" "/run/netns/$LAN-$2"
+}
+
+# down NUMBER CONTAINER
+down() {
+  oci "$1" down "$LAN-$2"
+  ip netns delete "$LAN-$2"
+}
+
+# inside CONTAINER COMMAND...
+inside() { ip netns exec "$LAN-$1" "${@:2}"; }
+
+# address_of CONTAINER [-6]
+address_of() {
+  ip -n "$LAN-$1" -j "${2--4}" address show dev eth0 | jq -r '.[].addr_info[] | select(.scope == "global").local'
+}
+
+# pings ADDRESS PLACE...
+pings() { "${@:2}" busybox ping -q -c 1 -W 1 "$1" >/dev/null 2>&1; }
+
+# lost ADDRESS PLACE...: by two pings; to be asked once something else is reached from there
+lost() { run ! "${@:2}" busybox ping -q -c 2 -i 0.1 -W 1 "$1"; }
+
+remove_cluster() {
+  local name
+  for name in "${!RUNNING[@]}"; do ended "$name" KILL; done
+  ((${#HOST_PIDS[@]} == 0)) || kill "${HOST_PIDS[@]}" 2>/dev/null || true
+  for name in $(ip netns list | awk -v lan="$LAN" 'index($1, lan) == 1 { print $1 }'); do ip netns delete "$name"; done
+}

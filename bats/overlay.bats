@@ -1,0 +1,207 @@
+# Overlay networks over several hosts, with a real etcd.
+load lib
+load overlay
+
+setup() {
+  PROJECT=$(cd "$BATS_TEST_DIRNAME/.." && pwd)
+  OCINET=$PROJECT/dist/ocinet
+  make_cluster "$(hosts_of_test)"
+}
+teardown() { remove_cluster; }
+
+hosts_of_test() { if [[ $BATS_TEST_DESCRIPTION == *"three hosts"* ]]; then echo 3; else echo 2; fi; }
+
+both_agents() {
+  start_agent 1
+  start_agent 2
+}
+
+@test "containers of a network reach each other over three hosts, those of another network do not" {
+  both_agents
+  start_agent 3
+  oci 1 cluster create --subnet 10.9.0.0/24 --subnet fd00:9::/64 shop
+  oci 2 cluster create other
+  up 1 c11 shop
+  up 2 c21 shop
+  up 3 c31 shop
+  up 2 o21 other
+  up 3 o31 other
+  wait_for pings "$(address_of c21)" inside c11
+  wait_for pings "$(address_of c21 -6)" inside c11
+  wait_for pings "$(address_of c11)" inside c31
+  wait_for pings "$(address_of o31)" inside o21
+  wait_for pings "$(address_of c21)" on 1
+  # Link-local addresses, too, and packets of just the MTU.
+  pings "$(ip -n "$LAN-c21" -j -6 address show dev eth0 | jq -r '.[].addr_info[] | select(.scope == "link").local')%eth0" \
+    inside c11
+  [ "$(inside c11 cat /sys/class/net/eth0/mtu)" = 1450 ]
+  inside c11 busybox ping -q -c 1 -W 2 -s 1422 "$(address_of c21)"
+  # TCP, of more than a packet.
+  started server ip netns exec "$LAN-c21" socat TCP-LISTEN:80,fork,reuseaddr "EXEC:head -c 300000"
+  wait_for listens_on_80
+  [ "$(head -c 300000 /dev/zero | inside c11 socat -t 5 - "TCP:$(address_of c21):80" | wc -c)" = 300000 ]
+  # Another network's container is neither reached through the hosts, nor by its own.
+  lost "$(address_of c21)" inside o21
+  lost "$(address_of c11)" inside o21
+  lost "$(address_of o21)" inside c11
+  # Who is no member cannot send into it: from the underlay, and from a container through its host.
+  inject_from "$LAN" 192.0.2.2 192.0.2.254
+  inject_from "$LAN-o31" 192.0.2.2 "$(address_of o31)"
+  # Everything that was made ends.
+  run ! oci 1 cluster rm shop
+  [[ $output == *'container "'*'-c11" on host "h1"'* ]]
+  down 1 c11
+  down 2 c21
+  down 3 c31
+  down 2 o21
+  down 3 o31
+  wait_for only_hosts_left
+  oci 3 cluster rm shop other
+  [ "$(keys)" = "$(printf '/ocinet/hosts/h%s\n' 1 2 3)" ]
+  local i
+  for i in 1 2 3; do
+    wait_for nothing_on "$i"
+    wait_for on "$i" rmdir /etc/ocinet/net.d
+  done
+}
+
+listens_on_80() { inside c21 ss -Hltn "sport = :80" | grep -q .; }
+
+# inject_from NAMESPACE TO LOCAL: frames of the network "shop", which reach nobody
+inject_from() {
+  ip -n "$1" link add name bad type vxlan id 4097 dstport 4789 remote "$2" local "$3"
+  ip -n "$1" link set dev bad up address 02:00:00:00:00:99
+  ip -n "$1" address add 10.9.0.253/24 dev bad
+  ip -n "$1" neigh replace "$(address_of c21)" lladdr "$(inside c21 cat /sys/class/net/eth0/address)" dev bad
+  local before
+  before=$(received c21)
+  run ! ip netns exec "$1" busybox ping -q -c 3 -i 0.1 -W 1 "$(address_of c21)"
+  [ "$(received c21)" = "$before" ]
+  ip -n "$1" link del dev bad
+}
+
+# received CONTAINER: ICMP echo requests
+# shellcheck disable=SC2016 # awk's
+received() { inside "$1" awk '/^Icmp:/ && $9 ~ /^[0-9]+$/ { print $9 }' /proc/net/snmp; }
+
+only_hosts_left() { ! keys | grep -q /addresses/; }
+
+# nothing_on HOST: no link and no rules of an overlay
+nothing_on() {
+  ! on "$1" ip -br link | grep -qE '^(ov|vx|veth)' && ! on "$1" nft list tables | grep -q 'ocinet_' &&
+    ! on "$1" test -e /run/ocinet/overlay
+}
+
+@test "an agent that is killed leaves traffic alone, and mends what has changed when it is back" {
+  both_agents
+  oci 1 cluster create --subnet 10.9.0.0/24 shop
+  up 1 c11 shop
+  up 1 c12 shop
+  up 2 c21 shop
+  wait_for pings "$(address_of c21)" inside c11
+  ended agent1 KILL
+  pings "$(address_of c21)" inside c11
+  # Without an agent nothing starts, and what starts it is said.
+  ip netns add "$LAN-c13"
+  run ! oci 1 up --net shop "/run/netns/$LAN-c13"
+  [[ $output == *'Cannot attach to overlay network "shop": the agent does not answer; start it with "ocinet agent"'* ]]
+  run ! oci 1 cluster status
+  [[ $output == *'the agent of this host does not answer'* ]]
+  # Meanwhile a container comes on the other host, one goes there, and one goes here.
+  local gone
+  gone=$(address_of c21)
+  down 2 c21
+  up 2 c22 shop
+  down 1 c12
+  run ! pings "$(address_of c22)" inside c11
+  start_agent 1
+  wait_for pings "$(address_of c22)" inside c11
+  wait_for claims_are 4
+  [ "$gone" = "$(address_of c22)" ] || ! on 1 ip neigh | grep -q "^$gone "
+  # What is taken away by hand is made again.
+  local vxlan bridge mac
+  vxlan=$(on 1 ip -br link show type vxlan | awk '{ print $1 }') bridge=ov${vxlan#vx}
+  mac=$(inside c22 cat /sys/class/net/eth0/address)
+  on 1 ip link set dev "$bridge" down
+  wait_for on 1 sh -c "ip link show dev $bridge up | grep -q . && ip neigh | grep -q $mac"
+  wait_for pings "$(address_of c22)" inside c11
+  on 1 ip link del dev "$vxlan"
+  wait_for pings "$(address_of c22)" inside c11
+  on 1 bridge fdb del "$mac" dev "$vxlan" dst 192.0.2.2
+  on 1 bridge fdb del "$mac" dev "$vxlan" master
+  on 1 ip neigh del "$(address_of c22)" dev "$bridge"
+  on 1 nft delete table inet ocinet_4097
+  wait_for pings "$(address_of c22)" inside c11
+  wait_for on 1 nft list table inet ocinet_4097
+  # The host's address on the underlay changes under running containers.
+  on 1 ip address add 192.0.2.11/24 dev eth0
+  on 1 ip address del 192.0.2.1/24 dev eth0
+  on 1 ip address show dev eth0 | grep -q 192.0.2.11 || on 1 ip address add 192.0.2.11/24 dev eth0
+  on 1 ip route replace default via 192.0.2.254
+  wait_for on 2 sh -c 'bridge fdb | grep -q "dst 192.0.2.11"'
+  wait_for pings "$(address_of c22)" inside c11
+}
+
+# claims_are COUNT: addresses that are claimed
+claims_are() { [ "$(keys | grep -c /addresses/)" = "$1" ]; }
+
+@test "without etcd all goes on, and nothing starts; what it has lost is put back" {
+  both_agents
+  oci 1 cluster create --subnet 10.9.0.0/24 shop
+  up 1 c11 shop
+  up 2 c21 shop
+  up 2 c22 shop
+  wait_for pings "$(address_of c21)" inside c11
+  ended etcd KILL
+  ip netns add "$LAN-c12"
+  run ! oci 1 up --net shop "/run/netns/$LAN-c12"
+  [[ $output == *"Cannot reach etcd: $ETCD: "* ]]
+  pings "$(address_of c21)" inside c11
+  # An agent that starts without etcd takes nothing down.
+  ended agent1 KILL
+  started agent1 nsenter --target "${HOST_PIDS[1]}" --net --mount --wdns="$PWD" -- "$OCINET" agent
+  wait_for grep -q listening "$BATS_TEST_TMPDIR/agent1.log"
+  pings "$(address_of c21)" inside c11
+  # A container can end; its address is given back later.
+  down 2 c22
+  start_etcd
+  wait_for is_member 1
+  wait_for claims_are 4
+  up 1 c12 shop
+  wait_for pings "$(address_of c12)" inside c21
+  # All that etcd knew is lost.
+  ended etcd KILL
+  rm -r "$BATS_TEST_TMPDIR/etcd"
+  start_etcd
+  wait_for claims_are 5
+  wait_for keys_have /ocinet/networks/shop
+  pings "$(address_of c21)" inside c11
+  down 2 c21
+  down 1 c11
+  down 1 c12
+  wait_for only_hosts_left
+  oci 1 cluster rm shop
+}
+
+keys_have() { keys | grep -qx "$1"; }
+
+@test "a host that dies is forgotten by the others, and its addresses are kept until a person gives them back" {
+  both_agents
+  oci 1 cluster create --subnet 10.9.0.0/24 shop
+  up 1 c11 shop
+  up 2 c21 shop
+  wait_for pings "$(address_of c21)" inside c11
+  run ! oci 1 cluster forget h2
+  [[ $output == *'Cannot forget host "h2": it is alive'* ]]
+  # Nobody gets an address that another has, or one of no container's.
+  run ! oci 1 up --net "shop:IP=$(address_of c21)" "/run/netns/$LAN-c21"
+  [[ $output == *"host \"h2\" has it"* ]]
+  ended agent2 KILL
+  ip -n "$LAN" link del dev p2
+  wait_for on 1 sh -c '! bridge fdb | grep -q "dst 192.0.2.2"'
+  claims_are 4
+  run ! oci 1 cluster status
+  [[ $output == *'host "h2" has addresses and is not there'* ]]
+  oci 1 cluster forget h2
+  claims_are 2
+}

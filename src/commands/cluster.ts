@@ -1,0 +1,74 @@
+import { clusterStatus, forgetHost, openStore } from "../features/overlay/cluster.ts";
+import { createNetwork, listNetworks, removeNetwork } from "../features/overlay/networks.ts";
+import type { World } from "../plan/world.ts";
+import type { Option, OptionValues } from "../wire/oci/options.ts";
+import type { Report } from "./report.ts";
+
+/** What `cluster create` can be told. */
+export const createOptions: readonly Option[] = [
+  {
+    ...{ name: "subnet", value: "CIDR", many: true, annotation: false },
+    text: "addresses of its containers, one of each family at most (default: a free one of 10.201.0.0/16)",
+  },
+  {
+    ...{ name: "mtu", value: "BYTES", many: false, annotation: false },
+    text: "MTU of its containers (default: what the smallest underlay leaves)",
+  },
+];
+
+/** Says what the cluster is like, and what is wrong. */
+export async function status(world: World): Promise<Report> {
+  const seen = await clusterStatus(world);
+  const { agent, etcd, hosts, networks, problems } = seen;
+  const lines = [
+    `host       ${seen.host}, ${
+      "problem" in agent ? "no agent" : agent.inCluster ? "in the cluster" : "not in the cluster"
+    }`,
+    ...etcd.map(({ endpoint, version }) => `etcd       ${endpoint} ${version ?? "does not answer"}`),
+    ...hosts.map(({ name, underlay, mtu }) => `peer       ${name} ${underlay}, MTU ${mtu}`),
+    ...networks.map(({ name, vni, subnets, addresses, hosts }) =>
+      `network    ${name} ${subnets.join(" ")}, VNI ${vni}, ${addresses} addresses, on ${
+        hosts.join(" ") || "no host"
+      }`
+    ),
+    ...problems.map((problem) => `problem    ${problem}`),
+  ];
+  return { text: `${lines.join("\n")}\n`, json: seen, code: problems.length > 0 ? 1 : 0 };
+}
+
+/** Makes a network. */
+export async function create(
+  world: World,
+  name: string,
+  given: OptionValues,
+  internal: boolean,
+): Promise<Report> {
+  const size = given.get("mtu")?.at(-1);
+  if (size !== undefined && !/^[0-9]{2,5}$/.test(size)) {
+    throw new Error(`Cannot create network "${name}" with MTU "${size}": it is no number from 68 to 65535`);
+  }
+  const network = await createNetwork(openStore(world), {
+    ...{ name, internal, subnets: given.get("subnet") ?? [] },
+    ...(size === undefined ? {} : { mtu: Number(size) }),
+  });
+  return { text: `${name}: ${network.subnets.join(" ")}, VNI ${network.vni}\n`, json: network };
+}
+
+/** Removes networks. */
+export async function remove(world: World, names: readonly string[]): Promise<Report> {
+  for (const name of names) await removeNetwork(openStore(world), name);
+  return { text: "", json: names };
+}
+
+/** Lists networks. */
+export async function networks(world: World): Promise<Report> {
+  const all = await listNetworks(openStore(world));
+  const text = all.map(({ name, subnets, vni }) => `${name} ${subnets.join(" ")} ${vni}\n`).join("");
+  return { text, json: all };
+}
+
+/** Gives back the addresses of a host that is gone for good. */
+export async function forget(world: World, name: string): Promise<Report> {
+  const count = await forgetHost(openStore(world), name);
+  return { text: `${count} addresses given back\n`, json: { addresses: count } };
+}

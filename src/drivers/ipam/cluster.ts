@@ -1,0 +1,72 @@
+import { CniError, messageOf } from "../../wire/cni/error.ts";
+import type { Fields } from "../../wire/cni/fields.ts";
+import { parseRoute, type Route } from "../../wire/cni/result.ts";
+import {
+  agentSocket,
+  parseAnswer,
+  parseClaimed,
+  startAgent,
+  writeRequest,
+} from "../../wire/overlay/requests.ts";
+import { parseAddress, parseCidr } from "../../net/address.ts";
+import type { Attachment } from "../../plan/attachment.ts";
+import { send } from "../../plan/step.ts";
+import type { World } from "../../plan/world.ts";
+import type { Lease } from "../plugin.ts";
+
+/** Its addresses are there before the link is. */
+export const kind = "local";
+
+interface Conf {
+  readonly routes: readonly Route[];
+  /** Addresses that the runtime asks for. */
+  readonly wanted: readonly string[];
+}
+
+/** For `IP`. */
+export const readsArgs = true;
+
+/** Reads the `ipam` object: all but routes is in the cluster. */
+export function parse(conf: Fields): Conf {
+  const asked = [
+    conf.object("runtimeConfig")?.strings("ips"),
+    conf.object("args")?.object("cni")?.strings("ips"),
+  ];
+  return {
+    routes: conf.object("ipam")?.objects("routes")?.map(parseRoute) ?? [],
+    wanted: (asked.find((ips) => ips?.length) ?? []).map(wantedAddress),
+  };
+}
+
+function wantedAddress(text: string): string {
+  const address = parseAddress(text) ?? parseCidr(text)?.address;
+  if (address === undefined) throw new CniError("invalidConfig", `Cannot use address "${text}": it is none`);
+  return address;
+}
+
+/** Has the host's agent claim addresses in the cluster; undoing the attachment gives them back. */
+export async function lease(conf: Conf, at: Attachment, world: World): Promise<Lease> {
+  const socket = agentSocket(world.env("OCINET_STATE_DIR"));
+  const owner = { network: at.network, id: at.containerId, ifname: at.ifname };
+  const own = at.args.get("IP");
+  const wanted = own ? own.split(",").map(wantedAddress) : conf.wanted;
+  const release = writeRequest({ do: "release", ...owner });
+  const claimed = await ask(world, socket, writeRequest({ do: "claim", ...owner, wanted }));
+  return {
+    ...{ ips: claimed.ips, routes: conf.routes, dns: {}, claims: [] },
+    steps: [send(socket, `address ${at.network} ${at.containerId} ${at.ifname}`, { undo: release })],
+    // The agent gives back what nothing is recorded of, too.
+    giveUp: () => void world.request(socket, release).catch(() => {}),
+  };
+}
+
+async function ask(world: World, socket: string, request: string) {
+  const answer = await world.request(socket, request, { patience: 20 }).catch((error) => {
+    throw new CniError("unavailable", `Cannot reach the agent on ${socket}: ${startAgent}`, messageOf(error));
+  });
+  try {
+    return parseClaimed(parseAnswer(answer));
+  } catch (error) {
+    throw new CniError("internal", messageOf(error));
+  }
+}

@@ -1,0 +1,149 @@
+import { CniError, messageOf } from "../../wire/cni/error.ts";
+import { type Fields, fields } from "../../wire/cni/fields.ts";
+import type { Result } from "../../wire/cni/result.ts";
+import {
+  type Joined,
+  parseAnswer,
+  parseJoined,
+  startAgent,
+  writeRequest,
+} from "../../wire/overlay/requests.ts";
+import type { Attachment } from "../../plan/attachment.ts";
+import { addressOf } from "../../net/address.ts";
+import { macOfAddress, parseMac } from "../../net/names.ts";
+import { setLink } from "../../plan/ip.ts";
+import { forbidSpoofing } from "../../plan/nft_bridge.ts";
+import type { Plan } from "../../plan/plan.ts";
+import type { HostState, Link } from "../../plan/host_state.ts";
+import { line, type Step, words } from "../../plan/step.ts";
+import type { Lease, Lookups } from "../plugin.ts";
+import * as bridge from "./bridge.ts";
+import { forward, forwardingSysctls, vethEnds } from "./veth.ts";
+
+/** What `bridge` reads of the configuration; the bridge itself, its MTU and its addresses are the agent's. */
+type Conf = ReturnType<typeof bridge.parse>;
+
+/** For `MAC`. */
+export const readsArgs = true;
+
+/** Reads an overlay configuration, which names nothing but the type and `ipam`. */
+export function parse(conf: Fields): Conf {
+  const own = Object.fromEntries(
+    ["ipam", "dns", "runtimeConfig", "args"].map((key) => [key, conf.raw(key)]),
+  );
+  return { ...bridge.parse(fields(own)), isDefaultGateway: true, ipMasq: true };
+}
+
+/** The network's links on this host, which the agent makes before it answers. */
+export function lookups(_conf: Conf, at: Attachment): Lookups {
+  return { agent: [joinRequest(at)], sysctls: forwardingSysctls, advertised: true };
+}
+
+function joinRequest({ network }: Attachment): string {
+  return writeRequest({ do: "join", network });
+}
+
+function joinedOf(at: Attachment, { answers }: HostState): Joined {
+  const answer = answers?.get(joinRequest(at));
+  if (answer === undefined) {
+    throw new CniError(
+      "unavailable",
+      `Cannot attach to overlay network "${at.network}": the agent does not answer; ${startAgent}`,
+    );
+  }
+  try {
+    return parseJoined(parseAnswer(answer));
+  } catch (error) {
+    throw new CniError("internal", messageOf(error));
+  }
+}
+
+/** Puts the container on the network's bridge. */
+export function link(conf: Conf, at: Attachment, seen: HostState): Plan {
+  const joined = joinedOf(at, seen);
+  return bridge.link(confOf(conf, joined), at, withBridge(seen, joined));
+}
+
+function confOf(conf: Conf, joined: Joined): Conf {
+  return {
+    ...conf,
+    bridge: joined.bridge,
+    mtu: joined.mtu,
+    ...(joined.internal ? { isDefaultGateway: false, ipMasq: false } : {}),
+  };
+}
+
+/** The bridge was made a moment ago, after links were looked at. */
+function withBridge(seen: HostState, { bridge: name, mac, mtu }: Joined): HostState {
+  const found: Link = { name, index: 0, mac, mtu, kind: "bridge", up: true };
+  return { ...seen, links: new Map([...seen.links, [name, found]]) };
+}
+
+/**
+ * Gives the container its addresses, and the MAC address that goes with them: whoever has one of them next has the same,
+ * so that no neighbour's memory is wrong. Nobody else's may be used.
+ */
+export function address(conf: Conf, at: Attachment, lease: Lease, made: Result, seen: HostState): Plan {
+  const joined = joinedOf(at, seen);
+  const { host } = vethEnds(at);
+  const mac = macOf(conf, at, lease);
+  const link = made.interfaces[2]!;
+  const named: Result = {
+    ...made,
+    interfaces: [...made.interfaces.slice(0, 2), { ...link, mac }],
+  };
+  const plan = bridge.address(confOf(conf, joined), at, lease, named, withBridge(seen, joined));
+  return {
+    steps: [
+      setLink("container", at.ifname, "address", mac),
+      ...pinMac(host.name, mac),
+      ...forbidSpoofing(host.name, mac, lease.ips),
+      ...(joined.internal ? [] : forward(lease.ips, seen)),
+      ...plan.steps,
+    ],
+    result: plan.result,
+  };
+}
+
+/** The other hosts know it by the address. */
+function macOf(conf: Conf, at: Attachment, { ips }: Lease): string {
+  if (ips.length === 0) throw new CniError("internal", "IPAM plugin returned missing IP config");
+  const mac = macOfAddress(addressOf(ips[0]!.address));
+  const wanted = conf.mac ?? at.args.get("MAC");
+  if (wanted === undefined || parseMac(wanted) === mac) return mac;
+  throw new CniError(
+    "invalidConfig",
+    `Cannot use MAC address "${wanted}" on overlay network "${at.network}": that follows from the address, and is ${mac}`,
+  );
+}
+
+/** The port has one address, which no frame from elsewhere can take away from it. */
+function pinMac(port: string, mac: string): readonly Step[] {
+  return [
+    setLink("host", port, "type", "bridge_slave", "learning", "off"),
+    line(
+      "bridge",
+      "host",
+      { kind: "fdb", mac, link: port },
+      words`fdb replace ${mac} dev ${port} master static`,
+    ),
+  ];
+}
+
+/** The bridge and the port, as of `bridge`. */
+export function evidence(conf: Conf, at: Attachment, made: Result): Lookups {
+  return bridge.evidence({ ...conf, bridge: made.interfaces[0]?.name ?? "" }, at, made);
+}
+
+/** What is no longer as ADD left it; what the agent made, it looks after itself. */
+export function checkDrift(conf: Conf, at: Attachment, made: Result, seen: HostState): string | undefined {
+  return bridge.checkDrift({ ...conf, bridge: made.interfaces[0]?.name ?? "" }, at, made, seen);
+}
+
+/** A bridge and a VXLAN link. */
+export function kernelProbe(conf: Conf): readonly string[] {
+  return [
+    ...bridge.kernelProbe(conf),
+    "ip link add name try1 type vxlan id 7 dstport 4789 local 127.0.0.1 nolearning",
+  ];
+}

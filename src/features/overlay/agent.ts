@@ -1,0 +1,128 @@
+/**
+ * The agent of a host: it keeps the host's lease in etcd, claims addresses for containers that start, makes the links of
+ * the networks that they are on, and keeps the kernel's tables as the other hosts' endpoints ask. Without etcd everything
+ * stays as it is; without the agent, too.
+ */
+import type { World } from "../../plan/world.ts";
+import { messageOf } from "../../wire/cni/error.ts";
+import { type Agent, report } from "./agent_state.ts";
+import { serve } from "./agent_requests.ts";
+import { type ClusterConfig, readClusterConfig } from "./cluster_config.ts";
+import { connect } from "./etcd.ts";
+import { beat } from "./host_lease.ts";
+import { keysBelow } from "./keys.ts";
+import { follow, leaveUnused, resume } from "./local_networks.ts";
+import { mirror } from "./mirror.ts";
+import { writeNetworkFiles } from "./network_files.ts";
+import { putBack } from "./put_back.ts";
+import { sweepClaims } from "./sweep.ts";
+
+/** Milliseconds between two looks at everything, and between a change and the look that follows it. */
+const [lookEvery, settle] = [3000, 30];
+
+/** Serves until it is told to end. @throws Error when it cannot start */
+export async function runAgent(world: World, state: string, tell: (line: string) => void): Promise<void> {
+  const config = readClusterConfig(world);
+  world.makeDirectory(`${state}/locks`, 0o700);
+  const unlock = await world.tryLock(`${state}/locks/.agent`);
+  if (unlock === undefined) throw new Error(`Cannot start: an agent of ${state} runs already`);
+  const agent = newAgent(world, state, config, tell);
+  const inTurn = turns();
+  const work = loop(agent, inTurn);
+  try {
+    await inTurn(() => resume(agent));
+    await inTurn(() => beat(agent));
+    const listening = await serve(agent, inTurn);
+    tell(`host "${config.name}": listening`);
+    await untilSignal(world);
+    listening.close();
+  } finally {
+    work.stop();
+    [agent.hosts, agent.networks, ...[...agent.joined.values()].map(({ claims }) => claims)]
+      .forEach((one) => one.stop());
+    unlock();
+  }
+}
+
+function newAgent(world: World, state: string, config: ClusterConfig, tell: (line: string) => void): Agent {
+  const etcd = connect(world, config);
+  const keys = keysBelow(config.prefix);
+  const agent = {
+    ...{ world, state, config, tell, store: { etcd, prefix: config.prefix } },
+    ...{ joined: new Map(), problems: new Map(), wake: () => {} },
+  };
+  const wake = () => agent.wake();
+  return Object.assign(agent, {
+    hosts: mirror(etcd, keys.hosts, wake),
+    networks: mirror(etcd, keys.networks, wake),
+  });
+}
+
+type InTurn = <T>(action: () => Promise<T>) => Promise<T>;
+
+/** Does one thing after the other. */
+function turns(): InTurn {
+  let last: Promise<unknown> = Promise.resolve();
+  return (action) => {
+    const next = last.then(action, action);
+    last = next.catch(() => {});
+    return next;
+  };
+}
+
+/** Looks at everything now and then, and soon after each change; renews the lease meanwhile. */
+function loop(agent: Agent, inTurn: InTurn): { stop(): void } {
+  const state: { timer?: ReturnType<typeof setTimeout>; soon: boolean; ended: boolean } = {
+    soon: false,
+    ended: false,
+  };
+  let swept = 0;
+  const look = async () => {
+    state.soon = false;
+    const isDue = performance.now() - swept >= lookEvery;
+    if (isDue) swept = performance.now();
+    await inTurn(() => pass(agent, isDue)).catch((error) => agent.tell(messageOf(error)));
+    if (!state.ended && !state.soon) plan(lookEvery);
+  };
+  const plan = (milliseconds: number) => {
+    clearTimeout(state.timer);
+    state.timer = setTimeout(() => void look(), milliseconds);
+  };
+  agent.wake = () => {
+    if (state.soon || state.ended) return;
+    state.soon = true;
+    plan(settle);
+  };
+  // Beside what goes in turn: a network that takes long to mend must not cost the lease.
+  const beating = setInterval(() => void beat(agent), agent.config.leaseSeconds * 1000 / 3);
+  return {
+    stop: () => {
+      state.ended = true;
+      clearTimeout(state.timer);
+      clearInterval(beating);
+    },
+  };
+}
+
+/** @param sweeps whether to look for claims of which nothing is recorded, too */
+async function pass(agent: Agent, sweeps: boolean): Promise<void> {
+  report(agent, "etcd", agent.networks.problem);
+  for (const joined of [...agent.joined.values()]) {
+    const topic = `network ${joined.network.name}`;
+    try {
+      if (sweeps) {
+        await putBack(agent, joined);
+        await sweepClaims(agent, joined);
+      }
+      if (!await leaveUnused(agent, joined)) await follow(agent, joined);
+      report(agent, topic, undefined);
+    } catch (error) {
+      report(agent, topic, `network "${joined.network.name}": ${messageOf(error)}`);
+    }
+  }
+  writeNetworkFiles(agent);
+}
+
+function untilSignal(world: World): Promise<void> {
+  return new Promise((resolve) => world.onSignals(["SIGTERM", "SIGINT"], () => resolve()));
+}

@@ -1,0 +1,92 @@
+import type { World } from "../../plan/world.ts";
+import type { ClusterConfig, Underlay } from "./cluster_config.ts";
+import type { Etcd } from "./etcd.ts";
+import { type HostRecord, keysBelow, type OverlayNetwork, parseHost, parseNetwork } from "./keys.ts";
+import type { Mirror } from "./mirror.ts";
+import type { Store } from "./networks.ts";
+import type { PeerEntries } from "./peers.ts";
+
+/** What the agent of a host knows. */
+export interface Agent {
+  readonly world: World;
+  readonly state: string;
+  readonly config: ClusterConfig;
+  readonly store: Store;
+  readonly hosts: Mirror;
+  readonly networks: Mirror;
+  /** The networks that the host takes part in, by name. */
+  readonly joined: Map<string, Joined>;
+  readonly tell: (line: string) => void;
+  /** What is wrong now, by what it concerns. */
+  readonly problems: Map<string, string>;
+  /** Has everything looked at soon. */
+  wake(): void;
+  /** The host's lease, once it has one. */
+  lease?: string;
+  underlay?: Underlay;
+}
+
+/** A network that the host takes part in. */
+export interface Joined {
+  network: OverlayNetwork;
+  /** The revision that made it. */
+  created: string;
+  readonly digest: string;
+  readonly claims: Mirror;
+  /** What the kernel's tables have, as far as is known without looking. */
+  applied?: { readonly entries: PeerEntries; readonly hosts: ReadonlySet<string>; readonly looked: number };
+  /** Until when it is kept although no container has an address on it, in milliseconds of the monotonic clock. */
+  keptUntil: number;
+}
+
+/** The client of the agent's cluster. */
+export function etcdOf({ store }: Agent): Etcd {
+  return store.etcd;
+}
+
+/** The cluster's keys. */
+export function keysOf({ config }: Pick<Agent, "config">): ReturnType<typeof keysBelow> {
+  return keysBelow(config.prefix);
+}
+
+/** Says what is wrong, once; and once when it is no longer. */
+export function report(agent: Agent, topic: string, problem: string | undefined): void {
+  const before = agent.problems.get(topic);
+  if (before === problem) return;
+  if (problem === undefined) agent.problems.delete(topic);
+  else agent.problems.set(topic, problem);
+  agent.tell(problem ?? `${topic}: in order again`);
+}
+
+/** The hosts that are alive, by name. */
+export function livingHosts(agent: Agent): ReadonlyMap<string, HostRecord> {
+  const entries = [...agent.hosts.entries].flatMap(([name, { value }]) => {
+    try {
+      return [[name, parseHost(value)] as const];
+    } catch (error) {
+      report(
+        agent,
+        `host ${name}`,
+        `Cannot read the record of host ${JSON.stringify(name)}: ${(error as Error).message}`,
+      );
+      return [];
+    }
+  });
+  return new Map(entries);
+}
+
+/** A network of the cluster as the agent knows it, or undefined. @throws Error when its record cannot be read */
+export function knownNetwork(
+  { networks }: Pick<Agent, "networks">,
+  name: string,
+): { readonly network: OverlayNetwork; readonly created: string } | undefined {
+  const entry = networks.entries.get(name);
+  if (entry === undefined) return undefined;
+  try {
+    return { network: parseNetwork(name, entry.value), created: entry.created };
+  } catch (error) {
+    throw new Error(
+      `Cannot use network "${name}": its record in etcd cannot be read: ${(error as Error).message}`,
+    );
+  }
+}

@@ -1,0 +1,126 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Output, World } from "../../plan/world.ts";
+import { newEtcd } from "../../host/fake/etcd.ts";
+import type { Agent } from "./agent_state.ts";
+import { parseClusterConfig } from "./cluster_config.ts";
+import { connect } from "./etcd.ts";
+import { beat } from "./host_lease.ts";
+import { mirror } from "./mirror.ts";
+
+const config = parseClusterConfig(
+  '{"endpoints":["http://192.0.2.9:2379"],"underlay":"eth0"}',
+  "/c.json",
+  "h1",
+);
+
+/** What the agent asks of a host whose link has an address. */
+function hostWorld(etcd: ReturnType<typeof newEtcd>, address: string, boot = "boot1"): World {
+  const shown = [{ ifname: "eth0", mtu: 1500, addr_info: [{ local: address, scope: "global" }] }];
+  return {
+    http: etcd.http,
+    run: (): Promise<Output> => Promise.resolve({ code: 0, stdout: JSON.stringify(shown), stderr: "" }),
+    read: (path: string) => path.endsWith("boot_id") ? `${boot}\n` : undefined,
+    stat: () => ({ identity: "4:4026531840" }),
+    readLink: () => "net:[4026531840]",
+  } as unknown as World;
+}
+
+/** Waits for something that happens without a process or a clock. */
+async function until(condition: () => boolean): Promise<void> {
+  for (let i = 0; i < 5000 && !condition(); i++) await new Promise((resolve) => setTimeout(resolve, 1));
+  assert.ok(condition());
+}
+
+function agentOn(world: World, name = "h1"): Agent & { readonly said: string[] } {
+  const etcd = connect(world, config);
+  const said: string[] = [];
+  return {
+    ...{ world, state: "/s", config: { ...config, name }, store: { etcd, prefix: config.prefix }, said },
+    ...{
+      hosts: mirror(etcd, "/ocinet/hosts/", () => {}),
+      networks: mirror(etcd, "/ocinet/networks/", () => {}),
+    },
+    ...{ joined: new Map(), problems: new Map(), wake: () => {}, tell: (line) => void said.push(line) },
+  };
+}
+
+function stop(...agents: readonly Agent[]): void {
+  for (const { hosts, networks } of agents) [hosts, networks].forEach((one) => one.stop());
+}
+
+test("a host is in the cluster as long as its lease, and enters it again when that is lost", async () => {
+  const etcd = newEtcd();
+  const agent = agentOn(hostWorld(etcd, "192.0.2.1"));
+  await beat(agent);
+  const record = etcd.dump()["/ocinet/hosts/h1"];
+  assert.match(record!, /"underlay":"192\.0\.2\.1","mtu":1500,"port":4789/);
+  // Renewing writes nothing.
+  const before = etcd.calls.filter((path) => path === "/v3/kv/txn").length;
+  await beat(agent);
+  assert.equal(etcd.calls.filter((path) => path === "/v3/kv/txn").length, before);
+  etcd.expire(agent.lease!);
+  assert.deepEqual(etcd.dump(), {});
+  await beat(agent);
+  assert.equal(etcd.dump()["/ocinet/hosts/h1"], record);
+  // An agent that comes after it, on the same machine or after a restart of it, takes over.
+  const next = agentOn(hostWorld(etcd, "192.0.2.1", "boot2"));
+  await beat(next);
+  assert.deepEqual([...next.problems], []);
+  assert.match(etcd.dump()["/ocinet/hosts/h1"]!, /boot2/);
+  stop(agent, next);
+});
+
+test("a second host of a name, or with another port, is refused with the remedy", async () => {
+  const etcd = newEtcd();
+  const [agent, twin] = [
+    agentOn(hostWorld(etcd, "192.0.2.1")),
+    agentOn(hostWorld(etcd, "192.0.2.2", "boot2")),
+  ];
+  await beat(agent);
+  await beat(twin);
+  assert.match(
+    twin.problems.get("cluster")!,
+    /as "h1": a host at 192\.0\.2\.1 has that name; give this one another/,
+  );
+  const other = agentOn(hostWorld(etcd, "192.0.2.3"), "h3");
+  Object.assign(other.config, { port: 8472 });
+  await until(() => other.hosts.entries.size === 1);
+  await beat(other);
+  assert.match(other.problems.get("cluster")!, /with UDP port 8472: host "h1" uses 4789/);
+  stop(agent, twin, other);
+});
+
+test("what is wrong is said once, and that it is in order again", async () => {
+  const etcd = newEtcd();
+  const agent = agentOn(hostWorld(etcd, "192.0.2.1"));
+  etcd.fail("unreachable");
+  for (let i = 0; i < 3; i++) await beat(agent);
+  assert.equal(agent.said.length, 1);
+  assert.match(agent.said[0]!, /Cannot reach etcd: http:\/\/192\.0\.2\.9:2379: connection refused/);
+  etcd.fail(undefined);
+  await beat(agent);
+  assert.match(agent.said.at(-1)!, /in order again/);
+  stop(agent);
+});
+
+test("a mirror follows changes, stays as it was while nobody answers, and reads all again afterwards", async () => {
+  const etcd = newEtcd();
+  etcd.put("/ocinet/a/1", "one");
+  etcd.put("/ocinet/ab/2", "not of it");
+  const seen = mirror(connect(hostWorld(etcd, "192.0.2.1"), config), "/ocinet/a/", () => {});
+  const values = () => [...seen.entries].map(([key, { value }]) => `${key}=${value}`).sort().join(" ");
+  await until(() => values() === "1=one");
+  etcd.put("/ocinet/a/2", "two");
+  await until(() => values() === "1=one 2=two");
+  etcd.fail("unreachable");
+  await until(() => seen.problem !== undefined);
+  assert.equal(values(), "1=one 2=two");
+  etcd.fail(undefined);
+  etcd.put("/ocinet/a/3", "three");
+  await until(() => values() === "1=one 2=two 3=three");
+  etcd.wipe();
+  etcd.put("/ocinet/a/4", "four");
+  await until(() => values() === "4=four");
+  seen.stop();
+});

@@ -1,0 +1,108 @@
+/** What people ask of a cluster. */
+import { stateDirectory } from "../../engine/state.ts";
+import type { World } from "../../plan/world.ts";
+import { messageOf } from "../../wire/cni/error.ts";
+import { agentSocket, parseAnswer, startAgent, writeRequest } from "../../wire/overlay/requests.ts";
+import type { AgentStatus } from "./agent_requests.ts";
+import { readClusterConfig } from "./cluster_config.ts";
+import { connect, type MemberStatus } from "./etcd.ts";
+import { type HostRecord, keysBelow, type OverlayNetwork, parseHost } from "./keys.ts";
+import { listNetworks, type Store } from "./networks.ts";
+import { readClaim } from "./claims.ts";
+
+/** The cluster that this host is configured for. @throws Error when it is for none */
+export function openStore(world: World): Store {
+  const config = readClusterConfig(world);
+  return { etcd: connect(world, config), prefix: config.prefix };
+}
+
+/** A cluster, as this host sees it. */
+export interface ClusterStatus {
+  readonly host: string;
+  readonly agent: AgentStatus | { readonly problem: string };
+  readonly etcd: readonly MemberStatus[];
+  readonly hosts: readonly (HostRecord & { readonly name: string })[];
+  readonly networks:
+    readonly (OverlayNetwork & { readonly addresses: number; readonly hosts: readonly string[] })[];
+  /** What is wrong, with the remedy. */
+  readonly problems: readonly string[];
+}
+
+/** Looks at all of it; what cannot be seen is among the problems. */
+export async function clusterStatus(world: World): Promise<ClusterStatus> {
+  const config = readClusterConfig(world);
+  const store = openStore(world);
+  const problems: string[] = [];
+  const [agent, etcd] = [await agentStatus(world), await store.etcd.status()];
+  const seen = await lookAt(store, (problem) => problems.push(problem)).catch((error) => {
+    problems.push(messageOf(error));
+    return { hosts: [], networks: [] };
+  });
+  const dead = seen.networks.flatMap(({ hosts }) => hosts).filter((name) =>
+    !seen.hosts.some((one) => one.name === name)
+  );
+  for (const name of new Set(dead)) {
+    problems.push(
+      `host "${name}" has addresses and is not there; start its agent, or give them back with "ocinet cluster forget ${name}"`,
+    );
+  }
+  for (const { endpoint, problem } of etcd) {
+    if (problem !== undefined) problems.push(`etcd at ${endpoint}: ${problem}`);
+  }
+  problems.push(...("problem" in agent ? [agent.problem] : agent.problems));
+  return { host: config.name, agent, etcd, ...seen, problems: [...new Set(problems)] };
+}
+
+async function agentStatus(world: World): Promise<ClusterStatus["agent"]> {
+  const socket = agentSocket(stateDirectory(world));
+  try {
+    const answer = await world.request(socket, writeRequest({ do: "status" }), { looks: true, patience: 5 });
+    return parseAnswer(answer) as AgentStatus;
+  } catch {
+    return { problem: `the agent of this host does not answer; ${startAgent}` };
+  }
+}
+
+async function lookAt(store: Store, tell: (problem: string) => void) {
+  const keys = keysBelow(store.prefix);
+  const hosts = (await store.etcd.list(keys.hosts)).keys.flatMap(({ key, value }) => {
+    const name = key.slice(keys.hosts.length);
+    try {
+      return [{ name, ...parseHost(value) }];
+    } catch (error) {
+      tell(`the record of host ${JSON.stringify(name)} cannot be read: ${messageOf(error)}`);
+      return [];
+    }
+  });
+  const networks = await Promise.all((await listNetworks(store, tell)).map(async (network) => {
+    const claims = (await store.etcd.list(keys.addresses(network.name))).keys;
+    const members = claims.flatMap(({ value }) => readClaim(value)?.host ?? []);
+    return { ...network, addresses: claims.length, hosts: [...new Set(members)].toSorted() };
+  }));
+  return { hosts, networks };
+}
+
+/**
+ * Gives back all addresses of a host that is gone for good.
+ * @returns how many there were
+ * @throws Error when the host is alive
+ */
+export async function forgetHost({ etcd, prefix }: Store, name: string): Promise<number> {
+  const keys = keysBelow(prefix);
+  let count = 0;
+  for (const network of await listNetworks({ etcd, prefix })) {
+    for (const { key, value } of (await etcd.list(keys.addresses(network.name))).keys) {
+      if (readClaim(value)?.host !== name) continue;
+      const done = await etcd.change([{ key: keys.host(name), created: "0" }, { key, value }], [{
+        delete: key,
+      }]);
+      if (done) count++;
+      else if (await etcd.get(keys.host(name))) {
+        throw new Error(
+          `Cannot forget host "${name}": it is alive; stop its agent, and wait until its lease has ended`,
+        );
+      }
+    }
+  }
+  return count;
+}

@@ -1,0 +1,297 @@
+/** A client of etcd (3.4 or later). */
+import type { World } from "../../plan/world.ts";
+import type { HttpAnswer } from "../../plan/http.ts";
+import type { ClusterConfig } from "./cluster_config.ts";
+import {
+  compareOf,
+  type Condition,
+  encode,
+  endOf,
+  type Event,
+  eventsIn,
+  type Json,
+  keysOf,
+  type KeyValue,
+  type Listing,
+  requestOf,
+  type Write,
+} from "./etcd_wire.ts";
+
+/** What can be asked. Every call ends within five seconds. @throws EtcdError */
+export interface Etcd {
+  get(key: string): Promise<KeyValue | undefined>;
+  list(prefix: string): Promise<Listing>;
+  /** Makes all changes if all conditions hold. @returns whether they did */
+  change(conditions: readonly Condition[], writes: readonly Write[]): Promise<boolean>;
+  /** @returns the lease's number */
+  grant(seconds: number): Promise<string>;
+  /** @returns false when there is no such lease (any more) */
+  keepAlive(lease: string): Promise<boolean>;
+  revoke(lease: string): Promise<void>;
+  /**
+   * Tells all changes under a prefix from a revision on, as they come. It ends with an error, at the latest when nothing
+   * has come for a minute: then all has to be read again.
+   */
+  watch(
+    prefix: string,
+    from: string,
+    tell: (events: readonly Event[]) => void,
+    signal: AbortSignal,
+  ): Promise<never>;
+  /** Of each member that answers: its version, and what is wrong. */
+  status(): Promise<readonly MemberStatus[]>;
+}
+
+/** A member of etcd's cluster. */
+export interface MemberStatus {
+  readonly endpoint: string;
+  readonly version?: string;
+  readonly problem?: string;
+}
+
+/** Why etcd did not do what was asked. */
+export class EtcdError extends Error {
+  /** It could not be asked, as opposed to one that it refused. */
+  readonly unreachable: boolean;
+  constructor(message: string, unreachable = false) {
+    super(message);
+    this.unreachable = unreachable;
+  }
+}
+
+/** Milliseconds in which a call has to have ended, whatever the number of endpoints. */
+const limit = 5000;
+/** Milliseconds of silence after which a watch is made anew. */
+const silence = 60_000;
+/** Keys of one page. */
+const page = 2000;
+
+/** The state of a client. */
+interface Client {
+  readonly world: World;
+  readonly config: ClusterConfig;
+  /** The endpoint that answered last. */
+  current: number;
+  token?: string;
+  /** The highest revision seen. */
+  revision: bigint;
+  /** Ends all watches: what they would tell can no longer be relied on. */
+  watches: AbortController;
+}
+
+/** A client. It asks nothing yet. */
+export function connect(world: World, config: ClusterConfig): Etcd {
+  const client: Client = { world, config, current: 0, revision: 0n, watches: new AbortController() };
+  const ask = (path: string, body: unknown) => call(client, path, body);
+  return {
+    get: async (key) => keysOf(await ask("/v3/kv/range", { key: encode(key) }))[0],
+    list: (prefix) => list(ask, prefix),
+    change: async (conditions, writes) => {
+      const compare = conditions.map(compareOf);
+      const answer = await ask("/v3/kv/txn", { compare, success: writes.map(requestOf) });
+      return answer["succeeded"] === true;
+    },
+    grant: async (seconds) => String((await ask("/v3/lease/grant", { TTL: String(seconds) }))["ID"]),
+    keepAlive: async (lease) => {
+      const { result } = await ask("/v3/lease/keepalive", { ID: lease });
+      return Number((result as Json | undefined)?.["TTL"] ?? 0) > 0;
+    },
+    revoke: async (lease) => void await ask("/v3/lease/revoke", { ID: lease }),
+    watch: (prefix, from, tell, signal) => watch(client, { prefix, from, tell, signal }),
+    status: () => Promise.all(config.endpoints.map((_, i) => memberStatus(client, i))),
+  };
+}
+
+type Ask = (path: string, body: unknown) => Promise<Json>;
+
+async function list(ask: Ask, prefix: string): Promise<Listing> {
+  const keys: KeyValue[] = [];
+  const [end, limit] = [encode(endOf(prefix)), String(page)];
+  let [key, revision] = [encode(prefix), "0"];
+  for (;;) {
+    const answer = await ask("/v3/kv/range", { key, range_end: end, limit, revision });
+    if (revision === "0") revision = String((answer["header"] as Json)["revision"]);
+    const found = keysOf(answer);
+    keys.push(...found);
+    if (answer["more"] !== true || found.length === 0) return { revision, keys };
+    key = encode(`${found.at(-1)!.key}\0`);
+  }
+}
+
+/** Asks the endpoint that answered last, then the others. */
+async function call(client: Client, path: string, body: unknown): Promise<Json> {
+  const { endpoints } = client.config;
+  const began = performance.now();
+  const problems: string[] = [];
+  for (let tries = 0; tries < endpoints.length; tries++) {
+    const left = limit - (performance.now() - began);
+    if (left < 50) break;
+    const timeoutMs = Math.round(left / (endpoints.length - tries));
+    try {
+      return await callOne(client, client.current, path, body, timeoutMs);
+    } catch (error) {
+      if (error instanceof EtcdError && !error.unreachable) throw error;
+      problems.push(`${endpoints[client.current]}: ${(error as Error).message}`);
+      // What was watched there is as silent.
+      endWatches(client);
+      client.current = (client.current + 1) % endpoints.length;
+    }
+  }
+  throw new EtcdError(
+    `Cannot reach etcd: ${problems.join("; ")}; ${client.config.path} names its endpoints`,
+    true,
+  );
+}
+
+async function callOne(
+  client: Client,
+  at: number,
+  path: string,
+  body: unknown,
+  timeoutMs: number,
+  again = false,
+): Promise<Json> {
+  const { world, config } = client;
+  const headers = await authorization(client, at, timeoutMs);
+  const answer = await world.http({
+    ...{ url: `${config.endpoints[at]}${path}`, body: JSON.stringify(body), headers, timeoutMs },
+    tls: tlsOf(world, config),
+  });
+  const json = parseAnswer(answer);
+  if (answer.status === 200) return seen(client, json);
+  if (
+    !again && client.token !== undefined &&
+    /invalid auth token|auth.* revision|permission_denied/i.test(saidIn(json))
+  ) {
+    delete client.token;
+    return await callOne(client, at, path, body, timeoutMs, true);
+  }
+  throw refusal(config, answer.status, json);
+}
+
+function parseAnswer({ status, body }: HttpAnswer): Json {
+  try {
+    // An answer of a stream has lines; the first is the one.
+    return JSON.parse(body.trim().split("\n")[0] ?? "") as Json;
+  } catch {
+    throw new EtcdError(`it answered with status ${status} and no JSON`, true);
+  }
+}
+
+/** A revision below the last one: etcd was restored from a backup, and watches that wait for later ones are silent. */
+function seen(client: Client, json: Json): Json {
+  const header = (json["header"] ?? (json["result"] as Json | undefined)?.["header"]) as Json | undefined;
+  const revision = BigInt(String(header?.["revision"] ?? client.revision));
+  if (revision < client.revision) endWatches(client);
+  client.revision = revision;
+  return json;
+}
+
+function endWatches(client: Client): void {
+  client.watches.abort();
+  client.watches = new AbortController();
+}
+
+function saidIn(json: Json): string {
+  const nested = json["error"];
+  const said = json["message"] ?? (typeof nested === "object" ? (nested as Json)["message"] : nested);
+  return String(said ?? "it gave no reason").replaceAll(/[^\x20-\x7e]/g, "?").slice(0, 300);
+}
+
+function refusal({ prefix, user, path }: ClusterConfig, status: number, json: Json): EtcdError {
+  const said = saidIn(json);
+  if (/no leader|deadline|unavailable|not started|leader changed/i.test(said)) {
+    return new EtcdError(said, true);
+  }
+  if (/no space/i.test(said)) {
+    return new EtcdError(
+      "Cannot write to etcd: it is full (NOSPACE); compact and defragment it, then disarm the alarm",
+    );
+  }
+  if (/permission denied|user name is empty|authentication failed/i.test(said)) {
+    return new EtcdError(
+      `Cannot use etcd as ${
+        user ?? "nobody"
+      }: ${said}; give the user rights on ${prefix}, or change "user" in ${path}`,
+    );
+  }
+  return new EtcdError(`Cannot do it in etcd: ${said} (status ${status})`, status >= 500);
+}
+
+async function authorization(client: Client, at: number, timeoutMs: number): Promise<Record<string, string>> {
+  const { world, config } = client;
+  if (config.user === undefined) return {};
+  if (client.token === undefined) {
+    const password = secretOf(world, config.passwordFile!).trim();
+    const answer = await world.http({
+      url: `${config.endpoints[at]}/v3/auth/authenticate`,
+      body: JSON.stringify({ name: config.user, password }),
+      ...{ timeoutMs, tls: tlsOf(world, config) },
+    });
+    const json = parseAnswer(answer);
+    if (typeof json["token"] !== "string") throw refusal(config, answer.status, json);
+    client.token = json["token"];
+  }
+  return { authorization: client.token };
+}
+
+function tlsOf(world: World, { ca, cert, key }: ClusterConfig) {
+  return {
+    ...(ca === undefined ? {} : { ca: textOf(world, ca) }),
+    ...(cert === undefined ? {} : { cert: textOf(world, cert) }),
+    ...(key === undefined ? {} : { key: secretOf(world, key) }),
+  };
+}
+
+function textOf(world: World, path: string): string {
+  const text = world.read(path);
+  if (text === undefined) throw new EtcdError(`Cannot read ${path}: there is no such file`);
+  return text;
+}
+
+function secretOf(world: World, path: string): string {
+  if (((world.stat(path)?.mode ?? 0) & 0o077) === 0) return textOf(world, path);
+  throw new EtcdError(`Cannot use ${path}: others may read it; chmod 600 ${path}`);
+}
+
+interface Watching {
+  readonly prefix: string;
+  readonly from: string;
+  readonly tell: (events: readonly Event[]) => void;
+  readonly signal: AbortSignal;
+}
+
+async function watch(client: Client, { prefix, from, tell, signal }: Watching): Promise<never> {
+  const { world, config, current } = client;
+  const broken = new AbortController();
+  let reason = "the stream ended";
+  const range = { key: encode(prefix), range_end: encode(endOf(prefix)), start_revision: from };
+  await world.http({
+    ...{ url: `${config.endpoints[current]}/v3/watch`, body: JSON.stringify({ create_request: range }) },
+    ...{ timeoutMs: silence, tls: tlsOf(world, config) },
+    // Without a leader the stream then ends, rather than to be silent for ever.
+    headers: { ...await authorization(client, current, limit), "grpc-metadata-hasleader": "true" },
+    signal: AbortSignal.any([signal, client.watches.signal, broken.signal]),
+    tell: (line) => {
+      try {
+        tell(eventsIn(line));
+      } catch (error) {
+        reason = (error as Error).message;
+        broken.abort();
+      }
+    },
+  }).catch((error) => {
+    if (!broken.signal.aborted) reason = (error as Error).message;
+  });
+  throw new EtcdError(`the watch of ${prefix} ended: ${reason}`, true);
+}
+
+async function memberStatus(client: Client, at: number): Promise<MemberStatus> {
+  const endpoint = client.config.endpoints[at]!;
+  try {
+    const answer = await callOne(client, at, "/v3/maintenance/status", {}, limit);
+    return { endpoint, version: String(answer["version"]) };
+  } catch (error) {
+    return { endpoint, problem: (error as Error).message };
+  }
+}

@@ -1,0 +1,65 @@
+import { bootId, ownNamespace } from "../../engine/process.ts";
+import { type Agent, etcdOf, keysOf, livingHosts, report } from "./agent_state.ts";
+import { findUnderlay } from "./cluster_config.ts";
+import { parseHost, writeRecord } from "./keys.ts";
+
+/** Keeps the host in the cluster: renews its lease, and writes its record again where that is gone or not right. */
+export async function beat(agent: Agent): Promise<void> {
+  try {
+    agent.underlay = await findUnderlay(agent.world, agent.config);
+    const alive = agent.lease !== undefined && await etcdOf(agent).keepAlive(agent.lease);
+    const entry = agent.hosts.entries.get(agent.config.name);
+    if (!alive || agent.hosts.synced && entry?.value !== recordOf(agent)) await register(agent);
+    report(agent, "cluster", undefined);
+  } catch (error) {
+    report(agent, "cluster", (error as Error).message);
+  }
+}
+
+function recordOf({ world, config, underlay }: Agent): string {
+  const { address, mtu } = underlay!;
+  const instance = `${bootId(world)} ${ownNamespace(world)}`;
+  return writeRecord({ underlay: address, mtu, port: config.port, instance });
+}
+
+/** @throws Error when another host has the name, or other hosts use another port */
+async function register(agent: Agent): Promise<void> {
+  const { config } = agent;
+  refuseOtherPorts(agent);
+  const [key, value] = [keysOf(agent).host(config.name), recordOf(agent)];
+  const lease = await etcdOf(agent).grant(config.leaseSeconds);
+  const put = [{ put: key, value, lease }] as const;
+  const done = await etcdOf(agent).change([{ key, created: "0" }], put) || await takeOver(agent, key, put);
+  if (!done) throw new Error(`Cannot enter the cluster as "${config.name}" now; it is tried again`);
+  agent.hosts.note(config.name, { key, value, created: "0", modified: "0" });
+  agent.lease = lease;
+  agent.tell(`host "${config.name}" is in the cluster, with underlay address ${agent.underlay!.address}`);
+}
+
+/** What is there may be this very host's: of an agent before this one, or of the machine before a restart. */
+async function takeOver(
+  agent: Agent,
+  key: string,
+  put: readonly [{ readonly put: string; readonly value: string; readonly lease: string }],
+): Promise<boolean> {
+  const there = await etcdOf(agent).get(key);
+  if (there === undefined) return false;
+  const [other, own] = [parseHost(there.value), parseHost(put[0].value)];
+  if (other.instance !== own.instance && other.underlay !== own.underlay) {
+    throw new Error(
+      `Cannot enter the cluster as "${agent.config.name}": a host at ${other.underlay} has that name; ` +
+        `give this one another "name" in ${agent.config.path}, or stop the other's agent`,
+    );
+  }
+  return await etcdOf(agent).change([{ key, value: there.value }], put);
+}
+
+function refuseOtherPorts(agent: Agent): void {
+  const { name, port, path } = agent.config;
+  const other = [...livingHosts(agent)].find(([host, record]) => host !== name && record.port !== port);
+  if (other === undefined) return;
+  throw new Error(
+    `Cannot enter the cluster with UDP port ${port}: host "${other[0]}" uses ${other[1].port}; ` +
+      `set "port" in ${path} to the same on all hosts`,
+  );
+}

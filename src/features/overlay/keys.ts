@@ -1,0 +1,162 @@
+/** What is in etcd, below the cluster's prefix. Whatever is read may be another program's, or a hostile host's. */
+import { contains, family, lastOf, networkOf, parseAddress, parseCidr, plus } from "../../net/address.ts";
+import { addressOf, lengthOf } from "../../net/address.ts";
+import { identifierProblem, parseMac } from "../../net/names.ts";
+import { parseObject } from "../../wire/overlay/requests.ts";
+
+/** The version of the records that this program writes, and the highest that it reads. */
+export const recordVersion = 1;
+
+/** A host, for as long as its lease. */
+export interface HostRecord {
+  readonly underlay: string;
+  /** Of the underlay. */
+  readonly mtu: number;
+  /** UDP port of VXLAN. */
+  readonly port: number;
+  /** Tells one start of a machine from another, and two machines of one name. */
+  readonly instance: string;
+}
+
+/** A network. */
+export interface OverlayNetwork {
+  readonly name: string;
+  readonly vni: number;
+  /** At most one of each family. */
+  readonly subnets: readonly string[];
+  /** It leads nowhere but to its own containers and their hosts. */
+  readonly internal: boolean;
+  /** Of the containers' links, where it is not to follow from the underlay. */
+  readonly mtu?: number;
+}
+
+/** Who has an address: a container's interface, or with no `id` a host itself. */
+export interface AddressClaim {
+  readonly host: string;
+  readonly id: string;
+  readonly ifname: string;
+  readonly mac: string;
+}
+
+/** The keys. */
+export const keysBelow = (prefix: string) => ({
+  hosts: `${prefix}hosts/`,
+  networks: `${prefix}networks/`,
+  host: (name: string) => `${prefix}hosts/${name}`,
+  network: (name: string) => `${prefix}networks/${name}`,
+  vni: (vni: number) => `${prefix}vnis/${vni}`,
+  addresses: (network: string) => `${prefix}addresses/${network}/`,
+  address: (network: string, address: string) => `${prefix}addresses/${network}/${address}`,
+});
+
+/** A record as it is written. */
+export function writeRecord(record: object): string {
+  return JSON.stringify({ version: recordVersion, ...record });
+}
+
+/** @throws Error giving the reason */
+function readRecord(text: string): Readonly<Record<string, unknown>> {
+  const json = parseObject(text.slice(0, 65536));
+  const version = json["version"];
+  if (!Number.isInteger(version) || version as number < 1) throw new Error("it has no version");
+  if (version as number > recordVersion) {
+    throw new Error(`it is of version ${version}, which a later ocinet wrote; update this host`);
+  }
+  return json;
+}
+
+/** @throws Error giving the reason */
+export function parseHost(text: string): HostRecord {
+  const { underlay, mtu, port, instance } = readRecord(text);
+  const address = parseAddress(String(underlay));
+  if (address === undefined || !isUnicast(address)) throw new Error(`its underlay is no host's address`);
+  if (!isWithin(mtu, 576, 65535)) throw new Error("its MTU is no number from 576 to 65535");
+  if (!isWithin(port, 1, 65535)) throw new Error("its port is no port");
+  return {
+    underlay: address,
+    mtu: mtu as number,
+    port: port as number,
+    instance: String(instance).slice(0, 200),
+  };
+}
+
+/** @throws Error giving the reason */
+export function parseNetwork(name: string, text: string): OverlayNetwork {
+  const problem = identifierProblem(name);
+  if (problem !== undefined) throw new Error(`its name cannot be used: ${problem}`);
+  const { vni, subnets, internal, mtu } = readRecord(text);
+  if (!isWithin(vni, 1, 2 ** 24 - 1)) throw new Error("its VNI is no number from 1 to 16777215");
+  if (!Array.isArray(subnets)) throw new Error("it has no subnets");
+  if (mtu !== undefined && !isWithin(mtu, 68, 65535)) {
+    throw new Error("its MTU is no number from 68 to 65535");
+  }
+  return {
+    ...{ name, vni: vni as number, subnets: parseSubnets(subnets.map(String)), internal: internal === true },
+    ...(mtu === undefined ? {} : { mtu: mtu as number }),
+  };
+}
+
+/** One subnet, or one of each family, IPv4 first. @throws Error giving the value and the reason */
+export function parseSubnets(texts: readonly string[]): readonly string[] {
+  const subnets = texts.map((text) => {
+    const parsed = parseCidr(text);
+    if (parsed === undefined) {
+      throw new Error(`Cannot use subnet "${text}": it is not of the form 10.9.0.0/24`);
+    }
+    const subnet = networkOf(text);
+    const most = family(subnet) === 4 ? 29 : 120;
+    if (parsed.length < 8 || parsed.length > most) {
+      throw new Error(`Cannot use subnet "${text}": its length has to be from 8 to ${most}`);
+    }
+    if (!isUnicast(addressOf(subnet)) && !addressOf(subnet).endsWith("::")) {
+      throw new Error(`Cannot use subnet "${text}": its addresses are not for hosts`);
+    }
+    return subnet;
+  }).toSorted((a, b) => family(a) - family(b));
+  const families = new Set(subnets.map(family));
+  if (subnets.length === 0 || families.size !== subnets.length) {
+    throw new Error("Cannot use the subnets: a network has one, or one of each family");
+  }
+  return subnets;
+}
+
+/** @throws Error giving the reason */
+export function parseClaim(text: string): AddressClaim {
+  const { host, id, ifname, mac } = readRecord(text);
+  const parsed = parseMac(String(mac));
+  if (identifierProblem(String(host)) !== undefined) throw new Error("its host cannot be a host's name");
+  if (parsed === undefined || !parsed.startsWith("02:")) throw new Error("its MAC address is none of ours");
+  return { host: String(host), id: String(id ?? ""), ifname: String(ifname ?? ""), mac: parsed };
+}
+
+/** The subnet's gateway, which every host has for its own containers. */
+export function gatewayOf(subnet: string): string {
+  return plus(addressOf(subnet), 1n);
+}
+
+/** Whether an address of the subnet may be given to somebody. */
+export function isFree(subnet: string, address: string): boolean {
+  return contains(subnet, address) && address !== addressOf(subnet) && address !== gatewayOf(subnet) &&
+    (family(subnet) === 6 || address !== lastOf(subnet));
+}
+
+/** The network's subnet that the address is of. */
+export function subnetOf({ subnets }: OverlayNetwork, address: string): string | undefined {
+  return subnets.find((subnet) => isFree(subnet, address));
+}
+
+/** How many addresses a subnet has for containers and hosts. */
+export function sizeOf(subnet: string): bigint {
+  const bits = BigInt((family(subnet) === 4 ? 32 : 128) - lengthOf(subnet));
+  return (1n << bits) - (family(subnet) === 4 ? 3n : 2n);
+}
+
+function isUnicast(address: string): boolean {
+  return family(address) === 4
+    ? !/^(0|127|22[4-9]|23\d|24\d|25[0-5])\./.test(address)
+    : !/^(::1?$|ff|::ffff:|fe80)/.test(address);
+}
+
+function isWithin(value: unknown, least: number, most: number): boolean {
+  return Number.isInteger(value) && value as number >= least && value as number <= most;
+}

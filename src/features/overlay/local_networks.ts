@@ -1,0 +1,276 @@
+import { digest } from "../../net/names.ts";
+import type { Step } from "../../plan/step.ts";
+import { apply, StepError } from "../../engine/apply.ts";
+import { missingSteps } from "../../engine/drift.ts";
+import { hasBootEnded } from "../../engine/namespace.ts";
+import { newRecord, overlayPart, type PluginRecord, readPlugin, removeRecord } from "../../engine/record.ts";
+import { reconcile } from "../../engine/reconcile.ts";
+import type { Joined as JoinedAnswer } from "../../wire/overlay/requests.ts";
+import { type Agent, etcdOf, type Joined, keysOf, knownNetwork, livingHosts, report } from "./agent_state.ts";
+import { claimAddresses, claimsOf, claimValue, readClaim, releaseAddresses } from "./claims.ts";
+import type { KeyValue } from "./etcd_wire.ts";
+import { parseNetwork } from "./keys.ts";
+import {
+  bridgeMac,
+  guardStep,
+  guardTable,
+  linkNames,
+  linkSteps,
+  type LocalNetwork,
+  mtuOf,
+  withLength,
+} from "./links.ts";
+import { mirror } from "./mirror.ts";
+import { guardSteps, observeEntries, observeGuard, peerSteps, wantedEntries } from "./peers.ts";
+
+/** Where lines are run: all of it is the host's. */
+const here = { host: [], container: [] };
+/** Milliseconds after which the kernel's tables are looked at again. */
+const lookEvery = 20_000;
+/** Milliseconds that a network is kept for a container that is about to claim an address. */
+const joinGrace = 10_000;
+/** Milliseconds that a request waits for etcd. */
+const patience = 4500;
+
+/** The networks that the host took part in when the last agent ended. */
+export async function resume(agent: Agent): Promise<void> {
+  const { world, state } = agent;
+  for (const file of world.list(`${state}/overlay`)) {
+    const name = /^([^.].*)\.json$/.exec(file)?.[1];
+    const record = name === undefined ? undefined : readPlugin(world, state, overlayKey(name));
+    if (record === undefined) continue;
+    if (hasBootEnded(world, record)) removeRecord(world, state, record);
+    else {
+      const spec = record.request["network"];
+      await open(agent, parseNetwork(name!, JSON.stringify(spec)), String(record.request["created"]));
+    }
+  }
+}
+
+/** The key of the record of what the agent made for a network. */
+export function overlayKey(network: string) {
+  return { id: "overlay", network, ifname: "", part: overlayPart };
+}
+
+async function open(agent: Agent, network: Joined["network"], created: string): Promise<Joined> {
+  const { addresses } = keysOf(agent);
+  const joined: Joined = {
+    ...{ network, created, digest: await digest(network.name), keptUntil: 0 },
+    claims: mirror(etcdOf(agent), addresses(network.name), agent.wake),
+  };
+  agent.joined.set(network.name, joined);
+  return joined;
+}
+
+/** Has the network's links on this host. @throws Error when there is no such network, or etcd cannot be reached */
+export async function join(agent: Agent, name: string): Promise<JoinedAnswer> {
+  await agent.networks.wait(patience);
+  const known = knownNetwork(agent, name) ?? await newNetwork(agent, name);
+  const joined = agent.joined.get(name) ?? await open(agent, known.network, known.created);
+  Object.assign(joined, known);
+  joined.keptUntil = performance.now() + joinGrace;
+  await joined.claims.wait(patience);
+  const local = await makeLinks(agent, joined);
+  const { bridge } = linkNames(joined.digest);
+  return {
+    ...{ bridge, mac: bridgeMac(local), internal: joined.network.internal },
+    mtu: Math.min(currentMtu(agent, joined), recordedMtu(agent, name)),
+  };
+}
+
+/** One that was made a moment ago, elsewhere. */
+async function newNetwork(agent: Agent, name: string) {
+  const there = await etcdOf(agent).get(keysOf(agent).network(name));
+  if (there) {
+    agent.networks.note(name, there);
+    return knownNetwork(agent, name)!;
+  }
+  throw new Error(
+    `Cannot join network "${name}": the cluster has none of that name; create it with "ocinet cluster create ${name}"`,
+  );
+}
+
+function currentMtu(agent: Agent, { network }: Joined): number {
+  const others = [...livingHosts(agent).values()].map(({ underlay, mtu }) => ({ address: underlay, mtu }));
+  return mtuOf(network, [...others, ...agent.underlay ? [agent.underlay] : []]);
+}
+
+function recordedMtu({ world, state }: Agent, name: string): number {
+  return Number(readPlugin(world, state, overlayKey(name))?.request["mtu"] ?? 65535);
+}
+
+async function makeLinks(agent: Agent, joined: Joined): Promise<LocalNetwork> {
+  const { underlay } = agent;
+  if (underlay === undefined || agent.lease === undefined) {
+    throw new Error(
+      `Cannot join network "${joined.network.name}": ${
+        agent.problems.get("cluster") ?? "not in the cluster yet"
+      }`,
+    );
+  }
+  const own = await ownAddresses(agent, joined);
+  const local: LocalNetwork = {
+    ...{ network: joined.network, digest: joined.digest, own, underlay, port: agent.config.port },
+  };
+  await reconcileLinks(agent, joined, local);
+  await mend(agent, joined);
+  return local;
+}
+
+/** The host's own addresses on the network, which are claimed for it the first time. */
+async function ownAddresses(agent: Agent, joined: Joined): Promise<readonly string[]> {
+  const who = { host: agent.config.name, id: "", ifname: "" };
+  const known = { ...joined, claims: joined.claims.entries };
+  const before = claimsOf(known.claims, who);
+  if (before.length > 0) return before.map((address) => withLength(joined.network, address));
+  const { ips } = await claimAddresses(agent.store, known, who);
+  noteClaims(agent, joined, who, ips.map(({ address }) => address.split("/")[0]!));
+  return ips.map(({ address }) => address);
+}
+
+/** Takes over claims of our own before etcd tells them. */
+export function noteClaims(
+  agent: Agent,
+  { network, claims }: Joined,
+  who: { readonly host: string; readonly id: string; readonly ifname: string },
+  addresses: readonly string[],
+): void {
+  const value = claimValue(who, addresses);
+  for (const address of addresses) {
+    const key = keysOf(agent).address(network.name, address);
+    const noted: KeyValue = { key, value, created: "0", modified: "0" };
+    if (!claims.entries.has(address)) claims.note(address, noted);
+  }
+}
+
+/** Where the underlay's address is another by now, only the VXLAN link is made anew: containers stay on the bridge. */
+async function reconcileLinks(agent: Agent, joined: Joined, local: LocalNetwork): Promise<void> {
+  const { world, state } = agent;
+  const from = readPlugin(world, state, overlayKey(local.network.name));
+  const mtu = Number(from?.request["mtu"] ?? currentMtu(agent, joined));
+  const steps = [guardStep(local), ...linkSteps(local, mtu)];
+  if (from && JSON.stringify(from.steps) === JSON.stringify(steps)) return;
+  const to = newRecord<PluginRecord>(world, {
+    ...{ ...overlayKey(local.network.name), container: { netns: "", identity: "" }, steps },
+    request: {
+      ...{ type: "overlay", network: { version: 1, ...local.network }, created: joined.created },
+      ...{ own: local.own, underlay: local.underlay.address, mtu },
+    },
+  });
+  delete joined.applied;
+  const { vxlan } = linkNames(local.digest);
+  const without = { ...to, steps: steps.filter((step) => !isOf(vxlan, step)) };
+  if (from) await reconcile(agent, [{ from, to: without }], here);
+  try {
+    await reconcile(agent, [{ ...(from ? { from: without } : {}), to }], here);
+  } catch (error) {
+    throw explainLink(error, local);
+  }
+}
+
+function isOf(link: string, { id }: Step): boolean {
+  return "link" in id && id.link === link || id.kind === "sysctl" && id.key.includes(`/${link}/`);
+}
+
+/** The kernel has each pair of VNI and port but once, whatever name the link has. */
+function explainLink(error: unknown, { network, port }: LocalNetwork): unknown {
+  if (!(error instanceof StepError) || !/vxlan/.test(error.message)) return error;
+  const reason = /exists/.test(error.details)
+    ? `another link of this machine has VNI ${network.vni} on UDP port ${port}; remove it ("ip -d link show type vxlan")`
+    : /not supported|Unknown device type/.test(error.details)
+    ? 'the kernel has no VXLAN; load it with "modprobe vxlan"'
+    : error.details;
+  return new Error(`Cannot make the VXLAN link of network "${network.name}": ${reason}`);
+}
+
+/** Makes the host's side of a network as it is to be, as far as that can be told. @throws Error, StepError */
+export async function mend(agent: Agent, joined: Joined): Promise<void> {
+  const { world, state } = agent;
+  const record = readPlugin(world, state, overlayKey(joined.network.name));
+  if (record === undefined) return;
+  const again = [...await missingSteps(world, here, record.steps), ...unset(agent, joined, record.steps)];
+  if (again.length > 0) {
+    agent.tell(`network "${joined.network.name}": made again what was missing`);
+    delete joined.applied;
+    // Nothing of it is taken back where a part fails: it is tried again.
+    await apply(world, here, again.map(withoutUndo));
+  }
+  if (agent.hosts.synced && joined.claims.synced) await mendPeers(agent, joined);
+}
+
+function withoutUndo(step: Step): Step {
+  const { undo: _, ...rest } = step as Step & { undo?: unknown };
+  return rest as Step;
+}
+
+/** Links that were set down, and settings that a port loses when it leaves its bridge. */
+function unset({ world }: Agent, { digest }: Joined, steps: readonly Step[]): readonly Step[] {
+  const { bridge, vxlan } = linkNames(digest);
+  const read = (path: string) => world.read(`/sys/class/net/${path}`)?.trim();
+  const isDown = (link: string) => (Number(read(`${link}/flags`) ?? "1") & 1) === 0;
+  const lost = read(`${vxlan}/brport/neigh_suppress`) === "0" || read(`${vxlan}/brport/learning`) === "1";
+  const down = [bridge, vxlan].filter(isDown);
+  if (!lost && down.length === 0) return [];
+  return steps.filter(({ id, tool }) => tool === "ip" && id.kind === "link-setting");
+}
+
+async function mendPeers(agent: Agent, joined: Joined): Promise<void> {
+  const { world, config } = agent;
+  const { network, digest } = joined;
+  const names = linkNames(digest);
+  const wanted = wantedEntries(network, joined.claims.entries, livingHosts(agent), config.name);
+  report(agent, `claims on network ${network.name}`, wanted.problems[0]);
+  const now = performance.now();
+  const known = joined.applied && now - joined.applied.looked < lookEvery ? joined.applied : undefined;
+  const table = guardTable(network);
+  const guard = known?.hosts ?? await observeGuard(world, table);
+  if (guard === undefined) await apply(world, here, [withoutUndo(guardOf(agent, joined))]);
+  const entries = known?.entries ?? await observeEntries(world, names);
+  const steps = [
+    ...guardSteps(table, guard ?? new Set(), wanted.hosts),
+    ...peerSteps(entries, wanted, names),
+  ];
+  delete joined.applied;
+  if (steps.length > 0) await apply(world, here, steps);
+  joined.applied = { entries: wanted, hosts: wanted.hosts, looked: known?.looked ?? now };
+}
+
+function guardOf({ world, state }: Agent, { network }: Joined): Step {
+  const record = readPlugin(world, state, overlayKey(network.name));
+  return record!.steps.find(({ id }) => id.kind === "table")!;
+}
+
+/** Follows the underlay's address and the network's own record. */
+export async function follow(agent: Agent, joined: Joined): Promise<void> {
+  const { world, state, underlay, lease } = agent;
+  const record = readPlugin(world, state, overlayKey(joined.network.name));
+  const isMoved = record && underlay && record.request["underlay"] !== underlay.address;
+  if (isMoved && lease !== undefined && joined.claims.synced) await makeLinks(agent, joined);
+  else await mend(agent, joined);
+}
+
+/** Whether a container of this host has an address on the network, as far as is known. */
+function isUsed({ config }: Agent, { claims }: Joined): boolean {
+  return !claims.synced || [...claims.entries.values()].some(({ value }) => {
+    const claim = readClaim(value);
+    return claim?.host === config.name && claim.id !== "";
+  });
+}
+
+/** Takes the network's links away once no container of this host is on it. @returns whether it did */
+export async function leaveUnused(agent: Agent, joined: Joined): Promise<boolean> {
+  if (performance.now() < joined.keptUntil || isUsed(agent, joined)) return false;
+  await leave(agent, joined);
+  return true;
+}
+
+/** Takes the network's links away, and gives the host's own addresses back last. */
+export async function leave(agent: Agent, joined: Joined): Promise<void> {
+  const { world, state, config, store } = agent;
+  const record = readPlugin(world, state, overlayKey(joined.network.name));
+  if (record) await reconcile(agent, [{ from: record }], here);
+  const who = { host: config.name, id: "", ifname: "" };
+  await releaseAddresses(store, { ...joined, claims: joined.claims.entries }, who);
+  joined.claims.stop();
+  agent.joined.delete(joined.network.name);
+}

@@ -1,0 +1,180 @@
+import { contains } from "../../net/address.ts";
+import { identifierProblem } from "../../net/names.ts";
+import type { Etcd } from "./etcd.ts";
+import {
+  keysBelow,
+  type OverlayNetwork,
+  parseHost,
+  parseNetwork,
+  parseSubnets,
+  writeRecord,
+} from "./keys.ts";
+
+/** The lowest VNI that is allotted: those below are used by hand, and by others. */
+const firstVni = 4097;
+/** Subnets for networks that name none: 10.201.0.0/24 and on. */
+const usualSubnets = Array.from({ length: 256 }, (_, i) => `10.201.${i}.0/24`);
+
+/** What a network is to be. */
+export interface NetworkWish {
+  readonly name: string;
+  readonly subnets: readonly string[];
+  readonly internal?: boolean;
+  readonly mtu?: number;
+}
+
+/** A cluster's etcd, and what its keys begin with. */
+export interface Store {
+  readonly etcd: Etcd;
+  readonly prefix: string;
+}
+
+/** All networks of the cluster by name; those that cannot be read are left out, and told. */
+export async function listNetworks(
+  { etcd, prefix }: Store,
+  tell: (problem: string) => void = () => {},
+): Promise<readonly OverlayNetwork[]> {
+  const { networks } = keysBelow(prefix);
+  const { keys } = await etcd.list(networks);
+  return keys.flatMap(({ key, value }) => {
+    try {
+      return [parseNetwork(key.slice(networks.length), value)];
+    } catch (error) {
+      tell(`Cannot read ${JSON.stringify(key)} in etcd: ${(error as Error).message}`);
+      return [];
+    }
+  });
+}
+
+/**
+ * Makes a network that is known on all hosts. Its VNI is allotted in the transaction that makes it: two hosts never
+ * allot the same one.
+ * @throws Error naming what is in the way
+ */
+export async function createNetwork(store: Store, wish: NetworkWish): Promise<OverlayNetwork> {
+  const { name, internal = false, mtu } = wish;
+  const problem = identifierProblem(name) ??
+    (name.length > 100 ? "it is longer than 100 characters" : undefined);
+  if (problem !== undefined) throw new Error(`Cannot create network ${JSON.stringify(name)}: ${problem}`);
+  const { network, vni: vniKey } = keysBelow(store.prefix);
+  for (;;) {
+    const others = await listNetworks(store);
+    if (others.some((one) => one.name === name)) {
+      throw new Error(`Cannot create network "${name}": the cluster has one of that name`);
+    }
+    const subnets = chooseSubnets(wish, others);
+    await refuseUnderlay(store, name, subnets);
+    const vni = freeVni(others);
+    const made = parseNetwork(
+      name,
+      writeRecord({ vni, subnets, internal, ...(mtu === undefined ? {} : { mtu }) }),
+    );
+    const { name: _, ...record } = made;
+    const done = await store.etcd.change(
+      [{ key: network(name), created: "0" }, { key: vniKey(vni), created: "0" }],
+      [{ put: network(name), value: writeRecord(record) }, { put: vniKey(vni), value: name }],
+    );
+    if (done) return made;
+    // An answer that was lost, or another host was quicker.
+    const [there, holder] = await Promise.all([store.etcd.get(network(name)), store.etcd.get(vniKey(vni))]);
+    if (there?.value === writeRecord(record)) return made;
+    if (there === undefined && holder !== undefined && !others.some((one) => one.name === holder.value)) {
+      await freeStrayVni(store, vni, holder.value);
+    }
+  }
+}
+
+/** A VNI whose network is gone, as after a key was deleted by hand. */
+async function freeStrayVni({ etcd, prefix }: Store, vni: number, name: string): Promise<void> {
+  const { network, vni: vniKey } = keysBelow(prefix);
+  await etcd.change(
+    [{ key: network(name), created: "0" }, { key: vniKey(vni), value: name }],
+    [{ delete: vniKey(vni) }],
+  );
+}
+
+function chooseSubnets(
+  { name, subnets }: NetworkWish,
+  others: readonly OverlayNetwork[],
+): readonly string[] {
+  const taken = others.flatMap((one) => one.subnets.map((subnet) => ({ subnet, name: one.name })));
+  const overlap = (subnet: string) => taken.find((one) => overlaps(one.subnet, subnet));
+  if (subnets.length === 0) {
+    const free = usualSubnets.find((subnet) => overlap(subnet) === undefined);
+    if (free === undefined) {
+      throw new Error(`Cannot create network "${name}": name a subnet; the usual ones are taken`);
+    }
+    return [free];
+  }
+  const wanted = parseSubnets(subnets);
+  for (const subnet of wanted) {
+    const other = overlap(subnet);
+    if (other) {
+      throw new Error(
+        `Cannot create network "${name}" with subnet ${subnet}: network "${other.name}" has ${other.subnet}`,
+      );
+    }
+  }
+  return wanted;
+}
+
+function overlaps(a: string, b: string): boolean {
+  const [first, second] = [a, b].map((subnet) => subnet.split("/")[0]!);
+  return contains(a, second!) || contains(b, first!);
+}
+
+/** A host whose own address is in the subnet would send what is for it into the network. */
+async function refuseUnderlay(
+  { etcd, prefix }: Store,
+  name: string,
+  subnets: readonly string[],
+): Promise<void> {
+  const { hosts } = keysBelow(prefix);
+  for (const { key, value } of (await etcd.list(hosts)).keys) {
+    const { underlay } = parseHost(value);
+    const subnet = subnets.find((one) => contains(one, underlay));
+    if (subnet === undefined) continue;
+    throw new Error(
+      `Cannot create network "${name}" with subnet ${subnet}: it contains ${underlay}, which is the address of ` +
+        `host "${key.slice(hosts.length)}"`,
+    );
+  }
+}
+
+function freeVni(others: readonly OverlayNetwork[]): number {
+  const taken = new Set(others.map(({ vni }) => vni));
+  let vni = firstVni;
+  while (taken.has(vni)) vni++;
+  return vni;
+}
+
+/** Removes a network that nobody has an address on. @throws Error naming who has */
+export async function removeNetwork(store: Store, name: string): Promise<void> {
+  const { etcd, prefix } = store;
+  const { network: networkKey, vni, addresses } = keysBelow(prefix);
+  const network = (await listNetworks(store)).find((one) => one.name === name);
+  if (network === undefined) {
+    throw new Error(`Cannot remove network "${name}": the cluster has none of that name`);
+  }
+  const done = await etcd.change(
+    [{ key: addresses(name), created: "0", prefix: true }],
+    [{ delete: networkKey(name) }, { delete: vni(network.vni) }],
+  );
+  if (done) return;
+  const { keys } = await etcd.list(addresses(name));
+  const holders = keys.slice(0, 5).map(({ key, value }) =>
+    showHolder(key.slice(addresses(name).length), value)
+  );
+  const more = keys.length > 5 ? ` and ${keys.length - 5} more` : "";
+  throw new Error(`Cannot remove network "${name}": it is used by ${holders.join(", ")}${more}`);
+}
+
+function showHolder(address: string, value: string): string {
+  try {
+    const { host, id } = JSON.parse(value) as { host?: unknown; id?: unknown };
+    const what = id ? `container ${JSON.stringify(id)} on host` : "host";
+    return `${what} ${JSON.stringify(host)} (${address})`;
+  } catch {
+    return address;
+  }
+}

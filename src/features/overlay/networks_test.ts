@@ -1,0 +1,147 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { World } from "../../plan/world.ts";
+import { type FakeEtcd, newEtcd } from "../../host/fake/etcd.ts";
+import { claimAddresses, claimsOf, releaseAddresses } from "./claims.ts";
+import { parseClusterConfig } from "./cluster_config.ts";
+import { connect } from "./etcd.ts";
+import type { KeyValue } from "./etcd_wire.ts";
+import { createNetwork, listNetworks, removeNetwork, type Store } from "./networks.ts";
+
+function storeOn(etcd: FakeEtcd, endpoints = ["http://192.0.2.9:2379"]): Store {
+  const config = parseClusterConfig(JSON.stringify({ endpoints, underlay: "eth0" }), "/c.json", "h1");
+  return { etcd: connect({ http: etcd.http } as unknown as World, config), prefix: config.prefix };
+}
+
+async function known(store: Store, name: string) {
+  const network = (await listNetworks(store)).find((one) => one.name === name)!;
+  const { created } = (await store.etcd.get(`/ocinet/networks/${name}`))!;
+  const { keys } = await store.etcd.list(`/ocinet/addresses/${name}/`);
+  const claims = new Map<string, KeyValue>(keys.map((one) => [one.key.split("/").at(-1)!, one]));
+  return { network, created, claims };
+}
+
+test("networks that hosts make at once have VNIs of their own, and give them back", async () => {
+  const etcd = newEtcd();
+  const store = storeOn(etcd);
+  const names = ["a", "b", "c", "d", "e"];
+  const made = await Promise.all(names.map((name) => createNetwork(store, { name, subnets: [] })));
+  assert.deepEqual(made.map(({ vni }) => vni).sort(), [4097, 4098, 4099, 4100, 4101]);
+  assert.equal(new Set(made.flatMap(({ subnets }) => subnets)).size, 5);
+  for (const name of names) await removeNetwork(store, name);
+  assert.deepEqual(etcd.dump(), {});
+});
+
+test("a network is refused that has another's name, subnet, or a host's address in it", async () => {
+  const etcd = newEtcd();
+  const store = storeOn(etcd);
+  await createNetwork(store, { name: "a", subnets: ["10.9.0.0/24", "fd00:9::/64"] });
+  etcd.put(
+    "/ocinet/hosts/h1",
+    '{"version":1,"underlay":"192.0.2.1","mtu":1500,"port":4789,"instance":"x"}',
+  );
+  const refused = (name: string, ...subnets: string[]) => createNetwork(store, { name, subnets });
+  await assert.rejects(refused("a"), /the cluster has one of that name/);
+  await assert.rejects(refused("b", "10.0.0.0/8"), /network "a" has 10\.9\.0\.0\/24/);
+  await assert.rejects(
+    refused("b", "192.0.2.0/24"),
+    /contains 192\.0\.2\.1, which is the address of host "h1"/,
+  );
+  for (const subnet of ["10.9.0.0", "10.9.0.0/30", "127.0.0.0/8", "224.0.0.0/8", "x", "10.9.1.0/24 "]) {
+    await assert.rejects(refused("b", subnet), /Cannot use subnet/);
+  }
+  await assert.rejects(refused("b", "10.1.0.0/24", "10.2.0.0/24"), /one of each family/);
+  await assert.rejects(refused("../b"), /Cannot create network/);
+});
+
+test("an address is one container's alone, and the two families' are of one place", async () => {
+  const etcd = newEtcd();
+  const store = storeOn(etcd);
+  await createNetwork(store, { name: "a", subnets: ["10.9.0.0/29", "fd00:9::/64"] });
+  // All five that a /29 has, asked for at once by hosts that do not know of each other's.
+  const unaware = await known(store, "a");
+  const claimed = await Promise.all(
+    [1, 2, 3, 4, 5].map((i) => claimAddresses(store, unaware, { host: `h${i}`, id: "web", ifname: "eth0" })),
+  );
+  assert.deepEqual(
+    claimed.map(({ ips }) => ips[0]!.address).sort(),
+    [2, 3, 4, 5, 6].map((i) => `10.9.0.${i}/29`),
+  );
+  for (const { ips, mac } of claimed) {
+    const place = Number(ips[0]!.address.split(/[./]/)[3]);
+    assert.deepEqual(ips[1], { address: `fd00:9::${place}/64`, gateway: "fd00:9::1" });
+    assert.equal(mac, `02:6f:0a:09:00:0${place}`);
+  }
+  await assert.rejects(
+    claimAddresses(store, await known(store, "a"), { host: "h6", id: "web", ifname: "eth0" }),
+    /Cannot give an address on network "a": 5 of 5 are taken in 10\.9\.0\.0\/29;/,
+  );
+  // The same again is the one that was given: the answer may have been lost.
+  const who = { host: "h3", id: "web", ifname: "eth0" };
+  assert.deepEqual(await claimAddresses(store, await known(store, "a"), who), claimed[2]);
+  const now = await known(store, "a");
+  assert.equal(claimsOf(now.claims, who).length, 2);
+  await releaseAddresses(store, now, who);
+  assert.equal(claimsOf((await known(store, "a")).claims, who).length, 0);
+  await assert.rejects(
+    removeNetwork(store, "a"),
+    /it is used by container "web" on host "h\d" \(10\.9\.0\.\d\)/,
+  );
+});
+
+test("an address that is wished for is given, or who has it is said", async () => {
+  const etcd = newEtcd();
+  const store = storeOn(etcd);
+  await createNetwork(store, { name: "a", subnets: ["10.9.0.0/24"] });
+  const claim = async (id: string, ...wanted: string[]) =>
+    await claimAddresses(store, await known(store, "a"), { host: "h1", id, ifname: "eth0" }, wanted);
+  assert.equal((await claim("one", "10.9.0.77")).ips[0]!.address, "10.9.0.77/24");
+  await assert.rejects(claim("two", "10.9.0.77"), /container "one" on host "h1" has it/);
+  for (const address of ["10.9.0.1", "10.9.0.0", "10.9.0.255", "10.8.0.2", "127.0.0.1"]) {
+    await assert.rejects(claim("two", address), /it is not for containers of 10\.9\.0\.0\/24/);
+  }
+});
+
+test("a network that was made anew is not the one that was", async () => {
+  const etcd = newEtcd();
+  const store = storeOn(etcd);
+  await createNetwork(store, { name: "a", subnets: [] });
+  const old = await known(store, "a");
+  await removeNetwork(store, "a");
+  await createNetwork(store, { name: "a", subnets: [] });
+  await assert.rejects(
+    claimAddresses(store, old, { host: "h1", id: "web", ifname: "eth0" }),
+    /has just been removed/,
+  );
+});
+
+test("the next endpoint is asked when one does not answer, and errors say what to do", async () => {
+  const etcd = newEtcd();
+  const asked: string[] = [];
+  const world = {
+    http: (request: Parameters<FakeEtcd["http"]>[0]) => {
+      asked.push(new URL(request.url).host);
+      return request.url.includes("one")
+        ? Promise.reject(new Error("connection refused"))
+        : etcd.http(request);
+    },
+  } as unknown as World;
+  const config = parseClusterConfig(
+    '{"endpoints":["http://one:1","http://two:2"],"underlay":"eth0"}',
+    "/c.json",
+    "h1",
+  );
+  const client = connect(world, config);
+  assert.equal(await client.get("/ocinet/x"), undefined);
+  assert.equal(await client.get("/ocinet/x"), undefined);
+  assert.deepEqual(asked, ["one:1", "two:2", "two:2"]);
+  etcd.fail({ status: 429, message: "etcdserver: mvcc: database space exceeded; no space" });
+  await assert.rejects(client.grant(5), /it is full \(NOSPACE\)/);
+  etcd.fail({ status: 403, message: "etcdserver: permission denied" });
+  await assert.rejects(client.grant(5), /give the user rights on \/ocinet\//);
+  etcd.fail("unreachable");
+  await assert.rejects(
+    client.grant(5),
+    /Cannot reach etcd: http:\/\/two:2: connection refused; http:\/\/one:1/,
+  );
+});

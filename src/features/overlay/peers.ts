@@ -1,0 +1,187 @@
+import { family } from "../../net/address.ts";
+import { linkLocalFrom, macOfAddress, parseMac } from "../../net/names.ts";
+import { line, type Step, words } from "../../plan/step.ts";
+import type { World } from "../../plan/world.ts";
+import { parseAddress } from "../../net/address.ts";
+import { readClaim } from "./claims.ts";
+import type { KeyValue } from "./etcd_wire.ts";
+import { type AddressClaim, type HostRecord, type OverlayNetwork, subnetOf } from "./keys.ts";
+
+/** What a host's kernel has to know of other hosts' endpoints. */
+export interface PeerEntries {
+  /** The host of a MAC address, by its underlay address: the VXLAN link's own table. */
+  readonly vteps: ReadonlyMap<string, string>;
+  /** MAC addresses that the bridge leads to the VXLAN link. */
+  readonly forwarded: ReadonlySet<string>;
+  /** MAC addresses by address: the bridge answers for them, so that nothing has to be flooded. */
+  readonly neighbours: ReadonlyMap<string, string>;
+}
+
+/** No entries. */
+export const noEntries: PeerEntries = { vteps: new Map(), forwarded: new Set(), neighbours: new Map() };
+
+/** What is to be on a host, and what of it cannot be. */
+export interface Wanted extends PeerEntries {
+  /** The underlay addresses of other hosts that have a part in the network. */
+  readonly hosts: ReadonlySet<string>;
+  readonly problems: readonly string[];
+}
+
+/**
+ * What follows from the claims of a network: those of hosts that are alive, other than our own. A claim that lies outside
+ * of the network, or that uses another's MAC address, is told, and left out.
+ */
+export function wantedEntries(
+  network: OverlayNetwork,
+  claims: ReadonlyMap<string, KeyValue>,
+  hosts: ReadonlyMap<string, HostRecord>,
+  ownHost: string,
+): Wanted {
+  const [vteps, neighbours] = [new Map<string, string>(), new Map<string, string>()];
+  const { valid, problems } = validClaims(network, claims);
+  const members = new Set<string>();
+  for (const { address, claim } of valid) {
+    const host = hosts.get(claim.host);
+    if (claim.host === ownHost || host === undefined) continue;
+    members.add(host.underlay);
+    vteps.set(claim.mac, host.underlay);
+    neighbours.set(address, claim.mac);
+    if (family(address) === 6) neighbours.set(linkLocalFrom(claim.mac), claim.mac);
+  }
+  return { vteps, forwarded: new Set(vteps.keys()), neighbours, hosts: members, problems };
+}
+
+/** An address that somebody has. */
+interface Valid {
+  readonly address: string;
+  readonly claim: AddressClaim;
+}
+
+/** A MAC address follows from the address of the network's first family; with it goes one owner's address of the other. */
+function validClaims(
+  network: OverlayNetwork,
+  claims: ReadonlyMap<string, KeyValue>,
+): { readonly valid: readonly Valid[]; readonly problems: readonly string[] } {
+  const problems: string[] = [];
+  const all = [...claims].flatMap(([key, { value }]): readonly Valid[] => {
+    const claim = readClaim(value);
+    if (claim && parseAddress(key) === key && subnetOf(network, key) !== undefined) {
+      return [{ address: key, claim }];
+    }
+    problems.push(
+      `Cannot use ${JSON.stringify(key.slice(0, 80))} on network "${network.name}": it is no claim`,
+    );
+    return [];
+  });
+  const owners = new Map(all.filter(hasOwnMac).map(({ claim }) => [claim.mac, ownerOf(claim)] as const));
+  const valid = all.filter((one) => hasOwnMac(one) || owners.get(one.claim.mac) === ownerOf(one.claim));
+  const known = new Set(valid);
+  for (const { address } of all.filter((one) => !known.has(one))) {
+    problems.push(`Cannot use ${address} on network "${network.name}": its MAC address is another's`);
+  }
+  return { valid, problems };
+}
+
+function hasOwnMac({ address, claim }: Valid): boolean {
+  return claim.mac === macOfAddress(address);
+}
+
+function ownerOf({ host, id, ifname }: AddressClaim): string {
+  return `${host} ${id} ${ifname}`;
+}
+
+/** What turns one state of the tables into another: what is gone, then what is new. */
+export function peerSteps(
+  now: PeerEntries,
+  wanted: PeerEntries,
+  { bridge, vxlan }: { readonly bridge: string; readonly vxlan: string },
+): readonly Step[] {
+  const fdb = (mac: string, run: string): Step =>
+    line("bridge", "host", { kind: "fdb", mac, link: vxlan }, run);
+  const gone = (step: Step): Step => ({ ...step, removes: true, onError: "ignore" } as Step);
+  const neighbour = (address: string, run: string) =>
+    line("ip", "host", { kind: "neighbour", address, link: bridge }, run);
+  return [
+    ...[...now.neighbours].filter(([address]) => !wanted.neighbours.has(address))
+      .map(([address]) => gone(neighbour(address, words`neigh del ${address} dev ${bridge}`))),
+    ...[...now.forwarded].filter((mac) => !wanted.forwarded.has(mac))
+      .map((mac) => gone(fdb(mac, words`fdb del ${mac} dev ${vxlan} master`))),
+    ...[...now.vteps].filter(([mac]) => !wanted.vteps.has(mac))
+      .map(([mac, host]) => gone(fdb(mac, words`fdb del ${mac} dev ${vxlan} dst ${host}`))),
+    // `append` and `add` leave a MAC address where it was; only `replace` moves it.
+    ...[...wanted.vteps].filter(([mac, host]) => now.vteps.get(mac) !== host)
+      .map(([mac, host]) => fdb(mac, words`fdb replace ${mac} dev ${vxlan} dst ${host}`)),
+    // Sticky: a container that uses the address does not take the entry away.
+    ...[...wanted.forwarded].filter((mac) => !now.forwarded.has(mac))
+      .map((mac) => fdb(mac, words`fdb replace ${mac} dev ${vxlan} master static sticky`)),
+    ...[...wanted.neighbours].filter(([address, mac]) => now.neighbours.get(address) !== mac)
+      .map(([address, mac]) =>
+        neighbour(address, words`neigh replace ${address} lladdr ${mac} dev ${bridge} nud permanent`)
+      ),
+  ];
+}
+
+/** Looks at the kernel's tables. */
+export async function observeEntries(
+  world: World,
+  { bridge, vxlan }: { readonly bridge: string; readonly vxlan: string },
+): Promise<PeerEntries> {
+  const [fdb, neighbours] = await Promise.all([
+    rowsOf(world, ["bridge", "-json", "fdb", "show", "dev", vxlan]),
+    rowsOf(world, ["ip", "-json", "neigh", "show", "dev", bridge, "nud", "permanent"]),
+  ]);
+  const text = (value: unknown) => typeof value === "string" ? value : "";
+  const learnt = fdb.filter(({ mac, state }) => parseMac(text(mac)) && state !== "permanent");
+  return {
+    vteps: new Map(
+      fdb.filter(({ dst }) => dst !== undefined).map(({ mac, dst }) => [text(mac), text(dst)] as const),
+    ),
+    forwarded: new Set(
+      learnt.filter(({ flags }) => Array.isArray(flags) && flags.includes("sticky")).map(({ mac }) =>
+        text(mac)
+      ),
+    ),
+    neighbours: new Map(neighbours.map(({ dst, lladdr }) => [text(dst), text(lladdr)] as const)),
+  };
+}
+
+async function rowsOf(
+  world: World,
+  argv: readonly string[],
+): Promise<readonly Readonly<Record<string, unknown>>[]> {
+  const { code, stdout } = await world.run(argv, { looks: true });
+  if (code !== 0 || stdout.trim() === "") return [];
+  return (JSON.parse(stdout) as readonly unknown[]).flatMap((row) =>
+    typeof row === "object" && row !== null ? [row as Readonly<Record<string, unknown>>] : []
+  );
+}
+
+/** The addresses that a guard's table lets in; undefined where there is no such table. */
+export async function observeGuard(world: World, table: string): Promise<ReadonlySet<string> | undefined> {
+  const { code, stdout } = await world.run(["nft", "list", "set", ...table.split(" "), "peers"], {
+    looks: true,
+  });
+  if (code !== 0) return undefined;
+  const elements = /elements = \{([^}]*)\}/.exec(stdout)?.[1] ?? "";
+  return new Set(
+    elements.split(",").map((one) => parseAddress(one.trim())).filter((one) => one !== undefined),
+  );
+}
+
+/** What turns one set of addresses that are let in into another. */
+export function guardSteps(
+  table: string,
+  now: ReadonlySet<string>,
+  wanted: ReadonlySet<string>,
+): readonly Step[] {
+  const set = `${table} peers`;
+  const step = (verb: "add" | "delete", key: string) =>
+    line("nft", "host", { kind: "element", set, key }, `${verb} element ${set} { ${words`${key}`} }`);
+  return [
+    ...[...now].filter((one) => !wanted.has(one)).map((one) => ({
+      ...step("delete", one),
+      removes: true as const,
+    })),
+    ...[...wanted].filter((one) => !now.has(one)).map((one) => step("add", one)),
+  ];
+}

@@ -1,0 +1,69 @@
+import { tryLockToRemove } from "../../engine/locks.ts";
+import { containerFile, recordFile } from "../../engine/record.ts";
+import { containerPaths } from "../../engine/state.ts";
+import { digest, identifierProblem } from "../../net/names.ts";
+import { type Agent, type Joined } from "./agent_state.ts";
+import { claimsOf, readClaim, releaseAddresses } from "./claims.ts";
+import type { AddressClaim } from "./keys.ts";
+
+/**
+ * Gives back addresses of this host's containers of which nothing is recorded: an attaching was cut short, or a
+ * container went while the agent was away. Whoever is attaching has a lock.
+ */
+export async function sweepClaims(agent: Agent, joined: Joined): Promise<void> {
+  const { config, world } = agent;
+  if (!joined.claims.synced) return;
+  const own = [...joined.claims.entries.values()].flatMap(({ value }) => {
+    const claim = value.includes(config.name) ? readClaim(value) : undefined;
+    return claim?.host === config.name && claim.id !== "" ? [claim] : [];
+  });
+  for (const claim of own) {
+    if (isRecorded(agent, joined, claim)) continue;
+    const release = await lockBoth(agent, joined, claim);
+    if (release === undefined) continue;
+    try {
+      if (!isRecorded(agent, joined, claim)) await giveBack(agent, joined, claim);
+    } finally {
+      release();
+      world.removeEmpty(`${agent.state}/locks`);
+    }
+  }
+}
+
+function isRecorded({ world, state }: Agent, { network }: Joined, { id, ifname }: AddressClaim): boolean {
+  if (identifierProblem(id) !== undefined) return false;
+  const key = { id, network: network.name, ifname, part: "overlay" };
+  return world.stat(recordFile(state, key)) !== undefined ||
+    world.stat(containerFile(state, id)) !== undefined;
+}
+
+/** The locks of whoever attaches it: a hook has the container's, a CNI plugin the interface's. */
+async function lockBoth(
+  { world, state }: Agent,
+  { network }: Joined,
+  { id, ifname }: AddressClaim,
+): Promise<(() => void) | undefined> {
+  if (identifierProblem(id) !== undefined) return () => {};
+  const { lock, directory } = containerPaths(state, id);
+  const own = `${state}/locks/${(await digest(id, network.name, ifname)).slice(0, 32)}-overlay`;
+  const first = await tryLockToRemove(world, lock, directory);
+  if (first === undefined) return undefined;
+  const second = await tryLockToRemove(world, own, directory);
+  if (second === undefined) return void first();
+  return () => {
+    second();
+    first();
+  };
+}
+
+/** Gives back what a container's interface has. */
+export async function giveBack(
+  agent: Agent,
+  joined: Joined,
+  { id, ifname }: Pick<AddressClaim, "id" | "ifname">,
+): Promise<void> {
+  const who = { host: agent.config.name, id, ifname };
+  const addresses = claimsOf(joined.claims.entries, who);
+  await releaseAddresses(agent.store, { ...joined, claims: joined.claims.entries }, who);
+  addresses.forEach((address) => joined.claims.note(address, undefined));
+}

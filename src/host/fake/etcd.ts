@@ -1,0 +1,198 @@
+/** An etcd in memory, as its JSON gateway answers; for tests. */
+import type { HttpAnswer, HttpRequest } from "../../plan/http.ts";
+
+interface Key {
+  readonly value: string;
+  readonly created: bigint;
+  readonly modified: bigint;
+  readonly lease: string;
+}
+
+type Json = Readonly<Record<string, unknown>>;
+
+interface Watcher {
+  readonly key: string;
+  readonly end: string;
+  tell(line: string): void;
+  fail(error: Error): void;
+}
+
+/** The store, and what tests do to it. */
+export interface FakeEtcd {
+  http(request: HttpRequest): Promise<HttpAnswer>;
+  /** All keys with their values, as plain text. */
+  dump(): Readonly<Record<string, string>>;
+  /** Ends a lease, as when nobody has renewed it. */
+  expire(lease: string): void;
+  /** Puts a key as another program would. */
+  put(key: string, value: string): void;
+  /** From now on nobody answers, or with that status and text; undefined: as usual. */
+  fail(how: "unreachable" | { readonly status: number; readonly message: string } | undefined): void;
+  /** Loses all that it has. */
+  wipe(): void;
+  readonly calls: readonly string[];
+  /** The numbers of living leases. */
+  readonly leases: readonly string[];
+}
+
+/** An empty one. */
+export function newEtcd(): FakeEtcd {
+  const store = new Store();
+  let failing: Parameters<FakeEtcd["fail"]>[0];
+  const calls: string[] = [];
+  const answer = (body: unknown, status = 200) => Promise.resolve({ status, body: JSON.stringify(body) });
+  return {
+    calls,
+    http: (request) => {
+      const path = new URL(request.url).pathname;
+      calls.push(path);
+      if (failing === "unreachable") return Promise.reject(new Error("connection refused"));
+      if (failing) return answer({ message: failing.message, code: 2 }, failing.status);
+      const body = JSON.parse(request.body) as Json;
+      if (path === "/v3/watch") return store.watch(body["create_request"] as Json, request);
+      const result = store.answer(path, body);
+      return result === undefined ? answer({ error: "not found" }, 404) : answer(result);
+    },
+    dump: () => Object.fromEntries([...store.keys].map(([key, { value }]) => [key, value]).sort()),
+    expire: (lease) => store.expire(lease),
+    put: (key, value) => store.put(key, value, "0"),
+    fail: (how) => {
+      failing = how;
+      if (how) store.cutWatches();
+    },
+    wipe: () => {
+      store.keys.clear();
+      store.leases.clear();
+      store.revision = 1n;
+      store.cutWatches();
+    },
+    get leases() {
+      return [...store.leases];
+    },
+  };
+}
+
+class Store {
+  revision = 1n;
+  readonly keys = new Map<string, Key>();
+  readonly leases = new Set<string>();
+  readonly watchers = new Set<Watcher>();
+  private lastLease = 7668682544421675000n;
+
+  answer(path: string, body: Json): unknown {
+    const header = () => ({ header: { revision: String(this.revision) } });
+    switch (path) {
+      case "/v3/kv/range":
+        return { ...header(), ...this.range(body) };
+      case "/v3/kv/txn": {
+        const succeeded = (body["compare"] as readonly Json[] ?? []).every((one) => this.holds(one));
+        if (succeeded) this.write(body["success"] as readonly Json[]);
+        return { ...header(), ...(succeeded ? { succeeded } : {}) };
+      }
+      case "/v3/lease/grant": {
+        const lease = String(++this.lastLease);
+        this.leases.add(lease);
+        return { ...header(), ID: lease, TTL: body["TTL"] };
+      }
+      case "/v3/lease/keepalive":
+        return {
+          result: {
+            ...header(),
+            ID: body["ID"],
+            ...(this.leases.has(String(body["ID"])) ? { TTL: "5" } : {}),
+          },
+        };
+      case "/v3/lease/revoke":
+        this.expire(String(body["ID"]));
+        return header();
+      case "/v3/maintenance/status":
+        return { ...header(), version: "3.4.23" };
+    }
+  }
+
+  private range(body: Json): object {
+    const [from, end] = [
+      plain(body["key"]),
+      body["range_end"] === undefined ? undefined : plain(body["range_end"]),
+    ];
+    const all = [...this.keys].filter(([key]) => end === undefined ? key === from : key >= from && key < end)
+      .sort();
+    const some = all.slice(0, Number(body["limit"] ?? 0) || all.length);
+    return {
+      kvs: some.map(([key, one]) => shown(key, one)),
+      ...(some.length < all.length ? { more: true } : {}),
+      count: String(all.length),
+    };
+  }
+
+  private holds(compare: Json): boolean {
+    const key = plain(compare["key"]);
+    if (compare["target"] === "VALUE") return this.keys.get(key)?.value === plain(compare["value"]);
+    const end = compare["range_end"] === undefined ? `${key}\0` : plain(compare["range_end"]);
+    const all = [...this.keys].filter(([one]) => one >= key && one < end).map(([, one]) =>
+      String(one.created)
+    );
+    const wanted = String(compare["create_revision"] ?? "0");
+    return all.length === 0 ? wanted === "0" : all.every((created) => created === wanted);
+  }
+
+  private write(requests: readonly Json[]): void {
+    for (const request of requests) {
+      const put = request["request_put"] as Json | undefined;
+      if (put) this.put(plain(put["key"]), plain(put["value"]), String(put["lease"] ?? "0"));
+      else this.delete(plain((request["request_delete_range"] as Json)["key"]));
+    }
+  }
+
+  put(key: string, value: string, lease: string): void {
+    this.revision++;
+    const created = this.keys.get(key)?.created ?? this.revision;
+    this.keys.set(key, { value, created, modified: this.revision, lease });
+    this.tell(key, { kv: shown(key, this.keys.get(key)!) });
+  }
+
+  private delete(key: string): void {
+    if (!this.keys.delete(key)) return;
+    this.revision++;
+    this.tell(key, { type: "DELETE", kv: { key: btoa(key), mod_revision: String(this.revision) } });
+  }
+
+  expire(lease: string): void {
+    this.leases.delete(lease);
+    for (const [key, one] of [...this.keys]) if (one.lease === lease) this.delete(key);
+  }
+
+  private tell(key: string, event: unknown): void {
+    const line = JSON.stringify({ result: { header: { revision: String(this.revision) }, events: [event] } });
+    for (const one of this.watchers) if (key >= one.key && key < one.end) one.tell(line);
+  }
+
+  watch(request: Json, { tell, signal }: HttpRequest): Promise<HttpAnswer> {
+    return new Promise((_, fail) => {
+      const watcher = { key: plain(request["key"]), end: plain(request["range_end"]), tell: tell!, fail };
+      this.watchers.add(watcher);
+      signal?.addEventListener("abort", () => {
+        this.watchers.delete(watcher);
+        fail(new Error("aborted"));
+      });
+      tell!(JSON.stringify({ result: { header: { revision: String(this.revision) }, created: true } }));
+    });
+  }
+
+  cutWatches(): void {
+    const all = [...this.watchers];
+    this.watchers.clear();
+    all.forEach(({ fail }) => fail(new Error("the connection was cut")));
+  }
+}
+
+function shown(key: string, { value, created, modified }: Key): unknown {
+  return {
+    ...{ key: btoa(key), value: btoa(value) },
+    ...{ create_revision: String(created), mod_revision: String(modified) },
+  };
+}
+
+function plain(text: unknown): string {
+  return atob(String(text));
+}
