@@ -180,6 +180,11 @@ function parseAnswer({ status, body }: HttpAnswer): Json {
     // An answer of a stream has lines; the first is the one.
     return JSON.parse(body.trim().split("\n")[0] ?? "") as Json;
   } catch {
+    if (/CommonName/.test(body)) {
+      throw new EtcdError(
+        'Cannot use etcd with users and a client certificate that has a common name; make "cert" anew without one',
+      );
+    }
     throw new EtcdError(`it answered with status ${status} and no JSON`, true);
   }
 }

@@ -10,12 +10,12 @@ import { writeRecord } from "./keys.ts";
 export async function putBack(agent: Agent, joined: Joined): Promise<void> {
   const { networks } = agent;
   const { network, claims } = joined;
-  const { reads } = claims;
+  const reads = `${networks.reads} ${claims.reads}`;
   if (!networks.synced || !claims.synced || joined.compared === reads) return;
   const own = attachmentsOn(agent, network.name);
   const lost = own.filter(({ addresses }) => addresses.some((address) => !claims.entries.has(address)));
   const keys = keysOf(agent);
-  if (lost.length > 0 && !networks.entries.has(network.name)) {
+  if (own.length > 0 && !networks.entries.has(network.name)) {
     const { name: _, ...record } = network;
     await etcdOf(agent).change(
       [{ key: keys.network(network.name), created: "0" }, { key: keys.vni(network.vni), created: "0" }],
