@@ -30,10 +30,10 @@ refuses() {
 # refuses_state MESSAGE JSON
 refuses_state() { STATE=$2 refuses "$1"; }
 
-# refuses_network MESSAGE JSON: when it is asked for, as network x
+# refuses_network MESSAGE JSON: when it is asked for, as network x, whose file is named
 refuses_network() {
   echo "$2" >"$NET_DIR/x.conf"
-  refuses "$1" --net x
+  refuses "Cannot use network \"x\" (/etc/ocinet/net.d/x.conf): $1" --net x
   rm "$NET_DIR/x.conf"
 }
 
@@ -71,21 +71,22 @@ refuses_network() {
     run -1 ocinet hook $stage <<<'{"id": "../../b"}'
     equal "ocinet: Cannot use container id \"../../b\": $characters" "$output"
   done
-  run -1 ocinet up "$PID" --id "../b"
+  run -2 ocinet up "$PID" --id "../b"
   equal "ocinet: Cannot use container id \"../b\": $characters" "$output"
-  run -1 ocinet down "../b"
-  equal "ocinet: Cannot take down \"../b\": $characters" "$output"
-  run -1 ocinet inspect "../b"
-  equal 'ocinet: Cannot inspect container "../b": it is not attached; see ocinet ls' "$output"
+  run -2 ocinet down "../b"
+  equal "ocinet: Cannot use container id \"../b\": $characters" "$output"
+  run -2 ocinet inspect "../b"
+  equal "ocinet: Cannot use container id \"../b\": $characters" "$output"
   nothing_is_left
 }
 
 @test "annotations" {
   bystander runc
   local known
-  known=$(ocinet hook --help | sed -nE 's/^ +(-., )?--([a-z-]+) <.*/org.ocinet.\2/p' | grep -v 'net-dir\|log-level' | paste -sd, |
-    sed 's/,/, /g')
-  annotated "Cannot use annotation \"org.ocinet.nets\": known are $known" nets x
+  known=$(ocinet hook --help | sed -nE 's/^ +(-., )?--([a-z-]+) <.*/org.ocinet.\2/p' | grep -v 'net-dir\|log-level' | sort)
+  run -1 ocinet hook createRuntime <<<"$(jq '.annotations["org.ocinet.nets"] = "x"' <<<"$STATE")"
+  [[ $output == 'ocinet: Cannot use annotation "org.ocinet.nets": known are '* ]]
+  equal "$known" "$(sed 's/.*known are //; s/, /\n/g' <<<"$output" | sort)"
   annotated "networks not found: ../x;y (there are: default-restricted, default)" net "../x;y"
   annotated "networks not found: --net=host (there are: default-restricted, default)" net "--net=host"
   annotated 'Invalid IP passed to --dns: "nameserver"' dns $'1.2.3.4\nnameserver 6.6.6.6'
@@ -120,13 +121,13 @@ annotated() {
   snapshot >"$BATS_TEST_TMPDIR/before"
   refuses 'ARGS: invalid pair "IP"' --net default:IP
   refuses 'ARGS: invalid pair "rm -rf /"' --net "default:IP=172.16.28.9;rm -rf /"
-  refuses 'ARGS: unknown args ["ip=172.16.28.9"]' --net default:ip=172.16.28.9
-  refuses "invalid IP address: 172.16.28" --net default:IP=172.16.28
-  refuses 'Cannot use MAC address "zz": it is not one' --net blue:MAC=zz
-  refuses "failed to allocate for range 0: requested ip 172.16.28.1 is subnet's gateway" --net default:IP=172.16.28.1
+  refuses 'Cannot use network "default": ARGS: unknown args ["ip=172.16.28.9"]' --net default:ip=172.16.28.9
+  refuses "Cannot use network \"default\": invalid IP address: 172.16.28" --net default:IP=172.16.28
+  refuses 'Cannot use network "blue" (/etc/ocinet/net.d/blue.conf): Cannot use MAC address "zz": it is not one' --net blue:MAC=zz
+  refuses "Cannot use network \"default\": failed to allocate for range 0: requested ip 172.16.28.1 is subnet's gateway" --net default:IP=172.16.28.1
   local outside
   for outside in 172.16.27.9 172.16.28.0 172.16.28.255 10.1.1.1; do
-    refuses "failed to allocate all requested IPs: $outside" --net default:IP=$outside
+    refuses "Cannot use network \"default\": failed to allocate all requested IPs: $outside" --net default:IP=$outside
   done
   nothing_is_left
 
@@ -140,9 +141,10 @@ annotated() {
 @test "--publish" {
   bystander crun
   local value
-  for value in "" 80 a:b 80:80/TCP "80:80;x" -1:80 1.2.3.4:80 ::1:80:80 "80:80 " "[::1]80:80"; do
+  for value in "" 80 a:b 80:80/TCP "80:80;x" -1:80 1.2.3.4:80 "80:80 " "[::1]80:80"; do
     refuses "Cannot publish \"$value\": it is not [HOSTIP:]HOSTPORT[-END]:PORT[-END][/tcp|udp|sctp]" -p "$value"
   done
+  refuses 'Cannot publish "::1:80:80": an IPv6 address stands in brackets: [::1]:80:80' -p ::1:80:80
   for value in 0:80 80:0 65536:80 80:65536 65535-65536:1-2 99999999999999999999:80; do
     refuses "Cannot publish \"$value\": a port is a number from 1 to 65535" -p "$value"
   done
@@ -314,6 +316,13 @@ ls a
 gc a
 ls --log-level loud
 version a
+hooks-json --net a:b:c
+up 1 --net host,default
+up 1 --publish 80
+up 1 --rate-in fast
+up 1 --uplink slirp
+port add
+connect shop a
 LINES
   while read -ra words; do
     run -1 ocinet "${words[@]}"
@@ -328,7 +337,7 @@ up /proc/self/ns/mnt
 inspect nobody
 inject /nowhere
 inject /etc/hosts
-hooks-json --net a:b:c
+repair nobody
 LINES
   while read -ra words; do
     run -0 ocinet "${words[@]}"
@@ -336,9 +345,12 @@ LINES
 --help
 up --help
 hook --help
+help
+help up
 --version
 version
 ls
+ps
 gc
 gc --dry-run
 down nobody

@@ -24,7 +24,7 @@ says() {
 # misuse MESSAGE COMMAND...: the same, with where to read on
 misuse() {
   run --separate-stderr -2 "${@:2}"
-  [[ -z $output && ${stderr_lines[0]} == "ocinet: $1" && ${stderr_lines[-1]} == "(ocinet --help says more)" ]] ||
+  [[ -z $output && ${stderr_lines[0]} == "ocinet: $1" && ${stderr_lines[-1]} == "(ocinet "*"--help says more)" ]] ||
     fail "stdout: $output" "stderr: $stderr"
 }
 
@@ -51,8 +51,9 @@ box() { in_host ip netns exec box "$@"; }
   run -0 ocinet up "$BOX" --json --net default -p 127.0.0.1:8080:80/udp
   jq -e '.id == "box" and .state == "up" and .netns == "/run/netns/box" and (.networks | length) == 1' <<<"$output"
   jq -e '.networks[0] | .name == "default" and .ifname == "eth0" and .by == "ptp" and (.mac | test("^02:")) and
-    .ips[0] == "172.16.28.2/24" and .gateways[0] == "172.16.28.1" and .routes[0] == "0.0.0.0/0"' <<<"$output"
-  jq -e '.ports == [{mapping: "127.0.0.1:8080:80/udp", driver: "nftables", keepsClientAddress: true}]' <<<"$output"
+    .ips[0] == "172.16.28.2/24" and .gateways[0] == "172.16.28.1" and .routes[0] == {dst: "0.0.0.0/0", gw: "172.16.28.1"}' <<<"$output"
+  jq -e '.ports == [{mapping: "127.0.0.1:8080:80/udp", hostIp: "127.0.0.1", hostPort: 8080, containerPort: 80, protocol: "udp",
+    driver: "nftables", keepsClientAddress: true}]' <<<"$output"
   local said=$output
   run -0 ocinet ls --json
   [ "$(jq -c '.[0]' <<<"$output")" = "$(jq -c . <<<"$said")" ]
@@ -95,7 +96,7 @@ in_box() {
   ocinet up "$pid" --id c1
   stop holder
   run -0 ocinet ls --json
-  jq -e --arg state "its process $pid has ended" '.[0].state == $state' <<<"$output"
+  jq -e --arg reason "its process $pid has ended" '.[0] | .state == "dead" and .reason == $reason' <<<"$output"
   snapshot >"$BATS_TEST_TMPDIR/before"
   run -0 ocinet gc --dry-run
   grep '^ip link del dev veth' <<<"$output"
@@ -211,8 +212,11 @@ holder_is_apart() {
   run -0 ocinet --help
   [[ $output == "Usage: ocinet "*"Example:"* ]]
   local commands verb
-  mapfile -t commands < <(sed -n '/^Commands:/,/^$/s/^  \([a-z][a-z-]*\).*/\1/p' <<<"$output")
-  ((${#commands[@]} >= 10))
+  mapfile -t commands < <(sed -n '/^Containers/,/^Example/s/^  \([a-z][a-z-]*\) .*/\1/p' <<<"$output")
+  ((${#commands[@]} >= 15))
+  [ "${commands[0]}" = run ]
+  [ "$output" = "$(ocinet help)" ]
+  [ -z "$(awk 'length > 80' <<<"$output")" ]
   for verb in "${commands[@]}"; do
     run -0 --separate-stderr ocinet "$verb" --help
     [[ $output == "Usage: ocinet $verb "*"Example:"*"ocinet $verb"* && -z $stderr ]] || fail "$verb --help:" "$output"
@@ -233,7 +237,7 @@ holder_is_apart() {
 
 @test "what is no namespace is refused in one line" {
   says 1 'ocinet: Cannot use process 999999999: it does not run' ocinet up 999999999
-  says 1 'ocinet: Cannot use namespace "box": it is not an absolute path; a named one is in /run/netns' ocinet up box
+  says 1 'ocinet: Cannot use namespace "nobox": it is not an absolute path; a named one is in /run/netns' ocinet up nobox
   says 1 'ocinet: Cannot use namespace "/etc/passwd": it is no namespace; ip netns add NAME makes one, /run/netns/NAME' \
     ocinet up /etc/passwd
   says 1 'ocinet: Cannot enter namespace "/run/netns/none": there is none' ocinet up /run/netns/none
@@ -247,8 +251,8 @@ holder_is_apart() {
 @test "what up cannot do is refused in one line" {
   says 1 'ocinet: Cannot attach "/run/netns/box" to network "host": it is a namespace of its own' ocinet up "$BOX" --net host
   says 1 'ocinet: networks not found: nowhere (there are: default-restricted, default)' ocinet up "$BOX" --net nowhere
-  says 1 'ocinet: Cannot use container id "../x": *' ocinet up "$BOX" --id ../x
-  says 1 'ocinet: Cannot publish "80": *' ocinet up "$BOX" -p 80
+  says 2 'ocinet: Cannot use container id "../x": *' ocinet up "$BOX" --id ../x
+  says 2 'ocinet: Cannot publish "80": *' ocinet up "$BOX" -p 80
   run -0 ocinet ls --json
   [ "$output" = "[]" ]
 }
@@ -257,8 +261,10 @@ holder_is_apart() {
   run -0 --separate-stderr ocinet down nobody
   [[ $output == "nobody was not attached" && -z $stderr ]]
   says 1 'ocinet: Cannot inspect container "nobody": it is not attached; see ocinet ls' ocinet inspect nobody
-  says 1 'ocinet: Cannot take down "../x": *' ocinet down ../x
-  says 1 'ocinet: Cannot inspect container "../x": *' ocinet inspect ../x
+  says 1 'ocinet: Cannot repair container "nobody": it is not attached; see ocinet ls' ocinet repair nobody
+  says 2 'ocinet: Cannot use container id "../x": *' ocinet down ../x
+  says 2 'ocinet: Cannot use container id "../x": *' ocinet inspect ../x
+  says 2 'ocinet: Cannot use /run/netns/none: no container is attached by this path*' ocinet down /run/netns/none
 }
 
 @test "a state directory that is not one's own is refused in one line" {
@@ -287,7 +293,7 @@ holder_is_apart() {
     .when == {annotations: {"^org\\.ocinet\\.": "."}}' <<<"$output"
   run -0 ocinet hooks-json --always
   jq -e '.when == {always: true}' <<<"$output"
-  says 1 'ocinet: Cannot publish ports with --net=none: *' ocinet hooks-json --net none -p 80:80
+  says 2 'ocinet: Cannot publish ports with --net=none: *' ocinet hooks-json --net none -p 80:80
 }
 
 @test "on Node all is as on Deno" {

@@ -210,7 +210,7 @@ in_passing() {
   change_record one '.container.init.startTime = "1"'
   run -0 ocinet ls --json
   # shellcheck disable=SC2016 # jq's variable
-  jq -e --argjson pid "$(pid_of one)" '.[0].state == "its process \($pid) has ended"' <<<"$output"
+  jq -e --argjson pid "$(pid_of one)" '.[0].reason == "its process \($pid) has ended"' <<<"$output"
   nsenter --net="/proc/$(pid_of one)/ns/net" ip link add mine type bridge
   run -0 ocinet gc
   [[ $output == "one: its process $(pid_of one) has ended"* ]]

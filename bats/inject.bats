@@ -182,14 +182,14 @@ namespaces() { jq -r '.linux.namespaces[].type' "$CONFIG" | tr '\n' ' '; }
 
 # refused MESSAGE OPTIONS...
 refused() {
-  run -1 inject "${@:2}"
+  run ! inject "${@:2}"
   [ "$output" = "$1" ] || fail "It says:" "$output" "and not:" "$1"
   same
 }
 
 @test "a bundle that is none is refused" {
   run -1 ocinet inject "$BATS_TEST_TMPDIR/nowhere"
-  [ "$output" = "ocinet: Cannot change bundle \"$BATS_TEST_TMPDIR/nowhere\": it has no config.json; runc spec makes one" ]
+  [ "$output" = "ocinet: Cannot change bundle \"$BATS_TEST_TMPDIR/nowhere\": there is no such directory" ]
   echo '{"ociVersion": ' >"$CONFIG"
   run -1 inject
   [[ $output == "ocinet: Cannot read $CONFIG: "* && ${#lines[@]} = 1 ]]

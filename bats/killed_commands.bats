@@ -165,7 +165,7 @@ kill_uplink() {
   launch a -p 8080:80
   serve tcp 80 in_container a
   kill_uplink a
-  [[ $(oc ls) == *"a   its slirp4netns has ended; ocinet repair a starts it again"* ]]
+  [[ $(oc ls) == *"a   partial  "*"  its slirp4netns has ended; ocinet repair a starts it again"* ]]
   oc run --net none true
   answers
   kill_uplink a

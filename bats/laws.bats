@@ -332,7 +332,7 @@ change_record() {
     run -1 ocinet up "$BOX" --id box
     [[ $output == "ocinet: Cannot read $journal: "* ]]
     run -0 ocinet ls --json
-    jq -e --arg journal "$journal" 'length == 2 and (.[0].state | startswith("Cannot read " + $journal))
+    jq -e --arg journal "$journal" 'length == 2 and (.[0].reason | startswith("Cannot read " + $journal))
       and .[1].state == "up"' <<<"$output"
     # It lives: gc leaves it alone.
     run -1 ocinet gc
@@ -378,7 +378,7 @@ damaged_container() {
   run -1 ocinet down box
   [[ $output == "ocinet: Cannot read $STATE_DIR/containers/box/container.json: its format is 3, and this program knows 2; use the version of ocinet that wrote it" ]]
   run -1 ocinet gc
-  ocinet ls --json | jq -e '.[0] | .id == "box" and (.state | contains("its format is 3"))'
+  ocinet ls --json | jq -e '.[0] | .id == "box" and .state == "partial" and (.reason | contains("its format is 3"))'
   change_record '.format = 2'
   ocinet down box
   end_box

@@ -84,7 +84,7 @@ hold_up() {
   local options message
   while read -r options message; do
     # shellcheck disable=SC2086 # several words
-    run -1 --separate-stderr ocinet up --id box ${options//,,/ } "$HOST_PID"
+    run -2 --separate-stderr ocinet up --id box ${options//,,/ } "$HOST_PID"
     [[ $stderr == *"$message"* ]] || fail "$options: $stderr"
   done <<'ROWS'
 --egress=10.0.0.0/33 Cannot read --egress "10.0.0.0/33": it is not none, or a list

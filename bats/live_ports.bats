@@ -46,12 +46,15 @@ load contained
   says 'Cannot publish "9000:80/tcp": process ' 1 add a 9000:80
   says 'Cannot take away "8081:80/tcp": container "a" does not publish it (it publishes: 8080:80/tcp)' 1 rm a 8081:80
   says 'Cannot change the ports of container "none": it is not attached; see ocinet ls' 1 add none 1:1
-  says 'Cannot use container "../a": ' 1 add ../a 1:1
-  says 'Cannot publish "x": it is not [HOSTIP:]HOSTPORT' 1 add a x
+  says 'Cannot use container id "../a": ' 2 add ../a 1:1
+  says 'Cannot publish "x": it is not [HOSTIP:]HOSTPORT' 2 add a x
+  says 'Cannot take away port 9090: it is not published; these are: 8080:80/tcp' 1 rm a 9090
+  says 'Cannot do "ocinet port add 8081:81 a": the container comes first, then its ports' 2 add 8081:81 a
   says 'Cannot do "ocinet port add": it needs ports' 2 add a
   says 'Cannot do "ocinet port open": it is not one of add, rm, ls' 2 open a 1:1
   equal "$before" "$(in_host nft list ruleset)"
   equal "8080:80/tcp nftables" "$(ocinet port ls a)"
+  equal "8080:80/tcp nftables" "$(ocinet port a)"
 }
 
 # says MESSAGE STATUS WORDS...: of `ocinet port`

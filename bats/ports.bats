@@ -263,10 +263,10 @@ other  up" "$(ocinet ls)"
   ocinet inspect box --json | jq -e --argjson pid "$(container_pid box)" '.[0]
     | .id == "box" and .state == "up" and .pid == $pid and .netns == "/proc/\($pid)/ns/net"
     and (.networks[0] | .name == "blue" and .by == "bridge" and .ifname == "eth0" and .ips == ["10.1.1.2/24"]
-      and .gateways == ["10.1.1.1"] and .routes == ["0.0.0.0/0 via 10.1.1.1"] and (.mac | startswith("02:")))
+      and .gateways == ["10.1.1.1"] and .routes == [{ dst: "0.0.0.0/0", gw: "10.1.1.1" }] and (.mac | startswith("02:")))
     and .ports == [
-      { mapping: "8080:80/tcp", driver: "nftables", keepsClientAddress: true },
-      { mapping: "192.0.2.1:5353:53/udp", driver: "nftables", keepsClientAddress: true }]'
+      { mapping: "8080:80/tcp", hostIp: "", hostPort: 8080, containerPort: 80, protocol: "tcp", driver: "nftables", keepsClientAddress: true },
+      { mapping: "192.0.2.1:5353:53/udp", hostIp: "192.0.2.1", hostPort: 5353, containerPort: 53, protocol: "udp", driver: "nftables", keepsClientAddress: true }]'
 }
 
 @test "an SCTP port is published by the same rules" {

@@ -203,7 +203,7 @@ relay_processes() {
   { read -r pid; read -r before; } < <(relay_pids c1)
   kill -KILL "$pid" "$before"
   wait_for gone "$before"
-  [ "$(state_of c1)" = "its relay has ended; ocinet repair c1 starts it again" ]
+  [ "$(reason_of c1)" = "its relay has ended; ocinet repair c1 starts it again" ]
   run -0 as_user "$OCINET" repair c1
   [ "$output" = "c1: relay had ended, and runs again" ]
   [ "$(ask tcp 192.0.2.1 8080 in_peer)" = 10.0.2.100 ]
@@ -211,9 +211,9 @@ relay_processes() {
   { read -r pid; read -r before; } < <(uplink_pids c1)
   kill -KILL "$pid" "$before"
   wait_for gone "$before"
-  [ "$(state_of c1)" = "its slirp4netns has ended; ocinet repair c1 starts it again" ]
+  [ "$(reason_of c1)" = "its slirp4netns has ended; ocinet repair c1 starts it again" ]
   as_user "$OCINET" run --net none true
-  [ "$(state_of c1)" = up ]
+  [ "$(reason_of c1)" = up ]
   [ "$(ask tcp 192.0.2.1 8080 in_peer)" = 10.0.2.100 ]
   stop_background
   # As when the runtime is gone too.
@@ -223,6 +223,7 @@ relay_processes() {
   is_gone c1
 }
 
+reason_of() { as_user "$OCINET" inspect --json "$1" | jq -r '.[0].reason'; }
 state_of() { as_user "$OCINET" inspect --json "$1" | jq -r '.[0].state'; }
 runs_again() { [ "$(relay_pids "$1" | tail -n 1)" != "$2" ] && [ "$(state_of "$1")" = up ]; }
 

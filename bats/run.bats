@@ -82,9 +82,9 @@ exit_status() {
   [ "$output" = 'ocinet: Cannot run "./nothing-of-that-name": there is no such file' ]
   run -126 oc run /etc/passwd
   [ "$output" = 'ocinet: Cannot run "/etc/passwd": it is not executable' ]
-  run -2 oc run
+  run -125 oc run
   [[ $output == "ocinet: missing required argument 'command'"* ]]
-  run -2 oc run --nonsense true
+  run -125 oc run --nonsense true
   run -0 oc run --help
   [[ $output == *"Usage: ocinet run [options] <command...>"*"127 when it is not found"* ]]
   run -0 oc run --log-level debug --net none -- echo --json --help

@@ -258,10 +258,10 @@ killed_up() {
   network blue.conf blue weft 10.1.1.0/24
   in_host ip netns add box
   run -1 --separate-stderr ocinet up --net blue /run/netns/box
-  [[ $stderr == 'ocinet: Cannot use plugin type "weft": it is not one of ours ('*'), nor is it in '*/usr/lib/rkt/plugins/net,*/usr/lib/cni ]] ||
+  [[ $stderr == 'ocinet: '*'Cannot use plugin type "weft": it is not one of ours ('*'), nor is it in '*/usr/lib/rkt/plugins/net,*/usr/lib/cni ]] ||
     fail "$stderr"
   recorder "$NET_DIR/weft"
-  run -1 --separate-stderr ocinet up --net blue --id a+b /run/netns/box
+  run -2 --separate-stderr ocinet up --net blue --id a+b /run/netns/box
   [[ $stderr == 'ocinet: Cannot use container id "a+b": it may have only letters'* ]] || fail "$stderr"
   [ ! -e "$CALLS" ]
   in_host ip netns delete box

@@ -228,9 +228,9 @@ old_pasta() {
   in_host ip netns add box
   run -1 ocinet up --uplink pasta /run/netns/box
   [[ $output == 'ocinet: Cannot use uplink "pasta" as root: '* ]]
-  run -1 ocinet up --uplink vpnkit /run/netns/box
+  run -2 ocinet up --uplink vpnkit /run/netns/box
   [ "$output" = 'ocinet: Cannot use uplink "vpnkit": there are helper, lxc-user-nic, pasta, slirp4netns' ]
-  run -1 ocinet up --uplink pasta --net none /run/netns/box
+  run -2 ocinet up --uplink pasta --net none /run/netns/box
   [ "$output" = "ocinet: Cannot use an uplink with --net=none: there is nothing to connect" ]
   in_host ip netns delete box
 }

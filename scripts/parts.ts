@@ -26,6 +26,7 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
     "src/features/rootless/rootless.ts",
     "src/features/rootless/uplink.ts",
   ],
+  complaints: ["src/engine/tool_problem.ts", "src/net/json_problem.ts", "src/wire/cni/system_error.ts"],
   recover: ["src/features/container/recover.ts"],
   repair: ["src/features/container/repair_links.ts", "src/features/container/restore_rules.ts"],
   leftovers: ["src/features/cni_plugin/reference_leftovers.ts"],
@@ -33,6 +34,7 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
   cni: ["src/commands/cni.ts", "src/features/cni_runtime/cache.ts", "src/features/cni_runtime/runtime.ts"],
   listen: ["src/host/deno_listen.ts"],
   run: ["src/commands/run.ts", "src/commands/supervise.ts"],
+  network: ["src/features/container/network_change.ts"],
   relay: ["src/host/relay/relay.ts"],
   overlay: ["src/drivers/ipam/cluster.ts", "src/drivers/main/overlay.ts"],
   agent: [

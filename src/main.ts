@@ -25,8 +25,8 @@ async function main(): Promise<number> {
   if (verb === "relay") return await relay(rest);
   closeInherited();
   if (verb === "supervise") return await supervise(realWorld(), ownProcess, rest, runByWords);
-  const called = calledAs();
-  if ((called === "dhcp" ? verb : verb === "dhcp" ? rest[0] : undefined) === "daemon") {
+  const called = verb === "plugin" ? rest[0] ?? "" : calledAs();
+  if (isDaemon(called, ownProcess.args())) {
     ownProcess.print("stderr", noDaemon);
     return 0;
   }
@@ -63,6 +63,12 @@ async function runByWords(world: World, console: Console): Promise<number> {
   if (!running) return await runCommand(world, console, OCINET_VERSION);
   await run(world, running.command, running.given);
   return 0;
+}
+
+/** Whether the reference's DHCP daemon is meant: `dhcp daemon`, by whatever name this file is called. */
+function isDaemon(called: string, words: readonly string[]): boolean {
+  const own = words[0] === "plugin" ? words.slice(2) : words;
+  return (called === "dhcp" ? own[0] : own[0] === "dhcp" ? own[1] : undefined) === "daemon";
 }
 
 /** The name this file was called by, which its launcher passes on. */

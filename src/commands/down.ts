@@ -1,16 +1,13 @@
-import { identifierProblem } from "../net/names.ts";
 import type { World } from "../plan/world.ts";
 import { detach } from "../features/container/detach.ts";
 import { stateDirectory } from "../engine/state.ts";
+import { findId } from "./ids.ts";
 import type { Report } from "./report.ts";
 
 /** Takes containers' networks away; one that is not attached counts as done. */
-export async function down(world: World, ids: readonly string[]): Promise<Report> {
+export async function down(world: World, given: readonly string[]): Promise<Report> {
   const state = stateDirectory(world);
-  for (const id of ids) {
-    const problem = identifierProblem(id);
-    if (problem) throw new Error(`Cannot take down ${JSON.stringify(id)}: ${problem}`);
-  }
+  const ids = given.map((text) => findId(world, state, text));
   const done: { id: string; was: "attached" | "absent" }[] = [];
   for (const id of ids) done.push({ id, was: await detach(world, state, id) ? "attached" : "absent" });
   return {

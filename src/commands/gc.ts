@@ -1,6 +1,7 @@
 import { oneLine } from "../wire/cni/output.ts";
 import type { World } from "../plan/world.ts";
 import type { Collected } from "../engine/collected.ts";
+import { takeOffAbandoned } from "../features/container/network_change.ts";
 import { collect, collectUnused } from "../features/container/gc.ts";
 import { containerIds } from "../engine/record.ts";
 import { collectRecords } from "../features/cni_plugin/gc.ts";
@@ -14,9 +15,14 @@ const nothing: Collected = { collected: [], problems: [] };
 export async function gc(world: World, dryRun: boolean): Promise<Report> {
   const state = stateDirectory(world);
   const containers = await collect(world, state, containerIds(world, state), "patient");
+  const changed = await takeOffAbandoned(world, state, containerIds(world, state));
   const plugins = isRoot(world) ? await collectRecords(world, state) : nothing;
   const [collected, problems] = [
-    [...containers.collected, ...plugins.collected],
+    [
+      ...containers.collected,
+      ...changed.map((id) => ({ id, reason: "a change of its networks was given up half-way" })),
+      ...plugins.collected,
+    ],
     [...containers.problems, ...plugins.problems],
   ];
   // After a dry run those are still there.

@@ -1,5 +1,5 @@
 import { messageOf } from "../wire/cni/error.ts";
-import { type Config, isInjected, readConfig, rootPath } from "../wire/oci/config.ts";
+import { type Config, hasUserNamespace, isInjected, readConfig, rootPath } from "../wire/oci/config.ts";
 import { type OptionValues, parseWords, UsageError } from "../wire/oci/options.ts";
 import { parseState, type State } from "../wire/oci/state.ts";
 import type { World } from "../plan/world.ts";
@@ -88,6 +88,12 @@ function givenOf(words: readonly string[], { annotations }: State): OptionValues
 function checkInjected(world: World, state: State): void {
   const config = configOf(world, state);
   if (config && isInjected(config, "createContainer")) return;
+  if (config && !hasUserNamespace(config)) {
+    throw new Error(
+      `Cannot attach container "${state.id}": it has no user namespace, without which only root can run it; ` +
+        "runc spec --rootless makes a config.json that has one",
+    );
+  }
   throw new Error(
     `Cannot attach container "${state.id}": its init may not be looked into by an ordinary user, and its config.json ` +
       "has no createContainer hook that lets us in; ocinet inject puts one there",

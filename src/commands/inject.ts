@@ -4,6 +4,7 @@ import {
   type Config,
   formatConfig,
   hasUserNamespace,
+  oddPart,
   parseConfig,
   rootPath,
   withHooks,
@@ -18,6 +19,7 @@ import { isRoot } from "../engine/user.ts";
 import { type AttachOptions, parseAttachOptions, withAnnotations } from "../features/container/options.ts";
 import { hookEntries, insideEntry } from "./hook_entry.ts";
 import type { Report } from "./report.ts";
+import { asTyped } from "./usage.ts";
 
 /** How to change a bundle. */
 export interface InjectOptions {
@@ -41,14 +43,17 @@ export function inject(world: World, bundle: string, options: InjectOptions): Pr
 }
 
 function change(world: World, bundle: string, file: BundleConfig, options: InjectOptions): Report {
+  asTyped(() => parseAttachOptions(options.given));
   const config = parse(file);
+  const odd = oddPart(config);
+  if (odd) throw new Error(`Cannot change ${file.path}: ${odd}`);
   const rootfs = rootfsOf(world, bundle, config);
   const wanted = options.remove ? undefined : attachOptionsOf(world, config, options.given);
   const changed = wanted ? add(world, rootfs, config, options.given, wanted) : withoutHooks(config);
   const result = formatConfig(changed, file.text);
   const show = options.print || options.dryRun;
   if (!show && JSON.stringify(changed) !== JSON.stringify(config)) file.replace(result);
-  const note = wanted && namesProblem(world, rootfs, wanted);
+  const note = wanted && (userProblem(world, config) ?? namesProblem(world, rootfs, wanted));
   return {
     ...{ json: changed, text: show ? result : "", dryText: result },
     ...(note === undefined ? {} : { note }),
@@ -107,6 +112,13 @@ function checkFiles(world: World, rootfs: string, { files }: AttachOptions): voi
     const problem = mountProblem(world, rootfs, name);
     if (problem) throw new Error(`Cannot provide /etc/${name} in ${rootfs}: ${problem}`);
   }
+}
+
+/** Without a user namespace only root can make a container's network namespace. */
+function userProblem(world: World, config: Config): string | undefined {
+  if (isRoot(world) || hasUserNamespace(config)) return undefined;
+  return "Only root can run this bundle, because it has no user namespace: " +
+    "runc spec --rootless makes a config.json that you can run";
 }
 
 /** Without root every uplink has a resolver, of which such a container would not be told. */

@@ -1,31 +1,46 @@
 import type { World } from "../plan/world.ts";
 import { table } from "../drivers/table.ts";
+import { isStub, stubStart } from "../engine/external_plugin.ts";
+import { quote } from "../plan/batch.ts";
 import type { Report } from "./report.ts";
 
 /**
- * Makes a link to this file for each plugin type, under the type's name. Links of ours are made anew.
+ * Makes a file for each plugin type that calls this one, under the type's name. It is no link: who copies another plugin
+ * over it, as installers do, would write into the file that it leads to.
+ * @param remove takes away those that are ours instead
  * @throws Error when a name is taken by something else; then none is made
  */
-export function installPlugins(world: World, directory: string): Promise<Report> {
-  const file = world.self.at(-1)!;
-  const types = Object.keys(table);
-  const taken = types.find((type) =>
-    world.stat(`${directory}/${type}`) !== undefined && !isLink(world, `${directory}/${type}`)
-  );
-  if (taken !== undefined) {
+export function installPlugins(world: World, directory: string, remove: boolean): Promise<Report> {
+  const files = Object.keys(table).map((type) => ({ type, path: `${directory}/${type}` }));
+  const ours = files.filter(({ path }) => isOurs(world, path));
+  if (remove) {
+    ours.forEach(({ path }) => world.remove(path));
+    return Promise.resolve(report(directory, ours));
+  }
+  const taken = files.find(({ path }) => world.stat(path, "itself") !== undefined && !isOurs(world, path));
+  if (taken) {
     throw new Error(
-      `Cannot install plugin "${taken}" in ${directory}: there is a file of that name; move it away first`,
+      `Cannot install plugin "${taken.type}" in ${directory}: there is a file of that name; move it away first`,
     );
   }
   world.makeDirectory(directory, 0o755);
-  for (const type of types) {
-    if (isLink(world, `${directory}/${type}`)) world.remove(`${directory}/${type}`);
-    world.symlink(file, `${directory}/${type}`);
+  const self = quote(world.self.at(-1)!);
+  for (const { type, path } of files) {
+    world.write(path, `${stubStart}exec ${self} plugin ${type} "$@"\n`, 0o755);
   }
-  return Promise.resolve({
-    json: { directory, types },
-    text: types.map((type) => `${directory}/${type}\n`).join(""),
-  });
+  return Promise.resolve(report(directory, files));
+}
+
+function report(directory: string, files: readonly { type: string; path: string }[]): Report {
+  return {
+    json: { directory, types: files.map(({ type }) => type) },
+    text: files.map(({ path }) => `${path}\n`).join(""),
+  };
+}
+
+/** Ours are such files, and links to us of before. */
+function isOurs(world: World, path: string): boolean {
+  return isStub(world, path) || isLink(world, path);
 }
 
 function isLink(world: World, path: string): boolean {

@@ -1,26 +1,57 @@
 import { family } from "../net/address.ts";
 import type { World } from "../plan/world.ts";
-import { describeAll, type Description } from "../features/container/describe.ts";
+import { describeAll, type DescribedPort, type Description } from "../features/container/describe.ts";
 import { containerIds } from "../engine/record.ts";
 import { describeInside } from "../features/session/session.ts";
 import { stateDirectory } from "../engine/state.ts";
+import { isRoot } from "../engine/user.ts";
 import { type Report, tableText } from "./report.ts";
 
 /** Lists the containers that are attached, and those whose state was left behind. */
 export function list(world: World): Promise<Report> {
   const state = stateDirectory(world);
   const all = [...describeAll(world, state, containerIds(world, state)), ...describeInside(world, state)];
-  return Promise.resolve({ json: all, text: containersText(all) });
+  // Whoever looks for root's containers should not take an empty table for an answer.
+  const isElsewhere = all.length === 0 && !isRoot(world) && world.stat("/run/ocinet") !== undefined;
+  const note = isElsewhere ? { note: "none of yours; sudo ocinet ls shows those of root" } : {};
+  return Promise.resolve({ json: all, text: containersText(all), ...note });
 }
 
 /** A table of containers. */
 export function containersText(containers: readonly Description[]): string {
-  return tableText(["ID", "STATE", "NETWORKS", "PORTS"], containers.map(row));
+  const rows = containers.map(row);
+  return rows.every(([, , , , reason]) => reason === "")
+    ? tableText(["ID", "STATE", "NETWORKS", "PORTS"], rows)
+    : tableText(["ID", "STATE", "NETWORKS", "PORTS", "REASON"], rows);
 }
 
-function row({ id, state, networks, ports }: Description): readonly string[] {
+/** @param id of 64 digits, as podman makes them, is shown by its beginning, which every command takes */
+function row({ id, state, reason = "", networks, ports }: Description): readonly string[] {
   const joined = networks.flatMap(({ name, ips }) =>
     ips.map((ip) => `${name}:ip${family(ip)}=${ip.split("/")[0]}`)
   );
-  return [id, state, joined.join(", "), ports.map(({ mapping }) => mapping).join(", ")];
+  const short = /^[0-9a-f]{64}$/.test(id) ? id.slice(0, 12) : id;
+  return [short, state, joined.join(", "), joinPorts(ports).join(", "), reason];
+}
+
+/** Mappings, those of neighbouring ports as ranges. */
+export function joinPorts(ports: readonly DescribedPort[]): readonly string[] {
+  const runs: DescribedPort[][] = [];
+  for (const port of ports) {
+    const last = runs.at(-1);
+    if (last && follows(last.at(-1)!, port)) last.push(port);
+    else runs.push([port]);
+  }
+  return runs.map((run) => {
+    const [first, last] = [run[0]!, run.at(-1)!];
+    if (first === last) return first.mapping;
+    const host = first.mapping.slice(0, first.mapping.lastIndexOf(`${first.hostPort}:`));
+    const range = (key: "hostPort" | "containerPort") => `${first[key]}-${last[key]}`;
+    return `${host}${range("hostPort")}:${range("containerPort")}/${first.protocol}`;
+  });
+}
+
+function follows(one: DescribedPort, next: DescribedPort): boolean {
+  return next.hostIp === one.hostIp && next.protocol === one.protocol &&
+    next.hostPort === one.hostPort + 1 && next.containerPort === one.containerPort + 1;
 }

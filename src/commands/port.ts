@@ -1,5 +1,4 @@
-import { identifierProblem } from "../net/names.ts";
-import { parsePublish } from "../net/port_mapping.ts";
+import { parsePublish, type PortMapping } from "../net/port_mapping.ts";
 import { containerOptions, type Option, type OptionValues, UsageError } from "../wire/oci/options.ts";
 import type { World } from "../plan/world.ts";
 import { describeAll, describeContainer, type DescribedPort } from "../features/container/describe.ts";
@@ -8,7 +7,9 @@ import { addPorts, removePorts } from "../features/container/live_ports.ts";
 import { askInside } from "../features/session/session.ts";
 import { sessionId } from "../features/rootless/host_forwarding.ts";
 import { stateDirectory } from "../engine/state.ts";
+import { findId, notAttached } from "./ids.ts";
 import type { Report } from "./report.ts";
+import { asTyped } from "./usage.ts";
 
 /** Who forwards what is added. */
 export const portOptions: readonly Option[] = containerOptions.filter(({ name }) =>
@@ -22,38 +23,73 @@ export const portOptions: readonly Option[] = containerOptions.filter(({ name })
  */
 export async function port(
   world: World,
-  [verb, id, ...texts]: readonly string[],
+  words: readonly string[],
   given: OptionValues,
 ): Promise<Report> {
   const state = stateDirectory(world);
-  const inner = idInside(id!);
+  const [verb, text, ...texts] = inOrder(words);
+  const inner = idInside(text!);
   if (inner !== undefined) {
     const options = [...given].flatMap(([name, values]) => values.map((value) => `--${name}=${value}`));
     const words = ["port", "--json", ...options, verb!, inner, ...texts];
     return report(JSON.parse(await askInside(world, state, words)));
   }
-  const problem = identifierProblem(id!);
-  if (problem) throw new Error(`Cannot use container ${JSON.stringify(id)}: ${problem}`);
+  const id = findId(world, state, text!);
+  const [described] = describeAll(world, state, [id]);
   if (verb === "ls") {
-    const [described] = describeAll(world, state, [id!]);
-    if (!described) {
-      throw new Error(`Cannot list the ports of container "${id}": it is not attached; see ocinet ls`);
-    }
+    if (!described) throw notAttached(world, "list the ports of", id);
     return report(described.ports);
   }
-  if (verb !== "add" && verb !== "rm") {
-    throw new UsageError(`Cannot do "ocinet port ${verb}": it is not one of add, rm, ls`);
-  }
-  const ports = texts.flatMap((text) => text.split(",")).flatMap(parsePublish);
+  const ports = texts.flatMap((text) => text.split(",")).flatMap((text) =>
+    verb === "rm" ? published(described?.ports ?? [], text) : asTyped(() => parsePublish(text))
+  );
   if (ports.length === 0) {
     throw new UsageError(`Cannot do "ocinet port ${verb}": it needs ports, such as 8080:80`);
   }
-  const forwarding = parseForwarding(given);
+  const forwarding = asTyped(() => parseForwarding(given));
   const record =
     await (verb === "add"
-      ? addPorts(world, state, id!, ports, forwarding)
-      : removePorts(world, state, id!, ports));
+      ? addPorts(world, state, id, ports, forwarding)
+      : removePorts(world, state, id, ports));
   return report(describeContainer(world, record).ports);
+}
+
+/**
+ * The verb, the container and the ports. A container alone means `ls`, as with docker, and ports before the container are
+ * told from it.
+ * @throws UsageError for a verb that is none, or without a container
+ */
+function inOrder(words: readonly string[]): readonly string[] {
+  const [verb = "", ...rest] = words;
+  if (!["add", "rm", "ls"].includes(verb)) {
+    if (words.length === 1) return ["ls", verb];
+    throw new UsageError(`Cannot do "ocinet port ${verb}": it is not one of add, rm, ls`);
+  }
+  if (rest.length === 0) {
+    throw new UsageError(
+      `Cannot do "ocinet port ${verb}": it needs the id of a container; ocinet ls lists them`,
+    );
+  }
+  if (rest.length > 1 && /^[^/]*\d:\d/.test(rest[0]!)) {
+    throw new UsageError(
+      `Cannot do "ocinet port ${verb} ${rest.join(" ")}": the container comes first, then its ports`,
+    );
+  }
+  return words;
+}
+
+/** What `port rm` means: a mapping, or the host's port of one. */
+function published(ports: readonly DescribedPort[], text: string): readonly PortMapping[] {
+  const [, hostPort, protocol] = /^(\d+)(?:\/([a-z]+))?$/.exec(text) ?? [];
+  if (hostPort === undefined) return asTyped(() => parsePublish(text));
+  const found = ports.filter((port) =>
+    port.hostPort === Number(hostPort) && port.protocol === (protocol ?? port.protocol)
+  );
+  if (found.length === 0) {
+    const all = ports.map(({ mapping }) => mapping).join(", ");
+    throw new Error(`Cannot take away port ${text}: it is not published${all ? `; these are: ${all}` : ""}`);
+  }
+  return found.flatMap(({ mapping }) => parsePublish(mapping));
 }
 
 /** The id in the session, of what `ocinet ls` shows as session/ID. */

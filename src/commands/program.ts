@@ -5,8 +5,10 @@ import { loggingWorld } from "../host/logging.ts";
 import type { Option, OptionValues } from "../wire/oci/options.ts";
 import type { World } from "../plan/world.ts";
 import { failure, traceOf } from "./failure.ts";
+import { headingOf, helpLayout, optionHeading, outputHeading, wrap } from "./help.ts";
 import type { Report } from "./report.ts";
 import { groups, type Typed, type Verb, verbs } from "./verbs.ts";
+import { asMeant } from "./words.ts";
 
 /** What a command line needs of the process it runs in. */
 export interface Console {
@@ -32,12 +34,13 @@ export async function runCommand(world: World, console: Console, version: string
     })
     .version(`ocinet ${version}`, "--version", "print the version")
     .exitOverride().showHelpAfterError("(ocinet --help says more)").helpCommand(false)
-    .enablePositionalOptions()
+    .configureHelp(helpLayout).enablePositionalOptions()
     .addHelpText(
       "after",
-      "\nExample:\n  ocinet inject -p 8080:80 ./bundle && runc run --bundle ./bundle box",
+      "\nExample:\n  ocinet run -p 8080:80 -- python3 -m http.server 80\n" +
+        "ocinet help COMMAND says more of a command.",
     );
-  for (const verb of verbs) {
+  for (const verb of verbs.toSorted((a, b) => placeOf(a) - placeOf(b))) {
     addVerb(groupOf(program, verb), verb).action(async (...all: unknown[]) => {
       const own = all[verb.usage.split(" ").length - 1] as Readonly<Record<string, unknown>>;
       const words = all.slice(0, verb.usage.split(" ").length - 1).flat() as (string | undefined)[];
@@ -51,7 +54,9 @@ export async function runCommand(world: World, console: Console, version: string
     });
   }
   try {
-    await configured(program, console).parseAsync([...console.args()], { from: "user" });
+    await configured(program, console).parseAsync([...asMeant(console.args(), Object.keys(groups))], {
+      from: "user",
+    });
     return code;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
@@ -79,40 +84,65 @@ function groupOf(program: Command, { group }: Verb): Command {
   const { text, example } = groups[group];
   return program.commands.find((command) => command.name() === group) ??
     program.command(group).description(text).exitOverride().enablePositionalOptions().helpCommand(false)
+      .helpGroup(headingOf(group).heading).configureHelp(helpLayout)
+      .showHelpAfterError(`(ocinet ${group} --help says more)`)
       .addHelpText("after", `\nExample:\n  ${example}`);
 }
 
-function addVerb(
-  program: Command,
-  { usage, text, example, more = "", changes, runs = false, options, flags }: Verb,
-): Command {
-  const command = program.command(usage).description(text).exitOverride().passThroughOptions(runs)
-    .addHelpText("after", `${more}\nExample:\n  ${example}`)
-    .addOption(
-      new CommanderOption("--log-level <level>", "tell every program that is run").choices(["error", "debug"])
-        .default("error"),
-    );
-  if (!runs) command.option("--json", "answer in JSON");
-  if (changes) {
-    command.option("--dry-run", "print what would be done, as lines for ip and nft, and do nothing");
-  }
-  options?.forEach((option) => addOption(command, option));
-  Object.entries(flags ?? {}).forEach(([name, text]) => command.option(`--${name}`, text));
-  return command;
+function placeOf({ group, usage }: Verb): number {
+  return headingOf(group ?? usage.split(" ")[0]!).place;
 }
 
-function addOption(command: Command, { name, short, value, text, many }: Option): void {
-  const words = `${short ? `-${short}, ` : ""}--${name} <${value}>`;
-  if (many) command.option(words, text, (one: string, all: string[] | undefined) => [...all ?? [], one]);
-  else command.option(words, text);
+function addVerb(program: Command, verb: Verb): Command {
+  const { usage, text, example, more = "", changes, runs = false, options, flags, group } = verb;
+  const name = [...group === undefined ? [] : [group], usage.split(" ")[0]!].join(" ");
+  const command: Command = program.command(usage).description(text).exitOverride().passThroughOptions(runs)
+    .configureHelp(helpLayout).showHelpAfterError(`(ocinet ${name} --help says more)`)
+    .addHelpText("after", () => `${wrap(more, widthOf(command))}\nExample:\n  ${example}`);
+  if (group === undefined) command.helpGroup(headingOf(name).heading);
+  options?.forEach((option) => addOption(command, option));
+  Object.entries(flags ?? {}).forEach(([name, text]) => {
+    const [letter, long] = name.split(", ");
+    command.option(long === undefined ? `--${letter}` : `-${letter}, --${long}`, text);
+  });
+  const output = (words: string, text: string) => new CommanderOption(words, text).helpGroup(outputHeading);
+  if (!runs) command.addOption(output("--json", "answer in JSON"));
+  if (changes) {
+    command.addOption(
+      output("--dry-run", "print what would be done, as lines for ip and nft, and do nothing"),
+    );
+  }
+  return command.addOption(
+    output("--log-level <level>", "error, or debug to tell every program that is run")
+      .choices(["error", "debug"]).default("error"),
+  );
+}
+
+/** The terminal's width, as Commander knows it. */
+function widthOf(command: Command): number {
+  return command.configureOutput().getOutHelpWidth?.() ?? 80;
+}
+
+function addOption(command: Command, option: Option): void {
+  const { name, short, also, value, text, many } = option;
+  const make = (words: string) => {
+    const made = new CommanderOption(words, text).helpGroup(optionHeading(option));
+    return many
+      ? made.argParser((one: string, all: readonly string[] | undefined) => [...all ?? [], one])
+      : made;
+  };
+  command.addOption(make(`${short ? `-${short}, ` : ""}--${name} <${value}>`));
+  // The name that it has elsewhere is taken, and not told.
+  if (also !== undefined) command.addOption(make(`--${also} <${value}>`).hideHelp());
 }
 
 /** Commander's values by option, whose keys are in camel case; directories from where they were typed. */
 function givenOf(world: World, { options }: Verb, own: Readonly<Record<string, unknown>>): OptionValues {
-  return new Map((options ?? []).flatMap(({ name, value: kind }) => {
-    const value = own[name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase())];
-    if (value === undefined) return [];
-    const values = ([] as string[]).concat(value as string);
+  return new Map((options ?? []).flatMap(({ name, also, value: kind }) => {
+    const values = [name, ...also === undefined ? [] : [also]].flatMap((one) =>
+      own[camelCase(one)] as string ?? []
+    );
+    if (values.length === 0) return [];
     return [[
       name,
       kind === "DIR"
@@ -120,6 +150,10 @@ function givenOf(world: World, { options }: Verb, own: Readonly<Record<string, u
         : values,
     ]];
   }));
+}
+
+function camelCase(name: string): string {
+  return name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
 }
 
 function flagsOf(own: Readonly<Record<string, unknown>>): ReadonlySet<string> {

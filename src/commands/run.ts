@@ -1,17 +1,25 @@
 import { messageOf } from "../wire/cni/error.ts";
-import { containerOptions, type Option, type OptionValues, parseWords } from "../wire/oci/options.ts";
+import {
+  containerOptions,
+  isNamed,
+  type Option,
+  type OptionValues,
+  parseWords,
+} from "../wire/oci/options.ts";
 import type { World } from "../plan/world.ts";
 import { runConnected } from "../features/run/run.ts";
 import { stateDirectory } from "../engine/state.ts";
 import { parseAttachOptions } from "../features/container/options.ts";
 import { StatusError } from "./failure.ts";
 import type { Report } from "./report.ts";
+import { asTyped } from "./usage.ts";
 
 /** All that containers have, and the name that `ocinet ls` shows. */
 export const runOptions: readonly Option[] = [
   ...containerOptions,
   {
     name: "id",
+    also: "name",
     value: "ID",
     text: "the name it is listed by (default: run-N)",
     many: false,
@@ -25,8 +33,8 @@ export const status = { failed: 125, cannotRun: 126, notFound: 127 } as const;
 export const runHelp = `
 Without root the command sees itself as root, as with unshare -r. All that it has started ends with it;
 as root, where no cgroup can be made, what shares a namespace with it.
-Exit status: the command's, or 128 and the number of the signal that ended it; ${status.failed} when there is no network
-for it, so that it has not run; ${status.cannotRun} when it cannot be executed, ${status.notFound} when it is not found; 2 for wrong use.
+Exit status: the command's, or 128 and the number of the signal that ended it; ${status.failed} for wrong use, or when there is no
+network for it, so that it has not run; ${status.cannotRun} when it cannot be executed, ${status.notFound} when it is not found.
 `;
 
 /**
@@ -44,7 +52,7 @@ export function readRun(
       return command.length === 0 ? undefined : { command, given: parseWords(argv.slice(0, at), known) };
     }
     const [name, value] = word.split("=");
-    if (!known.some((option) => name === `--${option.name}` || word === `-${option.short}`)) return undefined;
+    if (!known.some((option) => isNamed(option, word.startsWith("--") ? name! : word))) return undefined;
     at += value === undefined ? 2 : 1;
   }
   return undefined;
@@ -61,7 +69,7 @@ export async function run(
   try {
     await runConnected(world, stateDirectory(world), {
       id: given.get("id")?.at(-1),
-      options: parseAttachOptions(given),
+      options: asTyped(() => parseAttachOptions(given)),
       words: command.length,
     });
     return { text: "", json: undefined };

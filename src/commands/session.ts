@@ -16,6 +16,7 @@ import { parseAttachOptions } from "../features/container/options.ts";
 import { StatusError } from "./failure.ts";
 import { containersText } from "./list.ts";
 import type { Report } from "./report.ts";
+import { asTyped } from "./usage.ts";
 import { checkBytes, status } from "./run.ts";
 
 /** How the session itself is connected. */
@@ -34,7 +35,12 @@ or by a relay.
 /** Starts the session. */
 export async function sessionStart(world: World, given: OptionValues): Promise<Report> {
   const state = stateDirectory(world);
-  return running(world, state, await startSession(world, state, parseAttachOptions(given)), []);
+  return running(
+    world,
+    state,
+    await startSession(world, state, asTyped(() => parseAttachOptions(given))),
+    [],
+  );
 }
 
 /** Runs a command in the session. @throws StatusError when it was not run */
@@ -45,7 +51,7 @@ export async function sessionExec(
 ): Promise<Report> {
   checkBytes(given);
   try {
-    const options = parseAttachOptions(given);
+    const options = asTyped(() => parseAttachOptions(given));
     await runInSession(world, stateDirectory(world), { options, words: command.length });
     return { text: "", json: undefined };
   } catch (error) {

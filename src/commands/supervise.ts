@@ -35,13 +35,18 @@ export async function supervise(
   try {
     if (problem) throw new StatusError(`Cannot run a command: ${problem}`, status.failed);
     const code = await act({ ...world, caller: { pid: Number(pid), tell } }, console);
-    tell(exitScript(code, output));
+    tell(exitScript(withoutRun(code), output));
   } catch (error) {
     const { text, code } = failure(error);
     if (!isTold) own.print("stderr", text);
-    tell(exitScript(code, output));
+    tell(exitScript(withoutRun(code), output));
   }
   return 0;
+}
+
+/** A command that was not run has no say in the status; 2 could be its own. */
+function withoutRun(code: number): number {
+  return code === 2 ? status.failed : code;
 }
 
 /** The last words of a command line, as they were given. */

@@ -1,4 +1,5 @@
-import { containerOptions, type Option, type OptionValues } from "../wire/oci/options.ts";
+import { identifierProblem } from "../net/names.ts";
+import { containerOptions, type Option, type OptionValues, UsageError } from "../wire/oci/options.ts";
 import type { World } from "../plan/world.ts";
 import { attach } from "../features/container/attach.ts";
 import { containerOfPath, containerOfProcess } from "../engine/namespace.ts";
@@ -6,6 +7,7 @@ import { describeContainer } from "../features/container/describe.ts";
 import { stateDirectory } from "../engine/state.ts";
 import { parseAttachOptions } from "../features/container/options.ts";
 import type { Report } from "./report.ts";
+import { asTyped } from "./usage.ts";
 
 /** The name to take it down by, and the options that make sense without a container's root file system. */
 export const upOptions: readonly Option[] = [
@@ -15,6 +17,7 @@ export const upOptions: readonly Option[] = [
   ),
   {
     name: "id",
+    also: "name",
     value: "ID",
     text: "the name to take it down by (default: the path's last word, or pid-N)",
     many: false,
@@ -23,8 +26,9 @@ export const upOptions: readonly Option[] = [
 ];
 
 /** Attaches a namespace to networks. */
-export async function up(world: World, target: string, given: OptionValues): Promise<Report> {
-  const options = parseAttachOptions(given);
+export async function up(world: World, typed: string, given: OptionValues): Promise<Report> {
+  const target = targetOf(world, typed);
+  const options = asTyped(() => parseAttachOptions(given));
   const isPid = /^[0-9]+$/.test(target);
   const container = isPid ? containerOfProcess(world, Number(target)) : containerOfPath(world, target);
   if (options.mode.kind === "host") {
@@ -35,6 +39,8 @@ export async function up(world: World, target: string, given: OptionValues): Pro
   }
   const name = given.get("id")?.at(-1) ??
     (container.init ? `pid-${container.init.pid}` : target.slice(target.lastIndexOf("/") + 1));
+  const problem = identifierProblem(name);
+  if (problem) throw new UsageError(`Cannot use container id ${JSON.stringify(name)}: ${problem}`);
   const record = await attach(world, stateDirectory(world), {
     id: name,
     container,
@@ -48,4 +54,10 @@ export async function up(world: World, target: string, given: OptionValues): Pro
       `${name} ${network} ${ifname} ${ips.join(" ")}\n`
     ).join(""),
   };
+}
+
+/** A name that `ip netns` knows stands for its path. */
+function targetOf(world: World, typed: string): string {
+  const named = `/run/netns/${typed}`;
+  return /^[0-9]+$/.test(typed) || typed.includes("/") || world.stat(named) === undefined ? typed : named;
 }

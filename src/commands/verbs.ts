@@ -3,6 +3,7 @@ import type { World } from "../plan/world.ts";
 import { agent, agentHelp } from "./agent.ts";
 import * as cluster from "./cluster.ts";
 import { cni, cniOptions } from "./cni.ts";
+import { completion } from "./completion.ts";
 import { doctor } from "./doctor.ts";
 import { down } from "./down.ts";
 import { gc } from "./gc.ts";
@@ -13,6 +14,21 @@ import { inject } from "./inject.ts";
 import { installPlugins } from "./install_plugins.ts";
 import { inspect } from "./inspect.ts";
 import { list } from "./list.ts";
+import {
+  connectOptions,
+  createFlags,
+  createOptions,
+  inspectOptions,
+  listOptions,
+  networkConnect,
+  networkCreate,
+  networkDisconnect,
+  networkInspect,
+  networkList,
+  networkPrune,
+  networkRemove,
+  pruneOptions,
+} from "./network.ts";
 import { port, portOptions } from "./port.ts";
 import { repair } from "./repair.ts";
 import type { Report } from "./report.ts";
@@ -54,6 +70,7 @@ export interface Verb {
   /** Its words are another program's, with that one's options. */
   readonly runs?: boolean;
   readonly options?: readonly Option[];
+  /** By name, or by a letter and the name: "q, quiet". */
   readonly flags?: Readonly<Record<string, string>>;
   act(world: World, typed: Typed): Promise<Report>;
 }
@@ -68,6 +85,10 @@ export const groups = {
     text:
       "an ordinary user's namespaces, in which networks of their own and rootless containers on them work",
     example: "ocinet session exec runc run --detach --bundle web web",
+  },
+  network: {
+    text: "networks as objects: make, list, show and remove them, in Docker's words",
+    example: "ocinet network create --subnet 10.5.0.0/24 shop",
   },
 } as const;
 
@@ -124,12 +145,12 @@ export const verbs: readonly Verb[] = [
     act: (world, { words, given }) => run(world, words as readonly string[], given),
   },
   {
-    usage: "port <verb> <id> [ports...]",
+    usage: "port <verb> [id] [ports...]",
     text: "publish ports of a container that runs, or take them away: add, rm, ls",
     example: "ocinet port add web 8443:443",
     changes: true,
     options: portOptions,
-    act: (world, { words, given }) => port(world, words as readonly string[], given),
+    act: (world, { words, given }) => port(world, words.filter((word) => word !== undefined), given),
   },
   {
     usage: "down <ids...>",
@@ -163,6 +184,68 @@ export const verbs: readonly Verb[] = [
     example: "ocinet repair box",
     changes: true,
     act: (world, { words }) => repair(world, words as readonly string[]),
+  },
+  {
+    group: "network",
+    usage: "create <name>",
+    text: "make a network, a CNI network list in the directory of networks; prints its id",
+    example: "ocinet network create --subnet 10.5.0.0/24 --ipv6 --label shop=eu shop",
+    options: createOptions,
+    flags: createFlags,
+    act: (world, { words: [name], given, flags }) => networkCreate(world, name!, given, flags),
+  },
+  {
+    group: "network",
+    usage: "ls",
+    text: "list the networks",
+    example: "ocinet network ls --filter driver=bridge --format '{{.Name}}'",
+    options: listOptions,
+    flags: { "q, quiet": "print ids only", "no-trunc": "print whole ids" },
+    act: (world, { given, flags }) => networkList(world, given, flags),
+  },
+  {
+    group: "network",
+    usage: "inspect <networks...>",
+    text: "show all that is known of networks and who is on them, as JSON",
+    example: "ocinet network inspect shop | jq '.[0].Containers'",
+    options: inspectOptions,
+    act: (world, { words, given }) => networkInspect(world, words as readonly string[], given),
+  },
+  {
+    group: "network",
+    usage: "rm <networks...>",
+    text: "remove networks that no container is on",
+    example: "ocinet network rm shop",
+    flags: { "f, force": "say nothing of networks that are not there" },
+    act: (world, { words, flags }) => networkRemove(world, words as readonly string[], flags.has("force")),
+  },
+  {
+    group: "network",
+    usage: "prune",
+    text: "remove all networks that no container is on; those of stopped containers, too",
+    example: "ocinet network prune --filter until=24h",
+    options: pruneOptions,
+    flags: { "f, force": "is not needed: nothing is asked" },
+    act: (world, { given }) => networkPrune(world, given),
+  },
+  {
+    group: "network",
+    usage: "connect <network> <container>",
+    text: "connect a running container to one more network",
+    example: "ocinet network connect --ip 10.5.0.7 --alias api shop web",
+    changes: true,
+    options: connectOptions,
+    act: (world, { words, given }) => networkConnect(world, words as readonly string[], given),
+  },
+  {
+    group: "network",
+    usage: "disconnect <network> <container>",
+    text: "take a running container off a network",
+    example: "ocinet network disconnect shop web",
+    changes: true,
+    flags: { "f, force": "take down a container that has ended" },
+    act: (world, { words, flags }) =>
+      networkDisconnect(world, words as readonly string[], flags.has("force")),
   },
   {
     group: "session",
@@ -268,10 +351,19 @@ export const verbs: readonly Verb[] = [
   },
   {
     usage: "install-plugins <directory>",
-    text: "link every CNI plugin type to this file",
+    text: "make a file for every CNI plugin type that calls this one",
     example: "ocinet install-plugins /opt/cni/bin",
     changes: true,
-    act: (world, { words: [directory] }) => installPlugins(world, directory!),
+    flags: { remove: "take those files away again" },
+    act: (world, { words: [directory], flags }) => installPlugins(world, directory!, flags.has("remove")),
+  },
+  {
+    usage: "completion <shell> [words...]",
+    text: "print what completes commands, options, networks and containers in a shell: bash, zsh, fish",
+    example:
+      "source <(ocinet completion bash)\n  ocinet completion fish > ~/.config/fish/completions/ocinet.fish",
+    runs: true,
+    act: (world, { words }) => completion(world, verbs, words as readonly string[]),
   },
   {
     usage: "version",

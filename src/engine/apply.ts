@@ -28,6 +28,7 @@ import { endFlows } from "./conntrack.ts";
 import { hasForwardChain, passForwardPolicy } from "./forward_policy.ts";
 import { freeAbandoned, holderIn, holderOf } from "./taken.ts";
 import { undo } from "./undo.ts";
+import { toolProblem } from "./tool_problem.ts";
 
 /** A step that could not be done, with what its tool said. */
 export class StepError extends Error {
@@ -74,7 +75,8 @@ export function explain(error: unknown): unknown {
     const first = explain(error.first);
     return new Error(`${messageOf(first)}; then could not undo all: ${error.message}; ocinet gc tries again`);
   }
-  return error instanceof StepError ? new Error(`${error.message}: ${error.details}`) : error;
+  if (!(error instanceof StepError)) return error;
+  return new Error(toolProblem(error.message, error.details) ?? `${error.message}: ${error.details}`);
 }
 
 /**

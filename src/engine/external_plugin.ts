@@ -40,11 +40,25 @@ export function findPlugin(world: World, type: string, path: readonly string[]):
   throw new CniError("internal", path.length === 0 ? problem : `${problem} [${path.join(" ")}]`);
 }
 
-/** A type that no directory has, or whose file is this very program, runs in this process. */
+/** How the file of a type begins that calls this program (commands/install_plugins.ts). */
+export const stubStart = "#!/bin/sh\n# A CNI plugin of ocinet's.\n";
+
+/** A type that no directory has, or whose file is this very program or calls it, runs in this process. */
 export function isOurs(world: World, type: string, path: readonly string[]): boolean {
   if (!Object.hasOwn(table, type)) return false;
   const found = searchPlugin(world, type, path);
-  return found === undefined || world.stat(found)?.identity === world.stat(world.self.at(-1)!)?.identity;
+  return found === undefined || isStub(world, found) ||
+    world.stat(found)?.identity === world.stat(world.self.at(-1)!)?.identity;
+}
+
+/** Whether a file only calls this program. */
+export function isStub(world: World, file: string): boolean {
+  try {
+    return world.readStart(file, stubStart.length) === stubStart;
+  } catch {
+    // It may not be read.
+    return false;
+  }
 }
 
 /** The types that a plugin's object names: its own, and that of its IPAM. */

@@ -146,11 +146,11 @@ async function doWanted(
   }
 }
 
-/** What had been recorded before, less what is no longer wanted, comes first. */
+/** What had been recorded before, less what is no longer wanted, comes first; a caller may have begun already. */
 function begunRecord({ from, to, missing }: Wanted): BaseRecord {
   if (!from || missing.length === 0) return to;
-  const before = keptSteps(to, missing);
-  return { ...during(from, to), steps: [...before, ...missing], before: before.length };
+  const kept = keptSteps(to, missing);
+  return { ...during(from, to), steps: [...kept, ...missing], before: from.before ?? kept.length };
 }
 
 function keptSteps(to: BaseRecord, missing: readonly Step[]): readonly Step[] {
@@ -172,10 +172,11 @@ function restoreRecord(
   } catch { /* The first error says what is wrong. */ }
 }
 
-/** A record while it changes: of a container that is not attached yet, some steps may be done. */
+/** A record while it changes: no port is published yet, and of a container that is not attached some steps may be done. */
 function during(from: BaseRecord, to: BaseRecord): BaseRecord {
-  if (!("phase" in from) || from.phase === "done") return to;
-  return { ...to, phase: "planned" } as BaseRecord;
+  const ports = "ports" in from ? { ports: from.ports } : {};
+  const phase = "phase" in from && from.phase !== "done" ? { phase: "planned" } : {};
+  return { ...to, ...ports, ...phase };
 }
 
 /**

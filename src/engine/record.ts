@@ -1,3 +1,4 @@
+import { jsonProblem } from "../net/json_problem.ts";
 import { identifierProblem } from "../net/names.ts";
 import type { Limits } from "../net/limits.ts";
 import type { PortMapping } from "../net/port_mapping.ts";
@@ -65,6 +66,8 @@ export interface ContainerRecord extends BaseRecord {
   readonly recovered?: true;
   /** While programs are started again: their pid files. What they were asked for has to be asked for again. */
   readonly restarting?: readonly string[];
+  /** The interface that is being connected or disconnected: unless somebody is at it, it has to be taken off. */
+  readonly changing?: string;
 }
 
 /** What an ADD of one of our CNI plugins did. */
@@ -88,6 +91,8 @@ export interface Attached {
   readonly path?: readonly string[];
   /** The ports that its own plugins publish. */
   readonly published?: readonly PortMapping[];
+  /** Of several networks with a default route, that with the greatest has it; 0, unless told. */
+  readonly gwPriority?: number;
   readonly result?: Result;
 }
 
@@ -180,8 +185,8 @@ function parseRecord<R extends BaseRecord>(
   let record: Partial<R> | null;
   try {
     record = JSON.parse(text) as Partial<R> | null;
-  } catch (error) {
-    throw damaged((error as Error).message);
+  } catch {
+    throw damaged(`it is not JSON: ${jsonProblem(text)}`);
   }
   const format: number | undefined = record?.format;
   if (typeof format === "number" && format > recordFormat) {
@@ -202,8 +207,8 @@ function isBaseRecord(record: Partial<BaseRecord>): boolean {
 }
 
 function isContainerRecord(record: Partial<ContainerRecord>): boolean {
-  const { created, attachments, ports, restarting = [] } = record;
-  return areTexts(created) && Array.isArray(attachments) && attachments.every(isAttached) &&
+  const { created, attachments, ports, restarting = [], changing = "" } = record;
+  return areTexts(created, changing) && Array.isArray(attachments) && attachments.every(isAttached) &&
     Array.isArray(ports) && ports.every(isMapping) && Array.isArray(restarting) && areTexts(...restarting);
 }
 

@@ -66,8 +66,9 @@ function checkOwner(world: World, directory: string): void {
     );
   }
   if (stat.uid !== world.uid) {
+    const remedy = directory === "/run/ocinet" ? "use sudo" : "remove it";
     throw new Error(
-      `Cannot keep state in ${directory}: it belongs to user ${stat.uid}; remove it, or set OCINET_STATE_DIR`,
+      `Cannot keep state in ${directory}: it belongs to user ${stat.uid}; ${remedy}, or set OCINET_STATE_DIR`,
     );
   }
   if ((stat.mode & 0o022) !== 0) {

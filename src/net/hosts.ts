@@ -17,15 +17,23 @@ export function parseHostsEntries(values: readonly string[]): Hosts {
   }
   const names = new Map<string, string[]>();
   for (const item of items) {
-    const [ip, name, ...rest] = item.split("=");
+    const [ip, name, ...rest] = pairOf(item);
     if (!ip || !name || rest.length > 0 || !/^[A-Za-z0-9_.-]+$/.test(name)) {
-      throw new Error(`Did not understand --hosts-entry ${JSON.stringify(item)}: it is not IP=NAME`);
+      throw new Error(
+        `Did not understand --hosts-entry ${JSON.stringify(item)}: it is not IP=NAME`,
+      );
     }
     const address = parseAddress(ip);
     if (!address) throw new Error(`Invalid IP passed to --hosts-entry: ${JSON.stringify(ip)}`);
     names.set(address, [...names.get(address) ?? [], name]);
   }
   return names;
+}
+
+/** Docker's order, NAME:IP, is taken as well. */
+function pairOf(item: string): readonly (string | undefined)[] {
+  const [, name, ip] = /^([^:=]+):([^=]+)$/.exec(item) ?? [];
+  return name && ip && !parseAddress(item) ? [ip.replace(/^\[(.*)\]$/, "$1"), name] : item.split("=");
 }
 
 const localhost = [

@@ -6,7 +6,7 @@ export type Mode =
 
 /**
  * Reads every value of `--net`, as rkt does (common.go, NetList): names with optional arguments, separated by commas;
- * nothing at all means `default`; `host` outweighs `none`, and that outweighs networks.
+ * nothing at all means `default`; `host`, `none` and networks exclude each other.
  * @returns for contained, each network's CNI_ARGS text, "" for none
  * @throws Error in rkt's words
  */
@@ -21,13 +21,16 @@ export function parseNets(values: readonly string[]): Mode {
       );
     }
     if (named.has(name)) throw new Error(`Cannot read --net: found duplicate netname "${name}"`);
-    if (args !== undefined && (name === "all" || name === "host")) {
+    if (args !== undefined && ["all", "host", "none"].includes(name)) {
       throw new Error(`Cannot read --net: arguments are not supported by special netname "${name}"`);
     }
     named.set(name, args ?? "");
   }
-  if (named.has("host")) return { kind: "host" };
-  if (named.has("none")) return { kind: "none" };
+  for (const kind of ["host", "none"] as const) {
+    if (!named.has(kind)) continue;
+    if (named.size > 1) throw new Error(`Cannot read --net: "${kind}" and other networks exclude each other`);
+    return { kind };
+  }
   const all = named.delete("all");
   if (named.size === 0 && !all) named.set("default", "");
   return { kind: "contained", all, networks: named };

@@ -19,12 +19,15 @@ test("names and arguments are read as rkt reads them", () => {
   for (const [values, wanted] of rows) assert.deepEqual(parseNets(values), wanted, values.join(" "));
 });
 
-test("host outweighs none, and that outweighs networks", () => {
-  for (const values of [["host"], ["none,host"], ["a", "host", "none"], ["all,host"]]) {
-    assert.deepEqual(parseNets(values), { kind: "host" });
+test("host, none and networks exclude each other", () => {
+  assert.deepEqual(parseNets(["host"]), { kind: "host" });
+  assert.deepEqual(parseNets(["none"]), { kind: "none" });
+  const message = (kind: string) => `Cannot read --net: "${kind}" and other networks exclude each other`;
+  for (const values of [["none,host"], ["a", "host", "none"], ["all,host"], ["host", "default"]]) {
+    assert.throws(() => parseNets(values), { message: message("host") });
   }
-  for (const values of [["none"], ["a,none"], ["none:IP=1.2.3.4"], ["all", "none"]]) {
-    assert.deepEqual(parseNets(values), { kind: "none" });
+  for (const values of [["a,none"], ["all", "none"], ["none,default"]]) {
+    assert.throws(() => parseNets(values), { message: message("none") });
   }
 });
 
@@ -38,6 +41,7 @@ test("what rkt refuses is refused in its words", () => {
     [["none", "none"], 'found duplicate netname "none"'],
     [["all:K=V"], 'arguments are not supported by special netname "all"'],
     [["host:K=V"], 'arguments are not supported by special netname "host"'],
+    [["none:IP=1.2.3.4"], 'arguments are not supported by special netname "none"'],
     [["a:IP=fd00::1"], 'network "a" provided with invalid arguments: [:1]'],
   ];
   for (const [values, message] of rows) {

@@ -34,7 +34,7 @@ const syntax = "[HOSTIP:]HOSTPORT[-END]:PORT[-END][/tcp|udp|sctp]";
 export function parsePublish(text: string): readonly PortMapping[] {
   const match = /^(?:(?:\[([^\]]*)\]|([0-9.]+)):)?([0-9]+(?:-[0-9]+)?):([0-9]+(?:-[0-9]+)?)(?:\/([a-z]+))?$/
     .exec(text);
-  if (!match) throw problem(text, `it is not ${syntax}`);
+  if (!match) throw problem(text, misspelt(text) ?? `it is not ${syntax}`);
   const [, ip6, ip4, hostPorts, ports, protocol = "tcp"] = match;
   if (protocol !== "tcp" && protocol !== "udp" && protocol !== "sctp") {
     throw problem(text, `protocol "${protocol}" is neither tcp, udp nor sctp`);
@@ -45,6 +45,11 @@ export function parsePublish(text: string): readonly PortMapping[] {
   }
   const where = parseHost(text, ip4 ?? ip6);
   return hosts.map((hostPort, i) => ({ protocol, ...where, hostPort, port: targets[i]! }));
+}
+
+function misspelt(text: string): string | undefined {
+  const [, ip6, rest] = /^([0-9a-fA-F:]*:[0-9a-fA-F:]*):(\d+:\d+.*)$/.exec(text) ?? [];
+  return ip6 && parseAddress(ip6) ? `an IPv6 address stands in brackets: [${ip6}]:${rest}` : undefined;
 }
 
 function parseRange(text: string, ports: string): readonly number[] {

@@ -46,7 +46,13 @@ const links = [
 ];
 
 /** Sets of what containers share: their elements stay until the table goes, and serve nobody by themselves. */
-export const sharedSets: readonly string[] = ["bridges", "localnet", "unforwarded4", "unforwarded6"];
+export const sharedSets: readonly string[] = [
+  "bridges",
+  "internal",
+  "localnet",
+  "unforwarded4",
+  "unforwarded6",
+];
 
 interface Chain {
   readonly hook?: string;
@@ -350,6 +356,11 @@ function shared({ undo: _, ...guard }: Line): Line {
 /** What the container begins goes to its neighbours and the host, and nowhere else. */
 export function keepInternal({ link }: Endpoint): Line {
   return element("inet ocinet internal", words`"${link}"`);
+}
+
+/** The same of all containers on a bridge. */
+export function keepBridgeInternal(at: Endpoint): Line {
+  return shared(keepInternal(at));
 }
 
 /** The addresses are believed on the link. */

@@ -15,6 +15,7 @@ import {
   holdPort,
   join,
   keepApart,
+  keepBridgeInternal,
   keepInternal,
   keepUnforwarded,
   letPass,
@@ -212,13 +213,15 @@ nft add element inet ocinet localnet { "veth1" }`,
   );
   assert.ok(guards.every(({ undo }) => undo !== undefined));
   const shared = [
-    ...[...guardBridges("br0", "br0.7"), guardLocalnet("br0", false)],
+    ...guardBridges("br0", "br0.7"),
+    ...[keepBridgeInternal({ ...at, link: "br0" }), guardLocalnet("br0", false)],
     ...([4, 6] as const).map((version) => keepUnforwarded(version, ["eth0", "eth1"])),
   ];
   assert.equal(
     show(shared),
     `nft add element inet ocinet bridges { "br0" . "br0" }
 nft add element inet ocinet bridges { "br0.7" . "br0.7" }
+nft add element inet ocinet internal { "br0" }
 nft add element inet ocinet localnet { "br0" }
 nft add element inet ocinet unforwarded4 { "eth0" . "eth0", "eth1" . "eth1" }
 nft add element inet ocinet unforwarded6 { "eth0" . "eth0", "eth1" . "eth1" }`,

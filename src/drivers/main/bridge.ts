@@ -14,7 +14,7 @@ import {
 import { linkNameProblem, macFrom, parseMac } from "../../net/names.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import { addAddress, addBridge, addVeth, ownAlias, removeAddress, setLink } from "../../plan/ip.ts";
-import { guardBridges, join, masquerade, tryRules } from "../../plan/nft.ts";
+import { guardBridges, join, keepBridgeInternal, masquerade, tryRules } from "../../plan/nft.ts";
 import { allowOnlyMac } from "../../plan/nft_bridge.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { HostState, Link } from "../../plan/host_state.ts";
@@ -43,6 +43,8 @@ interface Conf {
   readonly isDefaultGateway: boolean;
   readonly forceAddress: boolean;
   readonly ipMasq: boolean;
+  /** Ours: what its containers begin goes to their neighbours and the host alone. */
+  readonly internal: boolean;
   readonly mtu?: number;
   /** The MTU of the host's way out, in place of one that is not named: `up` and the hook add it. */
   readonly pathMtu?: number;
@@ -87,6 +89,7 @@ export function parse(conf: Fields): Conf {
     isDefaultGateway,
     forceAddress: flag(conf, "forceAddress"),
     ipMasq: parseMasquerade(conf),
+    internal: flag(conf, "internal"),
     mtu: conf.integer("mtu", { min: 0, max: 65535 }) || undefined,
     pathMtu: conf.integer("pathMtu", { min: 0, max: 65535 }),
     hairpinMode,
@@ -348,6 +351,7 @@ export function address(conf: Conf, at: Attachment, given: Lease, made: Result, 
       ...addRoutes({ ...lease, routes }, at.ifname),
       ...guardBridges(...new Set([conf.bridge, endpoint.link])),
       ...join(endpoint, lease.ips),
+      ...(conf.internal ? [keepBridgeInternal(endpoint)] : []),
       ...(conf.ipMasq ? masquerade(endpoint, lease.ips) : []),
     ],
     result,

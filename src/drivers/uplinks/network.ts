@@ -1,5 +1,5 @@
 import type { Result } from "../../wire/cni/result.ts";
-import { addressOf, lengthOf, plus } from "../../net/address.ts";
+import { addressOf, type Cidr, lengthOf, plus } from "../../net/address.ts";
 import type { UplinkOptions } from "./options.ts";
 import type { Target } from "./uplink.ts";
 
@@ -14,8 +14,19 @@ export interface Network {
 /** The IPv6 network; slirp4netns has no other. */
 export const network6 = { address: "fd00::100", length: 64, gateway: "fd00::2" } as const;
 
-/** The IPv4 network of these options. */
-export function networkOf({ cidr }: UplinkOptions): Network {
+/** IPv4 networks for containers for whom none is asked, the usual one first. */
+export const usualCidrs: readonly [Cidr, ...Cidr[]] = [
+  ...["10.0.2.0/24", "10.86.30.0/24", "172.16.30.0/24", "192.168.230.0/24", "100.86.30.0/24"] as const,
+];
+
+/** The network that these options ask for, or else the usual one. */
+export function cidrOf({ cidr = usualCidrs[0] }: UplinkOptions): Cidr {
+  return cidr;
+}
+
+/** The addresses in the IPv4 network of these options. */
+export function networkOf(options: UplinkOptions): Network {
+  const cidr = cidrOf(options);
   const at = (step: bigint) => plus(addressOf(cidr), step);
   return { address: at(100n), length: lengthOf(cidr), gateway: at(2n), dns: at(3n) };
 }

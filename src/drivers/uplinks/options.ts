@@ -3,8 +3,8 @@ import { type Cidr, networkOf, parseAddress, parseCidr } from "../../net/address
 
 /** How a container is to be connected, whichever uplink does it. */
 export interface UplinkOptions {
-  /** The IPv4 network that the container seems to be in. */
-  readonly cidr: Cidr;
+  /** The IPv4 network that the container seems to be in; absent: one that the host has no route into. */
+  readonly cidr?: Cidr;
   readonly mtu: number;
   /** The MAC address of the container's interface; random, if it is not said. */
   readonly mac?: string;
@@ -26,7 +26,7 @@ export interface UplinkOptions {
 
 /** What nothing said means. A larger MTU is two to three times as fast, and slirp4netns takes 65521 at most. */
 const defaults: UplinkOptions = {
-  ...{ cidr: "10.0.2.0/24", mtu: 65520, ipv6: true, dns: true, hostLoopback: false },
+  ...{ mtu: 65520, ipv6: true, dns: true, hostLoopback: false },
   ...{ sandbox: true, seccomp: true },
 };
 

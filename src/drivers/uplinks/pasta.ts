@@ -102,8 +102,31 @@ function outbound(from: string | undefined, family: 4 | 6): readonly string[] {
 function forwards(protocol: "tcp" | "udp", ports: readonly PortMapping[]): readonly string[] {
   const own = ports.filter((port) => port.protocol === protocol);
   if (own.length === 0) return [`--${protocol}-ports=none`];
-  return own.map(({ family, hostIp, hostPort, port }) => {
+  return rangesOf(own).map(({ first: { family, hostIp, hostPort, port }, count }) => {
     const on = hostIp ?? (family === undefined ? undefined : family === 4 ? "0.0.0.0" : "::");
-    return `--${protocol}-ports=${on === undefined ? "" : `${on}/`}${hostPort}:${port}`;
+    const range = (from: number) => count === 1 ? `${from}` : `${from}-${from + count - 1}`;
+    return `--${protocol}-ports=${on === undefined ? "" : `${on}/`}${range(hostPort)}:${range(port)}`;
   });
+}
+
+/** Ports one after the other, of one address. */
+interface PortRange {
+  readonly first: PortMapping;
+  readonly count: number;
+}
+
+/** Ports that follow each other are one range: pasta takes 255 rules at most, and each port by itself would be one. */
+function rangesOf(ports: readonly PortMapping[]): readonly PortRange[] {
+  const ranges: PortRange[] = [];
+  for (const port of ports) {
+    const last = ranges.at(-1);
+    if (last && continues(last, port)) ranges[ranges.length - 1] = { ...last, count: last.count + 1 };
+    else ranges.push({ first: port, count: 1 });
+  }
+  return ranges;
+}
+
+function continues({ first, count }: PortRange, { family, hostIp, hostPort, port }: PortMapping): boolean {
+  return family === first.family && hostIp === first.hostIp && hostPort === first.hostPort + count &&
+    port === first.port + count;
 }

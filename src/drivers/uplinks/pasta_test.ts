@@ -116,3 +116,19 @@ test("pasta does not work on a host without an IPv4 default route", () => {
   assert.equal(pasta.problem(host), undefined);
   assert.match(pasta.problem({ ...host, routes: { 4: false, 6: true } })!, /no IPv4 default route/);
 });
+
+test("a range of ports is one rule of pasta's, and what does not follow is another", () => {
+  const rules = (...ports: readonly string[]) =>
+    show(connect("", ports).steps).match(/--(tcp|udp)-ports=\S+/g);
+  assert.deepEqual(rules("20000-20255:30000-30255", "20256:30256", "20257:80"), [
+    "--tcp-ports=20000-20256:30000-30256",
+    "--tcp-ports=20257:80",
+    "--udp-ports=none",
+  ]);
+  assert.deepEqual(rules("127.0.0.1:81-82:81-82", "127.0.0.2:83:83", "[::1]:90-91:1-2", "53-54:53-54/udp"), [
+    "--tcp-ports=127.0.0.1/81-82:81-82",
+    "--tcp-ports=127.0.0.2/83:83",
+    "--tcp-ports=::1/90-91:1-2",
+    "--udp-ports=53-54:53-54",
+  ]);
+});

@@ -12,8 +12,8 @@ import type { Entrance, Host } from "./uplink.ts";
  */
 const both = `d=$1 inside=$2
 rm -f "$d/tie" "$d/there" "$3" "$4"; shift 4; mkfifo -m 600 "$d/tie" "$d/there" || exit
-exec 6<>"$d/tie"; ulimit -Sn "$(ulimit -Hn)"
-sh -c "exec $inside" <"$d/tie" >"$d/there" 3<&- 4>&- 5<&- 6<&- &
+exec 6<>"$d/tie"; ulimit -Sn "$(ulimit -Hn)"; export NO_COLOR=1
+sh -c "exec $inside $(ulimit -Hn)" <"$d/tie" >"$d/there" 3<&- 4>&- 5<&- 6<&- &
 byte=$(head -c 1 "$d/there"); rm -f "$d/tie" "$d/there"
 [ -n "$byte" ] || exit
 exec "$@" "$(ulimit -Hn)" <&3 3<&- >&4 4>&-`;

@@ -3,7 +3,7 @@ import { addForward } from "../../plan/hostfwd.ts";
 import { addAddress, addRoute } from "../../plan/ip.ts";
 import { type Send, setSysctl, type Step } from "../../plan/step.ts";
 import { keepRunning } from "./supervise.ts";
-import { network6, networkOf, resultOf } from "./network.ts";
+import { cidrOf, network6, networkOf, resultOf } from "./network.ts";
 import type { UplinkOptions } from "./options.ts";
 import { refuse, refuseLow } from "./refusals.ts";
 import { noWayOut } from "./restricted.ts";
@@ -56,7 +56,12 @@ function spawn(target: Target, options: UplinkOptions, ipv6: boolean): Step {
   const { ifname, socket, restricted } = target;
   const words = (pid: number) => [
     ...["slirp4netns", "--exit-fd=3", "--ready-fd=4", `--api-socket=${socket}`],
-    ...["--configure", `--mtu=${options.mtu}`, `--cidr=${options.cidr}`, ...(ipv6 ? ["--enable-ipv6"] : [])],
+    ...[
+      "--configure",
+      `--mtu=${options.mtu}`,
+      `--cidr=${cidrOf(options)}`,
+      ...(ipv6 ? ["--enable-ipv6"] : []),
+    ],
     ...(options.mac === undefined ? [] : [`--macaddress=${options.mac}`]),
     ...(options.hostLoopback && !restricted ? [] : ["--disable-host-loopback"]),
     ...(options.sandbox ? ["--enable-sandbox"] : []),
@@ -85,10 +90,15 @@ function outbound({ outbound4, outbound6 }: UplinkOptions, restricted: boolean):
   ];
 }
 
-/** The address that slirp4netns advertises comes seconds after the container's process has started, so it gets one now. */
+/**
+ * The address that slirp4netns advertises comes seconds after the container's process has started, so it gets one now.
+ * IPv6 may be off in the namespace; a setting that the kernel does not have needs no change.
+ */
 function configureIpv6(ifname: string): readonly Step[] {
+  const set = (key: string) =>
+    setSysctl("container", `net/ipv6/conf/${ifname}/${key}`, "0", { onError: "ignore" });
   return [
-    setSysctl("container", `net/ipv6/conf/${ifname}/accept_ra`, "0"),
+    ...[set("disable_ipv6"), set("accept_ra")],
     addAddress("container", `${network6.address}/${network6.length}`, ifname),
     addRoute("container", { dst: "::/0", gw: network6.gateway }, ifname),
   ];

@@ -35,6 +35,7 @@ test("slirp4netns is ready for IPv6 at once, and publishes ports", () => {
     [
       "slirp4netns --exit-fd=3 --ready-fd=4 --api-socket=/run/c1.sock --configure --mtu=65520 --cidr=10.0.2.0/24 " +
       "--enable-ipv6 --disable-host-loopback --enable-sandbox --enable-seccomp 7 eth0",
+      "container: sysctl -w net/ipv6/conf/eth0/disable_ipv6=0",
       "container: sysctl -w net/ipv6/conf/eth0/accept_ra=0",
       "container: ip address replace fd00::100/64 dev eth0 nodad",
       "container: ip route add ::/0 via fd00::2 dev eth0",

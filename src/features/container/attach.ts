@@ -36,6 +36,7 @@ import {
   believeAll,
   defaultRouteFilter,
   givePorts,
+  naming,
   type PlannedLink,
   plannedLink,
   publish,
@@ -229,11 +230,17 @@ async function planLinksOf(world: World, state: string, connecting: Connecting):
   return { steps: [...steps, ...more, ...believeAll(links, results)], results };
 }
 
-/** Puts a network's plugins into the fold. @throws Error naming the network, where a plugin that is not ours failed */
-async function addLink(
+/**
+ * Puts a network's plugins into the fold, and runs those that are not ours.
+ * @throws Error naming the network, where a plugin that is not ours failed
+ */
+export async function addLink(
   world: World,
-  { request, fold }: Connecting,
-  { attached }: PlannedLink,
+  { request, fold }: {
+    readonly request: Pick<Request, "id" | "container" | "lasting">;
+    readonly fold: Fold;
+  },
+  { attached, file }: PlannedLink,
   isWanted: (step: Step) => boolean,
 ): Promise<Result> {
   const { id, container, lasting } = request;
@@ -241,7 +248,8 @@ async function addLink(
   const call = { ...callOf(fold.state, { id, netns: container.netns }, attached), entered };
   if (!attached.path) {
     const adjust = (steps: readonly Step[]) => steps.filter(isWanted);
-    return await foldNetwork(fold, call, { begun: [], blames: false, adjust });
+    const folding = { begun: [], blames: false, adjust };
+    return await naming(attached.network.name, file, () => foldNetwork(fold, call, folding));
   }
   try {
     const folding = { begun: [], blames: true };
@@ -321,7 +329,11 @@ async function firstGranted(
 }
 
 /** What keeps a container that its owner has power over, and not root, from speaking for others. */
-function guards({ container }: Request, { at }: PlannedLink, result: Result): readonly Step[] {
+export function guards(
+  { container }: Pick<Request, "container">,
+  { at }: PlannedLink,
+  result: Result,
+): readonly Step[] {
   if (container.owner === undefined) return [];
   const inside = result.interfaces.find(({ sandbox }) => sandbox !== undefined);
   return forbidSpoofing(vethEnds(at).host.name, inside!.mac!, result.ips);

@@ -23,7 +23,7 @@ export function openBundleConfig(world: World, bundle: string): BundleConfig {
   const file = directory && world.pin(`${directory.path}/config.json`);
   if (!directory || !file) {
     directory?.release();
-    throw new Error(`Cannot change bundle "${bundle}": it has no config.json; runc spec makes one`);
+    throw new Error(`Cannot change bundle "${bundle}": ${whyNone(bundle, directory !== undefined)}`);
   }
   const release = () => [file, directory].forEach((pinned) => pinned.release());
   try {
@@ -36,6 +36,11 @@ export function openBundleConfig(world: World, bundle: string): BundleConfig {
     release();
     throw new Error(`Cannot read ${path}: ${shown(error, file, path)}`);
   }
+}
+
+function whyNone(bundle: string, isThere: boolean): string {
+  if (/(^|\/)config\.json$/.test(bundle)) return "it is a file; give the directory that it is in";
+  return isThere ? "it has no config.json; runc spec makes one" : "there is no such directory";
 }
 
 /** Why a file is not to be read by root: through a link, or a name of it elsewhere, others could lead us to any file. */

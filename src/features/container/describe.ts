@@ -1,6 +1,7 @@
 import { messageOf } from "../../wire/cni/error.ts";
+import type { Result } from "../../wire/cni/result.ts";
 import { showDestination } from "../../net/egress.ts";
-import { type PortMapping, showMapping } from "../../net/port_mapping.ts";
+import { type PortMapping, type Protocol, showMapping } from "../../net/port_mapping.ts";
 import type { ProxyVersion } from "../../net/proxy_protocol.ts";
 import { elementsIn } from "../../plan/nft.ts";
 import type { Step } from "../../plan/step.ts";
@@ -21,12 +22,16 @@ import { ownNamespace } from "../../engine/process.ts";
 import type { Limits } from "../../net/limits.ts";
 import { deadPrograms } from "./repair.ts";
 
-/** A container as scripts see it. */
+/** `dead`: it has ended, and `gc` takes it. `partial`: something of it is missing, or cannot be told. */
+export type State = "up" | "partial" | "dead";
+
+/** A container as scripts see it. Its keys stay as they are: docs/usage.md. */
 export interface Description {
   readonly id: string;
   readonly created: string;
-  /** `up`, or why it is not. */
-  readonly state: string;
+  readonly state: State;
+  /** Why it is not up. */
+  readonly reason?: string;
   readonly netns: string;
   readonly pid?: number;
   readonly networks: readonly DescribedNetwork[];
@@ -50,13 +55,19 @@ export interface DescribedNetwork {
   readonly mac?: string;
   readonly ips: readonly string[];
   readonly gateways: readonly string[];
-  readonly routes: readonly string[];
+  readonly routes: readonly { readonly dst: string; readonly gw?: string }[];
   readonly nameservers: readonly string[];
 }
 
 /** One of its published ports. */
 export interface DescribedPort {
+  /** As `--publish` has it. */
   readonly mapping: string;
+  /** An address of the host's, `0.0.0.0` or `::` for all of a family, or empty for all there are. */
+  readonly hostIp: string;
+  readonly hostPort: number;
+  readonly containerPort: number;
+  readonly protocol: Protocol;
   readonly driver: string;
   /** Whether the container sees who connects from another host. */
   readonly keepsClientAddress: boolean;
@@ -78,7 +89,7 @@ export function describeContainer(
   return {
     id,
     created,
-    state: staleness(world, record) ?? disturbance(world, record, plugins) ?? "up",
+    ...stateOf(staleness(world, record), () => disturbance(world, record, plugins)),
     netns: container.netns,
     ...(container.init ? { pid: container.init.pid } : {}),
     networks: attachments.map(describeNetwork),
@@ -90,13 +101,30 @@ export function describeContainer(
   };
 }
 
+function stateOf(
+  stale: string | undefined,
+  disturbed: () => string | undefined,
+): Pick<Description, "state" | "reason"> {
+  if (stale !== undefined) return { state: "dead", reason: stale };
+  const reason = disturbed();
+  return reason === undefined ? { state: "up" } : { state: "partial", reason };
+}
+
+function describeMapping(port: PortMapping) {
+  const { hostIp, family, hostPort, port: containerPort, protocol } = port;
+  const anywhere = family === 4 ? "0.0.0.0" : family === 6 ? "::" : "";
+  return {
+    ...{ mapping: showMapping(port), hostIp: hostIp ?? anywhere, hostPort, containerPort, protocol },
+  };
+}
+
 /** Either the relay or an uplink forwards it. */
 function describeForward(port: PortMapping, uplink: Uplink | undefined): DescribedPort {
-  const mapping = showMapping(port);
-  if (port.relay) return { mapping, driver: "relay", keepsClientAddress: false, ...port.relay };
+  const mapping = describeMapping(port);
+  if (port.relay) return { ...mapping, driver: "relay", keepsClientAddress: false, ...port.relay };
   const { name: driver, keepsClientAddress, publishes } = uplink!;
   const isPart = publishes !== undefined && port.family === undefined;
-  return { mapping, driver, keepsClientAddress, ...(isPart ? { onlyFamily: publishes } : {}) };
+  return { ...mapping, driver, keepsClientAddress, ...(isPart ? { onlyFamily: publishes } : {}) };
 }
 
 function describeRule(port: PortMapping, byPlugins: boolean, steps: readonly Step[]): DescribedPort {
@@ -104,7 +132,7 @@ function describeRule(port: PortMapping, byPlugins: boolean, steps: readonly Ste
   const families = port.family === undefined ? [4, 6] : [port.family];
   const masked = families.some((family) => sets.includes(`inet ocinet masked${family}`));
   return {
-    mapping: showMapping(port),
+    ...describeMapping(port),
     driver: byPlugins ? "plugins" : "nftables",
     keepsClientAddress: !masked,
   };
@@ -119,7 +147,10 @@ function disturbance(
   record: ContainerRecord,
   plugins: readonly PluginRecord[],
 ): string | undefined {
-  if (record.phase !== "done") return "unfinished";
+  if (record.phase !== "done") return `it is not finished; ocinet down ${record.id} takes it away`;
+  if (record.changing !== undefined) {
+    return `its ${record.changing} is being connected or disconnected; if not, ocinet repair ${record.id} takes it off`;
+  }
   const dead = deadPrograms(world, record).map(({ name }) => name).join(" and its ");
   if (dead !== "") return `its ${dead} has ended; ocinet repair ${record.id} starts it again`;
   const lost = lostLink(world, plugins.flatMap(({ steps }) => steps));
@@ -136,7 +167,8 @@ export function describeAll(world: World, state: string, ids: readonly string[])
       return plugins.length > 0 ? [describePlugins(world, id, plugins)] : [];
     } catch (error) {
       // What is wrong with one says nothing of the others.
-      return [{ id, created: "", state: messageOf(error), netns: "", networks: [], ports: [] }];
+      const told = { state: "partial", reason: messageOf(error) } as const;
+      return [{ id, created: "", ...told, netns: "", networks: [], ports: [] }];
     }
   });
 }
@@ -150,7 +182,7 @@ function describePlugins(world: World, id: string, plugins: readonly PluginRecor
     plugins.filter(({ result }) => result).map((one) => [`${one.network} ${one.ifname}`, one]),
   );
   return {
-    ...{ id, created: "", state: stale ?? (lost ? `its ${lost} is gone` : "up") },
+    ...{ id, created: "", ...stateOf(stale, () => lost && `its ${lost} is gone`) },
     netns: plugins[0]!.container.netns,
     networks: [...attached.values()].map(({ network, ifname, part, result }) =>
       describeNetwork({ network: { name: network }, ifname, by: part, result })
@@ -170,7 +202,16 @@ function describeNetwork(
     ...(mac === undefined ? {} : { mac }),
     ips: result?.ips.map(({ address }) => address) ?? [],
     gateways: result?.ips.flatMap(({ gateway }) => gateway ?? []) ?? [],
-    routes: result?.routes.map(({ dst, gw }) => gw === undefined ? dst : `${dst} via ${gw}`) ?? [],
+    routes: result?.routes.map((route) => describeRoute(result, route)) ?? [],
     nameservers: result?.dns.nameservers ?? [],
   };
+}
+
+/** CNI's rule: a route without a gateway of its own leads by that of its family's address. */
+function describeRoute(
+  { ips }: Result,
+  { dst, gw }: Result["routes"][number],
+): DescribedNetwork["routes"][number] {
+  const by = gw ?? ips.find(({ address }) => address.includes(":") === dst.includes(":"))?.gateway;
+  return { dst, ...(by === undefined ? {} : { gw: by }) };
 }

@@ -73,7 +73,7 @@ export async function detachLocked(world: World, state: string, record: Containe
   const own = isExternal ? { from: record, to: { ...record, steps: [] } } : { from: record };
   await undoRecords(scope, [...plugins, own], `container "${record.id}"`);
   await leaveExternal(world, state, record);
-  if (record.phase === "planning") releaseUnwritten(world, state, record);
+  if (record.phase === "planning" || record.changing !== undefined) releaseUnwritten(world, state, record);
   if (isExternal) removeRecord(world, state, record);
   // Beside a damaged record there may be others.
   if (record.recovered) world.remove(containerPaths(state, record.id).directory);

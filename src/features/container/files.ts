@@ -6,7 +6,6 @@ import type { OptionValues } from "../../wire/oci/options.ts";
 import { exec, type Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import { isHostsOwn, reachableNames, resolvConf, serversIn } from "../../engine/name_servers.ts";
-import { sessionAround } from "../rootless/host_forwarding.ts";
 import { findTarget, mountFiles, type Rootfs, type Target } from "./file_mounts.ts";
 
 /** What is wanted of the files that tell a container about names. */
@@ -83,9 +82,8 @@ interface Mounted {
 }
 
 /**
- * What a container is told about names if neither its options nor its networks say anything. Its file is left alone, which
- * is rkt's rule, unless that cannot be right: a command sees the host's, which may name the host's loopback; and no image
- * knows the resolver of a session.
+ * What a container is told about names if neither its options nor its networks say anything: whom the host asks, where a
+ * network leads out, as Docker does. A command sees the host's file anyway, which may name the host's loopback.
  */
 export function namesUnasked(
   world: World,
@@ -94,11 +92,8 @@ export function namesUnasked(
 ): ResolvConf | undefined {
   const hasWayOut = results.some(({ routes }) => routes.some(({ dst }) => /^(0\.0\.0\.0|::)\/0$/.test(dst)));
   if (!rootfs || !hasWayOut) return undefined;
-  const seesHosts = rootfs.path === "";
-  const isLost = seesHosts
-    ? serversIn(world, resolvConf).some(isHostsOwn)
-    : sessionAround(world) !== undefined;
-  const names = isLost ? reachableNames(world) : {};
+  const isRight = rootfs.path === "" && !serversIn(world, resolvConf).some(isHostsOwn);
+  const names = isRight ? {} : reachableNames(world);
   return names.nameservers ? names : undefined;
 }
 

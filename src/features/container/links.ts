@@ -1,3 +1,4 @@
+import { CniError } from "../../wire/cni/error.ts";
 import { checkArgs } from "../../wire/cni/args.ts";
 import { fields } from "../../wire/cni/fields.ts";
 import type { NetworkList, PluginConf } from "../../wire/cni/network_list.ts";
@@ -34,6 +35,8 @@ import type { Request } from "./request.ts";
 export interface PlannedLink {
   readonly attached: Attached;
   readonly at: Attachment;
+  /** The network's file, unless it is a built-in one. */
+  readonly file?: string;
 }
 
 /** Where networks come from, and who makes them. */
@@ -49,11 +52,38 @@ export interface Source {
 const [usualMtu, leastMtu] = [1500, 1280];
 
 /** Reads the configuration of a network for a container. @throws Error for what cannot be used */
-export async function plannedLink(
+export function plannedLink(
+  world: World,
+  source: Source,
+  network: ChosenNetwork,
+  request: Pick<Request, "id" | "container">,
+): Promise<PlannedLink> {
+  return naming(network.list.name, network.path, async () => ({
+    ...await planLink(world, source, network, request),
+    ...(network.path === undefined ? {} : { file: network.path }),
+  }));
+}
+
+/** Has a refusal of a plugin's name the network that it is of, and its file. */
+export async function naming<T>(
+  network: string,
+  file: string | undefined,
+  act: () => Promise<T>,
+): Promise<T> {
+  try {
+    return await act();
+  } catch (error) {
+    if (!(error instanceof CniError) || error.message.includes(`network "${network}"`)) throw error;
+    const where = `network "${network}"${file === undefined ? "" : ` (${file})`}`;
+    throw new CniError(error.code, `Cannot use ${where}: ${error.message}`, error.details);
+  }
+}
+
+async function planLink(
   world: World,
   { state, root, directories, pathMtu = usualMtu }: Source,
   network: ChosenNetwork,
-  { id, container }: Request,
+  { id, container }: Pick<Request, "id" | "container">,
 ): Promise<PlannedLink> {
   const { ifname, args, builtIn } = network;
   checkVersion(network.list);

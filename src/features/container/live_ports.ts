@@ -53,11 +53,11 @@ export async function addPorts(
     const claims = portClaims(state, ports, id).filter(isNew);
     const steps = (await forwardSteps(world, state, record, ports)).filter(isNew);
     refuseEntering(record, steps);
-    const claimed = { ...record, steps: [...record.steps, ...claims] };
-    const next = { ...claimed, ports: [...record.ports, ...ports], steps: [...claimed.steps, ...steps] };
+    const claimed = { ...record, steps: [...record.steps, ...claims], before: record.steps.length };
+    const next = { ...record, ports: [...record.ports, ...ports], steps: [...claimed.steps, ...steps] };
     try {
       // Should we be killed, who comes next finds the claims.
-      writeRecord(world, state, { ...claimed, before: record.steps.length });
+      writeRecord(world, state, claimed);
       await takePorts(world, state, ports, id);
       await reconcile({ world, state }, [{ from: claimed, to: next }], prefixesOf(record.container));
       return next;
@@ -117,8 +117,12 @@ export async function removePorts(
     const own = (await lead(ports)).filter((step) => !kept.has(keyOf(step)));
     const gone = new Set(own.map(keyOf));
     const next = { ...record, ports: rest, steps: record.steps.filter((step) => !gone.has(keyOf(step))) };
+    // A port that the helper published with the attachment has no step of its own.
+    const known = new Set(record.steps.map(keyOf));
+    const told = own.filter((step) => step.tool === "send" && !known.has(keyOf(step)));
+    const from = { ...record, steps: [...record.steps, ...told] };
     try {
-      await reconcile({ world, state }, [{ from: record, to: next }], prefixesOf(record.container));
+      await reconcile({ world, state }, [{ from, to: next }], prefixesOf(record.container));
     } catch (error) {
       throw new Error(`Cannot take away all of the ports: ${messageOf(error)}`);
     }
@@ -184,8 +188,8 @@ function refuseKept({ id, attachments }: ContainerRecord, port: PortMapping): vo
   );
 }
 
-/** The steps that lead ports to the container; another's plugin took its ports when it started. */
-async function forwardSteps(
+/** The steps that lead ports to a container; another's plugin took its ports when it started. */
+export async function forwardSteps(
   world: World,
   state: string,
   record: ContainerRecord,

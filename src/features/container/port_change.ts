@@ -2,11 +2,12 @@ import { livePrefixes } from "../../engine/namespace.ts";
 import { type ContainerRecord, writeRecord } from "../../engine/record.ts";
 import { containerPaths } from "../../engine/state.ts";
 import { undo } from "../../engine/undo.ts";
+import { takeOffChanging } from "./network_change.ts";
 import { removeAbandoned, type World } from "../../plan/world.ts";
 
 /**
  * A container's record, for who has its lock, once the steps are undone that an ocinet which was killed had begun to add
- * to it: ports of which nobody has been told that they are published.
+ * to it: ports of which nobody has been told that they are published, or a network; or to take a network off it.
  * @throws Error when something resisted
  */
 export async function undoBegun(
@@ -16,6 +17,7 @@ export async function undoBegun(
 ): Promise<ContainerRecord> {
   const { before, ...rest } = record;
   removeAbandoned(world, containerPaths(state, record.id).directory);
+  if (record.changing !== undefined) return await takeOffChanging(world, state, record);
   if (before === undefined) return record;
   const [settled, begun] = [record.steps.slice(0, before), record.steps.slice(before)];
   const { problems, left } = await undo(world, livePrefixes(world, record.container), begun);
@@ -26,15 +28,5 @@ export async function undoBegun(
         problems.join("; "),
     );
   }
-  // Its ports are among them, in the record that would have been written next.
-  const ports = record.ports.filter((_, i) => i < portsBefore(record, settled));
-  return writeRecord(world, state, { ...rest, ports, steps: settled });
-}
-
-/** How many of the ports have a claim among the steps that were there before: a claim is made for each. */
-function portsBefore({ ports }: ContainerRecord, settled: ContainerRecord["steps"]): number {
-  return Math.min(
-    ports.length,
-    settled.filter(({ id }) => id.kind === "file" && id.path.includes("/ports/")).length,
-  );
+  return writeRecord(world, state, { ...rest, steps: settled });
 }

@@ -114,7 +114,7 @@ test(
       "eth2 default-restricted",
       "eth3 default",
     ]);
-    assert.deepEqual([chosen("none"), chosen("host,a")], [[], []]);
+    assert.deepEqual([chosen("none"), chosen("host")], [[], []]);
     const known = "(there are: a, b, default-restricted, default)";
     assert.throws(() => chosen("a,x", "../y"), { message: `networks not found: x, ../y ${known}` });
     assert.throws(() => chosen("--net=host"), { message: `networks not found: --net=host ${known}` });

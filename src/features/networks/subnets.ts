@@ -18,7 +18,7 @@ import type { World } from "../../plan/world.ts";
 /** A built-in network, by the file that would stand in for it. */
 export type BuiltIn = "default" | "default-restricted" | "ocinet0";
 
-/** What each built-in network may have: the first that the host does not reach elsewhere. README lists them. */
+/** What each built-in network may have: the first that the host does not reach elsewhere. docs/usage.md lists them. */
 const candidates: Readonly<Record<BuiltIn, Readonly<Record<Family, readonly string[]>>>> = {
   "default": {
     4: ["172.16.28.0/24", "10.86.28.0/24", "192.168.228.0/24", "100.86.28.0/24", "198.18.28.0/24"],

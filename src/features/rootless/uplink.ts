@@ -7,6 +7,7 @@ import { parseOptions } from "../../drivers/uplinks/options.ts";
 import { isRelay } from "../../drivers/uplinks/relay.ts";
 import { uplinks, type WantedUplink } from "../../drivers/uplinks/table.ts";
 import type { Host, Running, Uplink } from "../../drivers/uplinks/uplink.ts";
+import { withFreeCidr } from "./cidr.ts";
 import { forwarder, type Forwarding } from "./forwarding.ts";
 import type { ContainerRecord } from "../../engine/record.ts";
 import type { Limits } from "../../net/limits.ts";
@@ -18,7 +19,7 @@ import { userNicFor } from "./user_nic.ts";
 /** What an uplink has to know of this host. */
 export function hostOf(world: World): Host {
   return {
-    ipv6: world.stat("/proc/sys/net/ipv6") !== undefined,
+    ipv6: world.stat("/proc/sys/net/ipv6/conf") !== undefined,
     routes: { 4: hasDefaultRoute(world, 4), 6: hasDefaultRoute(world, 6) },
     lowestPort: Number(world.read("/proc/sys/net/ipv4/ip_unprivileged_port_start") ?? 1024),
   };
@@ -75,6 +76,15 @@ export interface ChosenUplink extends WantedUplink {
  * @throws Error saying why it cannot be, of the best if none can
  */
 export async function chooseUplink(
+  world: World,
+  state: string,
+  host: Host,
+  wanted: UplinkOptions,
+): Promise<ChosenUplink> {
+  return await withFreeCidr(world, await choose(world, state, host, wanted));
+}
+
+async function choose(
   world: World,
   state: string,
   host: Host,

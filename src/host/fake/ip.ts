@@ -365,7 +365,8 @@ function showRoutes({ namespace, options }: Place, words: readonly string[]): st
   return `${JSON.stringify(rows)}\n`;
 }
 
-function getRoute({ namespace }: Place, [address]: readonly string[]): string {
+function getRoute({ namespace }: Place, words: readonly string[]): string {
+  const [address, isMatch] = [words.at(-1), words[0] === "fibmatch"];
   const isOwn = namespace.links.some(({ addresses }) =>
     addresses.some((one) => addressOf(one.address) === address)
   );
@@ -373,7 +374,8 @@ function getRoute({ namespace }: Place, [address]: readonly string[]): string {
     .toSorted((a, b) => lengthOf(b.dst) - lengthOf(a.dst))[0];
   if (!isOwn && !found) throw new Refusal("RTNETLINK answers: Network is unreachable");
   const dev = isOwn ? "lo" : linkAt(namespace, found!.index)?.name;
-  return `${JSON.stringify([{ type: isOwn ? "local" : "unicast", dst: address, dev, flags: [] }])}\n`;
+  const dst = !isMatch || isOwn ? address : lengthOf(found!.dst) === 0 ? "default" : found!.dst;
+  return `${JSON.stringify([{ type: isOwn ? "local" : "unicast", dst, dev, flags: [] }])}\n`;
 }
 
 function showRules({ namespace, options }: Place): string {

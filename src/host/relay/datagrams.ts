@@ -18,7 +18,7 @@ interface Flow {
 }
 
 /** Forwards datagrams, each client's apart. @throws Error when the port cannot be had */
-export function forwardDatagrams({ inside }: Common, request: Request): Promise<Forward> {
+export function forwardDatagrams({ inside, room }: Common, request: Request): Promise<Forward> {
   const { host_addr: host, host_port: port, ipv6_only: ipv6Only } = request;
   const type = host.includes(":") ? "udp6" : "udp4";
   const socket = builtin<typeof Dgram>("node:dgram").createSocket({ type, ipv6Only });
@@ -28,13 +28,20 @@ export function forwardDatagrams({ inside }: Common, request: Request): Promise<
   socket.on("message", (datagram, client) => {
     if (isForeign(request, client.address)) return;
     const key = `${client.address} ${client.port}`;
+    // Here it takes one descriptor, and inside two.
+    if (!flows.has(key) && !room.take(2)) return endOldest(flows);
     const flow = flows.get(key) ?? begin(inside, request, socket, client);
-    if (!flows.has(key)) flow.within.on("close", () => flows.get(key) === flow && flows.delete(key));
+    if (!flows.has(key)) {
+      flow.within.on("close", () => {
+        room.give(2);
+        if (flows.get(key) === flow) flows.delete(key);
+      });
+    }
     flows.delete(key);
     flows.set(key, flow);
     flow.used = Date.now();
     if (flow.within.writableLength < mostWaiting) flow.within.write(frame(datagram));
-    if (flows.size > mostFlows) flows.values().next().value!.within.destroy();
+    if (flows.size > mostFlows) endOldest(flows);
   });
   const close = () => {
     clearInterval(sweeping);
@@ -68,6 +75,10 @@ function begin(inside: string, request: Request, socket: Dgram.Socket, client: D
   within.on("error", () => {}).on("data", answer);
   within.write(destinationLine(request));
   return flow;
+}
+
+function endOldest(flows: ReadonlyMap<string, Flow>): void {
+  flows.values().next().value?.within.destroy();
 }
 
 function sweep(flows: ReadonlyMap<string, Flow>): void {

@@ -4,6 +4,8 @@ import { builtin } from "../node.ts";
 import { frame, unframe } from "./frames.ts";
 import { join } from "./join.ts";
 import { firstLine } from "./line.ts";
+import { listenWithRoom } from "./listening.ts";
+import type { Room } from "./room.ts";
 
 /** Where a connection from outside is to lead: its first line, as JSON. */
 export interface Destination {
@@ -17,22 +19,34 @@ export interface Destination {
 export const mostWaiting = 1 << 20;
 
 /** Leads on, in the container's network, whatever connects to a unix socket. Resolves once it listens. */
-export function relayInside(path: string): Promise<void> {
-  const server = builtin<typeof Net>("node:net").createServer({ allowHalfOpen: true }, (outside) => {
-    outside.on("error", () => {});
-    void serve(outside);
+export async function relayInside(path: string, room: Room): Promise<void> {
+  await listenWithRoom({
+    ...{ at: { path }, room, tell: () => {} },
+    serve: (outside) => {
+      outside.on("close", () => room.give(1));
+      void serve(outside, () => room.give(1));
+    },
   });
-  return new Promise((resolve, reject) => void server.on("error", reject).listen({ path }, resolve));
 }
 
-/** The outside is answered by a line: an empty one, or why the destination cannot be reached. */
-async function serve(outside: Net.Socket): Promise<void> {
+/**
+ * The outside is answered by a line: an empty one, or why the destination cannot be reached.
+ * @param ended is called once the socket that leads there is closed, or there is none
+ */
+async function serve(outside: Net.Socket, ended: () => void): Promise<void> {
   const line = await firstLine(outside);
-  if (line === undefined) return void outside.destroy();
+  if (line === undefined) {
+    ended();
+    return void outside.destroy();
+  }
   const { proto, hosts, port } = JSON.parse(line) as Destination;
-  if (proto === "udp") return leadDatagrams(outside, hosts[0]!, port);
+  if (proto === "udp") return leadDatagrams(outside, { host: hosts[0]!, port, ended });
   const reached = await dial(hosts, port);
-  if (typeof reached === "string") return void outside.resume().end(`${reached}\n`);
+  if (typeof reached === "string") {
+    ended();
+    return void outside.resume().end(`${reached}\n`);
+  }
+  reached.on("close", ended);
   outside.write("\n");
   join(outside, reached);
 }
@@ -56,7 +70,10 @@ function dialOne(host: string, port: number): Promise<Net.Socket | string> {
 }
 
 /** Until the outside closes: who talks, and for how long, is known there. */
-function leadDatagrams(outside: Net.Socket, host: string, port: number): void {
+function leadDatagrams(
+  outside: Net.Socket,
+  { host, port, ended }: { readonly host: string; readonly port: number; readonly ended: () => void },
+): void {
   const socket = builtin<typeof Dgram>("node:dgram").createSocket(host.includes(":") ? "udp6" : "udp4");
   let waiting = 0;
   // That nobody listens there is no error of ours, and may change.
@@ -64,7 +81,10 @@ function leadDatagrams(outside: Net.Socket, host: string, port: number): void {
   socket.on("message", (datagram) => {
     if (outside.writableLength < mostWaiting) outside.write(frame(datagram));
   });
-  outside.on("end", () => outside.destroy()).on("close", () => socket.close());
+  outside.on("end", () => outside.destroy()).on("close", () => {
+    socket.close();
+    ended();
+  });
   socket.connect(port, host, (error?: Error) => {
     // The container's link is gone, until its uplink is there again.
     if (error) return outside.destroy();

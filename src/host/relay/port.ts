@@ -1,6 +1,7 @@
 import type { ProxyVersion } from "../../net/proxy_protocol.ts";
 import { onDeno } from "../runtime.ts";
 import type { Destination } from "./inside.ts";
+import type { Room } from "./room.ts";
 
 /** What is asked for, in slirp4netns's words (slirp4netns(1), API) and a few more. */
 export interface Request {
@@ -26,8 +27,7 @@ export interface Forward {
 export interface Common {
   /** Path of the socket that `relayInside` listens on. */
   readonly inside: string;
-  /** The most connections at once. */
-  readonly most: number;
+  readonly room: Room;
   log(line: string): void;
 }
 

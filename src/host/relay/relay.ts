@@ -5,6 +5,7 @@ import { forwardConnections } from "./connections.ts";
 import { forwardDatagrams } from "./datagrams.ts";
 import { relayInside } from "./inside.ts";
 import type { Common, Forward, Request } from "./port.ts";
+import { roomOf } from "./room.ts";
 
 /** Longest request that is read, in bytes. */
 const longestRequest = 4096;
@@ -15,15 +16,17 @@ const mostLines = 1000;
  * Forwards ports to a container of an ordinary user's, until standard input closes: two processes, since no runtime can
  * change its network namespace, which a unix socket joins. Through Node's layer, which Deno has as well. It says a line
  * once it is ready.
- * @param words `inside SOCKET`, or `outside SOCKET INSIDE LIMIT`: where it is asked through, where the one inside is, and
- * how many descriptors it may have
+ * @param words `inside SOCKET LIMIT`, or `outside SOCKET INSIDE LIMIT`: where it is asked through, where the one inside
+ * is, and how many descriptors it may have
  */
-export async function relay([side, socket, inside, limit]: readonly string[]): Promise<number> {
+export async function relay([side, socket, ...rest]: readonly string[]): Promise<number> {
+  const room = roomOf(rest.at(-1) === "unlimited" ? Infinity : Number(rest.at(-1)));
   try {
-    if (side === "inside") await relayInside(socket!);
+    if (side === "inside") await relayInside(socket!, room);
     else {
+      const [inside] = rest;
       await tie(inside!);
-      await listen(socket!, { inside: inside!, most: mostConnections(limit!), log: logger() });
+      await listen(socket!, { inside: inside!, room, log: logger() });
     }
   } catch (error) {
     service.tell(messageOf(error));
@@ -40,12 +43,6 @@ function tie(inside: string): Promise<void> {
   return new Promise((resolve, reject) => {
     socket.on("connect", () => resolve()).on("error", reject).on("close", () => service.exit(1)).resume();
   });
-}
-
-/** Each takes two descriptors. */
-function mostConnections(limit: string): number {
-  const descriptors = limit === "unlimited" ? Infinity : Number(limit);
-  return Math.min(8192, Math.floor((descriptors - 64) / 2));
 }
 
 function logger(): (line: string) => void {
@@ -84,7 +81,7 @@ async function answer(common: Common, entries: Map<number, Entry>, text: string)
       case "list_hostfwd":
         return { return: { entries: [...entries].map(([id, { request }]) => ({ id, ...request })) } };
       case "remove_hostfwd":
-        return { return: remove(entries, (given as { id: number }).id) };
+        return { return: remove(common, entries, (given as { id: number }).id) };
       default:
         throw new Error(`bad request: unknown "execute": ${execute}`);
     }
@@ -96,18 +93,22 @@ async function answer(common: Common, entries: Map<number, Entry>, text: string)
 let lastId = 0;
 
 async function add(common: Common, entries: Map<number, Entry>, request: Request): Promise<number> {
-  const entry = {
-    request,
-    forward: await (request.proto === "tcp" ? forwardConnections : forwardDatagrams)(common, request),
-  };
-  entries.set(++lastId, entry);
+  if (!common.room.take(1)) throw new Error("there is no room for more ports and connections");
+  try {
+    const forward = await (request.proto === "tcp" ? forwardConnections : forwardDatagrams)(common, request);
+    entries.set(++lastId, { request, forward });
+  } catch (error) {
+    common.room.give(1);
+    throw error;
+  }
   return lastId;
 }
 
-function remove(entries: Map<number, Entry>, id: number): Record<string, never> {
+function remove(common: Common, entries: Map<number, Entry>, id: number): Record<string, never> {
   const entry = entries.get(id);
   if (!entry) throw new Error(`bad request: there is no port with id ${id}`);
   entries.delete(id);
   entry.forward.close();
+  common.room.give(1);
   return {};
 }

@@ -1,3 +1,4 @@
+import { systemError } from "./system_error.ts";
 import { oneLine, printJson } from "./output.ts";
 
 /** The error codes of CNI (SPEC.md, "Error"), and 999, which the reference plugins use for all others. */
@@ -41,5 +42,7 @@ export function errorJson(error: unknown, cniVersion?: string): string {
 /** What a person is told of an error: the message, and the details behind it. */
 export function messageOf(error: unknown): string {
   if (error instanceof CniError) return error.details ? `${error.message}: ${error.details}` : error.message;
-  return error instanceof Error ? error.message : String(error);
+  const message = error instanceof Error ? error.message : String(error);
+  // What a runtime says of a system call names that, or the error's number.
+  return /^E[A-Z]+: |\(os error /.test(message) ? systemError(message) ?? message : message;
 }

@@ -1,4 +1,5 @@
 import { CniError } from "./error.ts";
+import { jsonProblem } from "../../net/json_problem.ts";
 
 /**
  * A JSON object read the way Go's encoding/json does it, which clients rely on: keys match without regard to case,
@@ -79,8 +80,8 @@ export function fields(json: unknown, where = "network configuration"): Fields {
 export function parseJson(text: string, where = "network configuration"): unknown {
   try {
     return JSON.parse(text);
-  } catch (error) {
-    throw new CniError("decode", `Cannot read ${where}: it is not JSON`, (error as Error).message);
+  } catch {
+    throw new CniError("decode", `Cannot read ${where}: it is not JSON`, jsonProblem(text));
   }
 }
 

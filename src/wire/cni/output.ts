@@ -5,9 +5,14 @@ const controls = /[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]/g;
 /** Room for what a tool says of a failed batch; not for a configuration that is quoted whole. */
 const longest = 3000;
 
+/** How much of a text that is cut short is its end: a tool says why it failed there, behind what it was called with. */
+const longestEnd = 2000;
+
 /** A text that may be anybody's, on one line, without letters that act on a terminal, and cut short if it is long. */
 export function oneLine(text: string): string {
-  const cut = text.length > longest ? `${text.slice(0, longest)}... (${text.length} characters)` : text;
+  const cut = text.length > longest
+    ? `${text.slice(0, longest - longestEnd)} ... (${text.length} characters) ... ${text.slice(-longestEnd)}`
+    : text;
   return cut.trimEnd().replaceAll(/\s*\n\s*/g, " ").replaceAll(controls, escape);
 }
 

@@ -8,8 +8,12 @@ test("what acts on a terminal is shown instead, and lines become one", () => {
   assert.equal(oneLine("a\u202eb\u2028c\u2066"), "a\\u202eb\\u2028c\\u2066");
 });
 
-test("what is longer than a person reads is cut", () => {
-  assert.equal(oneLine("a".repeat(10_000_000)), `${"a".repeat(3000)}... (10000000 characters)`);
+test("what is longer than a person reads is cut, and keeps its end, which says why", () => {
+  const text = `${"a".repeat(9_999_990)}: no room.`;
+  assert.equal(
+    oneLine(text),
+    `${"a".repeat(1000)} ... (10000000 characters) ... ${"a".repeat(1990)}: no room.`,
+  );
 });
 
 test("JSON means the same with such letters, and shows them", () => {

@@ -1,3 +1,5 @@
+import { jsonProblem } from "../../net/json_problem.ts";
+
 /** A bundle's config.json, as JSON has it. */
 export type Config = Readonly<Record<string, unknown>>;
 
@@ -31,7 +33,12 @@ export function parseConfig(text: string): Config {
  * @throws Error when it is not JSON, or no object
  */
 export function readConfig(text: string): Config {
-  const plain: unknown = JSON.parse(text);
+  let plain: unknown;
+  try {
+    plain = JSON.parse(text);
+  } catch {
+    throw new Error(`it is not JSON: ${jsonProblem(text)}`);
+  }
   if (typeof plain === "object" && plain !== null && !Array.isArray(plain)) return plain as Config;
   throw new Error("it is not a JSON object");
 }
@@ -94,6 +101,25 @@ export function withoutHooks(config: Config): Config {
 /** Whether a stage has an entry of ours. */
 export function isInjected(config: Config, stage: typeof stages[number]): boolean {
   return asList(asObject(config["hooks"])[stage]).some(isOurs);
+}
+
+/** What is of another kind than the runtime-spec has it, where we would write over it: with a way to say what is right. */
+export function oddPart(config: Config): string | undefined {
+  const { linux, hooks } = config;
+  const namespaces = asObject(linux)["namespaces"];
+  const odd = [
+    isNot("an object", linux, "linux"),
+    isNot("a list", namespaces, "linux.namespaces"),
+    isNot("an object", hooks, "hooks"),
+    ...stages.map((stage) => isNot("a list", asObject(hooks)[stage], `hooks.${stage}`)),
+  ];
+  return odd.find((problem) => problem !== undefined);
+}
+
+function isNot(kind: "an object" | "a list", value: unknown, name: string): string | undefined {
+  if (value === undefined || value === null) return undefined;
+  const isRight = typeof value === "object" && Array.isArray(value) === (kind === "a list");
+  return isRight ? undefined : `its "${name}" is not ${kind}; the runtime would refuse it`;
 }
 
 /** Whether the container has a user namespace. */

@@ -2,6 +2,8 @@
 export interface Option {
   readonly name: string;
   readonly short?: string;
+  /** Its name elsewhere, which a command line may use as well. */
+  readonly also?: string;
   readonly value: string;
   readonly text: string;
   /** May be given again, each time adding to what came before. */
@@ -12,12 +14,10 @@ export interface Option {
 
 /** Every option that says how a container is networked. */
 export const containerOptions: readonly Option[] = [
-  option(
-    "net",
-    "NETS",
-    "host, none, all, or names of networks with arguments: net1,net2:IP=10.1.2.3;K=V",
-    true,
-  ),
+  {
+    ...option("net", "NETS", "host, none, all, or networks with arguments: net1,net2:IP=10.1.2.3;K=V", true),
+    also: "network",
+  },
   { ...option("publish", "PORTS", "[HOSTIP:]HOSTPORT[-END]:PORT[-END][/tcp|udp|sctp]", true), short: "p" },
   option(
     "dns",
@@ -28,7 +28,10 @@ export const containerOptions: readonly Option[] = [
   option("dns-search", "DOMAIN", "search domain for resolv.conf", true),
   option("dns-opt", "OPTION", "option for resolv.conf", true),
   option("dns-domain", "DOMAIN", "domain for resolv.conf", false),
-  option("hosts-entry", "IP=NAME", "lines for the hosts file, or `host` for the host's file", true),
+  {
+    ...option("hosts-entry", "IP=NAME", "lines for the hosts file, or `host` for the host's file", true),
+    also: "add-host",
+  },
   option("hostname", "NAME", "the container's host name", false),
   option(
     "egress",
@@ -78,7 +81,7 @@ export function parseWords(
   const given = new Map<string, string[]>();
   for (let i = 0; i < argv.length; i++) {
     const [word, inline] = splitWord(argv[i]!);
-    const found = options.find(({ name, short }) => word === `--${name}` || (short && word === `-${short}`));
+    const found = options.find((option) => isNamed(option, word));
     if (!found) throw new UsageError(`Cannot read option "${argv[i]}": there is none of that name`);
     const value = inline ?? argv[++i];
     if (value === undefined) {
@@ -87,6 +90,12 @@ export function parseWords(
     given.set(found.name, found.many ? [...given.get(found.name) ?? [], value] : [value]);
   }
   return given;
+}
+
+/** Whether a word of a command line is that option. */
+export function isNamed({ name, short, also }: Option, word: string): boolean {
+  return word === `--${name}` || (also !== undefined && word === `--${also}`) ||
+    (short !== undefined && word === `-${short}`);
 }
 
 function splitWord(word: string): readonly [string, string | undefined] {

@@ -1,3 +1,5 @@
+import { jsonProblem } from "../../net/json_problem.ts";
+
 /** What a runtime tells a hook on its standard input (runtime-spec, "State"). */
 export interface State {
   readonly id: string;
@@ -16,10 +18,8 @@ export function parseState(text: string): State {
   let json: unknown;
   try {
     json = JSON.parse(text);
-  } catch (error) {
-    throw new Error(
-      `Cannot read the OCI state on standard input: it is not JSON: ${(error as Error).message}`,
-    );
+  } catch {
+    throw new Error(`Cannot read the OCI state on standard input: it is not JSON: ${jsonProblem(text)}`);
   }
   if (typeof json !== "object" || json === null || Array.isArray(json)) throw wrong("it is not an object");
   const { id, pid = 0, bundle = "", annotations } = json as Record<string, unknown>;

@@ -1,0 +1,119 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { UsageError } from "../wire/oci/options.ts";
+import { newFake } from "../host/fake.ts";
+import { candidates } from "./completion.ts";
+import { down } from "./down.ts";
+import { inspect } from "./inspect.ts";
+import { joinPorts, list } from "./list.ts";
+import { port } from "./port.ts";
+import { repair } from "./repair.ts";
+import { up } from "./up.ts";
+import { verbs } from "./verbs.ts";
+
+/** A machine with containers that are attached: a name, and an id that a runtime made. */
+async function machine() {
+  const { world, addNamespace, place } = newFake();
+  addNamespace("box");
+  addNamespace("other");
+  await up(world, "box", new Map([["publish", ["7001-7003:7001-7003", "8080:80"]]]));
+  await up(world, "/run/netns/other", new Map([["id", [long]]]));
+  return { world, place };
+}
+
+const long = "2adb".padEnd(64, "0");
+
+test("a container is known by its id, the path it was attached by, and the beginning of a runtime's id", async () => {
+  const { world } = await machine();
+  const idsOf = async (text: string) => ((await inspect(world, [text])).json as { id: string }[])[0]!.id;
+  assert.equal(await idsOf("box"), "box");
+  assert.equal(await idsOf("/run/netns/box"), "box");
+  assert.equal(await idsOf("2adb"), long);
+  // A name is nobody's beginning.
+  await assert.rejects(async () => await idsOf("bo"), /"bo": it is not attached; see ocinet ls$/);
+  await assert.rejects(
+    async () => await repair(world, ["bo"]),
+    /Cannot repair container "bo": it is not attached/,
+  );
+  await assert.rejects(async () => await down(world, ["/run/netns/none"]), UsageError);
+  assert.deepEqual((await down(world, ["/run/netns/box", "2ad"])).json, [
+    { id: "box", was: "attached" },
+    { id: long, was: "attached" },
+  ]);
+});
+
+test("ls shows states as words, ranges of ports, and short ids", async () => {
+  const { world } = await machine();
+  const { text, json } = await list(world);
+  assert.match(text, /^2adb00000000 +up +default:ip4=172\.16\.28\.3/m);
+  assert.match(text, /^box +up .* {2}7001-7003:7001-7003\/tcp, 8080:80\/tcp$/m);
+  const [, box] = json as { state: string; ports: unknown[]; networks: { routes: unknown[] }[] }[];
+  assert.equal(box!.state, "up");
+  assert.deepEqual(box!.networks[0]!.routes[0], { dst: "0.0.0.0/0", gw: "172.16.28.1" });
+  assert.deepEqual(box!.ports[3], {
+    ...{ mapping: "8080:80/tcp", hostIp: "", hostPort: 8080, containerPort: 80, protocol: "tcp" },
+    ...{ driver: "nftables", keepsClientAddress: true },
+  });
+});
+
+test("ls says why a container is not up", async () => {
+  const { world, addNamespace, removeNamespace } = newFake();
+  addNamespace("box");
+  await up(world, "/run/netns/box", new Map());
+  removeNamespace("box");
+  const { text, json } = await list(world);
+  const [{ state, reason }] = json as [{ state: string; reason: string }];
+  assert.deepEqual({ state, reason }, { state: "dead", reason: "its namespace /run/netns/box is gone" });
+  assert.match(text, /^box +dead .* its namespace \/run\/netns\/box is gone$/m);
+});
+
+test("ports are joined where both sides go on, and nothing else differs", () => {
+  const make = (hostIp: string, hostPort: number, containerPort: number, protocol: "tcp" | "udp") => ({
+    ...{ hostIp, hostPort, containerPort, protocol, driver: "nftables", keepsClientAddress: true },
+    mapping: `${hostIp && `${hostIp}:`}${hostPort}:${containerPort}/${protocol}`,
+  });
+  assert.deepEqual(
+    joinPorts([
+      ...[
+        make("10.0.0.1", 80, 8080, "tcp"),
+        make("10.0.0.1", 81, 8081, "tcp"),
+        make("10.0.0.1", 82, 90, "tcp"),
+      ],
+      ...[make("", 83, 91, "tcp"), make("", 84, 92, "udp")],
+    ]),
+    ["10.0.0.1:80-81:8080-8081/tcp", "10.0.0.1:82:90/tcp", "83:91/tcp", "84:92/udp"],
+  );
+});
+
+test("port takes a container alone, and the host's port to be taken away", async () => {
+  const { world } = await machine();
+  assert.match((await port(world, ["box"], new Map())).text, /^8080:80\/tcp nftables$/m);
+  assert.doesNotMatch((await port(world, ["rm", "box", "8080"], new Map())).text, /8080/);
+  await assert.rejects(
+    port(world, ["rm", "box", "9090"], new Map()),
+    /^Error: Cannot take away port 9090: it is not/,
+  );
+  await assert.rejects(
+    port(world, ["add", "81:81", "box"], new Map()),
+    /the container comes first, then its ports$/,
+  );
+  await assert.rejects(port(world, ["ls"], new Map()), UsageError);
+  await assert.rejects(
+    port(world, ["add", "box", "::1:8090:80"], new Map()),
+    /in brackets: \[::1\]:8090:80$/,
+  );
+});
+
+test("completion knows commands, options, networks and containers", async () => {
+  const { world, place } = await machine();
+  place("/etc/ocinet/net.d/shop.conf", '{ "cniVersion": "1.0.0", "name": "shop", "type": "bridge" }');
+  const words = (...typed: string[]) => candidates(world, verbs, typed).map(([word]) => word);
+  assert.deepEqual(words("in"), ["inject", "inspect", "install-plugins"]);
+  assert.deepEqual(words("session", "sta"), ["start", "status"]);
+  assert.deepEqual(words("help", "re"), ["repair"]);
+  assert.deepEqual(words("down", "b"), ["box"]);
+  assert.deepEqual(words("port", "rm", ""), [long, "box"]);
+  assert.deepEqual(words("up", "--ne"), ["--net", "--net-dir"]);
+  assert.deepEqual(words("up", "--net", "=", "default,sh"), ["default,shop"]);
+  assert.deepEqual(words("run", "--port-driver", ""), ["uplink", "relay"]);
+});

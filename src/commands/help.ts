@@ -1,0 +1,73 @@
+import type { Help } from "commander";
+import type { Option } from "../wire/oci/options.ts";
+
+/** The commands in the order of their help, under what they are for. What is not named comes last of the first group. */
+const headings: Readonly<Record<string, readonly string[]>> = {
+  "Containers and networks:": ["run", "up", "down", "ls", "inspect", "port", "network"],
+  "Container runtimes:": ["inject", "hooks-json", "hook"],
+  "Without root:": ["session", "helper"],
+  "CNI:": ["cni", "install-plugins"],
+  "Several hosts:": ["cluster", "agent"],
+  "This machine:": ["doctor", "gc", "repair", "completion", "version"],
+};
+
+/** A command's heading, and its place among all. */
+export function headingOf(name: string): { readonly heading: string; readonly place: number } {
+  const all = Object.entries(headings);
+  const found = all.findIndex(([, names]) => names.includes(name));
+  const [heading, names] = all[Math.max(found, 0)]!;
+  return { heading, place: Math.max(found, 0) * 100 + (found < 0 ? 99 : names.indexOf(name)) };
+}
+
+const optionHeadings: Readonly<Record<string, readonly string[]>> = {
+  "Ports:": ["publish", "port-driver", "proxy-protocol"],
+  "Names:": ["dns", "dns-search", "dns-opt", "dns-domain", "hosts-entry", "hostname"],
+  "Limits:": ["egress", "rate-in", "rate-out"],
+};
+
+/** What an option is for; most are of a command's own. */
+export function optionHeading({ name }: Pick<Option, "name">): string {
+  return Object.entries(optionHeadings).find(([, names]) => names.includes(name))?.[0] ?? "Options:";
+}
+
+/** The heading of what every command has. */
+export const outputHeading = "Output:";
+
+/** How Commander lays help out: names alone in the list of commands, and in a narrow terminal texts below their words. */
+export const helpLayout: Partial<Help> = {
+  minWidthToWrap: 20,
+  subcommandTerm: (command) => command.name(),
+  formatItem(term, termWidth, description, helper) {
+    const width = helper.helpWidth ?? 80;
+    const room = width - termWidth - 4;
+    const isNarrow = room < 30;
+    const text = wrap(description, isNarrow ? width - 6 : room);
+    const lines = text.split("\n");
+    if (description === "") return `  ${term}`;
+    if (isNarrow) return [`  ${term}`, ...lines.map((line) => `      ${line}`)].join("\n");
+    return lines.map((line, i) => `  ${(i === 0 ? term : "").padEnd(termWidth)}  ${line}`).join("\n");
+  },
+};
+
+/** Paragraphs in lines of a width at most, where their words allow that; lines that begin with blanks stay as they are. */
+export function wrap(text: string, width: number): string {
+  const parts: string[] = [];
+  let isOpen = false;
+  for (const line of text.split("\n")) {
+    const isPlain = /^\S/.test(line);
+    if (isPlain && isOpen) parts[parts.length - 1] += ` ${line}`;
+    else parts.push(line);
+    isOpen = isPlain;
+  }
+  return parts.map((part) => /^\S/.test(part) ? fill(part, width) : part).join("\n");
+}
+
+function fill(text: string, width: number): string {
+  const lines: string[] = [""];
+  for (const word of text.split(/\s+/)) {
+    const last = lines.at(-1)!;
+    if (last !== "" && last.length + 1 + word.length > width) lines.push(word);
+    else lines[lines.length - 1] = last === "" ? word : `${last} ${word}`;
+  }
+  return lines.join("\n");
+}

@@ -1,0 +1,254 @@
+import { type Option, type OptionValues, UsageError } from "../wire/oci/options.ts";
+import { oneLine, printJson } from "../wire/cni/output.ts";
+import { messageOf } from "../wire/cni/error.ts";
+import { identifierProblem } from "../net/names.ts";
+import type { World } from "../plan/world.ts";
+import { containerIds } from "../engine/record.ts";
+import { stateDirectory } from "../engine/state.ts";
+import { describeContainer } from "../features/container/describe.ts";
+import { collect } from "../features/container/gc.ts";
+import { connectNetwork, disconnectNetwork } from "../features/container/live_networks.ts";
+import { allNetworks, findNetwork, UnknownNetwork } from "../features/networks/catalog.ts";
+import { createNetwork } from "../features/networks/create.ts";
+import { describe, row } from "../features/networks/describe.ts";
+import { endpointsIn } from "../features/networks/endpoints.ts";
+import { parseFilters } from "../features/networks/filters.ts";
+import { pruneNetworks, removeNetwork } from "../features/networks/remove.ts";
+import { fillIn } from "../features/networks/template.ts";
+import { type Report, tableText } from "./report.ts";
+
+function option(name: string, value: string, text: string, many: boolean, short?: string): Option {
+  return { name, value, text, many, annotation: false, ...(short === undefined ? {} : { short }) };
+}
+
+/** As `docker network create` has them. */
+export const createOptions: readonly Option[] = [
+  option("driver", "DRIVER", "bridge, ptp, macvlan or ipvlan (default: bridge)", false, "d"),
+  option("subnet", "CIDR", "a subnet; one that is free is chosen if none is given", true),
+  option("ip-range", "CIDR", "the part of a subnet that addresses are given from", true),
+  option("gateway", "ADDRESS", "the gateway of a subnet (default: its first address)", true),
+  option("aux-address", "NAME=ADDRESS", "an address that no container gets", true),
+  option("ipam-driver", "DRIVER", "who gives addresses: default", false),
+  option("label", "KEY=VALUE", "a label", true),
+  option("opt", "KEY=VALUE", "an option of the driver: parent, com.docker.network.bridge.name …", true, "o"),
+];
+
+export const createFlags = {
+  ipv6: "give it an IPv6 subnet as well",
+  internal: "containers reach each other and the host, and nothing else",
+  attachable: "is kept, and means nothing here",
+};
+
+export const listOptions: readonly Option[] = [
+  option(
+    "filter",
+    "KEY=VALUE",
+    "name, id, driver, label, scope, type (builtin, custom), dangling",
+    true,
+    "f",
+  ),
+  option("format", "FORMAT", "table, json, or a template such as {{.Name}}", false),
+];
+
+export const inspectOptions: readonly Option[] = [
+  option("format", "FORMAT", "json, or a template such as {{.Driver}}", false, "f"),
+];
+
+export const pruneOptions: readonly Option[] = [
+  option("filter", "KEY=VALUE", "label, label!, until", true),
+];
+
+/** Makes a network, and tells its id. */
+export async function networkCreate(
+  world: World,
+  name: string,
+  given: OptionValues,
+  flags: ReadonlySet<string>,
+): Promise<Report> {
+  const all = (key: string) => given.get(key) ?? [];
+  const listed = (key: string) => all(key).flatMap((value) => value.split(","));
+  const { note, ...made } = await createNetwork(world, stateDirectory(world), name, {
+    driver: given.get("driver")?.at(-1) ?? "bridge",
+    ipamDriver: given.get("ipam-driver")?.at(-1) ?? "default",
+    subnets: listed("subnet"),
+    ranges: listed("ip-range"),
+    gateways: listed("gateway"),
+    auxiliary: listed("aux-address"),
+    ipv6: flags.has("ipv6"),
+    internal: flags.has("internal"),
+    attachable: flags.has("attachable"),
+    labels: pairs("label", all("label")),
+    options: pairs("opt", all("opt")),
+  });
+  return { json: made, text: `${made.id}\n`, ...(note === undefined ? {} : { note }) };
+}
+
+/** KEY=VALUE; a key alone has an empty value. */
+function pairs(name: string, values: readonly string[]): Readonly<Record<string, string>> {
+  return Object.fromEntries(values.map((value) => {
+    const at = value.indexOf("=");
+    if (at === 0) throw new UsageError(`Cannot read --${name} ${JSON.stringify(value)}: it has no key`);
+    return at < 0 ? [value, ""] : [value.slice(0, at), value.slice(at + 1)];
+  }));
+}
+
+/** Lists networks. */
+export async function networkList(
+  world: World,
+  given: OptionValues,
+  flags: ReadonlySet<string>,
+): Promise<Report> {
+  const keys = ["name", "id", "driver", "label", "scope", "type", "dangling"];
+  const isWanted = parseFilters(given.get("filter") ?? [], keys);
+  const endpoints = await endpointsIn(world, stateDirectory(world));
+  const networks = (await allNetworks(world)).filter((network) =>
+    isWanted({ network, isUsed: endpoints.some((one) => one.network === network.name) })
+  );
+  const rows = networks.map((network) => row(network, flags.has("no-trunc")));
+  const json = networks.map((network) => describe(network, endpoints));
+  if (flags.has("quiet")) return { json, text: rows.map(({ ID }) => `${ID}\n`).join("") };
+  return { json, text: listText(rows, given.get("format")?.at(-1) ?? "table") };
+}
+
+function listText(rows: readonly Readonly<Record<string, string>>[], format: string): string {
+  if (format === "json") return rows.map((one) => `${printJson(one)}\n`).join("");
+  if (format !== "table") {
+    return rows.map((one) => `${fillIn(format, one)}\n`).join("");
+  }
+  const cells = rows.map(({ ID, Name, Driver, Scope }) => [ID!, Name!, Driver!, Scope!]);
+  return tableText(["NETWORK ID", "NAME", "DRIVER", "SCOPE"], cells);
+}
+
+/** Shows all that is known of networks; of those that are not there, the others are shown all the same. */
+export async function networkInspect(
+  world: World,
+  terms: readonly string[],
+  given: OptionValues,
+): Promise<Report> {
+  const networks = await allNetworks(world);
+  const endpoints = await endpointsIn(world, stateDirectory(world));
+  const { done, problems } = await each(
+    terms,
+    (term) => Promise.resolve(describe(findNetwork(networks, term), endpoints)),
+  );
+  const format = given.get("format")?.at(-1) ?? "json";
+  const text = format === "json"
+    ? `${printJson(done, 2)}\n`
+    : done.map((one) => `${fillIn(format, one)}\n`).join("");
+  return { json: done, text, ...failed(problems) };
+}
+
+/** Removes networks, each by itself. */
+export async function networkRemove(
+  world: World,
+  terms: readonly string[],
+  isForced: boolean,
+): Promise<Report> {
+  const state = stateDirectory(world);
+  await collect(world, state, containerIds(world, state), "patient");
+  const { done, problems } = await each(terms, async (term) => {
+    try {
+      return [await removeNetwork(world, state, term)];
+    } catch (error) {
+      if (isForced && error instanceof UnknownNetwork) return [];
+      throw error;
+    }
+  });
+  const names = done.flat();
+  return { json: names, text: names.map((name) => `${name}\n`).join(""), ...failed(problems) };
+}
+
+/** Removes the networks that nobody is on. */
+export async function networkPrune(world: World, given: OptionValues): Promise<Report> {
+  const state = stateDirectory(world);
+  const isWanted = parseFilters(given.get("filter") ?? [], ["label", "label!", "until"]);
+  await collect(world, state, containerIds(world, state), "patient");
+  const names = await pruneNetworks(world, state, (network) => isWanted({ network, isUsed: false }));
+  const text = names.length === 0 ? "" : `Deleted Networks:\n${names.map((name) => `${name}\n`).join("")}`;
+  return { json: names, text };
+}
+
+async function each<T>(
+  terms: readonly string[],
+  act: (term: string) => Promise<T>,
+): Promise<{ readonly done: readonly T[]; readonly problems: readonly string[] }> {
+  const done: T[] = [];
+  const problems: string[] = [];
+  for (const term of terms) {
+    try {
+      done.push(await act(term));
+    } catch (error) {
+      problems.push(messageOf(error));
+    }
+  }
+  return { done, problems };
+}
+
+function failed(problems: readonly string[]): Partial<Report> {
+  return problems.length === 0 ? {} : { note: problems.map(oneLine).join("; "), code: 1 };
+}
+
+/** As `docker network connect` has them. */
+export const connectOptions: readonly Option[] = [
+  option("ip", "ADDRESS", "its IPv4 address", false),
+  option("ip6", "ADDRESS", "its IPv6 address", false),
+  option("alias", "NAME", "one more name that it has on the network", true),
+  option("mac-address", "MAC", "the interface's MAC address", false),
+  option("ifname", "NAME", "the interface's name (default: eth0, eth1 …, the first that is free)", false),
+  option("gw-priority", "NUMBER", "the network with the greatest has the default route (default: 0)", false),
+];
+
+/** Connects a running container to a network. */
+export async function networkConnect(
+  world: World,
+  [term, id]: readonly string[],
+  given: OptionValues,
+): Promise<Report> {
+  const one = (key: string) => given.get(key)?.at(-1);
+  const [ip, ip6, mac, ifname] = ["ip", "ip6", "mac-address", "ifname"].map(one);
+  const priority = one("gw-priority") ?? "0";
+  if (!/^-?[0-9]{1,9}$/.test(priority)) {
+    throw new UsageError(`Cannot read --gw-priority ${JSON.stringify(priority)}: it is not a whole number`);
+  }
+  const network = findNetwork(await allNetworks(world), term!);
+  const record = await connectNetwork(world, stateDirectory(world), knownId(id!), network, {
+    ...(ip === undefined ? {} : { ip }),
+    ...(ip6 === undefined ? {} : { ip6 }),
+    ...(mac === undefined ? {} : { mac }),
+    ...(ifname === undefined ? {} : { ifname }),
+    aliases: given.get("alias") ?? [],
+    gwPriority: Number(priority),
+  });
+  return { json: describeContainer(world, record), text: "" };
+}
+
+/** Takes a container off a network. */
+export async function networkDisconnect(
+  world: World,
+  [term, id]: readonly string[],
+  isForced: boolean,
+): Promise<Report> {
+  const network = nameOf(await allNetworks(world), term!);
+  const record = await disconnectNetwork(world, stateDirectory(world), {
+    id: knownId(id!),
+    network,
+    isForced,
+  });
+  return { json: record ? describeContainer(world, record) : {}, text: "" };
+}
+
+/** Of a network whose file is gone, containers know the name. */
+function nameOf(networks: Parameters<typeof findNetwork>[0], term: string): string {
+  try {
+    return findNetwork(networks, term).name;
+  } catch (error) {
+    if (error instanceof UnknownNetwork && identifierProblem(term) === undefined) return term;
+    throw error;
+  }
+}
+
+function knownId(id: string): string {
+  const problem = identifierProblem(id);
+  if (problem) throw new Error(`Cannot use container ${JSON.stringify(id)}: ${problem}`);
+  return id;
+}

@@ -1,0 +1,42 @@
+import { UsageError } from "../wire/oci/options.ts";
+
+/** Words that other tools have for a command of ours, and that can mean nothing else here. */
+const synonyms: Readonly<Record<string, string>> = {
+  ...{ ps: "ls", list: "ls", prune: "gc", attach: "up", detach: "down", show: "inspect", ports: "port" },
+};
+
+/** What to do instead of what other tools have, and ocinet has not. */
+const instead: Readonly<Record<string, string>> = {
+  connect: "ocinet up --net NETWORK attaches a namespace, and ocinet inject --net NETWORK a bundle",
+  disconnect: "ocinet down ID takes a container off all its networks",
+  rm: "ocinet down ID takes a container's networks away",
+  stop: "ocinet down ID takes a container's networks away; ocinet session stop ends a session",
+  start: "ocinet run starts a command, and ocinet session start a session",
+  exec:
+    "ocinet session exec runs a command in the session; in a container its runtime does, such as runc exec",
+  create: "ocinet run starts a command, and ocinet inject connects a bundle that a runtime creates",
+  logs: "hook.log in the state directory (/run/ocinet as root) tells why a hook failed",
+  status: "ocinet ls shows containers, ocinet doctor this machine, ocinet session status a session",
+  check:
+    "ocinet ls shows what is missing of containers, ocinet doctor what this machine lacks, ocinet cni check asks plugins",
+  restart: "ocinet repair ID starts again what has died",
+  uninstall: "docs/usage.md, Upgrade and remove, says what to take away",
+};
+
+/**
+ * The words of a command line as they are meant: `help X` is `X --help`, and words of other tools are ours.
+ * @param groups the words that have commands of their own
+ * @throws UsageError for a command that ocinet has not and other tools have, with what to do instead
+ */
+export function asMeant(words: readonly string[], groups: readonly string[] = []): readonly string[] {
+  const [first = "", ...rest] = words;
+  if (first === "help") return [...asMeant(rest, groups), "--help"];
+  if (groups.includes("network")) {
+    // A network's command without the word before it.
+    if (first === "connect" || first === "disconnect") return ["network", ...words];
+    if (first === "networks") return ["network", "ls", ...rest];
+  }
+  const advice = Object.hasOwn(instead, first) ? instead[first] : undefined;
+  if (advice) throw new UsageError(`There is no command "${first}": ${advice}`);
+  return Object.hasOwn(synonyms, first) ? [synonyms[first]!, ...rest] : words;
+}

@@ -1,0 +1,19 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { toolProblem } from "./tool_problem.ts";
+
+test("what a tool says is told with the remedy, where there is one", () => {
+  assert.equal(
+    toolProblem(
+      'Cannot do "ip link add link eth0 name veth8 type ipvlan mode l2"',
+      "Error: Unknown device type.",
+    ),
+    "Cannot make a link of type ipvlan: the kernel that runs has no such links; " +
+      "ocinet doctor says which module or option it takes",
+  );
+  assert.match(
+    toolProblem('Cannot do "slirp4netns"', 'open("/dev/net/tun"): Permission denied child failed(1)') ?? "",
+    /^Cannot connect the container: .*; as root: chmod 666 \/dev\/net\/tun$/,
+  );
+  assert.equal(toolProblem('Cannot do "ip link"', "RTNETLINK answers: File exists"), undefined);
+});

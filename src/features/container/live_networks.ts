@@ -1,0 +1,305 @@
+import { contains, parseAddress } from "../../net/address.ts";
+import { linkNameProblem, parseMac } from "../../net/names.ts";
+import { messageOf } from "../../wire/cni/error.ts";
+import type { NetworkList } from "../../wire/cni/network_list.ts";
+import type { Step } from "../../plan/step.ts";
+import type { World } from "../../plan/world.ts";
+import { uplinkNamed } from "../../drivers/uplinks/table.ts";
+import { explain, RollbackError } from "../../engine/apply.ts";
+import { waitForAll } from "../../engine/locks.ts";
+import { fromHere, pidInside, prefixesOf, staleness } from "../../engine/namespace.ts";
+import { reconcile } from "../../engine/reconcile.ts";
+import { type Attached, type ContainerRecord, readContainer, writeRecord } from "../../engine/record.ts";
+import { defaultMtu } from "../../engine/routes.ts";
+import { containerPaths } from "../../engine/state.ts";
+import { isRoot } from "../../engine/user.ts";
+import { flush, newFold } from "../cni_runtime/fold.ts";
+import { planLimits } from "../limits/limits.ts";
+import type { Network } from "../networks/catalog.ts";
+import { listNetDirectories } from "../networks/networks.ts";
+import type { BuiltIn } from "../networks/subnets.ts";
+import { addLink, guards } from "./attach.ts";
+import { detach } from "./detach.ts";
+import { defaultRouteFilter, type PlannedLink, plannedLink, stepsOf } from "./links.ts";
+import { forwardSteps } from "./live_ports.ts";
+import { believing, moveDefaults, takeOffChanging } from "./network_change.ts";
+import { undoBegun } from "./port_change.ts";
+
+/** How a container is to be on a network. */
+export interface EndpointOptions {
+  readonly ip?: string;
+  readonly ip6?: string;
+  readonly mac?: string;
+  readonly ifname?: string;
+  readonly aliases: readonly string[];
+  readonly gwPriority: number;
+}
+
+/** A change of a container's networks, for who has its lock. */
+type Change = (record: ContainerRecord) => Promise<ContainerRecord>;
+
+/**
+ * Connects a running container to one more network, or does nothing at all.
+ * @returns what is recorded of it now
+ * @throws Error in Docker's words where it has some
+ */
+export async function connectNetwork(
+  world: World,
+  state: string,
+  id: string,
+  network: Network,
+  options: EndpointOptions,
+): Promise<ContainerRecord> {
+  return await change(world, state, id, async (record) => {
+    refuseConnecting(record, network);
+    checkAddresses(network, options);
+    const ifname = options.ifname ?? freeName(world, record);
+    checkName(world, record, ifname);
+    const link = await linkFor(world, state, record, { network, ifname, options });
+    const attachments = [...record.attachments, link.attached];
+    // Should we be killed, who comes next takes it off.
+    const begun = writeRecord<ContainerRecord>(world, state, { ...record, attachments, changing: ifname });
+    try {
+      const linked = await makeLink(world, state, begun, link);
+      const { changing: _, ...done } = await moveDefaults(world, state, linked);
+      return await movePorts(world, state, record, writeRecord<ContainerRecord>(world, state, done));
+    } catch (error) {
+      throw explain(await giveUp(world, state, begun, error));
+    }
+  });
+}
+
+async function giveUp(
+  world: World,
+  state: string,
+  begun: ContainerRecord,
+  error: unknown,
+): Promise<unknown> {
+  try {
+    await takeOffChanging(world, state, readContainer(world, state, begun.id) ?? begun);
+    return error;
+  } catch (problem) {
+    return new RollbackError(error, [messageOf(problem)]);
+  }
+}
+
+/**
+ * Takes a running container off a network.
+ * @param isForced one that has ended goes as a whole
+ * @returns what is recorded of it now; undefined when it has ended
+ */
+export async function disconnectNetwork(
+  world: World,
+  state: string,
+  { id, network, isForced }: { readonly id: string; readonly network: string; readonly isForced: boolean },
+): Promise<ContainerRecord | undefined> {
+  const found = readContainer(world, state, id);
+  if (found && isForced && staleness(world, found) !== undefined) {
+    await detach(world, state, id);
+    return undefined;
+  }
+  return await change(world, state, id, async (record) => {
+    const attached = record.attachments.find((one) => one.network.name === network);
+    if (!attached) throw new Error(`container ${id} is not connected to network ${network}`);
+    refuseUplink(record);
+    const without = { ...record, attachments: record.attachments.filter((one) => one !== attached) };
+    const moved = await movePorts(world, state, record, { ...record, attachments: without.attachments });
+    const going = { ...moved, attachments: record.attachments, changing: attached.ifname };
+    return await takeOffChanging(world, state, writeRecord<ContainerRecord>(world, state, going));
+  });
+}
+
+async function change(world: World, state: string, id: string, make: Change): Promise<ContainerRecord> {
+  if (!isRoot(world)) {
+    throw new Error(
+      `Cannot change the networks of container "${id}" without root: an uplink connects it; ` +
+        "in a session it can be done: ocinet session exec ocinet network …",
+    );
+  }
+  const paths = containerPaths(state, id);
+  if (world.stat(paths.directory) === undefined) throw notAttached(id);
+  const release = await waitForAll([world.share(state), world.lock(paths.lock)]);
+  try {
+    const record = readContainer(world, state, id);
+    if (!record || record.phase !== "done") throw notAttached(id);
+    const gone = staleness(world, record);
+    if (gone) throw new Error(`Cannot change the networks of container "${id}": ${gone}`);
+    return await make(await undoBegun(world, state, record));
+  } finally {
+    release();
+  }
+}
+
+function notAttached(id: string): Error {
+  return new Error(`Cannot change the networks of container "${id}": it is not attached; see ocinet ls`);
+}
+
+function refuseConnecting(record: ContainerRecord, { name, list }: Network): void {
+  const { id, attachments, container } = record;
+  if (name === "host") {
+    throw new Error(
+      "cannot connect container to host network - container must be created in host network mode",
+    );
+  }
+  if (!list) {
+    throw new Error(
+      "container cannot be connected to multiple networks with one of the networks in private (none) mode",
+    );
+  }
+  if (attachments.some(({ network }) => network.name === name)) {
+    throw new Error(`endpoint with name ${id} already exists in network ${name}`);
+  }
+  refuseUplink(record);
+  if (container.owner !== undefined) {
+    throw new Error(`Cannot connect container "${id}": that takes entering it, and it is a user's`);
+  }
+}
+
+function refuseUplink({ id, attachments, session }: ContainerRecord): void {
+  const uplink = attachments.map(({ by }) => uplinkNamed(by)).find((found) => found !== undefined);
+  if (!uplink && !session) return;
+  throw new Error(
+    `Cannot change the networks of container "${id}": ${uplink?.name ?? "an uplink"} connects it`,
+  );
+}
+
+function checkAddresses({ name, ipam }: Network, { ip, ip6, mac }: EndpointOptions): void {
+  for (const [text, of] of [[ip, 4], [ip6, 6]] as const) {
+    if (text === undefined) continue;
+    const address = parseAddress(text);
+    if (address === undefined || address.includes(":") !== (of === 6)) {
+      throw new Error(`invalid IPv${of} address: ${text}`);
+    }
+    if (ipam.length > 0 && !ipam.some(({ Subnet }) => contains(Subnet, address))) {
+      const subnets = ipam.map(({ Subnet }) => Subnet).join(", ");
+      throw new Error(`no configured subnet contains IP address ${text}: network ${name} has ${subnets}`);
+    }
+  }
+  if (mac !== undefined && parseMac(mac) === undefined) throw new Error(`invalid MAC address: ${mac}`);
+}
+
+/** The names of a container's interfaces, as far as they can be seen without entering it. */
+function namesIn(world: World, { attachments, container }: ContainerRecord): readonly string[] {
+  const pid = pidInside(container);
+  const text = pid === undefined ? "" : world.readStart(`/proc/${pid}/net/dev`, 65536) ?? "";
+  const seen = Array.from(text.matchAll(/^\s*([^\s:]+):/gm), ([, name]) => name!);
+  return [...attachments.map(({ ifname }) => ifname), ...seen];
+}
+
+function freeName(world: World, record: ContainerRecord): string {
+  const taken = namesIn(world, record);
+  for (let i = 0;; i++) if (!taken.includes(`eth${i}`)) return `eth${i}`;
+}
+
+function checkName(world: World, record: ContainerRecord, ifname: string): void {
+  const problem = linkNameProblem(ifname);
+  if (problem) throw new Error(`Cannot name the interface ${JSON.stringify(ifname)}: ${problem}`);
+  if (!namesIn(world, record).includes(ifname)) return;
+  throw new Error(`Cannot name the interface "${ifname}": container "${record.id}" has one of that name`);
+}
+
+interface Wanted {
+  readonly network: Network;
+  readonly ifname: string;
+  readonly options: EndpointOptions;
+}
+
+async function linkFor(
+  world: World,
+  state: string,
+  { id, container }: ContainerRecord,
+  { network: { name, list, path }, ifname, options }: Wanted,
+): Promise<PlannedLink> {
+  const directories = listNetDirectories(world, []);
+  const pathMtu = await defaultMtu(world);
+  const chosen = {
+    ...{ list: withEndpoint(list!, options), ifname, args: "" },
+    ...(path === undefined ? { builtIn: name as BuiltIn } : { path }),
+  };
+  const planned = await plannedLink(
+    world,
+    { state, root: true, directories, pathMtu },
+    chosen,
+    { id, container },
+  );
+  const gwPriority = options.gwPriority === 0 ? {} : { gwPriority: options.gwPriority };
+  return { ...planned, attached: { ...planned.attached, ...gwPriority } };
+}
+
+/** What is asked of plugins by their configuration (CONVENTIONS.md, "args"). */
+function withEndpoint(list: NetworkList, { ip, ip6, mac }: EndpointOptions): NetworkList {
+  const ips = [ip, ip6].filter((one) => one !== undefined);
+  if (ips.length === 0 && mac === undefined) return list;
+  const [main, ...others] = list.plugins;
+  const args = main!["args"] as { readonly cni?: object } | undefined;
+  const cni = { ...args?.cni, ...(ips.length > 0 ? { ips } : {}), ...(mac === undefined ? {} : { mac }) };
+  return { ...list, plugins: [{ ...main!, args: { ...args, cni } }, ...others] };
+}
+
+/** Makes the link, and all that belongs to it. */
+async function makeLink(
+  world: World,
+  state: string,
+  begun: ContainerRecord,
+  link: PlannedLink,
+): Promise<ContainerRecord> {
+  const container = fromHere(world, begun.container);
+  const request = { id: begun.id, container, lasting: begun.container };
+  const earlier = begun.attachments.flatMap(({ result }) => result ?? []);
+  const fold = newFold(world, state);
+  const result = await addLink(world, { request, fold }, link, defaultRouteFilter([...earlier]));
+  const attachments = begun.attachments.map((one): Attached =>
+    one.ifname === link.attached.ifname ? { ...one, result } : one
+  );
+  const linked = { ...begun, attachments };
+  const { rateIn, rateOut } = begun.limits ?? {};
+  const rates = {
+    ...(rateIn === undefined ? {} : { rateIn }),
+    ...(rateOut === undefined ? {} : { rateOut }),
+  };
+  const steps = newSteps(begun, [
+    ...stepsOf(world, link, result, earlier),
+    ...guards(request, link, result),
+    ...believing(linked, attachments),
+    ...planLimits(rates, new Map(), [link.attached]),
+  ]);
+  const next = { ...linked, steps: [...begun.steps, ...steps] };
+  const changes = [{ from: begun, to: next }];
+  if (fold.planned.length > 0) await flush(fold, { begun: [], blames: false }, changes);
+  else await reconcile({ world, state }, changes, prefixesOf(container));
+  return next;
+}
+
+function newSteps({ steps }: ContainerRecord, wanted: readonly Step[]): readonly Step[] {
+  const known = new Set(steps.map((step) => JSON.stringify(step)));
+  return wanted.filter((step) => !known.has(JSON.stringify(step)));
+}
+
+/** Leads published ports to the network that now has them. */
+async function movePorts(
+  world: World,
+  state: string,
+  before: ContainerRecord,
+  after: ContainerRecord,
+): Promise<ContainerRecord> {
+  const { ports } = after;
+  if (ports.length === 0) return after;
+  const lead = (record: ContainerRecord, there: boolean) =>
+    record.attachments.length === 0 ? [] : forwardSteps(world, state, record, ports, there);
+  const [old, now] = await Promise.all([lead(before, true), lead(after, true)]);
+  const keys = (steps: readonly Step[]) => new Set(steps.map((step) => JSON.stringify(step)));
+  const [going, staying] = [keys(old), keys(now)];
+  if (old.length === now.length && [...going].every((key) => staying.has(key))) return after;
+  const steps = after.steps.filter((step) => {
+    const key = JSON.stringify(step);
+    return !going.has(key) || staying.has(key);
+  });
+  const kept = { ...after, steps };
+  const next = { ...kept, steps: [...steps, ...newSteps(kept, await lead(after, false))] };
+  await reconcile(
+    { world, state },
+    [{ from: after, to: next }],
+    prefixesOf(fromHere(world, after.container)),
+  );
+  return next;
+}

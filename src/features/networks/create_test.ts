@@ -1,0 +1,201 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { newFake } from "../../host/fake.ts";
+import { addAddress, addLink, mainTable, namespaceOf, setUp } from "../../host/fake/kernel.ts";
+import type { World } from "../../plan/world.ts";
+import { allNetworks, findNetwork } from "./catalog.ts";
+import { createNetwork, type NetworkOptions } from "./create.ts";
+import { describe } from "./describe.ts";
+import { pruneNetworks, removeNetwork } from "./remove.ts";
+
+const state = "/run/ocinet";
+
+const plain: NetworkOptions = {
+  ...{ driver: "bridge", ipamDriver: "default", subnets: [], ranges: [], gateways: [], auxiliary: [] },
+  ...{ ipv6: false, internal: false, attachable: false, labels: {}, options: {} },
+};
+
+function create(world: World, name: string, more: Partial<NetworkOptions> = {}) {
+  return createNetwork(world, state, name, { ...plain, ...more });
+}
+
+function machine() {
+  const fake = newFake();
+  fake.world.makeDirectory(state);
+  return fake;
+}
+
+async function shown(world: World, name: string): Promise<Record<string, unknown>> {
+  return describe(findNetwork(await allNetworks(world), name), []) as Record<string, unknown>;
+}
+
+const subnetOf = async (world: World, name: string) =>
+  (findNetwork(await allNetworks(world), name)).ipam.map(({ Subnet }) => Subnet).join(" ");
+
+test("a network is a CNI network list, and is shown in Docker's words", async () => {
+  const { world } = machine();
+  const { id } = await create(world, "shop", {
+    ...{
+      subnets: ["10.5.0.0/24", "fd00:5::/64"],
+      ranges: ["10.5.0.128/25"],
+      auxiliary: ["printer=10.5.0.130"],
+    },
+    ...{ labels: { eu: "1" }, options: { "com.docker.network.driver.mtu": "1400", foo: "bar" } },
+  });
+  assert.match(id, /^[0-9a-f]{64}$/);
+  const list = JSON.parse(world.read("/etc/ocinet/net.d/shop.conflist")!);
+  assert.deepEqual([list.name, list.cniVersion, list.ocinet.id], ["shop", "1.0.0", id]);
+  assert.deepEqual(list.plugins[0], {
+    ...{ type: "bridge", mtu: 1400, ipMasq: true, bridge: `br-${id.slice(0, 12)}`, isGateway: true },
+    ipam: {
+      type: "host-local",
+      ranges: [
+        [
+          { subnet: "10.5.0.0/24", rangeStart: "10.5.0.128", rangeEnd: "10.5.0.129", gateway: "10.5.0.128" },
+          { subnet: "10.5.0.0/24", rangeStart: "10.5.0.131", rangeEnd: "10.5.0.254", gateway: "10.5.0.128" },
+        ],
+        [{
+          ...{ subnet: "fd00:5::/64", rangeStart: "fd00:5::1", rangeEnd: "fd00:5::ffff:ffff:ffff:ffff" },
+          gateway: "fd00:5::1",
+        }],
+      ],
+      routes: [{ dst: "0.0.0.0/0" }, { dst: "::/0" }],
+    },
+  });
+  const { Created: _, ...rest } = await shown(world, id.slice(0, 12));
+  assert.deepEqual(rest, {
+    ...{ Name: "shop", Id: id, Scope: "local", Driver: "bridge", EnableIPv4: true, EnableIPv6: true },
+    IPAM: {
+      ...{ Driver: "default", Options: {} },
+      Config: [
+        {
+          ...{ Subnet: "10.5.0.0/24", IPRange: "10.5.0.128/25", Gateway: "10.5.0.128" },
+          AuxiliaryAddresses: { printer: "10.5.0.130" },
+        },
+        { Subnet: "fd00:5::/64", Gateway: "fd00:5::1" },
+      ],
+    },
+    ...{ Internal: false, Attachable: false, Ingress: false, ConfigFrom: { Network: "" }, ConfigOnly: false },
+    ...{
+      Containers: {},
+      Options: { "com.docker.network.driver.mtu": "1400", foo: "bar" },
+      Labels: { eu: "1" },
+    },
+  });
+});
+
+test("of one name made at once one is, and different names get different subnets", async () => {
+  const fake = machine();
+  const same = await Promise.allSettled([1, 2, 3].map(() => create(fake.world, "same")));
+  const refused = same.flatMap((end) => end.status === "rejected" ? [(end.reason as Error).message] : []);
+  assert.deepEqual(refused, Array(2).fill("network with name same already exists"));
+  await Promise.all(["a", "b", "c"].map((name) => create(fake.world, name, { ipv6: true })));
+  const subnets = (await Promise.all(["a", "b", "c"].map((name) => subnetOf(fake.world, name)))).flatMap((
+    text,
+  ) => text.split(" "));
+  assert.equal(new Set(subnets).size, 6);
+});
+
+test("a subnet is chosen that no route, address, server or network has", async () => {
+  const fake = machine();
+  const host = namespaceOf(fake.kernel, fake.kernel.own);
+  const vpn = addLink(fake.kernel, host, "tun0", "");
+  setUp(host, vpn, true);
+  addAddress(host, vpn, "172.19.7.1/32");
+  const attributes = [["via", "192.0.2.254"]] as const;
+  for (const dst of ["172.18.0.0/16", "0.0.0.0/1", "128.0.0.0/1"]) {
+    host.routes.push({ dst, index: vpn.index, table: mainTable, type: "unicast", attributes });
+  }
+  fake.place("/etc/resolv.conf", "nameserver 172.20.0.53\n");
+  await create(fake.world, "other", { subnets: ["172.21.128.0/17"] });
+  await create(fake.world, "free");
+  assert.match(await subnetOf(fake.world, "free"), /^172\.(19|22)\.0\.0\/16$/);
+  const { note } = await create(fake.world, "asked", { subnets: ["172.18.5.0/24"] });
+  assert.match(note!, /^the host reaches addresses of 172.18.5.0\/24 by route 172.18.0.0\/16 dev tun0/);
+});
+
+test("what cannot be made is refused in Docker's words, and nothing is made", async () => {
+  const { world } = machine();
+  await create(world, "shop", {
+    subnets: ["10.5.0.0/16"],
+    options: { "com.docker.network.bridge.name": "br7" },
+  });
+  const before = world.list("/etc/ocinet/net.d");
+  const refuse = async (name: string, more: Partial<NetworkOptions>, message: RegExp) => {
+    await assert.rejects(create(world, name, more), { message });
+  };
+  await refuse("shop", {}, /^network with name shop already exists$/);
+  await refuse("host", {}, /^operation is not permitted on predefined host network/);
+  await refuse("", {}, /^invalid name: name is empty$/);
+  await refuse("../x", {}, /^invalid name "..\/x": it may have only letters/);
+  await refuse("x", { driver: "host" }, /^only one instance of "host" network is allowed$/);
+  await refuse("x", { driver: "mute" }, /^could not find a network driver "mute"; there are: bridge, ptp/);
+  await refuse("x", { subnets: ["10.1.2.3/24"] }, /invalid subnet 10.1.2.3\/24: it should be 10.1.2.0\/24$/);
+  for (const subnet of ["127.5.0.0/16", "224.1.0.0/16", "ff05::/64", "10.1.0.0/32"]) {
+    await refuse("x", { subnets: [subnet] }, /^invalid network config: invalid subnet /);
+  }
+  for (const subnet of ["10.5.0.0/16", "10.5.3.0/26", "10.4.0.0/15"]) {
+    await refuse(
+      "x",
+      { subnets: [subnet] },
+      /^Pool overlaps with other one on this address space: .* network shop$/,
+    );
+  }
+  await refuse(
+    "x",
+    { gateways: ["10.9.0.1"] },
+    /^every ip-range or gateway must have a corresponding subnet$/,
+  );
+  await refuse(
+    "x",
+    { subnets: ["10.9.0.0/24"], gateways: ["10.8.0.1"] },
+    /^no matching subnet for gateway 10.8.0.1$/,
+  );
+  await refuse(
+    "x",
+    { subnets: ["10.8.0.0/24", "10.9.0.0/24"] },
+    /^bridge driver doesn't support multiple subnets$/,
+  );
+  await refuse(
+    "x",
+    { options: { "com.docker.network.bridge.name": "br7" } },
+    /networks have same bridge name$/,
+  );
+  await refuse(
+    "x",
+    { options: { "com.docker.network.bridge.enable_icc": "maybe" } },
+    /^failed to parse com.docker.network.bridge.enable_icc value: "maybe"/,
+  );
+  await refuse(
+    "x",
+    { driver: "macvlan", options: { macvlan_mode: "x" } },
+    /^requested macvlan mode 'x' is not valid/,
+  );
+  assert.deepEqual(world.list("/etc/ocinet/net.d"), before);
+});
+
+test("an ambiguous beginning of an id is refused, a name comes before it", async () => {
+  const { world } = machine();
+  const { id } = await create(world, "foo");
+  const twin = await create(world, id.slice(0, 8));
+  const networks = await allNetworks(world);
+  assert.equal(findNetwork(networks, id.slice(0, 8)).id, twin.id);
+  assert.equal(findNetwork(networks, id.slice(0, 9)).name, "foo");
+  assert.throws(() => findNetwork(networks, "nosuch"), { message: "network nosuch not found" });
+});
+
+test("networks are removed with their addresses, predefined ones stay", async () => {
+  const { world } = machine();
+  await create(world, "a", { labels: { keep: "" } });
+  await create(world, "b");
+  world.makeDirectory(`${state}/networks/b`);
+  await assert.rejects(removeNetwork(world, state, "default"), {
+    message: "default is a pre-defined network and cannot be removed",
+  });
+  assert.deepEqual(await pruneNetworks(world, state, ({ labels }) => !("keep" in labels)), ["b"]);
+  assert.equal(world.stat(`${state}/networks/b`), undefined);
+  assert.equal(await removeNetwork(world, state, "a"), "a");
+  assert.deepEqual((await allNetworks(world)).map(({ name }) => name), [
+    ...["default", "default-restricted", "host", "none"],
+  ]);
+});

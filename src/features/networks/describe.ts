@@ -1,0 +1,49 @@
+import type { Network } from "./catalog.ts";
+import type { NetworkEndpoint } from "./endpoints.ts";
+
+/** A network as `docker network inspect` shows it. */
+export function describe(
+  network: Network,
+  endpoints: readonly NetworkEndpoint[],
+): Readonly<Record<string, unknown>> {
+  const own = endpoints.filter((one) => one.network === network.name && one.isRunning);
+  return {
+    Name: network.name,
+    Id: network.id,
+    Created: network.created,
+    Scope: "local",
+    Driver: network.driver,
+    EnableIPv4: network.ipv4,
+    EnableIPv6: network.ipv6,
+    IPAM: { Driver: "default", Options: {}, Config: network.ipam },
+    Internal: network.internal,
+    Attachable: network.attachable,
+    Ingress: false,
+    ConfigFrom: { Network: "" },
+    ConfigOnly: false,
+    Containers: Object.fromEntries(own.map((one) => [one.container, {
+      Name: one.container,
+      EndpointID: one.endpointId,
+      MacAddress: one.mac,
+      IPv4Address: one.ipv4,
+      IPv6Address: one.ipv6,
+    }])),
+    Options: network.options,
+    Labels: network.labels,
+  };
+}
+
+/** A network as a row of `docker network ls`; its id is whole where that is asked for. */
+export function row(network: Network, isWhole: boolean): Readonly<Record<string, string>> {
+  return {
+    CreatedAt: network.created,
+    Driver: network.driver,
+    ID: isWhole ? network.id : network.id.slice(0, 12),
+    IPv4: String(network.ipv4),
+    IPv6: String(network.ipv6),
+    Internal: String(network.internal),
+    Labels: Object.entries(network.labels).map(([key, value]) => `${key}=${value}`).join(","),
+    Name: network.name,
+    Scope: "local",
+  };
+}

@@ -1,0 +1,97 @@
+import { linkNameProblem } from "../../net/names.ts";
+import { parseAddress } from "../../net/address.ts";
+
+/** What `--driver` may be, beside modes of a container. */
+export const drivers = ["bridge", "ptp", "macvlan", "ipvlan"] as const;
+
+export type Driver = typeof drivers[number];
+
+type Options = Readonly<Record<string, string>>;
+
+/** A network to be made, as far as its driver needs it. */
+export interface Wanted {
+  readonly id: string;
+  readonly driver: Driver;
+  readonly internal: boolean;
+  readonly options: Options;
+}
+
+/** A network's main plugin without its `ipam`. @throws Error naming the option, in Docker's words where it has some */
+export function mainPlugin({ id, driver, internal, options }: Wanted): Readonly<Record<string, unknown>> {
+  const mtu = readMtu(options);
+  const common = { type: driver, ...(mtu === undefined ? {} : { mtu }) };
+  if (driver === "macvlan" || driver === "ipvlan") return { ...common, ...onParent(driver, options) };
+  const masks = readFlag(options, "com.docker.network.bridge.enable_ip_masquerade") ?? true;
+  const shared = { ...common, ipMasq: masks && !internal, ...(internal ? { internal } : {}) };
+  if (driver === "ptp") return shared;
+  return {
+    ...shared,
+    bridge: readBridge(options) ?? `br-${id.slice(0, 12)}`,
+    isGateway: true,
+    ...(readFlag(options, "com.docker.network.bridge.enable_icc") === false ? { portIsolation: true } : {}),
+  };
+}
+
+/** The host's address that published ports have which name none. */
+export function hostBinding(options: Options): string | undefined {
+  const key = "com.docker.network.bridge.host_binding_ipv4";
+  const text = options[key];
+  if (text === undefined || text === "") return undefined;
+  const address = parseAddress(text);
+  if (address === undefined) throw unreadable(key, text, "it is not an IP address");
+  return address;
+}
+
+function readBridge(options: Options): string | undefined {
+  const key = "com.docker.network.bridge.name";
+  const name = options[key];
+  if (name === undefined || name === "") return undefined;
+  const problem = linkNameProblem(name);
+  if (problem) throw unreadable(key, name, problem);
+  return name;
+}
+
+function readMtu(options: Options): number | undefined {
+  const key = "com.docker.network.driver.mtu";
+  const text = options[key] ?? options["mtu"];
+  if (text === undefined) return undefined;
+  // IPv4 does not work with less, and no link of the kernel's takes more.
+  if (/^[0-9]{1,5}$/.test(text) && Number(text) >= 68 && Number(text) <= 65535) return Number(text);
+  throw unreadable(key, text, "it is not a number from 68 to 65535");
+}
+
+/** As Go's strconv.ParseBool reads it. */
+function readFlag(options: Options, key: string): boolean | undefined {
+  const text = options[key];
+  if (text === undefined) return undefined;
+  if (["1", "t", "T", "true", "TRUE", "True"].includes(text)) return true;
+  if (["0", "f", "F", "false", "FALSE", "False"].includes(text)) return false;
+  throw unreadable(key, text, "it is neither true nor false");
+}
+
+const modes = {
+  macvlan: ["bridge", "private", "vepa", "passthru"],
+  ipvlan: ["l2", "l3", "l3s"],
+} as const;
+
+function onParent(driver: "macvlan" | "ipvlan", options: Options): Readonly<Record<string, unknown>> {
+  const { parent } = options;
+  const mode = options[`${driver}_mode`] ?? options["mode"];
+  const known: readonly string[] = modes[driver];
+  if (mode !== undefined && !known.includes(mode)) {
+    throw new Error(
+      `requested ${driver} mode '${mode}' is not valid, '${
+        known[0]
+      }' mode is the ${driver} driver default; ` +
+        `there are: ${known.join(", ")}`,
+    );
+  }
+  if (parent === "lo") throw new Error(`loopback interface is not a valid ${driver} parent link`);
+  const problem = parent === undefined ? undefined : linkNameProblem(parent.slice(0, 15));
+  if (problem) throw unreadable("parent", parent!, problem);
+  return { ...(parent === undefined ? {} : { master: parent }), ...(mode === undefined ? {} : { mode }) };
+}
+
+function unreadable(key: string, value: string, reason: string): Error {
+  return new Error(`failed to parse ${key} value: ${JSON.stringify(value)} (${reason})`);
+}

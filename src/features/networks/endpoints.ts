@@ -1,0 +1,73 @@
+import { family } from "../../net/address.ts";
+import { digest } from "../../net/names.ts";
+import { hasBootEnded, staleness } from "../../engine/namespace.ts";
+import { type BaseRecord, containerIds, pluginKeys, readPlugin, readUndamaged } from "../../engine/record.ts";
+import type { World } from "../../plan/world.ts";
+import type { Result } from "../../wire/cni/result.ts";
+
+/** A container's interface on a network. */
+export interface NetworkEndpoint {
+  readonly network: string;
+  readonly container: string;
+  readonly ifname: string;
+  readonly endpointId: string;
+  readonly mac: string;
+  /** Its address in each family with its subnet's length, or "". */
+  readonly ipv4: string;
+  readonly ipv6: string;
+  /** Its container is there. */
+  readonly isRunning: boolean;
+}
+
+/** Every endpoint that is recorded, on any network: of containers by hook or `up`, and of those of CNI runtimes. */
+export async function endpointsIn(world: World, state: string): Promise<readonly NetworkEndpoint[]> {
+  const all = await Promise.all(containerIds(world, state).map((id) => endpointsOf(world, state, id)));
+  return all.flat();
+}
+
+/** The endpoints of one container. */
+export async function endpointsOf(
+  world: World,
+  state: string,
+  id: string,
+): Promise<readonly NetworkEndpoint[]> {
+  const record = readUndamaged(world, state, id);
+  const own = (record?.attachments ?? []).map(({ network, ifname, result }) =>
+    endpoint(world, record!, { network: network.name, ifname, result })
+  );
+  const plugins = pluginKeys(world, state, id)
+    .filter(({ network, ifname }) =>
+      !record?.attachments.some((one) => one.network.name === network && one.ifname === ifname)
+    )
+    .flatMap((key) => readPlugin(world, state, key) ?? []);
+  // Of one interface the record with a result says most.
+  const byInterface = new Map(
+    [...plugins].sort((a, b) => Number(a.result !== undefined) - Number(b.result !== undefined))
+      .map((plugin) => [`${plugin.network} ${plugin.ifname}`, plugin]),
+  );
+  return await Promise.all([
+    ...own,
+    ...[...byInterface.values()].map((plugin) => endpoint(world, plugin, plugin)),
+  ]);
+}
+
+async function endpoint(
+  world: World,
+  record: BaseRecord,
+  { network, ifname, result }: {
+    readonly network: string;
+    readonly ifname: string;
+    readonly result?: Result | undefined;
+  },
+): Promise<NetworkEndpoint> {
+  const address = (of: 4 | 6) => result?.ips.find(({ address }) => family(address) === of)?.address ?? "";
+  const inside = result?.interfaces.find(({ name, sandbox }) => name === ifname && sandbox !== undefined);
+  return {
+    ...{ network, container: record.id, ifname },
+    endpointId: (await digest(record.id, network, ifname)).slice(0, 64),
+    mac: inside?.mac ?? "",
+    ipv4: address(4),
+    ipv6: address(6),
+    isRunning: !hasBootEnded(world, record) && staleness(world, record) === undefined,
+  };
+}

@@ -1,0 +1,100 @@
+import { readRows } from "../../plan/ip_json.ts";
+import { ownAlias } from "../../plan/ip.ts";
+import { removeAbandoned, whyFailed, type World } from "../../plan/world.ts";
+import { isRoot } from "../../engine/user.ts";
+import { allNetworks, findNetwork, type Network } from "./catalog.ts";
+import { bridgeOf, networksLock } from "./create.ts";
+import { endpointsIn, type NetworkEndpoint } from "./endpoints.ts";
+
+/** How long a removal waits for those who are just attaching containers: tries, and milliseconds between them. */
+const patience = { tries: 600, pause: 50 };
+
+/**
+ * Does something while no container is being attached, and no network made or removed.
+ * @throws Error when containers are being attached all the time
+ */
+export async function whileNobodyAttaches<T>(world: World, state: string, act: () => Promise<T>): Promise<T> {
+  const unlock = await world.lock(networksLock(state));
+  try {
+    for (let tries = 0; tries < patience.tries; tries++) {
+      const release = await world.tryOwn(state);
+      if (release) return await act().finally(release);
+      await new Promise((resolve) => setTimeout(resolve, patience.pause));
+    }
+    throw new Error("Cannot change networks: containers are being attached all the time; try again later");
+  } finally {
+    unlock();
+  }
+}
+
+/**
+ * Removes a network that no container is on: its bridge, what is kept of its addresses, and its file.
+ * @returns its name
+ * @throws Error in Docker's words when it cannot be removed
+ */
+export async function removeNetwork(world: World, state: string, term: string): Promise<string> {
+  return await whileNobodyAttaches(world, state, async () => {
+    const network = findNetwork(await allNetworks(world), term);
+    refusePredefined(network);
+    refuseUsed(network, await endpointsIn(world, state));
+    await removeLocked(world, state, network);
+    return network.name;
+  });
+}
+
+/** @throws Error for one that is always there */
+function refusePredefined({ name, predefined }: Network): void {
+  if (predefined) throw new Error(`${name} is a pre-defined network and cannot be removed`);
+}
+
+function refuseUsed({ name }: Network, endpoints: readonly NetworkEndpoint[]): void {
+  const own = endpoints.filter(({ network }) => network === name);
+  if (own.length === 0) return;
+  const shown = own.map(({ container, endpointId }) => `name:"${container}" id:"${endpointId.slice(0, 12)}"`);
+  const [first] = own;
+  throw new Error(
+    `network ${name} has active endpoints (${shown.join(", ")}); ` +
+      `ocinet network disconnect -f ${name} ${first!.container} takes one off`,
+  );
+}
+
+/**
+ * Removes the networks that nobody is on.
+ * @param isWanted says which of them may go
+ * @returns their names
+ */
+export async function pruneNetworks(
+  world: World,
+  state: string,
+  isWanted: (network: Network) => boolean,
+): Promise<readonly string[]> {
+  return await whileNobodyAttaches(world, state, async () => {
+    const endpoints = await endpointsIn(world, state);
+    const isUsed = ({ name }: Network) => endpoints.some(({ network }) => network === name);
+    const going = (await allNetworks(world)).filter((one) =>
+      !one.predefined && !isUsed(one) && isWanted(one)
+    );
+    for (const network of going) await removeLocked(world, state, network);
+    return going.map(({ name }) => name);
+  });
+}
+
+/** The file goes last: until then it can be tried again. */
+async function removeLocked(world: World, state: string, network: Network): Promise<void> {
+  const bridge = isRoot(world) ? bridgeOf(world, network) : undefined;
+  if (bridge !== undefined) await removeBridge(world, bridge);
+  world.remove(`${state}/networks/${network.name}`);
+  world.remove(network.path!);
+  removeAbandoned(world, network.path!.slice(0, network.path!.lastIndexOf("/")));
+}
+
+/** One that is ours, and has no ports. */
+async function removeBridge(world: World, bridge: string): Promise<void> {
+  if (world.read(`/sys/class/net/${bridge}/ifalias`)?.trim() !== ownAlias) return;
+  const ports = await world.run(["ip", "-json", "link", "show", "master", bridge], { looks: true });
+  if (ports.code !== 0 || readRows(ports.stdout).length > 0) return;
+  const output = await world.run(["ip", "link", "del", "dev", bridge]);
+  if (output.code !== 0 && !/Cannot find device/.test(output.stderr)) {
+    throw new Error(`Cannot remove bridge ${bridge}: ${whyFailed(output)}`);
+  }
+}

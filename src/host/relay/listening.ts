@@ -1,0 +1,79 @@
+import type * as Net from "node:net";
+import { builtin } from "../node.ts";
+import { onDeno } from "../runtime.ts";
+import { breakOff } from "./join.ts";
+import type { Forward } from "./port.ts";
+import type { Room } from "./room.ts";
+
+/** Whom to listen for, and what to do with them. */
+export interface Listener {
+  readonly at: Net.ListenOptions;
+  /** A connection takes two descriptors: its own, and that of where it leads. `serve` gives them back. */
+  readonly room: Room;
+  serve(socket: Net.Socket): void;
+  /** Tells what keeps connections from being accepted, or nothing once they are. */
+  tell(problem: string | undefined): void;
+}
+
+/** Milliseconds until it is tried again to listen. */
+const pause = 100;
+
+/**
+ * Listens. Whoever comes when there is no room is broken off. After an accept that fails for want of descriptors, Deno's
+ * Node layer (2.9.5) accepts nobody any more, and tells nobody; so there it stops listening until there is room again.
+ * @throws Error when it cannot listen
+ */
+export async function listenWithRoom(listener: Listener): Promise<Forward> {
+  const state: State = { open: true, server: undefined };
+  state.server = await begin(listener, state);
+  return {
+    close: () => {
+      state.open = false;
+      state.server?.close();
+    },
+  };
+}
+
+interface State {
+  open: boolean;
+  /** Absent while there is no room. */
+  server: Net.Server | undefined;
+}
+
+function begin(listener: Listener, state: State): Promise<Net.Server> {
+  const { at, room, serve, tell } = listener;
+  const server = builtin<typeof Net>("node:net").createServer({ allowHalfOpen: true }, (socket) => {
+    socket.on("error", () => {});
+    if (room.take(2)) {
+      tell(undefined);
+      return serve(socket);
+    }
+    tell("there is no room for more connections");
+    breakOff(socket);
+    if (onDeno && state.server === server) void rest(listener, state);
+  });
+  return new Promise((resolve, reject) => {
+    server.once("error", reject).listen(at, () => {
+      // One that could not be accepted, for want of descriptors, ends nothing.
+      server.off("error", reject).on("error", (error) => tell(error.message));
+      resolve(server);
+    });
+  });
+}
+
+/** Listens no more, until there is room and the address can be had. */
+async function rest(listener: Listener, state: State): Promise<void> {
+  state.server?.close();
+  state.server = undefined;
+  while (state.open && state.server === undefined) {
+    await new Promise((resolve) => setTimeout(resolve, pause));
+    if (!listener.room.take(2)) continue;
+    listener.room.give(2);
+    try {
+      state.server = await begin(listener, state);
+    } catch (error) {
+      listener.tell((error as Error).message);
+    }
+  }
+  if (!state.open) state.server?.close();
+}

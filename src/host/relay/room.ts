@@ -1,0 +1,24 @@
+/** The descriptors that a process may still use. */
+export interface Room {
+  /** Takes so many, or none if there are fewer. */
+  take(count: number): boolean;
+  give(count: number): void;
+}
+
+/** What the runtime itself, the sockets that are asked through, and those that are just coming or going use. */
+const reserve = 64;
+/** The most at once, whatever the system allows. */
+const most = 16_384;
+
+/** @param limit how many descriptors this process may have */
+export function roomOf(limit: number): Room {
+  let left = Math.max(0, Math.min(most, limit - reserve));
+  return {
+    take: (count) => {
+      if (left < count) return false;
+      left -= count;
+      return true;
+    },
+    give: (count) => void (left += count),
+  };
+}

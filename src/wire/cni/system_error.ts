@@ -1,0 +1,53 @@
+/** Why the kernel refuses, by its name for that and its number, in words that say what to do where there is something. */
+const reasons: Readonly<Record<string, readonly [number: number, reason: string]>> = {
+  EPERM: [1, "it is not permitted; this takes root (sudo)"],
+  ENOENT: [2, "there is no such file or directory"],
+  EACCES: [13, "permission denied; this takes root (sudo), or the right to it"],
+  EBUSY: [16, "it is in use"],
+  EEXIST: [17, "there is a file of that name already"],
+  ENOTDIR: [20, "a part of its path is not a directory"],
+  EISDIR: [21, "it is a directory, not a file"],
+  EINVAL: [22, "the kernel does not take it"],
+  ENFILE: [23, "the system has too many open files"],
+  EMFILE: [24, "too many files are open (ulimit -n)"],
+  ENOSPC: [28, "no space is left on the device"],
+  EROFS: [30, "its file system is read-only"],
+  ENAMETOOLONG: [36, "its name is too long"],
+  ELOOP: [40, "too many symbolic links lead to it"],
+  EDQUOT: [122, "the user's quota on the device is used up"],
+};
+
+/** What was tried, by the names that Node and Deno have for it. */
+const attempts: Readonly<Record<string, string>> = {
+  ...{
+    open: "open",
+    read: "read",
+    readfile: "read",
+    readdir: "list",
+    scandir: "list",
+    mkdir: "make directory",
+  },
+  ...{
+    write: "write",
+    writefile: "write",
+    link: "make",
+    symlink: "make",
+    rename: "replace",
+    stat: "look at",
+  },
+  ...{ unlink: "remove", remove: "remove", rmdir: "remove", rm: "remove", chmod: "change", chown: "change" },
+};
+
+const nodes = /^([A-Z]+): [^,]*, (\w+)(?: '(.*?)')?(?: -> '(.*)')?$/s;
+const denos = /^[^(]*\(os error (\d+)\)(?:[:,] (\w+)(?: '(.*?)')?(?: -> '(.*)')?)?$/s;
+
+/** A runtime's report of a failed system call in our words, or undefined for a text that is none. */
+export function systemError(text: string): string | undefined {
+  const found = nodes.exec(text) ?? denos.exec(text);
+  if (!found) return undefined;
+  const [, why, attempt, path, other] = found;
+  const reason = reasons[why!]?.[1] ?? Object.values(reasons).find(([number]) => String(number) === why)?.[1];
+  if (reason === undefined) return undefined;
+  const what = other ?? path;
+  return what === undefined ? reason : `Cannot ${attempts[attempt!] ?? "use"} ${what}: ${reason}`;
+}

@@ -1,0 +1,26 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { messageOf } from "./error.ts";
+
+test("what Node and Deno say of a failed system call is told in our words", () => {
+  const rows: readonly (readonly [string, string])[] = [
+    [
+      "EACCES: permission denied, mkdir '/opt/cni/bin'",
+      "Cannot make directory /opt/cni/bin: permission denied; this takes root (sudo), or the right to it",
+    ],
+    [
+      "Permission denied (os error 13): mkdir '/opt/cni/bin'",
+      "Cannot make directory /opt/cni/bin: permission denied; this takes root (sudo), or the right to it",
+    ],
+    [
+      "ENOENT: no such file or directory, symlink '/usr/local/bin/ocinet' -> '/proc/x'",
+      "Cannot make /proc/x: there is no such file or directory",
+    ],
+    ["ENOSPC: no space left on device, open '/a b'", "Cannot open /a b: no space is left on the device"],
+    ["EISDIR: illegal operation on a directory, read", "it is a directory, not a file"],
+    ["Is a directory (os error 21)", "it is a directory, not a file"],
+    ["EWHAT: no such thing, open '/x'", "EWHAT: no such thing, open '/x'"],
+    ["Cannot do this: it is late", "Cannot do this: it is late"],
+  ];
+  for (const [said, told] of rows) assert.equal(messageOf(new Error(said)), told);
+});
