@@ -176,7 +176,7 @@ annotated() {
   nothing_is_left
 }
 
-@test "a network file that cannot be read, whoever asked for it" {
+@test "a network file that cannot be read is in the way of its own network alone" {
   bystander crun
   local file=/etc/ocinet/net.d/x.conf
   broken "Cannot read network file $file: it is a list, not an object" '[]'
@@ -191,10 +191,11 @@ annotated() {
       "{\"name\": \"$name\", \"type\": \"ptp\"}"
   done
   echo '{"name": "x", ' >"$NET_DIR/x.conf"
-  run -1 ocinet hook createRuntime --net default <<<"$STATE"
-  [[ $output == "ocinet: error loading $file: Cannot read network file $file: it is not JSON: "* ]]
+  run -1 ocinet hook createRuntime --net x <<<"$STATE"
+  [[ $output == "ocinet: error loading $file: Cannot read network file $file: it is not JSON: it ends at line 2, column 1, where "* ]]
   equal 1 "${#lines[@]}"
-  run -1 ocinet inject --net default "$(bundle_path a)"
+  run -0 ocinet inject --print --net default "$(bundle_path a)"
+  run -1 ocinet inject --net x "$(bundle_path a)"
   [[ $output == "ocinet: error loading $file: Cannot read network file $file: it is not JSON: "* ]]
   # A version that nobody knows is in nobody's way.
   echo '{"name": "x", "type": "ptp", "cniVersion": "9.0.0"}' >"$NET_DIR/x.conf"
@@ -203,10 +204,12 @@ annotated() {
   nothing_is_left
 }
 
-# broken MESSAGE JSON: the network that is asked for is another one
+# broken MESSAGE JSON: the file is in the way of its own network, and of no other
 broken() {
   echo "$2" >"$NET_DIR/x.conf"
-  refuses "error loading /etc/ocinet/net.d/x.conf: $1" --net default
+  refuses "error loading /etc/ocinet/net.d/x.conf: $1" --net x
+  run -1 ocinet hook createRuntime --net default -p 203.0.113.9:80:80 <<<"$STATE"
+  [[ $output == *"the host does not have the address 203.0.113.9"* ]]
   rm "$NET_DIR/x.conf"
 }
 
@@ -322,7 +325,7 @@ up 1 --publish 80
 up 1 --rate-in fast
 up 1 --uplink slirp
 port add
-connect shop a
+logs a
 LINES
   while read -ra words; do
     run -1 ocinet "${words[@]}"

@@ -213,7 +213,7 @@ relay_processes() {
   wait_for gone "$before"
   [ "$(reason_of c1)" = "its slirp4netns has ended; ocinet repair c1 starts it again" ]
   as_user "$OCINET" run --net none true
-  [ "$(reason_of c1)" = up ]
+  [ "$(state_of c1)" = up ]
   [ "$(ask tcp 192.0.2.1 8080 in_peer)" = 10.0.2.100 ]
   stop_background
   # As when the runtime is gone too.

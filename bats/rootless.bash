@@ -58,14 +58,14 @@ says() {
   run_container "$1" "$(path_of "$1")"
 }
 
-# name_server PLACE...: everything has the address 198.51.100.1
+# name_server PLACE...: everything has the address 198.51.100.1; $ON is socat's address to listen on
 name_server() {
   cat >"$BATS_TEST_TMPDIR/answer" <<'SCRIPT'
 query=$(od -An -v -tx1 | tr -d ' \n')
 answer=${query:0:4}81800001000100000000${query:24}c00c000100010000003c0004c6336401
 printf "$(sed 's/../\\x&/g' <<<"$answer")"
 SCRIPT
-  background names "$@" socat UDP4-RECVFROM:53,fork EXEC:"bash $BATS_TEST_TMPDIR/answer"
+  background names "$@" socat "${ON:-UDP4-RECVFROM:53}",fork EXEC:"bash $BATS_TEST_TMPDIR/answer"
   wait_for is_bound "$@"
 }
 

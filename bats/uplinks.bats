@@ -91,6 +91,15 @@ has_options() {
   run ! ask_within 1 tcp 192.0.2.2 8000 in_container c1
 }
 
+with_each_uplink "a resolver of the host that has an IPv6 address only, on its loopback" asks_by_six
+asks_by_six() {
+  in_host sh -c 'echo nameserver ::1 >/etc/resolv.conf'
+  ON="UDP6-RECVFROM:53,bind=[::1]" name_server in_host
+  launch c1 --uplink "$1"
+  [ "$(exec_container c1 grep nameserver /etc/resolv.conf)" = "nameserver fd00::3" ]
+  [[ $(exec_container c1 nslookup -type=a www.example) == *"Address: 198.51.100.1"* ]]
+}
+
 with_each_uplink "in a sandbox, with seccomp, without new privileges" is_sandboxed
 is_sandboxed() {
   launch c1 --uplink "$1"

@@ -34,6 +34,7 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
   cni: ["src/commands/cni.ts", "src/features/cni_runtime/cache.ts", "src/features/cni_runtime/runtime.ts"],
   listen: ["src/host/deno_listen.ts"],
   run: ["src/commands/run.ts", "src/commands/supervise.ts"],
+  names: ["src/features/networks/names.ts"],
   network: ["src/features/container/network_change.ts"],
   relay: ["src/host/relay/relay.ts"],
   overlay: ["src/drivers/ipam/cluster.ts", "src/drivers/main/overlay.ts"],

@@ -113,6 +113,8 @@ test("completion knows commands, options, networks and containers", async () => 
   assert.deepEqual(words("help", "re"), ["repair"]);
   assert.deepEqual(words("down", "b"), ["box"]);
   assert.deepEqual(words("port", "rm", ""), [long, "box"]);
+  assert.deepEqual(words("network", "rm", "default", "sh"), ["shop"]);
+  assert.deepEqual(words("network", "connect", "shop", "b"), ["box"]);
   assert.deepEqual(words("up", "--ne"), ["--net", "--net-dir"]);
   assert.deepEqual(words("up", "--net", "=", "default,sh"), ["default,shop"]);
   assert.deepEqual(words("run", "--port-driver", ""), ["uplink", "relay"]);

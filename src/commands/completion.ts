@@ -126,6 +126,10 @@ function argumentsOf(world: World, { usage }: Verb, before: string): readonly Ca
   if (/<ids\.\.\.>/.test(usage) || (verb === "port" && ["add", "rm", "ls"].includes(before))) {
     return containerIds(world, stateDirectory(world)).map((id) => [id]);
   }
+  if (/^[a-z]+ <networks?\b/.test(usage)) {
+    const isFirst = before === verb || usage.includes("...");
+    return (isFirst ? networkNames(world) : containerIds(world, stateDirectory(world))).map((name) => [name]);
+  }
   if (verb === "port" && before === "port") return ["add", "rm", "ls"].map((word) => [word]);
   if (verb === "hook") return ["createRuntime", "poststop", "auto"].map((stage) => [stage]);
   if (verb === "completion") return Object.keys(scripts).map((shell) => [shell]);

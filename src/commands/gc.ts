@@ -1,6 +1,7 @@
 import { oneLine } from "../wire/cni/output.ts";
 import type { World } from "../plan/world.ts";
 import type { Collected } from "../engine/collected.ts";
+import { refreshAllNames } from "../features/networks/names.ts";
 import { takeOffAbandoned } from "../features/container/network_change.ts";
 import { collect, collectUnused } from "../features/container/gc.ts";
 import { containerIds } from "../engine/record.ts";
@@ -25,6 +26,7 @@ export async function gc(world: World, dryRun: boolean): Promise<Report> {
     ],
     [...containers.problems, ...plugins.problems],
   ];
+  if (!dryRun) await refreshAllNames(world, state);
   // After a dry run those are still there.
   const gone = dryRun ? collected.map(({ id }) => id) : [];
   return report(collected, await collectUnused(world, state, gone), problems);

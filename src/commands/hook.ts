@@ -122,6 +122,7 @@ async function connect(
     options,
     replace: true,
     ...(rootfs ? { rootfs } : {}),
+    ...(typeof config?.["hostname"] === "string" ? { hostname: config["hostname"] } : {}),
   });
 }
 

@@ -77,7 +77,7 @@ function rootfsOf(world: World, bundle: string, config: Config): string {
 function attachOptionsOf(world: World, config: Config, given: OptionValues): AttachOptions {
   const wanted = parseAttachOptions(withAnnotations(given, annotationsOf(config)));
   chooseNetworks(
-    wanted.mode.kind === "contained" ? loadNetworks(world, wanted.netDirectories) : [],
+    wanted.mode.kind === "contained" ? loadNetworks(world, wanted.netDirectories, wanted.mode) : [],
     wanted.mode,
   );
   return wanted;

@@ -15,6 +15,7 @@ import { endpointsIn } from "../features/networks/endpoints.ts";
 import { parseFilters } from "../features/networks/filters.ts";
 import { pruneNetworks, removeNetwork } from "../features/networks/remove.ts";
 import { fillIn } from "../features/networks/template.ts";
+import { findId } from "./ids.ts";
 import { type Report, tableText } from "./report.ts";
 
 function option(name: string, value: string, text: string, many: boolean, short?: string): Option {
@@ -211,7 +212,8 @@ export async function networkConnect(
     throw new UsageError(`Cannot read --gw-priority ${JSON.stringify(priority)}: it is not a whole number`);
   }
   const network = findNetwork(await allNetworks(world), term!);
-  const record = await connectNetwork(world, stateDirectory(world), knownId(id!), network, {
+  const state = stateDirectory(world);
+  const record = await connectNetwork(world, state, findId(world, state, id!), network, {
     ...(ip === undefined ? {} : { ip }),
     ...(ip6 === undefined ? {} : { ip6 }),
     ...(mac === undefined ? {} : { mac }),
@@ -229,8 +231,9 @@ export async function networkDisconnect(
   isForced: boolean,
 ): Promise<Report> {
   const network = nameOf(await allNetworks(world), term!);
-  const record = await disconnectNetwork(world, stateDirectory(world), {
-    id: knownId(id!),
+  const state = stateDirectory(world);
+  const record = await disconnectNetwork(world, state, {
+    id: findId(world, state, id!),
     network,
     isForced,
   });
@@ -245,10 +248,4 @@ function nameOf(networks: Parameters<typeof findNetwork>[0], term: string): stri
     if (error instanceof UnknownNetwork && identifierProblem(term) === undefined) return term;
     throw error;
   }
-}
-
-function knownId(id: string): string {
-  const problem = identifierProblem(id);
-  if (problem) throw new Error(`Cannot use container ${JSON.stringify(id)}: ${problem}`);
-  return id;
 }

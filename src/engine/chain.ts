@@ -85,7 +85,11 @@ function parseIpam(
 
 function unknownType(type: string, ...roles: readonly string[]): CniError {
   const known = Object.keys(table).filter((name) => roles.includes(table[name]!.role)).join(", ");
-  return new CniError("invalidConfig", `Cannot use plugin type "${type}": it is not one of ours (${known})`);
+  const givesAddresses = table[type]?.role === "ipam" && !roles.includes("ipam");
+  const why = givesAddresses
+    ? `it gives addresses, and stands in the "ipam" of another`
+    : `it is not one of ours (${known})`;
+  return new CniError("invalidConfig", `Cannot use plugin type "${type}": ${why}`);
 }
 
 /** Plugins that work on one attachment. */

@@ -30,3 +30,46 @@ export function reachableNames(world: World): ResolvConf {
   const nameservers = reachableServers(world);
   return nameservers.length === 0 ? {} : { ...parseResolvConf(world.read(resolvConf) ?? ""), nameservers };
 }
+
+/** How the host's own programs find names. */
+export interface Resolvers {
+  /** The families of the servers that they ask; neither, where the file names none. */
+  readonly families: { readonly 4: boolean; readonly 6: boolean };
+  /** Where the links of the file lead out of /etc and /run; a program that sees no other directories reads no server. */
+  readonly stray?: string;
+}
+
+/** How the host finds names. */
+export function resolversOf(world: World): Resolvers {
+  const servers = serversIn(world, resolvConf);
+  const isSix = (server: string) => server.includes(":");
+  const stray = strayTarget(world, resolvConf);
+  return {
+    families: { 4: servers.some((server) => !isSix(server)), 6: servers.some(isSix) },
+    ...(stray === undefined ? {} : { stray }),
+  };
+}
+
+/** The most links that the kernel follows. */
+const mostLinks = 40;
+
+function strayTarget(world: World, path: string): string | undefined {
+  let here = path;
+  for (let i = 0; i < mostLinks; i++) {
+    const target = linkTarget(world, here);
+    if (target === undefined) return undefined;
+    if (!/^\/(etc|run)\//.test(target)) return target;
+    here = target;
+  }
+  return here;
+}
+
+function linkTarget(world: World, path: string): string | undefined {
+  try {
+    const target = world.readLink(path);
+    return target === undefined ? undefined : new URL(target, `file://${path}`).pathname;
+  } catch {
+    // It is a file.
+    return undefined;
+  }
+}

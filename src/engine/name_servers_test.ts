@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { World } from "../plan/world.ts";
-import { reachableNames, reachableServers } from "./name_servers.ts";
+import { reachableNames, reachableServers, resolversOf } from "./name_servers.ts";
 
 const having = (files: Readonly<Record<string, string>>): World =>
   ({ read: (path: string) => files[path] }) as World;
@@ -28,4 +28,27 @@ test("with them goes what else the host says, which without any is nothing", () 
     search: ["a.example"],
     options: ["edns0"],
   });
+});
+
+test("families of the host's servers, and where the links of the file lead out of /etc and /run", () => {
+  const resolvers = (text: string, links: Readonly<Record<string, string>> = {}) => {
+    const readLink = (path: string) => {
+      if (links[path] === undefined) throw new Error("it is no link");
+      return links[path];
+    };
+    return resolversOf({ ...having({ "/etc/resolv.conf": text }), readLink });
+  };
+  const families = { 4: true, 6: false };
+  const [four, etc] = ["nameserver 192.0.2.1", "/etc/resolv.conf"];
+  assert.deepEqual(resolvers(four), { families });
+  assert.deepEqual(resolvers("nameserver ::1"), { families: { 4: false, 6: true } });
+  assert.deepEqual(resolvers(""), { families: { 4: false, 6: false } });
+  assert.deepEqual(resolvers(four, { [etc]: "../run/systemd/resolve/stub-resolv.conf" }), { families });
+  const stray = "/var/run/a/resolv.conf";
+  assert.deepEqual(resolvers(four, { [etc]: stray }), { families, stray });
+  assert.deepEqual(resolvers(four, { [etc]: "a", "/etc/a": "/run/b", "/run/b": "../srv/c" }), {
+    families,
+    stray: "/srv/c",
+  });
+  assert.equal(resolvers(four, { [etc]: "a", "/etc/a": "resolv.conf" }).stray, "/etc/resolv.conf");
 });

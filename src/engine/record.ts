@@ -55,6 +55,8 @@ export interface Namespace {
 export interface ContainerRecord extends BaseRecord {
   readonly part: "container";
   readonly created: string;
+  /** Its host name, if that is one of its names. */
+  readonly hostname?: string;
   /** It is the user's session (session.ts); and what cannot be seen of the host from within. */
   readonly session?: { readonly lowestPort: number };
   /** `planning`: addresses may be taken that no step names yet; `planned`: some steps may be done. */
@@ -91,6 +93,8 @@ export interface Attached {
   readonly path?: readonly string[];
   /** The ports that its own plugins publish. */
   readonly published?: readonly PortMapping[];
+  /** The container's names on the network beside its own. */
+  readonly aliases?: readonly string[];
   /** Of several networks with a default route, that with the greatest has it; 0, unless told. */
   readonly gwPriority?: number;
   readonly result?: Result;
@@ -207,8 +211,9 @@ function isBaseRecord(record: Partial<BaseRecord>): boolean {
 }
 
 function isContainerRecord(record: Partial<ContainerRecord>): boolean {
-  const { created, attachments, ports, restarting = [], changing = "" } = record;
-  return areTexts(created, changing) && Array.isArray(attachments) && attachments.every(isAttached) &&
+  const { created, attachments, ports, restarting = [], changing = "", hostname = "" } = record;
+  return areTexts(created, changing, hostname) && Array.isArray(attachments) &&
+    attachments.every(isAttached) &&
     Array.isArray(ports) && ports.every(isMapping) && Array.isArray(restarting) && areTexts(...restarting);
 }
 

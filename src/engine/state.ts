@@ -1,3 +1,4 @@
+import { messageOf } from "../wire/cni/error.ts";
 import { identifierProblem } from "../net/names.ts";
 import type { World } from "../plan/world.ts";
 import { isRoot, outerUid, seesOwners } from "./user.ts";
@@ -16,9 +17,21 @@ export function stateDirectory(world: World): string {
     throw new Error(`Cannot keep state in "${directory}": OCINET_STATE_DIR has to be an absolute path`);
   }
   checkParents(world, directory);
-  world.makeDirectory(directory, 0o700);
+  makeOwn(world, directory);
   checkOwner(world, directory);
   return directory;
+}
+
+function makeOwn(world: World, directory: string): void {
+  try {
+    world.makeDirectory(directory, 0o700);
+  } catch (error) {
+    const stat = world.stat(directory, "itself");
+    // What is there and is no directory, checkOwner tells.
+    if (stat === undefined) {
+      throw new Error(`Cannot keep state in ${directory}: ${messageOf(error)}; set OCINET_STATE_DIR`);
+    }
+  }
 }
 
 /**
@@ -128,10 +141,11 @@ export function containerPaths(state: string, id: string): ContainerPaths {
 /** All that we keep in the state directory, but for locks, sockets and the state of other networks, by the path there. */
 const ownFiles = [
   /^containers\/[^/]+\/(relay\/)?(uplink\.(pid|log|sock)|(relay|inside)\.sock|ready|life|back)$/,
-  /^containers\/[^/]+\/(container\.json|journal\.json|[^/ ]+ [^/ ]+ [^/ ]+\.json|pasta\.log|resolv\.conf|hosts|hostname|dhcp\/[a-z]+)$/,
+  /^containers\/[^/]+\/(container\.json|journal\.json|[^/ ]+ [^/ ]+ [^/ ]+\.json|pasta\.log|resolv\.conf(\.told)?|hosts|hostname|dhcp\/[a-z]+)$/,
   /^networks\/([^/]+\/(lock|last_reserved_ip\.[0-9]+|\.?(empty\.)?[0-9a-f.:-]+)|\.boots\/.+)$/,
   /^ports\/[a-z]+\/[0-9]+\/(any|4|6) [^/]+$/,
   /^meetings\/[0-9]+\/(input|ready|inside|agent|done|failed)$/,
+  /^names\/[^/]+\/[^/ ]+ [^/ ]+$/,
   /^results\/[^/]+-[^/]+-[^/]+$/,
   /^(hook\.log|pasta\.version)$/,
   // What `write` and `create` had begun.

@@ -20,6 +20,7 @@ import {
 
 import { tellWait } from "./lock.ts";
 import { bytesOfText, streamNames, textOfBytes, writeAll } from "./output.ts";
+import { oneLine } from "../wire/cni/output.ts";
 import { listen } from "./deno_listen.ts";
 import { http } from "./http.ts";
 import { pin as pinByNode, watch, writeTemporary as writeOwned } from "./node.ts";
@@ -81,6 +82,7 @@ export function denoWorld(): World {
       } catch { /* It is not there, or not empty: both are fine. */ }
     },
 
+    warn: (line) => tell(`ocinet: ${oneLine(line)}\n`),
     lock: async (path) => (await lock(world, path, "wait"))!,
     tryLock: (path) => lock(world, path, "try"),
     share: async (directory) => {

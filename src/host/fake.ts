@@ -449,6 +449,7 @@ function worldOf(machine: Machine, self: FakeProcess, state: State): World {
     ...locksOf(machine, state),
     run: (argv, options) => run(machine, state, argv, options),
     ask: () => "",
+    warn: () => {},
     request: (socket) => Promise.reject(failure("ECONNREFUSED", "connection refused", socket)),
     canListen: () => Promise.resolve(true),
     hasAddress: (address) => Promise.resolve(hasAddress(machine, address)),

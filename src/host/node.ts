@@ -30,6 +30,7 @@ import {
 import { http } from "./http.ts";
 import { tellWait } from "./lock.ts";
 import { bytesOfText, streamNames, writeAll } from "./output.ts";
+import { oneLine } from "../wire/cni/output.ts";
 
 /** Node's modules, loaded when first wanted: Deno reads this file too, and must not pay for them. */
 export function builtin<T>(name: string): T {
@@ -117,6 +118,7 @@ export function nodeWorld(): World {
       } catch { /* It is not there, or not empty: both are fine. */ }
     },
 
+    warn: (line) => tell(`ocinet: ${oneLine(line)}\n`),
     lock: async (path) => (await lock(path, ["-x"]))!,
     tryLock: (path) => lock(path, ["-x", "-n"]),
     share: async (directory) =>

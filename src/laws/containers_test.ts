@@ -1,7 +1,12 @@
+import assert from "node:assert/strict";
 import { test } from "node:test";
+import { containerOfPath } from "../engine/namespace.ts";
+import { attach } from "../features/container/attach.ts";
+import { parseAttachOptions } from "../features/container/options.ts";
 import { actionsOf, containers } from "./actions.ts";
 import { hold } from "./laws.ts";
-import { networkTypes } from "./networks.ts";
+import { newHost, state } from "./machine.ts";
+import { networkOf, networkTypes } from "./networks.ts";
 import { gcActions, portActions, repairActions } from "./other_actions.ts";
 
 /** All faults are tried of what most containers have. */
@@ -22,3 +27,21 @@ for (
     for (const action of await actions()) await hold(action, 20);
   });
 }
+
+test("a container in a namespace that another one has is refused by that one's name, and takes nothing of it", async () => {
+  const fake = newHost();
+  const { world } = fake;
+  const add = (id: string, network: string, netns: string) =>
+    attach(world, state, {
+      ...{ id, container: containerOfPath(world, netns), replace: false },
+      options: parseAttachOptions(new Map()),
+      networks: [{ list: networkOf(network, "c1"), ifname: "eth0", args: "" }],
+    });
+  await add("c1", "bridge", fake.addNamespace("box"));
+  const before = fake.dump().filter((line) => line.includes("box") || line.includes("eth0"));
+  await assert.rejects(add("c9", "bridge", "/run/netns/box"), {
+    message:
+      /^Cannot attach container "c9": container "c1" has its network namespace, .* ocinet down c1 \(.*\)$/,
+  });
+  assert.deepEqual(fake.dump().filter((line) => line.includes("box") || line.includes("eth0")), before);
+});

@@ -33,14 +33,14 @@ export const red: Network = {
   ...{ attachable: false, labels: {}, options: {}, ipam: [], predefined: false, path },
   list: parseNetworkList(
     JSON.stringify({
-      ...{ cniVersion: "1.0.0", name: "red" },
+      ...{ cniVersion: "1.0.0", name: "red", ocinet: {} },
       plugins: [{ ...main, ipam: { type: "host-local", ranges, routes } }],
     }),
     path,
   ),
 };
 
-const options: EndpointOptions = { aliases: [], gwPriority: 0, ip: "10.2.2.7" };
+const options: EndpointOptions = { aliases: ["api"], gwPriority: 0, ip: "10.2.2.7" };
 
 function connect(world: World, more: Partial<EndpointOptions> = {}): Promise<unknown> {
   return connectNetwork(world, state, "c1", red, { ...options, ...more });

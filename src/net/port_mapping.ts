@@ -74,6 +74,15 @@ export function parseHostIp(text: string): Pick<PortMapping, "hostIp" | "family"
   return { ...(anywhere ? {} : { hostIp: address }), family: family(address) };
 }
 
+/** Those that name no address of the host's have this one. */
+export function boundTo(binding: string | undefined, ports: readonly PortMapping[]): readonly PortMapping[] {
+  const host = binding === undefined ? undefined : parseHostIp(binding);
+  if (!host) return ports;
+  return ports.map((port) =>
+    port.hostIp === undefined && port.family === undefined ? { ...port, ...host } : port
+  );
+}
+
 function problem(text: string, reason: string): Error {
   return new Error(`Cannot publish "${text}": ${reason}`);
 }

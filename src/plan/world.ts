@@ -114,6 +114,8 @@ export interface World {
   http(request: HttpRequest): Promise<HttpAnswer>;
   /** Answers whoever connects to a unix socket, until it is closed. @throws Error when it cannot listen there */
   listen(at: ListenAt, patience: Patience, serve: Serve): Promise<Listening>;
+  /** Tells a person one line that does not keep what they want from being done. */
+  warn(line: string): void;
   /** Starts a program, and tells each line that it says; it ends when we do. */
   watch(argv: readonly string[], tell: (line: string) => void): Watched;
   /** Whether nobody listens on the TCP port of a host's address; a reason other than that counts as free. */

@@ -32,6 +32,12 @@ export const helper = {
     if (offer.networks.some(({ free }) => free > 0)) return undefined;
     return `you have all the containers that ${helperPolicy} grants; end one, or have root grant more`;
   },
+  losesNames: ({ names, resolvers }) => {
+    const asks = resolvers !== undefined && (resolvers.families[4] || resolvers.families[6]);
+    return asks && names?.nameservers === undefined
+      ? "the host's name servers are on its own loopback, to which its containers have no way"
+      : undefined;
+  },
   refusal: (mapping, host) => {
     const ranges = offerOf(host)?.ports ?? [];
     if (coversPort(ranges, mapping)) return undefined;

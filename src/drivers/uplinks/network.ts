@@ -1,7 +1,7 @@
 import type { Result } from "../../wire/cni/result.ts";
 import { addressOf, type Cidr, lengthOf, plus } from "../../net/address.ts";
 import type { UplinkOptions } from "./options.ts";
-import type { Target } from "./uplink.ts";
+import type { Host, Target } from "./uplink.ts";
 
 /** The addresses in the network that a container seems to be in: slirp4netns's layout (slirp4netns(1)), for all. */
 export interface Network {
@@ -12,7 +12,7 @@ export interface Network {
 }
 
 /** The IPv6 network; slirp4netns has no other. */
-export const network6 = { address: "fd00::100", length: 64, gateway: "fd00::2" } as const;
+export const network6 = { address: "fd00::100", length: 64, gateway: "fd00::2", dns: "fd00::3" } as const;
 
 /** IPv4 networks for containers for whom none is asked, the usual one first. */
 export const usualCidrs: readonly [Cidr, ...Cidr[]] = [
@@ -31,9 +31,14 @@ export function networkOf(options: UplinkOptions): Network {
   return { address: at(100n), length: lengthOf(cidr), gateway: at(2n), dns: at(3n) };
 }
 
+/** Whether all of the host's name servers have IPv6 addresses: an uplink asks them for questions that came by IPv6. */
+export function asksBySix({ resolvers }: Host): boolean {
+  return resolvers !== undefined && resolvers.families[6] && !resolvers.families[4];
+}
+
 /** What is true of a container that has been connected. */
 export function resultOf(
-  { ifname, netns, restricted }: Target,
+  { ifname, netns, restricted, host }: Target,
   options: UplinkOptions,
   ipv6: boolean,
 ): Result {
@@ -52,6 +57,8 @@ export function resultOf(
       dst: gateway.includes(":") ? "::/0" : "0.0.0.0/0",
       gw: gateway,
     })),
-    dns: restricted || !options.dns ? {} : { nameservers: [network.dns] },
+    dns: restricted || !options.dns
+      ? {}
+      : { nameservers: [ipv6 && asksBySix(host) ? network6.dns : network.dns] },
   };
 }

@@ -1,7 +1,7 @@
 import { parseAddress } from "../../net/address.ts";
 import type { PortMapping } from "../../net/port_mapping.ts";
 import { keepRunning } from "./supervise.ts";
-import { network6, networkOf, resultOf } from "./network.ts";
+import { asksBySix, network6, networkOf, resultOf } from "./network.ts";
 import type { UplinkOptions } from "./options.ts";
 import { refuse, refuseLow } from "./refusals.ts";
 import { noWayOut } from "./restricted.ts";
@@ -20,6 +20,10 @@ export const pasta = {
   // Without one, 2025_05 gives the container 169.254.2.1, whatever address it is told.
   problem: ({ routes }) =>
     routes[4] ? undefined : "the host has no IPv4 default route, of which pasta makes the container's",
+  losesNames: (host) =>
+    asksBySix(host) && !hasIpv6(host)
+      ? "the host's name servers have IPv6 addresses only, and pasta without an IPv6 default route no IPv6"
+      : undefined,
   refusal: (mapping, host, restricted) => {
     if (mapping.protocol === "sctp") return refuse(mapping, "pasta forwards tcp and udp only");
     if (mapping.family === 6 && restricted) return refuse(mapping, "default-restricted has IPv4 only");
@@ -45,7 +49,7 @@ export const pasta = {
         `--log-file=${target.directory}/pasta.log`,
       ],
       ...network(target, options, ipv6),
-      ...reach(options, target.restricted),
+      ...reach(options, target, ipv6),
       ...forwards("tcp", ports),
       ...forwards("udp", ports),
       // Nor does the container's loopback lead to the host's.
@@ -84,11 +88,12 @@ function network({ ifname }: Target, options: UplinkOptions, ipv6: boolean): rea
 }
 
 /** What the container reaches. With no way out, should it take our rules away: through loopback nothing is reached. */
-function reach(options: UplinkOptions, restricted: boolean): readonly string[] {
+function reach(options: UplinkOptions, { host, restricted }: Target, ipv6: boolean): readonly string[] {
   if (restricted) return ["--no-map-gw", "--no-icmp", "--outbound-if4=lo"];
   return [
     ...(options.hostLoopback ? [] : ["--no-map-gw"]),
     ...(options.dns ? [`--dns-forward=${networkOf(options).dns}`] : []),
+    ...(options.dns && ipv6 && asksBySix(host) ? [`--dns-forward=${network6.dns}`] : []),
     ...outbound(options.outbound4, 4),
     ...outbound(options.outbound6, 6),
   ];

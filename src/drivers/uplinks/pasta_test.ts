@@ -132,3 +132,10 @@ test("a range of ports is one rule of pasta's, and what does not follow is anoth
     "--udp-ports=53-54:53-54",
   ]);
 });
+
+test("names are asked for by IPv6, too, where the host's servers have no other addresses", () => {
+  const resolvers = { families: { 4: false, 6: true } };
+  const { steps, result } = connect("", [], { host: { ...host, resolvers } });
+  assert.match(show(steps), / --dns-forward=10\.0\.2\.3 --dns-forward=fd00::3 /);
+  assert.deepEqual(result.dns, { nameservers: ["fd00::3"] });
+});

@@ -1,13 +1,14 @@
+import type { Result } from "../../wire/cni/result.ts";
 import type { PortMapping } from "../../net/port_mapping.ts";
 import { addForward } from "../../plan/hostfwd.ts";
 import { addAddress, addRoute } from "../../plan/ip.ts";
 import { type Send, setSysctl, type Step } from "../../plan/step.ts";
 import { keepRunning } from "./supervise.ts";
-import { cidrOf, network6, networkOf, resultOf } from "./network.ts";
+import { asksBySix, cidrOf, network6, networkOf, resultOf } from "./network.ts";
 import type { UplinkOptions } from "./options.ts";
 import { refuse, refuseLow } from "./refusals.ts";
 import { noWayOut } from "./restricted.ts";
-import type { Running, Target, Uplink } from "./uplink.ts";
+import type { Host, Running, Target, Uplink } from "./uplink.ts";
 
 /** slirp4netns: needs nothing of the host, and has every option. */
 export const slirp4netns = {
@@ -20,6 +21,14 @@ export const slirp4netns = {
   keepsClientAddress: true,
   publishes: 4,
   problem: () => undefined,
+  losesNames: (host) => {
+    if (asksBySix(host) && !host.ipv6) {
+      return "the host's name servers have IPv6 addresses only, and the kernel has no IPv6";
+    }
+    return isBlind(host) && serversOf(host).length === 0
+      ? `${host.resolvers!.stray} is out of its sandbox, and no name server is reached without it`
+      : undefined;
+  },
   refusal: (mapping, host) => {
     if (mapping.protocol === "sctp") return refuse(mapping, "slirp4netns forwards tcp and udp only");
     if (mapping.family === 6) {
@@ -47,10 +56,25 @@ export const slirp4netns = {
         ...(ipv6 ? configureIpv6(target.ifname) : []),
         ...ports.map((port) => forward({ ...target, guest: networkOf(options).address }, port)),
       ],
-      result: resultOf(target, options, ipv6),
+      result: withSeenServers(target, options, resultOf(target, options, ipv6)),
     };
   },
 } satisfies Uplink;
+
+/** Its sandbox has /etc and /run, and no more. */
+function isBlind({ resolvers }: Host): boolean {
+  return resolvers?.stray !== undefined;
+}
+
+function serversOf({ names }: Host): readonly string[] {
+  return names?.nameservers ?? [];
+}
+
+/** Where its sandbox hides the host's servers from it, the container asks them itself. */
+function withSeenServers({ host }: Target, { sandbox }: UplinkOptions, result: Result): Result {
+  const hidden = sandbox && isBlind(host) && result.dns.nameservers !== undefined;
+  return hidden && serversOf(host).length > 0 ? { ...result, dns: { nameservers: serversOf(host) } } : result;
+}
 
 function spawn(target: Target, options: UplinkOptions, ipv6: boolean): Step {
   const { ifname, socket, restricted } = target;

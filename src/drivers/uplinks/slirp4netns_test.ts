@@ -107,3 +107,24 @@ test("slirp4netns's refusal names the reason and the way round it", () => {
   assert.match(reason("127.0.0.1:8080:80/udp")!, /no answer to the host's loopback.*use another address/);
   assert.equal(reason("80:80", 80), undefined);
 });
+
+test("a container asks for names by the family of the host's servers, or those themselves that the sandbox hides", () => {
+  const serversOf = (options: string, host: Partial<Target["host"]>) =>
+    slirp4netns.connect(
+      { ...target, host: { ...target.host, ...host } },
+      parseOptions(options, slirp4netns.keys),
+      [],
+    )
+      .result.dns.nameservers;
+  const [four, six] = [{ 4: true, 6: false }, { 4: false, 6: true }];
+  assert.deepEqual(serversOf("", { resolvers: { families: { 4: true, 6: true } } }), ["10.0.2.3"]);
+  assert.deepEqual(serversOf("", { resolvers: { families: six } }), ["fd00::3"]);
+  assert.deepEqual(serversOf("ipv6=false", { resolvers: { families: six } }), ["10.0.2.3"]);
+  const hidden = {
+    resolvers: { families: four, stray: "/var/run/a" },
+    names: { nameservers: ["192.0.2.9"] },
+  };
+  assert.deepEqual(serversOf("", hidden), ["192.0.2.9"]);
+  assert.deepEqual(serversOf("sandbox=false", hidden), ["10.0.2.3"]);
+  assert.deepEqual(serversOf("dns=false", hidden), undefined);
+});

@@ -24,6 +24,8 @@ export interface Uplink {
   problem(host: Host, restricted: boolean, options: UplinkOptions): string | undefined;
   /** Why it may well fail all the same, so that it is taken only when it is asked for; absent: it does not. */
   doubt?(host: Host): string | undefined;
+  /** Why a container would find no names by it, for whom no servers are asked for; absent: it finds them. */
+  losesNames?(host: Host): string | undefined;
   /** Why a port cannot be published, or undefined when it can. */
   refusal(mapping: PortMapping, host: Host, restricted: boolean): string | undefined;
   /** Publishes a port of a container that runs; absent: it took its ports when it started. */
@@ -59,10 +61,18 @@ export interface Host {
   readonly lowestPort: number;
   /** What the host says about names that is true elsewhere, too. */
   readonly names?: ResolvConf;
+  /** How the host itself finds names; absent: by IPv4. */
+  readonly resolvers?: Resolvers;
   /** Root's service, where it listens for this user. */
   readonly service?: Service;
   /** lxc-user-nic, where it is installed. */
   readonly userNic?: UserNic;
+}
+
+/** The families of the host's name servers, and where its resolv.conf is, if that is beyond /etc and /run. */
+export interface Resolvers {
+  readonly families: { readonly 4: boolean; readonly 6: boolean };
+  readonly stray?: string;
 }
 
 /** Root's service, and what it offers this user, or else why it does not answer. */

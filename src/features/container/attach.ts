@@ -18,12 +18,14 @@ import { setLink } from "../../plan/ip.ts";
 import { forbidSpoofing } from "../../plan/nft_bridge.ts";
 import type { Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
+import { boundTo } from "../../net/port_mapping.ts";
 import { messageOf } from "../../wire/cni/error.ts";
 import { hasDns, type Result } from "../../wire/cni/result.ts";
 import { writeCache } from "../cni_runtime/cache.ts";
 import { callOf } from "../cni_runtime/external_network.ts";
 import { flush as flushFold, type Fold, foldNetwork, newFold } from "../cni_runtime/fold.ts";
 import { planLimits, resolveNames } from "../limits/limits.ts";
+import { nameClaims, refreshNames } from "../networks/names.ts";
 import { chooseNetworks, listNetDirectories, networksIn } from "../networks/networks.ts";
 import { refuseForwardingOfRoot } from "../rootless/forwarding.ts";
 import { forwardFromHost, type HostForwarding, withSessionForwarders } from "../rootless/host_forwarding.ts";
@@ -32,8 +34,10 @@ import { planRootless, refuseStandIns, type RootlessPlan } from "../rootless/roo
 import { detachLocked, readOrRecover } from "./detach.ts";
 import { namesUnasked, provideFiles, withNames } from "./files.ts";
 import { collect } from "./gc.ts";
+import { areHosts, fromHost } from "./host_names.ts";
 import {
   believeAll,
+  bindingOf,
   defaultRouteFilter,
   givePorts,
   naming,
@@ -47,6 +51,7 @@ import {
 import type { AttachOptions } from "./options.ts";
 import { findConflicting, portClaims, takePorts } from "./ports.ts";
 import type { Request } from "./request.ts";
+import { explainShared } from "./shared_namespace.ts";
 
 /**
  * Attaches a container to its networks, publishes its ports and provides its files; or does nothing at all.
@@ -78,15 +83,18 @@ export async function attach(
 async function attachLocked(
   world: World,
   state: string,
-  request: Request,
+  asked: Request,
 ): Promise<ContainerRecord | undefined> {
-  const { id, container, options, session } = request;
-  refuseUplinkOfRoot(world, options);
-  if (isRoot(world)) refuseForwardingOfRoot(options.forwarding);
-  const contained = options.mode.kind === "contained";
-  const directories = contained ? listNetDirectories(world, options.netDirectories) : [];
-  const networks = request.networks ??
-    chooseNetworks(contained ? networksIn(world, directories) : [], options.mode);
+  const { id, container, options: wanted, session } = asked;
+  refuseUplinkOfRoot(world, wanted);
+  if (isRoot(world)) refuseForwardingOfRoot(wanted.forwarding);
+  const contained = wanted.mode.kind === "contained";
+  const directories = contained ? listNetDirectories(world, wanted.netDirectories) : [];
+  const networks = asked.networks ??
+    chooseNetworks(contained ? networksIn(world, directories, wanted.mode) : [], wanted.mode);
+  const bound = boundTo(bindingOf(networks.map(({ list }) => list)), wanted.ports);
+  const request = { ...asked, options: { ...wanted, ports: bound } };
+  const { options } = request;
   const source = await sourceOf(world, state, directories);
   // A session is connected by an uplink all the same: what the file says counts in it.
   if (!source.root && !session) refuseStandIns(networks);
@@ -112,11 +120,12 @@ async function attachLocked(
     await collect(world, state, findConflicting(world, state, options.ports, id), "patient");
     await takePorts(world, state, options.ports, id);
     await connect(world, state, { request, links, root: source.root, forwarding, fold, flush });
+    if (namedBy(links).length > 0) await refreshNames(world, state, namedBy(links));
     return isRecorded ? writeRecord<ContainerRecord>(world, state, { ...done, phase: "done" }) : undefined;
   } catch (error) {
     // With its record it can be tried again.
     if (error instanceof RollbackError) throw explain(error);
-    throw explain(await giveUp(world, state, done, error));
+    throw explainShared(world, state, request, await giveUp(world, state, done, error));
   }
 }
 
@@ -136,7 +145,7 @@ function refuseUplinkOfRoot(world: World, { uplink }: AttachOptions): void {
 /** What is recorded before anything is planned or done: who has which names and ports. */
 function firstRecord(
   world: World,
-  { id, container, lasting, options, session, ending }: Request,
+  { id, container, lasting, options, session, ending, hostname }: Request,
   ports: ContainerRecord["ports"],
   links: readonly PlannedLink[],
   claims: readonly Step[],
@@ -146,6 +155,7 @@ function firstRecord(
     ...{ container: lasting ?? container, ports, limits: options.limits },
     ...(session ? { session: { lowestPort: session.lowestPort } } : {}),
     attachments: links.map(({ attached }) => attached),
+    ...(namedBy(links).length > 0 && hostname !== undefined ? { hostname } : {}),
     steps: [...(session ? [session.ending] : []), ...(ending ? [ending] : []), ...claims],
   });
 }
@@ -200,7 +210,28 @@ async function connect(world: World, state: string, connecting: Connecting): Pro
   const published = await publishPorts(world, state, connecting, linked);
   const limits = planLimits(options.limits, names, links.map(({ attached }) => attached));
   const files = filesOf(world, state, connecting, linked, names);
-  await flush([...linked.steps, ...published, ...limits, ...files], linked.results, linked.rootless);
+  const claims = namesOf(state, connecting, linked);
+  const steps = [...linked.steps, ...published, ...limits, ...files, ...claims];
+  await flush(steps, linked.results, linked.rootless);
+}
+
+/** Networks whose containers know each other by name. */
+function namedBy(links: readonly PlannedLink[]): readonly string[] {
+  return links.filter(({ attached }) => attached.network.named).map(({ attached }) => attached.network.name);
+}
+
+function namesOf(
+  state: string,
+  { request: { id, hostname }, links }: Connecting,
+  { results }: Linked,
+): readonly Step[] {
+  if (namedBy(links).length === 0) return [];
+  return nameClaims(
+    state,
+    { id },
+    links.map(({ attached }, i) => ({ ...attached, result: results[i] })),
+    hostname,
+  );
 }
 
 /** A container's links as they will be. */
@@ -301,15 +332,19 @@ function filesOf(
   world: World,
   state: string,
   { request: { id, options, rootfs }, links }: Connecting,
-  { results }: Linked,
+  { results, rootless }: Linked,
   names: ReadonlyMap<string, readonly string[]>,
 ): readonly Step[] {
   const named = results.findIndex(({ dns }) => hasDns(dns));
-  const unasked = named < 0 ? namesUnasked(world, rootfs, results) : undefined;
-  const found = named < 0
-    ? unasked && { from: "the host", dns: unasked }
-    : { from: `network ${links[named]!.attached.network.name}`, dns: results[named]!.dns };
-  const wanted = rootfs === undefined ? options.files : withNames(options.files, names);
+  const isAsked = options.files.resolv !== "network";
+  const unasked = named < 0 && !isAsked ? namesUnasked(world, rootfs, results) : undefined;
+  const isService = named >= 0 && rootless?.by === "helper" && areHosts(world, results[named]!.dns);
+  const found = named < 0 ? unasked && { from: fromHost, dns: unasked } : {
+    from: isService ? fromHost : `network ${links[named]!.attached.network.name}`,
+    dns: results[named]!.dns,
+  };
+  const given = rootfs === undefined ? options.files : withNames(options.files, names);
+  const wanted = namedBy(links).length > 0 ? { ...given, named: true as const } : given;
   return provideFiles(world, containerPaths(state, id).directory, wanted, found, rootfs);
 }
 

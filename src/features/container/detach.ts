@@ -16,6 +16,7 @@ import { containerPaths, refuseUnknownFiles } from "../../engine/state.ts";
 import type { World } from "../../plan/world.ts";
 import { messageOf } from "../../wire/cni/error.ts";
 import { delExternal } from "../cni_runtime/external_network.ts";
+import { forgetNames } from "../networks/names.ts";
 import { recover } from "./recover.ts";
 
 /**
@@ -77,6 +78,9 @@ export async function detachLocked(world: World, state: string, record: Containe
   if (isExternal) removeRecord(world, state, record);
   // Beside a damaged record there may be others.
   if (record.recovered) world.remove(containerPaths(state, record.id).directory);
+  if (record.attachments.some(({ network }) => network.named)) {
+    await forgetNames(world, state, record.attachments, record.id);
+  }
 }
 
 /** Takes the container off all networks that other programs have a part in. @throws Error with all that resisted */

@@ -7,6 +7,7 @@ import { exec, type Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import { isHostsOwn, reachableNames, resolvConf, serversIn } from "../../engine/name_servers.ts";
 import { findTarget, mountFiles, type Rootfs, type Target } from "./file_mounts.ts";
+import { fromHost, toldFile } from "./host_names.ts";
 
 /** What is wanted of the files that tell a container about names. */
 export interface Files {
@@ -14,6 +15,8 @@ export interface Files {
   readonly resolv: "network" | "host" | "none" | ResolvConf;
   readonly hosts?: Hosts;
   readonly hostname?: string;
+  /** Names of other containers are going to be in its hosts file. */
+  readonly named?: true;
 }
 
 /** Reads the options, by rkt's rules (run.go). @throws Error in rkt's words */
@@ -94,7 +97,17 @@ export function namesUnasked(
   if (!rootfs || !hasWayOut) return undefined;
   const isRight = rootfs.path === "" && !serversIn(world, resolvConf).some(isHostsOwn);
   const names = isRight ? {} : reachableNames(world);
+  if (rootfs.path === "" && !isRight && !names.nameservers) warnOfLost(world);
   return names.nameservers ? names : undefined;
+}
+
+/** Only where the host names no other server: else those are tried next, or given. */
+function warnOfLost(world: World): void {
+  const servers = serversIn(world, resolvConf).filter(isHostsOwn).join(", ");
+  world.warn(
+    `No names are found: the host's name servers (${servers}) are on its own loopback, to which there is no way; ` +
+      "give others by --dns, such as --dns 9.9.9.9",
+  );
 }
 
 /**
@@ -110,7 +123,8 @@ export function provideFiles(
   found: { readonly from: string; readonly dns: ResolvConf } | undefined,
   rootfs: Rootfs | undefined,
 ): readonly Step[] {
-  const wanted = [resolvFile(files, found), ...hostFiles(files)].filter((file) => file !== undefined);
+  const own = files.named && rootfs?.path === "" ? world.read("/etc/hosts") : undefined;
+  const wanted = [resolvFile(files, found), ...hostFiles(files, own)].filter((file) => file !== undefined);
   if (rootfs === undefined) {
     const asked = wanted.find(({ asked }) => asked);
     if (asked) {
@@ -127,6 +141,9 @@ export function provideFiles(
     if ("path" in content) return [{ source: content.path, readOnly: true, target }];
     world.makeDirectory(directory);
     world.write(`${directory}/${name}`, content.text, 0o644);
+    if (name === "resolv.conf" && !file.asked && found?.from === fromHost) {
+      world.write(toldFile(directory), content.text);
+    }
     return [{ source: `${directory}/${name}`, readOnly: false, target }];
   });
   return [
@@ -149,13 +166,15 @@ function resolvFile(
   return { name: "resolv.conf", content: { text }, asked: false };
 }
 
-function hostFiles({ hosts, hostname }: Files): readonly Mounted[] {
+/** @param own the file that the container sees as it is, if it is to go on with that */
+function hostFiles({ hosts, hostname, named }: Files, own?: string): readonly Mounted[] {
   const name: readonly Mounted[] = hostname === undefined
     ? []
     : [{ name: "hostname", content: { text: `${hostname}\n` }, asked: false }];
   if (hosts === "host") return [{ name: "hosts", content: { path: "/etc/hosts" }, asked: true }, ...name];
-  if (hosts === undefined && hostname === undefined) return [];
-  const text = formatHosts(hosts ?? new Map(), hostname);
+  if (hosts === undefined && hostname === undefined && !named) return [];
+  const isOwn = own !== undefined && hosts === undefined && hostname === undefined;
+  const text = isOwn ? own : formatHosts(hosts ?? new Map(), hostname);
   return [{ name: "hosts", content: { text }, asked: hosts !== undefined }, ...name];
 }
 

@@ -250,7 +250,16 @@ function unusedState(world: World, state: string, gone: readonly string[]): read
       !gone.includes(world.read(`${state}/networks/${name}/${file}`)?.split(/\s/)[0] ?? "")
     )
   );
-  const names = ["networks", "ports", "containers", "meetings", "results", "hook.log", "pasta.version"]
+  const names = [
+    "networks",
+    "names",
+    "ports",
+    "containers",
+    "meetings",
+    "results",
+    "hook.log",
+    "pasta.version",
+  ]
     .filter((name) => world.stat(`${state}/${name}`) !== undefined && !unknownFile(world, state, name));
   if (leased || names.length === 0) return [];
   const remove = () => {

@@ -27,6 +27,7 @@ import {
 } from "../cni_runtime/external_network.ts";
 import { observe } from "../../engine/observe.ts";
 import type { Attached } from "../../engine/record.ts";
+import { checkAliases } from "../networks/names.ts";
 import type { ChosenNetwork, NetDirectory } from "../networks/networks.ts";
 import { withFreeSubnets } from "../networks/subnets.ts";
 import type { Request } from "./request.ts";
@@ -85,7 +86,8 @@ async function planLink(
   network: ChosenNetwork,
   { id, container }: Pick<Request, "id" | "container">,
 ): Promise<PlannedLink> {
-  const { ifname, args, builtIn } = network;
+  const { ifname, args, builtIn, aliases } = network;
+  if (aliases) checkAliases(network.list, aliases);
   checkVersion(network.list);
   const dataDir = `${state}/networks`;
   const given = root && builtIn
@@ -94,7 +96,10 @@ async function planLink(
   const list = root ? withPathMtu(given, pathMtu) : given;
   const [own, shared] = await Promise.all([digest(id, list.name, ifname), digest(list.name)]);
   const by = root ? list.plugins[0]!.type : "uplink";
-  const attached = { network: list, ifname, args, digest: own, networkDigest: shared, by };
+  const attached = {
+    ...{ network: list, ifname, args, digest: own, networkDigest: shared, by },
+    ...(aliases ? { aliases } : {}),
+  };
   const at = attachmentOf(attached, id, container);
   if (root && hasExternal(world, list, directories)) {
     const kept = keepingLeases(world, list, { directories, dataDir });
@@ -174,6 +179,12 @@ export function believeAll(links: readonly PlannedLink[], results: readonly Resu
 export function publishedThrough(links: readonly PlannedLink[]): number {
   const masked = links.findIndex(isMasquerading);
   return masked >= 0 ? masked : links.length - 1;
+}
+
+/** The host's address that published ports have which name none, where a network says it. */
+export function bindingOf(lists: readonly NetworkList[]): string | undefined {
+  const said = lists.map(({ plugins }) => plugins[0]?.["hostBinding"]);
+  return said.find((value) => typeof value === "string");
 }
 
 function isMasquerading({ attached }: PlannedLink): boolean {

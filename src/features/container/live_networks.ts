@@ -16,6 +16,7 @@ import { isRoot } from "../../engine/user.ts";
 import { flush, newFold } from "../cni_runtime/fold.ts";
 import { planLimits } from "../limits/limits.ts";
 import type { Network } from "../networks/catalog.ts";
+import { nameClaims, refreshNames } from "../networks/names.ts";
 import { listNetDirectories } from "../networks/networks.ts";
 import type { BuiltIn } from "../networks/subnets.ts";
 import { addLink, guards } from "./attach.ts";
@@ -62,6 +63,7 @@ export async function connectNetwork(
     try {
       const linked = await makeLink(world, state, begun, link);
       const { changing: _, ...done } = await moveDefaults(world, state, linked);
+      await refreshNames(world, state, [network.name]);
       return await movePorts(world, state, record, writeRecord<ContainerRecord>(world, state, done));
     } catch (error) {
       throw explain(await giveUp(world, state, begun, error));
@@ -215,6 +217,7 @@ async function linkFor(
   const chosen = {
     ...{ list: withEndpoint(list!, options), ifname, args: "" },
     ...(path === undefined ? { builtIn: name as BuiltIn } : { path }),
+    ...(options.aliases.length > 0 ? { aliases: options.aliases } : {}),
   };
   const planned = await plannedLink(
     world,
@@ -262,6 +265,7 @@ async function makeLink(
     ...guards(request, link, result),
     ...believing(linked, attachments),
     ...planLimits(rates, new Map(), [link.attached]),
+    ...nameClaims(state, begun, attachments, begun.hostname),
   ]);
   const next = { ...linked, steps: [...begun.steps, ...steps] };
   const changes = [{ from: begun, to: next }];

@@ -1,4 +1,4 @@
-import { collide, type PortMapping, showMapping } from "../../net/port_mapping.ts";
+import { boundTo, collide, type PortMapping, showMapping } from "../../net/port_mapping.ts";
 import type { Claim, Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import { isRelay } from "../../drivers/uplinks/relay.ts";
@@ -11,7 +11,7 @@ import { attachmentOf } from "../../engine/attachment.ts";
 import { fromHere, prefixesOf, staleness } from "../../engine/namespace.ts";
 import { forwarder, type Forwarding, refuseForwardingOfRoot } from "../rootless/forwarding.ts";
 import { type Attached, type ContainerRecord, readContainer, writeRecord } from "../../engine/record.ts";
-import { publish, publishedThrough } from "./links.ts";
+import { bindingOf, publish, publishedThrough } from "./links.ts";
 import { portClaims, TakenPort, takePorts } from "./ports.ts";
 import { planRelay } from "../rootless/relay.ts";
 import { repairUnsupervised } from "./repair.ts";
@@ -35,11 +35,12 @@ export async function addPorts(
   world: World,
   state: string,
   id: string,
-  asked: readonly PortMapping[],
+  named: readonly PortMapping[],
   forwarding: Forwarding,
 ): Promise<ContainerRecord> {
   if (isRoot(world)) refuseForwardingOfRoot(forwarding);
   return await change(world, state, id, async (record) => {
+    const asked = boundBy(record, named);
     for (const port of asked) {
       const duplicate = record.ports.find((other) => collide(port, other));
       if (duplicate) {
@@ -94,9 +95,10 @@ export async function removePorts(
   world: World,
   state: string,
   id: string,
-  asked: readonly PortMapping[],
+  named: readonly PortMapping[],
 ): Promise<ContainerRecord> {
   return await change(world, state, id, async (record) => {
+    const asked = boundBy(record, named);
     const shown = new Set(asked.map(showMapping));
     const missing = asked.find((port) =>
       !record.ports.some((other) => showMapping(other) === showMapping(port))
@@ -134,6 +136,11 @@ export async function removePorts(
 function refuseEntering({ id, container }: ContainerRecord, steps: readonly Step[]): void {
   if (container.owner === undefined || steps.every(({ on }) => on === "host")) return;
   throw new Error(`Cannot change the ports of container "${id}": that takes entering it, and it is a user's`);
+}
+
+/** Ports that name no address have that of the container's network. */
+function boundBy({ attachments }: ContainerRecord, ports: readonly PortMapping[]): readonly PortMapping[] {
+  return boundTo(bindingOf(attachments.map(({ network }) => network)), ports);
 }
 
 function keyOf(step: Step): string {

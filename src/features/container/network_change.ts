@@ -22,6 +22,7 @@ import {
 import { containerPaths } from "../../engine/state.ts";
 import type { Prefixes } from "../../plan/batch.ts";
 import { delExternal } from "../cni_runtime/external_network.ts";
+import { forgetNames } from "../networks/names.ts";
 import { believeAll, stepsOf } from "./links.ts";
 
 /**
@@ -53,7 +54,9 @@ export async function takeOffChanging(
     ...remaining,
     changing: changing!,
   });
-  return writeRecord<ContainerRecord>(world, state, settled);
+  const done = writeRecord<ContainerRecord>(world, state, settled);
+  await forgetNames(world, state, going, record.id);
+  return done;
 }
 
 /** The same for each of these containers that somebody was killed over. @returns their ids */

@@ -6,6 +6,8 @@ import { livePrefixes, staleness } from "../../engine/namespace.ts";
 import { type ContainerRecord, readContainer, readUndamaged, writeRecord } from "../../engine/record.ts";
 import { note } from "../../engine/hook_log.ts";
 import { judge, ownerIsAlive, ownNamespace, readPids } from "../../engine/process.ts";
+import { refreshNames } from "../networks/names.ts";
+import { renewNames, toldFile } from "./host_names.ts";
 import { repairLinks } from "./repair_links.ts";
 import { restorePassRule, restoreRules } from "./restore_rules.ts";
 import { forwardAgain } from "../rootless/host_forwarding.ts";
@@ -15,19 +17,26 @@ import { undo } from "../../engine/undo.ts";
 import { isRoot } from "../../engine/user.ts";
 
 /**
- * Makes a container again what is recorded of it: its uplink and relay run, and links, addresses, routes, settings and
+ * Makes a container again what is recorded of it: its uplink and relay run, it asks the host's name servers of now if it
+ * asked those of then, and links, addresses, routes, settings and
  * rules that are missing are made again; and the rules of all containers, if one of our tables was taken away.
  * @returns what was done, in a few words each
  * @throws Error when it could not be done
  */
 export async function repair(world: World, state: string, id: string): Promise<readonly string[]> {
-  const started = (await repairPrograms(world, state, id)).map((name) => `${name} had ended, and runs again`);
+  const programs = (await repairPrograms(world, state, id)).map((name) =>
+    `${name} had ended, and runs again`
+  );
+  const started = [...programs, ...await repairNames(world, state, id)];
   if (!isRoot(world)) return started;
   const rules = await restoreRules(world, state) ? ["rules were gone, and are there again"] : [];
   const passes = (await restorePassRule(world, state, id)).map((program) =>
     `the rule of ${program} in FORWARD was gone, and is there again`
   );
-  return [...started, ...rules, ...passes, ...await repairLinks(world, state, id)];
+  const links = await repairLinks(world, state, id);
+  const named = readUndamaged(world, state, id)?.attachments.filter(({ network }) => network.named) ?? [];
+  if (named.length > 0) await refreshNames(world, state, named.map(({ network }) => network.name));
+  return [...started, ...rules, ...passes, ...links];
 }
 
 /**
@@ -47,6 +56,17 @@ export async function repairUnsupervised(world: World, state: string, id: string
   if (!deadPrograms(world, record).some(isUnsupervised)) return;
   const unlock = await world.tryLock(containerPaths(state, id).lock);
   if (unlock) await repairLocked(world, state, id).finally(unlock);
+}
+
+async function repairNames(world: World, state: string, id: string): Promise<readonly string[]> {
+  const paths = containerPaths(state, id);
+  if (world.stat(toldFile(paths.directory)) === undefined) return [];
+  const unlock = await world.lock(paths.lock);
+  try {
+    return renewNames(world, state, id);
+  } finally {
+    unlock();
+  }
 }
 
 async function repairPrograms(world: World, state: string, id: string): Promise<readonly string[]> {

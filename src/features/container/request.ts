@@ -15,6 +15,8 @@ export interface Request {
   /** In place of the networks that the options names. */
   readonly networks?: readonly ChosenNetwork[];
   readonly rootfs?: Rootfs;
+  /** The container's host name, as its runtime is going to set it. */
+  readonly hostname?: string;
   /** It is the user's session, on a host with this first port for ordinary users; the step, taken back last, ends it. */
   readonly session?: { readonly lowestPort: number; readonly ending: Step };
   /** Ends what may be left of what ran in it; it is taken back last. */

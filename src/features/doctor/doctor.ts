@@ -2,6 +2,7 @@ import type { World } from "../../plan/world.ts";
 import { fileChecks } from "./files.ts";
 import { type Check, type Finding, findingsOf, lack, ok } from "./finding.ts";
 import { forwardingChecks } from "./forwarding.ts";
+import { historyChecks } from "./history.ts";
 import { kernelChecks } from "./kernel.ts";
 import { optionChecks } from "./options.ts";
 import { isOlder, programChecks, versionOf } from "./programs.ts";
@@ -23,6 +24,7 @@ const checks: readonly Check[] = [
   ...fileChecks,
   ...systemdChecks,
   ...forwardingChecks,
+  ...historyChecks,
 ];
 
 /** Looks at everything that a container's network may need of this machine, changing nothing. */

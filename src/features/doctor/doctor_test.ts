@@ -132,6 +132,15 @@ const forwardChain =
   '"hook": "forward", "prio": 0, "policy": "drop"}}]}';
 
 /** One thing wrong in turn, and all that doctor has to say then. */
+const masqueraded = `table inet ocinet {
+	set masquerade4 {
+		elements = { "veth1" . 10.1.1.2, "veth2" . 10.1.1.3 }
+	}
+	set masquerade6 {
+		elements = { "veth1" . fd00::2 }
+	}
+}`;
+
 const cases: readonly (readonly [string, Machine, string])[] = [
   [
     "no ip",
@@ -354,8 +363,21 @@ const cases: readonly (readonly [string, Machine, string])[] = [
   ],
   [
     "resolv.conf out of the sandbox",
-    { uid: 1000, links: { "/etc/resolv.conf": "../mnt/wsl/resolv.conf" } },
-    'missing /etc/resolv.conf: a link to /mnt/wsl/resolv.conf, which slirp4netns\'s sandbox does not see -> as root: cp --remove-destination "$(readlink -f /etc/resolv.conf)" /etc/resolv.conf',
+    {
+      uid: 1000,
+      without: ["pasta"],
+      files: { "/etc/resolv.conf": "nameserver 127.0.0.1\n" },
+      links: { "/etc/resolv.conf": "resolv.own", "/etc/resolv.own": "../mnt/wsl/resolv.conf" },
+    },
+    "warning /etc/resolv.conf: no names are found by uplink slirp4netns: /mnt/wsl/resolv.conf is out of its sandbox, " +
+    'and no name server is reached without it -> as root: cp --remove-destination "$(readlink -f /etc/resolv.conf)" ' +
+    "/etc/resolv.conf",
+  ],
+  [
+    "resolvers of IPv6 only",
+    { uid: 1000, without: ["slirp4netns"], files: { "/etc/resolv.conf": "nameserver ::1\n" } },
+    "warning /etc/resolv.conf: no names are found by uplink pasta: the host's name servers have IPv6 addresses only, " +
+    "and pasta without an IPv6 default route no IPv6 -> give containers others: --dns 9.9.9.9",
   ],
   [
     "state of another",
@@ -455,6 +477,28 @@ const cases: readonly (readonly [string, Machine, string])[] = [
       },
     },
     "warning iptables-legacy FORWARD: its last rule lets nothing pass, and our rule is gone: traffic of running containers is dropped; repair or the next container puts it back -> iptables-legacy -I FORWARD -m mark --mark 0x10000000/0x10000000 -j ACCEPT",
+  ],
+  [
+    "forwarding switched off since",
+    { uid: 0, says: { "nft list table inet ocinet": masqueraded } },
+    "warning forwarding: off for containers that run, by net.ipv4.ip_forward: what they send stays on this machine -> " +
+    "sysctl -w net.ipv4.ip_forward=1; look for who sets it in /etc/sysctl.d",
+  ],
+  [
+    "forwarding switched off for one link, and for IPv6",
+    {
+      uid: 0,
+      files: {
+        "/proc/sys/net/ipv4/ip_forward": "1\n",
+        "/proc/sys/net/ipv4/conf/veth1/forwarding": "1\n",
+        "/proc/sys/net/ipv4/conf/veth2/forwarding": "0\n",
+        "/proc/sys/net/ipv6/conf/all/forwarding": "0\n",
+      },
+      says: { "nft list table inet ocinet": masqueraded },
+    },
+    "warning forwarding: off for containers that run, by net.ipv4.conf.veth2.forwarding, " +
+    "net.ipv6.conf.all.forwarding: what they send stays on this machine -> sysctl -w net.ipv4.conf.veth2.forwarding=1; " +
+    "sysctl -w net.ipv6.conf.all.forwarding=1; look for who sets it in /etc/sysctl.d",
   ],
   [
     "FORWARD drops, rule gone",

@@ -1,9 +1,15 @@
 import { findProgram, type World } from "../../plan/world.ts";
-import { isHostsOwn, reachableServers, resolvConf, serversIn } from "../../engine/name_servers.ts";
+import {
+  isHostsOwn,
+  reachableServers,
+  resolvConf,
+  resolversOf,
+  serversIn,
+} from "../../engine/name_servers.ts";
 import { stateDirectory } from "../../engine/state.ts";
 import { asRoot, type Check, type Finding, kindOf, lack, ok, userName, warn } from "./finding.ts";
 import { isOlder, versionOf } from "./programs.ts";
-import { findBest } from "./uplinks.ts";
+import { findBest, whyNamesAreLost } from "./uplinks.ts";
 
 /** Files and directories that have to be as we need them. */
 export const fileChecks: readonly Check[] = [
@@ -91,44 +97,30 @@ function lookAtSubIds(world: World, which: "uid" | "gid"): readonly Finding[] {
 }
 
 /**
- * slirp4netns passes questions on to a server on the host's loopback; neither a container of root's can reach one, nor one
- * that root's service has plugged in.
+ * slirp4netns and pasta pass questions on to a server on the host's loopback; neither a container of root's can reach one,
+ * nor one that root's service has plugged in.
  */
 async function lookAtResolvConf(world: World): Promise<readonly Finding[]> {
-  const target = linkTarget(world, resolvConf);
-  if (kindOf(world) === "rootless" && strays(target)) {
-    return lack(world, "rootless", {
-      name: resolvConf,
-      found: `a link to ${target}, which slirp4netns's sandbox does not see`,
-      remedy: asRoot(world, `cp --remove-destination "$(readlink -f ${resolvConf})" ${resolvConf}`),
-    });
-  }
   const servers = serversIn(world, resolvConf);
   if (servers.length === 0) {
     return warn(resolvConf, "names no server", "give containers one with --dns, such as --dns 9.9.9.9");
   }
+  if (kindOf(world) === "rootless") {
+    const lost = await whyNamesAreLost(world);
+    if (lost === undefined) return ok(resolvConf, servers.join(", "));
+    const { stray } = resolversOf(world);
+    const remedy = stray === undefined
+      ? "give containers others: --dns 9.9.9.9"
+      : asRoot(world, `cp --remove-destination "$(readlink -f ${resolvConf})" ${resolvConf}`);
+    return warn(resolvConf, `no names are found by uplink ${lost}`, remedy);
+  }
   const others = reachableServers(world);
-  const passedOn = kindOf(world) === "rootless" && (others.length > 0 || await findBest(world) !== "helper");
-  if (passedOn || !isHostsOwn(servers[0]!)) return ok(resolvConf, servers.join(", "));
+  if (!isHostsOwn(servers[0]!)) return ok(resolvConf, servers.join(", "));
   return warn(
     resolvConf,
     `${servers[0]} is this machine itself, which a container cannot reach`,
     `give containers other servers, not --dns=host: --dns ${others.join(",") || "9.9.9.9"}`,
   );
-}
-
-function linkTarget(world: World, path: string): string | undefined {
-  try {
-    const target = world.readLink(path);
-    return target === undefined ? undefined : new URL(target, `file://${path}`).pathname;
-  } catch {
-    // It is a file.
-    return undefined;
-  }
-}
-
-function strays(target: string | undefined): boolean {
-  return target !== undefined && !/^\/(etc|run|var\/run)\//.test(target);
 }
 
 /** Where an ordinary user's state is that has no runtime directory: there it stays when the machine starts anew. */
@@ -192,7 +184,7 @@ function stateRemedy(world: World, path: string): string {
 }
 
 /** Where the state would be, in a world that makes nothing. */
-function statePath(world: World): string {
+export function statePath(world: World): string {
   let path = world.env("OCINET_STATE_DIR") ?? "";
   const makeDirectory = (made: string) => {
     path = made;

@@ -1,5 +1,5 @@
 import { passMark } from "../../plan/nft.ts";
-import { parseElements } from "../../plan/nft_listing.ts";
+import { type ListedElement, parseElements } from "../../plan/nft_listing.ts";
 import { findProgram, type World } from "../../plan/world.ts";
 import {
   endsInReject,
@@ -56,6 +56,14 @@ async function lookAtForwarding(world: World): Promise<readonly Finding[]> {
   const name = "forwarding";
   const { stdout } = await world.run(["nft", "list", "table", "inet", "ocinet"], { timeout: 5000 });
   const elements = parseElements(stdout);
+  const off = switchedOff(world, elements);
+  if (off.length > 0) {
+    return warn(
+      name,
+      `off for containers that run, by ${off.join(", ")}: what they send stays on this machine`,
+      `${off.map((key) => `sysctl -w ${key}=1`).join("; ")}; look for who sets it in /etc/sysctl.d`,
+    );
+  }
   const links = elements.filter(({ set }) => set.startsWith("unforwarded")).map(({ key }) =>
     key.split('"')[1]!
   );
@@ -70,6 +78,21 @@ async function lookAtForwarding(world: World): Promise<readonly Finding[]> {
     "ocinet gc turns it off, unless other links have come since; then, if these do not need it: " +
       "sysctl -w net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0; nft delete table inet ocinet",
   );
+}
+
+/** For containers with a way out, the keys that keep what they send from being forwarded: somebody has set them since. */
+function switchedOff(world: World, elements: readonly ListedElement[]): readonly string[] {
+  const linksOf = (set: string) =>
+    elements.filter((element) => element.set === set).flatMap(({ key }) => key.split('"')[1] ?? []);
+  const [four, six] = [linksOf("masquerade4"), linksOf("masquerade6")];
+  const all = four.length > 0 && isOff(world, "net.ipv4.ip_forward") ? ["net.ipv4.ip_forward"] : [];
+  const some = all.length > 0 ? [] : [...new Set(four)].map((link) => `net.ipv4.conf.${link}.forwarding`);
+  const wide = six.length > 0 ? ["net.ipv6.conf.all.forwarding"] : [];
+  return [...all, ...[...some, ...wide].filter((key) => isOff(world, key))];
+}
+
+function isOff(world: World, key: string): boolean {
+  return world.read(`/proc/sys/${key.replaceAll(".", "/")}`)?.trim() === "0";
 }
 
 interface Chain {

@@ -34,26 +34,40 @@ interface Look {
   readonly path: string | undefined;
   readonly version: string | undefined;
   readonly problem: string | undefined;
+  readonly losesNames: string | undefined;
 }
 
 async function examine(world: World, uplink: Uplink): Promise<Look> {
+  const host = await granting(world);
+  const losesNames = uplink.losesNames?.(host);
   if (uplink.provided) {
-    const host = await granting(world);
     const problem = uplink.problem(host, false, parseOptions("", uplink.keys)) ?? uplink.doubt?.(host);
-    return { uplink, path: undefined, version: undefined, problem };
+    return { ...{ uplink, path: undefined, version: undefined }, problem, losesNames };
   }
   const path = findProgram(world, uplink.name);
-  if (path === undefined) return { uplink, path, version: undefined, problem: "not found" };
+  if (path === undefined) return { uplink, path, version: undefined, problem: "not found", losesNames };
   const version = uplink.oldest
     ? await pastaVersion(world, path)
     : await versionOf(world, [path, "--version"]);
-  return { uplink, path, version, problem: problemOf(hostOf(world), uplink, path, version) };
+  return { uplink, path, version, problem: problemOf(host, uplink, path, version), losesNames };
 }
 
 /** The name of the uplink that is taken unless another is asked for. */
 export async function findBest(world: World): Promise<string | undefined> {
+  return (await lookForUplink(world))?.uplink.name;
+}
+
+/** Why no names are found by the uplink that is taken; undefined if they are, or there is no uplink. */
+export async function whyNamesAreLost(world: World): Promise<string | undefined> {
+  const look = await lookForUplink(world);
+  return look?.losesNames === undefined ? undefined : `${look.uplink.name}: ${look.losesNames}`;
+}
+
+/** One by which names are found goes before the others. */
+async function lookForUplink(world: World): Promise<Look | undefined> {
   const looks = await Promise.all(uplinks.map((uplink) => examine(world, uplink)));
-  return looks.find(({ problem }) => problem === undefined)?.uplink.name;
+  const working = looks.filter(({ problem }) => problem === undefined);
+  return working.find(({ losesNames }) => losesNames === undefined) ?? working[0];
 }
 
 async function lookAt(world: World, uplink: Uplink): Promise<readonly Finding[]> {

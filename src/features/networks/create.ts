@@ -4,7 +4,7 @@ import { linkExists } from "../../engine/links.ts";
 import { configDirectory } from "../../engine/state.ts";
 import { createWithDirectory, type World } from "../../plan/world.ts";
 import { allNetworks, type Network, type Stored } from "./catalog.ts";
-import { type Driver, drivers, hostBinding, mainPlugin } from "./driver_options.ts";
+import { type Driver, drivers, mainPlugin } from "./driver_options.ts";
 import { freeSubnet, reachedBy } from "./free_subnet.ts";
 import {
   type IpamConfig,
@@ -53,7 +53,6 @@ export async function createNetwork(
   checkIpamDriver(options.ipamDriver);
   const given = readIpam(options);
   const id = newId();
-  hostBinding(options.options);
   const main = mainPlugin({ ...options, id, driver });
   const unlock = await world.lock(networksLock(state));
   try {

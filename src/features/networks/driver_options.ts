@@ -24,8 +24,10 @@ export function mainPlugin({ id, driver, internal, options }: Wanted): Readonly<
   const masks = readFlag(options, "com.docker.network.bridge.enable_ip_masquerade") ?? true;
   const shared = { ...common, ipMasq: masks && !internal, ...(internal ? { internal } : {}) };
   if (driver === "ptp") return shared;
+  const hostBinding = readBinding(options);
   return {
     ...shared,
+    ...(hostBinding === undefined ? {} : { hostBinding }),
     bridge: readBridge(options) ?? `br-${id.slice(0, 12)}`,
     isGateway: true,
     ...(readFlag(options, "com.docker.network.bridge.enable_icc") === false ? { portIsolation: true } : {}),
@@ -33,7 +35,7 @@ export function mainPlugin({ id, driver, internal, options }: Wanted): Readonly<
 }
 
 /** The host's address that published ports have which name none. */
-export function hostBinding(options: Options): string | undefined {
+function readBinding(options: Options): string | undefined {
   const key = "com.docker.network.bridge.host_binding_ipv4";
   const text = options[key];
   if (text === undefined || text === "") return undefined;

@@ -25,6 +25,8 @@ export interface ChosenNetwork {
   readonly ifname: string;
   /** CNI_ARGS as they were written. */
   readonly args: string;
+  /** Names of the container on the network beside its own. */
+  readonly aliases?: readonly string[];
 }
 
 /** rkt's two networks (stage1/net/rootfs/etc/rkt/net.d), with a prefix of RFC 4193 beside the IPv4 one. */
@@ -77,38 +79,67 @@ export function listNetDirectories(world: World, extra: readonly string[]): read
 /**
  * Every network there is, in the order of the file names: a user's stands in for a built-in one of its name, and a
  * directory's for those of the directories before it.
- * @throws Error naming the file, for any that cannot be read, whoever asked for it
+ * @param wanted what is asked for: a file that cannot be read is in the way of what it could be, and of nothing else
+ * @throws Error naming the file, for one that cannot be read and is in the way
  */
-export function networksIn(world: World, directories: readonly NetDirectory[]): readonly FoundNetwork[] {
+export function networksIn(
+  world: World,
+  directories: readonly NetDirectory[],
+  wanted?: Mode,
+): readonly FoundNetwork[] {
+  const unread: Unread[] = [];
   const byName = new Map(builtIn(hasIpv6(world)).map((network) => [network.list.name, network]));
   for (const directory of directories) {
-    for (const network of loadDirectory(world, directory)) byName.set(network.list.name, network);
+    for (const network of loadDirectory(world, directory, unread)) byName.set(network.list.name, network);
   }
+  const inTheWay = unread.find(({ file }) => wanted === undefined || mayBeWanted(file, wanted, byName));
+  if (inTheWay) throw inTheWay.error;
   return [...byName.values()].sort((a, b) => a.file < b.file ? -1 : a.file > b.file ? 1 : 0);
 }
 
 /** The same in the user's directory and others. @throws Error for one of the others that is missing */
-export function loadNetworks(world: World, extra: readonly string[]): readonly FoundNetwork[] {
-  return networksIn(world, listNetDirectories(world, extra));
+export function loadNetworks(
+  world: World,
+  extra: readonly string[],
+  wanted?: Mode,
+): readonly FoundNetwork[] {
+  return networksIn(world, listNetDirectories(world, extra), wanted);
 }
 
-function loadDirectory(world: World, directory: NetDirectory): readonly FoundNetwork[] {
+/** A file that cannot be read as a network. */
+interface Unread {
+  readonly file: string;
+  readonly error: Error;
+}
+
+/** Whether such a file could be a network that is asked for: by its own name, or because no other file has it. */
+function mayBeWanted(file: string, wanted: Mode, known: ReadonlyMap<string, unknown>): boolean {
+  if (wanted.kind !== "contained") return false;
+  const named = file.replace(/\.conf(list)?$/, "").replace(/^\d+-/, "");
+  return wanted.all || [...wanted.networks.keys()].some((name) => name === named || !known.has(name));
+}
+
+function loadDirectory(world: World, directory: NetDirectory, unread: Unread[]): readonly FoundNetwork[] {
   const files = directory.names
     .filter((name) => /\.conf(list)?$/.test(name) && world.stat(`${directory.path}/${name}`)?.kind === "file")
     .sort();
   const plugins = (network: string) =>
     directory.names.includes(network) ? dropIns(world, directory.path, network) : [];
-  const found = files.map((file) => {
+  const found = files.flatMap((file) => {
     const path = `${directory.path}/${file}`;
     try {
-      return { file, path, list: parseNetworkList(world.read(path) ?? "", path, plugins) };
+      return [{ file, path, list: parseNetworkList(world.read(path) ?? "", path, plugins) }];
     } catch (error) {
-      throw new Error(`error loading ${path}: ${messageOf(error)}`);
+      unread.push({ file, error: new Error(`error loading ${path}: ${messageOf(error)}`) });
+      return [];
     }
   });
   // Of two files with one network name, the first in the directory counts.
   return found.filter(({ list }, i) => found.findIndex((other) => other.list.name === list.name) === i);
 }
+
+/** Other tools have these for networks. */
+const uplinkNames: readonly string[] = ["pasta", "slirp4netns"];
 
 /**
  * The networks that a contained mode asks for, with their interfaces: eth0, eth1 … in the order of the file names.
@@ -119,11 +150,24 @@ export function chooseNetworks(found: readonly FoundNetwork[], mode: Mode): read
   const missing = [...mode.networks.keys()].filter((name) => !found.some(({ list }) => list.name === name));
   if (missing.length > 0) {
     const known = found.map(({ list }) => list.name).join(", ");
-    throw new Error(`networks not found: ${missing.join(", ")} (there are: ${known})`);
+    const uplink = missing.find((name) => uplinkNames.includes(name));
+    const hint = uplink === undefined ? "" : `; ${uplink} is an uplink, which --uplink chooses`;
+    throw new Error(`networks not found: ${missing.join(", ")} (there are: ${known})${hint}`);
   }
   return found.filter(({ list }) => mode.all || mode.networks.has(list.name))
     .map(({ list, path }, i) => ({
-      ...{ list, ifname: `eth${i}`, args: mode.networks.get(list.name) ?? "" },
+      ...{ list, ifname: `eth${i}` },
+      ...readArgs(mode.networks.get(list.name) ?? ""),
       ...(path === undefined ? { builtIn: list.name as BuiltIn } : { path }),
     }));
+}
+
+/** `alias`, which is for us, and `ip` and `mac`, as people of Docker write them; all else is for plugins. */
+function readArgs(text: string): Pick<ChosenNetwork, "args" | "aliases"> {
+  if (!/(^|;)(alias|ip|mac)=/.test(text)) return { args: text };
+  const pairs = text.split(";");
+  const aliases = pairs.filter((pair) => pair.startsWith("alias=")).map((pair) => pair.slice(6));
+  const args = pairs.filter((pair) => !pair.startsWith("alias="))
+    .map((pair) => pair.replace(/^(ip|mac)=/, (key) => key.toUpperCase()));
+  return { args: args.join(";"), ...(aliases.length > 0 ? { aliases } : {}) };
 }

@@ -117,6 +117,35 @@ test(
     assert.deepEqual([chosen("none"), chosen("host")], [[], []]);
     const known = "(there are: a, b, default-restricted, default)";
     assert.throws(() => chosen("a,x", "../y"), { message: `networks not found: x, ../y ${known}` });
+    assert.throws(() => chosen("pasta"), {
+      message: `networks not found: pasta ${known}; pasta is an uplink, which --uplink chooses`,
+    });
     assert.throws(() => chosen("--net=host"), { message: `networks not found: --net=host ${known}` });
+  }),
+);
+
+test(
+  "a file that cannot be read is in the way of what it could be alone",
+  having({ [`${user}/x.conf`]: "{ nonsense", [`${user}/10-shop.conf`]: network("shop") }, (world) => {
+    const names = (...nets: readonly string[]) =>
+      chooseNetworks(loadNetworks(world, [], parseNets(nets)), parseNets(nets)).map(({ list }) => list.name);
+    assert.deepEqual([names(), names("shop"), names("none")], [["default"], ["shop"], []]);
+    for (const nets of ["x", "blue", "all", "shop,x"]) {
+      assert.throws(() => names(nets), /^Error: error loading /);
+    }
+    assert.throws(
+      () => loadNetworks(world, []),
+      /x\.conf: it is not JSON: line 1, column 3: a key in double/,
+    );
+  }),
+);
+
+test(
+  "a file that has a network's name is in its way",
+  having({ [`${user}/10-default.conf`]: "" }, (world) => {
+    assert.throws(
+      () => loadNetworks(world, [], parseNets([])),
+      /10-default\.conf: it is not JSON: it is empty/,
+    );
   }),
 );

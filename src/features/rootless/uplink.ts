@@ -11,7 +11,7 @@ import { withFreeCidr } from "./cidr.ts";
 import { forwarder, type Forwarding } from "./forwarding.ts";
 import type { ContainerRecord } from "../../engine/record.ts";
 import type { Limits } from "../../net/limits.ts";
-import { reachableNames } from "../../engine/name_servers.ts";
+import { reachableNames, resolversOf } from "../../engine/name_servers.ts";
 import { hasDefaultRoute } from "../../engine/routes.ts";
 import { outerUid } from "../../engine/user.ts";
 import { userNicFor } from "./user_nic.ts";
@@ -28,7 +28,13 @@ export function hostOf(world: World): Host {
 /** The same, with what root grants this user there. */
 export async function granting(world: World): Promise<Host> {
   const [service, userNic] = await Promise.all([serviceFor(world), userNicFor(world)]);
-  return { ...hostOf(world), names: reachableNames(world), ...service, ...userNic };
+  return {
+    ...hostOf(world),
+    names: reachableNames(world),
+    resolvers: resolversOf(world),
+    ...service,
+    ...userNic,
+  };
 }
 
 /** Root's service, if it listens for this user, and what it offers them. */
@@ -61,6 +67,8 @@ export interface UplinkOptions {
   readonly forwarding: Forwarding;
   readonly limits: Limits;
   readonly restricted: boolean;
+  /** What is asked for of name servers; "network", and nothing, leave them to the uplink. */
+  readonly files?: { readonly resolv: unknown };
   /** Names of those that have refused already. */
   readonly except?: readonly string[];
 }
@@ -71,8 +79,8 @@ export interface ChosenUplink extends WantedUplink {
 }
 
 /**
- * The uplink that is asked for; if none is, the best that works on this host and can publish the ports, by the relay if
- * none can by itself.
+ * The uplink that is asked for; if none is, the best that works on this host and can publish the ports: by which names
+ * are found before others, then by itself before by the relay.
  * @throws Error saying why it cannot be, of the best if none can
  */
 export async function chooseUplink(
@@ -88,7 +96,7 @@ async function choose(
   world: World,
   state: string,
   host: Host,
-  { uplink: asked, ports, forwarding, limits, restricted, except = [] }: UplinkOptions,
+  { uplink: asked, ports, forwarding, limits, restricted, files, except = [] }: UplinkOptions,
 ): Promise<ChosenUplink> {
   const known = uplinks.filter(({ name, provided }) => !except.includes(name) && (provided?.(host) ?? true));
   const candidates = asked ? [asked] : known.map((uplink) => ({
@@ -97,7 +105,10 @@ async function choose(
   }));
   const refusals: string[] = [];
   const problems: string[] = [];
-  const relaying: ChosenUplink[] = [];
+  const findsNames = ({ losesNames }: Uplink) =>
+    restricted || (files?.resolv ?? "network") !== "network" || losesNames?.(host) === undefined;
+  // From the one that is wanted least: without names by the relay, and by itself; with names by the relay.
+  const others: ChosenUplink[][] = [[], [], []];
   for (const candidate of candidates) {
     const { uplink } = candidate;
     const problem = await uplinkProblem(world, state, host, candidate, restricted) ??
@@ -111,10 +122,14 @@ async function choose(
     const refusal = found.find((port) => typeof port === "string");
     const chosen = { ...candidate, ports: found.filter((port) => typeof port !== "string") };
     if (refusal !== undefined) refusals.push(refusal);
-    else if (chosen.ports.some(({ relay }) => relay)) relaying.push(chosen);
-    else return chosen;
+    else {
+      const rank = (findsNames(uplink) ? 2 : 0) + (chosen.ports.some(({ relay }) => relay) ? 0 : 1);
+      if (rank === 3) return chosen;
+      others[rank]!.push(chosen);
+    }
   }
-  if (relaying[0]) return relaying[0];
+  const [next] = others.toReversed().flat();
+  if (next) return next;
   throw new Error(refusals[0] ?? problems.join("; "));
 }
 

@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parsePublish } from "../../net/port_mapping.ts";
 import type { World } from "../../plan/world.ts";
+import type { Host } from "../../drivers/uplinks/uplink.ts";
+import type { Offer } from "../../wire/helper/wire.ts";
 import { parseUplink } from "../../drivers/uplinks/table.ts";
 import type { ContainerRecord } from "../../engine/record.ts";
 import { asRunning, chooseUplink, hostOf, serviceFor } from "./uplink.ts";
@@ -191,4 +193,29 @@ test("asRunning() names the program's socket, also if root's service had refused
   assert.equal(socketOf(started("slirp4netns"), started("relay")), "/slirp4netns");
   assert.equal(socketOf(asked, started("slirp4netns")), "/slirp4netns");
   assert.equal(socketOf(asked, started("relay")), "/service");
+});
+
+test("an uplink by which no names are found comes after the others, unless servers are asked for", async () => {
+  const { world } = having({ [pasta]: "pasta 2024_12_11.09478d5", [slirp]: "" });
+  const six = { families: { 4: false, 6: true } };
+  const taken = async (more: Partial<Host>, resolv?: string, ports = "") => {
+    const host = { ...hostOf(world), ipv6: true, ...more };
+    const options = {
+      ...{ ports: ports === "" ? [] : parsePublish(ports), restricted: false, forwarding: {}, limits: {} },
+      ...(resolv === undefined ? {} : { files: { resolv } }),
+    };
+    return (await chooseUplink(world, "/state", host, options)).uplink.name;
+  };
+  assert.equal(await taken({ resolvers: { families: { 4: true, 6: false } } }), "pasta");
+  assert.equal(await taken({ resolvers: six }), "slirp4netns");
+  assert.equal(await taken({ resolvers: six, routes: { 4: true, 6: true } }), "pasta");
+  assert.equal(await taken({ resolvers: six }, "host"), "pasta");
+  // By the relay, with names, goes before by itself, without.
+  assert.equal(await taken({ resolvers: six }, undefined, "[::1]:8080:80"), "slirp4netns");
+  assert.equal(await taken({ resolvers: six, ipv6: false }), "pasta");
+  const offer = { networks: [{ name: "ocinet0", free: 1 }], ports: [] } as unknown as Offer;
+  const service = { socket: "/s", offer };
+  const own = { families: { 4: true, 6: false } };
+  assert.equal(await taken({ service, resolvers: own, names: {} }), "pasta");
+  assert.equal(await taken({ service, resolvers: own, names: { nameservers: ["192.0.2.9"] } }), "helper");
 });

@@ -11,6 +11,8 @@ export interface NetworkList {
   readonly plugins: readonly PluginConf[];
   readonly disableCheck: boolean;
   readonly disableGC: boolean;
+  /** Ours: its containers know each other by name. */
+  readonly named?: true;
 }
 
 /** A plugin's object as it stands in the file, unknown keys and all. */
@@ -45,6 +47,7 @@ export function parseNetworkList(
     plugins: plugins.map((plugin) => checkPlugin(plugin, path)),
     disableCheck: readBoolean(list, "disableCheck"),
     disableGC: readBoolean(list, "disableGC"),
+    ...(list.raw("ocinet") === undefined ? {} : { named: true as const }),
   };
 }
 

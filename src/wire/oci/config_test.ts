@@ -1,6 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { type Config, formatConfig, hookMark, parseConfig, withHooks, withoutHooks } from "./config.ts";
+import {
+  type Config,
+  formatConfig,
+  hookMark,
+  oddPart,
+  parseConfig,
+  withHooks,
+  withoutHooks,
+} from "./config.ts";
 
 const entries = {
   createRuntime: { path: "/bin/x", args: ["x", "hook", "createRuntime"], env: [hookMark] },
@@ -69,6 +77,21 @@ test("a config is written as it was read, numbers beyond JavaScript's included",
     '{"a":{"b":1.50},"c":-12}',
   ];
   for (const text of texts) assert.equal(formatConfig(parseConfig(text), text), text);
+});
+
+test("what is of another kind than a runtime takes is told, and null is nothing", () => {
+  const rows: readonly (readonly [string, string | undefined])[] = [
+    ['{"linux": 7}', 'its "linux" is not an object; the runtime would refuse it'],
+    ['{"linux": {"namespaces": "x"}}', 'its "linux.namespaces" is not a list; the runtime would refuse it'],
+    ['{"hooks": []}', 'its "hooks" is not an object; the runtime would refuse it'],
+    [
+      '{"hooks": {"createRuntime": {}}}',
+      'its "hooks.createRuntime" is not a list; the runtime would refuse it',
+    ],
+    ['{"hooks": null, "linux": {"namespaces": null}}', undefined],
+    ['{"hooks": {"poststop": []}, "linux": {"namespaces": []}}', undefined],
+  ];
+  for (const [text, problem] of rows) assert.equal(oddPart(parseConfig(text)), problem, text);
 });
 
 test("what is no JSON object is refused", () => {

@@ -1,0 +1,169 @@
+#!/usr/bin/env bats
+# Networks as objects: made, listed, shown and removed; containers that run are connected and disconnected, and know each
+# other by name.
+# shellcheck disable=SC2154 # what run sets
+load lib
+load contained
+
+net() { ocinet network "$@"; }
+
+# refuses MESSAGE WORDS...: of `ocinet network`
+refuses() {
+  run -1 --separate-stderr net "${@:2}"
+  [[ $stderr == "ocinet: $1"* ]] || fail "$stderr"
+}
+
+# shows TEMPLATE NETWORK EXPECTED
+shows() { equal "$3" "$(net inspect -f "$1" "$2")"; }
+
+hosts_of() { exec_container "$1" cat /etc/hosts; }
+
+# knows ID NAME: its hosts file has an address of each family for the name, or one, and these answer
+knows() {
+  local address addresses
+  mapfile -t addresses < <(hosts_of "$1" | awk -v name="$2" '{ for (i = 2; i <= NF; i++) if ($i == name) print $1 }')
+  ((${#addresses[@]} > 0)) || fail "$1 does not know $2:" "$(hosts_of "$1")"
+  for address in "${addresses[@]}"; do reaches "$address" in_container "$1"; done
+}
+
+@test "networks are made, listed, shown and removed, and of one name made at once there is one" {
+  run -0 net create --subnet 10.5.0.0/24 --ip-range 10.5.0.128/25 --label eu --ipv6 shop
+  [[ $output =~ ^[0-9a-f]{64}$ ]] || fail "$output"
+  local id=$output
+  jq -e '.name == "shop" and .plugins[0].type == "bridge"' "$NET_DIR/shop.conflist"
+  shows '{{.Id}} {{(index .IPAM.Config 0).Gateway}} {{.EnableIPv6}}' "${id:0:6}" "$id 10.5.0.128 true"
+  equal "${id:0:12}" "$(net ls -q --filter label=eu)"
+  equal "default default-restricted host none shop" "$(net ls --format '{{.Name}}' | xargs)"
+  equal shop "$(net ls --format json -f type=custom | jq -r .Name)"
+  network blue.conf blue ptp 10.6.0.0/24
+  shows '{{.Driver}} {{range .IPAM.Config}}{{.Subnet}}{{end}}' blue "ptp 10.6.0.0/24"
+
+  local i one=0 pids=()
+  for i in 1 2 3 4; do
+    net create same >"$BATS_TEST_TMPDIR/same$i" 2>&1 3>&- &
+    pids+=($!)
+  done
+  wait "${pids[@]}" || true
+  for i in 1 2 3 4; do
+    if grep -Eq '^[0-9a-f]{64}$' "$BATS_TEST_TMPDIR/same$i"; then ((++one)); else
+      equal "ocinet: network with name same already exists" "$(<"$BATS_TEST_TMPDIR/same$i")"
+    fi
+  done
+  equal 1 $one
+
+  refuses "network with name shop already exists" create shop
+  refuses "Pool overlaps with other one on this address space: 10.5.0.0/25 of network x and 10.5.0.0/24" \
+    create --subnet 10.5.0.0/25 x
+  refuses "operation is not permitted on predefined host network" create host
+  refuses "default is a pre-defined network and cannot be removed" rm default
+  refuses "network nosuch not found" rm nosuch
+  run -0 net rm -f nosuch
+  run -1 --separate-stderr net inspect nosuch same
+  equal same "$(jq -r '.[].Name' <<<"$output")"
+
+  launch a runc --net shop
+  equal "eth0 10.5.0.129/24" "$(addresses a | grep -v :)"
+  refuses 'network shop has active endpoints (name:"a" id:"' rm shop
+  shows '{{range .Containers}}{{.Name}} {{.IPv4Address}}{{end}}' shop "a 10.5.0.129/24"
+  equal "blue same" "$(net prune --json | jq -r 'sort | join(" ")')"
+  delete_container a
+  equal shop "$(net rm shop)"
+  equal "" "$(ls "$NET_DIR")"
+  run ! in_host ip link show "br-${id:0:12}"
+}
+
+@test "a running container is connected and disconnected, with its names, routes and ports" {
+  net create --subnet 10.5.0.0/24 shop
+  net create --subnet 10.6.0.0/24 --subnet fd00:6::/64 --ipv6 db
+  launch a runc --net shop -p 8080:80
+  launch b crun --net "db:alias=store;ip=10.6.0.9"
+  run ! exec_container a ping -q -c 1 -W 1 10.6.0.9
+  net connect --alias front --mac-address 02:00:00:00:06:07 --ip 10.6.0.7 db a
+  equal "eth0 10.5.0.2/24 eth1 10.6.0.7/24" "$(addresses a | grep -v : | xargs)"
+  equal "10.5.0.1 eth0 fd00:6::1 eth1" "$(default_routes a | xargs)"
+  equal 02:00:00:00:06:07 "$(net inspect -f '{{.Containers.a.MacAddress}}' db)"
+  equal "shop db" "$(ocinet inspect a | jq -r '.[0].networks | map(.name) | join(" ")')"
+  refuses "endpoint with name a already exists in network db" connect db a
+  refuses "no configured subnet contains IP address 10.7.0.1" connect --ip 10.7.0.1 shop b
+  refuses "Cannot change the networks of container \"none\": it is not attached" connect shop none
+
+  # Names of a network are seen on it alone.
+  knows a store
+  knows b front
+  knows b a
+  hosts_of a | grep -q '^fd00:6::.* b .*store'
+  launch c runc --net shop
+  knows c a
+  run ! grep -E ' (b|store|front)\b' <<<"$(hosts_of c)"
+  run -0 ocinet repair a
+  equal "" "$output"
+
+  # The greatest priority has the way out.
+  net disconnect db a
+  run ! grep store <<<"$(hosts_of a)"
+  run ! grep front <<<"$(hosts_of b)"
+  net connect --gw-priority 5 --ifname wan0 db a
+  equal "10.6.0.1 wan0 fd00:6::1 wan0" "$(default_routes a | xargs)"
+  net disconnect db a
+  equal "10.5.0.1 eth0" "$(default_routes a | xargs)"
+  refuses "container a is not connected to network db" disconnect db a
+
+  # Ports follow.
+  serve tcp 80 in_container a
+  net connect db a
+  net disconnect shop a
+  equal "eth1" "$(addresses a | cut -d' ' -f1 | uniq)"
+  equal 192.0.2.2 "$(ask tcp 192.0.2.1 8080 in_peer)"
+  delete_container b
+  run ! grep store <<<"$(hosts_of a)"
+  delete_container a
+  delete_container c
+  run -0 net rm shop db
+  equal "" "$(find "$STATE_DIR/names" -type f 2>/dev/null)"
+  own_elements && fail "elements are left"
+  true
+}
+
+@test "who is killed while connecting leaves nothing that the next command does not end" {
+  net create --subnet 10.5.0.0/24 shop
+  net create --subnet 10.6.0.0/24 db
+  launch a runc --net shop
+  local before wait
+  before=$(addresses a)
+  for wait in 0.1 0.2 0.3 0.5; do
+    in_host sh -c 'exec timeout -s KILL "$@"' sh "$wait" "$OCINET" network connect db a || true
+    ocinet gc
+    net disconnect db a 2>/dev/null || true
+    equal "$before" "$(addresses a)"
+    equal "" "$(find "$STATE_DIR/networks/db" -name '10.*' 2>/dev/null)"
+  done
+  net connect db a
+  delete_container a
+  net rm shop db
+}
+
+@test "options of drivers: internal, no traffic between containers, the address of ports, a parent" {
+  local bridge=com.docker.network.bridge
+  net create --internal --subnet 10.8.0.0/24 inside
+  net create -o $bridge.enable_icc=false -o $bridge.host_binding_ipv4=127.0.0.1 -o $bridge.name=apart0 \
+    -o com.docker.network.driver.mtu=1400 --subnet 10.9.0.0/24 apart
+  net create -d macvlan -o parent=eth0 --subnet 192.0.2.0/24 --ip-range 192.0.2.128/25 lan
+  launch a runc --net inside
+  equal "" "$(default_routes a)"
+  in_container a ip route add default via 10.8.0.1
+  reaches 10.8.0.1 in_container a
+  cannot_reach 192.0.2.2 in_container a
+  launch b runc --net apart -p 8080:80
+  launch c crun --net apart
+  equal "127.0.0.1:8080:80/tcp nftables" "$(ocinet port ls b)"
+  equal "1400 apart0" "$(in_host ip -j link show master apart0 | jq -r '.[0] | "\(.mtu) \(.master)"')"
+  reaches 192.0.2.2 in_container b
+  cannot_reach 10.9.0.3 in_container b
+  launch d runc --net lan
+  reaches 192.0.2.2 in_container d
+  equal "" "$(default_routes d)"
+  refuses "network lan is already using parent interface eth0" create -d ipvlan -o parent=eth0 more
+  local id
+  for id in a b c d; do delete_container $id; done
+  net rm inside apart lan
+}

@@ -1,0 +1,40 @@
+import { explain, StepError, TakenError } from "../../engine/apply.ts";
+import { staleness } from "../../engine/namespace.ts";
+import { containerIds, type Namespace, readUndamaged } from "../../engine/record.ts";
+import type { World } from "../../plan/world.ts";
+import { messageOf } from "../../wire/cni/error.ts";
+
+/** A container that could not be attached. */
+interface Failed {
+  readonly id: string;
+  readonly container: Namespace;
+}
+
+/**
+ * The reason why a container could not be attached, for a person. If another one has its network namespace, that is it: a
+ * namespace has one eth0. This is looked for only then, since all records have to be read.
+ */
+export function explainShared(world: World, state: string, failed: Failed, error: unknown): unknown {
+  const explained = explain(error);
+  const other = isOfLinks(error) ? ownerOf(world, state, failed) : undefined;
+  if (other === undefined) return explained;
+  return new Error(
+    `Cannot attach container "${failed.id}": container "${other}" has its network namespace, and is attached already; ` +
+      `attach only that one, or take it down first: ocinet down ${other} (${messageOf(explained)})`,
+  );
+}
+
+/** Whether a link could not be made in the container, by us or by a program of its uplink. */
+function isOfLinks(error: unknown): boolean {
+  return error instanceof StepError && !(error instanceof TakenError) &&
+    (error.step.on === "container" || error.step.tool === "spawn" || error.step.tool === "ip");
+}
+
+function ownerOf(world: World, state: string, { id, container }: Failed): string | undefined {
+  return containerIds(world, state).find((other) => {
+    if (other === id) return false;
+    const record = readUndamaged(world, state, other);
+    return record?.phase === "done" && record.attachments.length > 0 &&
+      record.container.identity === container.identity && staleness(world, record) === undefined;
+  });
+}

@@ -1,0 +1,58 @@
+import { messageOf } from "../../wire/cni/error.ts";
+import { statePath } from "./files.ts";
+import { findProgram, type World } from "../../plan/world.ts";
+import { loadNetworks } from "../networks/networks.ts";
+import { type Check, type Finding, kindOf, ok, warn } from "./finding.ts";
+
+/** What has gone wrong, or would at the next container, though the machine has all it takes. */
+export const historyChecks: readonly Check[] = [
+  { name: "networks", look: lookAtNetworks },
+  { name: "last failed hook", look: lookAtHookLog },
+  { name: "podman's hooks", look: lookAtPodmansHooks },
+];
+
+function lookAtNetworks(world: World): readonly Finding[] {
+  const name = "networks";
+  try {
+    return ok(name, loadNetworks(world, []).map(({ list }) => list.name).join(", "));
+  } catch (error) {
+    return warn(
+      name,
+      messageOf(error),
+      "mend that file, or move it away; its network cannot be used until then",
+    );
+  }
+}
+
+/** crun does not show what a hook says. */
+function lookAtHookLog(world: World): readonly Finding[] {
+  const path = `${statePath(world)}/hook.log`;
+  const failed = (world.read(path) ?? "").split("\n").findLast((line) =>
+    / (createRuntime|prestart|createContainer|poststop|auto|agent) [^ ]+: /.test(line)
+  );
+  return failed === undefined ? [] : ok("last failed hook", `${failed} (${path})`);
+}
+
+const usualHooks = "/usr/share/containers/oci/hooks.d";
+
+/** An annotation of ours does nothing where podman does not read our file, and nobody says so. */
+function lookAtPodmansHooks(world: World): readonly Finding[] {
+  const name = "podman's hooks";
+  if (findProgram(world, "podman") === undefined) return [];
+  const configured = ["/etc/containers/containers.conf", "/usr/share/containers/containers.conf"]
+    .map((path) => /^\s*hooks_dir\s*=\s*\[([^\]]*)\]/m.exec(world.read(path) ?? "")?.[1])
+    .find((list) => list !== undefined);
+  const directories = configured?.match(/"[^"]+"/g)?.map((word) => word.slice(1, -1)) ??
+    (kindOf(world) === "root" ? [usualHooks] : []);
+  if (directories.length === 0) {
+    return ok(name, "podman reads them only from a --hooks-dir, as an ordinary user");
+  }
+  const file = directories.map((directory) => `${directory}/ocinet.json`).find((path) => world.stat(path));
+  return ok(
+    name,
+    file ??
+      `no ocinet.json in ${directories.join(", ")}; for podman: ocinet hooks-json > ${
+        directories[0]
+      }/ocinet.json`,
+  );
+}

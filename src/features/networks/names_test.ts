@@ -1,0 +1,83 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { newFake } from "../../host/fake.ts";
+import { parseNetworkList } from "../../wire/cni/network_list.ts";
+import { emptyResult } from "../../wire/cni/result.ts";
+import { checkAliases, nameClaims, refreshNames, withBlock } from "./names.ts";
+
+const state = "/run/ocinet";
+
+function network(name: string, more: object = { ocinet: {} }) {
+  return parseNetworkList(JSON.stringify({ name, plugins: [{ type: "bridge" }], ...more }), "x.conflist");
+}
+
+function member(name: string, ...addresses: readonly string[]) {
+  const ips = addresses.map((address) => ({ address }));
+  return { network: network(name), ifname: "eth0", aliases: ["api"], result: { ...emptyResult, ips } };
+}
+
+test("a container is known by its id, host name and aliases, in both families", () => {
+  const [claim, ...others] = nameClaims(
+    state,
+    { id: "web" },
+    [member("shop", "10.5.0.2/24", "fd00:5::2/64")],
+    "www",
+  );
+  assert.deepEqual(others, []);
+  assert.equal(claim!.path, "/run/ocinet/names/shop/web eth0");
+  assert.equal(claim!.owner, "10.5.0.2 web www api\nfd00:5::2 web www api");
+  const id = "0123456789ab".padEnd(64, "c");
+  const [long] = nameClaims(state, { id }, [member("shop", "10.5.0.2/24")], "a b\nevil");
+  assert.equal(long!.owner, `10.5.0.2 ${id} 0123456789ab api`);
+  assert.deepEqual(
+    nameClaims(state, { id }, [{ ...member("x", "10.5.0.2/24"), network: network("x", {}) }], ""),
+    [],
+  );
+});
+
+test("names come and go in the hosts files of those on the network, which are written in place", async () => {
+  const { world } = newFake();
+  const join = (id: string, name: string, address: string) => {
+    world.makeDirectory(`${state}/containers/${id}`);
+    world.write(`${state}/containers/${id}/hosts`, "127.0.0.1\tlocalhost\n10.9.9.9 mine\n");
+    const [claim] = nameClaims(state, { id }, [member(name, address)], undefined);
+    world.makeDirectory(`${state}/names/${name}`);
+    world.write(claim!.path, claim!.owner);
+  };
+  const hosts = (id: string) => world.read(`${state}/containers/${id}/hosts`);
+  const identity = (id: string) => world.stat(`${state}/containers/${id}/hosts`)!.identity;
+  join("web", "shop", "10.5.0.2/24");
+  join("db", "shop", "10.5.0.3/24");
+  join("other", "apart", "10.6.0.2/24");
+  const before = identity("web");
+  await refreshNames(world, state, ["shop", "apart"]);
+  const own = "127.0.0.1\tlocalhost\n10.9.9.9 mine\n";
+  const block = "# ocinet: network shop\n10.5.0.3 db api\n10.5.0.2 web api\n# ocinet: end of shop\n";
+  assert.deepEqual([hosts("web"), hosts("db")], [own + block, own + block]);
+  assert.equal(identity("web"), before);
+  assert.doesNotMatch(hosts("other")!, /10\.5/);
+  world.remove(`${state}/names/shop/db eth0`);
+  await refreshNames(world, state, ["shop"], ["db"]);
+  assert.equal(hosts("db"), own);
+  assert.match(hosts("web")!, /^10\.5\.0\.2 web api$/m);
+  assert.doesNotMatch(hosts("web")!, /10\.5\.0\.3/);
+});
+
+test("what a container wrote into its file stays, whatever it did to our lines", () => {
+  const block = { network: "shop", lines: ["10.5.0.2 web"] };
+  const ours = "# ocinet: network shop\n10.5.0.2 web\n# ocinet: end of shop\n";
+  assert.equal(
+    withBlock("a\n# ocinet: network shop\nold\n# ocinet: end of shop\nb\n", block),
+    `a\n${ours}b\n`,
+  );
+  assert.equal(withBlock("# ocinet: end of shop\na\n", block), `# ocinet: end of shop\na\n${ours}`);
+  assert.equal(withBlock("", { ...block, lines: [] }), "\n");
+});
+
+test("aliases are for networks that were created", () => {
+  assert.throws(() => checkAliases(network("x", {}), ["api"]), {
+    message: /^network-scoped aliases are only supported for user-defined networks/,
+  });
+  assert.throws(() => checkAliases(network("shop"), ["a b"]), { message: /^Cannot use alias "a b"/ });
+  checkAliases(network("shop"), ["api", "_x.y"]);
+});
