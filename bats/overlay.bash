@@ -55,7 +55,7 @@ oci() { on "$1" "$OCINET" "${@:2}"; }
 started() {
   local name=$1
   shift
-  "$@" </dev/null >>"$BATS_TEST_TMPDIR/$name.log" 2>&1 3>&- &
+  "$@" </dev/null >"$BATS_TEST_TMPDIR/$name.log" 2>&1 3>&- &
   RUNNING[$name]=$!
 }
 
@@ -69,7 +69,7 @@ ended() {
 start_etcd() {
   started etcd ip netns exec "$LAN" etcd --data-dir "$BATS_TEST_TMPDIR/etcd" --listen-client-urls "$ETCD" \
     --advertise-client-urls "$ETCD" --listen-peer-urls http://127.0.0.1:2380
-  wait_for keys >/dev/null
+  wait_for keys >/dev/null || fail "etcd does not start:" "$(tail -n 5 "$BATS_TEST_TMPDIR/etcd.log")"
 }
 
 # keys: all there are in etcd
@@ -79,9 +79,10 @@ keys() { ETCDCTL_API=3 ip netns exec "$LAN" etcdctl --endpoints "$ETCD" get --ke
 start_agent() {
   started "agent$1" nsenter --target "${HOST_PIDS[$1]}" --net --mount --wdns="$PWD" -- "$OCINET" agent
   wait_for is_member "$1"
+  wait_for grep -q listening "$BATS_TEST_TMPDIR/agent$1.log"
 }
 
-is_member() { oci "$1" cluster status --json | jq -e '.agent.inCluster == true' >/dev/null; }
+is_member() { grep -q "is in the cluster" "$BATS_TEST_TMPDIR/agent$1.log"; }
 
 # up NUMBER CONTAINER NETWORK: a namespace on that host's network; sets ADDRESS4 and ADDRESS6
 up() {

@@ -49,7 +49,7 @@ both_agents() {
   inject_from "$LAN-o31" 192.0.2.2 "$(address_of o31)"
   # Everything that was made ends.
   run ! oci 1 cluster rm shop
-  [[ $output == *'container "'*'-c11" on host "h1"'* ]]
+  [[ $output == *'it is used by container "'*'" on host "h'* ]]
   down 1 c11
   down 2 c21
   down 3 c31
@@ -131,6 +131,7 @@ nothing_on() {
   on 1 bridge fdb del "$mac" dev "$vxlan" master
   on 1 ip neigh del "$(address_of c22)" dev "$bridge"
   on 1 nft delete table inet ocinet_4097
+  kill -HUP "${RUNNING[agent1]}"
   wait_for pings "$(address_of c22)" inside c11
   wait_for on 1 nft list table inet ocinet_4097
   # The host's address on the underlay changes under running containers.
@@ -175,6 +176,9 @@ claims_are() { [ "$(keys | grep -c /addresses/)" = "$1" ]; }
   start_etcd
   wait_for claims_are 5
   wait_for keys_have /ocinet/networks/shop
+  up 2 c23 shop
+  wait_for pings "$(address_of c23)" inside c11
+  down 2 c23
   pings "$(address_of c21)" inside c11
   down 2 c21
   down 1 c11
@@ -196,6 +200,11 @@ keys_have() { keys | grep -qx "$1"; }
   # Nobody gets an address that another has, or one of no container's.
   run ! oci 1 up --net "shop:IP=$(address_of c21)" "/run/netns/$LAN-c21"
   [[ $output == *"host \"h2\" has it"* ]]
+  # Cut off for longer than its lease, it is back when the others hear of it.
+  ip -n "$LAN" link set dev p2 down
+  wait_for on 1 sh -c '! bridge fdb | grep -q "dst 192.0.2.2"'
+  ip -n "$LAN" link set dev p2 up
+  wait_for pings "$(address_of c21)" inside c11
   ended agent2 KILL
   ip -n "$LAN" link del dev p2
   wait_for on 1 sh -c '! bridge fdb | grep -q "dst 192.0.2.2"'
@@ -204,4 +213,55 @@ keys_have() { keys | grep -qx "$1"; }
   [[ $output == *'host "h2" has addresses and is not there'* ]]
   oci 1 cluster forget h2
   claims_are 2
+}
+
+@test "etcd with TLS, client certificates and a user, on either runtime" {
+  ended etcd KILL
+  make_certificates
+  ETCD=https://192.0.2.254:2379
+  local tls=("$BATS_TEST_TMPDIR"/{ca,client}.pem "$BATS_TEST_TMPDIR/client.key")
+  started etcd ip netns exec "$LAN" etcd --data-dir "$BATS_TEST_TMPDIR/etcd2" --listen-client-urls "$ETCD" \
+    --advertise-client-urls "$ETCD" --listen-peer-urls http://127.0.0.1:2380 --client-cert-auth \
+    --trusted-ca-file "${tls[0]}" --cert-file "$BATS_TEST_TMPDIR/server.pem" --key-file "$BATS_TEST_TMPDIR/server.key"
+  wait_for ctl endpoint health
+  ctl role add ocinet
+  ctl role grant-permission ocinet --prefix=true readwrite /ocinet/
+  ctl user add ocinet:secret
+  ctl user grant-role ocinet ocinet
+  ctl user add root:other
+  ctl user grant-role root root
+  ctl auth enable
+  (umask 077 && echo secret >"$BATS_TEST_TMPDIR/password")
+  jq -n --arg etcd "$ETCD" --arg dir "$BATS_TEST_TMPDIR" '{ endpoints: ["https://192.0.2.253:2379", $etcd], name: "h1",
+    underlay: "eth0", ca: "\($dir)/ca.pem", cert: "\($dir)/client.pem", key: "\($dir)/client.key", user: "ocinet",
+    passwordFile: "\($dir)/password" }' >"$BATS_TEST_TMPDIR/etc1/cluster.json"
+  OCINET_RUNTIME=deno oci 1 cluster create --subnet 10.9.0.0/24 shop
+  [ "$(OCINET_RUNTIME=node oci 1 cluster ls)" = "shop 10.9.0.0/24 4097" ]
+  # A file that others may read is refused, and so is a wrong password, without the word itself.
+  chmod 644 "$BATS_TEST_TMPDIR/password"
+  run ! oci 1 cluster ls
+  [[ $output == *"password: others may read it; chmod 600 "* ]]
+  (umask 077 && rm "$BATS_TEST_TMPDIR/password" && echo wrong-word >"$BATS_TEST_TMPDIR/password")
+  run ! oci 1 cluster ls
+  [[ $output == *'Cannot use etcd as ocinet: '* && $output != *wrong-word* ]]
+}
+
+ctl() {
+  ETCDCTL_API=3 ip netns exec "$LAN" etcdctl --endpoints "$ETCD" --cacert "$BATS_TEST_TMPDIR/ca.pem" \
+    --cert "$BATS_TEST_TMPDIR/client.pem" --key "$BATS_TEST_TMPDIR/client.key" "$@"
+}
+
+# make_certificates: of an authority, of etcd's server, and of a client, who is nobody by it
+make_certificates() {
+  local dir=$BATS_TEST_TMPDIR name
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=authority \
+    -keyout "$dir/ca.key" -out "$dir/ca.pem" 2>/dev/null
+  # With users etcd's gateway takes no certificate with a common name.
+  for name in server client; do
+    openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj "/O=$name" -keyout "$dir/$name.key" \
+      -out "$dir/$name.csr" 2>/dev/null
+    openssl x509 -req -in "$dir/$name.csr" -CA "$dir/ca.pem" -CAkey "$dir/ca.key" -CAcreateserial -days 2 \
+      -extfile <(echo "subjectAltName = IP:192.0.2.254") -out "$dir/$name.pem" 2>/dev/null
+    chmod 600 "$dir/$name.key"
+  done
 }

@@ -7,6 +7,7 @@ import type { World } from "../../plan/world.ts";
 import { messageOf } from "../../wire/cni/error.ts";
 import { type Agent, report } from "./agent_state.ts";
 import { serve } from "./agent_requests.ts";
+import { agentSocket } from "../../wire/overlay/requests.ts";
 import { type ClusterConfig, readClusterConfig } from "./cluster_config.ts";
 import { connect } from "./etcd.ts";
 import { beat } from "./host_lease.ts";
@@ -34,8 +35,9 @@ export async function runAgent(world: World, state: string, tell: (line: string)
     await inTurn(() => beat(agent));
     const listening = await serve(agent, inTurn);
     tell(`host "${config.name}": listening`);
-    await untilSignal(world);
+    await untilSignal(agent);
     listening.close();
+    world.remove(agentSocket(state));
   } finally {
     work.stop();
     [agent.hosts, agent.networks, ...[...agent.joined.values()].map(({ claims }) => claims)]
@@ -123,6 +125,13 @@ async function pass(agent: Agent, sweeps: boolean): Promise<void> {
   writeNetworkFiles(agent);
 }
 
-function untilSignal(world: World): Promise<void> {
-  return new Promise((resolve) => world.onSignals(["SIGTERM", "SIGINT"], () => resolve()));
+/** SIGHUP has it look at the kernel's tables at once; the others end it. */
+function untilSignal(agent: Agent): Promise<void> {
+  return new Promise((resolve) =>
+    agent.world.onSignals(["SIGTERM", "SIGINT", "SIGHUP"], (name) => {
+      if (name !== "SIGHUP") return resolve();
+      for (const joined of agent.joined.values()) delete joined.applied;
+      agent.wake();
+    })
+  );
 }

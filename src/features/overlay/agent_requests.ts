@@ -9,7 +9,7 @@ import {
 } from "../../wire/overlay/requests.ts";
 import { addressOf } from "../../net/address.ts";
 import { explain } from "../../engine/apply.ts";
-import type { Agent, Joined } from "./agent_state.ts";
+import { type Agent, type Joined, knownNetwork } from "./agent_state.ts";
 import { claimAddresses } from "./claims.ts";
 import { join, leaveUnused, noteClaims } from "./local_networks.ts";
 import { giveBack } from "./sweep.ts";
@@ -58,7 +58,7 @@ async function answer(agent: Agent, request: Exclude<AgentRequest, { do: "status
 
 async function claim(agent: Agent, request: AgentRequest & { readonly do: "claim" }): Promise<unknown> {
   if (!agent.joined.has(request.network)) await join(agent, request.network);
-  const joined = agent.joined.get(request.network)!;
+  const joined = Object.assign(agent.joined.get(request.network)!, knownNetwork(agent, request.network));
   const who = { host: agent.config.name, id: request.id, ifname: request.ifname };
   const known = { ...joined, claims: joined.claims.entries };
   const claimed = await claimAddresses(agent.store, known, who, request.wanted);

@@ -35,6 +35,8 @@ export interface Joined {
   readonly claims: Mirror;
   /** What the kernel's tables have, as far as is known without looking. */
   applied?: { readonly entries: PeerEntries; readonly hosts: ReadonlySet<string>; readonly looked: number };
+  /** Which reading of networks and claims has been held against what is recorded here. */
+  compared?: string;
   /** Until when it is kept although no container has an address on it, in milliseconds of the monotonic clock. */
   keptUntil: number;
 }

@@ -134,16 +134,22 @@ export async function releaseAddresses(
 
 /** The addresses that somebody has. */
 export function claimsOf(claims: ReadonlyMap<string, KeyValue>, who: Claimant): readonly string[] {
-  const id = JSON.stringify(who.id);
-  return [...claims].filter(([, { value }]) => {
-    if (!value.includes(id)) return false;
-    const claim = readClaim(value);
+  return [...claims].filter(([, entry]) => {
+    const claim = readClaim(entry);
     return claim?.host === who.host && claim.id === who.id && claim.ifname === who.ifname;
   }).map(([address]) => address).toSorted((a, b) => family(a) - family(b));
 }
 
+/** Claims that have been read, by what etcd told: there may be many, and they are looked at after every change. */
+const read = new WeakMap<KeyValue, AddressClaim | undefined>();
+
 /** A claim, unless it is none. */
-export function readClaim(value: string): AddressClaim | undefined {
+export function readClaim(entry: KeyValue): AddressClaim | undefined {
+  if (!read.has(entry)) read.set(entry, parsed(entry.value));
+  return read.get(entry);
+}
+
+function parsed(value: string): AddressClaim | undefined {
   try {
     return parseClaim(value);
   } catch {

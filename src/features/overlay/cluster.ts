@@ -76,7 +76,7 @@ async function lookAt(store: Store, tell: (problem: string) => void) {
   });
   const networks = await Promise.all((await listNetworks(store, tell)).map(async (network) => {
     const claims = (await store.etcd.list(keys.addresses(network.name))).keys;
-    const members = claims.flatMap(({ value }) => readClaim(value)?.host ?? []);
+    const members = claims.flatMap((entry) => readClaim(entry)?.host ?? []);
     return { ...network, addresses: claims.length, hosts: [...new Set(members)].toSorted() };
   }));
   return { hosts, networks };
@@ -91,8 +91,9 @@ export async function forgetHost({ etcd, prefix }: Store, name: string): Promise
   const keys = keysBelow(prefix);
   let count = 0;
   for (const network of await listNetworks({ etcd, prefix })) {
-    for (const { key, value } of (await etcd.list(keys.addresses(network.name))).keys) {
-      if (readClaim(value)?.host !== name) continue;
+    for (const entry of (await etcd.list(keys.addresses(network.name))).keys) {
+      if (readClaim(entry)?.host !== name) continue;
+      const { key, value } = entry;
       const done = await etcd.change([{ key: keys.host(name), created: "0" }, { key, value }], [{
         delete: key,
       }]);

@@ -2,6 +2,7 @@
 import type { World } from "../../plan/world.ts";
 import type { HttpAnswer } from "../../plan/http.ts";
 import type { ClusterConfig } from "./cluster_config.ts";
+import { EtcdError, refusal, saidIn } from "./etcd_error.ts";
 import {
   compareOf,
   type Condition,
@@ -49,20 +50,12 @@ export interface MemberStatus {
   readonly problem?: string;
 }
 
-/** Why etcd did not do what was asked. */
-export class EtcdError extends Error {
-  /** It could not be asked, as opposed to one that it refused. */
-  readonly unreachable: boolean;
-  constructor(message: string, unreachable = false) {
-    super(message);
-    this.unreachable = unreachable;
-  }
-}
-
 /** Milliseconds in which a call has to have ended, whatever the number of endpoints. */
 const limit = 5000;
 /** Milliseconds of silence after which a watch is made anew. */
 const silence = 60_000;
+/** Milliseconds in which nobody is asked again, after nobody answered, and after the user was refused. */
+const [unreachablePause, refusalPause] = [1000, 10_000];
 /** Keys of one page. */
 const page = 2000;
 
@@ -73,6 +66,8 @@ interface Client {
   /** The endpoint that answered last. */
   current: number;
   token?: string;
+  /** Why nobody answered, or the user was refused, and until when that is taken for the answer. */
+  failed?: { readonly error: EtcdError; readonly until: number };
   /** The highest revision seen. */
   revision: bigint;
   /** Ends all watches: what they would tell can no longer be relied on. */
@@ -122,6 +117,7 @@ async function list(ask: Ask, prefix: string): Promise<Listing> {
 async function call(client: Client, path: string, body: unknown): Promise<Json> {
   const { endpoints } = client.config;
   const began = performance.now();
+  if (client.failed && began < client.failed.until) throw client.failed.error;
   const problems: string[] = [];
   for (let tries = 0; tries < endpoints.length; tries++) {
     const left = limit - (performance.now() - began);
@@ -137,10 +133,20 @@ async function call(client: Client, path: string, body: unknown): Promise<Json> 
       client.current = (client.current + 1) % endpoints.length;
     }
   }
-  throw new EtcdError(
-    `Cannot reach etcd: ${problems.join("; ")}; ${client.config.path} names its endpoints`,
-    true,
+  throw failing(
+    client,
+    unreachablePause,
+    new EtcdError(
+      `Cannot reach etcd: ${problems.join("; ")}; ${client.config.path} names its endpoints`,
+      true,
+    ),
   );
+}
+
+/** Who waits in a row for the same failure is told it at once; and a wrong password is not tried all the time. */
+function failing(client: Client, milliseconds: number, error: EtcdError): EtcdError {
+  client.failed = { error, until: performance.now() + milliseconds };
+  return error;
 }
 
 async function callOne(
@@ -174,6 +180,11 @@ function parseAnswer({ status, body }: HttpAnswer): Json {
     // An answer of a stream has lines; the first is the one.
     return JSON.parse(body.trim().split("\n")[0] ?? "") as Json;
   } catch {
+    if (/CommonName/.test(body)) {
+      throw new EtcdError(
+        'Cannot use etcd with users and a client certificate that has a common name; make "cert" anew without one',
+      );
+    }
     throw new EtcdError(`it answered with status ${status} and no JSON`, true);
   }
 }
@@ -192,32 +203,6 @@ function endWatches(client: Client): void {
   client.watches = new AbortController();
 }
 
-function saidIn(json: Json): string {
-  const nested = json["error"];
-  const said = json["message"] ?? (typeof nested === "object" ? (nested as Json)["message"] : nested);
-  return String(said ?? "it gave no reason").replaceAll(/[^\x20-\x7e]/g, "?").slice(0, 300);
-}
-
-function refusal({ prefix, user, path }: ClusterConfig, status: number, json: Json): EtcdError {
-  const said = saidIn(json);
-  if (/no leader|deadline|unavailable|not started|leader changed/i.test(said)) {
-    return new EtcdError(said, true);
-  }
-  if (/no space/i.test(said)) {
-    return new EtcdError(
-      "Cannot write to etcd: it is full (NOSPACE); compact and defragment it, then disarm the alarm",
-    );
-  }
-  if (/permission denied|user name is empty|authentication failed/i.test(said)) {
-    return new EtcdError(
-      `Cannot use etcd as ${
-        user ?? "nobody"
-      }: ${said}; give the user rights on ${prefix}, or change "user" in ${path}`,
-    );
-  }
-  return new EtcdError(`Cannot do it in etcd: ${said} (status ${status})`, status >= 500);
-}
-
 async function authorization(client: Client, at: number, timeoutMs: number): Promise<Record<string, string>> {
   const { world, config } = client;
   if (config.user === undefined) return {};
@@ -229,7 +214,10 @@ async function authorization(client: Client, at: number, timeoutMs: number): Pro
       ...{ timeoutMs, tls: tlsOf(world, config) },
     });
     const json = parseAnswer(answer);
-    if (typeof json["token"] !== "string") throw refusal(config, answer.status, json);
+    if (typeof json["token"] !== "string") {
+      const error = refusal(config, answer.status, json);
+      throw error.unreachable ? error : failing(client, refusalPause, error);
+    }
     client.token = json["token"];
   }
   return { authorization: client.token };

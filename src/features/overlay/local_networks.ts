@@ -3,7 +3,7 @@ import type { Step } from "../../plan/step.ts";
 import { apply, StepError } from "../../engine/apply.ts";
 import { missingSteps } from "../../engine/drift.ts";
 import { hasBootEnded } from "../../engine/namespace.ts";
-import { newRecord, overlayPart, type PluginRecord, readPlugin, removeRecord } from "../../engine/record.ts";
+import { newRecord, type PluginRecord, readPlugin, removeRecord } from "../../engine/record.ts";
 import { reconcile } from "../../engine/reconcile.ts";
 import type { Joined as JoinedAnswer } from "../../wire/overlay/requests.ts";
 import { type Agent, etcdOf, type Joined, keysOf, knownNetwork, livingHosts, report } from "./agent_state.ts";
@@ -20,6 +20,7 @@ import {
   mtuOf,
   withLength,
 } from "./links.ts";
+import { hasContainers, overlayKey } from "./local_records.ts";
 import { mirror } from "./mirror.ts";
 import { guardSteps, observeEntries, observeGuard, peerSteps, wantedEntries } from "./peers.ts";
 
@@ -45,11 +46,6 @@ export async function resume(agent: Agent): Promise<void> {
       await open(agent, parseNetwork(name!, JSON.stringify(spec)), String(record.request["created"]));
     }
   }
-}
-
-/** The key of the record of what the agent made for a network. */
-export function overlayKey(network: string) {
-  return { id: "overlay", network, ifname: "", part: overlayPart };
 }
 
 async function open(agent: Agent, network: Joined["network"], created: string): Promise<Joined> {
@@ -249,12 +245,13 @@ export async function follow(agent: Agent, joined: Joined): Promise<void> {
   else await mend(agent, joined);
 }
 
-/** Whether a container of this host has an address on the network, as far as is known. */
-function isUsed({ config }: Agent, { claims }: Joined): boolean {
-  return !claims.synced || [...claims.entries.values()].some(({ value }) => {
-    const claim = readClaim(value);
-    return claim?.host === config.name && claim.id !== "";
-  });
+/** Whether a container of this host is on the network. What etcd does not know (any more) is known by our records. */
+function isUsed(agent: Agent, { claims, network }: Joined): boolean {
+  const isOwn = (entry: KeyValue) => {
+    const claim = readClaim(entry);
+    return claim?.host === agent.config.name && claim.id !== "";
+  };
+  return !claims.synced || [...claims.entries.values()].some(isOwn) || hasContainers(agent, network.name);
 }
 
 /** Takes the network's links away once no container of this host is on it. @returns whether it did */

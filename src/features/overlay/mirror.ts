@@ -7,6 +7,8 @@ export interface Mirror {
   readonly entries: ReadonlyMap<string, KeyValue>;
   /** It has been read once. */
   readonly synced: boolean;
+  /** How often all of it has been read. */
+  readonly reads: number;
   /** Why it may be out of date, or undefined. */
   readonly problem: string | undefined;
   /** Waits until it has been read once, or the time is over. */
@@ -25,13 +27,14 @@ export function mirror(etcd: Etcd, prefix: string, changed: () => void): Mirror 
   const waiting = new Set<() => void>();
   const state = {
     entries: new Map<string, KeyValue>(),
-    synced: false,
+    reads: 0,
     problem: undefined as string | undefined,
   };
   const follow = async () => {
     const { revision, keys } = await etcd.list(prefix);
     state.entries = new Map(keys.map((one) => [one.key.slice(prefix.length), one]));
-    Object.assign(state, { synced: true, problem: undefined });
+    state.reads++;
+    state.problem = undefined;
     waiting.forEach((tell) => tell());
     changed();
     await etcd.watch(prefix, String(BigInt(revision) + 1n), (events) => {
@@ -48,13 +51,16 @@ export function mirror(etcd: Etcd, prefix: string, changed: () => void): Mirror 
       return state.entries;
     },
     get synced() {
-      return state.synced;
+      return state.reads > 0;
+    },
+    get reads() {
+      return state.reads;
     },
     get problem() {
       return state.problem;
     },
     wait: (milliseconds) =>
-      state.synced ? Promise.resolve() : new Promise((resolve) => {
+      state.reads > 0 ? Promise.resolve() : new Promise((resolve) => {
         const timer = setTimeout(resolve, milliseconds);
         waiting.add(() => {
           clearTimeout(timer);

@@ -162,11 +162,13 @@ export async function removeNetwork(store: Store, name: string): Promise<void> {
   );
   if (done) return;
   const { keys } = await etcd.list(addresses(name));
-  const holders = keys.slice(0, 5).map(({ key, value }) =>
-    showHolder(key.slice(addresses(name).length), value)
+  const holders = keys.map(({ key, value }) => showHolder(key.slice(addresses(name).length), value));
+  // Hosts have addresses as long as their containers have.
+  const first = holders.toSorted((a, b) =>
+    Number(b.startsWith("container")) - Number(a.startsWith("container"))
   );
   const more = keys.length > 5 ? ` and ${keys.length - 5} more` : "";
-  throw new Error(`Cannot remove network "${name}": it is used by ${holders.join(", ")}${more}`);
+  throw new Error(`Cannot remove network "${name}": it is used by ${first.slice(0, 5).join(", ")}${more}`);
 }
 
 function showHolder(address: string, value: string): string {

@@ -63,8 +63,8 @@ function validClaims(
   claims: ReadonlyMap<string, KeyValue>,
 ): { readonly valid: readonly Valid[]; readonly problems: readonly string[] } {
   const problems: string[] = [];
-  const all = [...claims].flatMap(([key, { value }]): readonly Valid[] => {
-    const claim = readClaim(value);
+  const all = [...claims].flatMap(([key, entry]): readonly Valid[] => {
+    const claim = readClaim(entry);
     if (claim && parseAddress(key) === key && subnetOf(network, key) !== undefined) {
       return [{ address: key, claim }];
     }

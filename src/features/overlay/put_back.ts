@@ -1,8 +1,6 @@
-import { allPluginKeys, readPlugin } from "../../engine/record.ts";
-import { addressOf } from "../../net/address.ts";
 import { type Agent, etcdOf, type Joined, keysOf } from "./agent_state.ts";
 import { claimValue } from "./claims.ts";
-import { overlayKey } from "./local_networks.ts";
+import { attachmentsOn } from "./local_records.ts";
 import { writeRecord } from "./keys.ts";
 
 /**
@@ -12,12 +10,12 @@ import { writeRecord } from "./keys.ts";
 export async function putBack(agent: Agent, joined: Joined): Promise<void> {
   const { networks } = agent;
   const { network, claims } = joined;
-  if (!networks.synced || !claims.synced) return;
+  const reads = `${networks.reads} ${claims.reads}`;
+  if (!networks.synced || !claims.synced || joined.compared === reads) return;
   const own = attachmentsOn(agent, network.name);
   const lost = own.filter(({ addresses }) => addresses.some((address) => !claims.entries.has(address)));
-  if (lost.length === 0) return;
   const keys = keysOf(agent);
-  if (!networks.entries.has(network.name)) {
+  if (own.length > 0 && !networks.entries.has(network.name)) {
     const { name: _, ...record } = network;
     await etcdOf(agent).change(
       [{ key: keys.network(network.name), created: "0" }, { key: keys.vni(network.vni), created: "0" }],
@@ -41,19 +39,5 @@ export async function putBack(agent: Agent, joined: Joined): Promise<void> {
       }, which etcd had lost`,
     );
   }
-}
-
-/** Who has addresses on a network by this host's records: containers' interfaces, and the host itself. */
-function attachmentsOn({ world, state }: Agent, network: string) {
-  const own = readPlugin(world, state, overlayKey(network))?.request["own"];
-  const host = Array.isArray(own) ? own.map((address) => addressOf(String(address))) : [];
-  const containers = allPluginKeys(world, state).filter((key) =>
-    key.part === "overlay" && key.network === network
-  )
-    .flatMap((key) => {
-      const ips = readPlugin(world, state, key)?.result?.ips ?? [];
-      const addresses = ips.map(({ address }) => addressOf(address));
-      return addresses.length === 0 ? [] : [{ id: key.id, ifname: key.ifname, addresses }];
-    });
-  return host.length === 0 ? containers : [...containers, { id: "", ifname: "", addresses: host }];
+  joined.compared = reads;
 }

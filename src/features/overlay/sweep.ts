@@ -13,8 +13,8 @@ import type { AddressClaim } from "./keys.ts";
 export async function sweepClaims(agent: Agent, joined: Joined): Promise<void> {
   const { config, world } = agent;
   if (!joined.claims.synced) return;
-  const own = [...joined.claims.entries.values()].flatMap(({ value }) => {
-    const claim = value.includes(config.name) ? readClaim(value) : undefined;
+  const own = [...joined.claims.entries.values()].flatMap((entry) => {
+    const claim = readClaim(entry);
     return claim?.host === config.name && claim.id !== "" ? [claim] : [];
   });
   for (const claim of own) {
