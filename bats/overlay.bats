@@ -20,7 +20,7 @@ both_agents() {
   both_agents
   start_agent 3
   oci 1 cluster create --subnet 10.9.0.0/24 --subnet fd00:9::/64 shop
-  oci 2 cluster create other
+  oci 2 network create -d overlay other
   up 1 c11 shop
   up 2 c21 shop
   up 3 c31 shop
@@ -56,7 +56,8 @@ both_agents() {
   down 2 o21
   down 3 o31
   wait_for only_hosts_left
-  oci 3 cluster rm shop other
+  oci 3 cluster rm shop
+  oci 3 network rm other
   [ "$(keys)" = "$(printf '/ocinet/hosts/h%s\n' 1 2 3)" ]
   local i
   for i in 1 2 3; do

@@ -15,6 +15,8 @@ import { endpointsIn } from "../features/networks/endpoints.ts";
 import { parseFilters } from "../features/networks/filters.ts";
 import { pruneNetworks, removeNetwork } from "../features/networks/remove.ts";
 import { fillIn } from "../features/networks/template.ts";
+import { openStore } from "../features/overlay/cluster.ts";
+import * as overlay from "../features/overlay/networks.ts";
 import { findId } from "./ids.ts";
 import { type Report, tableText } from "./report.ts";
 
@@ -24,7 +26,7 @@ function option(name: string, value: string, text: string, many: boolean, short?
 
 /** As `docker network create` has them. */
 export const createOptions: readonly Option[] = [
-  option("driver", "DRIVER", "bridge, ptp, macvlan or ipvlan (default: bridge)", false, "d"),
+  option("driver", "DRIVER", "bridge, ptp, macvlan, ipvlan or overlay (default: bridge)", false, "d"),
   option("subnet", "CIDR", "a subnet; one that is free is chosen if none is given", true),
   option("ip-range", "CIDR", "the part of a subnet that addresses are given from", true),
   option("gateway", "ADDRESS", "the gateway of a subnet (default: its first address)", true),
@@ -68,6 +70,9 @@ export async function networkCreate(
 ): Promise<Report> {
   const all = (key: string) => given.get(key) ?? [];
   const listed = (key: string) => all(key).flatMap((value) => value.split(","));
+  if (given.get("driver")?.at(-1) === overlayDriver) {
+    return await createOverlay(world, name, given, flags.has("internal"));
+  }
   const { note, ...made } = await createNetwork(world, stateDirectory(world), name, {
     driver: given.get("driver")?.at(-1) ?? "bridge",
     ipamDriver: given.get("ipam-driver")?.at(-1) ?? "default",
@@ -82,6 +87,39 @@ export async function networkCreate(
     options: pairs("opt", all("opt")),
   });
   return { json: made, text: `${made.id}\n`, ...(note === undefined ? {} : { note }) };
+}
+
+const overlayDriver = "overlay";
+
+/** Makes a network of the whole cluster; each host's agent writes its file. */
+async function createOverlay(
+  world: World,
+  name: string,
+  given: OptionValues,
+  internal: boolean,
+): Promise<Report> {
+  const known = ["driver", "subnet", "opt"];
+  const [unknown] = [...given.keys()].filter((key) => !known.includes(key));
+  if (unknown !== undefined) {
+    throw new UsageError(
+      `Cannot create network "${name}" with --${unknown}: driver overlay has --subnet, --internal and --opt mtu`,
+    );
+  }
+  const { "com.docker.network.driver.mtu": long, mtu = long, ...others } = pairs(
+    "opt",
+    given.get("opt") ?? [],
+  );
+  const [other] = Object.keys(others);
+  if (other !== undefined) {
+    throw new UsageError(`Cannot create network "${name}" with --opt ${other}: driver overlay has mtu`);
+  }
+  if (mtu !== undefined && !/^[0-9]{2,5}$/.test(mtu)) {
+    throw new UsageError(`Cannot create network "${name}" with MTU "${mtu}": it is no number of bytes`);
+  }
+  const subnets = (given.get("subnet") ?? []).flatMap((value) => value.split(","));
+  const wish = { name, subnets, internal, ...(mtu === undefined ? {} : { mtu: Number(mtu) }) };
+  const made = await overlay.createNetwork(openStore(world), wish);
+  return { json: made, text: `${name}\n` };
 }
 
 /** KEY=VALUE; a key alone has an empty value. */
@@ -148,10 +186,14 @@ export async function networkRemove(
   const state = stateDirectory(world);
   await collect(world, state, containerIds(world, state), "patient");
   const { done, problems } = await each(terms, async (term) => {
+    const shared = await removeFromCluster(world, term);
     try {
       return [await removeNetwork(world, state, term)];
     } catch (error) {
-      if (isForced && error instanceof UnknownNetwork) return [];
+      if (!(error instanceof UnknownNetwork)) throw error;
+      // The agent takes the file of one that is gone from the cluster.
+      if (shared !== undefined) return [shared];
+      if (isForced) return [];
       throw error;
     }
   });
@@ -159,12 +201,28 @@ export async function networkRemove(
   return { json: names, text: names.map((name) => `${name}\n`).join(""), ...failed(problems) };
 }
 
-/** Removes the networks that nobody is on. */
+/**
+ * Removes an overlay network, which then goes from all hosts.
+ * @returns its name, if it was one
+ * @throws Error naming who is on it, on whichever host
+ */
+async function removeFromCluster(world: World, term: string): Promise<string | undefined> {
+  const network = (await allNetworks(world)).find(({ name }) => name === term);
+  if (network?.driver !== overlayDriver) return undefined;
+  await overlay.removeNetwork(openStore(world), network.name);
+  return network.name;
+}
+
+/** Removes the networks that nobody is on; of an overlay network other hosts may have containers. */
 export async function networkPrune(world: World, given: OptionValues): Promise<Report> {
   const state = stateDirectory(world);
   const isWanted = parseFilters(given.get("filter") ?? [], ["label", "label!", "until"]);
   await collect(world, state, containerIds(world, state), "patient");
-  const names = await pruneNetworks(world, state, (network) => isWanted({ network, isUsed: false }));
+  const names = await pruneNetworks(
+    world,
+    state,
+    (network) => network.driver !== overlayDriver && isWanted({ network, isUsed: false }),
+  );
   const text = names.length === 0 ? "" : `Deleted Networks:\n${names.map((name) => `${name}\n`).join("")}`;
   return { json: names, text };
 }

@@ -47,6 +47,11 @@ export async function allNetworks(world: World): Promise<readonly Network[]> {
   return [...found, ...modes].sort((a, b) => compareNames(a.name, b.name));
 }
 
+/** An overlay network is on all hosts of a cluster. */
+export function scopeOf({ driver }: Pick<Network, "driver">): "global" | "local" {
+  return driver === "overlay" ? "global" : "local";
+}
+
 /** As people count: net2 comes before net10. */
 function compareNames(a: string, b: string): number {
   const order = a.localeCompare(b, "en", { numeric: true });

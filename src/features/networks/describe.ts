@@ -1,4 +1,4 @@
-import type { Network } from "./catalog.ts";
+import { type Network, scopeOf } from "./catalog.ts";
 import type { NetworkEndpoint } from "./endpoints.ts";
 
 /** A network as `docker network inspect` shows it. */
@@ -11,7 +11,7 @@ export function describe(
     Name: network.name,
     Id: network.id,
     Created: network.created,
-    Scope: "local",
+    Scope: scopeOf(network),
     Driver: network.driver,
     EnableIPv4: network.ipv4,
     EnableIPv6: network.ipv6,
@@ -44,6 +44,6 @@ export function row(network: Network, isWhole: boolean): Readonly<Record<string,
     Internal: String(network.internal),
     Labels: Object.entries(network.labels).map(([key, value]) => `${key}=${value}`).join(","),
     Name: network.name,
-    Scope: "local",
+    Scope: scopeOf(network),
   };
 }

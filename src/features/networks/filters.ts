@@ -1,4 +1,4 @@
-import type { Network } from "./catalog.ts";
+import { type Network, scopeOf } from "./catalog.ts";
 
 /** A network, with what its filters may ask of its containers. */
 export interface Candidate {
@@ -42,7 +42,7 @@ function test(key: string, value: string, isNot: boolean): Test {
     case "driver":
       return ({ network }) => network.driver === value;
     case "scope":
-      return () => value === "local";
+      return ({ network }) => scopeOf(network) === value;
     case "type":
       return ofType(value);
     case "dangling":
