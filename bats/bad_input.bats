@@ -121,7 +121,7 @@ annotated() {
   snapshot >"$BATS_TEST_TMPDIR/before"
   refuses 'ARGS: invalid pair "IP"' --net default:IP
   refuses 'ARGS: invalid pair "rm -rf /"' --net "default:IP=172.16.28.9;rm -rf /"
-  refuses 'Cannot use network "default": ARGS: unknown args ["ip=172.16.28.9"]' --net default:ip=172.16.28.9
+  refuses 'Cannot use network "default": ARGS: unknown args ["address=172.16.28.9"]' --net default:address=172.16.28.9
   refuses "Cannot use network \"default\": invalid IP address: 172.16.28" --net default:IP=172.16.28
   refuses 'Cannot use network "blue" (/etc/ocinet/net.d/blue.conf): Cannot use MAC address "zz": it is not one' --net blue:MAC=zz
   refuses "Cannot use network \"default\": failed to allocate for range 0: requested ip 172.16.28.1 is subnet's gateway" --net default:IP=172.16.28.1

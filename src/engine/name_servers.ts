@@ -1,3 +1,4 @@
+import { parseAddress } from "../net/address.ts";
 import { parseResolvConf, type ResolvConf } from "../net/resolv_conf.ts";
 import type { World } from "../plan/world.ts";
 
@@ -14,7 +15,9 @@ export function isHostsOwn(server: string): boolean {
 
 /** The servers that a file names. */
 export function serversIn(world: World, path: string): readonly string[] {
-  return parseResolvConf(world.read(path) ?? "").nameservers ?? [];
+  const { nameservers = [] } = parseResolvConf(world.read(path) ?? "");
+  // As of libc: a line whose address is none says nothing. One may have a zone.
+  return nameservers.filter((server) => parseAddress(server.split("%")[0]!) !== undefined);
 }
 
 /** The host's servers that are found from another network namespace as well. */

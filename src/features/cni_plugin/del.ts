@@ -31,6 +31,7 @@ import {
   otherRecords,
   type PluginRecord,
   readPlugin,
+  recordFile,
   type RecordKey,
   recordsOfInterface,
   removeRecord,
@@ -77,7 +78,11 @@ export async function del(context: Context): Promise<void> {
  */
 export async function delTogether(contextsOf: () => Promise<readonly Context[]>): Promise<readonly string[]> {
   try {
-    const contexts = await contextsOf();
+    // A type that a chain has twice has one record, and one lock.
+    const all = (await contextsOf()).map((context) =>
+      [recordFile(context.state, context.key), context] as const
+    );
+    const contexts = [...new Map(all).values()];
     const release = await waitForAll(contexts.map(lock));
     try {
       const own = contexts.filter((context) => externalPart(context) === undefined && !context.delegation);

@@ -56,7 +56,7 @@ export async function withFreeSubnets(world: World, list: NetworkList, choice: C
   const [plugin] = list.plugins;
   const ipam = plugin!["ipam"] as { readonly ranges: readonly (readonly { readonly subnet: string }[])[] };
   const usual = ipam.ranges.map(([range]) => range!.subnet);
-  const lasts = usual.map((_, i) => world.read(`${choice.directory}/last_reserved_ip.${i}`)?.trim() ?? "");
+  const lasts = usual.map((_, i) => lastReserved(world, choice, i));
   const chosen = areHeld(world, choice, lasts)
     ? usual.map((subnet, i) => currentSubnet(choice, family(subnet), lasts[i]!) ?? subnet)
     : await chooseSubnets(world, choice, usual, lasts);
@@ -65,6 +65,11 @@ export async function withFreeSubnets(world: World, list: NetworkList, choice: C
     ...list,
     plugins: [{ ...plugin!, ipam: { ...ipam, ranges: chosen.map((subnet) => [{ subnet }]) } }],
   };
+}
+
+/** The address that was given last, or "": of a damaged file nothing is known. */
+function lastReserved(world: World, { directory }: Choice, range: number): string {
+  return parseAddress(world.read(`${directory}/last_reserved_ip.${range}`)?.trim() ?? "") ?? "";
 }
 
 /**
