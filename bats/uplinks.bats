@@ -176,7 +176,7 @@ is_repaired() {
   [ -z "$output" ]
   kill -KILL "$pid"
   wait_for gone "$pid"
-  [ "$(inspected c1 | jq -r '.[0].state')" = "its $1 has ended; ocinet repair c1 starts it again" ]
+  [ "$(inspected c1 | jq -r '.[0].reason')" = "its $1 has ended; ocinet repair c1 starts it again" ]
   run -0 as_user "$OCINET" repair c1
   [ "$output" = "c1: $1 had ended, and runs again" ]
   [ "$(inspected c1 | jq -r '.[0].state')" = up ]
