@@ -52,7 +52,7 @@ export function drawHtml(map: NetworkMap): string {
 function section({ name, detail, head, cells }: Block, i: number): string {
   const list = cells.length === 0
     ? "<p>No container is on it.</p>"
-    : `<ul>\n${cells.map(item).join("\n")}\n</ul>`;
+    : `<ul role="list">\n${cells.map(item).join("\n")}\n</ul>`;
   return `<section id="n${i}" tabindex="-1" aria-labelledby="h${i}"><h2 id="h${i}">${escaped(name)}</h2>` +
     `${detail === "" ? "" : `<p>${escaped(detail)}</p>`}${head.map(paragraph).join("")}\n${list}\n</section>`;
 }

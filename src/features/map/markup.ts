@@ -19,7 +19,8 @@ export function summary({ containers, networks }: Pick<NetworkMap, "containers" 
   return `${count(containers.length, "container")} on ${count(networks.length, "network")}`;
 }
 
-function count(number: number, what: string): string {
+/** A number of things, in words. */
+export function count(number: number, what: string): string {
   return `${number} ${what}${number === 1 ? "" : "s"}`;
 }
 

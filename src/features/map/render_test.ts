@@ -222,10 +222,13 @@ test("an SVG is told by its title, its groups' labels, and a table", () => {
 });
 
 test("an SVG's texts stay inside of it, however many there are", () => {
-  for (const count of [3, 300]) {
-    const svg = drawSvg(crowd(count));
+  const long = container("x".repeat(200), ["y".repeat(200), "eth0"]);
+  const named = { ...masked, name: "y".repeat(200), subnets: [] };
+  const all = [crowd(3), crowd(300), { ...map, networks: [named], containers: [long], ports: [], ways: [] }];
+  for (const one of all) {
+    const svg = drawSvg(one);
     const [, width, height] = /width="(\d+)" height="(\d+)"/.exec(svg)!.map(Number);
-    assert.equal(svg.match(/<g role="img"/g)!.length, count);
+    assert.equal(svg.match(/<g role="img"/g)!.length, one.containers.length);
     for (const [, x, y, text] of svg.matchAll(/<text [^>]*x="([\d.]+)" y="([\d.]+)">([^<]*)</g)) {
       assert.ok(Number(x) + text!.length * 7.3 < width! && Number(y) < height!, text);
     }

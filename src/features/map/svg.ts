@@ -1,6 +1,6 @@
 import { type Block, blocksOf, type Line } from "./blocks.ts";
-import { type Layout, layOut } from "./layout.ts";
-import { escaped, palette, summary } from "./markup.ts";
+import { layOut, wrapText } from "./layout.ts";
+import { count, escaped, palette, summary } from "./markup.ts";
 import type { NetworkMap } from "./model.ts";
 import { columns, rowsOf } from "./table.ts";
 
@@ -20,21 +20,7 @@ export function drawSvg(map: NetworkMap): string {
   const blocks = blocksOf(map);
   const inner = map.containers.length > 12 ? many : few;
   const width = Math.ceil(inner * letter + 4 * pad + trunk);
-  let y = 2 * pad + height;
-  const middles: number[] = [];
-  const drawn = blocks.map((block) => {
-    const layout = layOut(block, inner);
-    const { markup, bottom } = boxAt(block, layout, y, width);
-    middles.push(y + height);
-    y = bottom + pad;
-    return markup;
-  });
-  const bottom = blocks.length === 0 ? y + height + pad : y;
-  const path = middles.length === 0
-    ? ""
-    : `<path d="M${pad + 8} ${pad + height + 4}V${middles.at(-1)}${
-      middles.map((at) => `M${pad + 8} ${at}H${pad + trunk}`).join("")
-    }"/>`;
+  const { parts, bottom } = blocks.length === 0 ? nothing() : stack(blocks, inner, width);
   const name = `host ${map.host}`;
   return [
     `<svg xmlns="http://www.w3.org/2000/svg" width="${width}" height="${bottom}" viewBox="0 0 ${width} ${bottom}" ` +
@@ -43,12 +29,38 @@ export function drawSvg(map: NetworkMap): string {
     `<desc id="table">${tableText(map)}</desc>`,
     `<style>${style}</style>`,
     textAt(pad, pad + height - 4, { kind: "name", text: name }),
-    path,
-    ...(blocks.length === 0
-      ? [textAt(pad, y + height - 4, { kind: "plain", text: "no container is on any network" })]
-      : drawn),
+    ...parts,
     "</svg>\n",
-  ].filter((part) => part !== "").join("\n");
+  ].join("\n");
+}
+
+/** Where the first box begins, below the host's name. */
+const start = 2 * pad + height;
+
+function nothing(): Drawn {
+  const line: Line = { kind: "plain", text: "no container is on any network" };
+  return { parts: [textAt(pad, start + height - 4, line)], bottom: start + height + pad };
+}
+
+/** What is drawn, and where it ends. */
+interface Drawn {
+  readonly parts: readonly string[];
+  readonly bottom: number;
+}
+
+/** Boxes below each other, on the trunk. */
+function stack(blocks: readonly Block[], inner: number, width: number): Drawn {
+  let y = start;
+  const middles: number[] = [];
+  const boxes = blocks.flatMap((block) => {
+    const { parts, bottom } = boxAt(block, y, inner, width);
+    middles.push(y + height);
+    y = bottom + pad;
+    return parts;
+  });
+  const branches = middles.map((at) => `M${pad + 8} ${at}H${pad + trunk}`).join("");
+  const path = `<path d="M${pad + 8} ${pad + height + 4}V${middles.at(-1)}${branches}"/>`;
+  return { parts: [path, ...boxes], bottom: y };
 }
 
 /** The text alternative: a line a row. */
@@ -56,12 +68,13 @@ function tableText(map: NetworkMap): string {
   return [columns, ...rowsOf(map)].map((row) => row.map(escaped).join(" | ")).join("\n");
 }
 
-function boxAt(block: Block, { head, rows, cellWidth }: Layout, top: number, width: number) {
+function boxAt(block: Block, top: number, inner: number, width: number): Drawn {
+  const { head, rows, cellWidth } = layOut(block, inner);
   const left = pad + trunk;
   const title = [block.name, block.detail].filter((word) => word !== "").join(": ");
-  const lines: readonly Line[] = [{ kind: "name", text: title }, ...head];
+  const titles = wrapText(title, inner).map((text): Line => ({ kind: "name", text }));
   let y = top + pad / 2;
-  const above = lines.map((line) => textAt(left + pad, (y += height) - 4, line));
+  const above = [...titles, ...head].map((line) => textAt(left + pad, (y += height) - 4, line));
   y += pad / 2;
   const cells = rows.flatMap((row) => {
     const tall = Math.max(...row.map((cell) => cell.length)) * height + pad;
@@ -72,14 +85,12 @@ function boxAt(block: Block, { head, rows, cellWidth }: Layout, top: number, wid
     return drawn;
   });
   const bottom = y + pad / 2;
-  const label = escaped(`network ${title}, ${block.cells.length} containers`);
+  const label = escaped(`network ${title}, ${count(block.cells.length, "container")}`);
   const frame = `<rect x="${left}" y="${top}" width="${width - left - pad}" height="${
     bottom - top
   }" rx="6"/>`;
   return {
-    markup: [`<g role="group" tabindex="0" aria-label="${label}">`, frame, ...above, ...cells, "</g>"].join(
-      "\n",
-    ),
+    parts: [`<g role="group" tabindex="0" aria-label="${label}">`, frame, ...above, ...cells, "</g>"],
     bottom,
   };
 }
