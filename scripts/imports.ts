@@ -24,7 +24,7 @@ const order: readonly (readonly string[])[] = [
   ["features/cni_runtime"],
   ["features/rootless"],
   ["features/container"],
-  ["features/run"],
+  ["features/run", "features/map"],
   ["features/session", "features/helper"],
   ["features/doctor"],
   ["features/trace"],

@@ -14,6 +14,7 @@ import { inject } from "./inject.ts";
 import { installPlugins } from "./install_plugins.ts";
 import { inspect } from "./inspect.ts";
 import { list } from "./list.ts";
+import { map, mapFlags, type Screen } from "./map.ts";
 import {
   connectOptions,
   createFlags,
@@ -52,6 +53,7 @@ export interface Typed {
   /** Names of the flags that were set. */
   readonly flags: ReadonlySet<string>;
   readonly version: string;
+  readonly screen: Screen;
   /** All of the standard input. */
   stdin(): Promise<string>;
 }
@@ -165,6 +167,13 @@ export const verbs: readonly Verb[] = [
     text: "list the containers that are attached",
     example: "ocinet ls --json",
     act: (world) => list(world),
+  },
+  {
+    usage: "map",
+    text: "draw networks, containers, published ports and ways to the world",
+    example: "ocinet map\n  ocinet map --html > map.html",
+    flags: mapFlags,
+    act: (world, { flags, screen }) => map(world, flags, screen),
   },
   {
     usage: "inspect <ids...>",
