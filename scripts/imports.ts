@@ -27,6 +27,7 @@ const order: readonly (readonly string[])[] = [
   ["features/run", "features/map"],
   ["features/session", "features/helper"],
   ["features/doctor"],
+  ["features/trace"],
   ["commands"],
   ["main"],
   ["laws"],

@@ -19,7 +19,7 @@ const headings: Readonly<Record<string, readonly string[]>> = {
   "Without root:": ["session", "helper"],
   "CNI:": ["cni", "install-plugins"],
   "Several hosts:": ["cluster", "agent"],
-  "This machine:": ["doctor", "gc", "repair", "completion", "version"],
+  "This machine:": ["doctor", "trace", "gc", "repair", "completion", "version"],
 };
 
 /** A command's heading, and its place among all. */

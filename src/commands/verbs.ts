@@ -42,6 +42,7 @@ import {
   sessionStatus,
   sessionStop,
 } from "./session.ts";
+import { trace, traceHelp } from "./trace.ts";
 import { up, upOptions } from "./up.ts";
 
 /** What was typed after a verb. */
@@ -295,6 +296,13 @@ export const verbs: readonly Verb[] = [
     text: "look whether this machine has all it takes, and say what to do where it has not",
     example: "ocinet doctor",
     act: (world) => doctor(world),
+  },
+  {
+    usage: "trace <container> [target]",
+    text: "say hop by hop whether a container reaches a target; exit status 1 if something is wrong",
+    example: "ocinet trace web :8080",
+    more: traceHelp,
+    act: (world, { words: [id, target] }) => trace(world, id!, target),
   },
   {
     usage: "helper",
