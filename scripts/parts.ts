@@ -44,6 +44,11 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
     "src/features/overlay/networks.ts",
     "src/host/http.ts",
   ],
+  netavark: [
+    "src/features/netavark_plugin/attach.ts",
+    "src/features/netavark_plugin/create.ts",
+    "src/wire/netavark/network.ts",
+  ],
   people: ["src/commands/program.ts"],
 };
 
