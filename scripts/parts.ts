@@ -49,6 +49,7 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
     "src/features/netavark_plugin/create.ts",
     "src/wire/netavark/network.ts",
   ],
+  docker: ["src/features/docker_plugin/serve.ts"],
   people: ["src/commands/program.ts"],
 };
 

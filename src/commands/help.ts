@@ -6,7 +6,8 @@ const headings: Readonly<Record<string, readonly string[]>> = {
   "Containers and networks:": ["run", "up", "down", "ls", "inspect", "port", "network", "cluster", "agent"],
   "Container runtimes:": ["inject", "hooks-json", "hook"],
   "Without root:": ["session", "helper"],
-  "CNI:": ["cni", "install-plugins", "netavark-plugin"],
+  "CNI:": ["cni", "install-plugins"],
+  "Engines:": ["docker-plugin", "netavark-plugin"],
   "Several hosts:": ["cluster", "agent"],
   "This machine:": ["doctor", "gc", "repair", "completion", "version"],
 };

@@ -4,6 +4,7 @@ import { agent, agentHelp } from "./agent.ts";
 import * as cluster from "./cluster.ts";
 import { cni, cniOptions } from "./cni.ts";
 import { completion } from "./completion.ts";
+import { dockerHelp, dockerPlugin } from "./docker_plugin.ts";
 import { doctor } from "./doctor.ts";
 import { down } from "./down.ts";
 import { gc } from "./gc.ts";
@@ -368,6 +369,13 @@ export const verbs: readonly Verb[] = [
     example: "ocinet netavark-plugin setup /run/netns/box < request.json",
     more: netavarkHelp,
     act: (world, { words, version, stdin }) => netavarkPlugin(world, { words, version, stdin }),
+  },
+  {
+    usage: "docker-plugin",
+    text: "serve Docker, as a driver of networks and of addresses",
+    example: "sudo ocinet docker-plugin",
+    more: dockerHelp,
+    act: (world) => dockerPlugin(world),
   },
   {
     usage: "completion <shell> [words...]",
