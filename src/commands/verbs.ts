@@ -4,7 +4,7 @@ import { agent, agentHelp } from "./agent.ts";
 import * as cluster from "./cluster.ts";
 import { cni, cniOptions } from "./cni.ts";
 import { completion } from "./completion.ts";
-import { dockerHelp, dockerPlugin } from "./docker_plugin.ts";
+import { dockerHelp, dockerOptions, dockerPlugin } from "./docker_plugin.ts";
 import { doctor } from "./doctor.ts";
 import { down } from "./down.ts";
 import { gc } from "./gc.ts";
@@ -375,7 +375,8 @@ export const verbs: readonly Verb[] = [
     text: "serve Docker, as a driver of networks and of addresses",
     example: "sudo ocinet docker-plugin",
     more: dockerHelp,
-    act: (world) => dockerPlugin(world),
+    options: dockerOptions,
+    act: (world, { given }) => dockerPlugin(world, given),
   },
   {
     usage: "completion <shell> [words...]",

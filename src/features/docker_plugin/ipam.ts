@@ -40,14 +40,18 @@ function pools({ world, data }: DockerPlugin): readonly Pool[] {
 /** Takes a pool: the one that is asked for, or one that nothing has. @throws Error in Docker's words */
 export async function requestPool(plugin: DockerPlugin, wish: PoolWish): Promise<Pool> {
   const { world } = plugin;
-  const taken = pools(plugin).map(({ subnet }) => subnet);
+  const others = pools(plugin);
+  const taken = others.map(({ subnet }) => subnet);
   if (wish.subnet === undefined && wish.range !== undefined) {
     throw new Error("every ip-range or gateway must have a corresponding subnet");
   }
   const subnet = wish.subnet ?? await choose(world, wish.ipv6, taken);
-  const other = taken.find((one) => overlaps(one, subnet));
-  if (other !== undefined) {
-    throw new Error(`Pool overlaps with other one on this address space: ${subnet} and ${other}`);
+  const other = others.find((one) => overlaps(one.subnet, subnet));
+  if (other) {
+    throw new Error(
+      `Pool overlaps with other one on this address space: ${subnet} and ${other.subnet}; ` +
+        `if Docker has no network with it any more, remove ${directoryOf(plugin, poolId(other))}`,
+    );
   }
   if (
     wish.range !== undefined &&

@@ -8,6 +8,3 @@ export interface DockerPlugin {
   /** Where networks and addresses are, which Docker never tells again. */
   readonly data: string;
 }
-
-/** Where they are, unless it is told. */
-export const dataDirectory = "/var/lib/ocinet/docker";

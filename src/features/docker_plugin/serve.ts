@@ -3,33 +3,41 @@ import { messageOf } from "../../wire/cni/error.ts";
 import { contentType } from "../../wire/cnm/protocol.ts";
 import { turns } from "../../engine/turns.ts";
 import { sweepEndpoints } from "./endpoints.ts";
-import { dataDirectory, type DockerPlugin } from "./plugin.ts";
+import type { DockerPlugin } from "./plugin.ts";
 import { answer } from "./requests.ts";
 
-/** Where Docker looks for the plugin "ocinet". */
-export const dockerSocket = "/run/docker/plugins/ocinet.sock";
+/** Where it is found, where it keeps things, and what hears of it. */
+export interface ServeOptions {
+  readonly socket: string;
+  readonly data: string;
+  tell(line: string): void;
+}
 
 /** Serves dockerd until it is told to end. @throws Error when it cannot start */
-export async function serveDocker(world: World, state: string, tell: (line: string) => void): Promise<void> {
-  const plugin: DockerPlugin = { world, state, data: dataDirectory };
+export async function serveDocker(
+  world: World,
+  state: string,
+  { socket, data, tell }: ServeOptions,
+): Promise<void> {
+  const plugin: DockerPlugin = { world, state, data };
   world.makeDirectory(`${state}/locks`, 0o700);
   const unlock = await world.tryLock(`${state}/locks/.docker-plugin`);
   if (unlock === undefined) {
-    throw new Error(`Cannot start: a plugin for Docker serves ${dockerSocket} already`);
+    throw new Error(`Cannot start: a plugin for Docker runs already in ${state}`);
   }
   const inTurn = turns();
   try {
     await sharing(plugin, () => sweepEndpoints(plugin)).catch((error) => tell(messageOf(error)));
-    world.makeDirectory(dockerSocket.slice(0, dockerSocket.lastIndexOf("/")), 0o755);
-    world.remove(dockerSocket);
+    world.makeDirectory(socket.slice(0, socket.lastIndexOf("/")), 0o755);
+    world.remove(socket);
     const listening = await world.serveHttp({
-      ...{ socket: dockerSocket, longest: 1 << 20, wait: 30_000, contentType },
+      ...{ socket, longest: 1 << 20, wait: 30_000, contentType },
       serve: (heard) => inTurn(() => sharing(plugin, () => answer(plugin, heard))),
     });
-    tell(`listening on ${dockerSocket}`);
+    tell(`listening on ${socket}`);
     await new Promise<void>((resolve) => world.onSignals(["SIGTERM", "SIGINT"], () => resolve()));
     listening.close();
-    world.remove(dockerSocket);
+    world.remove(socket);
     await inTurn(() => Promise.resolve());
   } finally {
     unlock();
