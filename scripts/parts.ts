@@ -15,6 +15,7 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
     "src/drivers/main/vlan.ts",
     "src/drivers/meta/bandwidth.ts",
     "src/drivers/meta/flannel.ts",
+    "src/drivers/meta/port_conditions.ts",
     "src/drivers/meta/sbr.ts",
     "src/drivers/meta/vrf.ts",
   ],
@@ -26,10 +27,11 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
     "src/features/rootless/rootless.ts",
     "src/features/rootless/uplink.ts",
   ],
+  tuning: ["src/drivers/meta/tuning.ts"],
   complaints: ["src/engine/tool_problem.ts", "src/net/json_problem.ts", "src/wire/cni/system_error.ts"],
   recover: ["src/features/container/recover.ts"],
   repair: ["src/features/container/repair_links.ts", "src/features/container/restore_rules.ts"],
-  leftovers: ["src/features/cni_plugin/reference_leftovers.ts"],
+  leftovers: ["src/engine/old_records.ts", "src/features/cni_plugin/reference_leftovers.ts"],
   check: ["src/features/cni_plugin/check.ts"],
   cni: ["src/commands/cni.ts", "src/features/cni_runtime/cache.ts", "src/features/cni_runtime/runtime.ts"],
   listen: ["src/host/deno_listen.ts"],
@@ -37,7 +39,7 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
   names: ["src/features/networks/names.ts"],
   network: ["src/features/container/network_change.ts"],
   relay: ["src/host/relay/relay.ts"],
-  overlay: ["src/drivers/ipam/cluster.ts", "src/drivers/main/overlay.ts"],
+  overlay: ["src/drivers/ipam/cluster.ts", "src/drivers/main/overlay.ts", "src/wire/overlay/requests.ts"],
   agent: [
     "src/features/overlay/agent.ts",
     "src/features/overlay/cluster.ts",
@@ -50,6 +52,7 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
     "src/wire/netavark/network.ts",
   ],
   docker: ["src/features/docker_plugin/serve.ts"],
+  trace: ["src/features/trace/trace.ts"],
   people: ["src/commands/program.ts"],
 };
 
