@@ -11,7 +11,7 @@ import { type Token, tokens } from "./tokens.ts";
 const order: readonly (readonly string[])[] = [
   ["net"],
   ["wire/cni", "wire/oci"],
-  ["wire/helper", "wire/overlay"],
+  ["wire/helper", "wire/overlay", "wire/netavark", "wire/cnm"],
   ["plan"],
   ["drivers/plugin"],
   ["drivers/main"],
@@ -22,7 +22,7 @@ const order: readonly (readonly string[])[] = [
   ["features/networks", "features/limits", "features/overlay"],
   ["features/cni_plugin"],
   ["features/cni_runtime"],
-  ["features/rootless"],
+  ["features/rootless", "features/netavark_plugin", "features/docker_plugin"],
   ["features/container"],
   ["features/run", "features/map"],
   ["features/session", "features/helper"],

@@ -46,6 +46,12 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
     "src/features/overlay/networks.ts",
     "src/host/http.ts",
   ],
+  netavark: [
+    "src/features/netavark_plugin/attach.ts",
+    "src/features/netavark_plugin/create.ts",
+    "src/wire/netavark/network.ts",
+  ],
+  docker: ["src/features/docker_plugin/serve.ts"],
   trace: ["src/features/trace/trace.ts"],
   people: ["src/commands/program.ts"],
 };

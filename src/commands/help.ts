@@ -18,6 +18,7 @@ const headings: Readonly<Record<string, readonly string[]>> = {
   "Container runtimes:": ["inject", "hooks-json", "hook"],
   "Without root:": ["session", "helper"],
   "CNI:": ["cni", "install-plugins"],
+  "Engines:": ["docker-plugin", "netavark-plugin"],
   "Several hosts:": ["cluster", "agent"],
   "This machine:": ["doctor", "trace", "gc", "repair", "completion", "version"],
 };

@@ -4,14 +4,25 @@ import { isStub, stubStart } from "../engine/external_plugin.ts";
 import { quote } from "../plan/batch.ts";
 import type { Report } from "./report.ts";
 
+/** What calls a plugin: a CNI runtime each type by its name, netavark one file with the name of the driver. */
+const callers = {
+  cni: () => Object.keys(table).map((type) => ({ type, words: `plugin ${type}` })),
+  netavark: () => [{ type: "ocinet", words: "netavark-plugin" }],
+};
+
 /**
  * Makes a file for each plugin type that calls this one, under the type's name. It is no link: who copies another plugin
  * over it, as installers do, would write into the file that it leads to.
  * @param remove takes away those that are ours instead
  * @throws Error when a name is taken by something else; then none is made
  */
-export function installPlugins(world: World, directory: string, remove: boolean): Promise<Report> {
-  const files = Object.keys(table).map((type) => ({ type, path: `${directory}/${type}` }));
+export function installPlugins(
+  world: World,
+  directory: string,
+  remove: boolean,
+  caller: keyof typeof callers = "cni",
+): Promise<Report> {
+  const files = callers[caller]().map((one) => ({ ...one, path: `${directory}/${one.type}` }));
   const ours = files.filter(({ path }) => isOurs(world, path));
   if (remove) {
     ours.forEach(({ path }) => world.remove(path));
@@ -25,8 +36,8 @@ export function installPlugins(world: World, directory: string, remove: boolean)
   }
   world.makeDirectory(directory, 0o755);
   const self = quote(world.self.at(-1)!);
-  for (const { type, path } of files) {
-    world.write(path, `${stubStart}exec ${self} plugin ${type} "$@"\n`, 0o755);
+  for (const { words, path } of files) {
+    world.write(path, `${stubStart}exec ${self} ${words} "$@"\n`, 0o755);
   }
   return Promise.resolve(report(directory, files));
 }

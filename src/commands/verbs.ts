@@ -4,6 +4,7 @@ import { agent, agentHelp } from "./agent.ts";
 import * as cluster from "./cluster.ts";
 import { cni, cniOptions } from "./cni.ts";
 import { completion } from "./completion.ts";
+import { dockerHelp, dockerOptions, dockerPlugin } from "./docker_plugin.ts";
 import { doctor } from "./doctor.ts";
 import { down } from "./down.ts";
 import { gc } from "./gc.ts";
@@ -30,6 +31,7 @@ import {
   networkRemove,
   pruneOptions,
 } from "./network.ts";
+import { netavarkHelp, netavarkPlugin } from "./netavark_plugin.ts";
 import { port, portOptions } from "./port.ts";
 import { repair } from "./repair.ts";
 import type { Report } from "./report.ts";
@@ -371,8 +373,27 @@ export const verbs: readonly Verb[] = [
     text: "make a file for every CNI plugin type that calls this one",
     example: "ocinet install-plugins /opt/cni/bin",
     changes: true,
-    flags: { remove: "take those files away again" },
-    act: (world, { words: [directory], flags }) => installPlugins(world, directory!, flags.has("remove")),
+    flags: {
+      netavark: "make the one file of netavark's plugin in their place",
+      remove: "take those files away again",
+    },
+    act: (world, { words: [directory], flags }) =>
+      installPlugins(world, directory!, flags.has("remove"), flags.has("netavark") ? "netavark" : "cni"),
+  },
+  {
+    usage: "netavark-plugin <call> [netns]",
+    text: "be a plugin of netavark's, for podman's networks: info, create, setup, teardown",
+    example: "ocinet netavark-plugin setup /run/netns/box < request.json",
+    more: netavarkHelp,
+    act: (world, { words, version, stdin }) => netavarkPlugin(world, { words, version, stdin }),
+  },
+  {
+    usage: "docker-plugin",
+    text: "serve Docker, as a driver of networks and of addresses",
+    example: "sudo ocinet docker-plugin",
+    more: dockerHelp,
+    options: dockerOptions,
+    act: (world, { given }) => dockerPlugin(world, given),
   },
   {
     usage: "completion <shell> [words...]",

@@ -119,8 +119,12 @@ export function containerKey(id: string): RecordKey & { readonly part: "containe
 /** The part of a record of what the agent made for an overlay network on this host: it is of no container. */
 export const overlayPart = "overlay network";
 
+/** The part of a record of an endpoint of Docker's: it is of no container that we know. */
+export const dockerPart = "docker endpoint";
+
 /** Where a record is. */
 export function recordFile(state: string, { id, network, ifname, part }: RecordKey): string {
+  if (part === dockerPart) return `${state}/docker/${id}.json`;
   if (part === overlayPart) return `${state}/overlay/${network}.json`;
   const name = network === "" ? part : `${network} ${ifname} ${part}`;
   return `${containerPaths(state, id).directory}/${name}.json`;
@@ -261,9 +265,10 @@ function areTexts(...values: readonly unknown[]): boolean {
 
 /** Removes a record, and the directory of its container with the last one. */
 export function removeRecord(world: World, state: string, key: RecordKey): void {
-  if (key.part === overlayPart) {
-    world.remove(recordFile(state, key));
-    return world.removeEmpty(`${state}/overlay`);
+  if (key.part === overlayPart || key.part === dockerPart) {
+    const path = recordFile(state, key);
+    world.remove(path);
+    return world.removeEmpty(path.slice(0, path.lastIndexOf("/")));
   }
   const { directory } = containerPaths(state, key.id);
   if (key.part === "container" && pluginKeys(world, state, key.id).length === 0) {

@@ -22,7 +22,7 @@ import { tellWait } from "./lock.ts";
 import { bytesOfText, streamNames, textOfBytes, writeAll } from "./output.ts";
 import { oneLine } from "../wire/cni/output.ts";
 import { listen } from "./deno_listen.ts";
-import { http } from "./http.ts";
+import { http, serveHttp } from "./http.ts";
 import { pin as pinByNode, watch, writeTemporary as writeOwned } from "./node.ts";
 
 /** Whether it is 2.0, whose Node layer lacks a little. */
@@ -105,6 +105,7 @@ export function denoWorld(): World {
     },
     request,
     http,
+    serveHttp,
     listen,
     watch: (argv, tell) => watch(world, argv, tell),
     canListen: (hostname, port) => {

@@ -461,6 +461,7 @@ function worldOf(machine: Machine, self: FakeProcess, state: State): World {
     ...{
       listen: never("sockets to listen on"),
       http: never("services that speak HTTP"),
+      serveHttp: never("sockets to serve HTTP on"),
       watch: never("programs to watch"),
       hold: never("programs to hold"),
     },

@@ -1,7 +1,8 @@
 import type * as Http from "node:http";
 import type * as Https from "node:https";
-import { type HttpAnswer, type HttpRequest, longestAnswer } from "../plan/http.ts";
-import { builtin } from "./node.ts";
+import { type HttpAnswer, type HttpRequest, type HttpService, longestAnswer } from "../plan/http.ts";
+import type { Listening } from "../plan/world.ts";
+import { builtin, setUmask } from "./node.ts";
 
 /**
  * Sends a POST request, under both runtimes through Node's modules: Node's fetch takes no client certificates.
@@ -64,4 +65,46 @@ function readAnswer(
     }
     if (text.length > longestAnswer) answer.destroy(new Error("the answer is too long"));
   }).on("end", () => end(text));
+}
+
+/** Serves requests by POST on a unix socket; whoever asks otherwise is told so. */
+export function serveHttp(service: HttpService): Promise<Listening> {
+  const { socket, wait, contentType, serve } = service;
+  const server = builtin<typeof Http>("node:http").createServer((request, response) => {
+    const answer = ({ status, body }: HttpAnswer) => {
+      response.writeHead(status, { "content-type": contentType });
+      response.end(body);
+    };
+    hearBody(request, service)
+      .then((body) =>
+        typeof body === "number" ? { status: body, body: "" } : serve({ path: request.url ?? "", body })
+      )
+      // Whatever goes wrong with one of them must not end us.
+      .then(answer, () => answer({ status: 500, body: "" }))
+      .catch(() => response.destroy());
+  });
+  server.requestTimeout = wait;
+  server.headersTimeout = wait;
+  return new Promise((resolve, reject) => {
+    server.once("error", reject);
+    const umask = setUmask(0o177);
+    server.listen(socket, () => {
+      server.on("error", () => {});
+      resolve({ close: () => void server.close() });
+    });
+    setUmask(umask);
+  });
+}
+
+/** A request's body, or the status by which it is refused. */
+function hearBody(request: Http.IncomingMessage, { longest }: HttpService): Promise<string | number> {
+  if (request.method !== "POST") return Promise.resolve(405);
+  let text = "";
+  return new Promise((resolve, reject) => {
+    request.setEncoding("utf8").on("error", reject).on("aborted", () => reject(new Error("cut")))
+      .on("data", (part: string) => {
+        if (text.length <= longest) text += part;
+      })
+      .on("end", () => resolve(text.length > longest ? 413 : text));
+  });
 }

@@ -27,7 +27,7 @@ import {
   type Watched,
   type World,
 } from "../plan/world.ts";
-import { http } from "./http.ts";
+import { http, serveHttp } from "./http.ts";
 import { tellWait } from "./lock.ts";
 import { bytesOfText, streamNames, writeAll } from "./output.ts";
 import { oneLine } from "../wire/cni/output.ts";
@@ -40,6 +40,11 @@ export function builtin<T>(name: string): T {
 /** Has SIGUSR1 do nothing, where Node otherwise says why it cannot listen for a debugger (src/launcher.sh). */
 export function ignoreDebugger(): void {
   process.on("SIGUSR1", () => {});
+}
+
+/** Sets the mask for new files' modes. @returns the one before */
+export function setUmask(mask: number): number {
+  return process.umask(mask);
 }
 
 /** Deno 2.0 has no such function, and makes one only while nobody is waiting for it. */
@@ -133,6 +138,7 @@ export function nodeWorld(): World {
       }).stderr,
     request,
     http,
+    serveHttp,
     listen,
     watch: (argv, tell) => watch(world, argv, tell),
     canListen: (host, port) =>

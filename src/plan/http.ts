@@ -19,5 +19,23 @@ export interface HttpAnswer {
   readonly body: string;
 }
 
+/** A request that came, of a client that asks by POST with JSON. */
+export interface HttpHeard {
+  readonly path: string;
+  readonly body: string;
+}
+
+/** How HTTP is served on a unix socket, for nobody but root. */
+export interface HttpService {
+  readonly socket: string;
+  /** The most bytes of a request's body. */
+  readonly longest: number;
+  /** Milliseconds in which a request has to have come. */
+  readonly wait: number;
+  /** The type of all answers. */
+  readonly contentType: string;
+  serve(heard: HttpHeard): Promise<HttpAnswer>;
+}
+
 /** The most bytes of an answer, or of a line of one that goes on. */
 export const longestAnswer = 64 * 1024 * 1024;

@@ -1,4 +1,4 @@
-import type { HttpAnswer, HttpRequest } from "./http.ts";
+import type { HttpAnswer, HttpRequest, HttpService } from "./http.ts";
 
 /** What a finished program left. */
 export interface Output {
@@ -112,6 +112,8 @@ export interface World {
   request(socket: string, text: string, options?: RequestOptions): Promise<string>;
   /** Sends an HTTP request with JSON. @throws Error when there is no answer, or not in time */
   http(request: HttpRequest): Promise<HttpAnswer>;
+  /** Serves HTTP, until it is closed. @throws Error when it cannot listen there */
+  serveHttp(service: HttpService): Promise<Listening>;
   /** Answers whoever connects to a unix socket, until it is closed. @throws Error when it cannot listen there */
   listen(at: ListenAt, patience: Patience, serve: Serve): Promise<Listening>;
   /** Tells a person one line that does not keep what they want from being done. */

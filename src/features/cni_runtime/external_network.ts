@@ -161,7 +161,9 @@ export function callOf(
 }
 
 /** A mapping in CNI's words (CONVENTIONS.md, "portMappings"); an address of all of a family's says which family. */
-function asCapability({ protocol, hostIp, family, hostPort, port }: PortMapping): Record<string, unknown> {
+export function asCapability(
+  { protocol, hostIp, family, hostPort, port }: PortMapping,
+): Record<string, unknown> {
   const all = family === 4 ? "0.0.0.0" : family === 6 ? "::" : undefined;
   const hostIP = hostIp ?? all;
   return { hostPort, containerPort: port, protocol, ...(hostIP === undefined ? {} : { hostIP }) };

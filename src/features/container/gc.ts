@@ -140,6 +140,8 @@ export async function collectUnused(
   if (!release) return [];
   try {
     if (containerIds(world, state).some((id) => !gone.includes(id))) return [];
+    // Endpoints of Docker's are its plugin's to take away.
+    if (world.list(`${state}/docker`).length > 0) return [];
     const unused = [
       ...(isRoot(world) ? await unusedLinksAndRules(world, state, linesOf(world, state, gone)) : []),
       ...unusedState(world, state, gone),

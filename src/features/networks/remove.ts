@@ -89,7 +89,7 @@ async function removeLocked(world: World, state: string, network: Network): Prom
 }
 
 /** One that is ours, and has no ports. */
-async function removeBridge(world: World, bridge: string): Promise<void> {
+export async function removeBridge(world: World, bridge: string): Promise<void> {
   if (world.read(`/sys/class/net/${bridge}/ifalias`)?.trim() !== ownAlias) return;
   const ports = await world.run(["ip", "-json", "link", "show", "master", bridge], { looks: true });
   if (ports.code !== 0 || readRows(ports.stdout).length > 0) return;

@@ -5,6 +5,7 @@
  */
 import type { World } from "../../plan/world.ts";
 import { messageOf } from "../../wire/cni/error.ts";
+import { type InTurn, turns } from "../../engine/turns.ts";
 import { type Agent, report } from "./agent_state.ts";
 import { serve } from "./agent_requests.ts";
 import { agentSocket } from "../../wire/overlay/requests.ts";
@@ -58,18 +59,6 @@ function newAgent(world: World, state: string, config: ClusterConfig, tell: (lin
     hosts: mirror(etcd, keys.hosts, wake),
     networks: mirror(etcd, keys.networks, wake),
   });
-}
-
-type InTurn = <T>(action: () => Promise<T>) => Promise<T>;
-
-/** Does one thing after the other. */
-function turns(): InTurn {
-  let last: Promise<unknown> = Promise.resolve();
-  return (action) => {
-    const next = last.then(action, action);
-    last = next.catch(() => {});
-    return next;
-  };
 }
 
 /** Looks at everything now and then, and soon after each change; renews the lease meanwhile. */

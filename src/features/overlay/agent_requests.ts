@@ -9,6 +9,7 @@ import {
 } from "../../wire/overlay/requests.ts";
 import { addressOf } from "../../net/address.ts";
 import { explain } from "../../engine/apply.ts";
+import type { InTurn } from "../../engine/turns.ts";
 import { type Agent, type Joined, knownNetwork } from "./agent_state.ts";
 import { claimAddresses } from "./claims.ts";
 import { join, leaveUnused, noteClaims } from "./local_networks.ts";
@@ -17,7 +18,7 @@ import { giveBack } from "./sweep.ts";
 /** Serves those who attach containers on this host, until it is closed. @param inTurn does one thing after the other */
 export function serve(
   agent: Agent,
-  inTurn: <T>(action: () => Promise<T>) => Promise<T>,
+  inTurn: InTurn,
 ): Promise<Listening> {
   const { world, state } = agent;
   const path = agentSocket(state);

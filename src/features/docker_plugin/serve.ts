@@ -1,0 +1,55 @@
+import type { World } from "../../plan/world.ts";
+import { messageOf } from "../../wire/cni/error.ts";
+import { contentType } from "../../wire/cnm/protocol.ts";
+import { turns } from "../../engine/turns.ts";
+import { sweepEndpoints } from "./endpoints.ts";
+import type { DockerPlugin } from "./plugin.ts";
+import { answer } from "./requests.ts";
+
+/** Where it is found, where it keeps things, and what hears of it. */
+export interface ServeOptions {
+  readonly socket: string;
+  readonly data: string;
+  tell(line: string): void;
+}
+
+/** Serves dockerd until it is told to end. @throws Error when it cannot start */
+export async function serveDocker(
+  world: World,
+  state: string,
+  { socket, data, tell }: ServeOptions,
+): Promise<void> {
+  const plugin: DockerPlugin = { world, state, data };
+  world.makeDirectory(`${state}/locks`, 0o700);
+  const unlock = await world.tryLock(`${state}/locks/.docker-plugin`);
+  if (unlock === undefined) {
+    throw new Error(`Cannot start: a plugin for Docker runs already in ${state}`);
+  }
+  const inTurn = turns();
+  try {
+    await sharing(plugin, () => sweepEndpoints(plugin)).catch((error) => tell(messageOf(error)));
+    world.makeDirectory(socket.slice(0, socket.lastIndexOf("/")), 0o755);
+    world.remove(socket);
+    const listening = await world.serveHttp({
+      ...{ socket, longest: 1 << 20, wait: 30_000, contentType },
+      serve: (heard) => inTurn(() => sharing(plugin, () => answer(plugin, heard))),
+    });
+    tell(`listening on ${socket}`);
+    await new Promise<void>((resolve) => world.onSignals(["SIGTERM", "SIGINT"], () => resolve()));
+    listening.close();
+    world.remove(socket);
+    await inTurn(() => Promise.resolve());
+  } finally {
+    unlock();
+  }
+}
+
+/** Nobody takes away meanwhile what containers share. */
+async function sharing<T>({ world, state }: DockerPlugin, act: () => Promise<T>): Promise<T> {
+  const release = await world.share(state);
+  try {
+    return await act();
+  } finally {
+    release();
+  }
+}
