@@ -65,6 +65,9 @@ knows() {
   equal "eth0 10.5.0.129/24" "$(addresses a | grep -v :)"
   refuses 'network shop has active endpoints (name:"a" id:"' rm shop
   shows '{{range .Containers}}{{.Name}} {{.IPv4Address}}{{end}}' shop "a 10.5.0.129/24"
+  equal "shop a 10.5.0.129/24 masquerade" "$(ocinet map --json | jq -r '"\(.networks[].name) \(.containers[] |
+    "\(.id) \(.interfaces[0].ips[0])") \(.ways[].kind)"')"
+  grep -Fq "  eth0 10.5.0.129/24 " <(ocinet map)
   equal "blue same" "$(net prune --json | jq -r 'sort | join(" ")')"
   delete_container a
   equal shop "$(net rm shop)"

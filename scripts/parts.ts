@@ -46,6 +46,7 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
     "src/features/overlay/networks.ts",
     "src/host/http.ts",
   ],
+  trace: ["src/features/trace/trace.ts"],
   people: ["src/commands/program.ts"],
 };
 

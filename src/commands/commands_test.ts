@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { UsageError } from "../wire/oci/options.ts";
+import { joinPorts } from "../features/container/show_ports.ts";
 import { newFake } from "../host/fake.ts";
 import { candidates } from "./completion.ts";
 import { down } from "./down.ts";
 import { inspect } from "./inspect.ts";
-import { joinPorts, list } from "./list.ts";
+import { list } from "./list.ts";
 import { port } from "./port.ts";
 import { repair } from "./repair.ts";
 import { up } from "./up.ts";

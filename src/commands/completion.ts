@@ -123,7 +123,7 @@ function valuesOf(world: World, { name }: Option, last: string): readonly Candid
 
 function argumentsOf(world: World, { usage }: Verb, before: string): readonly Candidate[] {
   const [verb] = usage.split(" ");
-  if (/<ids\.\.\.>/.test(usage) || (verb === "port" && ["add", "rm", "ls"].includes(before))) {
+  if (/<ids\.\.\.>|^trace /.test(usage) || (verb === "port" && ["add", "rm", "ls"].includes(before))) {
     return containerIds(world, stateDirectory(world)).map((id) => [id]);
   }
   if (/^[a-z]+ <networks?\b/.test(usage)) {

@@ -3,12 +3,23 @@ import type { Option } from "../wire/oci/options.ts";
 
 /** The commands in the order of their help, under what they are for. What is not named comes last of the first group. */
 const headings: Readonly<Record<string, readonly string[]>> = {
-  "Containers and networks:": ["run", "up", "down", "ls", "inspect", "port", "network", "cluster", "agent"],
+  "Containers and networks:": [
+    "run",
+    "up",
+    "down",
+    "ls",
+    "map",
+    "inspect",
+    "port",
+    "network",
+    "cluster",
+    "agent",
+  ],
   "Container runtimes:": ["inject", "hooks-json", "hook"],
   "Without root:": ["session", "helper"],
   "CNI:": ["cni", "install-plugins"],
   "Several hosts:": ["cluster", "agent"],
-  "This machine:": ["doctor", "gc", "repair", "completion", "version"],
+  "This machine:": ["doctor", "trace", "gc", "repair", "completion", "version"],
 };
 
 /** A command's heading, and its place among all. */

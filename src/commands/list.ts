@@ -1,6 +1,7 @@
 import { family } from "../net/address.ts";
 import type { World } from "../plan/world.ts";
-import { describeAll, type DescribedPort, type Description } from "../features/container/describe.ts";
+import { describeAll, type Description } from "../features/container/describe.ts";
+import { joinPorts } from "../features/container/show_ports.ts";
 import { containerIds } from "../engine/record.ts";
 import { describeInside } from "../features/session/session.ts";
 import { stateDirectory } from "../engine/state.ts";
@@ -32,26 +33,4 @@ function row({ id, state, reason = "", networks, ports }: Description): readonly
   );
   const short = /^[0-9a-f]{64}$/.test(id) ? id.slice(0, 12) : id;
   return [short, state, joined.join(", "), joinPorts(ports).join(", "), reason];
-}
-
-/** Mappings, those of neighbouring ports as ranges. */
-export function joinPorts(ports: readonly DescribedPort[]): readonly string[] {
-  const runs: DescribedPort[][] = [];
-  for (const port of ports) {
-    const last = runs.at(-1);
-    if (last && follows(last.at(-1)!, port)) last.push(port);
-    else runs.push([port]);
-  }
-  return runs.map((run) => {
-    const [first, last] = [run[0]!, run.at(-1)!];
-    if (first === last) return first.mapping;
-    const host = first.mapping.slice(0, first.mapping.lastIndexOf(`${first.hostPort}:`));
-    const range = (key: "hostPort" | "containerPort") => `${first[key]}-${last[key]}`;
-    return `${host}${range("hostPort")}:${range("containerPort")}/${first.protocol}`;
-  });
-}
-
-function follows(one: DescribedPort, next: DescribedPort): boolean {
-  return next.hostIp === one.hostIp && next.protocol === one.protocol &&
-    next.hostPort === one.hostPort + 1 && next.containerPort === one.containerPort + 1;
 }

@@ -15,6 +15,8 @@ export interface Console {
   args(): readonly string[];
   stdin(): Promise<string>;
   print(to: "stdout" | "stderr", text: string): void;
+  /** Whether standard output is a terminal; absent: it is not. */
+  isTerminal?(): boolean;
 }
 
 /**
@@ -49,6 +51,7 @@ export async function runCommand(world: World, console: Console, version: string
         given: givenOf(world, verb, own),
         flags: flagsOf(own),
         version,
+        screen: { columns: widthOf(program), isTerminal: console.isTerminal?.() ?? false },
         stdin: () => console.stdin(),
       });
     });

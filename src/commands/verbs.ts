@@ -14,6 +14,7 @@ import { inject } from "./inject.ts";
 import { installPlugins } from "./install_plugins.ts";
 import { inspect } from "./inspect.ts";
 import { list } from "./list.ts";
+import { map, mapFlags, type Screen } from "./map.ts";
 import {
   connectOptions,
   createFlags,
@@ -41,6 +42,7 @@ import {
   sessionStatus,
   sessionStop,
 } from "./session.ts";
+import { trace, traceHelp } from "./trace.ts";
 import { up, upOptions } from "./up.ts";
 
 /** What was typed after a verb. */
@@ -51,6 +53,7 @@ export interface Typed {
   /** Names of the flags that were set. */
   readonly flags: ReadonlySet<string>;
   readonly version: string;
+  readonly screen: Screen;
   /** All of the standard input. */
   stdin(): Promise<string>;
 }
@@ -164,6 +167,13 @@ export const verbs: readonly Verb[] = [
     text: "list the containers that are attached",
     example: "ocinet ls --json",
     act: (world) => list(world),
+  },
+  {
+    usage: "map",
+    text: "draw networks, containers, published ports and ways to the world",
+    example: "ocinet map\n  ocinet map --html > map.html",
+    flags: mapFlags,
+    act: (world, { flags, screen }) => map(world, flags, screen),
   },
   {
     usage: "inspect <ids...>",
@@ -286,6 +296,13 @@ export const verbs: readonly Verb[] = [
     text: "look whether this machine has all it takes, and say what to do where it has not",
     example: "ocinet doctor",
     act: (world) => doctor(world),
+  },
+  {
+    usage: "trace <container> [target]",
+    text: "say hop by hop whether a container reaches a target; exit status 1 if something is wrong",
+    example: "ocinet trace web :8080",
+    more: traceHelp,
+    act: (world, { words: [id, target] }) => trace(world, id!, target),
   },
   {
     usage: "helper",

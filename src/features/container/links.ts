@@ -229,7 +229,12 @@ export async function publish(
     ? lost.map(({ address }) => masqueradeInbound(endpoint, address, true))
     : [];
   const plan = there ? portmap.forwardPorts : portmap.plan;
-  return [...reflected, ...masked, ...plan(conf, at, result, seen).steps];
+  return distinct([...reflected, ...masked, ...plan(conf, at, result, seen).steps]);
+}
+
+/** Ports that a session's uplink and its relay bring to one place lead on from there once. */
+function distinct(steps: readonly Step[]): readonly Step[] {
+  return [...new Map(steps.map((step) => [JSON.stringify(step), step])).values()];
 }
 
 /** Whether a container answers others than its neighbours: without a default route it can answer only the host. */

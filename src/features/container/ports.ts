@@ -199,30 +199,36 @@ export class TakenPort extends Error {
   }
 }
 
-interface Listener extends PortMapping {
+/** A socket that waits for peers; its `hostPort` and `hostIp` are what it is bound to. */
+export interface Listener extends PortMapping {
   readonly inode: string;
 }
 
-/** Sockets that wait for peers: TCP ones that listen (state 0A), UDP ones that are bound and not connected (07). */
-function readListeners(
+/** Sockets that wait for peers, in the network namespace of a process. */
+export function readListeners(
   world: World,
   protocol: PortMapping["protocol"],
   pid: number | "self" = "self",
 ): readonly Listener[] {
-  if (protocol === "sctp") return [];
+  const read = (table: string) => world.read(`/proc/${pid}/net/${table}`) ?? "";
+  return listenerTables(protocol).flatMap((table) => parseListeners(read(table), protocol));
+}
+
+/** The kernel's tables of a protocol's sockets, in /proc/PID/net. */
+export function listenerTables(protocol: PortMapping["protocol"]): readonly string[] {
+  return protocol === "sctp" ? [] : [protocol, `${protocol}6`];
+}
+
+/** Reads such tables: of TCP the sockets that listen (state 0A), of UDP those that are bound and not connected (07). */
+export function parseListeners(text: string, protocol: PortMapping["protocol"]): readonly Listener[] {
   const waiting = protocol === "tcp" ? "0A" : "07";
-  return [4, 6].flatMap((family) => {
-    const rows = (world.read(`/proc/${pid}/net/${protocol}${family === 6 ? "6" : ""}`) ?? "").split("\n")
-      .slice(
-        1,
-      );
-    return rows.map((row) => row.trim().split(/\s+/)).filter((row) => row[3] === waiting).map((row) => {
-      const [address, port] = row[1]!.split(":");
-      const host = parseHostIp(fromHex(address!))!;
-      // An IPv6 socket on all addresses takes IPv4 connections too.
-      const where = host.family === 6 && host.hostIp === undefined ? {} : host;
-      return { protocol, hostPort: parseInt(port!, 16), port: 0, inode: row[9]!, ...where };
-    });
+  const rows = text.split("\n").map((row) => row.trim().split(/\s+/));
+  return rows.filter((row) => row[3] === waiting).map((row) => {
+    const [address, port] = row[1]!.split(":");
+    const host = parseHostIp(fromHex(address!))!;
+    // An IPv6 socket on all addresses takes IPv4 connections too.
+    const where = host.family === 6 && host.hostIp === undefined ? {} : host;
+    return { protocol, hostPort: parseInt(port!, 16), port: 0, inode: row[9]!, ...where };
   });
 }
 
@@ -232,7 +238,8 @@ function fromHex(hex: string): string {
   return fromNumber(BigInt(`0x${bytes}`), hex.length === 8 ? 4 : 6);
 }
 
-function findProcess(world: World, inode: string): string {
+/** The process that has a socket, as a person is told of it. */
+export function findProcess(world: World, inode: string): string {
   const pid = world.list("/proc").filter((name) => /^[0-9]+$/.test(name)).find((pid) =>
     holds(world, pid, inode)
   );

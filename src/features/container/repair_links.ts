@@ -21,7 +21,7 @@ import { ownContext } from "../cni_runtime/call.ts";
 import { callOf } from "../cni_runtime/external_network.ts";
 
 /** A record, and the steps that are to be done again for it. */
-interface Repaired {
+export interface Repaired {
   readonly record: BaseRecord;
   readonly wanted: readonly Step[];
 }
@@ -39,7 +39,7 @@ export async function repairLinks(world: World, state: string, id: string): Prom
     if (record?.phase !== "done" || record.host !== ownNamespace(world)) return [];
     const prefixes = livePrefixes(world, record.container);
     if (staleness(world, record) !== undefined || prefixes.container === undefined) return [];
-    const all = [...await pluginSteps(world, state, record), { record, wanted: record.steps }];
+    const all = await wantedOf(world, state, record);
     const missing = await missingSteps(world, prefixes, all.flatMap(({ wanted }) => wanted));
     const told = tellMissing(missing);
     if (told === undefined) return [];
@@ -66,6 +66,18 @@ async function makeAgain(
     if (added.length > 0) writeRecord(world, state, { ...record, steps: [...record.steps, ...added] });
   }
   await apply(world, prefixes, steps);
+}
+
+/**
+ * All that is to be there for a container: what is recorded, and on the host what its plugins would make now; a record
+ * after the other. It only looks.
+ */
+export async function wantedOf(
+  world: World,
+  state: string,
+  record: ContainerRecord,
+): Promise<readonly Repaired[]> {
+  return [...await pluginSteps(world, state, record), { record, wanted: record.steps }];
 }
 
 async function pluginSteps(

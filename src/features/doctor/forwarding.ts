@@ -7,7 +7,7 @@ import {
   forwardChains,
   forwardPrograms,
 } from "../../engine/forward_policy.ts";
-import { type Check, type Finding, install, kindOf, lack, ok, warn } from "./finding.ts";
+import { type Check, type Finding, findingsOf, install, kindOf, lack, ok, warn } from "./finding.ts";
 
 /** Whether what is not ours lets our traffic pass: each chain has its own say. */
 export const forwardingChecks: readonly Check[] = [
@@ -23,6 +23,12 @@ export const forwardingChecks: readonly Check[] = [
   { name: "forwarding", look: (world) => looks(world) ? lookAtForwarding(world) : [] },
   { name: "nft forward", look: (world) => looks(world) ? lookAtOthers(world) : [] },
 ];
+
+/** What other programs' chains do with what the host forwards for our containers. */
+export async function forwardFindings(world: World): Promise<readonly Finding[]> {
+  const others = forwardingChecks.filter(({ name }) => name !== "forwarding");
+  return (await Promise.all(others.map((check) => findingsOf(world, check)))).flat();
+}
 
 function looks(world: World): boolean {
   return kindOf(world) === "root" && findProgram(world, "nft") !== undefined;

@@ -375,7 +375,9 @@ function getRoute({ namespace }: Place, words: readonly string[]): string {
   if (!isOwn && !found) throw new Refusal("RTNETLINK answers: Network is unreachable");
   const dev = isOwn ? "lo" : linkAt(namespace, found!.index)?.name;
   const dst = !isMatch || isOwn ? address : lengthOf(found!.dst) === 0 ? "default" : found!.dst;
-  return `${JSON.stringify([{ type: isOwn ? "local" : "unicast", dst, dev, flags: [] }])}\n`;
+  const gateway = isOwn ? undefined : found!.attributes.find(([word]) => word === "via")?.[1];
+  const by = { dev, ...(gateway === undefined ? {} : { gateway }) };
+  return `${JSON.stringify([{ type: isOwn ? "local" : "unicast", dst, ...by, flags: [] }])}\n`;
 }
 
 function showRules({ namespace, options }: Place): string {

@@ -1,0 +1,65 @@
+import { UsageError } from "../wire/oci/options.ts";
+import type { World } from "../plan/world.ts";
+import { containerIds } from "../engine/record.ts";
+import { stateDirectory } from "../engine/state.ts";
+import { isRoot } from "../engine/user.ts";
+import { describeAll } from "../features/container/describe.ts";
+import { drawHtml } from "../features/map/html.ts";
+import { mapOf, type NetworkMap } from "../features/map/model.ts";
+import { drawSvg } from "../features/map/svg.ts";
+import { drawText } from "../features/map/text.ts";
+import { allNetworks } from "../features/networks/catalog.ts";
+import { endpointsIn } from "../features/networks/endpoints.ts";
+import { describeInside } from "../features/session/session.ts";
+import type { Report } from "./report.ts";
+
+export const mapFlags = {
+  all: "also the networks that no container is on",
+  svg: "print an SVG image",
+  html: "print an HTML page",
+};
+
+/** Standard output: its columns of text, and whether it is a terminal. */
+export interface Screen {
+  readonly columns: number;
+  readonly isTerminal: boolean;
+}
+
+/** Draws this host's networks, containers, ports and ways to the world, from what is written down of them. */
+export async function map(world: World, flags: ReadonlySet<string>, screen: Screen): Promise<Report> {
+  const forms = ["json", "svg", "html"].filter((name) => flags.has(name));
+  if (forms.length > 1) {
+    throw new UsageError(`Cannot print --${forms.join(" and --")} at once: give one of them`);
+  }
+  const state = stateDirectory(world);
+  const json = mapOf({
+    host: world.read("/proc/sys/kernel/hostname")?.trim() ?? "",
+    containers: [...describeAll(world, state, containerIds(world, state)), ...describeInside(world, state)],
+    networks: await allNetworks(world),
+    endpoints: await endpointsIn(world, state),
+    all: flags.has("all"),
+  });
+  const isElsewhere = json.containers.length === 0 && !isRoot(world) &&
+    world.stat("/run/ocinet") !== undefined;
+  const note = isElsewhere ? { note: "none of yours; sudo ocinet map shows those of root" } : {};
+  return { json, text: draw(world, json, forms[0], screen), ...note };
+}
+
+function draw(world: World, map: NetworkMap, form: string | undefined, screen: Screen): string {
+  if (form === "json") return "";
+  if (form === "svg") return drawSvg(map);
+  if (form === "html") return drawHtml(map);
+  const isSet = (name: string) => (world.env(name) ?? "") !== "";
+  const columns = Number(world.env("COLUMNS"));
+  return drawText(map, {
+    width: !screen.isTerminal && Number.isInteger(columns) && columns > 0 ? columns : screen.columns,
+    color: screen.isTerminal && !isSet("NO_COLOR") && world.env("TERM") !== "dumb",
+    unicode: isUtf8(world),
+  });
+}
+
+/** By the variables of a locale, of which the first that is set counts (POSIX). */
+function isUtf8(world: World): boolean {
+  const names = ["LC_ALL", "LC_CTYPE", "LANG"].map((name) => world.env(name) ?? "");
+  return /utf-?8/i.test(names.find((name) => name !== "") ?? "");
+}
