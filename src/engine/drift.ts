@@ -17,6 +17,7 @@ import { ownerIsAlive, readPids } from "./process.ts";
 interface View {
   /** Undefined for what cannot be told. */
   isThere(step: Step): boolean | undefined;
+  hasLink(link: string): boolean;
 }
 
 /**
@@ -34,7 +35,11 @@ export async function missingSteps(
   ]);
   const see = (step: Step) => (step.on === "host" ? host : container)?.isThere(step);
   const missing = new Set(steps.filter((step) => !step.removes && see(step) === false));
-  const gone = new Set([...missing].flatMap(({ on, id }) => id.kind === "link" ? [`${on} ${id.link}`] : []));
+  // A veth is one step, so that the container's end is known by its address alone.
+  const isGone = ({ on, id }: Step) =>
+    id.kind === "link" ||
+    id.kind === "address" && on === "container" && container?.hasLink(id.link) === false;
+  const gone = new Set([...missing].filter(isGone).map(({ on, id }) => `${on} ${linkOf(id)}`));
   // The ends of a veth go together, and with a link what is set on it.
   const went = ({ on, id }: Step) => gone.has(`${on} ${linkOf(id) ?? ""}`);
   const strays = steps.flatMap(({ on, id }) =>
@@ -104,6 +109,7 @@ async function viewHost(world: World, steps: readonly Step[]): Promise<View> {
   const elements = elementsIn(steps.filter(({ on }) => on === "host"));
   const gone = new Set(await missingElements(world, elements));
   return {
+    hasLink: (link) => linkExists(world, link),
     isThere: (step) => {
       const { id } = step;
       switch (id.kind) {
@@ -166,7 +172,7 @@ async function viewContainer(
   const { code, stdout } = await world.run(argv, { looks: true });
   if (code !== 0) return undefined;
   const inside = parseInside(stdout, keys);
-  return { isThere: (step) => isInside(inside, step) };
+  return { isThere: (step) => isInside(inside, step), hasLink: (link) => inside.links.has(link) };
 }
 
 function isInside(inside: Inside, step: Step): boolean | undefined {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
+import { builtin } from "./node.ts";
 import { realWorld } from "./runtime.ts";
 
 const world = realWorld();
@@ -75,6 +76,18 @@ test("a file is written whole into a new one: no link is written through, and ow
   const owner = world.uid === 0 ? 12345 : uid;
   world.write(file, "theirs", 0o640, { uid: owner, gid: world.uid === 0 ? 54321 : gid });
   assert.deepEqual([world.stat(file)!.uid, world.stat(file)!.mode], [owner, 0o640]);
+});
+
+test("a file has the mode that it is written with, whatever the umask", () => {
+  const { umask } = builtin<{ umask(mask: number): number }>("node:process");
+  const before = umask(0o077);
+  try {
+    world.write(`${directory}/shown`, "text", 0o644);
+    world.create(`${directory}/made`, "text", 0o644);
+  } finally {
+    umask(before);
+  }
+  assert.deepEqual(["shown", "made"].map((name) => world.stat(`${directory}/${name}`)!.mode), [0o644, 0o644]);
 });
 
 test("no temporary file survives a write that fails", () => {

@@ -279,7 +279,9 @@ export function writeTemporary(path: string, text: string, mode: number, owner?:
   const fd = fs.openSync(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, owner ? 0o600 : mode);
   try {
     fs.writeFileSync(fd, text);
+    // Whatever the umask is: a container's users read some of these files.
     if (owner) setOwner(fd, owner, mode);
+    else fs.fchmodSync(fd, mode);
     return temporary;
   } catch (error) {
     fs.rmSync(temporary, { force: true });

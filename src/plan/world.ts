@@ -78,7 +78,8 @@ export interface World {
 
   /**
    * Replaces the file whole: readers see the old text or the new one. No link is ever written through.
-   * @param owner of the new file, which then has the mode whatever the umask
+   * @param mode of the new file, whatever the umask
+   * @param owner of the new file
    */
   write(path: string, text: string, mode?: number, owner?: Owner): void;
   /** Makes the file whole, or answers false because the name is taken. */

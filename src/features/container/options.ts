@@ -25,7 +25,7 @@ export interface AttachOptions {
 export function parseAttachOptions(given: OptionValues): AttachOptions {
   const mode = parseNets(given.get("net") ?? []);
   if (mode.kind === "contained") mode.networks.forEach((args) => checkPairs(args));
-  const ports = (given.get("publish") ?? []).flatMap((value) => value.split(",")).flatMap(parsePublish);
+  const ports = parsePorts(given.get("publish") ?? []);
   if (ports.length > 0 && mode.kind !== "contained") {
     throw new Error(
       `Cannot publish ports with --net=${mode.kind}: ` +
@@ -55,6 +55,21 @@ export function parseAttachOptions(given: OptionValues): AttachOptions {
     forwarding: parseForwarding(given),
     netDirectories: (given.get("net-dir") ?? []).map(checkDirectory),
   };
+}
+
+/** As many as TCP, UDP and SCTP have. */
+const mostPorts = 3 * 65_535;
+
+/** Each range becomes as many mappings as it has ports: a short text must not become millions. */
+function parsePorts(values: readonly string[]): readonly PortMapping[] {
+  const ports: PortMapping[] = [];
+  for (const text of values.flatMap((value) => value.split(","))) {
+    for (const port of parsePublish(text)) ports.push(port);
+    if (ports.length > mostPorts) {
+      throw new Error(`Cannot publish "${text}": with it there would be more than ${mostPorts} ports`);
+    }
+  }
+  return ports;
 }
 
 /** What options say, and annotations where those say nothing. @throws Error for an annotation that may not say it */

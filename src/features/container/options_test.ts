@@ -26,6 +26,14 @@ test("ports may stand in one value", () => {
   ]);
 });
 
+test("ports are refused once they are more than there can be, and not written out before", () => {
+  const all = "1-65535:1-65535";
+  assert.equal(options("-p", `${all},${all}/udp,${all}/sctp`).ports.length, 3 * 65535);
+  assert.throws(() => options("-p", Array(100_000).fill(all).join(",")), {
+    message: `Cannot publish "${all}": with it there would be more than 196605 ports`,
+  });
+});
+
 test("ports need a network", () => {
   assert.throws(() => options("--net=host", "-p", "1:2"), {
     message: "Cannot publish ports with --net=host: the container has the host's ports already",
