@@ -240,14 +240,14 @@ killed_up() {
   run -0 ocinet up --dry-run --net "10-blue:IP=10.1.1.9" -p 8080:80 /run/netns/box
   [[ $output == *"CNI_COMMAND=ADD CNI_CONTAINERID=box CNI_NETNS=/run/netns/box CNI_IFNAME=eth0 CNI_ARGS=IP=10.1.1.9 "*"net.d/warp <<<'{"*'"speed":9'* ]] ||
     fail "$output"
-  [[ $output == *"tcp . 8080 : 10.1.1.9 . 80"* ]] || fail "$output"
+  [[ $output == *"tcp . 8080 comment "*" : 10.1.1.9 . 80"* ]] || fail "$output"
   # An address that is not known yet is 0.0.0.0.
   run -0 ocinet up --dry-run --net theirs -p 8080:80 /run/netns/box
-  [[ $output == *"net.d/loom <<<'{"*"tcp . 8080 : 0.0.0.0 . 80"* ]] || fail "$output"
+  [[ $output == *"net.d/loom <<<'{"*"tcp . 8080 comment "*" : 0.0.0.0 . 80"* ]] || fail "$output"
   cp "$theirs/host-local" "$NET_DIR/host-local"
   network 30-red.conf red bridge 10.1.3.0/24
   run -0 ocinet up --dry-run --net red -p 8080:80 /run/netns/box
-  [[ $output == *"net.d/host-local <<<'{"*"tcp . 8080 : 0.0.0.0 . 80"* ]] || fail "$output"
+  [[ $output == *"net.d/host-local <<<'{"*"tcp . 8080 comment "*" : 0.0.0.0 . 80"* ]] || fail "$output"
   [ ! -e "$CALLS" ]
   run -0 ocinet ls
   equal "" "$(grep box <<<"$output")"
