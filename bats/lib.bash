@@ -136,8 +136,12 @@ stop() {
   wait_for gone "$pid"
 }
 
-# A zombie, which waits for its parent, has no command line.
-gone() { ! grep -qs . "/proc/$1/cmdline"; }
+# gone PID: also a zombie, which waits for its parent. (A process that is just becoming another program has no command line.)
+gone() {
+  local stat
+  { read -r stat <"/proc/$1/stat"; } 2>/dev/null || return 0
+  [[ ${stat##*) } == [ZX]* ]]
+}
 
 stop_background() {
   local path

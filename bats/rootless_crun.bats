@@ -55,7 +55,7 @@ no_meetings() { [ -z "$(ls "$(user_state)/meetings")" ]; }
   # Whoever waited for something of ours to go by itself would wait for good.
   background crun runtime_of "$(path_of c1)" run --bundle "$(path_of c1)" c1
   wait_for gone "$(<"$BATS_TEST_TMPDIR/background/crun")"
-  [ "$(<"$BATS_TEST_TMPDIR/crun.log")" = over ]
+  [ "$(<"$BATS_TEST_TMPDIR/crun.log")" = over ] || fail "$(<"$BATS_TEST_TMPDIR/crun.log")"
   is_gone c1
 
   set_args "$(path_of c1)" sleep 1000
