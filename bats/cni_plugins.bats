@@ -48,7 +48,7 @@ leaves_nothing() {
     [ -z "${since[$type]-}" ] || refused 1 "incompatible CNI versions" "$type" ADD "$(conf "$type" "{}" 0.2.0)"
     count=$((count + 1))
   done
-  equal 19 $count
+  equal 21 $count
 }
 
 @test "VERSION, and a call with nothing set, start nothing and look at nothing" {
@@ -59,9 +59,9 @@ leaves_nothing() {
   for runtime in deno node; do
     for command in "" VERSION; do
       OCINET_RUNTIME=$runtime looks_of "$command"
-      # The launcher, env that blocks a signal for Deno, and the runtime that they become.
-      processes=2
-      [ $runtime = node ] || processes=3
+      # The plugin's own file, the launcher, env that blocks a signal for Deno, and the runtime that they become.
+      processes=3
+      [ $runtime = node ] || processes=4
       equal $processes "$(grep -c 'execve(.* = 0$' "$BATS_TEST_TMPDIR/trace")"
       run -1 grep -E "\"($STATE_DIR|/run/ocinet|/var/lib/cni|/etc/cni|/run/netns|/sys/class|/proc/net|/proc/self/net|/proc/sys/net)" "$BATS_TEST_TMPDIR/trace"
     done
