@@ -1,5 +1,5 @@
 /** What tools say of a failure that has one cause, and what to say instead. */
-const known: readonly (readonly [pattern: RegExp, told: (step: string) => string])[] = [
+const known: readonly (readonly [pattern: RegExp, told: (step: string) => string | undefined])[] = [
   [/Unknown device type/, (step) => {
     const type = / type ([a-z0-9]+)/.exec(step)?.[1] ?? "that is wanted";
     return `Cannot make a link of type ${type}: the kernel that runs has no such links; ` +
@@ -19,6 +19,16 @@ const known: readonly (readonly [pattern: RegExp, told: (step: string) => string
     /nsenter: failed to execute (\S+): No such file/,
     () => "Cannot set the container up: a program is missing; ocinet doctor says which",
   ],
+  [/: File exists/, (step) => {
+    const name = /peer name (\S+)|netns \S+ name (\S+)|container: ip link set dev \S+ name (\S+)/.exec(
+      step,
+    )
+      ?.slice(1).find((one) => one !== undefined)?.replace(/"$/, "");
+    return name &&
+      `${step}: File exists: the container has an interface ${name} already, or one of a name that is needed for a moment; ` +
+        "where an engine connects containers itself (CRI-O, podman --network NAME), let it call ocinet by CNI: " +
+        "ocinet install-plugins";
+  }],
 ];
 
 /**

@@ -15,5 +15,10 @@ test("what a tool says is told with the remedy, where there is one", () => {
     toolProblem('Cannot do "slirp4netns"', 'open("/dev/net/tun"): Permission denied child failed(1)') ?? "",
     /^Cannot connect the container: .*; as root: chmod 666 \/dev\/net\/tun$/,
   );
+  assert.match(
+    toolProblem('Cannot do "container: ip link set dev move1 name eth0"', "RTNETLINK answers: File exists") ??
+      "",
+    /File exists: the container has an interface eth0 already.*ocinet install-plugins$/,
+  );
   assert.equal(toolProblem('Cannot do "ip link"', "RTNETLINK answers: File exists"), undefined);
 });
