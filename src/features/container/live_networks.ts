@@ -24,7 +24,7 @@ import { detach } from "./detach.ts";
 import { defaultRouteFilter, type PlannedLink, plannedLink, stepsOf } from "./links.ts";
 import { forwardSteps } from "./live_ports.ts";
 import { believing, moveDefaults, takeOffChanging } from "./network_change.ts";
-import { undoBegun } from "./port_change.ts";
+import { notAttached, recordToChange } from "./port_change.ts";
 
 /** How a container is to be on a network. */
 export interface EndpointOptions {
@@ -119,21 +119,13 @@ async function change(world: World, state: string, id: string, make: Change): Pr
     );
   }
   const paths = containerPaths(state, id);
-  if (world.stat(paths.directory) === undefined) throw notAttached(id);
+  if (world.stat(paths.directory) === undefined) throw notAttached(id, "networks");
   const release = await waitForAll([world.share(state), world.lock(paths.lock)]);
   try {
-    const record = readContainer(world, state, id);
-    if (!record || record.phase !== "done") throw notAttached(id);
-    const gone = staleness(world, record);
-    if (gone) throw new Error(`Cannot change the networks of container "${id}": ${gone}`);
-    return await make(await undoBegun(world, state, record));
+    return await make(await recordToChange(world, state, id, "networks"));
   } finally {
     release();
   }
-}
-
-function notAttached(id: string): Error {
-  return new Error(`Cannot change the networks of container "${id}": it is not attached; see ocinet ls`);
 }
 
 function refuseConnecting(record: ContainerRecord, { name, list }: Network): void {

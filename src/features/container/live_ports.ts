@@ -8,15 +8,15 @@ import { messageOf } from "../../wire/cni/error.ts";
 import { reconcile } from "../../engine/reconcile.ts";
 import { explain, RollbackError } from "../../engine/apply.ts";
 import { attachmentOf } from "../../engine/attachment.ts";
-import { fromHere, prefixesOf, staleness } from "../../engine/namespace.ts";
+import { fromHere, prefixesOf } from "../../engine/namespace.ts";
 import { forwarder, type Forwarding, refuseForwardingOfRoot } from "../rootless/forwarding.ts";
-import { type Attached, type ContainerRecord, readContainer, writeRecord } from "../../engine/record.ts";
+import { type Attached, type ContainerRecord, writeRecord } from "../../engine/record.ts";
 import { bindingOf, publish, publishedThrough } from "./links.ts";
 import { portClaims, TakenPort, takePorts } from "./ports.ts";
 import { planRelay } from "../rootless/relay.ts";
 import { repairUnsupervised } from "./repair.ts";
 import { forwardFromHost, withSessionForwarders } from "../rootless/host_forwarding.ts";
-import { undoBegun } from "./port_change.ts";
+import { notAttached, recordToChange } from "./port_change.ts";
 import { containerPaths } from "../../engine/state.ts";
 import { asRunning, granting, hostOf } from "../rootless/uplink.ts";
 import { isRoot } from "../../engine/user.ts";
@@ -149,15 +149,11 @@ function keyOf(step: Step): string {
 
 async function change(world: World, state: string, id: string, make: Change): Promise<ContainerRecord> {
   const paths = containerPaths(state, id);
-  if (world.stat(paths.directory) === undefined) throw notAttached(id);
+  if (world.stat(paths.directory) === undefined) throw notAttached(id, "ports");
   await repairUnsupervised(world, state, id);
   const unlock = await world.lock(paths.lock);
   try {
-    const record = readContainer(world, state, id);
-    if (!record || record.phase !== "done") throw notAttached(id);
-    const gone = staleness(world, record);
-    if (gone) throw new Error(`Cannot change the ports of container "${id}": ${gone}`);
-    return await make(await undoBegun(world, state, record));
+    return await make(await recordToChange(world, state, id, "ports"));
   } finally {
     unlock();
   }
@@ -243,10 +239,6 @@ function forwardByUplink(
     ...own.flatMap((port) => uplink.publish?.(asRunning(record), port) ?? []),
     ...planRelay(world, state, { entering, attached, ports, ...(relay ? { running: relay } : {}) }),
   ];
-}
-
-function notAttached(id: string): Error {
-  return new Error(`Cannot change the ports of container "${id}": it is not attached; see ocinet ls`);
 }
 
 function cannot(what: string, port: PortMapping, reason: string): Error {

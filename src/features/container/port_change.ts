@@ -1,5 +1,5 @@
-import { livePrefixes } from "../../engine/namespace.ts";
-import { type ContainerRecord, writeRecord } from "../../engine/record.ts";
+import { livePrefixes, staleness } from "../../engine/namespace.ts";
+import { type ContainerRecord, readContainer, writeRecord } from "../../engine/record.ts";
 import { containerPaths } from "../../engine/state.ts";
 import { undo } from "../../engine/undo.ts";
 import { takeOffChanging } from "./network_change.ts";
@@ -29,4 +29,29 @@ export async function undoBegun(
     );
   }
   return writeRecord(world, state, { ...rest, steps: settled });
+}
+
+/** What an attached container has that is to be changed, as errors name it. */
+export type Changed = "networks" | "ports";
+
+/**
+ * The record of an attached container, to be changed by the holder of its lock, without what a killed process had begun.
+ * @throws Error for a container that is not attached, or has ended
+ */
+export async function recordToChange(
+  world: World,
+  state: string,
+  id: string,
+  what: Changed,
+): Promise<ContainerRecord> {
+  const record = readContainer(world, state, id);
+  if (!record || record.phase !== "done") throw notAttached(id, what);
+  const gone = staleness(world, record);
+  if (gone) throw new Error(`Cannot change the ${what} of container "${id}": ${gone}`);
+  return await undoBegun(world, state, record);
+}
+
+/** Why nothing of a container can be changed that is not attached. */
+export function notAttached(id: string, what: Changed): Error {
+  return new Error(`Cannot change the ${what} of container "${id}": it is not attached; see ocinet ls`);
 }
