@@ -4,8 +4,11 @@
  */
 import type { Link } from "../../plan/host_state.ts";
 
-/** /sys of the namespace that the script is in: `nsenter` leaves the caller's in place. */
-const ownSysfs = "mount -t sysfs sysfs /sys || exit 1; ";
+/**
+ * /sys of the namespace that the script is in: `nsenter` leaves the caller's in place. The kernel refuses one that is there
+ * already (EBUSY, do_add_mount), so an empty file system goes between.
+ */
+const ownSysfs = "mount -t tmpfs tmpfs /sys && mount -t sysfs sysfs /sys || exit 1; ";
 
 /** The words that run a script with a /sys of its own namespace. */
 export function withOwnSysfs(script: string, ...args: readonly string[]): readonly string[] {

@@ -44,5 +44,5 @@ export function messageOf(error: unknown): string {
   if (error instanceof CniError) return error.details ? `${error.message}: ${error.details}` : error.message;
   const message = error instanceof Error ? error.message : String(error);
   // What a runtime says of a system call names that, or the error's number.
-  return /^E[A-Z]+: |\(os error /.test(message) ? systemError(message) ?? message : message;
+  return /(^|: )E[A-Z]+: |\(os error /.test(message) ? systemError(message) ?? message : message;
 }

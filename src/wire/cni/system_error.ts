@@ -38,16 +38,19 @@ const attempts: Readonly<Record<string, string>> = {
   ...{ unlink: "remove", remove: "remove", rmdir: "remove", rm: "remove", chmod: "change", chown: "change" },
 };
 
-const nodes = /^([A-Z]+): [^,]*, (\w+)(?: '(.*?)')?(?: -> '(.*)')?$/s;
-const denos = /^[^(]*\(os error (\d+)\)(?:[:,] (\w+)(?: '(.*?)')?(?: -> '(.*)')?)?$/s;
+const nodes = /^(.*?: )?(E[A-Z]+): [^,]*, (\w+)(?: '(.*?)')?(?: -> '(.*)')?$/s;
+const denos = /^(.*?: )?[^(:]*\(os error (\d+)\)(?:[:,] (\w+)(?: '(.*?)')?(?: -> '(.*)')?)?$/s;
 
-/** A runtime's report of a failed system call in our words, or undefined for a text that is none. */
+/**
+ * A runtime's report of a failed system call in our words, or undefined for a text that is none. What a sentence of ours
+ * says before the report ("Cannot write to standard output: ") stays.
+ */
 export function systemError(text: string): string | undefined {
   const found = nodes.exec(text) ?? denos.exec(text);
   if (!found) return undefined;
-  const [, why, attempt, path, other] = found;
+  const [, before = "", why, attempt, path, other] = found;
   const reason = reasons[why!]?.[1] ?? Object.values(reasons).find(([number]) => String(number) === why)?.[1];
   if (reason === undefined) return undefined;
   const what = other ?? path;
-  return what === undefined ? reason : `Cannot ${attempts[attempt!] ?? "use"} ${what}: ${reason}`;
+  return before + (what === undefined ? reason : `Cannot ${attempts[attempt!] ?? "use"} ${what}: ${reason}`);
 }

@@ -19,6 +19,14 @@ test("what Node and Deno say of a failed system call is told in our words", () =
     ["ENOSPC: no space left on device, open '/a b'", "Cannot open /a b: no space is left on the device"],
     ["EISDIR: illegal operation on a directory, read", "it is a directory, not a file"],
     ["Is a directory (os error 21)", "it is a directory, not a file"],
+    [
+      "Cannot write to standard output: ENOSPC: no space left on device, write",
+      "Cannot write to standard output: no space is left on the device",
+    ],
+    [
+      "Cannot write to standard output: No space left on device (os error 28)",
+      "Cannot write to standard output: no space is left on the device",
+    ],
     ["EWHAT: no such thing, open '/x'", "EWHAT: no such thing, open '/x'"],
     ["Cannot do this: it is late", "Cannot do this: it is late"],
   ];
