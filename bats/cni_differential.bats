@@ -145,7 +145,7 @@ lan() {
       --dhcp-host=id:00:63:31:2f:6e:65:74:2f:65:74:68:30,10.9.0.77 --dhcp-option=6,10.9.0.2 --dhcp-option=15,lan.example \
       --dhcp-option=121,10.5.0.0/16,10.9.0.1 >$seen 2>&1 3>&- &
     timeout 60 sh -c "until grep -q \"DHCP, static leases\" $seen; do sleep 0.02; done"
-    if [ -x "$CNI_PATH/dhcp" ] && [ ! -L "$CNI_PATH/dhcp" ]; then
+    if [ "$CNI_PATH" = /usr/lib/cni ]; then
       "$CNI_PATH/dhcp" daemon -socketpath /var/lib/cni/dhcp.sock >/var/lib/cni/daemon 2>&1 3>&- &
       timeout 60 sh -c "until [ -S /var/lib/cni/dhcp.sock ]; do sleep 0.02; done"
     fi'

@@ -39,8 +39,8 @@ new_box() {
   make_box
 }
 
-# killed_at_some_calls LIST: the ADD of each plugin, after those before it, before the first program that it runs, after
-# the fourth …; then its DEL. (The laws in src/laws kill it at every call.)
+# killed_at_some_calls LIST: the ADD of each plugin, after those before it, before the second program that it runs, after
+# the ninth …; then its DEL. (The laws in src/laws kill it at every call.)
 killed_at_some_calls() {
   local plugins plugin type result=null
   make_wrappers ip nft nsenter sh tc bridge
@@ -57,11 +57,12 @@ killed_at_some_calls() {
   libcni DEL "$1"
 }
 
-# kill_plugin TYPE JSON: killed at every third call, until its ADD succeeds; $RESULT is of that
+# kill_plugin TYPE JSON: killed at its second call, and at every seventh from there, until its ADD succeeds; $RESULT is of
+# that
 kill_plugin() {
   local number when=after
   quick_look >"$BATS_TEST_TMPDIR/look"
-  for number in {1..30..3}; do
+  for number in {2..30..7}; do
     [ $when = before ] && when=after || when=before
     kill_at "$number" $when plugin "$1" ADD "$2" "PATH=$WRAPPERS:$PATH"
     # shellcheck disable=SC2034,SC2154 # for the tests; of bats
