@@ -9,6 +9,15 @@
 # What else would make a runtime load code, write files or listen is taken out of its environment.
 [ "$*" != version ] || { echo "ocinet @VERSION@"; exit; }
 
+# A plugin's answer to VERSION is constant, and podman asks for it 40 times to start one container. So no runtime is started.
+# The build puts each type's answer here.
+if [ "$CNI_COMMAND" = VERSION ]; then
+  case "$#:$1" in 0:) plugin=${0##*"/"} ;; 2:plugin) plugin=$2 ;; *) plugin= ;; esac
+  case $plugin in
+    "@ANSWERS@") ;;
+  esac
+fi
+
 # become_runtime ARGUMENT...: never returns. What it starts may stay when it has ended, so it gets none of the caller's
 # descriptors but the standard streams. sh can close those of one digit, and names the others, but for its own, which are
 # closed on exec: the runtime may have other files by these numbers.

@@ -62,7 +62,8 @@ function about(type: string): string {
   return `CNI ${type} plugin ${standsInFor}\nCNI protocol versions supported: ${known}\n`;
 }
 
-function versionJson(type: string): string {
+/** What a type prints for VERSION, without the end of the line. The launcher says the same by itself (scripts/answers.ts). */
+export function versionJson(type: string): string {
   return JSON.stringify({ cniVersion: versions.at(-1), supportedVersions: versionsOf(type) });
 }
 
