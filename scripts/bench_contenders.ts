@@ -22,8 +22,9 @@ export interface Group {
   readonly contenders: Readonly<Record<string, Contender>>;
 }
 
-/** Where Debian has the reference plugins. */
-const reference = "/usr/lib/cni";
+/** The newest peers, which scripts/setup unpacks beside the system's. */
+const peers = Deno.env.get("OCINET_PEERS") ?? "";
+const reference = `${peers}/cni`;
 
 /** The jobs by name. */
 export const groups: Readonly<Record<string, Group>> = {
@@ -130,7 +131,7 @@ export function hook(runtime: string, networks = "bench", before: readonly strin
 }
 
 function netavark(): Contender {
-  const program = "/usr/lib/podman/netavark";
+  const program = `${peers}/bin/netavark`;
   let next = 1;
   const addresses = new Map<string, string>();
   const config = (id: string, port: number) => {
@@ -156,9 +157,11 @@ function netavark(): Contender {
   };
   const act = (verb: string) => async (id: string, pid: number, port: number) => {
     Deno.writeTextFileSync("/run/netavark.json", config(id, port));
-    await run([program, "--file", "/run/netavark.json", verb, `/proc/${pid}/ns/net`]);
+    const words = ["--config", "/run/netavark", "--file", "/run/netavark.json"];
+    await run([program, ...words, verb, `/proc/${pid}/ns/net`]);
   };
-  return { isInstalled: () => exists(program), up: act("setup"), down: act("teardown") };
+  const prepare = () => Deno.mkdirSync("/run/netavark");
+  return { isInstalled: () => exists(program), prepare, up: act("setup"), down: act("teardown") };
 }
 
 /** One process for the whole chain, in which ours run; it starts those that are found at `path`. */
