@@ -225,7 +225,7 @@ refuses() {
   refuses portmap '{ runtimeConfig: { portMappings: [{ hostPort: 0, containerPort: 80 }] } }' "failed to parse config: Invalid host port number: 0"
   refuses portmap '{ runtimeConfig: { portMappings: [{ hostPort: 80, containerPort: -1 }] } }' "failed to parse config: Invalid container port number: -1"
   refuses portmap '{ runtimeConfig: { portMappings: [{ hostPort: 80, containerPort: 80 }] } }' "must be called as chained plugin"
-  # Of conditions in iptables' words ours refuses all but -s, -d and -i, which are translated; nft's words say the others.
+  # Of conditions in iptables' words ours refuses what is not said in nft's words by port_conditions.ts.
   # Not refused: a sysctl that stands twice in tuning's configuration, of which the last one counts (the reference says
   # "duplicated sysctl keys are not allowed"). Our runtimes' own parser of JSON keeps the last, and tells of no other.
 }

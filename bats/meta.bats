@@ -520,7 +520,8 @@ forwarded() { in_box router nstat -asz IpForwDatagrams | awk '/ForwDatagrams/ { 
 }
 
 @test "portmap leads a port only as its conditions say, and leaves who is masqueraded to a chain of iptables" {
-  list blue 10.1.1.0/24 '{ "type": "portmap", "conditionsV4": ["!", "-s", "192.0.2.3"], "externalSetMarkChain": "MARK-IT" }'
+  list blue 10.1.1.0/24 '{ "type": "portmap", "externalSetMarkChain": "MARK-IT", "conditionsV4":
+    ["-m", "addrtype", "--dst-type", "LOCAL", "-m", "comment", "--comment", "not these", "!", "--src=192.0.2.3"] }'
   in_host sysctl -q net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
   in_host iptables-nft -t nat -N MARK-IT
   in_host iptables-nft -t nat -A POSTROUTING -m mark --mark 1 -j MASQUERADE

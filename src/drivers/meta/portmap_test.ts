@@ -153,6 +153,28 @@ nft create element inet ocinet ports6 { tcp . 8080 comment "c1 veth1" : fd00::3 
   );
 });
 
+test("conditions in iptables' words are what they mean in nft's (cni#830)", () => {
+  const rows: readonly (readonly [string, string])[] = [
+    ["--src 192.0.2.0/255.255.255.0 --dst=10.9.9.9", "ip saddr 192.0.2.0/24 ip daddr 10.9.9.9"],
+    ["-s192.0.2.1 ! -o eth+ -i lo", 'ip saddr 192.0.2.1 oifname != "eth*" iifname "lo"'],
+    ["-m comment --comment hi;drop -s 1.1.1.1", "ip saddr 1.1.1.1"],
+    ["-m tcp ! --sport 1024:65535", "meta l4proto tcp th sport != 1024-65535"],
+    ["-m udp --source-port=53", "meta l4proto udp th sport 53"],
+    ["-m addrtype --dst-type LOCAL", "fib daddr type local"],
+    ["-m addrtype ! --src-type LOCAL,UNICAST", "fib saddr type != { local, unicast }"],
+    ["-m mark --mark 0x10/0xff", "meta mark & 255 == 16"],
+    ["--match mark ! --mark 1", "meta mark & 4294967295 != 1"],
+    ["-m conntrack --ctstate NEW", "ct state new"],
+    ["-m comment --comment nothing", ""],
+  ];
+  for (const [words, nft] of rows) {
+    const { conditions } = portmap.parse(fields({ conditionsV4: words.split(" ") }));
+    assert.equal(conditions[4], nft, words);
+  }
+  const six = portmap.parse(fields({ conditionsV6: ["--dst", "fd00::/64"] }));
+  assert.equal(six.conditions[6], "ip6 daddr fd00::/64");
+});
+
 test("a chain of iptables' marks whom we leave to others to masquerade", () => {
   const runtimeConfig = { portMappings: [{ hostPort: 8080, containerPort: 80, hostIP: "0.0.0.0" }] };
   const calls = (conf: Record<string, unknown>) =>
@@ -249,19 +271,49 @@ test("options that cannot be are refused", () => {
       { backend: "nftables", conditionsV6: ["!", "-s", "fd00::1"] },
       "nftables backend was requested but configuration contains iptables-specific options [conditionsV6]",
     ],
-    [
-      { conditionsV4: ["-m", "mark", "--mark", "1"] },
-      'Cannot use "-m" of "conditionsV4": of iptables\' words only -s, -d, -i and ! are known; say it in nft\'s',
-    ],
-    [
-      { conditionsV4: ["!"] },
-      'Cannot use "!" of "conditionsV4": of iptables\' words only -s, -d, -i and ! are known; say it in nft\'s',
-    ],
+    ...[["-m", "set", "--match-set", "x", "src"], ["-m"], ["!", "-m", "tcp"]].map((words) => {
+      const said = words[0] === "!" ? "! -m tcp" : `-m ${words[1] ?? ""}`;
+      return [
+        { conditionsV4: words },
+        `Cannot use "${said}" of "conditionsV4": of iptables' modules only comment, addrtype, mark, conntrack, state, ` +
+        "tcp, udp, sctp are known; say it in nft's words",
+      ] as const;
+    }),
+    ...["!", "-j", "-p", "constructor"].map((word) =>
+      [
+        { conditionsV4: ["-i", "eth0", word, "x"] },
+        `Cannot use "${
+          word === "!" ? "x" : word
+        }" of "conditionsV4": of iptables' words only ! and --source, --destination, --in-interface, --out-interface, ` +
+        "--comment, --src-type, --dst-type, --source-port, --ctstate, --mark, -m are known; say it in nft's",
+      ] as const
+    ),
     [
       { conditionsV6: ["-s", "1.2.3.4"] },
       'Cannot use "1.2.3.4" of "conditionsV6": it is no IPv6 address or prefix',
     ],
-    [{ conditionsV4: ["-d"] }, 'Cannot use "" of "conditionsV4": it is no IPv4 address or prefix'],
+    [{ conditionsV4: ["-d"] }, 'Cannot use "-d" of "conditionsV4": it has no value'],
+    [{ conditionsV4: ["-d", ""] }, 'Cannot use "" of "conditionsV4": it is no IPv4 address or prefix'],
+    [
+      { conditionsV4: ["--src", "10.0.0.0/255.0.255.0"] },
+      'Cannot use "10.0.0.0/255.0.255.0" of "conditionsV4": it is no IPv4 address or prefix',
+    ],
+    [
+      { conditionsV4: ["-m", "mark", "--mark", "0x1ffffffff"] },
+      'Cannot use "--mark 0x1ffffffff" of "conditionsV4": it is no mark, or mark and mask as 0x1/0xff',
+    ],
+    [
+      { conditionsV4: ["-m", "tcp", "--sport", "9:8"] },
+      'Cannot use "--sport 9:8" of "conditionsV4": it is no port, or range as 1024:65535',
+    ],
+    [
+      { conditionsV4: ["!", "--comment", "x"] },
+      'Cannot use "! --comment" of "conditionsV4": a comment matches all',
+    ],
+    [
+      { conditionsV4: ["-m", "state", "--state", "NEW; accept"] },
+      'Cannot use "--state NEW; accept" of "conditionsV4": "new; accept" is none of invalid, new, established, related, untracked',
+    ],
     [
       { conditionsV4: ["-i", "a b"] },
       'Cannot use "a b" of "conditionsV4": interface name contains / or : or whitespace characters',

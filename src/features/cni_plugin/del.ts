@@ -18,6 +18,7 @@ import {
   type Context,
   contextOf,
   externalPart,
+  ipamOf,
   lock,
   lookFor,
   parse,
@@ -60,7 +61,9 @@ export async function del(context: Context): Promise<void> {
     if (delegation?.external) await callExternalPart(context, "DEL");
     const problems: unknown[] = [];
     const attempt = (action: () => Promise<unknown>) => action().catch((error) => void problems.push(error));
-    if (!delegation?.external && externalPart(context)) await attempt(() => callExternalPart(context, "DEL"));
+    if (!delegation?.external && accepted(() => externalPart(context)) !== undefined) {
+      await attempt(() => callExternalPart(context, "DEL"));
+    }
     const record = readPlugin(world, state, key) ?? recordBeforeRenaming(context);
     await attempt(() => record ? rollBack(context, record) : delUnrecorded(context));
     if (!record && !delegation?.external) await attempt(() => removeLeftovers(context));
@@ -154,12 +157,30 @@ async function delUnrecorded(context: Context): Promise<void> {
   const row = table[call.type];
   if (row?.role === "ipam") await releaseAlone(context, row.plugin);
   else if (!delegation?.external) {
-    const parsed = parse(context);
-    if (parsed.role === "main" && parsed.ipam) await release(context, parsed.ipam);
-    await undoAll(world, prefixesFor(context), await plannedAgain(context, parsed), whatOf(key));
+    const parsed = accepted(() => parse(context));
+    if (!parsed || parsed.role === "main") await releaseOfMain(context, parsed?.ipam);
+    const steps = parsed ? await plannedAgain(context, parsed) : deleteLink(context);
+    await undoAll(world, prefixesFor(context), steps, whatOf(key));
   }
   // It may be there and say nothing.
   removeRecord(world, state, key);
+}
+
+/** Undefined for a configuration that ADD refuses: by that nothing was made. A DEL has to succeed then, too. */
+function accepted<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof CniError) return undefined;
+    throw error;
+  }
+}
+
+/** @param parsed the IPAM type's part, where the rest of the configuration can be used as well */
+async function releaseOfMain(context: Context, parsed: ParsedIpam | undefined): Promise<void> {
+  if (parsed) return await release(context, parsed);
+  const plugin = accepted(() => externalPart(context) === undefined ? ipamOf(context) : undefined);
+  if (plugin) await releaseAlone(context, plugin).catch(() => {});
 }
 
 /** A type that holds nothing need not understand its configuration. */
@@ -187,7 +208,7 @@ async function plannedAgain(context: Context, parsed: Parsed): Promise<readonly 
   if (parsed.role === "meta" && parsed.plugin.unrecorded) {
     return parsed.plugin.unrecorded(parsed.conf, at, before, await lookFor(context, parsed, before));
   }
-  const link = deleteLink(context, parsed);
+  const link = deleteLink(context);
   try {
     const { steps } = await planAgain(context, parsed, before);
     // Rules name addresses and ports, which are another container's by now unless this one is still there.
@@ -219,8 +240,9 @@ function rememberedResult({ world, state, key, call }: Context): Result | undefi
 }
 
 /** Whoever made the container's link, it has this name; unless another network's ADD made it, and this one's failed. */
-function deleteLink({ world, state, key, at: { ifname } }: Context, parsed: Parsed): readonly Step[] {
-  if (parsed.role !== "main" || parsed.plugin.keepsLink === true) return [];
+function deleteLink({ world, state, key, call, at: { ifname } }: Context): readonly Step[] {
+  const row = table[call.type];
+  if (row?.role !== "main" || row.plugin.keepsLink === true) return [];
   if (isAttachedByOther(world, state, key)) return [];
   return [removeLinkAtUndo("container", ifname)];
 }

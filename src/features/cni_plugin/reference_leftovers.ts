@@ -22,7 +22,8 @@ export async function removeLeftovers(context: Context): Promise<void> {
   const { world, call, conf, at } = context;
   const before = previousResult(context) ?? emptyResult;
   const made = { ...before, ips: before.ips.filter(({ address }) => !isAnothers(context, address)) };
-  const left = await leftovers(call.type, { conf, at, made });
+  // A configuration that cannot be used has made nothing.
+  const left: Leftovers = await leftovers(call.type, { conf, at, made }).catch(() => ({}));
   if (left.file !== undefined) world.remove(left.file);
   const ends = await Promise.allSettled([
     removeLinks(context, left.link === undefined ? [] : [left.link], hostEnds(call.type, before)),
