@@ -15,7 +15,7 @@ import {
   serveContainerHook,
   startHookHelper,
 } from "../features/container/create_container_hook.ts";
-import { stateDirectory } from "../engine/state.ts";
+import { idFromRuntime, stateDirectory } from "../engine/state.ts";
 import { type AttachOptions, parseAttachOptions, withAnnotations } from "../features/container/options.ts";
 
 const stages = ["createRuntime", "prestart", "createContainer", "poststop", "auto"] as const;
@@ -70,7 +70,7 @@ async function act(
       // What `inject` puts there is quicker (meeting.ts); elsewhere createRuntime has done all there is to do.
       return;
     case "poststop":
-      await detach(world, directory, state.id);
+      await detach(world, directory, await idFromRuntime(world, directory, state.id));
       return await collectOpportunistically(world, directory);
   }
 }
@@ -115,8 +115,10 @@ async function connect(
   const config = configOf(world, state);
   checkHostname(config, options, state);
   const rootfs = rootfsOf(config, state, container);
+  const id = await idFromRuntime(world, directory, state.id);
   await attach(world, directory, {
-    id: state.id,
+    id,
+    ...(id === state.id ? {} : { runtimeId: state.id }),
     container,
     ...(inside === state.pid ? {} : { lasting: knownBy(world, container, state.pid) }),
     options,

@@ -8,7 +8,7 @@ import { isRoot } from "../engine/user.ts";
 const made = /^[0-9a-f]{32,}$/;
 
 /**
- * The id that a person means: an id, the beginning of one that a runtime made, or the path of a namespace that was
+ * The id that a person means: an id, ours or a runtime's, the beginning of one that a runtime made, or the path of a namespace that was
  * attached, as `ocinet up` takes it. What is none of these is taken as it is.
  * @throws UsageError for what can be no id, or begins more than one
  */
@@ -16,6 +16,8 @@ export function findId(world: World, state: string, text: string): string {
   const ids = containerIds(world, state);
   if (ids.includes(text)) return text;
   if (text.startsWith("/")) return ids.find((id) => isOf(world, state, id, text)) ?? refusePath(text);
+  const byHash = ids.find((id) => id.startsWith("id-") && runtimeIdOf(world, state, id) === text);
+  if (byHash !== undefined) return byHash;
   const problem = identifierProblem(text);
   if (problem) throw new UsageError(`Cannot use container id ${JSON.stringify(text)}: ${problem}`);
   const longer = ids.filter((id) => made.test(id) && id.startsWith(text));
@@ -25,6 +27,15 @@ export function findId(world: World, state: string, text: string): string {
     );
   }
   return longer[0] ?? text;
+}
+
+function runtimeIdOf(world: World, state: string, id: string): string | undefined {
+  try {
+    return readContainer(world, state, id)?.runtimeId;
+  } catch {
+    // A record that cannot be read says nothing.
+    return undefined;
+  }
 }
 
 function isOf(world: World, state: string, id: string, path: string): boolean {

@@ -55,6 +55,8 @@ export interface Namespace {
 export interface ContainerRecord extends BaseRecord {
   readonly part: "container";
   readonly created: string;
+  /** Its runtime's id for it, where ours is made of its hash. */
+  readonly runtimeId?: string;
   /** Its host name, if that is one of its names. */
   readonly hostname?: string;
   /** It is the user's session (session.ts); and what cannot be seen of the host from within. */

@@ -1,5 +1,5 @@
 import { messageOf } from "../wire/cni/error.ts";
-import { identifierProblem } from "../net/names.ts";
+import { identifierProblem, sha512 } from "../net/names.ts";
 import type { World } from "../plan/world.ts";
 import { isRoot, outerUid, seesOwners } from "./user.ts";
 
@@ -122,6 +122,27 @@ export function userDirectory(world: World): string {
 export function configDirectory(world: World): string {
   if (isRoot(world) && (world.stat("/etc")?.uid ?? 0) === 0) return "/etc/ocinet";
   return `${world.env("XDG_CONFIG_HOME") || `${world.env("HOME") ?? "/nonexistent"}/.config`}/ocinet`;
+}
+
+/** What runc and crun take for an id, and more: a file's name of the kernel's. */
+const runtimeId = /^(?!\.{1,2}$)[^\p{C}/]{1,1024}$/u;
+
+/**
+ * The id that we have for a container of an OCI runtime: the same, where it can be a CNI id that leaves room in the names
+ * that are made of it; else one that is made of its hash, as for runc's "web+1", "_web" and long ones.
+ * @throws Error for what is no file's name, or has control characters: no runtime takes it
+ */
+export async function idFromRuntime(world: World, state: string, id: string): Promise<string> {
+  const isPlain = identifierProblem(id) === undefined;
+  // One that is longer may be there from before.
+  if (isPlain && (id.length <= 128 || world.stat(`${state}/containers/${id}`) !== undefined)) return id;
+  if (!runtimeId.test(id)) {
+    throw new Error(
+      `Cannot use container id ${JSON.stringify(id)}: it may have no "/" and no control characters`,
+    );
+  }
+  const readable = id.replace(/[^a-zA-Z0-9_.-]/g, "_").slice(0, 40);
+  return `id-${readable}-${(await sha512(id)).slice(0, 32)}`;
 }
 
 /** The paths of one container's state. */

@@ -145,7 +145,7 @@ function refuseUplinkOfRoot(world: World, { uplink }: AttachOptions): void {
 /** What is recorded before anything is planned or done: who has which names and ports. */
 function firstRecord(
   world: World,
-  { id, container, lasting, options, session, ending, hostname }: Request,
+  { id, runtimeId, container, lasting, options, session, ending, hostname }: Request,
   ports: ContainerRecord["ports"],
   links: readonly PlannedLink[],
   claims: readonly Step[],
@@ -153,6 +153,7 @@ function firstRecord(
   return newRecord(world, {
     ...{ ...containerKey(id), created: new Date().toISOString(), phase: "planning" as const },
     ...{ container: lasting ?? container, ports, limits: options.limits },
+    ...(runtimeId === undefined ? {} : { runtimeId }),
     ...(session ? { session: { lowestPort: session.lowestPort } } : {}),
     attachments: links.map(({ attached }) => attached),
     ...(namedBy(links).length > 0 && hostname !== undefined ? { hostname } : {}),

@@ -27,6 +27,7 @@ export type State = "up" | "partial" | "dead";
 
 /** A container as scripts see it. Its keys stay as they are: docs/usage.md. */
 export interface Description {
+  /** As its runtime or `ocinet up` has it. */
   readonly id: string;
   readonly created: string;
   readonly state: State;
@@ -87,7 +88,7 @@ export function describeContainer(
   const byPlugins = attachments.some(({ published }) => published !== undefined);
   const uplink = attachments.map(({ by }) => uplinkNamed(by)).find((found) => found !== undefined);
   return {
-    id,
+    id: record.runtimeId ?? id,
     created,
     ...stateOf(staleness(world, record), () => disturbance(world, record, plugins)),
     netns: container.netns,

@@ -7,6 +7,8 @@ import type { AttachOptions } from "./options.ts";
 /** A container to attach. */
 export interface Request {
   readonly id: string;
+  /** Its runtime's id for it, where ours is another. */
+  readonly runtimeId?: string;
   /** As it can be entered now. */
   readonly container: Namespace;
   /** As it will be known, if not by that. */

@@ -1,0 +1,38 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { addNamespace, startProcess } from "../host/fake/kernel.ts";
+import { newFake } from "../host/fake.ts";
+import { hook } from "./hook.ts";
+import { inspect } from "./inspect.ts";
+import { list } from "./list.ts";
+
+const known = async (fake: ReturnType<typeof newFake>) =>
+  ((await list(fake.world)).json as { id: string; state: string }[]).map(({ id, state }) => `${id} ${state}`);
+
+test("every id that runc or crun takes is taken, shown, and understood again", async () => {
+  const fake = newFake();
+  const ids = ["web+1", "_web", ".web", "web@1", "web:1", "x".repeat(255), "x".repeat(129), "web-1"];
+  const { pid } = startProcess(fake.kernel, "init", addNamespace(fake.kernel).inode);
+  for (const id of ids) {
+    const state = JSON.stringify({ ociVersion: "1.0.2", id, pid, bundle: "" });
+    await hook(fake.world, ["createRuntime", "--net=default", "-p", "8080:80"], state);
+    assert.deepEqual(await known(fake), [`${id} up`]);
+    assert.equal(((await inspect(fake.world, [id])).json as { id: string }[])[0]!.id, id);
+    await hook(fake.world, ["poststop"], state);
+    assert.deepEqual(await known(fake), []);
+  }
+});
+
+test("no id leads to another directory, or another container", async () => {
+  const fake = newFake();
+  const { pid } = startProcess(fake.kernel, "init", addNamespace(fake.kernel).inode);
+  for (const id of ["..", ".", "a/b", "../x", "a\nb", "a\u001bb", "x".repeat(1025)]) {
+    const state = JSON.stringify({ ociVersion: "1.0.2", id, pid, bundle: "" });
+    await assert.rejects(hook(fake.world, ["createRuntime"], state), /may have no "\/" and no control/);
+  }
+  for (const id of ["web+1", "web_1", "web@1"]) {
+    const state = JSON.stringify({ ociVersion: "1.0.2", id, pid, bundle: "" });
+    await hook(fake.world, ["createRuntime", "--net=none"], state);
+  }
+  assert.deepEqual((await known(fake)).sort(), ["web+1 up", "web@1 up", "web_1 up"]);
+});
