@@ -318,10 +318,12 @@ host_knows() { [ "$(in_host ip -j neigh show 10.9.0.50 | jq -r '.[0].lladdr')" =
       { type: "portmap", capabilities: { portMappings: true } }] }' >"$BATS_TEST_TMPDIR/net.conflist"
   }
   export NETCONFPATH=$BATS_TEST_TMPDIR CNI_CONTAINERID=c1 CAP_ARGS='{ "portMappings": [{ "hostPort": 8080, "containerPort": 80, "protocol": "tcp" }] }'
-  chain '{ "type": "tuning", "mtu": 1400 }'
+  chain '{ "type": "tuning", "mtu": 1400, "mac": "02:00:00:00:77:01" }'
   run -0 --separate-stderr ocinet cni add net /run/netns/box
   jq -e '.ips[0].address | startswith("10.9.0.5")' <<<"$output"
   [[ $(elements ports4) == *10.9.0.5* ]]
+  # The server knows the address that stays (podman#1136).
+  [ "$(awk '{ print $2 }' "$LEASES")" = 02:00:00:00:77:01 ]
   run -0 ocinet cni check net /run/netns/box
   run -0 ocinet cni gc net
   seen 1 DHCPRELEASE

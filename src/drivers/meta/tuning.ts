@@ -124,6 +124,11 @@ function wanted(
   });
 }
 
+/** The MAC address that the link gets by a configuration, which may stand after that of the type that makes it. */
+export function macSetBy(conf: Fields, at: Attachment): string | undefined {
+  return wanted(parse(conf), at).mac;
+}
+
 function compact(attributes: Attributes): Attributes {
   return Object.fromEntries(Object.entries(attributes).filter(([, value]) => value !== undefined));
 }

@@ -3,6 +3,7 @@ import { CniError } from "../../wire/cni/error.ts";
 import { atLeast, emptyResult, parseResult, type Result, resultFor } from "../../wire/cni/result.ts";
 import { family } from "../../net/address.ts";
 import type { Prefixes } from "../../plan/batch.ts";
+import type { Plan } from "../../plan/plan.ts";
 import type { Claim, Step } from "../../plan/step.ts";
 import type { Lease, LinkIpam } from "../../drivers/plugin.ts";
 import { readsArgs, table } from "../../drivers/table.ts";
@@ -30,6 +31,7 @@ import { rollBack } from "./del.ts";
 import { type Namespace, newRecord, type PluginRecord, readPlugin } from "../../engine/record.ts";
 import { type Change, reconcile } from "../../engine/reconcile.ts";
 import { waitForAll } from "../../engine/locks.ts";
+import { setLaterMac, withLaterMac } from "./later_mac.ts";
 import { deferTakenPorts } from "./port_failover.ts";
 import { undoClaim } from "../../engine/undo.ts";
 
@@ -104,11 +106,9 @@ async function prepareOwn(
   const link = parsed.plugin.link(parsed.conf, at, seen, before);
   const addressed = (lease: Lease) => parsed.plugin.address(parsed.conf, at, lease, link.result, seen);
   if (parsed.externalIpam !== undefined) {
-    return await prepareAsked(context, link.steps, externalPlugin(context), addressed);
+    return await prepareAsked(context, link, externalPlugin(context), addressed);
   }
-  return parsed.ipam
-    ? await prepareAddressed(context, parsed.ipam, link.steps, addressed)
-    : { context, ...link };
+  return parsed.ipam ? await prepareAddressed(context, parsed.ipam, link, addressed) : { context, ...link };
 }
 
 /** A record of what no longer exists makes way; one of what does is a reason to refuse. */
@@ -140,10 +140,15 @@ async function prepareLease(context: Context): Promise<Prepared> {
   const ipam: ParsedIpam = { plugin: row.plugin, conf: row.plugin.parse(conf) };
   const held = row.plugin.kind === "local" && row.plugin.held?.(ipam.conf, context.at, context.world);
   if (held) throw new CniError("internal", held);
-  return await prepareAddressed(context, ipam, [], ({ ips, routes, dns }) => ({
-    steps: [],
-    result: { ...emptyResult, ips, routes, dns },
-  }));
+  return await prepareAddressed(
+    context,
+    ipam,
+    { steps: [], result: emptyResult },
+    ({ ips, routes, dns }) => ({
+      steps: [],
+      result: { ...emptyResult, ips, routes, dns },
+    }),
+  );
 }
 
 type Addressed = (lease: Lease) => { readonly steps: readonly Step[]; readonly result: Result };
@@ -151,7 +156,7 @@ type Addressed = (lease: Lease) => { readonly steps: readonly Step[]; readonly r
 async function prepareAddressed(
   context: Context,
   { plugin, conf }: ParsedIpam,
-  link: readonly Step[],
+  link: Plan,
   addressed: Addressed,
 ): Promise<Prepared> {
   const { world, at } = context;
@@ -164,7 +169,7 @@ async function prepareAddressed(
     const { steps, result } = addressed(lease);
     const { giveUp } = lease;
     return {
-      ...{ context, steps: [...lease.claims, ...lease.steps ?? [], ...link, ...steps], result },
+      ...{ context, steps: [...lease.claims, ...lease.steps ?? [], ...link.steps, ...steps], result },
       ...(giveUp ? { giveUp } : {}),
     };
   } catch (error) {
@@ -216,15 +221,16 @@ function ownClient(context: Context, plugin: LinkIpam<unknown>, conf: unknown): 
 
 async function prepareAsked(
   context: Context,
-  link: readonly Step[],
+  link: Plan,
   asked: Asked,
   addressed: Addressed,
 ): Promise<Prepared> {
-  const done = [...link, ...asked.steps];
+  const done = [...link.steps, ...setLaterMac(context, link.result), ...asked.steps];
   const linked: Prepared = { context, steps: done, result: emptyResult };
   await orAbandon([linked], () => carryOut([linked]));
   try {
-    return { context, done, ...addressed(await asked.answer()) };
+    const { steps, result } = addressed(await asked.answer());
+    return { context, done, steps, result: withLaterMac(context, result) };
   } catch (error) {
     await abandon({ context, done, steps: [], result: emptyResult });
     throw error;

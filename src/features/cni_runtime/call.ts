@@ -5,7 +5,9 @@ import type { NetworkList, PluginConf } from "../../wire/cni/network_list.ts";
 import { type Result, resultFor } from "../../wire/cni/result.ts";
 import type { World } from "../../plan/world.ts";
 import { callExternal, isOurs } from "../../engine/external_plugin.ts";
-import { asCniError, type Context, contextOf } from "../cni_plugin/call.ts";
+import { macSetBy } from "../../drivers/meta/tuning.ts";
+import { table } from "../../drivers/table.ts";
+import { asCniError, asksThroughLink, type Context, contextOf } from "../cni_plugin/call.ts";
 
 /** One container's interface on a network, as a CNI runtime is told of it. */
 export interface RuntimeCall {
@@ -77,7 +79,16 @@ export async function ownContext(
     version: list.cniVersion,
     ...(overriding ? { overriding } : {}),
   });
-  return entered ? { ...context, entered } : context;
+  const mac = command === "ADD" ? laterMac(call, plugin, context) : undefined;
+  return { ...context, ...(entered ? { entered } : {}), ...(mac === undefined ? {} : { laterMac: mac }) };
+}
+
+/** What a server is asked through the link from is the MAC address that it leases to (podman#1136). */
+function laterMac(call: RuntimeCall, plugin: PluginConf, context: Context): string | undefined {
+  if (table[plugin.type]?.role !== "main" || !asksThroughLink(context)) return undefined;
+  const later = call.list.plugins.slice(call.list.plugins.indexOf(plugin) + 1);
+  const tuning = later.find(({ type }) => type === "tuning");
+  return tuning && macSetBy(fields(requestOf(call, tuning, undefined)), context.at);
 }
 
 /** Executes a plugin that is not ours. @returns what it printed, parsed */
