@@ -9,13 +9,14 @@ import { isRoot } from "../engine/user.ts";
 import { type Report, tableText } from "./report.ts";
 
 /** Lists the containers that are attached, and those whose state was left behind. */
-export function list(world: World): Promise<Report> {
+export async function list(world: World): Promise<Report> {
   const state = stateDirectory(world);
-  const all = [...describeAll(world, state, containerIds(world, state)), ...describeInside(world, state)];
+  const own = await describeAll(world, state, containerIds(world, state));
+  const all = [...own, ...describeInside(world, state)];
   // Whoever looks for root's containers should not take an empty table for an answer.
   const isElsewhere = all.length === 0 && !isRoot(world) && world.stat("/run/ocinet") !== undefined;
   const note = isElsewhere ? { note: "none of yours; sudo ocinet ls shows those of root" } : {};
-  return Promise.resolve({ json: all, text: containersText(all), ...note });
+  return { json: all, text: containersText(all), ...note };
 }
 
 /** A table of containers. */

@@ -34,7 +34,10 @@ export async function map(world: World, flags: ReadonlySet<string>, screen: Scre
   const state = stateDirectory(world);
   const json = mapOf({
     host: world.read("/proc/sys/kernel/hostname")?.trim() ?? "",
-    containers: [...describeAll(world, state, containerIds(world, state)), ...describeInside(world, state)],
+    containers: [
+      ...await describeAll(world, state, containerIds(world, state)),
+      ...describeInside(world, state),
+    ],
     networks: await allNetworks(world),
     endpoints: await endpointsIn(world, state),
     all: flags.has("all"),

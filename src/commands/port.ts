@@ -35,7 +35,7 @@ export async function port(
     return report(JSON.parse(await askInside(world, state, words)));
   }
   const id = findId(world, state, text!);
-  const [described] = describeAll(world, state, [id]);
+  const [described] = await describeAll(world, state, [id]);
   if (verb === "ls") {
     if (!described) throw notAttached(world, "list the ports of", id);
     return report(described.ports);

@@ -2,67 +2,164 @@
  * What of a record is no longer as it was made. It is the one idea of "as it should be": CHECK, `ls`, `repair`, `doctor`
  * and the helper ask the same question, and `repair` does what is missing again.
  */
-import { lengthOf } from "../net/address.ts";
+import { addressOf, family, lengthOf, networkOf } from "../net/address.ts";
 import type { Prefixes } from "../plan/batch.ts";
-import { type Inside, lookInside, parseInside } from "../plan/inside.ts";
 import { elementsIn } from "../plan/nft.ts";
 import { setLink } from "../plan/ip.ts";
-import { type ElementResource, linkOf, type LinkResource, type Resource } from "../plan/resource.ts";
-import type { Step } from "../plan/step.ts";
+import { type AddressResource, linkOf, type LinkResource, type Resource } from "../plan/resource.ts";
+import { line, type Place, type Step, stepKey, words } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
-import { linkExists } from "./links.ts";
-import { ownerIsAlive, readPids } from "./process.ts";
+import { type Answers, linkExists } from "./links.ts";
+import { askHost, isUp, missingElements, viewContainer, viewHost, type Views } from "./drift_views.ts";
 
-/** How a namespace is seen: what the steps of a record can be held against. */
-interface View {
-  /** Undefined for what cannot be told. */
-  isThere(step: Step): boolean | undefined;
-  hasLink(link: string): boolean;
+/** What of a record is missing, and what has to be done for that. */
+export interface Drift {
+  /** The steps to do again, in their order. */
+  readonly again: readonly Step[];
+  /** The first that a person is told of; undefined where nothing is missing. */
+  readonly first?: Problem;
+}
+
+/** A thing in a word or two, and what is wrong with it. */
+export interface Problem {
+  readonly thing: string;
+  readonly is: "gone" | "down";
 }
 
 /**
- * The steps whose things are missing, and those that have to be done again with them: what is set on a link that is gone.
+ * Finds the steps whose things are missing, and those that have to be done again with them: what is set on a link that is
+ * gone.
  * @param prefixes without a `container` its side is not looked at
  */
-export async function missingSteps(
+export async function findDrift(
   world: World,
   prefixes: Pick<Prefixes, "host"> & Partial<Prefixes>,
   steps: readonly Step[],
-): Promise<readonly Step[]> {
-  const [host, container] = await Promise.all([
-    viewHost(world, steps),
+): Promise<Drift> {
+  const [answers, elements, container] = await Promise.all([
+    askHost(world, steps),
+    missingElements(world, elementsIn(steps.filter(({ on }) => on === "host"))),
     viewContainer(world, prefixes, steps),
   ]);
-  const see = (step: Step) => (step.on === "host" ? host : container)?.isThere(step);
-  const missing = new Set(steps.filter((step) => !step.removes && see(step) === false));
-  // A veth is one step, so that the container's end is known by its address alone.
-  const isGone = ({ on, id }: Step) =>
-    id.kind === "link" ||
-    id.kind === "address" && on === "container" && container?.hasLink(id.link) === false;
-  const gone = new Set([...missing].filter(isGone).map(({ on, id }) => `${on} ${linkOf(id)}`));
-  // The ends of a veth go together, and with a link what is set on it.
-  const went = ({ on, id }: Step) => gone.has(`${on} ${linkOf(id) ?? ""}`);
+  const host = viewHost(world, answers, new Set(elements));
+  const moved = movedIn(steps);
+  const see = (step: Step) => {
+    const arrived = step.id.kind === "link" ? moved.get(step.id.link) : undefined;
+    if (arrived === undefined) return (step.on === "host" ? host : container)?.isThere(step);
+    return step.on === "host" ? container?.hasLink(arrived) : undefined;
+  };
+  const missing = lasting(steps).filter((step) => see(step) === false);
   const strays = steps.flatMap(({ on, id }) =>
     on === "host" && id.kind === "link" ? backToMaster(world, id) : []
   );
-  const isSetting = ({ id }: Step) => id.kind === "link-setting";
-  const any = missing.size + strays.length > 0;
-  const again = steps.filter((step) => missing.has(step) || went(step) || any && isSetting(step));
-  // A port's settings can be set only once it is one.
-  return [
-    ...again.filter(({ id }) => id.kind === "link"),
+  const views = { host, ...(container ? { container } : {}) };
+  const routes = lostSubnets(steps, missing, views);
+  const first = firstOf([
+    ...missing.filter(({ id }) => id.kind === "link"),
     ...strays,
-    ...again.filter(({ id }) => id.kind !== "link"),
-  ];
+    ...missing,
+    ...routes,
+  ]);
+  return {
+    again: first ? inOrder(withSettings(steps, new Set(missing), { strays, moved, views }), routes) : [],
+    ...(first ? { first } : {}),
+  };
 }
 
-/** The first of the host's links that is gone, or no port of its bridge any more; found without starting a program. */
-export function lostLink(world: World, steps: readonly Step[]): string | undefined {
-  const links = steps.flatMap(({ on, id }) => on === "host" && id.kind === "link" ? [id] : []);
-  const gone = links.find(({ link }) => !linkExists(world, link));
-  if (gone) return describeResource(gone);
-  return tellMissing(links.flatMap((link) => backToMaster(world, link)));
+/** The steps whose things are to stay: sbr takes away what the plugin before it has made. */
+function lasting(steps: readonly Step[]): readonly Step[] {
+  const taken = new Map(
+    steps.map((step, i) => step.removes ? [stepKey(step), i] as const : ["", -1] as const),
+  );
+  return steps.filter((step, i) => !step.removes && (taken.get(stepKey(step)) ?? -1) < i);
 }
+
+/** Adds to what is missing what is set on it, and each link's settings. */
+function withSettings(
+  steps: readonly Step[],
+  missing: ReadonlySet<Step>,
+  { strays, moved, views }: {
+    readonly strays: readonly Step[];
+    readonly moved: ReadonlyMap<string, string>;
+    readonly views: Views;
+  },
+): readonly Step[] {
+  // A veth is one step, so that the container's end is known by its address alone.
+  const isGone = ({ on, id }: Step) =>
+    id.kind === "link" ||
+    id.kind === "address" && on === "container" && views.container?.hasLink(id.link) === false;
+  const gone = new Set([...missing].filter(isGone).map(({ on, id }) => `${on} ${linkOf(id)}`));
+  for (const link of moved.keys()) if (gone.has(`host ${link}`)) gone.add(`container ${link}`);
+  // The ends of a veth go together, and with a link what is set on it.
+  const went = ({ on, id }: Step) => gone.has(`${on} ${linkOf(id) ?? ""}`);
+  // One that has moved into the container has no settings any more under the name that it had before.
+  // What is in the kernel's own tables goes with the link being up, too.
+  const isSetting = ({ on, id }: Step) =>
+    (id.kind === "link-setting" || on === "host" && id.kind === "route" && id.table !== undefined) &&
+    views[on]?.hasLink(linkOf(id)!) === true;
+  const again = steps.filter((step) => missing.has(step) || went(step) || isSetting(step));
+  const isFirst = ({ on, id }: Step) => on === "host" && id.kind === "link" && !moved.has(id.link);
+  // A port's settings can be set only once it is one.
+  return [...again.filter(isFirst), ...strays, ...again.filter((step) => !isFirst(step))];
+}
+
+/** Other routes need those to the subnets. */
+function inOrder(steps: readonly Step[], subnets: readonly Step[]): readonly Step[] {
+  const isRoute = ({ id }: Step) => id.kind === "route";
+  return [...steps.filter((step) => !isRoute(step)), ...subnets, ...steps.filter(isRoute)];
+}
+
+/** The kernel's routes to the subnets of addresses that are there: an address is not given again for them. */
+function lostSubnets(steps: readonly Step[], missing: readonly Step[], views: Views): readonly Step[] {
+  const taken = new Set(steps.filter(({ removes }) => removes).map(stepKey));
+  // A VRF has them in a table of its own.
+  if (steps.some(({ id }) => id.kind === "link" && id.table !== undefined)) return [];
+  return lasting(steps).filter((step) => !missing.includes(step)).flatMap(({ on, id }) => {
+    if (id.kind !== "address" || !id.routed || views[on]?.hasSubnet(id) !== false) return [];
+    const route = subnetRoute(on, id);
+    return taken.has(stepKey(route)) ? [] : [route];
+  });
+}
+
+function subnetRoute(on: Place, { address, link }: AddressResource): Step {
+  const dst = networkOf(address);
+  const more = family(address) === 4 ? words` scope link src ${addressOf(address)}` : " metric 256";
+  const id = { kind: "route", dst, dev: link, attributes: [] } as const;
+  return line("ip", on, id, words`route replace ${dst} dev ${link} proto kernel` + more);
+}
+
+/** Links that are made on the host to be moved into the container: their names there, by those that they have before. */
+function movedIn(steps: readonly Step[]): ReadonlyMap<string, string> {
+  const inside = steps.flatMap(({ on, id }) => on === "container" && id.kind === "link" ? [id.link] : []);
+  const made = steps.flatMap(({ on, id }) => on === "host" && id.kind === "link" ? [id.link] : []);
+  return new Map(made.flatMap((link) => {
+    const i = inside.indexOf(link);
+    return i < 0 || inside[i + 1] === undefined ? [] : [[link, inside[i + 1]!] as const];
+  }));
+}
+
+/**
+ * The first thing on the host that is gone or down.
+ * @param answers of `askHost` for these steps, and maybe for more
+ */
+export function lostOnHost(world: World, answers: Answers, steps: readonly Step[]): Problem | undefined {
+  const host = viewHost(world, answers, new Set());
+  const moved = movedIn(steps);
+  const isSeen = ({ on, id }: Step) =>
+    on === "host" && seenByIp.includes(id.kind) && !moved.has(linkOf(id) ?? "");
+  const own = lasting(steps).filter(isSeen);
+  const missing = own.filter((step) => host.isThere(step) === false);
+  const masters = own.flatMap(({ id }) => id.kind === "link" ? id.master ?? [] : []);
+  const down = masters.find((master) => answers.links.get(master)?.up === false);
+  return firstOf([
+    ...missing.filter(({ id }) => id.kind === "link"),
+    ...own.flatMap(({ id }) => id.kind === "link" ? backToMaster(world, id) : []),
+    ...missing,
+    ...lostSubnets(own, missing, { host }),
+  ]) ?? (down === undefined ? undefined : { thing: `link ${down}`, is: "down" });
+}
+
+const seenByIp: readonly string[] = ["link", "link-setting", "address", "route"];
 
 /** Puts a port that is there back on the link that it was a port of: with that, it had become none. */
 function backToMaster(world: World, { link, master }: LinkResource): readonly Step[] {
@@ -73,11 +170,12 @@ function backToMaster(world: World, { link, master }: LinkResource): readonly St
   return now === master ? [] : [setLink("host", link, "master", master)];
 }
 
-/** What a person is told of the first of these, in a word or two; undefined where nothing is missing. */
-export function tellMissing(steps: readonly Step[]): string | undefined {
-  const first = steps.find(({ id }) => id.kind !== "link-setting") ??
-    steps.find(({ id }) => id.kind === "link-setting" && id.master !== undefined);
-  return first && describeResource(first.id);
+function firstOf(steps: readonly Step[]): Problem | undefined {
+  const first = steps.find(({ id }) => id.kind !== "link-setting" || id.master !== undefined || isUp(id));
+  if (!first) return undefined;
+  return isUp(first.id)
+    ? { thing: `link ${linkOf(first.id)}`, is: "down" }
+    : { thing: describeResource(first.id), is: "gone" };
 }
 
 function describeResource(id: Resource): string {
@@ -102,97 +200,5 @@ function describeResource(id: Resource): string {
       return "program";
     default:
       return id.kind;
-  }
-}
-
-async function viewHost(world: World, steps: readonly Step[]): Promise<View> {
-  const elements = elementsIn(steps.filter(({ on }) => on === "host"));
-  const gone = new Set(await missingElements(world, elements));
-  return {
-    hasLink: (link) => linkExists(world, link),
-    isThere: (step) => {
-      const { id } = step;
-      switch (id.kind) {
-        case "link":
-          return linkExists(world, id.link);
-        case "element":
-          return !gone.has(id);
-        case "sysctl":
-          return step.tool === "sysctl" ? isSet(world, id.key, step.value) : undefined;
-        case "process":
-          return step.tool === "spawn"
-            ? readPids(world, step.pidFile).some((pid) => ownerIsAlive(world, pid, step.cmdlineMarker))
-            : undefined;
-        default:
-          return undefined;
-      }
-    },
-  };
-}
-
-/** The kernel may lack a setting, as it does all of IPv6's where that is off. */
-function isSet(world: World, key: string, value: string): boolean {
-  const now = world.read(`/proc/sys/${key}`);
-  return now === undefined || plain(now) === plain(value);
-}
-
-/** The kernel has its own blanks between several values of one. */
-function plain(value: string): string {
-  return value.trim().split(/\s+/).join(" ");
-}
-
-/** The elements that are not in our tables, or lead elsewhere. In one look where all are there. */
-export async function missingElements(
-  world: World,
-  elements: readonly ElementResource[],
-): Promise<readonly ElementResource[]> {
-  if (elements.length === 0) return [];
-  // A map's element is looked up by its key alone.
-  const stdin = elements.map(({ set, key }) => `get element ${set} { ${key} }\n`).join("");
-  const { code, stdout } = await world.run(["nft", "-f", "-"], { stdin, looks: true });
-  if (code === 0) {
-    const shown = stdout.replace(/ comment "[^"]*"/g, "");
-    return elements.filter(({ key, value }) => value !== undefined && !shown.includes(`${key} : ${value}`));
-  }
-  if (elements.length === 1) return elements;
-  const half = Math.ceil(elements.length / 2);
-  const [first, second] = [elements.slice(0, half), elements.slice(half)];
-  return [...await missingElements(world, first), ...await missingElements(world, second)];
-}
-
-async function viewContainer(
-  world: World,
-  { container }: Partial<Prefixes>,
-  steps: readonly Step[],
-): Promise<View | undefined> {
-  const own = steps.filter(({ on }) => on === "container");
-  if (container === undefined || own.length === 0) return undefined;
-  const keys = own.flatMap(({ id }) => id.kind === "sysctl" ? [id.key] : []);
-  const argv = [...container, "sh", "-c", lookInside, "sh", ...keys];
-  const { code, stdout } = await world.run(argv, { looks: true });
-  if (code !== 0) return undefined;
-  const inside = parseInside(stdout, keys);
-  return { isThere: (step) => isInside(inside, step), hasLink: (link) => inside.links.has(link) };
-}
-
-function isInside(inside: Inside, step: Step): boolean | undefined {
-  const { id } = step;
-  switch (id.kind) {
-    case "link":
-      return inside.links.has(id.link);
-    case "address":
-      return inside.links.get(id.link)?.addresses?.includes(id.address) === true;
-    case "route":
-      return inside.routes.some(({ dst, dev, table }) =>
-        dst === id.dst && dev === id.dev && table === id.table
-      );
-    case "rule":
-      return inside.rules.some(({ from, table }) =>
-        table === id.table && `${from}/`.startsWith(id.from.split("/")[0]!)
-      );
-    case "sysctl":
-      return step.tool === "sysctl" && plain(inside.sysctls?.get(id.key) ?? step.value) === plain(step.value);
-    default:
-      return undefined;
   }
 }

@@ -1,3 +1,4 @@
+import { contains, lengthOf, parseCidr } from "../net/address.ts";
 import { linkNameProblem } from "../net/names.ts";
 import { ownAlias } from "../plan/ip.ts";
 import { readRows, type Row } from "../plan/ip_json.ts";
@@ -15,7 +16,7 @@ export function linkExists(world: World, name: string): boolean {
 /** What is asked of the host's `ip`. Names are those of links, or alternative ones (`ip link property`). */
 export interface Questions {
   readonly links: readonly string[];
-  /** Addresses, for how they are reached. */
+  /** Addresses, for how they are reached; or behind `matching`. */
   readonly reached: readonly string[];
   /** MAC addresses, for the links that have them: that takes a look at every link. */
   readonly macs: readonly string[];
@@ -44,10 +45,27 @@ export async function askLinks(world: World, questions: Questions): Promise<Answ
     links: found(questions.links, named),
     reached: found(
       questions.reached,
-      (address) => routes.find(({ dst }) => dst === address)?.["dev"] as string,
+      (asked) => asked.startsWith(matching) ? matched(routes, asked) : wayTo(routes, asked),
     ),
     macs: found(questions.macs, (wanted) => links.find(({ mac }) => mac === wanted)),
   };
+}
+
+/** Asks for the route that an address is reached by, whose answer is its destination and its link. */
+export const matching = "fibmatch ";
+
+function wayTo(routes: readonly Row[], address: string): string | undefined {
+  return routes.find(({ dst }) => dst === address)?.["dev"] as string | undefined;
+}
+
+/** Of several answers the longest prefix is that of the address. */
+function matched(routes: readonly Row[], asked: string): string | undefined {
+  const address = asked.slice(matching.length);
+  const isOn = ({ dst }: Row) => parseCidr(String(dst)) !== undefined && contains(String(dst), address);
+  const [row] = routes.filter(isOn).toSorted((a, b) =>
+    lengthOf(String(b["dst"])) - lengthOf(String(a["dst"]))
+  );
+  return row && `${row["dst"]} ${row["dev"]}`;
 }
 
 /** A name that is no plain word is no link's that we could use. */

@@ -1,10 +1,20 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { deleteLink, linkNamed, namespaceOf } from "../host/fake/kernel.ts";
+import {
+  deleteLink,
+  type FakeLink,
+  linkNamed,
+  type Namespace,
+  namespaceOf,
+  removeAddress,
+  setUp,
+} from "../host/fake/kernel.ts";
 import type { Fake } from "../host/fake.ts";
+import { describeAll } from "../features/container/describe.ts";
 import { repair } from "../features/container/repair.ts";
 import { containers, hostWith } from "./actions.ts";
 import { dumpOf, missingFrom, state } from "./machine.ts";
+import { networkTypes } from "./networks.ts";
 
 const hostOf = ({ kernel }: Fake) => namespaceOf(kernel, kernel.own);
 
@@ -48,3 +58,51 @@ test("repair makes a container's link again that somebody has deleted", async ()
   assert.match(told.join("\n"), /^link veth[0-9a-f]+ was gone, and is there again$/m);
   assert.deepEqual(lost, []);
 });
+
+/** What may become of the links that containers have, on either side. */
+const damages: Readonly<Record<string, (namespace: Namespace, link: FakeLink) => void>> = {
+  "are down": (namespace, link) => setUp(namespace, link, false),
+  "have lost their addresses": (namespace, link) => {
+    for (const { address } of [...link.addresses]) removeAddress(namespace, link, address);
+  },
+  "have lost their routes": (namespace, link) => {
+    namespace.routes = namespace.routes.filter(({ index }) => index !== link.index);
+  },
+};
+
+/** Links of the host's that are there for containers. */
+const isOurs = ({ name }: FakeLink) => /^(veth|br0|cni0)/.test(name);
+
+for (const type of networkTypes.filter((one) => one !== "loopback")) {
+  test(`of ${type}: repair finds nothing where nothing is wrong, and mends what is down, flushed or deleted`, async () => {
+    const fake = await hostWith(containers, type);
+    await containers.add(fake.world, type, "c1");
+    const ids = ["c0", "c1"];
+    const before = dumpOf(fake);
+    const states = async () =>
+      (await describeAll(fake.world, state, ids)).map(({ state }) => state).join(" ");
+    assert.equal(await states(), "up up");
+    for (const id of ids) assert.deepEqual(await repair(fake.world, state, id), []);
+    assert.deepEqual(dumpOf(fake), before);
+    for (const [what, damage] of Object.entries(damages)) {
+      for (const place of ["host", "container"]) {
+        for (const namespace of fake.kernel.namespaces) {
+          const isHost = namespace === hostOf(fake);
+          if (isHost !== (place === "host")) continue;
+          for (const link of namespace.links.filter((one) => isHost ? isOurs(one) : one.name !== "lo")) {
+            damage(namespace, link);
+          }
+        }
+        const isDamaged = missingFrom(before, dumpOf(fake)).length > 0;
+        if (place === "host" && isDamaged) assert.match(await states(), /partial/, what);
+        const told = [await repair(fake.world, state, "c0"), await repair(fake.world, state, "c1")].flat();
+        const left = missingFrom(before, dumpOf(fake)).filter((line) =>
+          !line.startsWith("file /run/ocinet/")
+        );
+        assert.deepEqual(left, [], `${place}'s links ${what}: ${told.join("; ")}`);
+        assert.equal(await states(), "up up");
+        for (const id of ids) assert.deepEqual(await repair(fake.world, state, id), []);
+      }
+    }
+  });
+}

@@ -5,7 +5,7 @@
 export type Resource =
   | LinkResource
   | { readonly kind: "link-setting"; readonly link: string; readonly master?: string; readonly name?: string }
-  | { readonly kind: "address"; readonly address: string; readonly link: string; readonly routed: boolean }
+  | AddressResource
   | RouteResource
   | { readonly kind: "rule"; readonly from: string; readonly table: number }
   | { readonly kind: "neighbour"; readonly address: string; readonly link: string }
@@ -31,6 +31,14 @@ export interface LinkResource {
   readonly type?: string;
   readonly table?: number;
   readonly master?: string;
+}
+
+/** An address with its prefix length; `routed`: the kernel makes a route to its subnet. */
+export interface AddressResource {
+  readonly kind: "address";
+  readonly address: string;
+  readonly link: string;
+  readonly routed: boolean;
 }
 
 /** A route; `attributes` are words of `ip route` and their values, "" for a word without one. */

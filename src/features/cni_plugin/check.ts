@@ -20,7 +20,7 @@ import {
   parse,
   previousResult,
 } from "./call.ts";
-import { missingElements } from "../../engine/drift.ts";
+import { missingElements } from "../../engine/drift_views.ts";
 import { forwardChains, forwardPrograms } from "../../engine/forward_policy.ts";
 import { readPlugin } from "../../engine/record.ts";
 import { takenPorts } from "./port_failover.ts";

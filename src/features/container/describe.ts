@@ -17,7 +17,9 @@ import {
   readContainer,
   readPlugin,
 } from "../../engine/record.ts";
-import { lostLink } from "../../engine/drift.ts";
+import { lostOnHost } from "../../engine/drift.ts";
+import { askHost } from "../../engine/drift_views.ts";
+import type { Answers } from "../../engine/links.ts";
 import { ownNamespace } from "../../engine/process.ts";
 import type { Limits } from "../../net/limits.ts";
 import { deadPrograms } from "./repair.ts";
@@ -83,6 +85,7 @@ export function describeContainer(
   world: World,
   record: ContainerRecord,
   plugins: readonly PluginRecord[] = [],
+  answers: Answers = unasked,
 ): Description {
   const { id, created, container, attachments, ports, limits, steps } = record;
   const byPlugins = attachments.some(({ published }) => published !== undefined);
@@ -90,7 +93,7 @@ export function describeContainer(
   return {
     id: record.runtimeId ?? id,
     created,
-    ...stateOf(staleness(world, record), () => disturbance(world, record, plugins)),
+    ...stateOf(staleness(world, record), () => disturbance(world, record, plugins, answers)),
     netns: container.netns,
     ...(container.init ? { pid: container.init.pid } : {}),
     networks: attachments.map(describeNetwork),
@@ -147,6 +150,7 @@ function disturbance(
   world: World,
   record: ContainerRecord,
   plugins: readonly PluginRecord[],
+  answers: Answers,
 ): string | undefined {
   if (record.phase !== "done") return `it is not finished; ocinet down ${record.id} takes it away`;
   if (record.changing !== undefined) {
@@ -154,18 +158,26 @@ function disturbance(
   }
   const dead = deadPrograms(world, record).map(({ name }) => name).join(" and its ");
   if (dead !== "") return `its ${dead} has ended; ocinet repair ${record.id} starts it again`;
-  const lost = lostLink(world, plugins.flatMap(({ steps }) => steps));
-  return lost && `its ${lost} is gone; ocinet repair ${record.id} makes it again`;
+  const lost = lostOnHost(world, answers, plugins.flatMap(({ steps }) => steps));
+  return lost && `its ${lost.thing} is ${lost.is}; ocinet repair ${record.id} mends it`;
 }
 
+const unasked: Answers = { links: new Map(), reached: new Map(), macs: new Map() };
+
 /** What is known of each of these containers; those that are gone by now are left out. */
-export function describeAll(world: World, state: string, ids: readonly string[]): readonly Description[] {
-  return ids.flatMap((id) => {
+export async function describeAll(
+  world: World,
+  state: string,
+  ids: readonly string[],
+): Promise<readonly Description[]> {
+  const all = ids.map((id) => [id, pluginsOf(world, state, id)] as const);
+  const answers = await askHost(world, all.flatMap(([, plugins]) => plugins.flatMap(({ steps }) => steps)))
+    .catch(() => unasked);
+  return all.flatMap(([id, plugins]) => {
     try {
-      const plugins = pluginKeys(world, state, id).flatMap((key) => readPlugin(world, state, key) ?? []);
       const record = readContainer(world, state, id);
-      if (record) return [describeContainer(world, record, plugins)];
-      return plugins.length > 0 ? [describePlugins(world, id, plugins)] : [];
+      if (record) return [describeContainer(world, record, plugins, answers)];
+      return plugins.length > 0 ? [describePlugins(world, id, plugins, answers)] : [];
     } catch (error) {
       // What is wrong with one says nothing of the others.
       const told = { state: "partial", reason: messageOf(error) } as const;
@@ -174,16 +186,30 @@ export function describeAll(world: World, state: string, ids: readonly string[])
   });
 }
 
+/** Those of this network namespace's; one that cannot be read is told with the container's own. */
+function pluginsOf(world: World, state: string, id: string): readonly PluginRecord[] {
+  try {
+    return pluginKeys(world, state, id).flatMap((key) => readPlugin(world, state, key) ?? []);
+  } catch {
+    return [];
+  }
+}
+
 /** A container whose networks a CNI runtime attaches. */
-function describePlugins(world: World, id: string, plugins: readonly PluginRecord[]): Description {
+function describePlugins(
+  world: World,
+  id: string,
+  plugins: readonly PluginRecord[],
+  answers: Answers,
+): Description {
   const here = plugins.filter(({ host }) => host === ownNamespace(world));
-  const lost = lostLink(world, here.flatMap(({ steps }) => steps));
+  const lost = lostOnHost(world, answers, here.flatMap(({ steps }) => steps));
   const stale = plugins.map((record) => staleness(world, record)).find((reason) => reason !== undefined);
   const attached = new Map(
     plugins.filter(({ result }) => result).map((one) => [`${one.network} ${one.ifname}`, one]),
   );
   return {
-    ...{ id, created: "", ...stateOf(stale, () => lost && `its ${lost} is gone`) },
+    ...{ id, created: "", ...stateOf(stale, () => lost && `its ${lost.thing} is ${lost.is}`) },
     netns: plugins[0]!.container.netns,
     networks: [...attached.values()].map(({ network, ifname, part, result }) =>
       describeNetwork({ network: { name: network }, ifname, by: part, result })

@@ -1,4 +1,4 @@
-import { missingSteps, tellMissing } from "../../engine/drift.ts";
+import { findDrift } from "../../engine/drift.ts";
 import { apply, explain } from "../../engine/apply.ts";
 import { livePrefixes, staleness } from "../../engine/namespace.ts";
 import { ownNamespace } from "../../engine/process.ts";
@@ -40,11 +40,14 @@ export async function repairLinks(world: World, state: string, id: string): Prom
     const prefixes = livePrefixes(world, record.container);
     if (staleness(world, record) !== undefined || prefixes.container === undefined) return [];
     const all = await wantedOf(world, state, record);
-    const missing = await missingSteps(world, prefixes, all.flatMap(({ wanted }) => wanted));
-    const told = tellMissing(missing);
-    if (told === undefined) return [];
+    const { again: missing, first } = await findDrift(
+      world,
+      prefixes,
+      all.flatMap(({ wanted }) => wanted),
+    );
+    if (!first) return [];
     await makeAgain(world, state, prefixes as Prefixes, { all, missing });
-    return [`${told} was gone, and is there again`];
+    return [`${first.thing} was ${first.is}, and is ${first.is === "down" ? "up" : "there"} again`];
   } catch (error) {
     throw explain(error);
   } finally {

@@ -1,7 +1,7 @@
 import { digest } from "../../net/names.ts";
 import type { Step } from "../../plan/step.ts";
 import { apply, StepError } from "../../engine/apply.ts";
-import { missingSteps } from "../../engine/drift.ts";
+import { findDrift } from "../../engine/drift.ts";
 import { hasBootEnded } from "../../engine/namespace.ts";
 import { newRecord, type PluginRecord, readPlugin, removeRecord } from "../../engine/record.ts";
 import { reconcile } from "../../engine/reconcile.ts";
@@ -184,7 +184,10 @@ export async function mend(agent: Agent, joined: Joined): Promise<void> {
   const { world, state } = agent;
   const record = readPlugin(world, state, overlayKey(joined.network.name));
   if (record === undefined) return;
-  const again = [...await missingSteps(world, here, record.steps), ...unset(agent, joined, record.steps)];
+  const again = [
+    ...(await findDrift(world, here, record.steps)).again,
+    ...unset(agent, joined, record.steps),
+  ];
   if (again.length > 0) {
     agent.tell(`network "${joined.network.name}": made again what was missing`);
     delete joined.applied;

@@ -4,7 +4,7 @@ import { readRows } from "../../plan/ip_json.ts";
 import type { Link } from "../../plan/host_state.ts";
 import type { Step } from "../../plan/step.ts";
 import { whyFailed, type World } from "../../plan/world.ts";
-import { missingSteps } from "../../engine/drift.ts";
+import { findDrift } from "../../engine/drift.ts";
 import { askLinks } from "../../engine/links.ts";
 import { livePrefixes } from "../../engine/namespace.ts";
 import { type AllLookups, observe } from "../../engine/observe.ts";
@@ -60,7 +60,7 @@ export async function look(world: World, state: string, id: string, target: Targ
 }
 
 async function find(world: World, state: string, id: string): Promise<Container> {
-  const [described] = describeAll(world, state, [id]);
+  const [described] = await describeAll(world, state, [id]);
   const record = readContainer(world, state, id);
   const plugins = pluginKeys(world, state, id).flatMap((key) => readPlugin(world, state, key) ?? []);
   const first = record ?? plugins[0];
@@ -123,8 +123,8 @@ async function lookAt(
     reached: [...new Set(routedAddresses(steps).map((one) => one.address))],
   };
   const isOpen = prefixes.container !== undefined;
-  const [missing, seen, way] = await Promise.all([
-    missingSteps(world, prefixes, steps),
+  const [{ again: missing }, seen, way] = await Promise.all([
+    findDrift(world, prefixes, steps),
     observe(world, { ...lookups, inside: isOpen }, prefixes.container),
     isOpen && address !== undefined ? askWay(world, prefixes.container, address) : undefined,
   ]);
