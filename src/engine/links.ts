@@ -20,6 +20,8 @@ export interface Questions {
   readonly reached: readonly string[];
   /** MAC addresses, for the links that have them: that takes a look at every link. */
   readonly macs: readonly string[];
+  /** Bridges that we made, by name and MAC address, for that which has the address by now. */
+  readonly renamed?: readonly OwnBridge[];
 }
 
 /** What `ip` answers. */
@@ -41,8 +43,12 @@ export async function askLinks(world: World, questions: Questions): Promise<Answ
       const answer = find(one);
       return answer === undefined ? [] : [[one, answer] as const];
     }));
+  const renamed = (questions.renamed ?? []).flatMap(({ name, mac }) => {
+    const is = links.find((link) => link.kind === "bridge" && link.alias === ownAlias && link.mac === mac);
+    return is && !named(name) ? [[name, is] as const] : [];
+  });
   return {
-    links: found(questions.links, named),
+    links: new Map([...found(questions.links, named), ...renamed]),
     reached: found(
       questions.reached,
       (asked) => asked.startsWith(matching) ? matched(routes, asked) : wayTo(routes, asked),
@@ -71,10 +77,11 @@ function matched(routes: readonly Row[], asked: string): string | undefined {
 /** A name that is no plain word is no link's that we could use. */
 const plainWord = /^[A-Za-z0-9_.+][A-Za-z0-9_.:+-]{0,126}$/;
 
-function linesFor({ links, reached, macs }: Questions): readonly string[] {
+function linesFor({ links, reached, macs, renamed = [] }: Questions): readonly string[] {
   const named = links.filter((name) => plainWord.test(name)).map((name) => `address show dev ${name}`);
   return [
     ...(macs.length > 0 ? ["address show"] : named),
+    ...(renamed.length > 0 ? ["address show type bridge"] : []),
     ...reached.map((address) => `route get ${address}`),
   ];
 }

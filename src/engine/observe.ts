@@ -128,6 +128,7 @@ async function observeLinks(
   const asked = await askLinks(world, {
     links: [...new Set([...links, ...others, ...behind])],
     ...{ reached, macs: macs! },
+    renamed: ownBridges.filter(({ name }) => !linkExists(world, name)),
   });
   const all = [...asked.links, ...own.map((link) => [link.name, link] as const)];
   return {

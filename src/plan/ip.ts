@@ -1,7 +1,7 @@
 import { family, hostLength, lengthOf } from "../net/address.ts";
 import type { Route } from "../wire/cni/result.ts";
 import type { Resource, RouteResource } from "./resource.ts";
-import { type Hole, type Line, line, type Place, type Step, words } from "./step.ts";
+import { type Exec, exec, type Hole, type Line, line, type Place, type Step, words } from "./step.ts";
 
 /** The alias (ifalias in /sys) of shared links that we made: they may go when nothing is on them any more. */
 export const ownAlias = "ocinet";
@@ -130,6 +130,24 @@ export function addRoute(
     value === undefined ? [] : [[word, String(value)] as const]
   );
   return route("add", on, { dst, dev: link, ...(table === undefined ? {} : { table }), attributes: said });
+}
+
+/**
+ * Gives a link of ours that somebody has renamed its name again: rules and records know it by that. Before Linux 6.2 it has
+ * to be down meanwhile. It is no setting of a link: done again later, it could meet another one of that name.
+ */
+export function renameLink(now: string, name: string): Exec {
+  const script =
+    'ip link set dev "$1" down && ip link set dev "$1" name "$2" && exec ip link set dev "$2" up';
+  const shows = `ip link set dev ${now} name ${name}`;
+  return exec("host", `${renaming}${now}`, { run: ["sh", "-c", script, "sh", now, name], shows });
+}
+
+const renaming = "rename ";
+
+/** Whether a step is one of these. */
+export function isRenaming({ id }: Step): boolean {
+  return id.kind === "command" && id.what.startsWith(renaming);
 }
 
 /** Takes a link away in undoing only; whether or not it is there. */

@@ -13,7 +13,15 @@ import {
 } from "../../net/address.ts";
 import { linkNameProblem, macFrom, parseMac } from "../../net/names.ts";
 import type { Attachment } from "../../plan/attachment.ts";
-import { addAddress, addBridge, addVeth, ownAlias, removeAddress, setLink } from "../../plan/ip.ts";
+import {
+  addAddress,
+  addBridge,
+  addVeth,
+  ownAlias,
+  removeAddress,
+  renameLink,
+  setLink,
+} from "../../plan/ip.ts";
 import { guardBridges, join, keepBridgeInternal, masquerade, tryRules } from "../../plan/nft.ts";
 import { allowOnlyMac } from "../../plan/nft_bridge.ts";
 import type { Plan } from "../../plan/plan.ts";
@@ -168,11 +176,12 @@ export function link(conf: Conf, at: Attachment, seen: HostState): Plan {
   const { vlans } = conf;
   const found = findBridge(conf, seen);
   needFiltering(conf, found);
-  const [bridge, mtu] = [found?.name ?? conf.bridge, chooseMtu(conf, found)];
+  const [bridge, mtu] = [nameNow(conf, found), chooseMtu(conf, found)];
   const mac = found?.mac ?? macFrom(at.networkDigest);
   const { host, container } = vethEnds(at, chosenMac(conf, at));
   return {
     steps: [
+      ...(found && isRenamed(conf, found) ? [renameLink(found.name, bridge)] : []),
       ...(found ? [...pinMac(found), ...bringUpBridge(found, at)] : makeBridge(bridge, mac, mtu, vlans)),
       ...(conf.promiscMode ? [setLink("host", bridge, "promisc", "on")] : []),
       addVeth({ host, container, netns: at.netns, mtu, master: bridge }),
@@ -226,6 +235,15 @@ function chosenMac({ mac }: Conf, at: Attachment): string | undefined {
     throw new CniError("invalidConfig", `Cannot use MAC address "${wanted}": it is not one`);
   }
   return parsed;
+}
+
+/** A bridge that is found by none of its names is found by being ours, and the network's. */
+function isRenamed({ bridge }: Conf, { name, altNames, alias }: Link): boolean {
+  return name !== bridge && alias === ownAlias && altNames?.includes(bridge) !== true;
+}
+
+function nameNow(conf: Conf, found: Link | undefined): string {
+  return found && !isRenamed(conf, found) ? found.name : conf.bridge;
 }
 
 function makeBridge(name: string, mac: string, mtu: number | undefined, vlans: Vlans): readonly Step[] {
@@ -286,7 +304,9 @@ export function checkDrift(
   made: Result,
   seen: HostState,
 ): string | undefined {
-  const bridge = seen.links.get(conf.bridge)?.name ?? conf.bridge;
+  const found = seen.links.get(conf.bridge);
+  const bridge = found?.name ?? conf.bridge;
+  if (found && isRenamed(conf, found)) return `bridge "${conf.bridge}" is called "${bridge}" by now`;
   const port = hostLinks(made).map((name) => seen.links.get(name)).find((link) => link?.master === bridge);
   if (!port) return `CNI veth created for bridge ${conf.bridge} was not found`;
   const ips = ownIps(made, ifname);
@@ -386,7 +406,7 @@ function setGateway(
   const { bridge, vlans } = conf;
   if (vlans.id === 0) {
     const found = seen.links.get(bridge);
-    return gateways.flatMap((gateway) => setAddress(gateway, found?.name ?? bridge, conf, found));
+    return gateways.flatMap((gateway) => setAddress(gateway, nameNow(conf, found), conf, found));
   }
   if (gateways.length === 0) return [];
   const name = vlanLink(bridge, vlans.id);

@@ -337,6 +337,17 @@ test("no name of a bridge reaches a line or a path unless it can be one", () => 
   assert.throws(() => parse({ bridge: "x".repeat(128) }), { code: 7 });
 });
 
+test("a bridge of ours that somebody has renamed has its name again, and there is no second one", () => {
+  const found = seeing({ name: "br8", alias: "ocinet" });
+  const seen = { ...found, links: new Map([["br7", found.links.get("br8")!]]) };
+  const { steps, result } = link({ bridge: "br7" }, seen);
+  assert.match(show(steps), /^ip link set dev br8 name br7\nip link add name \S+ address \S+ master br7 type veth/);
+  assert.equal(
+    bridge.checkDrift(parse({ bridge: "br7" }), at, result, seen),
+    'bridge "br7" is called "br8" by now',
+  );
+});
+
 test("a bridge is found by an alternative name, which may be longer than a name, and called by its own", () => {
   const long = "uplink-bridge-of-the-lab";
   const found = seeing({ name: "br7", up: false, addresses: ["10.1.2.1/24"] });

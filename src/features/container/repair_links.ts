@@ -13,6 +13,7 @@ import {
 } from "../../engine/record.ts";
 import { containerPaths } from "../../engine/state.ts";
 import type { Prefixes } from "../../plan/batch.ts";
+import { isRenaming } from "../../plan/ip.ts";
 import { type Step, stepKey } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import type { PluginConf } from "../../wire/cni/network_list.ts";
@@ -39,20 +40,36 @@ export async function repairLinks(world: World, state: string, id: string): Prom
     if (record?.phase !== "done" || record.host !== ownNamespace(world)) return [];
     const prefixes = livePrefixes(world, record.container);
     if (staleness(world, record) !== undefined || prefixes.container === undefined) return [];
+    const renamed = await renameBack(world, prefixes as Prefixes, await wantedOf(world, state, record));
     const all = await wantedOf(world, state, record);
     const { again: missing, first } = await findDrift(
       world,
       prefixes,
       all.flatMap(({ wanted }) => wanted),
     );
-    if (!first) return [];
+    if (!first) return renamed;
     await makeAgain(world, state, prefixes as Prefixes, { all, missing });
-    return [`${first.thing} was ${first.is}, and is ${first.is === "down" ? "up" : "there"} again`];
+    return [
+      ...renamed,
+      `${first.thing} was ${first.is}, and is ${first.is === "down" ? "up" : "there"} again`,
+    ];
   } catch (error) {
     throw explain(error);
   } finally {
     unlock();
   }
+}
+
+/** A bridge that somebody has renamed is not made a second time. */
+async function renameBack(
+  world: World,
+  prefixes: Prefixes,
+  all: readonly Repaired[],
+): Promise<readonly string[]> {
+  const now = all.flatMap(({ record, wanted }) => wanted.filter((step) => !record.steps.includes(step)));
+  const steps = now.filter(isRenaming);
+  await apply(world, prefixes, steps);
+  return steps.length > 0 ? ["its bridge had another name, and has its own again"] : [];
 }
 
 async function makeAgain(
@@ -124,5 +141,8 @@ async function wantedNow(
   const context = await ownContext(world, state, call, { plugin, command: "ADD", before: attached.result! });
   const recorded = new Set(done.steps.map(stepKey));
   const now = await stepsForRepair({ ...context, container }, attached.result!);
-  return [...now.filter((step) => step.on === "host" && !recorded.has(stepKey(step))), ...done.steps];
+  return [
+    ...now.filter((step) => step.on === "host" && (!recorded.has(stepKey(step)) || isRenaming(step))),
+    ...done.steps,
+  ];
 }

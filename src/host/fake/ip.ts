@@ -316,7 +316,10 @@ function showAddresses(place: Place, words: readonly string[]): string {
   if (name !== undefined && !linkNamed(namespace, name)) {
     throw new Refusal(`Device "${name}" does not exist.`);
   }
-  const links = namespace.links.filter((link) => name === undefined || link.name === name);
+  const kind = wordAfter(words, "type");
+  const links = namespace.links.filter((link) =>
+    (name === undefined || link.name === name) && (kind === undefined || link.kind === kind)
+  );
   if (!isJson(options)) {
     return links.flatMap(({ index, name, addresses }) =>
       addresses.map(({ address }) =>
