@@ -1,6 +1,7 @@
 import type { World } from "../plan/world.ts";
-import { detach } from "../features/container/detach.ts";
+import { detach, detachUnrecorded } from "../features/container/detach.ts";
 import { stateDirectory } from "../engine/state.ts";
+import { isRoot } from "../engine/user.ts";
 import { findId } from "./ids.ts";
 import type { Report } from "./report.ts";
 
@@ -9,7 +10,10 @@ export async function down(world: World, given: readonly string[]): Promise<Repo
   const state = stateDirectory(world);
   const ids = given.map((text) => findId(world, state, text));
   const done: { id: string; was: "attached" | "absent" }[] = [];
-  for (const id of ids) done.push({ id, was: await detach(world, state, id) ? "attached" : "absent" });
+  for (const id of ids) {
+    const found = await detach(world, state, id) || isRoot(world) && await detachUnrecorded(world, state, id);
+    done.push({ id, was: found ? "attached" : "absent" });
+  }
   return {
     json: done,
     text: done.map(({ id, was }) => was === "absent" ? `${id} was not attached\n` : "").join(""),

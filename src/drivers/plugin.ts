@@ -106,6 +106,8 @@ export interface LocalIpam<Conf> {
   /** It reads CNI_ARGS, and so ADD refuses what nobody knows in them. */
   readonly readsArgs?: true;
   parse(conf: Fields): Conf;
+  /** What has to be known before an address is taken. */
+  prepare?(conf: Conf, at: Attachment, world: World): Promise<void>;
   /** It may have to be waited for. @throws CniError when none is free, or the one asked for is not. */
   lease(conf: Conf, at: Attachment, world: World): Lease | Promise<Lease>;
   /**

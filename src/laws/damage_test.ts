@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Fake } from "../host/fake.ts";
-import { addNamespace, type FakeProcess } from "../host/fake/kernel.ts";
-import { containers, hostWith, ways } from "./actions.ts";
+import { addNamespace, type FakeProcess, linkNamed, namespaceOf } from "../host/fake/kernel.ts";
+import { down } from "../commands/down.ts";
+import { containers, hostWith, netnsOf, ways } from "./actions.ts";
 import { dumpOf, missingFrom, state } from "./machine.ts";
 
 const directory = `${state}/containers/c1`;
@@ -63,3 +64,29 @@ for (const way of ways) {
     assert.deepEqual(files(dumpOf(fake)), before);
   });
 }
+
+test("when the state directory was emptied, the next container has no running one's address, and down finds those", async () => {
+  for (const network of ["ptp", "portmap"]) {
+    const fake = await hostWith(containers, network);
+    await containers.add(fake.world, network, "c1");
+    const addressesOf = (id: string) => {
+      const inside = namespaceOf(fake.kernel, fake.kernel.mounts[netnsOf(id)]!);
+      return linkNamed(inside, "eth0")!.addresses.map(({ address }) => address);
+    };
+    const running = ["c0", "c1"].flatMap(addressesOf);
+    assert.equal(running.length, 4);
+    fake.world.remove(state);
+    if (network === "ptp") {
+      await containers.add(fake.world, network, "c2");
+      for (const address of addressesOf("c2")) assert.ok(!running.includes(address), address);
+    } else {
+      // Its port is another's, who is named.
+      await assert.rejects(containers.add(fake.world, network, "c2"), /container "c[01]" has it/);
+    }
+    await down(fake.world, ["c0", "c1", "c2"]);
+    const left = namespaceOf(fake.kernel, fake.kernel.own).links.map(({ name }) => name);
+    assert.deepEqual(left.filter((name) => name.startsWith("veth")), []);
+    const { tables } = namespaceOf(fake.kernel, fake.kernel.own);
+    assert.doesNotMatch(JSON.stringify(tables), /c[012] veth/);
+  }
+});

@@ -26,6 +26,7 @@ import {
   show,
   withLength,
 } from "./ranges.ts";
+import { familiesOf, reserveLiving } from "./living.ts";
 import { parseResolvConf } from "../../net/resolv_conf.ts";
 
 /** Its addresses are there before the link is. */
@@ -81,6 +82,13 @@ function nested(from: Fields | undefined, key: string): readonly (readonly Field
  * many reservations, if all are taken, it is looked whether they say nothing.
  */
 const [patience, throws, looks] = [16, 128, 256];
+
+/** Addresses of containers that run stay theirs where the directory was emptied. */
+export async function prepare({ dataDir, sets }: Conf, { network }: Attachment, world: World): Promise<void> {
+  const all = sets.flat();
+  const isWanted = (address: string) => all.some((range) => covers(range, address));
+  await reserveLiving(world, `${dataDir}/${network}`, familiesOf(all.map(({ subnet }) => subnet)), isWanted);
+}
 
 /**
  * Takes one address of each set. The file that bears an address's name is the reservation, and making it is atomic, so

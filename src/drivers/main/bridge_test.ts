@@ -341,7 +341,10 @@ test("a bridge of ours that somebody has renamed has its name again, and there i
   const found = seeing({ name: "br8", alias: "ocinet" });
   const seen = { ...found, links: new Map([["br7", found.links.get("br8")!]]) };
   const { steps, result } = link({ bridge: "br7" }, seen);
-  assert.match(show(steps), /^ip link set dev br8 name br7\nip link add name \S+ address \S+ master br7 type veth/);
+  assert.match(
+    show(steps),
+    /^ip link set dev br8 name br7\nip link add name \S+ address \S+ master br7 type veth/,
+  );
   assert.equal(
     bridge.checkDrift(parse({ bridge: "br7" }), at, result, seen),
     'bridge "br7" is called "br8" by now',

@@ -163,6 +163,7 @@ async function prepareAddressed(
   if (plugin.kind === "link") {
     return await prepareAsked(context, link, ownClient(context, plugin, conf), addressed);
   }
+  await plugin.prepare?.(conf, at, world);
   const lease = await plugin.lease(conf, at, world);
   try {
     checkFamilies(lease, context.call.version);

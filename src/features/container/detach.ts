@@ -50,6 +50,25 @@ export async function detach(
   }
 }
 
+/**
+ * Takes away what is found by the name of a container of which nothing is written down, as when the state directory was
+ * emptied.
+ * @returns whether there was anything
+ */
+export async function detachUnrecorded(world: World, state: string, id: string): Promise<boolean> {
+  const paths = containerPaths(state, id);
+  if (world.stat(paths.directory) !== undefined) return false;
+  const unlock = await world.lock(paths.lock);
+  try {
+    const record = await recover(world, state, id);
+    const isFound = record.steps.some(({ id: { kind } }) => kind === "link" || kind === "element");
+    if (isFound) await detachLocked(world, state, record);
+    return isFound;
+  } finally {
+    unlock();
+  }
+}
+
 /** A container's record, or in place of a damaged one what is found of the container by its name. */
 export async function readOrRecover(
   world: World,

@@ -1,0 +1,34 @@
+import { family, parseAddress } from "../../net/address.ts";
+import { parseElements } from "../../plan/nft_listing.ts";
+import { createWithDirectory, type World } from "../../plan/world.ts";
+
+/**
+ * Reserves again the addresses of containers that run, where the directory of reservations is not there: somebody may have
+ * emptied it. Our rules say which container has which address; one whose link is gone has none.
+ * @param isWanted tells the addresses that the directory is for
+ */
+export async function reserveLiving(
+  world: World,
+  directory: string,
+  families: readonly (4 | 6)[],
+  isWanted: (address: string) => boolean,
+): Promise<void> {
+  if (world.stat(directory) !== undefined) return;
+  const listed = await Promise.all(families.map(async (of) => {
+    const argv = ["nft", "list", "set", "inet", "ocinet", `members${of}`];
+    return parseElements((await world.run(argv, { looks: true })).stdout);
+  }));
+  for (const { key, owner = "" } of listed.flat()) {
+    const [address, [id, link]] = [parseAddress(key.split(" . ")[1] ?? ""), owner.split(" ")];
+    if (!address || !id || !link || !isWanted(address) || !/^[\w.-]+$/.test(link)) continue;
+    // Without an interface, as plugins before 0.8 wrote it: that is not known any more.
+    if (world.stat(`/proc/sys/net/ipv4/conf/${link}`)) {
+      createWithDirectory(world, `${directory}/${address}`, id);
+    }
+  }
+}
+
+/** The families of addresses. */
+export function familiesOf(addresses: readonly string[]): readonly (4 | 6)[] {
+  return [...new Set(addresses.map(family))];
+}
