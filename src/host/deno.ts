@@ -18,7 +18,7 @@ import {
   type World,
 } from "../plan/world.ts";
 
-import { tellWait } from "./lock.ts";
+import { lockFailed, tellWait } from "./lock.ts";
 import { bytesOfText, streamNames, textOfBytes, writeAll } from "./output.ts";
 import { oneLine } from "../wire/cni/output.ts";
 import { listen } from "./deno_listen.ts";
@@ -87,7 +87,7 @@ export function denoWorld(): World {
     tryLock: (path) => lock(world, path, "try"),
     share: async (directory) => {
       const file = Deno.openSync(directory);
-      await tellWait(world, directory, file.lock(false), tell);
+      await lockFile(world, directory, file, false);
       return () => file.close();
     },
     tryOwn: async (directory) => {
@@ -326,7 +326,7 @@ async function lock(
       Deno.mkdirSync(path.slice(0, path.lastIndexOf("/")), { recursive: true, mode: 0o700 });
       continue;
     }
-    if (how === "wait") await tellWait(world, path, file.lock(true), tell);
+    if (how === "wait") await lockFile(world, path, file, true);
     else if (!(await tryFlock(world, file, path))) {
       file.close();
       return undefined;
@@ -345,6 +345,13 @@ async function lock(
 
 function tell(text: string): void {
   printBytes("stderr", new TextEncoder().encode(text));
+}
+
+async function lockFile(world: World, path: string, file: Deno.FsFile, exclusive: boolean): Promise<void> {
+  const locked = file.lock(exclusive).catch((error) => {
+    throw lockFailed(path, String(error.message));
+  });
+  await tellWait(world, path, locked, tell);
 }
 
 /** Deno can try only since 2.7; before, util-linux's flock looks whether there would be a wait. */

@@ -21,6 +21,17 @@ export async function tellWait<T>(
   }
 }
 
+/**
+ * Why a path could not be locked: some file systems have no locks at all, such as some of FUSE's and 9p's.
+ * @param reason what the system says
+ */
+export function lockFailed(path: string, reason: string): Error {
+  return new Error(
+    `Cannot lock ${path}: ${reason}; where its file system has no locks, set OCINET_STATE_DIR to a directory on one that ` +
+      "has, such as a tmpfs",
+  );
+}
+
 /** The process that has a lock: /proc/locks may name flock(1), which has ended; an open file says what it has locked. */
 export function holderOf(world: World, path: string): string {
   const pid = world.list("/proc").find((name) => /^[0-9]+$/.test(name) && holds(world, name, path));

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { World } from "../plan/world.ts";
-import { holderOf } from "./lock.ts";
+import { holderOf, lockFailed } from "./lock.ts";
 
 test("who has a lock is said, not who waits for it, or may not be looked at", () => {
   const files: Readonly<Record<string, string>> = {
@@ -22,4 +22,12 @@ test("who has a lock is said, not who waits for it, or may not be looked at", ()
   } as unknown as World;
   assert.equal(holderOf(world, "/s/locks/box"), ", which process 8 has (ocinet up box)");
   assert.equal(holderOf(world, "/s/locks/web"), "");
+});
+
+test("a file system without locks is told with the remedy", () => {
+  assert.equal(
+    lockFailed("/s/locks/box", "No locks available (os error 37)").message,
+    "Cannot lock /s/locks/box: No locks available (os error 37); where its file system has no locks, set OCINET_STATE_DIR " +
+      "to a directory on one that has, such as a tmpfs",
+  );
 });

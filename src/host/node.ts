@@ -28,7 +28,7 @@ import {
   type World,
 } from "../plan/world.ts";
 import { http, serveHttp } from "./http.ts";
-import { tellWait } from "./lock.ts";
+import { lockFailed, tellWait } from "./lock.ts";
 import { bytesOfText, streamNames, writeAll } from "./output.ts";
 import { oneLine } from "../wire/cni/output.ts";
 
@@ -212,6 +212,7 @@ export function nodeWorld(): World {
 
   /** Node cannot flock(2): util-linux's flock locks our own open file for us, and the lock stays with it. */
   function flock(fd: number, how: readonly string[]): Promise<(() => void) | undefined> {
+    const path = fs.readlinkSync(`/proc/self/fd/${fd}`);
     return new Promise((resolve, reject) => {
       const child = builtin<typeof ChildProcess>("node:child_process").spawn(
         needProgram(world, "flock"),
@@ -224,7 +225,7 @@ export function nodeWorld(): World {
         fs.closeSync(fd);
         // Only one that does not wait may have to go without.
         if (code === 1 && how.includes("-n")) return resolve(undefined);
-        reject(new Error(`Cannot lock: flock(1) ended with ${signal ?? `status ${code}`}`));
+        reject(lockFailed(path, `flock(1) ended with ${signal ?? `status ${code}`}`));
       });
     });
   }

@@ -17,6 +17,9 @@ const reasons: Readonly<Record<string, readonly [number: number, reason: string]
   EDQUOT: [122, "the user's quota on the device is used up"],
 };
 
+/** What link(2) says where there are no hard links, as on vfat, and some of FUSE's and 9p's file systems. */
+const linkless = ["EPERM", "1", "ENOSYS", "38", "EOPNOTSUPP", "ENOTSUP", "95"];
+
 /** What was tried, by the names that Node and Deno have for it. */
 const attempts: Readonly<Record<string, string>> = {
   ...{
@@ -49,6 +52,12 @@ export function systemError(text: string): string | undefined {
   const found = nodes.exec(text) ?? denos.exec(text);
   if (!found) return undefined;
   const [, before = "", why, attempt, path, other] = found;
+  if (attempt === "link" && linkless.some((one) => one === why)) {
+    return `${before}Cannot make ${
+      other ?? path
+    }: its file system has no hard links; if it is for state, set ` +
+      "OCINET_STATE_DIR to a directory on one that has, such as a tmpfs";
+  }
   const reason = reasons[why!]?.[1] ?? Object.values(reasons).find(([number]) => String(number) === why)?.[1];
   if (reason === undefined) return undefined;
   const what = other ?? path;

@@ -27,6 +27,18 @@ test("what Node and Deno say of a failed system call is told in our words", () =
       "Cannot write to standard output: No space left on device (os error 28)",
       "Cannot write to standard output: no space is left on the device",
     ],
+    ...[
+      "EPERM: operation not permitted, link '/s/.a.1.2' -> '/s/a'",
+      "ENOSYS: function not implemented, link '/s/.a.1.2' -> '/s/a'",
+      "Operation not permitted (os error 1), link '/s/.a.1.2' -> '/s/a'",
+      "Function not implemented (os error 38): link '/s/.a.1.2' -> '/s/a'",
+    ].map((said) =>
+      [
+        said,
+        "Cannot make /s/a: its file system has no hard links; if it is for state, set OCINET_STATE_DIR to a directory on one " +
+        "that has, such as a tmpfs",
+      ] as const
+    ),
     ["EWHAT: no such thing, open '/x'", "EWHAT: no such thing, open '/x'"],
     ["Cannot do this: it is late", "Cannot do this: it is late"],
   ];
