@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Finding } from "../features/doctor/doctor.ts";
 import { reportOf } from "./doctor.ts";
+import { asMeant } from "./words.ts";
 
 const findings: readonly Finding[] = [
   { name: "ip", status: "ok", found: "6.1.0 (/usr/sbin/ip)" },
@@ -34,4 +35,9 @@ test("doctor is content when nothing is missing", () => {
   const { text, code } = reportOf(findings.slice(0, 1), "your rootless");
   assert.match(text, /\n\nNothing is missing for your rootless containers\.\n$/);
   assert.equal(code, 0);
+});
+
+test("doctor with a container names the command for that", () => {
+  assert.throws(() => asMeant(["doctor", "--json", "web"]), /ocinet trace web looks at a container/);
+  assert.deepEqual(asMeant(["doctor", "--json"]), ["doctor", "--json"]);
 });

@@ -13,6 +13,8 @@ import { createNetwork } from "../features/networks/create.ts";
 import { describe, row } from "../features/networks/describe.ts";
 import { endpointsIn } from "../features/networks/endpoints.ts";
 import { parseFilters } from "../features/networks/filters.ts";
+import { misspeltKeys } from "../features/networks/mistakes.ts";
+import { loadNetworks } from "../features/networks/networks.ts";
 import { pruneNetworks, removeNetwork } from "../features/networks/remove.ts";
 import { fillIn } from "../features/networks/template.ts";
 import { openStore } from "../features/overlay/cluster.ts";
@@ -158,6 +160,16 @@ function listText(rows: readonly Readonly<Record<string, string>>[], format: str
   return tableText(["NETWORK ID", "NAME", "DRIVER", "SCOPE"], cells);
 }
 
+function mistakesOf(world: World, names: readonly string[]): readonly string[] {
+  try {
+    return loadNetworks(world, []).filter(({ list }) => names.includes(list.name))
+      .flatMap((found) => misspeltKeys(world, found));
+  } catch {
+    // One that cannot be read has been told, if it was asked for.
+    return [];
+  }
+}
+
 /** Shows all that is known of networks; of those that are not there, the others are shown all the same. */
 export async function networkInspect(
   world: World,
@@ -170,6 +182,7 @@ export async function networkInspect(
     terms,
     (term) => Promise.resolve(describe(findNetwork(networks, term), endpoints)),
   );
+  for (const mistake of mistakesOf(world, done.map(({ Name }) => String(Name)))) world.warn(mistake);
   const format = given.get("format")?.at(-1) ?? "json";
   const text = format === "json"
     ? `${printJson(done, 2)}\n`

@@ -36,6 +36,13 @@ export function asMeant(words: readonly string[], groups: readonly string[] = []
     if (first === "connect" || first === "disconnect") return ["network", ...words];
     if (first === "networks") return ["network", "ls", ...rest];
   }
+  const container = first === "doctor" ? rest.find((word) => !word.startsWith("-")) : undefined;
+  if (container !== undefined) {
+    throw new UsageError(
+      `Cannot look at container "${container}": ocinet doctor looks at this machine; ocinet trace ${container} looks at ` +
+        "a container, and whether it reaches a target",
+    );
+  }
   const advice = Object.hasOwn(instead, first) ? instead[first] : undefined;
   if (advice) throw new UsageError(`There is no command "${first}": ${advice}`);
   return Object.hasOwn(synonyms, first) ? [synonyms[first]!, ...rest] : words;

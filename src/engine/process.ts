@@ -94,8 +94,12 @@ function mayBeIn(world: World, pid: string, pidns: string): boolean {
 
 /** Whether we see every process there is, so that what is nobody's is gone. */
 export function seesAllProcesses(world: World): boolean {
-  const isHiding = /^.* \/proc .*\bhidepid=(?!0|off)/m.test(world.read("/proc/self/mountinfo") ?? "");
-  return ownPidNamespace(world) === firstPidNamespace && !isHiding;
+  return ownPidNamespace(world) === firstPidNamespace && !hidesProcesses(world);
+}
+
+/** Whether /proc is mounted with hidepid. */
+export function hidesProcesses(world: World): boolean {
+  return /^.* \/proc .*\bhidepid=(?!0|off)/m.test(world.read("/proc/self/mountinfo") ?? "");
 }
 
 function pids(world: World): readonly string[] {

@@ -374,6 +374,26 @@ const cases: readonly (readonly [string, Machine, string])[] = [
     "/etc/resolv.conf",
   ],
   [
+    "processes of others hidden",
+    {
+      uid: 1000,
+      files: { "/proc/self/mountinfo": "22 1 0:20 / /proc rw,relatime - proc proc rw,hidepid=invisible\n" },
+    },
+    "warning /proc: hides processes of others (hidepid); rootless crun's containers cannot be connected -> as root: mount " +
+    "-o remount,hidepid=0 /proc; or with gid= of a group that you are in",
+  ],
+  [
+    "a mistyped key of a network",
+    {
+      uid: 0,
+      files: { "/etc/ocinet/net.d/a.conf": '{ "name": "shop", "type": "bridge", "isGatway": true }' },
+      lists: { "/etc/ocinet/net.d": ["a.conf"] },
+      stats: { "/etc/ocinet/net.d/a.conf": { kind: "file" } },
+    },
+    'warning networks: "isGatway" is not read, "isGateway" is of bridge (network "shop", /etc/ocinet/net.d/a.conf) -> ' +
+    "correct the file, unless it is meant so",
+  ],
+  [
     "resolvers of IPv6 only",
     { uid: 1000, without: ["slirp4netns"], files: { "/etc/resolv.conf": "nameserver ::1\n" } },
     "warning /etc/resolv.conf: no names are found by uplink pasta: the host's name servers have IPv6 addresses only, " +

@@ -6,6 +6,7 @@ import {
   resolversOf,
   serversIn,
 } from "../../engine/name_servers.ts";
+import { hidesProcesses } from "../../engine/process.ts";
 import { stateDirectory } from "../../engine/state.ts";
 import { asRoot, type Check, type Finding, kindOf, lack, ok, userName, warn } from "./finding.ts";
 import { isOlder, versionOf } from "./programs.ts";
@@ -19,7 +20,22 @@ export const fileChecks: readonly Check[] = [
   { name: resolvConf, look: lookAtResolvConf },
   { name: "state directory", look: lookAtState },
   { name: "cgroups", look: lookAtCgroups },
+  { name: "/proc", look: lookAtProc },
 ];
+
+/** What is hidden cannot be told from what is gone, and of a container of crun's its init is hidden. */
+function lookAtProc(world: World): readonly Finding[] {
+  if (kindOf(world) === "root" || !hidesProcesses(world)) return [];
+  const remedy = asRoot(
+    world,
+    "mount -o remount,hidepid=0 /proc; or with gid= of a group that you are in",
+  );
+  return warn(
+    "/proc",
+    "hides processes of others (hidepid); rootless crun's containers cannot be connected",
+    remedy,
+  );
+}
 
 const tun = "/dev/net/tun";
 

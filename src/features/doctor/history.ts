@@ -1,7 +1,9 @@
 import { messageOf } from "../../wire/cni/error.ts";
 import { statePath } from "./files.ts";
 import { findProgram, type World } from "../../plan/world.ts";
+import { hiddenFiles, misspeltKeys } from "../networks/mistakes.ts";
 import { loadNetworks } from "../networks/networks.ts";
+import { configDirectory } from "../../engine/state.ts";
 import { type Check, type Finding, kindOf, ok, warn } from "./finding.ts";
 
 /** What has gone wrong, or would at the next container, though the machine has all it takes. */
@@ -14,7 +16,15 @@ export const historyChecks: readonly Check[] = [
 function lookAtNetworks(world: World): readonly Finding[] {
   const name = "networks";
   try {
-    return ok(name, loadNetworks(world, []).map(({ list }) => list.name).join(", "));
+    const found = loadNetworks(world, []);
+    const mistakes = [
+      ...found.filter(({ path }) => path !== undefined).flatMap((one) => misspeltKeys(world, one)),
+      ...hiddenFiles(world, `${configDirectory(world)}/net.d`),
+    ];
+    return [
+      ...ok(name, found.map(({ list }) => list.name).join(", ")),
+      ...mistakes.flatMap((mistake) => warn(name, mistake, "correct the file, unless it is meant so")),
+    ];
   } catch (error) {
     return warn(
       name,
