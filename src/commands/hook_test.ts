@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { addNamespace, startProcess } from "../host/fake/kernel.ts";
 import { newFake } from "../host/fake.ts";
+import { realWorld } from "../host/runtime.ts";
 import { hook } from "./hook.ts";
+import { inject } from "./inject.ts";
 import { inspect } from "./inspect.ts";
 import { list } from "./list.ts";
 
@@ -35,4 +37,22 @@ test("no id leads to another directory, or another container", async () => {
     await hook(fake.world, ["createRuntime", "--net=none"], state);
   }
   assert.deepEqual((await known(fake)).sort(), ["web+1 up", "web@1 up", "web_1 up"]);
+});
+
+test("inject tells an ordinary user at once that a bundle of plain runc spec is root's alone", async () => {
+  const real = realWorld();
+  const directory = `${real.env("TMPDIR") ?? "/tmp"}/ocinet-inject-${real.pid}`;
+  real.makeDirectory(directory);
+  try {
+    for (const namespaces of [[], [{ type: "user" }]]) {
+      const linux = { namespaces: [{ type: "network" }, ...namespaces] };
+      real.write(`${directory}/config.json`, JSON.stringify({ ociVersion: "1.0.2", linux }));
+      const given = new Map([["net", ["none"]]]);
+      const { note = "" } = await inject({ ...real, uid: 1000 }, directory, { given, dryRun: true });
+      const isTold = /^Only root can run this bundle, .*runc spec --rootless/.test(note);
+      assert.equal(isTold, namespaces.length === 0, note);
+    }
+  } finally {
+    real.remove(directory);
+  }
 });

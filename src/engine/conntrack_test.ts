@@ -35,3 +35,17 @@ test("flows to the host's own addresses end, a process for each address and port
     "in conntrack -D -p udp --orig-dst 2001:db8::1 --orig-port-dst 54",
   ]);
 });
+
+test("a conntrack that hangs is not waited for longer than five seconds", async () => {
+  const limits: unknown[] = [];
+  const world = {
+    hasAddress: () => Promise.resolve(true),
+    run: (argv: readonly string[], options?: { readonly timeout?: number }) => {
+      if (argv[0] === "conntrack") limits.push(options?.timeout);
+      // As the host room answers for a program that it had to end.
+      return Promise.resolve({ code: 143, stdout: argv[1] === "-L" ? listed : "", stderr: "" });
+    },
+  } as unknown as World;
+  await endFlows(world, [], [endFlowsTo("53")]);
+  assert.ok(limits.length > 0 && limits.every((limit) => limit === 5000), String(limits));
+});

@@ -39,12 +39,20 @@ rm -f "$d/life" "$d/back" "$d/ready"`;
  * The keeper waits until the program ends. If it never was ready, or the container has ended too, so does the keeper; if
  * not, it has the program started again, which brings a keeper of its own, and tries until that succeeds. Its directory
  * is /proc/PID of the container's first process: that of a later process with this pid would be another. A process that
- * has ended, or is about to, has no command line. The program runs in the foreground, because crun starts hooks with all
+ * has ended, or is about to, has no command line; one that becomes another program has none for a moment. The program runs in the foreground, because crun starts hooks with all
  * signals blocked: dash then waits for ever for a child in the background, and only one in the foreground gets them back.
  */
 const keep = `run=$1 d=$2 init=$3 again=$8; shift
 echo $$ >"$d/uplink.pid"; cd "/proc/$init" || exit
-alive() { word=; read -r word 2>/dev/null <cmdline; [ -n "$word" ]; }
+alive() {
+  for _ in 1 2 3; do
+    [ -e cmdline ] || return 1
+    word=; read -r word 2>/dev/null <cmdline
+    [ -z "$word" ] || return 0
+    sleep 0.1
+  done
+  return 1
+}
 pause() { n=$1; while [ "$n" -gt 0 ] && alive; do sleep 1; n=$((n - 1)); done; }
 read -r begun _ </proc/uptime
 sh -c "$run" sh "$@"
