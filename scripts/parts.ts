@@ -18,6 +18,7 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
     "src/drivers/meta/port_conditions.ts",
     "src/drivers/meta/sbr.ts",
     "src/drivers/meta/vrf.ts",
+    "src/features/cni_plugin/later_mac.ts",
   ],
   rootless: [
     "src/drivers/uplinks/options.ts",

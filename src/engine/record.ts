@@ -325,6 +325,14 @@ export function hasRecord(world: World, state: string, key: RecordKey): boolean 
   return world.stat(recordFile(state, key)) !== undefined;
 }
 
+/** The file of a plugin's record of the container that cannot be read. */
+export function damagedPlugin(world: World, state: string, id: string): string | undefined {
+  const key = pluginKeys(world, state, id).find((one) =>
+    hasRecord(world, state, one) && readPlugin(world, state, one) === undefined
+  );
+  return key && recordFile(state, key);
+}
+
 /** Whether the container's interface is on another network, too. */
 export function isAttachedByOther(world: World, state: string, { id, network, ifname }: RecordKey): boolean {
   return pluginKeys(world, state, id).some((other) => other.network !== network && other.ifname === ifname);

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Fake } from "../host/fake.ts";
 import { addNamespace, type FakeProcess, linkNamed, namespaceOf } from "../host/fake/kernel.ts";
+import { describeAll, type Description } from "../features/container/describe.ts";
 import { down } from "../commands/down.ts";
 import { containers, hostWith, netnsOf, ways } from "./actions.ts";
 import { dumpOf, missingFrom, state } from "./machine.ts";
@@ -25,9 +26,11 @@ function overwrite(fake: Fake, text: (now: string) => string, names = fake.tree.
 test("a container whose records are damaged is taken down by its name, with its ports", async () => {
   const damages: readonly ((text: string) => string)[] = [() => "", () => "{", (text) => text.slice(0, -9)];
   for (const damage of damages) {
-    for (const names of [undefined, ["container.json"]]) {
+    for (const names of [undefined, ["container.json"], ["blue eth0 bridge.json"]]) {
       const { fake, before } = await attached();
       overwrite(fake, damage, names);
+      const [{ state: told }] = await describeAll(fake.world, state, ["c1"]) as [Description];
+      assert.equal(told, "partial");
       await containers.remove(fake.world, "portmap", "c1");
       assert.deepEqual([missingFrom(dumpOf(fake), before), missingFrom(before, dumpOf(fake))], [[], []]);
     }

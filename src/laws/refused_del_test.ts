@@ -11,6 +11,9 @@ const refused: readonly (readonly [string, Readonly<Record<string, unknown>>])[]
   ["bridge", { vlan: 5000, ipam: { type: "host-local", subnet: "10.1.1.0/24" } }],
   ["bridge", { ipam: { type: "host-local", subnet: "10.1.1.0" } }],
   ["bridge", { ipam: 7 }],
+  ["bridge", { ipam: { type: "../x" } }],
+  ["firewall", { prevResult: 7 }],
+  ["portmap", { prevResult: { ips: [{ address: "x" }] } }],
   ["dummy", { mtu: "large" }],
   ["firewall", { ingressPolicy: "shut" }],
   ["host-device", { device: 7 }],
@@ -36,7 +39,7 @@ test("DEL succeeds, and touches nothing, by a configuration that ADD refuses (cn
     const contextFor = (command: "ADD" | "DEL") =>
       contextOf(fake.world, state, {
         ...{ type, command, network: "blue", version: "1.1.0" },
-        request: { cniVersion: "1.1.0", name: "blue", type, ...conf, prevResult },
+        request: { cniVersion: "1.1.0", name: "blue", type, prevResult, ...conf },
         environment: { ...environment, command, netns: "/run/netns/box" },
       });
     await assert.rejects(async () => await add(await contextFor("ADD")), `${type} ${JSON.stringify(conf)}`);

@@ -14,7 +14,7 @@ import { hasBootEnded, isThere } from "../../engine/namespace.ts";
 import { linkExists } from "../../engine/links.ts";
 import { vethsOf } from "../../plan/ip.ts";
 import type { World } from "../../plan/world.ts";
-import { typesOf } from "../../engine/external_plugin.ts";
+import { findPlugin, typesOf } from "../../engine/external_plugin.ts";
 import {
   askingDirectory,
   callExternalPart,
@@ -197,7 +197,9 @@ interface Asked {
   answer(): Promise<Lease>;
 }
 
+/** @throws CniError for one that is not there, before anything is made */
 function externalPlugin(context: Context): Asked {
+  findPlugin(context.world, externalPart(context)!, context.call.environment.path);
   return {
     steps: [],
     answer: async () => {

@@ -97,6 +97,16 @@ export function previousResult({ conf, call }: Context): Result | undefined {
   return raw === undefined ? undefined : parseResult(raw, call.version);
 }
 
+/** Undefined for what ADD refuses of a call: by that nothing was made. A DEL has to succeed then, too. */
+export function accepted<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof CniError) return undefined;
+    throw error;
+  }
+}
+
 /** How to run a program for the call: in the container only while its namespace is there. */
 export function prefixesFor(
   { world, call, container, entered }: Context,

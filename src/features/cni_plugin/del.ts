@@ -13,6 +13,7 @@ import type { Parsed, ParsedIpam } from "../../engine/chain.ts";
 import { withOthersValues } from "./shared_sysctls.ts";
 import { hasBootEnded, isHostGone, isThere } from "../../engine/namespace.ts";
 import {
+  accepted,
   askingDirectory,
   callExternalPart,
   type Context,
@@ -37,6 +38,7 @@ import {
   recordsOfInterface,
   removeRecord,
 } from "../../engine/record.ts";
+import { isPluginType } from "../../wire/cni/network_list.ts";
 import { planAgain } from "./plan_again.ts";
 import { waitForAll } from "../../engine/locks.ts";
 import { failOverPorts } from "./port_failover.ts";
@@ -58,10 +60,11 @@ export async function del(context: Context): Promise<void> {
   const unlock = await lock(context);
   try {
     // If that fails, what is written down of it is all that another try has.
+    const external = accepted(() => externalPart(context));
     if (delegation?.external) await callExternalPart(context, "DEL");
     const problems: unknown[] = [];
     const attempt = (action: () => Promise<unknown>) => action().catch((error) => void problems.push(error));
-    if (!delegation?.external && accepted(() => externalPart(context)) !== undefined) {
+    if (!delegation?.external && external !== undefined && isPluginType(external)) {
       await attempt(() => callExternalPart(context, "DEL"));
     }
     const record = readPlugin(world, state, key) ?? recordBeforeRenaming(context);
@@ -166,16 +169,6 @@ async function delUnrecorded(context: Context): Promise<void> {
   removeRecord(world, state, key);
 }
 
-/** Undefined for a configuration that ADD refuses: by that nothing was made. A DEL has to succeed then, too. */
-function accepted<T>(read: () => T): T | undefined {
-  try {
-    return read();
-  } catch (error) {
-    if (error instanceof CniError) return undefined;
-    throw error;
-  }
-}
-
 /** @param parsed the IPAM type's part, where the rest of the configuration can be used as well */
 async function releaseOfMain(context: Context, parsed: ParsedIpam | undefined): Promise<void> {
   if (parsed) return await release(context, parsed);
@@ -204,7 +197,7 @@ async function plannedAgain(context: Context, parsed: Parsed): Promise<readonly 
   if (parsed.role === "main" && parsed.plugin.unrecorded) {
     return parsed.plugin.unrecorded(at, parsed.conf);
   }
-  const before = previousResult(context) ?? rememberedResult(context) ?? emptyResult;
+  const before = accepted(() => previousResult(context)) ?? rememberedResult(context) ?? emptyResult;
   if (parsed.role === "meta" && parsed.plugin.unrecorded) {
     return parsed.plugin.unrecorded(parsed.conf, at, before, await lookFor(context, parsed, before));
   }

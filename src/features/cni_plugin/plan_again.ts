@@ -2,7 +2,7 @@ import type { Lease } from "../../drivers/plugin.ts";
 import type { Parsed } from "../../engine/chain.ts";
 import type { Step } from "../../plan/step.ts";
 import { emptyResult, type Result } from "../../wire/cni/result.ts";
-import { type Context, lookFor, parse, previousResult } from "./call.ts";
+import { accepted, type Context, lookFor, parse, previousResult } from "./call.ts";
 
 /**
  * What an ADD would do now that gives the container the addresses it has.
@@ -14,7 +14,7 @@ export async function planAgain(
   context: Context,
   parsed: Parsed,
   made: Result,
-  before = previousResult(context),
+  before = accepted(() => previousResult(context)),
 ): Promise<{ readonly steps: readonly Step[]; readonly result: Result }> {
   const { at } = context;
   const seen = await lookFor(context, parsed, made);

@@ -8,7 +8,7 @@ import { findProgram, type World } from "../../plan/world.ts";
 import { type Leftovers, leftovers } from "../../drivers/reference_leftovers.ts";
 import { signs as firewalldSigns } from "../../drivers/meta/firewall.ts";
 import { hostLinks } from "../../wire/cni/previous_result.ts";
-import { type Context, prefixesFor, previousResult } from "./call.ts";
+import { accepted, type Context, prefixesFor, previousResult } from "./call.ts";
 import { otherRecords } from "../../engine/record.ts";
 import { askLinks, linkExists } from "../../engine/links.ts";
 import { undoAll } from "../../engine/rollback.ts";
@@ -20,7 +20,7 @@ import { undoAll } from "../../engine/rollback.ts";
  */
 export async function removeLeftovers(context: Context): Promise<void> {
   const { world, call, conf, at } = context;
-  const before = previousResult(context) ?? emptyResult;
+  const before = accepted(() => previousResult(context)) ?? emptyResult;
   const made = { ...before, ips: before.ips.filter(({ address }) => !isAnothers(context, address)) };
   // A configuration that cannot be used has made nothing.
   const left: Leftovers = await leftovers(call.type, { conf, at, made }).catch(() => ({}));

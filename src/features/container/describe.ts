@@ -12,6 +12,7 @@ import { staleness } from "../../engine/namespace.ts";
 import {
   type Attached,
   type ContainerRecord,
+  damagedPlugin,
   pluginKeys,
   type PluginRecord,
   readContainer,
@@ -176,14 +177,25 @@ export async function describeAll(
   return all.flatMap(([id, plugins]) => {
     try {
       const record = readContainer(world, state, id);
-      if (record) return [describeContainer(world, record, plugins, answers)];
-      return plugins.length > 0 ? [describePlugins(world, id, plugins, answers)] : [];
+      const described = record
+        ? describeContainer(world, record, plugins, answers)
+        : plugins.length > 0
+        ? describePlugins(world, id, plugins, answers)
+        : undefined;
+      return described ? [withDamage(world, state, id, described)] : [];
     } catch (error) {
       // What is wrong with one says nothing of the others.
       const told = { state: "partial", reason: messageOf(error) } as const;
       return [{ id, created: "", ...told, netns: "", networks: [], ports: [] }];
     }
   });
+}
+
+function withDamage(world: World, state: string, id: string, described: Description): Description {
+  const file = described.state === "up" ? damagedPlugin(world, state, id) : undefined;
+  if (file === undefined) return described;
+  const reason = `Cannot read ${file}: it is damaged; ocinet down ${id} takes away what is found by its name`;
+  return { ...described, state: "partial", reason };
 }
 
 /** Those of this network namespace's; one that cannot be read is told with the container's own. */

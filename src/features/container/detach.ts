@@ -4,6 +4,7 @@ import { lockToRemove } from "../../engine/locks.ts";
 import { undoRecords } from "../../engine/reconcile.ts";
 import {
   type ContainerRecord,
+  damagedPlugin,
   DamagedRecord,
   pluginKeys,
   type PluginRecord,
@@ -85,7 +86,8 @@ export async function readOrRecover(
 }
 
 /** The same as `detach`, for who has the container's lock. */
-export async function detachLocked(world: World, state: string, record: ContainerRecord): Promise<void> {
+export async function detachLocked(world: World, state: string, asked: ContainerRecord): Promise<void> {
+  const record = await withDamaged(world, state, asked);
   const scope = { world, state };
   const plugins = pluginRecordsOf(world, state, record).map((from) => ({ from }));
   // Until other programs have been called, too, the record stays. It goes last, for its directory has the container's files.
@@ -100,6 +102,13 @@ export async function detachLocked(world: World, state: string, record: Containe
   if (record.attachments.some(({ network }) => network.named)) {
     await forgetNames(world, state, record.attachments, record.id);
   }
+}
+
+/** In place of what a plugin did of which the record cannot be read, all that is found of the container by its name. */
+async function withDamaged(world: World, state: string, record: ContainerRecord): Promise<ContainerRecord> {
+  if (record.recovered || damagedPlugin(world, state, record.id) === undefined) return record;
+  const { steps } = await recover(world, state, record.id);
+  return { ...record, recovered: true, steps: [...record.steps, ...steps] };
 }
 
 /** Takes the container off all networks that other programs have a part in. @throws Error with all that resisted */
