@@ -7,9 +7,14 @@ import { hook } from "./hook.ts";
 import { inject } from "./inject.ts";
 import { inspect } from "./inspect.ts";
 import { list } from "./list.ts";
+import { repair } from "./repair.ts";
+import { trace } from "./trace.ts";
 
 const known = async (fake: ReturnType<typeof newFake>) =>
   ((await list(fake.world)).json as { id: string; state: string }[]).map(({ id, state }) => `${id} ${state}`);
+
+/** Our own id of the one container. */
+const idOf = (fake: ReturnType<typeof newFake>) => fake.world.list("/run/ocinet/containers")[0];
 
 test("every id that runc or crun takes is taken, shown, and understood again", async () => {
   const fake = newFake();
@@ -20,6 +25,8 @@ test("every id that runc or crun takes is taken, shown, and understood again", a
     await hook(fake.world, ["createRuntime", "--net=default", "-p", "8080:80"], state);
     assert.deepEqual(await known(fake), [`${id} up`]);
     assert.equal(((await inspect(fake.world, [id])).json as { id: string }[])[0]!.id, id);
+    assert.deepEqual((await repair(fake.world, [id])).json, [{ id: idOf(fake), repaired: [] }]);
+    await trace(fake.world, id, undefined);
     await hook(fake.world, ["poststop"], state);
     assert.deepEqual(await known(fake), []);
   }

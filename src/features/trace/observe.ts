@@ -74,7 +74,8 @@ async function find(world: World, state: string, id: string): Promise<Container>
     );
   }
   const steps = record ? await recordedSteps(world, state, record) : plugins.flatMap((one) => one.steps);
-  return { described, record: first, steps };
+  // Its files are found by our own id for it.
+  return { described: { ...described, id }, record: first, steps };
 }
 
 async function recordedSteps(
