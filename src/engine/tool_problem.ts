@@ -27,7 +27,7 @@ const known: readonly (readonly [pattern: RegExp, told: (step: string) => string
     return name &&
       `${step}: File exists: the container has an interface ${name} already, or one of a name that is needed for a moment; ` +
         "where an engine connects containers itself (CRI-O, podman --network NAME), let it call ocinet by CNI: " +
-        "ocinet install-plugins";
+        "ocinet install-plugins; where it is ours, of state that was lost, ocinet down ID takes it away";
   }],
 ];
 
