@@ -37,7 +37,10 @@ test("no id leads to another directory, or another container", async () => {
   const { pid } = startProcess(fake.kernel, "init", addNamespace(fake.kernel).inode);
   for (const id of ["..", ".", "a/b", "../x", "a\nb", "a\u001bb", "x".repeat(1025)]) {
     const state = JSON.stringify({ ociVersion: "1.0.2", id, pid, bundle: "" });
-    await assert.rejects(hook(fake.world, ["createRuntime"], state), /may have no "\/" and no control/);
+    await assert.rejects(
+      hook(fake.world, ["createRuntime"], state),
+      /it has "\/" or control characters$/,
+    );
   }
   for (const id of ["web+1", "web_1", "web@1"]) {
     const state = JSON.stringify({ ociVersion: "1.0.2", id, pid, bundle: "" });

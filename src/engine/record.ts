@@ -152,7 +152,8 @@ export function readContainer(world: World, state: string, id: string): Containe
   const path = containerFile(state, id);
   const text = world.read(path);
   if (text !== undefined) return parseRecord(text, path, id, isContainerRecord);
-  const old = readOldContainer(world, state, id);
+  const hasOld = world.read(`${containerPaths(state, id).directory}/journal.json`) !== undefined;
+  const old = hasOld ? readOldContainer(world, state, id) : undefined;
   return old && parseRecord(old.text, old.path, id, isContainerRecord);
 }
 
@@ -172,7 +173,8 @@ export function readUndamaged(world: World, state: string, id: string): Containe
  */
 export function readPlugin(world: World, state: string, key: RecordKey): PluginRecord | undefined {
   const path = recordFile(state, key);
-  const text = world.read(path) ?? readOldPlugin(world, state, key);
+  const text = world.read(path) ??
+    (hasOldPlugins(world, state) ? readOldPlugin(world, state, key) : undefined);
   if (text === undefined) return undefined;
   try {
     return parseRecord(text, path, key.id, isPluginRecord);
@@ -277,7 +279,7 @@ export function removeRecord(world: World, state: string, key: RecordKey): void 
     return world.remove(directory);
   }
   world.remove(recordFile(state, key));
-  removeOldPlugin(world, state, key);
+  if (hasOldPlugins(world, state)) removeOldPlugin(world, state, key);
   removeAbandoned(world, directory);
   world.removeEmpty(directory);
   world.removeEmpty(directory.slice(0, directory.lastIndexOf("/")));
@@ -296,10 +298,15 @@ export function pluginKeys(world: World, state: string, id: string): readonly Re
   });
 }
 
+/** Whether there is anything of format 1, which hardly a host has: what reads it is loaded on demand. */
+function hasOldPlugins(world: World, state: string): boolean {
+  return world.stat(`${state}/cni`) !== undefined;
+}
+
 /** The same of all containers. */
 export function allPluginKeys(world: World, state: string): readonly RecordKey[] {
   const keys = containerIds(world, state).flatMap((id) => pluginKeys(world, state, id));
-  return [...keys, ...oldPluginKeys(world, state)];
+  return hasOldPlugins(world, state) ? [...keys, ...oldPluginKeys(world, state)] : keys;
 }
 
 /** What is recorded of the same type for other interfaces of the container, or on other networks. */

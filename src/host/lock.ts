@@ -27,8 +27,7 @@ export async function tellWait<T>(
  */
 export function lockFailed(path: string, reason: string): Error {
   return new Error(
-    `Cannot lock ${path}: ${reason}; where its file system has no locks, set OCINET_STATE_DIR to a directory on one that ` +
-      "has, such as a tmpfs",
+    `Cannot lock ${path}: ${reason}; if its file system has no locks, set OCINET_STATE_DIR to one that has`,
   );
 }
 

@@ -27,7 +27,7 @@ test("who has a lock is said, not who waits for it, or may not be looked at", ()
 test("a file system without locks is told with the remedy", () => {
   assert.equal(
     lockFailed("/s/locks/box", "No locks available (os error 37)").message,
-    "Cannot lock /s/locks/box: No locks available (os error 37); where its file system has no locks, set OCINET_STATE_DIR " +
-      "to a directory on one that has, such as a tmpfs",
+    "Cannot lock /s/locks/box: No locks available (os error 37); if its file system has no locks, set OCINET_STATE_DIR to " +
+      "one that has",
   );
 });

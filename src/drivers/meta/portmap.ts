@@ -49,7 +49,9 @@ export function parse(conf: Fields): Conf {
   return {
     mappings: entries.map(parseMapping),
     masks: (conf.boolean("snat") ?? true) ? all ? "all" : "needed" : "none",
-    conditions: parseConditions(conf, backend),
+    conditions: conf.has("conditionsV4") || conf.has("conditionsV6")
+      ? parseConditions(conf, backend)
+      : { 4: "", 6: "" },
     held: true,
     ...(markChain === undefined ? {} : { markChain }),
   };
