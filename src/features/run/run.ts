@@ -4,7 +4,7 @@ import { note } from "../../engine/hook_log.ts";
 import { containerOfProcess, enterUser } from "../../engine/namespace.ts";
 import { isAlive, isSameProcess, type ProcessIdentity } from "../../engine/process.ts";
 import { readContainer } from "../../engine/record.ts";
-import { innerDirectory } from "../../engine/state.ts";
+import { containerPaths, innerDirectory } from "../../engine/state.ts";
 import { undo } from "../../engine/undo.ts";
 import { attach } from "../container/attach.ts";
 import { detach } from "../container/detach.ts";
@@ -25,6 +25,17 @@ export interface Run {
 }
 
 /**
+ * A name for a command that was given none. A process that has become one command may be told by it to become another in
+ * namespaces of its own, as with `ocinet run unshare -Ur ocinet run`: then both have its number.
+ */
+function freeId(world: World, state: string, pid: number): string {
+  const first = `run-${pid}`;
+  for (let id = first, next = 2;; id = `${first}-${next++}`) {
+    if (world.stat(containerPaths(state, id).directory) === undefined) return id;
+  }
+}
+
+/**
  * Makes namespaces, connects them, has the process that waits for us become the command in them, and takes all of it away
  * again once that has ended. What goes wrong then is noted in hook.log: nobody is there any more to be told.
  * @throws Error when it was not run
@@ -40,7 +51,7 @@ export async function runConnected(world: World, state: string, { id, options, w
     // Until it becomes the command, and wherever that goes, the namespaces are those of their holder.
     const lasting = { ...container, init: command.process };
     const request = {
-      ...{ id: id ?? `run-${command.process.pid}`, container, lasting, options, replace: false },
+      ...{ id: id ?? freeId(world, state, command.process.pid), container, lasting, options, replace: false },
       rootfs: { pid: holder.pid, enter: enterUser(container), path: "" },
       ...(cgroup ? { ending: endingOfCgroup(cgroup) } : {}),
     };
