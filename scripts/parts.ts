@@ -39,6 +39,7 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
   names: ["src/features/networks/names.ts"],
   network: ["src/features/container/network_change.ts"],
   relay: ["src/host/relay/relay.ts"],
+  resolver: ["src/host/deno_datagrams.ts", "src/host/resolver/resolver.ts"],
   overlay: ["src/drivers/ipam/cluster.ts", "src/drivers/main/overlay.ts", "src/wire/overlay/requests.ts"],
   agent: [
     "src/features/overlay/agent.ts",

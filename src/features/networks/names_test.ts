@@ -3,7 +3,10 @@ import { test } from "node:test";
 import { newFake } from "../../host/fake.ts";
 import { parseNetworkList } from "../../wire/cni/network_list.ts";
 import { emptyResult } from "../../wire/cni/result.ts";
-import { checkAliases, nameClaims, refreshNames, withBlock } from "./names.ts";
+import type { Attached } from "../../engine/record.ts";
+import type { Claim } from "../../plan/step.ts";
+import { withBlock } from "./hosts_driver.ts";
+import { checkAliases, checkNames, nameSteps, refreshNames, resolversOf } from "./names.ts";
 
 const state = "/run/ocinet";
 
@@ -14,6 +17,16 @@ function network(name: string, more: object = { ocinet: {} }) {
 function member(name: string, ...addresses: readonly string[]) {
   const ips = addresses.map((address) => ({ address }));
   return { network: network(name), ifname: "eth0", aliases: ["api"], result: { ...emptyResult, ips } };
+}
+
+/** The files that tell of a container on networks with names in hosts files: there is nothing else. */
+function nameClaims(
+  at: string,
+  { id }: { id: string },
+  attachments: readonly Pick<Attached, "network" | "ifname" | "aliases" | "result">[],
+  hostname: string | undefined,
+): readonly Claim[] {
+  return nameSteps(newFake().world, at, { id, hostname }, attachments) as readonly Claim[];
 }
 
 test("a container is known by its id, host name and aliases, in both families", () => {
