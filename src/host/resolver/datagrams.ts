@@ -31,7 +31,8 @@ export function openDatagrams(at: Remote, hear: Hear): Promise<Datagrams> {
 
 function openOnNode({ address, port }: Remote, hear: Hear): Promise<Datagrams> {
   const socket = builtin<typeof Dgram>("node:dgram").createSocket(address.includes(":") ? "udp6" : "udp4");
-  socket.on("message", hear);
+  // What slices a Buffer of Node's goes on sharing its memory.
+  socket.on("message", (datagram, from) => hear(new Uint8Array(datagram), from));
   return new Promise((resolve, reject) => {
     socket.once("error", (error) => {
       socket.close();
