@@ -164,7 +164,7 @@ async function run(
     sourcemap: "external",
     sourcesContent: false,
     define: { OCINET_VERSION: JSON.stringify(version) },
-    plugins: [...plugins, lazyNode],
+    plugins: [nodeBuffer, ...plugins, lazyNode],
   });
   const file = (path: string) => outputFiles.find((file) => file.path === resolve(path))!.text;
   const isReal = (module: string) => !/^(entry|elsewhere|part):/.test(module);
@@ -202,6 +202,12 @@ const lazyNode: Plugin = virtual(
   "node",
   (path) => `module.exports = process.getBuiltinModule(${JSON.stringify(`node:${path}`)})`,
 );
+
+/** Node's own, by the name that dns-packet has for it. */
+const nodeBuffer: Plugin = {
+  name: "buffer",
+  setup: ({ onResolve }) => onResolve({ filter: /^buffer$/ }, () => ({ path: "buffer", namespace: "node" })),
+};
 
 /** Resolves modules of this project by their paths in it. */
 function onModules(

@@ -11,7 +11,7 @@ import { type Token, tokens } from "./tokens.ts";
 const order: readonly (readonly string[])[] = [
   ["net"],
   ["wire/cni", "wire/oci"],
-  ["wire/helper", "wire/overlay", "wire/netavark", "wire/cnm"],
+  ["wire/helper", "wire/overlay", "wire/netavark", "wire/cnm", "wire/dns"],
   ["plan"],
   ["drivers/plugin"],
   ["drivers/main"],
@@ -47,8 +47,11 @@ const forTrials = /^src\/(host\/fake|laws\/)/;
 /** Looks at both runtimes, before there is a world. */
 const guard = "src/host/oldest.ts";
 
-/** A service that has sockets by Node's layer on Deno too. */
-const relay = "src/host/relay/";
+/** Services that have sockets by Node's layer on Deno too. */
+const services = ["src/host/relay/", "src/host/resolver/"];
+
+/** dns-packet takes Node's Buffer, which both runtimes have. */
+const packets = "src/wire/dns/packet.ts";
 
 /** Client certificates are taken by Node's layer on either runtime. */
 const httpClient = "src/host/http.ts";
@@ -83,8 +86,10 @@ function importReason(file: string, code: readonly Token[], i: number): string |
 
 function nodeReason(file: string, specifier: string): string | undefined {
   if (
-    file === "src/host/node.ts" || file === httpClient || file.startsWith(relay) && !file.endsWith("_test.ts")
+    file === "src/host/node.ts" || file === httpClient ||
+    services.some((service) => file.startsWith(service)) && !file.endsWith("_test.ts")
   ) return;
+  if (file === packets && specifier === "node:buffer") return;
   if (!file.endsWith("_test.ts") && !file.startsWith("src/laws/")) {
     return `only src/host/node.ts may import ${specifier}`;
   }

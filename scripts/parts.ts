@@ -37,9 +37,11 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
   cni: ["src/commands/cni.ts", "src/features/cni_runtime/cache.ts", "src/features/cni_runtime/runtime.ts"],
   listen: ["src/host/deno_listen.ts"],
   run: ["src/commands/run.ts", "src/commands/supervise.ts"],
-  names: ["src/features/networks/names.ts"],
+  names: ["src/features/container/asked_resolvers.ts", "src/features/networks/names.ts"],
+  egress: ["src/net/egress.ts", "src/plan/egress.ts"],
   network: ["src/features/container/network_change.ts"],
   relay: ["src/host/relay/relay.ts"],
+  resolver: ["src/host/deno_datagrams.ts", "src/host/resolver/resolver.ts"],
   overlay: ["src/drivers/ipam/cluster.ts", "src/drivers/main/overlay.ts", "src/wire/overlay/requests.ts"],
   agent: [
     "src/features/overlay/agent.ts",

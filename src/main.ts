@@ -1,6 +1,7 @@
 // First, before what an old runtime cannot evaluate.
 import "./host/oldest.ts";
 import { relay } from "./host/relay/relay.ts";
+import { resolve } from "./host/resolver/resolver.ts";
 import { closeInherited, ownProcess, prepareRuntime, realWorld } from "./host/runtime.ts";
 import { cniByWords } from "./commands/cni.ts";
 import { noDaemon } from "./commands/dhcp_daemon.ts";
@@ -23,6 +24,7 @@ async function main(): Promise<number> {
   const [verb, ...rest] = ownProcess.args();
   // It may not even look who called.
   if (verb === "relay") return await relay(rest);
+  if (verb === "resolver") return await resolve(rest);
   closeInherited();
   if (verb === "supervise") return await supervise(realWorld(), ownProcess, rest, runByWords);
   const called = verb === "plugin" ? rest[0] ?? "" : calledAs();

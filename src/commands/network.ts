@@ -35,7 +35,13 @@ export const createOptions: readonly Option[] = [
   option("aux-address", "NAME=ADDRESS", "an address that no container gets", true),
   option("ipam-driver", "DRIVER", "who gives addresses: default", false),
   option("label", "KEY=VALUE", "a label", true),
-  option("opt", "KEY=VALUE", "an option of the driver: parent, com.docker.network.bridge.name …", true, "o"),
+  option(
+    "opt",
+    "KEY=VALUE",
+    "names=dns, or an option of the driver: parent, com.docker.network.bridge.name …",
+    true,
+    "o",
+  ),
 ];
 
 export const createFlags = {

@@ -59,6 +59,8 @@ export interface ContainerRecord extends BaseRecord {
   readonly runtimeId?: string;
   /** Its host name, if that is one of its names. */
   readonly hostname?: string;
+  /** Whom its resolver asks for names of the world, if that was said. */
+  readonly nameServers?: readonly string[];
   /** It is the user's session (session.ts); and what cannot be seen of the host from within. */
   readonly session?: { readonly lowestPort: number };
   /** `planning`: addresses may be taken that no step names yet; `planned`: some steps may be done. */
@@ -219,10 +221,12 @@ function isBaseRecord(record: Partial<BaseRecord>): boolean {
 }
 
 function isContainerRecord(record: Partial<ContainerRecord>): boolean {
-  const { created, attachments, ports, restarting = [], changing = "", hostname = "" } = record;
+  const { created, attachments, ports, restarting = [], changing = "", hostname = "", nameServers = [] } =
+    record;
   return areTexts(created, changing, hostname) && Array.isArray(attachments) &&
     attachments.every(isAttached) &&
-    Array.isArray(ports) && ports.every(isMapping) && Array.isArray(restarting) && areTexts(...restarting);
+    Array.isArray(ports) && ports.every(isMapping) && Array.isArray(restarting) && areTexts(...restarting) &&
+    Array.isArray(nameServers) && areTexts(...nameServers);
 }
 
 function isPluginRecord({ request, network, ifname, part, result }: Partial<PluginRecord>): boolean {

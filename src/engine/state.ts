@@ -162,11 +162,12 @@ export function containerPaths(state: string, id: string): ContainerPaths {
 /** All that we keep in the state directory, but for locks, sockets and the state of other networks, by the path there. */
 const ownFiles = [
   /^containers\/[^/]+\/(relay\/)?(uplink\.(pid|log|sock)|(relay|inside)\.sock|ready|life|back)$/,
-  /^containers\/[^/]+\/(container\.json|journal\.json|[^/ ]+ [^/ ]+ [^/ ]+\.json|pasta\.log|resolv\.conf(\.told)?|hosts|hostname|dhcp\/[a-z]+)$/,
+  /^containers\/[^/]+\/(container\.json|journal\.json|[^/ ]+ [^/ ]+ [^/ ]+\.json|pasta\.log|resolv\.conf(\.(told|plain|resolver))?|hosts|hostname|dhcp\/[a-z]+)$/,
   /^networks\/([^/]+\/(lock|last_reserved_ip\.[0-9]+|\.?(empty\.)?[0-9a-f.:-]+)|\.boots\/.+)$/,
   /^ports\/[a-z]+\/[0-9]+\/(any|4|6) [^/]+$/,
   /^meetings\/[0-9]+\/(input|ready|inside|agent|done|failed)$/,
   /^names\/[^/]+\/[^/ ]+ [^/ ]+$/,
+  /^resolver\/(lock|log|pid|ready|socket)$/,
   /^results\/[^/]+-[^/]+-[^/]+$/,
   /^(hook\.log|pasta\.version)$/,
   // What `write` and `create` had begun.

@@ -48,7 +48,9 @@ export async function undo(
 ): Promise<Undone> {
   const failed: Failed[] = [];
   // Who is ended forgets what it was asked for.
-  const ended = new Set(steps.flatMap((step) => step.tool === "spawn" ? step.cleanupPaths : []));
+  const ended = new Set(
+    steps.flatMap((step) => step.tool === "spawn" && step.undoBy !== "gc" ? step.cleanupPaths : []),
+  );
   const remaining = steps.filter((step) => step.tool !== "send" || !ended.has(step.socket));
   const undoLane = async (lane: readonly Batch[]) => {
     for (const batch of [...lane].reverse()) {
@@ -98,7 +100,7 @@ async function undoEach(world: World, prefixes: Prefixes, batch: Batch): Promise
     case "exec":
       return failed(await undoExec(world, prefixes, step));
     case "spawn":
-      return failed(await stop(world, step));
+      return step.undoBy === "gc" ? [] : failed(await stop(world, step));
     case "send":
       return failed(await undoSend(world, step));
     case "conntrack":

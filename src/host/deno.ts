@@ -1,4 +1,5 @@
 import {
+  type Confinement,
   type Held,
   holdPatience,
   needProgram,
@@ -38,7 +39,8 @@ export function denoWorld(): World {
     uid: Deno.uid() ?? 0,
     runtimePath: Deno.execPath(),
     self: selfCommand(["-A"]),
-    confined: (paths) => selfCommand(permissions(paths)),
+    confined: (paths, { reads = [], datagrams = false }: Partial<Confinement> = {}) =>
+      selfCommand([...permissions(paths, reads), ...(datagrams ? ["--unstable-net"] : [])]),
 
     env: (name) => Deno.env.get(name),
     environment: () => Deno.env.toObject(),
@@ -209,13 +211,13 @@ function selfCommand(allowed: readonly string[]): readonly string[] {
 }
 
 /** A comma within a path is written twice. */
-function permissions(paths: readonly string[]): readonly string[] {
+function permissions(paths: readonly string[], reads: readonly string[]): readonly string[] {
   const list = (paths: readonly string[]) => paths.map((path) => path.replaceAll(",", ",,")).join(",");
   // Its own file for the parts of that which are evaluated later.
   const own = Deno.realPathSync(ownFile());
   return [
     "--no-prompt",
-    `--allow-read=${list([...paths, own])}`,
+    `--allow-read=${list([...paths, ...reads, own])}`,
     `--allow-write=${list(paths)}`,
     "--allow-net",
   ];

@@ -22,7 +22,7 @@ import {
   unmount,
 } from "./fake/kernel.ts";
 import { isKernels, show, type Shown, writeSysctl } from "./fake/proc.ts";
-import { type Caller, killed, runProgram, type Trouble } from "./fake/programs.ts";
+import { askResolver, type Caller, killed, runProgram, type Trouble } from "./fake/programs.ts";
 import { failure, Tree } from "./fake/tree.ts";
 
 /** In which way something goes wrong. */
@@ -265,6 +265,21 @@ async function run(
   }
 }
 
+/** Only a resolver is ever asked. */
+async function request({ kernel, tree }: Machine, state: State, socket: string): Promise<string> {
+  await Promise.resolve();
+  const isThere = kernel.processes.some(({ cmdline }) => cmdline === `resolver ${socket}`);
+  const fault = isThere ? count(state, `request ${socket}`) : undefined;
+  if (fault?.kind === "refused") return '{"error":{"desc":"10.2.2.1 port 53: Device or resource busy"}}';
+  const answer = fault?.kind === "hangs" ? undefined : askResolver(kernel, tree, socket);
+  if (fault?.kind === "we die after") {
+    state.dead = true;
+    throw new Killed(`the process was killed after it had asked ${socket}`);
+  }
+  if (answer === undefined) throw failure("ECONNREFUSED", "connection refused", socket);
+  return answer;
+}
+
 function troubleOf({ at }: Fault): Trouble {
   return { how: "dies", at };
 }
@@ -450,7 +465,7 @@ function worldOf(machine: Machine, self: FakeProcess, state: State): World {
     run: (argv, options) => run(machine, state, argv, options),
     ask: () => "",
     warn: () => {},
-    request: (socket) => Promise.reject(failure("ECONNREFUSED", "connection refused", socket)),
+    request: (socket) => request(machine, state, socket),
     canListen: () => Promise.resolve(true),
     hasAddress: (address) => Promise.resolve(hasAddress(machine, address)),
     exists: (pid) => kernel.processes.some((one) => one.pid === pid),

@@ -560,4 +560,7 @@ export const service = {
   ready: (): void => void process.stdout.write("ready\n"),
   tell: (line: string): void => void process.stderr.write(`${line}\n`),
   exit: (code: number): never => process.exit(code),
+  /** What nobody expected is told, and ends nothing. */
+  survive: (tell: (problem: unknown) => void): void =>
+    void process.on("uncaughtException", tell).on("unhandledRejection", tell),
 };

@@ -20,7 +20,7 @@ const routes = [{ dst: "0.0.0.0/0" }, { dst: "::/0" }];
 const main = { type: "bridge", bridge: "br2", isGateway: true, ipMasq: true };
 
 /** A network beside that of `networkOf`. */
-export const red: Network = {
+const redBy = (names: "hosts" | "dns"): Network => ({
   ...{
     name: "red",
     id: "0".repeat(64),
@@ -33,18 +33,17 @@ export const red: Network = {
   ...{ attachable: false, labels: {}, options: {}, ipam: [], predefined: false, path },
   list: parseNetworkList(
     JSON.stringify({
-      ...{ cniVersion: "1.0.0", name: "red", ocinet: {} },
+      ...{ cniVersion: "1.0.0", name: "red", ocinet: { options: { names } } },
       plugins: [{ ...main, ipam: { type: "host-local", ranges, routes } }],
     }),
     path,
   ),
-};
+});
 
 const options: EndpointOptions = { aliases: ["api"], gwPriority: 0, ip: "10.2.2.7" };
 
-function connect(world: World, more: Partial<EndpointOptions> = {}): Promise<unknown> {
-  return connectNetwork(world, state, "c1", red, { ...options, ...more });
-}
+/** Connects the container to the network. */
+type Connect = (world: World, more?: Partial<EndpointOptions>) => Promise<unknown>;
 
 async function disconnect(world: World): Promise<void> {
   await takeOffAbandoned(world, state, ["c1"]);
@@ -52,7 +51,7 @@ async function disconnect(world: World): Promise<void> {
   await disconnectNetwork(world, state, { id: "c1", network: "red", isForced: false });
 }
 
-const endings: Action["endings"] = [
+const endingsWith = (connect: Connect): Action["endings"] => [
   { name: "disconnecting", end: disconnect },
   {
     name: "connecting again, and disconnecting",
@@ -74,8 +73,11 @@ const next: Action["next"] = {
   remove: (world) => containers.remove(world, "bridge", "c2"),
 };
 
-/** One more network of a container that runs. */
-export async function networkActions(): Promise<readonly Action[]> {
+/** One more network of a container that runs, with names in hosts files or by the resolver. */
+export async function networkActions(names: "hosts" | "dns"): Promise<readonly Action[]> {
+  const red = redBy(names);
+  const connect: Connect = (world, more = {}) =>
+    connectNetwork(world, state, "c1", red, { ...options, ...more });
   const made = await hostWith(containers, "portmap");
   await containers.add(made.world, "portmap", "c1");
   // The bridge stays, as every bridge does until gc.
@@ -89,7 +91,7 @@ export async function networkActions(): Promise<readonly Action[]> {
   await connect(made.world);
   const common = {
     next,
-    endings,
+    endings: endingsWith(connect),
     own: /\/containers\/c1\/|host: link veth|box: route unicast (0.0.0.0|::)\/0 /,
   };
   return [

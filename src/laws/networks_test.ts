@@ -7,7 +7,11 @@ import { networkActions } from "./network_actions.ts";
 import { networkOf, networkTypes } from "./networks.ts";
 
 test("whatever fails, a network is connected and disconnected whole, or that can be tried again", async () => {
-  for (const action of await networkActions()) await hold(action, 40);
+  for (const action of await networkActions("hosts")) await hold(action, 40);
+});
+
+test("the same of one whose names a resolver tells", async () => {
+  for (const action of await networkActions("dns")) await hold(action, 40);
 });
 
 test("no key of the networks that the laws are tried on is taken for a mistake", () => {

@@ -25,6 +25,7 @@ const sets = ofEach((f) => [
     (set) => `add set inet ocinet ${set}${f} { type ifname . ipv${f}_addr; }`,
   ),
   `add set inet ocinet subnets${f} { type ifname . ipv${f}_addr . ipv${f}_addr; flags interval; }`,
+  `add set inet ocinet resolvers${f} { type ipv${f}_addr; }`,
   `add set inet ocinet held${f} { type inet_proto . inet_service; }`,
   `add map inet ocinet ports${f} { type inet_proto . inet_service : ipv${f}_addr . inet_service; }`,
   `add map inet ocinet hostports${f} { type ipv${f}_addr . inet_proto . inet_service : ipv${f}_addr . inet_service; }`,
@@ -52,6 +53,8 @@ export const sharedSets: readonly string[] = [
   "localnet",
   "unforwarded4",
   "unforwarded6",
+  "resolvers4",
+  "resolvers6",
 ];
 
 interface Chain {
@@ -169,7 +172,13 @@ const masqueradeChains: Readonly<Record<string, Chain>> = {
 const invalidChains: Readonly<Record<string, Chain>> = {
   input: {
     hook: "type filter hook input priority filter",
-    rules: ["ct state invalid jump invalid"],
+    rules: [
+      "ct state invalid jump invalid",
+      // Names of a network are told to whom the address is a neighbour's.
+      ...ofEach((f, ip) => [
+        `meta l4proto { tcp, udp } th dport 53 ${ip} daddr @resolvers${f} fib daddr . iif type != local drop`,
+      ]),
+    ],
   },
   invalid: {
     rules: [
@@ -351,6 +360,11 @@ export function keepUnforwarded(version: 4 | 6, links: readonly string[]): Line 
 /** Goes with the table: others may need it by then. */
 function shared({ undo: _, ...guard }: Line): Line {
   return { ...guard, undoBy: "gc" };
+}
+
+/** Who is not on the link that has the address asks no resolver there. */
+export function guardResolver(address: string): Line {
+  return shared(element(`inet ocinet resolvers${family(address)}`, words`${address}`));
 }
 
 /** What the container begins goes to its neighbours and the host, and nowhere else. */

@@ -11,6 +11,7 @@ import {
   forwardPort,
   guardBridges,
   guardLocalnet,
+  guardResolver,
   guardVeth,
   holdPort,
   join,
@@ -216,6 +217,7 @@ nft add element inet ocinet localnet { "veth1" }`,
     ...guardBridges("br0", "br0.7"),
     ...[keepBridgeInternal({ ...at, link: "br0" }), guardLocalnet("br0", false)],
     ...([4, 6] as const).map((version) => keepUnforwarded(version, ["eth0", "eth1"])),
+    ...["10.1.2.1", "fd00::1"].map(guardResolver),
   ];
   assert.equal(
     show(shared),
@@ -224,7 +226,9 @@ nft add element inet ocinet bridges { "br0.7" . "br0.7" }
 nft add element inet ocinet internal { "br0" }
 nft add element inet ocinet localnet { "br0" }
 nft add element inet ocinet unforwarded4 { "eth0" . "eth0", "eth1" . "eth1" }
-nft add element inet ocinet unforwarded6 { "eth0" . "eth0", "eth1" . "eth1" }`,
+nft add element inet ocinet unforwarded6 { "eth0" . "eth0", "eth1" . "eth1" }
+nft add element inet ocinet resolvers4 { 10.1.2.1 }
+nft add element inet ocinet resolvers6 { fd00::1 }`,
   );
   assert.ok(shared.every(({ undo, undoBy }) => undo === undefined && undoBy === "gc"));
   assert.deepEqual([...new Set(elementsIn(shared).map(({ set }) => set.split(" ")[2]))], [...sharedSets]);

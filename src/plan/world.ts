@@ -53,7 +53,7 @@ export interface World {
    * The same for a service that may do nothing but use the network it is in, and read and write these files: as far as
    * the runtime can see to it.
    */
-  confined(paths: readonly string[]): readonly string[];
+  confined(paths: readonly string[], more?: Confinement): readonly string[];
 
   env(name: string): string | undefined;
   /** The whole environment, for programs that get it passed on. */
@@ -139,6 +139,14 @@ export interface World {
   start(argv: readonly string[], env: Readonly<Record<string, string>>): Started;
   /** From now on these signals are told, and no longer act on us. */
   onSignals(names: readonly Signal[], tell: (name: Signal) => void): void;
+}
+
+/** What else a confined service may. */
+export interface Confinement {
+  /** Files and directories that it reads only. */
+  readonly reads: readonly string[];
+  /** It has sockets for datagrams by the runtime's own API. */
+  readonly datagrams: boolean;
 }
 
 /** A shell that becomes the program that we have prepared everything for. */

@@ -5,6 +5,7 @@ import { awaitLinks, prefixesOf, staleness } from "../../engine/namespace.ts";
 import { waitForAll } from "../../engine/locks.ts";
 import { reconcile } from "../../engine/reconcile.ts";
 import {
+  type Attached,
   containerKey,
   type ContainerRecord,
   newRecord,
@@ -25,7 +26,7 @@ import { writeCache } from "../cni_runtime/cache.ts";
 import { callOf } from "../cni_runtime/external_network.ts";
 import { flush as flushFold, type Fold, foldNetwork, newFold } from "../cni_runtime/fold.ts";
 import { planLimits, resolveNames } from "../limits/limits.ts";
-import { nameClaims, refreshNames } from "../networks/names.ts";
+import { nameSteps, refreshNames, resolversOf } from "../networks/names.ts";
 import { chooseNetworks, listNetDirectories, networksIn } from "../networks/networks.ts";
 import { refuseForwardingOfRoot } from "../rootless/forwarding.ts";
 import { forwardFromHost, type HostForwarding, withSessionForwarders } from "../rootless/host_forwarding.ts";
@@ -157,6 +158,7 @@ function firstRecord(
     ...(session ? { session: { lowestPort: session.lowestPort } } : {}),
     attachments: links.map(({ attached }) => attached),
     ...(namedBy(links).length > 0 && hostname !== undefined ? { hostname } : {}),
+    ...nameServersOf(options),
     steps: [...(session ? [session.ending] : []), ...(ending ? [ending] : []), ...claims],
   });
 }
@@ -211,8 +213,8 @@ async function connect(world: World, state: string, connecting: Connecting): Pro
   const published = await publishPorts(world, state, connecting, linked);
   const limits = planLimits(options.limits, names, links.map(({ attached }) => attached));
   const files = filesOf(world, state, connecting, linked, names);
-  const claims = namesOf(state, connecting, linked);
-  const steps = [...linked.steps, ...published, ...limits, ...files, ...claims];
+  const known = namesOf(world, state, connecting, linked);
+  const steps = [...linked.steps, ...published, ...limits, ...files, ...known];
   await flush(steps, linked.results, linked.rootless);
 }
 
@@ -222,17 +224,27 @@ function namedBy(links: readonly PlannedLink[]): readonly string[] {
 }
 
 function namesOf(
+  world: World,
   state: string,
-  { request: { id, hostname }, links }: Connecting,
+  { request: { id, hostname, options }, links }: Connecting,
   { results }: Linked,
 ): readonly Step[] {
   if (namedBy(links).length === 0) return [];
-  return nameClaims(
-    state,
-    { id },
-    links.map(({ attached }, i) => ({ ...attached, result: results[i] })),
-    hostname,
-  );
+  const named = { id, hostname, ...nameServersOf(options) };
+  return nameSteps(world, state, named, withResults(links, results));
+}
+
+function withResults(
+  links: readonly PlannedLink[],
+  results: readonly Result[],
+): readonly (Attached & { readonly result: Result })[] {
+  return links.map(({ attached }, i) => ({ ...attached, result: results[i]! }));
+}
+
+/** Whom a container asks for names, where its options say so. */
+function nameServersOf({ files: { resolv } }: AttachOptions): Pick<ContainerRecord, "nameServers"> {
+  const servers = typeof resolv === "object" ? resolv.nameservers ?? [] : [];
+  return servers.length === 0 ? {} : { nameServers: servers };
 }
 
 /** A container's links as they will be. */
@@ -345,7 +357,8 @@ function filesOf(
     dns: results[named]!.dns,
   };
   const given = rootfs === undefined ? options.files : withNames(options.files, names);
-  const wanted = namedBy(links).length > 0 ? { ...given, named: true as const } : given;
+  const resolvers = namedBy(links).length > 0 ? resolversOf(withResults(links, results)) : [];
+  const wanted = namedBy(links).length > 0 ? { ...given, named: true as const, resolvers } : given;
   return provideFiles(world, containerPaths(state, id).directory, wanted, found, rootfs);
 }
 

@@ -7,6 +7,7 @@ import { exec, type Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import { isHostsOwn, reachableNames, resolvConf, serversIn } from "../../engine/name_servers.ts";
 import { findTarget, mountFiles, type Rootfs, type Target } from "./file_mounts.ts";
+import { askResolvers } from "./asked_resolvers.ts";
 import { fromHost, toldFile } from "./host_names.ts";
 
 /** What is wanted of the files that tell a container about names. */
@@ -17,6 +18,8 @@ export interface Files {
   readonly hostname?: string;
   /** Names of other containers are going to be in its hosts file. */
   readonly named?: true;
+  /** Resolvers that it is to ask in place of whom it would ask: they ask those. */
+  readonly resolvers?: readonly string[];
 }
 
 /** Reads the options, by rkt's rules (run.go). @throws Error in rkt's words */
@@ -141,8 +144,9 @@ export function provideFiles(
     if ("path" in content) return [{ source: content.path, readOnly: true, target }];
     world.makeDirectory(directory);
     world.write(`${directory}/${name}`, content.text, 0o644);
-    if (name === "resolv.conf" && !file.asked && found?.from === fromHost) {
-      world.write(toldFile(directory), content.text);
+    if (name === "resolv.conf") {
+      if (!file.asked && found?.from === fromHost) world.write(toldFile(directory), content.text);
+      if (files.resolvers?.length) askResolvers(world, directory, files.resolvers);
     }
     return [{ source: `${directory}/${name}`, readOnly: false, target }];
   });
@@ -153,7 +157,7 @@ export function provideFiles(
 }
 
 function resolvFile(
-  { resolv }: Files,
+  { resolv, resolvers }: Files,
   found: { readonly from: string; readonly dns: ResolvConf } | undefined,
 ): Mounted | undefined {
   if (resolv === "none") return undefined;
@@ -161,8 +165,8 @@ function resolvFile(
   if (resolv !== "network") {
     return { name: "resolv.conf", content: { text: formatResolvConf(resolv, "") }, asked: true };
   }
-  if (!found) return undefined;
-  const text = formatResolvConf(found.dns, ` from ${found.from}`);
+  if (!found && !resolvers?.length) return undefined;
+  const text = formatResolvConf(found?.dns ?? {}, found ? ` from ${found.from}` : "");
   return { name: "resolv.conf", content: { text }, asked: false };
 }
 

@@ -256,6 +256,7 @@ function unusedState(world: World, state: string, gone: readonly string[]): read
     "networks",
     "names",
     "ports",
+    "resolver",
     "containers",
     "meetings",
     "results",

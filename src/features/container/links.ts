@@ -27,7 +27,7 @@ import {
 } from "../cni_runtime/external_network.ts";
 import { observe } from "../../engine/observe.ts";
 import type { Attached } from "../../engine/record.ts";
-import { checkAliases } from "../networks/names.ts";
+import { checkAliases, checkNames } from "../networks/names.ts";
 import type { ChosenNetwork, NetDirectory } from "../networks/networks.ts";
 import { withFreeSubnets } from "../networks/subnets.ts";
 import type { Request } from "./request.ts";
@@ -88,6 +88,7 @@ async function planLink(
 ): Promise<PlannedLink> {
   const { ifname, args, builtIn, aliases } = network;
   if (aliases) checkAliases(network.list, aliases);
+  if (network.list.names) checkNames(network.list, network.list.names);
   checkVersion(network.list);
   const dataDir = `${state}/networks`;
   const given = root && builtIn

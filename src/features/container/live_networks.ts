@@ -16,9 +16,10 @@ import { isRoot } from "../../engine/user.ts";
 import { flush, newFold } from "../cni_runtime/fold.ts";
 import { planLimits } from "../limits/limits.ts";
 import type { Network } from "../networks/catalog.ts";
-import { nameClaims, refreshNames } from "../networks/names.ts";
+import { nameSteps, refreshNames, resolversOf } from "../networks/names.ts";
 import { listNetDirectories } from "../networks/networks.ts";
 import type { BuiltIn } from "../networks/subnets.ts";
+import { askResolvers } from "./asked_resolvers.ts";
 import { addLink, guards } from "./attach.ts";
 import { detach } from "./detach.ts";
 import { defaultRouteFilter, type PlannedLink, plannedLink, stepsOf } from "./links.ts";
@@ -64,6 +65,7 @@ export async function connectNetwork(
       const linked = await makeLink(world, state, begun, link);
       const { changing: _, ...done } = await moveDefaults(world, state, linked);
       await refreshNames(world, state, [network.name]);
+      askResolvers(world, containerPaths(state, id).directory, resolversOf(done.attachments));
       return await movePorts(world, state, record, writeRecord<ContainerRecord>(world, state, done));
     } catch (error) {
       throw explain(await giveUp(world, state, begun, error));
@@ -257,7 +259,7 @@ async function makeLink(
     ...guards(request, link, result),
     ...believing(linked, attachments),
     ...planLimits(rates, new Map(), [link.attached]),
-    ...nameClaims(state, begun, attachments, begun.hostname),
+    ...nameSteps(world, state, begun, attachments),
   ]);
   const next = { ...linked, steps: [...begun.steps, ...steps] };
   const changes = [{ from: begun, to: next }];

@@ -22,7 +22,8 @@ import {
 import { containerPaths } from "../../engine/state.ts";
 import type { Prefixes } from "../../plan/batch.ts";
 import { delExternal } from "../cni_runtime/external_network.ts";
-import { forgetNames } from "../networks/names.ts";
+import { forgetNames, nameSteps, resolversOf } from "../networks/names.ts";
+import { askResolvers } from "./asked_resolvers.ts";
 import { believeAll, stepsOf } from "./links.ts";
 
 /**
@@ -40,7 +41,9 @@ export async function takeOffChanging(
   removeAbandoned(world, containerPaths(state, record.id).directory);
   const going = record.attachments.filter(({ ifname }) => ifname === changing);
   const plugins = going.flatMap((attached) => pluginRecords(world, state, record, attached));
-  const steps = record.steps.filter((step) => !going.some((attached) => isOf(world, record, attached, step)));
+  const steps = record.steps.filter((step) =>
+    !going.some((attached) => isOf(world, state, record, attached, step))
+  );
   const left = { ...record, steps };
   await undoRecords(
     { world, state },
@@ -55,6 +58,7 @@ export async function takeOffChanging(
     changing: changing!,
   });
   const done = writeRecord<ContainerRecord>(world, state, settled);
+  askResolvers(world, containerPaths(state, record.id).directory, resolversOf(done.attachments));
   await forgetNames(world, state, going, record.id);
   return done;
 }
@@ -104,7 +108,13 @@ async function release(
 }
 
 /** Whether a step of a container's own record is there for one of its interfaces alone. */
-function isOf(world: World, record: ContainerRecord, attached: Attached, step: Step): boolean {
+function isOf(
+  world: World,
+  state: string,
+  record: ContainerRecord,
+  attached: Attached,
+  step: Step,
+): boolean {
   const { ifname, digest } = attached;
   const link = linkOf(step.id);
   if (step.on === "container" && (link === ifname || link === `ifb-${ifname}`)) return true;
@@ -113,10 +123,18 @@ function isOf(world: World, record: ContainerRecord, attached: Attached, step: S
     return true;
   }
   const others = record.attachments.filter((other) => other !== attached);
-  const kept = new Set(believing(record, others).map((one) => JSON.stringify(one)));
+  const kept = new Set(
+    [...believing(record, others), ...nameSteps(world, state, record, others)].map((one) =>
+      JSON.stringify(one)
+    ),
+  );
   const at = attachmentOf(attached, record.id, record.container);
   const own = attached.result ? stepsOf(world, { attached, at }, attached.result, []) : [];
-  const all = [...own, ...believing(record, record.attachments)];
+  const all = [
+    ...own,
+    ...believing(record, record.attachments),
+    ...nameSteps(world, state, record, record.attachments),
+  ];
   return !kept.has(text) && all.some((one) => JSON.stringify(one) === text);
 }
 

@@ -6,6 +6,7 @@ import { historyChecks } from "./history.ts";
 import { kernelChecks } from "./kernel.ts";
 import { optionChecks } from "./options.ts";
 import { isOlder, programChecks, versionOf } from "./programs.ts";
+import { resolverChecks } from "./resolver.ts";
 import { sysctlChecks } from "./sysctls.ts";
 import { systemdChecks } from "./systemd.ts";
 import { uplinkChecks } from "./uplinks.ts";
@@ -24,6 +25,7 @@ const checks: readonly Check[] = [
   ...fileChecks,
   ...systemdChecks,
   ...forwardingChecks,
+  ...resolverChecks,
   ...historyChecks,
 ];
 

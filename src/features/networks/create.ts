@@ -2,9 +2,11 @@ import { identifierProblem } from "../../net/names.ts";
 import type { Family } from "../../net/address.ts";
 import { linkExists } from "../../engine/links.ts";
 import { configDirectory } from "../../engine/state.ts";
+import type { PluginConf } from "../../wire/cni/network_list.ts";
 import { createWithDirectory, type World } from "../../plan/world.ts";
 import { allNetworks, type Network, type Stored } from "./catalog.ts";
 import { type Driver, drivers, mainPlugin } from "./driver_options.ts";
+import { checkNames } from "./names.ts";
 import { freeSubnet, reachedBy } from "./free_subnet.ts";
 import {
   type IpamConfig,
@@ -54,6 +56,8 @@ export async function createNetwork(
   const given = readIpam(options);
   const id = newId();
   const main = mainPlugin({ ...options, id, driver });
+  const { names } = options.options;
+  if (names !== undefined) checkNames({ name, plugins: [main as PluginConf] }, names);
   const unlock = await world.lock(networksLock(state));
   try {
     const networks = await allNetworks(world);

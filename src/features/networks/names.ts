@@ -1,13 +1,19 @@
-import { addressOf } from "../../net/address.ts";
+import { addressOf, lengthOf } from "../../net/address.ts";
 import { identifierProblem } from "../../net/names.ts";
 import type { Attached } from "../../engine/record.ts";
-import { containerPaths } from "../../engine/state.ts";
-import { type Claim, claim } from "../../plan/step.ts";
+import { claim, type Step } from "../../plan/step.ts";
 import { removeAbandoned, type World } from "../../plan/world.ts";
+import { type Member, parseMember } from "../../wire/dns/member.ts";
+import { idsOf } from "../../wire/dns/zone.ts";
 import type { NetworkList } from "../../wire/cni/network_list.ts";
+import { dnsDriver } from "./dns_driver.ts";
+import { hostsDriver } from "./hosts_driver.ts";
+import type { NameDriver } from "./name_driver.ts";
 
 /** A name that a hosts file, and a resolver, can have. */
 const hostName = /^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})$/;
+
+const drivers: readonly NameDriver[] = [hostsDriver, dnsDriver];
 
 /** @throws Error for names that a container cannot have on the network */
 export function checkAliases({ name, named }: NetworkList, aliases: readonly string[]): void {
@@ -25,29 +31,77 @@ export function checkAliases({ name, named }: NetworkList, aliases: readonly str
   }
 }
 
+/** @throws Error for a network that cannot have the names that it asks for */
+export function checkNames(network: Pick<NetworkList, "name" | "plugins">, names: string): void {
+  const driver = drivers.find(({ name }) => name === names);
+  if (!driver) {
+    const known = drivers.map(({ name }) => name).join(", ");
+    throw new Error(`failed to parse names value: ${JSON.stringify(names)} (there are: ${known})`);
+  }
+  const refusal = driver.refusal(network);
+  if (refusal !== undefined) throw new Error(`Cannot use network "${network.name}": ${refusal}`);
+}
+
+function driverOf({ names }: NetworkList): NameDriver {
+  return names === "dns" ? dnsDriver : hostsDriver;
+}
+
 /** One of a container's networks, with its addresses there. */
-type Member = Pick<Attached, "network" | "ifname" | "aliases" | "result">;
+type Endpoint = Pick<Attached, "network" | "ifname" | "aliases" | "result">;
+
+/** Who a container is, and whom it asks for names of the world if somebody said so. */
+export interface Named {
+  readonly id: string;
+  readonly hostname?: string | undefined;
+  readonly nameServers?: readonly string[] | undefined;
+}
 
 /**
- * What makes a container known on its networks: a file for each of its interfaces, with lines for the hosts files of all
- * that are on the network.
+ * What makes a container known on its networks: a file for each of its interfaces, which tells all that are on the
+ * network; and what else its driver needs.
  */
-export function nameClaims(
+export function nameSteps(
+  world: World,
   state: string,
-  { id }: { readonly id: string },
-  attachments: readonly Member[],
-  hostname: string | undefined,
-): readonly Claim[] {
-  return attachments.flatMap(({ network, ifname, aliases = [], result }) => {
-    const ips = result?.ips ?? [];
-    if (!network.named || ips.length === 0) return [];
-    // The beginning of an id that people chose could be another's name.
-    const short = /^[0-9a-f]{64}$/.test(id) ? [id.slice(0, 12)] : [];
-    const all = [id, ...short, ...(hostname === undefined ? [] : [hostname]), ...aliases];
-    const names = [...new Set(all)].filter((name) => hostName.test(name) && name !== "localhost");
-    const lines = ips.map(({ address }) => [addressOf(address), ...names].join(" "));
-    return [claim(`${namesDirectory(state, network.name)}/${id} ${ifname}`, lines.join("\n"))];
+  named: Named,
+  attachments: readonly Endpoint[],
+): readonly Step[] {
+  const steps = attachments.flatMap((endpoint): readonly Step[] => {
+    const { network, ifname, result } = endpoint;
+    if (!network.named || (result?.ips ?? []).length === 0) return [];
+    const [driver, member] = [driverOf(network), memberOf(named, endpoint)];
+    const path = `${namesDirectory(state, network.name)}/${named.id} ${ifname}`;
+    return [claim(path, driver.fileText(member)), ...driver.steps(world, state, member)];
   });
+  // Several networks share what one of their drivers needs.
+  return [...new Map(steps.map((step) => [JSON.stringify(step), step])).values()];
+}
+
+function memberOf(
+  { id, hostname, nameServers }: Named,
+  { network, aliases = [], result }: Endpoint,
+): Member {
+  // The beginning of an id that people chose could be another's name.
+  const all = [...idsOf(id), ...(hostname === undefined ? [] : [hostname]), ...aliases];
+  return {
+    addresses: result!.ips.map(({ address }) => addressOf(address)),
+    names: [...new Set(all)].filter((name) => hostName.test(name) && name !== "localhost"),
+    listen: listenOf({ network, result }),
+    internal: network.plugins[0]!["internal"] === true,
+    servers: nameServers ?? result!.dns.nameservers ?? [],
+  };
+}
+
+function listenOf({ result }: Pick<Endpoint, "network" | "result">): readonly string[] {
+  return (result?.ips ?? []).flatMap(({ address, gateway }) =>
+    gateway === undefined ? [] : `${gateway}/${lengthOf(address)}`
+  );
+}
+
+/** The resolvers that a container with these interfaces asks, of its first network first. */
+export function resolversOf(attachments: readonly Pick<Endpoint, "network" | "result">[]): readonly string[] {
+  return attachments.filter(({ network }) => network.named && network.names === "dns").flatMap(listenOf)
+    .map(addressOf);
 }
 
 function namesDirectory(state: string, network: string): string {
@@ -55,8 +109,9 @@ function namesDirectory(state: string, network: string): string {
 }
 
 /**
- * Writes the names of networks into the hosts files of all that are on them, in place, since these are mounted.
+ * Tells who is on networks now: in the hosts files of their containers, or to the resolver.
  * @param leavers containers that are not on the networks any more
+ * @throws Error when a resolver cannot serve one of them
  */
 export async function refreshNames(
   world: World,
@@ -70,12 +125,19 @@ export async function refreshNames(
       const directory = namesDirectory(state, network);
       removeAbandoned(world, directory);
       const files = world.list(directory).filter((name) => /^[^. ][^ ]* [^ ]+$/.test(name)).sort();
-      const lines = files.flatMap((name) => (world.read(`${directory}/${name}`) ?? "").split("\n"))
-        .filter((line) => line !== "");
-      const members = new Set(files.map((name) => name.split(" ")[0]!));
       if (files.length === 0) world.removeEmpty(directory);
-      for (const id of members) writeBlock(world, state, id, { network, lines });
-      for (const id of leavers) if (!members.has(id)) writeBlock(world, state, id, { network, lines: [] });
+      const texts = files.map((name) => ({
+        id: name.split(" ")[0]!,
+        text: world.read(`${directory}/${name}`) ?? "",
+      }));
+      for (const driver of drivers) {
+        const own = texts.filter(({ text }) => (parseMember(text) ? dnsDriver : hostsDriver) === driver);
+        const members = new Map<string, readonly string[]>();
+        for (const { id, text } of own) {
+          members.set(id, [...members.get(id) ?? [], ...text.split("\n").filter((line) => line !== "")]);
+        }
+        await driver.refresh(world, state, { network, members, leavers });
+      }
     } finally {
       unlock();
     }
@@ -88,7 +150,7 @@ export async function refreshAllNames(world: World, state: string): Promise<void
   await refreshNames(world, state, networks);
 }
 
-/** A container has left networks: others' files are told, as far as they can be; who comes next tells the rest. */
+/** A container has left networks: others are told, as far as they can be; who comes next tells the rest. */
 export async function forgetNames(
   world: World,
   state: string,
@@ -97,37 +159,4 @@ export async function forgetNames(
 ): Promise<void> {
   const networks = left.filter(({ network }) => network.named).map(({ network }) => network.name);
   await refreshNames(world, state, networks, [id]).catch(() => {});
-}
-
-/** What a network's names stand between. */
-const markers = (network: string) => [`# ocinet: network ${network}`, `# ocinet: end of ${network}`] as const;
-
-/** The most of a hosts file that is read: a container may write what it likes into its own. */
-const most = 1 << 20;
-
-interface Block {
-  readonly network: string;
-  readonly lines: readonly string[];
-}
-
-/** What the container itself has written into its file stays. */
-function writeBlock(world: World, state: string, id: string, block: Block): void {
-  if (identifierProblem(id) !== undefined) return;
-  const path = `${containerPaths(state, id).directory}/hosts`;
-  const text = world.readStart(path, most);
-  if (text === undefined) return;
-  const next = withBlock(text, block);
-  if (next !== text) world.put(path, next);
-}
-
-/** A hosts file in which a network's names are these. */
-export function withBlock(text: string, { network, lines }: Block): string {
-  const [begin, end] = markers(network);
-  const rows = text.replace(/\n$/, "").split("\n");
-  const [from, to] = [rows.indexOf(begin), rows.indexOf(end)];
-  const block = lines.length === 0 ? [] : [begin, ...lines, end];
-  const others = from < 0 || to < from
-    ? [...rows, ...block]
-    : [...rows.slice(0, from), ...block, ...rows.slice(to + 1)];
-  return `${others.join("\n")}\n`;
 }

@@ -3,7 +3,10 @@ import { test } from "node:test";
 import { newFake } from "../../host/fake.ts";
 import { parseNetworkList } from "../../wire/cni/network_list.ts";
 import { emptyResult } from "../../wire/cni/result.ts";
-import { checkAliases, nameClaims, refreshNames, withBlock } from "./names.ts";
+import type { Attached } from "../../engine/record.ts";
+import type { Claim } from "../../plan/step.ts";
+import { withBlock } from "./hosts_driver.ts";
+import { checkAliases, checkNames, nameSteps, refreshNames, resolversOf } from "./names.ts";
 
 const state = "/run/ocinet";
 
@@ -14,6 +17,16 @@ function network(name: string, more: object = { ocinet: {} }) {
 function member(name: string, ...addresses: readonly string[]) {
   const ips = addresses.map((address) => ({ address }));
   return { network: network(name), ifname: "eth0", aliases: ["api"], result: { ...emptyResult, ips } };
+}
+
+/** The files that tell of a container on networks with names in hosts files: there is nothing else. */
+function nameClaims(
+  at: string,
+  { id }: { id: string },
+  attachments: readonly Pick<Attached, "network" | "ifname" | "aliases" | "result">[],
+  hostname: string | undefined,
+): readonly Claim[] {
+  return nameSteps(newFake().world, at, { id, hostname }, attachments) as readonly Claim[];
 }
 
 test("a container is known by its id, host name and aliases, in both families", () => {
@@ -80,4 +93,69 @@ test("aliases are for networks that were created", () => {
   });
   assert.throws(() => checkAliases(network("shop"), ["a b"]), { message: /^Cannot use alias "a b"/ });
   checkAliases(network("shop"), ["api", "_x.y"]);
+});
+
+/** A container on a network whose names are asked of the resolver. */
+function asking(name: string, more: object = {}) {
+  const plugins = [{ type: "bridge", isGateway: true, ...more }];
+  const ips = [{ address: "10.5.0.2/24", gateway: "10.5.0.1" }, {
+    address: "fd00:5::2/64",
+    gateway: "fd00:5::1",
+  }];
+  const result = { ...emptyResult, ips, dns: { nameservers: ["192.0.2.53"] } };
+  return {
+    network: network(name, { ocinet: { options: { names: "dns" } }, plugins }),
+    ifname: "eth0",
+    result,
+  };
+}
+
+test("by the resolver a file says where it listens and whom it asks; one rule a address, one process for all", () => {
+  const { world } = newFake();
+  const steps = nameSteps(world, state, { id: "web" }, [asking("shop"), asking("back", { internal: true })]);
+  assert.deepEqual(steps.map(({ tool, id }) => `${tool} ${"set" in id ? `${id.set} ${id.key}` : id.kind}`), [
+    "claim file",
+    "nft inet ocinet resolvers4 10.5.0.1",
+    "nft inet ocinet resolvers6 fd00:5::1",
+    "spawn process",
+    "claim file",
+  ]);
+  const texts = steps.flatMap((step) => step.tool === "claim" ? [step.owner] : []);
+  const head = { listen: ["10.5.0.1/24", "fd00:5::1/64"], internal: false, servers: ["192.0.2.53"] };
+  assert.deepEqual(texts, [
+    `# ${JSON.stringify(head)}\n10.5.0.2 web\nfd00:5::2 web`,
+    `# ${JSON.stringify({ ...head, internal: true })}\n10.5.0.2 web\nfd00:5::2 web`,
+  ]);
+  const given = nameSteps(world, state, { id: "web", nameServers: ["203.0.113.1"] }, [asking("shop")]);
+  assert.match((given[0] as Claim).owner, /"servers":\["203\.0\.113\.1"\]/);
+  assert.deepEqual(resolversOf([member("red", "10.7.0.2/24"), asking("shop")]), ["10.5.0.1", "fd00:5::1"]);
+});
+
+test("only a bridge with an address of its own has a resolver", () => {
+  const check = (main: object, names = "dns") =>
+    checkNames({ ...network("x", { plugins: [main] }), name: "x" }, names);
+  check({ type: "bridge", isGateway: true });
+  check({ type: "macvlan" }, "hosts");
+  assert.throws(() => check({ type: "bridge" }), /its bridge has no address; leave it out/);
+  assert.throws(() => check({ type: "macvlan" }), /driver macvlan gives the host none/);
+  assert.throws(() => check({ type: "bridge" }, "bind"), /"bind" \(there are: hosts, dns\)/);
+});
+
+test("the resolver is told of who comes and goes, is started where it has ended, and does not end without a word", async () => {
+  const { world, kernel } = newFake();
+  const [first, ...others] = nameSteps(world, state, { id: "web" }, [asking("shop")]);
+  const claim = first as Claim;
+  assert.equal(others.at(-1)!.tool, "spawn");
+  world.makeDirectory(`${state}/names/shop`);
+  world.write(claim.path, claim.owner);
+  const running = () => kernel.processes.filter(({ cmdline }) => cmdline.startsWith("resolver")).length;
+  await refreshNames(world, state, ["shop"]);
+  assert.equal(running(), 1);
+  await refreshNames(world, state, ["shop"]);
+  assert.equal(running(), 1);
+  world.remove(claim.path);
+  await refreshNames(world, state, ["shop"], ["web"]);
+  assert.equal(running(), 0);
+  await refreshNames(world, state, ["shop"]);
+  assert.equal(running(), 0);
 });

@@ -3,6 +3,7 @@ import { addressOf } from "../../net/address.ts";
 import type { Output } from "../../plan/world.ts";
 import { BadWord, runIp } from "./ip.ts";
 import {
+  endProcesses,
   type FakeLink,
   type Kernel,
   linkNamed,
@@ -167,6 +168,7 @@ const scripts: readonly (readonly [part: string, run: Program])[] = [
   ['cat "$1" 2>/dev/null || { cat "$2"', tellLease],
   ['[ ! -e "$1/lease" ]', lendAddress],
   ["echo begun; for line", () => said("begun\n")],
+  ["another one has been starting", startResolver],
 ];
 
 function sh(caller: Caller, [flag, script, , ...args]: readonly string[], stdin: string): Output {
@@ -304,6 +306,33 @@ function startClient(caller: Caller, [directory, netns, ifname]: readonly string
   tree.write(`${directory}/lease`, `ip=10.9.0.${client.pid % 250}\0mask=24\0router=10.9.0.254\0`, 0o600);
   tree.write(`${directory}/address`, `10.9.0.${client.pid % 250}/24\n`, 0o600);
   return trouble ? killed : done;
+}
+
+/** See resolver_program.ts. */
+function startResolver({ kernel, tree, trouble }: Caller, [, directory]: readonly string[]): Output {
+  const socket = `${directory}/socket`;
+  if (trouble?.how === "refused") return failed(1, `Error: ${busy}\n`);
+  if (kernel.processes.some(({ cmdline }) => cmdline.endsWith(` ${socket}`))) return trouble ? killed : done;
+  tree.makeDirectory(directory!);
+  if (trouble && trouble.at < 0.5) return killed;
+  const { pid } = startProcess(kernel, `resolver ${socket}`, kernel.own);
+  tree.write(`${directory}/pid`, `${pid}\n${pid}\n`, 0o600);
+  tree.write(socket, "", 0o600);
+  return trouble ? killed : done;
+}
+
+/** What the resolver answers at a socket, where it runs. It ends when no network has a member whose names it tells. */
+export function askResolver(kernel: Kernel, tree: Tree, socket: string): string | undefined {
+  if (!kernel.processes.some(({ cmdline }) => cmdline === `resolver ${socket}`)) return undefined;
+  const names = `${socket.slice(0, -"/resolver/socket".length)}/names`;
+  const files = tree.names(names).flatMap((network) =>
+    tree.names(`${names}/${network}`).map((name) => tree.entry(`${names}/${network}/${name}`)?.text ?? "")
+  );
+  if (!files.some((text) => text.startsWith("# {"))) {
+    endProcesses(kernel, ({ cmdline }) => cmdline === `resolver ${socket}`);
+    [socket, `${socket.slice(0, -"socket".length)}pid`].forEach((path) => tree.remove(path));
+  }
+  return '{"return":{}}';
 }
 
 function tellLease(caller: Caller, [lease]: readonly string[]): Output {

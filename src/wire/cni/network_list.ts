@@ -13,6 +13,8 @@ export interface NetworkList {
   readonly disableGC: boolean;
   /** Ours: its containers know each other by name. */
   readonly named?: true;
+  /** Ours: they ask a resolver; absent: the names are in their hosts files. */
+  readonly names?: "dns";
 }
 
 /** A plugin's object as it stands in the file, unknown keys and all. */
@@ -47,8 +49,18 @@ export function parseNetworkList(
     plugins: plugins.map((plugin) => checkPlugin(plugin, path)),
     disableCheck: readBoolean(list, "disableCheck"),
     disableGC: readBoolean(list, "disableGC"),
-    ...(list.raw("ocinet") === undefined ? {} : { named: true as const }),
+    ...ownWords(list),
   };
+}
+
+/** What stands under our key: that it is there means that containers know each other by name. */
+function ownWords(list: Fields): Pick<NetworkList, "named" | "names"> {
+  const own = list.raw("ocinet") as
+    | { readonly options?: { readonly names?: unknown } | null }
+    | null
+    | undefined;
+  if (own === undefined) return {};
+  return { named: true, ...(own?.options?.names === "dns" ? { names: "dns" } : {}) };
 }
 
 function isSingle(list: Fields, path: string): boolean {

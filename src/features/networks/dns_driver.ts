@@ -1,0 +1,54 @@
+import { addressOf } from "../../net/address.ts";
+import { refusalIn } from "../../plan/hostfwd.ts";
+import { guardResolver } from "../../plan/nft.ts";
+import { whyFailed, type World } from "../../plan/world.ts";
+import { formatMember } from "../../wire/dns/member.ts";
+import { messageOf } from "../../wire/cni/error.ts";
+import type { NameDriver } from "./name_driver.ts";
+import { resolverSocket, startResolver } from "./resolver_program.ts";
+
+/** Names by a resolver on the host's address of the network: one process for all networks of a state directory. */
+export const dnsDriver: NameDriver = {
+  name: "dns",
+  refusal: ({ plugins: [main] }) => {
+    if (main?.type === "bridge" && main["isGateway"] === true) return undefined;
+    const why = main?.type === "bridge"
+      ? "its bridge has no address"
+      : `driver ${main?.type} gives the host none`;
+    return `names=dns needs an address of the host's on the network, and ${why}; leave it out, for names in hosts files`;
+  },
+  fileText: formatMember,
+  steps: (world, state, { listen }) => [
+    ...listen.map((cidr) => guardResolver(addressOf(cidr))),
+    startResolver(world, state),
+  ],
+  refresh: async (world, state, { network, members }) => {
+    const socket = resolverSocket(state);
+    if (members.size === 0 && world.stat(socket) === undefined) return;
+    const problem = await follow(world, state, network, members.size > 0);
+    if (problem === undefined) return;
+    throw new Error(
+      `Cannot serve names of network "${network}": ${problem}; ` +
+        "see who has the port (ss -lnp 'sport = 53'), or create the network without --opt names=dns",
+    );
+  },
+};
+
+/** Has the resolver look at its networks; it is started where it has ended. @returns why it does not serve the network */
+async function follow(
+  world: World,
+  state: string,
+  network: string,
+  isNeeded: boolean,
+): Promise<string | undefined> {
+  const request = JSON.stringify({ execute: "follow", arguments: { network } });
+  const ask = async () => refusalIn(await world.request(resolverSocket(state), request, { patience: 20 }));
+  try {
+    return await ask();
+  } catch (error) {
+    if (!isNeeded) return undefined;
+    const output = await world.run(startResolver(world, state).run);
+    if (output.code !== 0) return whyFailed(output);
+    return await ask().catch((again) => `the resolver does not answer: ${messageOf(again ?? error)}`);
+  }
+}
