@@ -22,7 +22,8 @@ _ocinet() {
   found=("\${(@f)$(ocinet completion words "\${(@)words[2,CURRENT]}" 2>/dev/null | sed 's/:/\\\\:/g; s/\\t/:/')}")
   if [[ -n $found ]]; then _describe ocinet found; else _files; fi
 }
-compdef _ocinet ocinet
+# zsh loads the file as the function itself when it is on fpath.
+if [[ \${funcstack[1]} = _ocinet ]]; then _ocinet "$@"; else compdef _ocinet ocinet; fi
 `,
   fish: `function __ocinet
   set -l words (commandline -opc) (commandline -ct)

@@ -3,18 +3,7 @@ import type { Option } from "../wire/oci/options.ts";
 
 /** The commands in the order of their help, under what they are for. What is not named comes last of the first group. */
 const headings: Readonly<Record<string, readonly string[]>> = {
-  "Containers and networks:": [
-    "run",
-    "up",
-    "down",
-    "ls",
-    "map",
-    "inspect",
-    "port",
-    "network",
-    "cluster",
-    "agent",
-  ],
+  "Containers and networks:": ["run", "up", "down", "ls", "map", "inspect", "port", "network"],
   "Container runtimes:": ["inject", "hooks-json", "hook"],
   "Without root:": ["session", "helper"],
   "CNI:": ["cni", "install-plugins"],
@@ -42,8 +31,25 @@ export function optionHeading({ name }: Pick<Option, "name">): string {
   return Object.entries(optionHeadings).find(([, names]) => names.includes(name))?.[0] ?? "Options:";
 }
 
+/** What ocinet is, in one sentence. */
+export const summary =
+  "A network for any OCI container, root or rootless: a hook for runc, crun and podman, and a command";
+
 /** The heading of what every command has. */
 export const outputHeading = "Output:";
+
+/** The options of a command's output, in Commander's notation. */
+export function outputOptions(
+  { runs = false, changes = false }: { readonly runs?: boolean; readonly changes?: boolean },
+): readonly (readonly [words: string, text: string])[] {
+  return [
+    ...runs ? [] : [["--json", "answer in JSON"] as const],
+    ...changes
+      ? [["--dry-run", "print what would be done, as lines for ip and nft, and do nothing"] as const]
+      : [],
+    ["--log-level <level>", "error, or debug to tell every program that is run"],
+  ];
+}
 
 /** How Commander lays help out: names alone in the list of commands, and in a narrow terminal texts below their words. */
 export const helpLayout: Partial<Help> = {

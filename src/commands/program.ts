@@ -5,7 +5,7 @@ import { loggingWorld } from "../host/logging.ts";
 import type { Option, OptionValues } from "../wire/oci/options.ts";
 import type { World } from "../plan/world.ts";
 import { failure, traceOf } from "./failure.ts";
-import { headingOf, helpLayout, optionHeading, outputHeading, wrap } from "./help.ts";
+import { headingOf, helpLayout, optionHeading, outputHeading, outputOptions, summary, wrap } from "./help.ts";
 import type { Report } from "./report.ts";
 import { groups, type Typed, type Verb, verbs } from "./verbs.ts";
 import { asMeant } from "./words.ts";
@@ -26,9 +26,7 @@ export interface Console {
 export async function runCommand(world: World, console: Console, version: string): Promise<number> {
   let code = 0;
   const program = new Command("ocinet")
-    .description(
-      "A network for any OCI container, root or rootless: a hook for runc, crun and podman, and a command",
-    )
+    .description(summary)
     .configureOutput({
       writeOut: (text) => console.print("stdout", text),
       writeErr: (text) => console.print("stderr", text),
@@ -97,7 +95,7 @@ function placeOf({ group, usage }: Verb): number {
 }
 
 function addVerb(program: Command, verb: Verb): Command {
-  const { usage, text, example, more = "", changes, runs = false, options, flags, group } = verb;
+  const { usage, text, example, more = "", runs = false, options, flags, group } = verb;
   const name = [...group === undefined ? [] : [group], usage.split(" ")[0]!].join(" ");
   const command: Command = program.command(usage).description(text).exitOverride().passThroughOptions(runs)
     .configureHelp(helpLayout).showHelpAfterError(`(ocinet ${name} --help says more)`)
@@ -108,17 +106,13 @@ function addVerb(program: Command, verb: Verb): Command {
     const [letter, long] = name.split(", ");
     command.option(long === undefined ? `--${letter}` : `-${letter}, --${long}`, text);
   });
-  const output = (words: string, text: string) => new CommanderOption(words, text).helpGroup(outputHeading);
-  if (!runs) command.addOption(output("--json", "answer in JSON"));
-  if (changes) {
+  for (const [words, text] of outputOptions(verb)) {
+    const made = new CommanderOption(words, text).helpGroup(outputHeading);
     command.addOption(
-      output("--dry-run", "print what would be done, as lines for ip and nft, and do nothing"),
+      words.startsWith("--log-level") ? made.choices(["error", "debug"]).default("error") : made,
     );
   }
-  return command.addOption(
-    output("--log-level <level>", "error, or debug to tell every program that is run")
-      .choices(["error", "debug"]).default("error"),
-  );
+  return command;
 }
 
 /** The terminal's width, as Commander knows it. */

@@ -126,8 +126,8 @@ export const verbs: readonly Verb[] = [
   },
   {
     usage: "hooks-json",
-    text: "print a hooks.d file for podman and CRI-O",
-    example: "ocinet hooks-json > /etc/containers/oci/hooks.d/ocinet.json",
+    text: "print a hooks.d file for podman",
+    example: "ocinet hooks-json > /usr/share/containers/oci/hooks.d/ocinet.json",
     options: containerOptions,
     flags: { always: "for every container, not just those with an annotation of ours" },
     act: (world, { given, flags }) => hooksJson(world, given, flags.has("always")),
