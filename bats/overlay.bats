@@ -40,6 +40,14 @@ both_agents() {
   started server ip netns exec "$LAN-c21" socat TCP-LISTEN:80,fork,reuseaddr "EXEC:head -c 300000"
   wait_for listens_on_80
   [ "$(head -c 300000 /dev/zero | inside c11 socat -t 5 - "TCP:$(address_of c21):80" | wc -c)" = 300000 ]
+  # Names: of containers on all hosts, as long as they are there.
+  started r31 nsenter --target "${HOST_PIDS[3]}" --net --mount --wdns="$PWD" -- "$OCINET" run --net shop:alias=chief --name r31 -- sleep 1000
+  wait_for on 3 grep -qsx "$(address_of c21) $LAN-c21" /run/ocinet/containers/r31/hosts
+  on 3 grep -qx "$(address_of c21 -6) $LAN-c21" /run/ocinet/containers/r31/hosts
+  wait_for on 1 grep -rqs ' r31 chief$' /run/ocinet/names/shop
+  run ! on 2 grep -rq chief /run/ocinet/names/other
+  ended r31 TERM
+  wait_for names_are_gone 1 chief
   # Another network's container is neither reached through the hosts, nor by its own.
   lost "$(address_of c21)" inside o21
   lost "$(address_of c11)" inside o21
@@ -84,6 +92,9 @@ inject_from() {
 # received CONTAINER: ICMP echo requests
 # shellcheck disable=SC2016 # awk's
 received() { inside "$1" awk '/^Icmp:/ && $9 ~ /^[0-9]+$/ { print $9 }' /proc/net/snmp; }
+
+# names_are_gone HOST NAME
+names_are_gone() { ! on "$1" grep -rqs "$2" /run/ocinet/names; }
 
 only_hosts_left() { ! keys | grep -q /addresses/; }
 

@@ -9,6 +9,11 @@ import type { NetworkList } from "../../wire/cni/network_list.ts";
 /** A name that a hosts file, and a resolver, can have. */
 const hostName = /^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})$/;
 
+/** Whether others can be told a name; nobody may be "localhost" to them. */
+export function isHostName(name: string): boolean {
+  return hostName.test(name) && name !== "localhost";
+}
+
 /** @throws Error for names that a container cannot have on the network */
 export function checkAliases({ name, named }: NetworkList, aliases: readonly string[]): void {
   if (!named) {
@@ -44,13 +49,14 @@ export function nameClaims(
     // The beginning of an id that people chose could be another's name.
     const short = /^[0-9a-f]{64}$/.test(id) ? [id.slice(0, 12)] : [];
     const all = [id, ...short, ...(hostname === undefined ? [] : [hostname]), ...aliases];
-    const names = [...new Set(all)].filter((name) => hostName.test(name) && name !== "localhost");
+    const names = [...new Set(all)].filter(isHostName);
     const lines = ips.map(({ address }) => [addressOf(address), ...names].join(" "));
     return [claim(`${namesDirectory(state, network.name)}/${id} ${ifname}`, lines.join("\n"))];
   });
 }
 
-function namesDirectory(state: string, network: string): string {
+/** Where the names on a network are. */
+export function namesDirectory(state: string, network: string): string {
   return `${state}/names/${network}`;
 }
 

@@ -14,6 +14,7 @@ import { connect } from "./etcd.ts";
 import { beat } from "./host_lease.ts";
 import { keysBelow } from "./keys.ts";
 import { follow, leaveUnused, resume } from "./local_networks.ts";
+import { followNames } from "./member_names.ts";
 import { mirror } from "./mirror.ts";
 import { writeNetworkFiles } from "./network_files.ts";
 import { putBack } from "./put_back.ts";
@@ -41,7 +42,11 @@ export async function runAgent(world: World, state: string, tell: (line: string)
     world.remove(agentSocket(state));
   } finally {
     work.stop();
-    [agent.hosts, agent.networks, ...[...agent.joined.values()].map(({ claims }) => claims)]
+    [
+      agent.hosts,
+      agent.networks,
+      ...[...agent.joined.values()].flatMap(({ claims, names }) => [claims, names]),
+    ]
       .forEach((one) => one.stop());
     unlock();
   }
@@ -105,7 +110,10 @@ async function pass(agent: Agent, sweeps: boolean): Promise<void> {
         await putBack(agent, joined);
         await sweepClaims(agent, joined);
       }
-      if (!await leaveUnused(agent, joined)) await follow(agent, joined);
+      if (!await leaveUnused(agent, joined)) {
+        await follow(agent, joined);
+        await followNames(agent, joined);
+      }
       report(agent, topic, undefined);
     } catch (error) {
       report(agent, topic, `network "${joined.network.name}": ${messageOf(error)}`);

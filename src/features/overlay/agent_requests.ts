@@ -15,6 +15,9 @@ import { claimAddresses } from "./claims.ts";
 import { join, leaveUnused, noteClaims } from "./local_networks.ts";
 import { giveBack } from "./sweep.ts";
 
+/** Milliseconds after a claim at which names are looked for; later ones are found by the usual look. */
+const namesExpected = [200, 600, 1500];
+
 /** Serves those who attach containers on this host, until it is closed. @param inTurn does one thing after the other */
 export function serve(
   agent: Agent,
@@ -65,6 +68,8 @@ async function claim(agent: Agent, request: AgentRequest & { readonly do: "claim
   const claimed = await claimAddresses(agent.store, known, who, request.wanted);
   noteClaims(agent, joined, who, claimed.ips.map(({ address }) => addressOf(address)));
   joined.keptUntil = 0;
+  // The container's names are written down after its address, and told as soon as they are.
+  for (const milliseconds of namesExpected) setTimeout(agent.wake, milliseconds);
   return claimed;
 }
 

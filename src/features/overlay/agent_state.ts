@@ -33,6 +33,9 @@ export interface Joined {
   created: string;
   readonly digest: string;
   readonly claims: Mirror;
+  readonly names: Mirror;
+  /** The names of this host's containers as they were put last, by key, with the lease. */
+  readonly published: Map<string, string>;
   /** What the kernel's tables have, as far as is known without looking. */
   applied?: { readonly entries: PeerEntries; readonly hosts: ReadonlySet<string>; readonly looked: number };
   /** Which reading of networks and claims has been held against what is recorded here. */

@@ -2,6 +2,7 @@
 import { contains, family, lastOf, networkOf, parseAddress, parseCidr, plus } from "../../net/address.ts";
 import { addressOf, lengthOf } from "../../net/address.ts";
 import { identifierProblem, parseMac } from "../../net/names.ts";
+import { isHostName } from "../networks/names.ts";
 import { parseObject } from "../../wire/overlay/requests.ts";
 
 /** The version of the records that this program writes, and the highest that it reads. */
@@ -47,7 +48,18 @@ export const keysBelow = (prefix: string) => ({
   vni: (vni: number) => `${prefix}vnis/${vni}`,
   addresses: (network: string) => `${prefix}addresses/${network}/`,
   address: (network: string, address: string) => `${prefix}addresses/${network}/${address}`,
+  /** Who is known by which names on a network: `HOST/ID/IFNAME`. */
+  names: (network: string) => `${prefix}names/${network}/`,
 });
+
+/** The names of a container's interface. They go with the lease of its host. */
+export interface NamesRecord {
+  readonly addresses: readonly string[];
+  readonly names: readonly string[];
+}
+
+/** The most addresses and names of a record that are read. */
+const mostNames = 64;
 
 /** A record as it is written. */
 export function writeRecord(record: object): string {
@@ -127,6 +139,16 @@ export function parseClaim(text: string): AddressClaim {
   if (identifierProblem(String(host)) !== undefined) throw new Error("its host cannot be a host's name");
   if (parsed === undefined || !parsed.startsWith("02:")) throw new Error("its MAC address is none of ours");
   return { host: String(host), id: String(id ?? ""), ifname: String(ifname ?? ""), mac: parsed };
+}
+
+/** @throws Error giving the reason */
+export function parseNames(text: string): NamesRecord {
+  const { addresses, names } = readRecord(text);
+  if (!Array.isArray(addresses) || !Array.isArray(names)) throw new Error("it has no addresses, or no names");
+  return {
+    addresses: addresses.slice(0, mostNames).map(String).filter((one) => parseAddress(one) === one),
+    names: names.slice(0, mostNames).map(String).filter(isHostName),
+  };
 }
 
 /** The subnet's gateway, which every host has for its own containers. */

@@ -21,6 +21,7 @@ import {
   withLength,
 } from "./links.ts";
 import { hasContainers, overlayKey } from "./local_records.ts";
+import { dropNames } from "./member_names.ts";
 import { mirror } from "./mirror.ts";
 import { guardSteps, observeEntries, observeGuard, peerSteps, wantedEntries } from "./peers.ts";
 
@@ -49,10 +50,12 @@ export async function resume(agent: Agent): Promise<void> {
 }
 
 async function open(agent: Agent, network: Joined["network"], created: string): Promise<Joined> {
-  const { addresses } = keysOf(agent);
+  const { addresses, names } = keysOf(agent);
   const joined: Joined = {
     ...{ network, created, digest: await digest(network.name), keptUntil: 0 },
     claims: mirror(etcdOf(agent), addresses(network.name), agent.wake),
+    names: mirror(etcdOf(agent), names(network.name), agent.wake),
+    published: new Map(),
   };
   agent.joined.set(network.name, joined);
   return joined;
@@ -271,6 +274,7 @@ export async function leave(agent: Agent, joined: Joined): Promise<void> {
   if (record) await reconcile(agent, [{ from: record }], here);
   const who = { host: config.name, id: "", ifname: "" };
   await releaseAddresses(store, { ...joined, claims: joined.claims.entries }, who);
-  joined.claims.stop();
+  await dropNames(agent, joined);
+  [joined.claims, joined.names].forEach((one) => one.stop());
   agent.joined.delete(joined.network.name);
 }

@@ -8,10 +8,10 @@ import { knownNetwork } from "./agent_state.ts";
 /** What a file of the agent's is called. */
 const ownFile = /^overlay-(.+)\.conflist$/;
 
-/** The network as a CNI configuration, which any runtime can use. */
+/** The network as a CNI configuration, which any runtime can use. By "ocinet" its containers know each other's names. */
 function conflist({ name }: OverlayNetwork): string {
   const plugins = [{ type: "overlay", ipam: { type: "cluster" } }];
-  return `${printJson({ cniVersion: "1.0.0", name, plugins }, 2)}\n`;
+  return `${printJson({ cniVersion: "1.0.0", name, plugins, ocinet: {} }, 2)}\n`;
 }
 
 /**

@@ -151,14 +151,14 @@ function freeVni(others: readonly OverlayNetwork[]): number {
 /** Removes a network that nobody has an address on. @throws Error naming who has */
 export async function removeNetwork(store: Store, name: string): Promise<void> {
   const { etcd, prefix } = store;
-  const { network: networkKey, vni, addresses } = keysBelow(prefix);
+  const { network: networkKey, vni, addresses, names } = keysBelow(prefix);
   const network = (await listNetworks(store)).find((one) => one.name === name);
   if (network === undefined) {
     throw new Error(`Cannot remove network "${name}": the cluster has none of that name`);
   }
   const done = await etcd.change(
     [{ key: addresses(name), created: "0", prefix: true }],
-    [{ delete: networkKey(name) }, { delete: vni(network.vni) }],
+    [{ delete: networkKey(name) }, { delete: vni(network.vni) }, { delete: names(name), prefix: true }],
   );
   if (done) return;
   const { keys } = await etcd.list(addresses(name));
