@@ -18,6 +18,7 @@ import { followNames } from "./member_names.ts";
 import { mirror } from "./mirror.ts";
 import { writeNetworkFiles } from "./network_files.ts";
 import { putBack } from "./put_back.ts";
+import { followTunnel, resumeTunnel } from "./tunnel.ts";
 import { sweepClaims } from "./sweep.ts";
 
 /** Milliseconds between two looks at everything, and between a change and the look that follows it. */
@@ -34,6 +35,7 @@ export async function runAgent(world: World, state: string, tell: (line: string)
   const work = loop(agent, inTurn);
   try {
     await inTurn(() => resume(agent));
+    await inTurn(() => resumeTunnel(agent)).catch((error) => tell(messageOf(error)));
     await inTurn(() => beat(agent));
     const listening = await serve(agent, inTurn);
     tell(`host "${config.name}": listening`);
@@ -103,6 +105,10 @@ function loop(agent: Agent, inTurn: InTurn): { stop(): void } {
 /** @param sweeps whether to look for claims of which nothing is recorded, too */
 async function pass(agent: Agent, sweeps: boolean): Promise<void> {
   report(agent, "etcd", agent.networks.problem);
+  await followTunnel(agent).then(
+    () => report(agent, "tunnel", undefined),
+    (error) => report(agent, "tunnel", messageOf(error)),
+  );
   for (const joined of [...agent.joined.values()]) {
     const topic = `network ${joined.network.name}`;
     try {

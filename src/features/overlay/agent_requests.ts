@@ -10,9 +10,10 @@ import {
 import { addressOf } from "../../net/address.ts";
 import { explain } from "../../engine/apply.ts";
 import type { InTurn } from "../../engine/turns.ts";
-import { type Agent, type Joined, knownNetwork } from "./agent_state.ts";
+import { type Agent, type Joined, knownNetwork, updateNetwork } from "./agent_state.ts";
 import { claimAddresses } from "./claims.ts";
 import { join, leaveUnused, noteClaims } from "./local_networks.ts";
+import { rotateKey } from "./tunnel.ts";
 import { giveBack } from "./sweep.ts";
 
 /** Milliseconds after a claim at which names are looked for; later ones are found by the usual look. */
@@ -48,6 +49,8 @@ export function serve(
 
 async function answer(agent: Agent, request: Exclude<AgentRequest, { do: "status" }>): Promise<unknown> {
   switch (request.do) {
+    case "rotate":
+      return { key: await rotateKey(agent) };
     case "join":
       return await join(agent, request.network);
     case "claim":
@@ -62,7 +65,7 @@ async function answer(agent: Agent, request: Exclude<AgentRequest, { do: "status
 
 async function claim(agent: Agent, request: AgentRequest & { readonly do: "claim" }): Promise<unknown> {
   if (!agent.joined.has(request.network)) await join(agent, request.network);
-  const joined = Object.assign(agent.joined.get(request.network)!, knownNetwork(agent, request.network));
+  const joined = updateNetwork(agent.joined.get(request.network)!, knownNetwork(agent, request.network));
   const who = { host: agent.config.name, id: request.id, ifname: request.ifname };
   const known = { ...joined, claims: joined.claims.entries };
   const claimed = await claimAddresses(agent.store, known, who, request.wanted);
@@ -93,6 +96,8 @@ async function release(
 export interface AgentStatus {
   readonly host: string;
   readonly inCluster: boolean;
+  /** The public key of its WireGuard. */
+  readonly key?: string;
   readonly networks: readonly { readonly name: string; readonly peers: number; readonly entries: number }[];
   readonly problems: readonly string[];
 }
@@ -101,6 +106,7 @@ function statusOf(agent: Agent): AgentStatus {
   return {
     host: agent.config.name,
     inCluster: agent.lease !== undefined && !agent.problems.has("cluster"),
+    ...(agent.tunnel === undefined ? {} : { key: agent.tunnel.key }),
     networks: [...agent.joined.values()].map(({ network, applied }) => ({
       name: network.name,
       peers: applied?.hosts.size ?? 0,

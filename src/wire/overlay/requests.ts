@@ -28,6 +28,8 @@ export type AgentRequest =
   /** To have an address of each of its subnets, or those that are wished for. */
   | { readonly do: "claim"; readonly wanted: readonly string[] } & Owner
   | { readonly do: "release" } & Owner
+  /** To have the host's WireGuard use a new key. */
+  | { readonly do: "rotate" }
   | { readonly do: "status" };
 
 /** What a driver has to know of a network. */
@@ -53,7 +55,7 @@ export function writeRequest(request: AgentRequest): string {
 export function parseRequest(line: string): AgentRequest {
   const json = parseObject(line);
   const verb = json["do"];
-  if (verb === "status") return { do: verb };
+  if (verb === "status" || verb === "rotate") return { do: verb };
   const network = identifier(json["network"], "network");
   if (verb === "join") return { do: verb, network };
   const id = identifier(json["id"], "container id");
