@@ -276,8 +276,18 @@ RULES
   wait_for pings "$(address_of c21)" inside c11
   [ "$(seen_packets 51871)" -gt 0 ]
   [ "$(seen_packets 4789)" = 0 ]
-  down 1 c11
+  # A host leaves; the others drop what it had.
+  run ! oci 2 cluster leave
+  [[ $output == *'Cannot take host "h2" out of the cluster: it has container "'"$LAN-c21"'" on network "shop"'* ]]
+  oci 2 cluster leave --force
+  run ! grep -e h2 -e c21 <<<"$(keys; all_values)"
+  wait_for on 1 sh -c '! bridge fdb | grep -q "dst fd6f"'
+  wait "${RUNNING[agent2]}"
+  unset "RUNNING[agent2]"
+  run ! on 2 test -e /etc/ocinet/net.d/overlay-shop.conflist
+  run ! grep -E '^(ov|vx|wg)' <<<"$(on 2 ip -br link)"
   down 2 c21
+  down 1 c11
   wait_for nothing_on 1
   wait_for nothing_on 2
   run ! on 1 test -e /run/ocinet/agent.key

@@ -1,4 +1,11 @@
-import { clusterStatus, createOn, forgetHost, openStore, rotate } from "../features/overlay/cluster.ts";
+import {
+  clusterStatus,
+  createOn,
+  forgetHost,
+  leaveCluster,
+  openStore,
+  rotate,
+} from "../features/overlay/cluster.ts";
 import { listNetworks, removeNetwork } from "../features/overlay/networks.ts";
 import type { World } from "../plan/world.ts";
 import type { Option, OptionValues } from "../wire/oci/options.ts";
@@ -78,6 +85,12 @@ export async function networks(world: World): Promise<Report> {
 export async function rotateKey(world: World): Promise<Report> {
   const key = await rotate(world);
   return { text: `${key}\n`, json: { key } };
+}
+
+/** Takes this host out of the cluster. */
+export async function leave(world: World, force: boolean): Promise<Report> {
+  await leaveCluster(world, force);
+  return { text: "", json: {} };
 }
 
 /** Gives back the addresses of a host that is gone for good. */

@@ -361,6 +361,14 @@ export const verbs: readonly Verb[] = [
   },
   {
     group: "cluster",
+    usage: "leave",
+    text: "take this host out of the cluster, with its addresses, keys and links; its agent ends",
+    example: "sudo ocinet cluster leave",
+    flags: { force: "also while containers are on overlay networks, which then lack them" },
+    act: (world, { flags }) => cluster.leave(world, flags.has("force")),
+  },
+  {
+    group: "cluster",
     usage: "forget <host>",
     text: "give back the addresses of a host that is gone for good",
     example: "ocinet cluster forget web3",

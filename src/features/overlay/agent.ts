@@ -59,7 +59,7 @@ function newAgent(world: World, state: string, config: ClusterConfig, tell: (lin
   const keys = keysBelow(config.prefix);
   const agent = {
     ...{ world, state, config, tell, store: { etcd, prefix: config.prefix } },
-    ...{ joined: new Map(), problems: new Map(), wake: () => {} },
+    ...{ joined: new Map(), problems: new Map(), wake: () => {}, end: () => {} },
   };
   const wake = () => agent.wake();
   return Object.assign(agent, {
@@ -104,6 +104,7 @@ function loop(agent: Agent, inTurn: InTurn): { stop(): void } {
 
 /** @param sweeps whether to look for claims of which nothing is recorded, too */
 async function pass(agent: Agent, sweeps: boolean): Promise<void> {
+  if (agent.hasLeft) return;
   report(agent, "etcd", agent.networks.problem);
   await followTunnel(agent).then(
     () => report(agent, "tunnel", undefined),
@@ -130,11 +131,12 @@ async function pass(agent: Agent, sweeps: boolean): Promise<void> {
 
 /** SIGHUP has it look at the kernel's tables at once; the others end it. */
 function untilSignal(agent: Agent): Promise<void> {
-  return new Promise((resolve) =>
+  return new Promise((resolve) => {
+    agent.end = resolve;
     agent.world.onSignals(["SIGTERM", "SIGINT", "SIGHUP"], (name) => {
       if (name !== "SIGHUP") return resolve();
       for (const joined of agent.joined.values()) delete joined.applied;
       agent.wake();
-    })
-  );
+    });
+  });
 }

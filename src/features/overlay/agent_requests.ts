@@ -13,11 +13,14 @@ import type { InTurn } from "../../engine/turns.ts";
 import { type Agent, type Joined, knownNetwork, updateNetwork } from "./agent_state.ts";
 import { claimAddresses } from "./claims.ts";
 import { join, leaveUnused, noteClaims } from "./local_networks.ts";
+import { leaveCluster } from "./leave_cluster.ts";
 import { rotateKey } from "./tunnel.ts";
 import { giveBack } from "./sweep.ts";
 
 /** Milliseconds after a claim at which names are looked for; later ones are found by the usual look. */
 const namesExpected = [200, 600, 1500];
+/** Milliseconds that the answer to the last request has. */
+const endAfter = 200;
 
 /** Serves those who attach containers on this host, until it is closed. @param inTurn does one thing after the other */
 export function serve(
@@ -51,6 +54,11 @@ async function answer(agent: Agent, request: Exclude<AgentRequest, { do: "status
   switch (request.do) {
     case "rotate":
       return { key: await rotateKey(agent) };
+    case "leave":
+      await leaveCluster(agent, request.force);
+      // Once this is answered.
+      setTimeout(() => agent.end(), endAfter);
+      return {};
     case "join":
       return await join(agent, request.network);
     case "claim":

@@ -21,6 +21,10 @@ export interface Agent {
   readonly problems: Map<string, string>;
   /** Has everything looked at soon. */
   wake(): void;
+  /** Has the agent end, once what it is at is done. */
+  end(): void;
+  /** The host is not to be in the cluster any more. */
+  hasLeft?: true;
   /** The host's lease, once it has one. */
   lease?: string;
   underlay?: Underlay;

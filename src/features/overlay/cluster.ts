@@ -107,6 +107,11 @@ export async function rotate(world: World): Promise<string> {
   return key;
 }
 
+/** Takes this host out of the cluster. @throws Error naming the containers that are on overlay networks */
+export async function leaveCluster(world: World, force: boolean): Promise<void> {
+  await askAgent(world, { do: "leave", force });
+}
+
 async function askAgent(world: World, request: AgentRequest): Promise<unknown> {
   const socket = agentSocket(stateDirectory(world));
   const answer = await world.request(socket, writeRequest(request), { patience: 20 }).catch((error) => {

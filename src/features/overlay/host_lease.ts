@@ -5,6 +5,7 @@ import { parseHost, writeRecord } from "./keys.ts";
 
 /** Keeps the host in the cluster: renews its lease, and writes its record again where that is gone or not right. */
 export async function beat(agent: Agent): Promise<void> {
+  if (agent.hasLeft) return;
   try {
     agent.underlay = await findUnderlay(agent.world, agent.config);
     const alive = agent.lease !== undefined && await etcdOf(agent).keepAlive(agent.lease);

@@ -16,13 +16,14 @@ function conflist({ name }: OverlayNetwork): string {
 
 /**
  * Writes a file for each network of the cluster into the host's directory of networks, so that `--net NAME` finds it,
- * and takes away those of networks that are gone.
+ * and takes away those of networks that are gone; all of them once the host has left the cluster.
  */
 export function writeNetworkFiles(agent: Agent): void {
   const { world, networks } = agent;
   if (!networks.synced) return;
   const directory = `${configDirectory(world)}/net.d`;
-  const wanted = new Map<string, string>([...networks.entries.keys()].flatMap((name) => {
+  const names = agent.hasLeft ? [] : [...networks.entries.keys()];
+  const wanted = new Map<string, string>(names.flatMap((name) => {
     const network = readable(agent, name);
     return network === undefined ? [] : [[`overlay-${name}.conflist`, conflist(network)] as const];
   }));

@@ -81,6 +81,7 @@ async function agentOn(machine: ReturnType<typeof hostWorld>) {
       joined: new Map([["a", { network } as Joined]]),
       problems: new Map(),
       wake: () => {},
+      end: () => {},
       tell: () => {},
     },
     underlay: { address: "192.0.2.1", mtu: 1500 },
