@@ -6,7 +6,7 @@ make_cluster() {
   LAN=ov$$-$BATS_TEST_NUMBER ETCD=http://192.0.2.254:2379
   HOST_PIDS=()
   declare -gA RUNNING=()
-  mkdir -p /etc/ocinet /run/ocinet
+  mkdir -p /etc/ocinet /run/ocinet /run/wireguard
   ip netns add "$LAN"
   ip -n "$LAN" -batch - <<LINES
 link add name lan type bridge
@@ -31,7 +31,7 @@ link set dev eth0 up
 address add 192.0.2.$1/24 dev eth0
 route add default via 192.0.2.254
 LINES
-  mkdir -p "$BATS_TEST_TMPDIR/etc$1/net.d" "$BATS_TEST_TMPDIR/run$1"
+  mkdir -p "$BATS_TEST_TMPDIR/etc$1/net.d" "$BATS_TEST_TMPDIR"/{run,wg}"$1"
   jq -n --arg etcd "$ETCD" --arg name "h$1" '{ endpoints: [$etcd], $name, underlay: "eth0", leaseSeconds: 3 }' \
     >"$BATS_TEST_TMPDIR/etc$1/cluster.json"
   # shellcheck disable=SC2016 # the inner shell's
@@ -39,8 +39,9 @@ LINES
     mount -t sysfs sysfs /sys
     mount --bind "$1" /etc/ocinet
     mount --bind "$2" /run/ocinet
+    mount --bind "$3" /run/wireguard
     echo $$
-    exec sleep infinity >/dev/null 2>&1' member "$BATS_TEST_TMPDIR/etc$1" "$BATS_TEST_TMPDIR/run$1" 3>&-)
+    exec sleep infinity >/dev/null 2>&1' member "$BATS_TEST_TMPDIR"/{etc,run,wg}"$1" 3>&-)
   read -r "HOST_PIDS[$1]" <&"$ready"
   exec {ready}<&-
 }

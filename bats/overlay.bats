@@ -40,6 +40,14 @@ both_agents() {
   started server ip netns exec "$LAN-c21" socat TCP-LISTEN:80,fork,reuseaddr "EXEC:head -c 300000"
   wait_for listens_on_80
   [ "$(head -c 300000 /dev/zero | inside c11 socat -t 5 - "TCP:$(address_of c21):80" | wc -c)" = 300000 ]
+  # Names: of containers on all hosts, as long as they are there.
+  started r31 nsenter --target "${HOST_PIDS[3]}" --net --mount --wdns="$PWD" -- "$OCINET" run --net shop:alias=chief --name r31 -- sleep 1000
+  wait_for on 3 grep -qsx "$(address_of c21) $LAN-c21" /run/ocinet/containers/r31/hosts
+  on 3 grep -qx "$(address_of c21 -6) $LAN-c21" /run/ocinet/containers/r31/hosts
+  wait_for on 1 grep -rqs ' r31 chief$' /run/ocinet/names/shop
+  run ! on 2 grep -rq chief /run/ocinet/names/other
+  ended r31 TERM
+  wait_for names_are_gone 1 chief
   # Another network's container is neither reached through the hosts, nor by its own.
   lost "$(address_of c21)" inside o21
   lost "$(address_of c11)" inside o21
@@ -85,11 +93,14 @@ inject_from() {
 # shellcheck disable=SC2016 # awk's
 received() { inside "$1" awk '/^Icmp:/ && $9 ~ /^[0-9]+$/ { print $9 }' /proc/net/snmp; }
 
+# names_are_gone HOST NAME
+names_are_gone() { ! on "$1" grep -rqs "$2" /run/ocinet/names; }
+
 only_hosts_left() { ! keys | grep -q /addresses/; }
 
 # nothing_on HOST: no link and no rules of an overlay
 nothing_on() {
-  ! on "$1" ip -br link | grep -qE '^(ov|vx|veth)' && ! on "$1" nft list tables | grep -q 'ocinet_' &&
+  ! on "$1" ip -br link | grep -qE '^(ov|vx|veth|wg)' && ! on "$1" nft list tables | grep -q 'ocinet_' &&
     ! on "$1" test -e /run/ocinet/overlay
 }
 
@@ -215,6 +226,77 @@ keys_have() { keys | grep -qx "$1"; }
   oci 1 cluster forget h2
   claims_are 2
 }
+
+@test "an encrypted network goes between hosts through WireGuard alone" {
+  both_agents
+  # What is seen on the wire.
+  ip netns exec "$LAN" nft -f - <<'RULES'
+table bridge seen {
+  chain forwarded {
+    type filter hook forward priority 0
+    udp dport 4789 counter
+    udp dport 51871 counter
+  }
+}
+RULES
+  oci 1 network create -d overlay -o encrypted --subnet 10.9.0.0/24 --subnet fd00:9::/64 shop
+  up 1 c11 shop
+  up 2 c21 shop
+  wait_for pings "$(address_of c21)" inside c11
+  wait_for pings "$(address_of c21 -6)" inside c11
+  [ "$(inside c11 cat /sys/class/net/eth0/mtu)" = 1370 ]
+  inside c11 busybox ping -q -c 1 -W 2 -s 1342 "$(address_of c21)"
+  # Keys stay where they were made; the public ones are in the hosts' records.
+  [ "$(on 1 stat -c %a /run/ocinet/agent.key)" = 600 ]
+  run ! grep -qF "$(on 1 cat /run/ocinet/agent.key)" <<<"$(all_values)" "$BATS_TEST_TMPDIR"/agent?.log
+  local key
+  key=$(on 1 wg show wg-ocinet public-key)
+  all_values | grep -qF "$key"
+  [ "$(oci 1 cluster status --json | jq -r .agent.key)" = "$key" ]
+  # Frames in clear text are not taken.
+  inject_from "$LAN" 192.0.2.2 192.0.2.254
+  # A connection outlives a new key.
+  started server ip netns exec "$LAN-c21" socat TCP-LISTEN:80,reuseaddr EXEC:cat
+  wait_for listens_on_80
+  mkfifo "$BATS_TEST_TMPDIR/said"
+  started client ip netns exec "$LAN-c11" socat "$BATS_TEST_TMPDIR/said!!STDOUT" \
+    "TCP:$(address_of c21):80"
+  exec {said}>"$BATS_TEST_TMPDIR/said"
+  echo before >&"$said"
+  wait_for grep -qx before "$BATS_TEST_TMPDIR/client.log"
+  oci 1 cluster rotate
+  [ "$(on 1 wg show wg-ocinet public-key)" != "$key" ]
+  echo after >&"$said"
+  wait_for grep -qx after "$BATS_TEST_TMPDIR/client.log"
+  exec {said}>&-
+  [ "$(on 2 wg show wg-ocinet peers)" = "$(on 1 wg show wg-ocinet public-key)" ]
+  # Without the tunnel nothing leaves; it is made again.
+  on 1 ip link del dev wg-ocinet
+  run ! pings "$(address_of c21)" inside c11
+  wait_for pings "$(address_of c21)" inside c11
+  [ "$(seen_packets 51871)" -gt 0 ]
+  [ "$(seen_packets 4789)" = 0 ]
+  # A host leaves; the others drop what it had.
+  run ! oci 2 cluster leave
+  [[ $output == *'Cannot take host "h2" out of the cluster: it has container "'"$LAN-c21"'" on network "shop"'* ]]
+  oci 2 cluster leave --force
+  run ! grep -e h2 -e c21 <<<"$(keys; all_values)"
+  wait_for on 1 sh -c '! bridge fdb | grep -q "dst fd6f"'
+  wait "${RUNNING[agent2]}"
+  unset "RUNNING[agent2]"
+  run ! on 2 test -e /etc/ocinet/net.d/overlay-shop.conflist
+  run ! grep -E '^(ov|vx|wg)' <<<"$(on 2 ip -br link)"
+  down 2 c21
+  down 1 c11
+  wait_for nothing_on 1
+  wait_for nothing_on 2
+  run ! on 1 test -e /run/ocinet/agent.key
+}
+
+all_values() { ETCDCTL_API=3 ip netns exec "$LAN" etcdctl --endpoints "$ETCD" get --print-value-only --prefix /; }
+
+# seen_packets PORT: how many went from host to host
+seen_packets() { ip netns exec "$LAN" nft list chain bridge seen forwarded | awk -v port="$1" '$3 == port { print $6 }'; }
 
 @test "etcd with TLS, client certificates and a user, on either runtime" {
   ended etcd KILL

@@ -1,5 +1,12 @@
-import { clusterStatus, forgetHost, openStore } from "../features/overlay/cluster.ts";
-import { createNetwork, listNetworks, removeNetwork } from "../features/overlay/networks.ts";
+import {
+  clusterStatus,
+  createOn,
+  forgetHost,
+  leaveCluster,
+  openStore,
+  rotate,
+} from "../features/overlay/cluster.ts";
+import { listNetworks, removeNetwork } from "../features/overlay/networks.ts";
 import type { World } from "../plan/world.ts";
 import type { Option, OptionValues } from "../wire/oci/options.ts";
 import type { Report } from "./report.ts";
@@ -16,6 +23,12 @@ export const createOptions: readonly Option[] = [
   },
 ];
 
+/** What `cluster create` can be told without a value. */
+export const createFlags = {
+  internal: "it leads nowhere but to its own containers and their hosts",
+  encrypted: "between hosts it goes through WireGuard alone",
+};
+
 /** Says what the cluster is like, and what is wrong. */
 export async function status(world: World): Promise<Report> {
   const seen = await clusterStatus(world);
@@ -26,10 +39,10 @@ export async function status(world: World): Promise<Report> {
     }`,
     ...etcd.map(({ endpoint, version }) => `etcd       ${endpoint} ${version ?? "does not answer"}`),
     ...hosts.map(({ name, underlay, mtu }) => `peer       ${name} ${underlay}, MTU ${mtu}`),
-    ...networks.map(({ name, vni, subnets, addresses, hosts }) =>
-      `network    ${name} ${subnets.join(" ")}, VNI ${vni}, ${addresses} addresses, on ${
-        hosts.join(" ") || "no host"
-      }`
+    ...networks.map(({ name, vni, subnets, addresses, hosts, encrypted }) =>
+      `network    ${name} ${subnets.join(" ")}, VNI ${vni}, ${addresses} addresses${
+        encrypted ? ", encrypted" : ""
+      }, on ${hosts.join(" ") || "no host"}`
     ),
     ...problems.map((problem) => `problem    ${problem}`),
   ];
@@ -41,14 +54,15 @@ export async function create(
   world: World,
   name: string,
   given: OptionValues,
-  internal: boolean,
+  flags: ReadonlySet<string>,
 ): Promise<Report> {
   const size = given.get("mtu")?.at(-1);
   if (size !== undefined && !/^[0-9]{2,5}$/.test(size)) {
     throw new Error(`Cannot create network "${name}" with MTU "${size}": it is no number from 68 to 65535`);
   }
-  const network = await createNetwork(openStore(world), {
-    ...{ name, internal, subnets: given.get("subnet") ?? [] },
+  const [internal, encrypted] = [flags.has("internal"), flags.has("encrypted")];
+  const network = await createOn(world, {
+    ...{ name, internal, encrypted, subnets: given.get("subnet") ?? [] },
     ...(size === undefined ? {} : { mtu: Number(size) }),
   });
   return { text: `${name}: ${network.subnets.join(" ")}, VNI ${network.vni}\n`, json: network };
@@ -65,6 +79,18 @@ export async function networks(world: World): Promise<Report> {
   const all = await listNetworks(openStore(world));
   const text = all.map(({ name, subnets, vni }) => `${name} ${subnets.join(" ")} ${vni}\n`).join("");
   return { text, json: all };
+}
+
+/** Makes a new key of this host's. */
+export async function rotateKey(world: World): Promise<Report> {
+  const key = await rotate(world);
+  return { text: `${key}\n`, json: { key } };
+}
+
+/** Takes this host out of the cluster. */
+export async function leave(world: World, force: boolean): Promise<Report> {
+  await leaveCluster(world, force);
+  return { text: "", json: {} };
 }
 
 /** Gives back the addresses of a host that is gone for good. */

@@ -17,7 +17,7 @@ import { misspeltKeys } from "../features/networks/mistakes.ts";
 import { loadNetworks } from "../features/networks/networks.ts";
 import { pruneNetworks, removeNetwork } from "../features/networks/remove.ts";
 import { fillIn } from "../features/networks/template.ts";
-import { openStore } from "../features/overlay/cluster.ts";
+import { createOn, openStore } from "../features/overlay/cluster.ts";
 import * as overlay from "../features/overlay/networks.ts";
 import { findId } from "./ids.ts";
 import { type Report, tableText } from "./report.ts";
@@ -110,24 +110,41 @@ async function createOverlay(
   const [unknown] = [...given.keys()].filter((key) => !known.includes(key));
   if (unknown !== undefined) {
     throw new UsageError(
-      `Cannot create network "${name}" with --${unknown}: driver overlay has --subnet, --internal and --opt mtu`,
+      `Cannot create network "${name}" with --${unknown}: driver overlay has --subnet, --internal, and --opt mtu and encrypted`,
     );
   }
-  const { "com.docker.network.driver.mtu": long, mtu = long, ...others } = pairs(
+  const { "com.docker.network.driver.mtu": long, mtu = long, encrypted, ...others } = pairs(
     "opt",
     given.get("opt") ?? [],
   );
   const [other] = Object.keys(others);
   if (other !== undefined) {
-    throw new UsageError(`Cannot create network "${name}" with --opt ${other}: driver overlay has mtu`);
+    throw new UsageError(
+      `Cannot create network "${name}" with --opt ${other}: driver overlay has mtu and encrypted`,
+    );
   }
   if (mtu !== undefined && !/^[0-9]{2,5}$/.test(mtu)) {
     throw new UsageError(`Cannot create network "${name}" with MTU "${mtu}": it is no number of bytes`);
   }
   const subnets = (given.get("subnet") ?? []).flatMap((value) => value.split(","));
-  const wish = { name, subnets, internal, ...(mtu === undefined ? {} : { mtu: Number(mtu) }) };
-  const made = await overlay.createNetwork(openStore(world), wish);
+  const wish = {
+    name,
+    subnets,
+    internal,
+    encrypted: isEncrypted(name, encrypted),
+    ...(mtu === undefined ? {} : { mtu: Number(mtu) }),
+  };
+  const made = await createOn(world, wish);
   return { json: made, text: `${name}\n` };
+}
+
+/** Docker's `--opt encrypted` has no value. @throws UsageError for one that says neither yes nor no */
+function isEncrypted(name: string, value: string | undefined): boolean {
+  if (value === undefined || value === "false") return false;
+  if (value === "" || value === "true") return true;
+  throw new UsageError(
+    `Cannot create network "${name}" with --opt encrypted=${value}: it may have no value, or be true or false`,
+  );
 }
 
 /** KEY=VALUE; a key alone has an empty value. */

@@ -335,9 +335,8 @@ export const verbs: readonly Verb[] = [
     text: "make an overlay network, which all hosts then have",
     example: "ocinet cluster create --subnet 10.9.0.0/24 --subnet fd00:9::/64 shop",
     options: cluster.createOptions,
-    flags: { internal: "it leads nowhere but to its own containers and their hosts" },
-    act: (world, { words: [name], given, flags }) =>
-      cluster.create(world, name!, given, flags.has("internal")),
+    flags: cluster.createFlags,
+    act: (world, { words: [name], given, flags }) => cluster.create(world, name!, given, flags),
   },
   {
     group: "cluster",
@@ -352,6 +351,21 @@ export const verbs: readonly Verb[] = [
     text: "list the overlay networks",
     example: "ocinet cluster ls --json",
     act: (world) => cluster.networks(world),
+  },
+  {
+    group: "cluster",
+    usage: "rotate",
+    text: "have this host's WireGuard use a new key; connections stay",
+    example: "sudo ocinet cluster rotate",
+    act: (world) => cluster.rotateKey(world),
+  },
+  {
+    group: "cluster",
+    usage: "leave",
+    text: "take this host out of the cluster, with its addresses, keys and links; its agent ends",
+    example: "sudo ocinet cluster leave",
+    flags: { force: "also while containers are on overlay networks, which then lack them" },
+    act: (world, { flags }) => cluster.leave(world, flags.has("force")),
   },
   {
     group: "cluster",

@@ -15,6 +15,11 @@ const hostName = /^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})$/;
 
 const drivers: readonly NameDriver[] = [hostsDriver, dnsDriver];
 
+/** Whether others can be told a name; nobody may be "localhost" to them. */
+export function isHostName(name: string): boolean {
+  return hostName.test(name) && name !== "localhost";
+}
+
 /** @throws Error for names that a container cannot have on the network */
 export function checkAliases({ name, named }: NetworkList, aliases: readonly string[]): void {
   if (!named) {
@@ -85,7 +90,7 @@ function memberOf(
   const all = [...idsOf(id), ...(hostname === undefined ? [] : [hostname]), ...aliases];
   return {
     addresses: result!.ips.map(({ address }) => addressOf(address)),
-    names: [...new Set(all)].filter((name) => hostName.test(name) && name !== "localhost"),
+    names: [...new Set(all)].filter(isHostName),
     listen: listenOf({ network, result }),
     internal: network.plugins[0]!["internal"] === true,
     servers: nameServers ?? result!.dns.nameservers ?? [],
@@ -104,7 +109,8 @@ export function resolversOf(attachments: readonly Pick<Endpoint, "network" | "re
     .map(addressOf);
 }
 
-function namesDirectory(state: string, network: string): string {
+/** Where the names on a network are. */
+export function namesDirectory(state: string, network: string): string {
   return `${state}/names/${network}`;
 }
 

@@ -14,9 +14,11 @@ import { connect } from "./etcd.ts";
 import { beat } from "./host_lease.ts";
 import { keysBelow } from "./keys.ts";
 import { follow, leaveUnused, resume } from "./local_networks.ts";
+import { followNames } from "./member_names.ts";
 import { mirror } from "./mirror.ts";
 import { writeNetworkFiles } from "./network_files.ts";
 import { putBack } from "./put_back.ts";
+import { followTunnel, resumeTunnel } from "./tunnel.ts";
 import { sweepClaims } from "./sweep.ts";
 
 /** Milliseconds between two looks at everything, and between a change and the look that follows it. */
@@ -33,6 +35,7 @@ export async function runAgent(world: World, state: string, tell: (line: string)
   const work = loop(agent, inTurn);
   try {
     await inTurn(() => resume(agent));
+    await inTurn(() => resumeTunnel(agent)).catch((error) => tell(messageOf(error)));
     await inTurn(() => beat(agent));
     const listening = await serve(agent, inTurn);
     tell(`host "${config.name}": listening`);
@@ -41,7 +44,11 @@ export async function runAgent(world: World, state: string, tell: (line: string)
     world.remove(agentSocket(state));
   } finally {
     work.stop();
-    [agent.hosts, agent.networks, ...[...agent.joined.values()].map(({ claims }) => claims)]
+    [
+      agent.hosts,
+      agent.networks,
+      ...[...agent.joined.values()].flatMap(({ claims, names }) => [claims, names]),
+    ]
       .forEach((one) => one.stop());
     unlock();
   }
@@ -52,7 +59,7 @@ function newAgent(world: World, state: string, config: ClusterConfig, tell: (lin
   const keys = keysBelow(config.prefix);
   const agent = {
     ...{ world, state, config, tell, store: { etcd, prefix: config.prefix } },
-    ...{ joined: new Map(), problems: new Map(), wake: () => {} },
+    ...{ joined: new Map(), problems: new Map(), wake: () => {}, end: () => {} },
   };
   const wake = () => agent.wake();
   return Object.assign(agent, {
@@ -97,7 +104,12 @@ function loop(agent: Agent, inTurn: InTurn): { stop(): void } {
 
 /** @param sweeps whether to look for claims of which nothing is recorded, too */
 async function pass(agent: Agent, sweeps: boolean): Promise<void> {
+  if (agent.hasLeft) return;
   report(agent, "etcd", agent.networks.problem);
+  await followTunnel(agent).then(
+    () => report(agent, "tunnel", undefined),
+    (error) => report(agent, "tunnel", messageOf(error)),
+  );
   for (const joined of [...agent.joined.values()]) {
     const topic = `network ${joined.network.name}`;
     try {
@@ -105,7 +117,10 @@ async function pass(agent: Agent, sweeps: boolean): Promise<void> {
         await putBack(agent, joined);
         await sweepClaims(agent, joined);
       }
-      if (!await leaveUnused(agent, joined)) await follow(agent, joined);
+      if (!await leaveUnused(agent, joined)) {
+        await follow(agent, joined);
+        await followNames(agent, joined);
+      }
       report(agent, topic, undefined);
     } catch (error) {
       report(agent, topic, `network "${joined.network.name}": ${messageOf(error)}`);
@@ -116,11 +131,12 @@ async function pass(agent: Agent, sweeps: boolean): Promise<void> {
 
 /** SIGHUP has it look at the kernel's tables at once; the others end it. */
 function untilSignal(agent: Agent): Promise<void> {
-  return new Promise((resolve) =>
+  return new Promise((resolve) => {
+    agent.end = resolve;
     agent.world.onSignals(["SIGTERM", "SIGINT", "SIGHUP"], (name) => {
       if (name !== "SIGHUP") return resolve();
       for (const joined of agent.joined.values()) delete joined.applied;
       agent.wake();
-    })
-  );
+    });
+  });
 }

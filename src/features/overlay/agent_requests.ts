@@ -10,10 +10,17 @@ import {
 import { addressOf } from "../../net/address.ts";
 import { explain } from "../../engine/apply.ts";
 import type { InTurn } from "../../engine/turns.ts";
-import { type Agent, type Joined, knownNetwork } from "./agent_state.ts";
+import { type Agent, type Joined, knownNetwork, updateNetwork } from "./agent_state.ts";
 import { claimAddresses } from "./claims.ts";
 import { join, leaveUnused, noteClaims } from "./local_networks.ts";
+import { leaveCluster } from "./leave_cluster.ts";
+import { rotateKey } from "./tunnel.ts";
 import { giveBack } from "./sweep.ts";
+
+/** Milliseconds after a claim at which names are looked for; later ones are found by the usual look. */
+const namesExpected = [200, 600, 1500];
+/** Milliseconds that the answer to the last request has. */
+const endAfter = 200;
 
 /** Serves those who attach containers on this host, until it is closed. @param inTurn does one thing after the other */
 export function serve(
@@ -45,6 +52,13 @@ export function serve(
 
 async function answer(agent: Agent, request: Exclude<AgentRequest, { do: "status" }>): Promise<unknown> {
   switch (request.do) {
+    case "rotate":
+      return { key: await rotateKey(agent) };
+    case "leave":
+      await leaveCluster(agent, request.force);
+      // Once this is answered.
+      setTimeout(() => agent.end(), endAfter);
+      return {};
     case "join":
       return await join(agent, request.network);
     case "claim":
@@ -59,12 +73,14 @@ async function answer(agent: Agent, request: Exclude<AgentRequest, { do: "status
 
 async function claim(agent: Agent, request: AgentRequest & { readonly do: "claim" }): Promise<unknown> {
   if (!agent.joined.has(request.network)) await join(agent, request.network);
-  const joined = Object.assign(agent.joined.get(request.network)!, knownNetwork(agent, request.network));
+  const joined = updateNetwork(agent.joined.get(request.network)!, knownNetwork(agent, request.network));
   const who = { host: agent.config.name, id: request.id, ifname: request.ifname };
   const known = { ...joined, claims: joined.claims.entries };
   const claimed = await claimAddresses(agent.store, known, who, request.wanted);
   noteClaims(agent, joined, who, claimed.ips.map(({ address }) => addressOf(address)));
   joined.keptUntil = 0;
+  // The container's names are written down after its address, and told as soon as they are.
+  for (const milliseconds of namesExpected) setTimeout(agent.wake, milliseconds);
   return claimed;
 }
 
@@ -88,6 +104,8 @@ async function release(
 export interface AgentStatus {
   readonly host: string;
   readonly inCluster: boolean;
+  /** The public key of its WireGuard. */
+  readonly key?: string;
   readonly networks: readonly { readonly name: string; readonly peers: number; readonly entries: number }[];
   readonly problems: readonly string[];
 }
@@ -96,6 +114,7 @@ function statusOf(agent: Agent): AgentStatus {
   return {
     host: agent.config.name,
     inCluster: agent.lease !== undefined && !agent.problems.has("cluster"),
+    ...(agent.tunnel === undefined ? {} : { key: agent.tunnel.key }),
     networks: [...agent.joined.values()].map(({ network, applied }) => ({
       name: network.name,
       peers: applied?.hosts.size ?? 0,

@@ -21,9 +21,19 @@ export interface Agent {
   readonly problems: Map<string, string>;
   /** Has everything looked at soon. */
   wake(): void;
+  /** Has the agent end, once what it is at is done. */
+  end(): void;
+  /** The host is not to be in the cluster any more. */
+  hasLeft?: true;
   /** The host's lease, once it has one. */
   lease?: string;
   underlay?: Underlay;
+  /** The host's WireGuard, once an encrypted network needs it, and the configuration that it was given. */
+  tunnel?: {
+    readonly key: string;
+    readonly port: number;
+    applied?: { readonly conf: string; looked: number };
+  };
 }
 
 /** A network that the host takes part in. */
@@ -33,6 +43,9 @@ export interface Joined {
   created: string;
   readonly digest: string;
   readonly claims: Mirror;
+  readonly names: Mirror;
+  /** The names of this host's containers as they were put last, by key, with the lease. */
+  readonly published: Map<string, string>;
   /** What the kernel's tables have, as far as is known without looking. */
   applied?: { readonly entries: PeerEntries; readonly hosts: ReadonlySet<string>; readonly looked: number };
   /** Which reading of networks and claims has been held against what is recorded here. */
@@ -75,6 +88,23 @@ export function livingHosts(agent: Agent): ReadonlyMap<string, HostRecord> {
     }
   });
   return new Map(entries);
+}
+
+/**
+ * Takes over a network's record as etcd has it now.
+ * @throws Error for one that is no longer encrypted: who may write to etcd must not have it go on in clear text
+ */
+export function updateNetwork(
+  joined: Joined,
+  known: Pick<Joined, "network" | "created"> | undefined,
+): Joined {
+  if (joined.network.encrypted && known !== undefined && !known.network.encrypted) {
+    throw new Error(
+      `Cannot use network "${joined.network.name}": this host knows it as encrypted, and its record in etcd says it is ` +
+        "not; put the record right, or take the containers off it",
+    );
+  }
+  return Object.assign(joined, known);
 }
 
 /** A network of the cluster as the agent knows it, or undefined. @throws Error when its record cannot be read */

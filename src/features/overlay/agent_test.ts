@@ -6,6 +6,7 @@ import type { Agent } from "./agent_state.ts";
 import { parseClusterConfig } from "./cluster_config.ts";
 import { connect } from "./etcd.ts";
 import { beat } from "./host_lease.ts";
+import { leaveCluster } from "./leave_cluster.ts";
 import { mirror } from "./mirror.ts";
 
 const config = parseClusterConfig(
@@ -41,7 +42,13 @@ function agentOn(world: World, name = "h1"): Agent & { readonly said: string[] }
       hosts: mirror(etcd, "/ocinet/hosts/", () => {}),
       networks: mirror(etcd, "/ocinet/networks/", () => {}),
     },
-    ...{ joined: new Map(), problems: new Map(), wake: () => {}, tell: (line) => void said.push(line) },
+    ...{
+      joined: new Map(),
+      problems: new Map(),
+      wake: () => {},
+      end: () => {},
+      tell: (line) => void said.push(line),
+    },
   };
 }
 
@@ -105,6 +112,26 @@ test("what is wrong is said once, and that it is in order again", async () => {
     await beat(agent);
   }
   assert.match(agent.said.at(-1)!, /in order again/);
+  stop(agent);
+});
+
+test("a host that leaves does so only when etcd can be told, and does not come back", async () => {
+  const etcd = newEtcd();
+  const machine = { ...hostWorld(etcd, "192.0.2.1"), list: () => [], remove: () => {} };
+  const agent = agentOn(machine as World);
+  await beat(agent);
+  etcd.fail("unreachable");
+  await assert.rejects(leaveCluster(agent, true), /Cannot reach etcd/);
+  assert.equal(agent.hasLeft, undefined);
+  etcd.fail(undefined);
+  // For a moment nobody is asked again.
+  for (let i = 0; i < 500 && !agent.hasLeft; i++) {
+    await leaveCluster(agent, false).catch(() => {});
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  assert.deepEqual([etcd.dump(), etcd.leases], [{}, []]);
+  await beat(agent);
+  assert.deepEqual(etcd.dump(), {});
   stop(agent);
 });
 

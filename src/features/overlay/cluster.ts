@@ -2,18 +2,37 @@
 import { stateDirectory } from "../../engine/state.ts";
 import type { World } from "../../plan/world.ts";
 import { messageOf } from "../../wire/cni/error.ts";
-import { agentSocket, parseAnswer, startAgent, writeRequest } from "../../wire/overlay/requests.ts";
+import {
+  type AgentRequest,
+  agentSocket,
+  parseAnswer,
+  startAgent,
+  writeRequest,
+} from "../../wire/overlay/requests.ts";
 import type { AgentStatus } from "./agent_requests.ts";
 import { readClusterConfig } from "./cluster_config.ts";
 import { connect, type MemberStatus } from "./etcd.ts";
 import { type HostRecord, keysBelow, type OverlayNetwork, parseHost } from "./keys.ts";
-import { listNetworks, type Store } from "./networks.ts";
+import { encryptionProblem } from "./tunnel.ts";
+import { createNetwork, listNetworks, type NetworkWish, type Store } from "./networks.ts";
 import { readClaim } from "./claims.ts";
 
 /** The cluster that this host is configured for. @throws Error when it is for none */
 export function openStore(world: World): Store {
   const config = readClusterConfig(world);
   return { etcd: connect(world, config), prefix: config.prefix };
+}
+
+/**
+ * Makes a network of the cluster.
+ * @throws Error naming what is in the way; an encrypted one is refused where this host could not be on it
+ */
+export async function createOn(world: World, wish: NetworkWish): Promise<OverlayNetwork> {
+  const problem = wish.encrypted ? await encryptionProblem(world) : undefined;
+  if (problem !== undefined) {
+    throw new Error(`Cannot create network "${wish.name}" with encryption: ${problem}`);
+  }
+  return await createNetwork(openStore(world), wish);
 }
 
 /** A cluster, as this host sees it. */
@@ -80,6 +99,25 @@ async function lookAt(store: Store, tell: (problem: string) => void) {
     return { ...network, addresses: claims.length, hosts: [...new Set(members)].toSorted() };
   }));
   return { hosts, networks };
+}
+
+/** Has this host's WireGuard use a new key. @returns its public part @throws Error when the agent cannot be asked */
+export async function rotate(world: World): Promise<string> {
+  const { key } = await askAgent(world, { do: "rotate" }) as { readonly key: string };
+  return key;
+}
+
+/** Takes this host out of the cluster. @throws Error naming the containers that are on overlay networks */
+export async function leaveCluster(world: World, force: boolean): Promise<void> {
+  await askAgent(world, { do: "leave", force });
+}
+
+async function askAgent(world: World, request: AgentRequest): Promise<unknown> {
+  const socket = agentSocket(stateDirectory(world));
+  const answer = await world.request(socket, writeRequest(request), { patience: 20 }).catch((error) => {
+    throw new Error(`Cannot ask the agent of this host: ${messageOf(error)}; ${startAgent}`);
+  });
+  return parseAnswer(answer);
 }
 
 /**

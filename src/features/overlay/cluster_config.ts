@@ -16,6 +16,8 @@ export interface ClusterConfig {
   readonly underlay: { readonly address: string } | { readonly link: string };
   /** UDP port of VXLAN. */
   readonly port: number;
+  /** UDP port of WireGuard on this host. */
+  readonly encryptionPort: number;
   /** Seconds after which a host that is silent counts as gone. */
   readonly leaseSeconds: number;
   /** Paths of PEM files. */
@@ -28,7 +30,7 @@ export interface ClusterConfig {
 }
 
 const keys = [
-  ...["endpoints", "prefix", "name", "underlay", "port", "leaseSeconds"],
+  ...["endpoints", "prefix", "name", "underlay", "port", "encryptionPort", "leaseSeconds"],
   ...["ca", "cert", "key", "user", "passwordFile"],
 ];
 
@@ -78,6 +80,7 @@ export function parseClusterConfig(text: string, path: string, hostname: string)
     name: readName(readText(json, "name") ?? hostname),
     underlay: readUnderlay(readText(json, "underlay")),
     port: readNumber(json, "port", 4789, 1024, 65535),
+    encryptionPort: readNumber(json, "encryptionPort", 51871, 1024, 65535),
     leaseSeconds: readNumber(json, "leaseSeconds", 15, 2, 600),
     ...files,
     ...(user === undefined ? {} : { user }),

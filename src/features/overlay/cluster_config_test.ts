@@ -14,7 +14,7 @@ test("a cluster's file needs endpoints and the underlay; the rest follows", () =
       prefix: "/ocinet/",
       name: "web1",
     },
-    ...{ underlay: { link: "eth0" }, port: 4789, leaseSeconds: 15 },
+    ...{ underlay: { link: "eth0" }, port: 4789, encryptionPort: 51871, leaseSeconds: 15 },
   });
   assert.deepEqual(parse({ underlay: "2001:DB8::1" }).underlay, { address: "2001:db8::1" });
   const tls = { ca: "/ca.pem", cert: "/c.pem", key: "/k.pem", user: "ocinet", passwordFile: "/p" };

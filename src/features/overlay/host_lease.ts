@@ -5,6 +5,7 @@ import { parseHost, writeRecord } from "./keys.ts";
 
 /** Keeps the host in the cluster: renews its lease, and writes its record again where that is gone or not right. */
 export async function beat(agent: Agent): Promise<void> {
+  if (agent.hasLeft) return;
   try {
     agent.underlay = await findUnderlay(agent.world, agent.config);
     const alive = agent.lease !== undefined && await etcdOf(agent).keepAlive(agent.lease);
@@ -16,10 +17,11 @@ export async function beat(agent: Agent): Promise<void> {
   }
 }
 
-function recordOf({ world, config, underlay }: Agent): string {
+function recordOf({ world, config, underlay, tunnel }: Agent): string {
   const { address, mtu } = underlay!;
   const instance = `${bootId(world)} ${ownNamespace(world)}`;
-  return writeRecord({ underlay: address, mtu, port: config.port, instance });
+  const shown = tunnel === undefined ? {} : { tunnel: { key: tunnel.key, port: tunnel.port } };
+  return writeRecord({ underlay: address, mtu, port: config.port, instance, ...shown });
 }
 
 /** @throws Error when another host has the name, or other hosts use another port */
@@ -33,6 +35,8 @@ async function register(agent: Agent): Promise<void> {
   if (!done) throw new Error(`Cannot enter the cluster as "${config.name}" now; it is tried again`);
   agent.hosts.note(config.name, { key, value, created: "0", modified: "0" });
   agent.lease = lease;
+  // What goes with the lease is to have the new one.
+  agent.wake();
   agent.tell(`host "${config.name}" is in the cluster, with underlay address ${agent.underlay!.address}`);
 }
 

@@ -2,10 +2,11 @@
 import { contains, family, lastOf, networkOf, parseAddress, parseCidr, plus } from "../../net/address.ts";
 import { addressOf, lengthOf } from "../../net/address.ts";
 import { identifierProblem, parseMac } from "../../net/names.ts";
+import { isHostName } from "../networks/names.ts";
 import { parseObject } from "../../wire/overlay/requests.ts";
 
-/** The version of the records that this program writes, and the highest that it reads. */
-export const recordVersion = 1;
+/** The version of records, and that of a network which an ocinet without encryption has to refuse. */
+const [usualVersion, encryptedVersion] = [1, 2];
 
 /** A host, for as long as its lease. */
 export interface HostRecord {
@@ -16,6 +17,8 @@ export interface HostRecord {
   readonly port: number;
   /** Tells one start of a machine from another, and two machines of one name. */
   readonly instance: string;
+  /** Its WireGuard: the public key, and the UDP port. */
+  readonly tunnel?: { readonly key: string; readonly port: number };
 }
 
 /** A network. */
@@ -28,6 +31,8 @@ export interface OverlayNetwork {
   readonly internal: boolean;
   /** Of the containers' links, where it is not to follow from the underlay. */
   readonly mtu?: number;
+  /** Between hosts it is carried by WireGuard alone. */
+  readonly encrypted?: true;
 }
 
 /** Who has an address: a container's interface, or with no `id` a host itself. */
@@ -47,19 +52,35 @@ export const keysBelow = (prefix: string) => ({
   vni: (vni: number) => `${prefix}vnis/${vni}`,
   addresses: (network: string) => `${prefix}addresses/${network}/`,
   address: (network: string, address: string) => `${prefix}addresses/${network}/${address}`,
+  /** Who is known by which names on a network: `HOST/ID/IFNAME`. */
+  names: (network: string) => `${prefix}names/${network}/`,
 });
+
+/** The names of a container's interface. They go with the lease of its host. */
+export interface NamesRecord {
+  readonly addresses: readonly string[];
+  readonly names: readonly string[];
+}
+
+/** The most addresses and names of a record that are read. */
+const mostNames = 64;
 
 /** A record as it is written. */
 export function writeRecord(record: object): string {
-  return JSON.stringify({ version: recordVersion, ...record });
+  return JSON.stringify({ version: usualVersion, ...record });
+}
+
+/** A network's record. One that is encrypted has a version by which older agents leave it alone. */
+export function writeNetwork({ name: _, ...record }: OverlayNetwork): string {
+  return JSON.stringify({ version: record.encrypted ? encryptedVersion : usualVersion, ...record });
 }
 
 /** @throws Error giving the reason */
-function readRecord(text: string): Readonly<Record<string, unknown>> {
+function readRecord(text: string, highest = usualVersion): Readonly<Record<string, unknown>> {
   const json = parseObject(text.slice(0, 65536));
   const version = json["version"];
   if (!Number.isInteger(version) || version as number < 1) throw new Error("it has no version");
-  if (version as number > recordVersion) {
+  if (version as number > highest) {
     throw new Error(`it is of version ${version}, which a later ocinet wrote; update this host`);
   }
   return json;
@@ -67,7 +88,7 @@ function readRecord(text: string): Readonly<Record<string, unknown>> {
 
 /** @throws Error giving the reason */
 export function parseHost(text: string): HostRecord {
-  const { underlay, mtu, port, instance } = readRecord(text);
+  const { underlay, mtu, port, instance, tunnel } = readRecord(text);
   const address = parseAddress(String(underlay));
   if (address === undefined || !isUnicast(address)) throw new Error(`its underlay is no host's address`);
   if (!isWithin(mtu, 576, 65535)) throw new Error("its MTU is no number from 576 to 65535");
@@ -77,14 +98,24 @@ export function parseHost(text: string): HostRecord {
     mtu: mtu as number,
     port: port as number,
     instance: String(instance).slice(0, 200),
+    ...(tunnel === undefined ? {} : { tunnel: parseTunnel(tunnel) }),
   };
+}
+
+function parseTunnel(value: unknown): NonNullable<HostRecord["tunnel"]> {
+  const { key, port } = (value ?? {}) as Readonly<Record<string, unknown>>;
+  if (!/^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$/.test(String(key))) {
+    throw new Error("its key is none of WireGuard's");
+  }
+  if (!isWithin(port, 1, 65535)) throw new Error("its port of WireGuard is no port");
+  return { key: String(key), port: port as number };
 }
 
 /** @throws Error giving the reason */
 export function parseNetwork(name: string, text: string): OverlayNetwork {
   const problem = identifierProblem(name);
   if (problem !== undefined) throw new Error(`its name cannot be used: ${problem}`);
-  const { vni, subnets, internal, mtu } = readRecord(text);
+  const { vni, subnets, internal, mtu, encrypted } = readRecord(text, encryptedVersion);
   if (!isWithin(vni, 1, 2 ** 24 - 1)) throw new Error("its VNI is no number from 1 to 16777215");
   if (!Array.isArray(subnets)) throw new Error("it has no subnets");
   if (mtu !== undefined && !isWithin(mtu, 68, 65535)) {
@@ -93,6 +124,7 @@ export function parseNetwork(name: string, text: string): OverlayNetwork {
   return {
     ...{ name, vni: vni as number, subnets: parseSubnets(subnets.map(String)), internal: internal === true },
     ...(mtu === undefined ? {} : { mtu: mtu as number }),
+    ...(encrypted === true ? { encrypted } : {}),
   };
 }
 
@@ -127,6 +159,16 @@ export function parseClaim(text: string): AddressClaim {
   if (identifierProblem(String(host)) !== undefined) throw new Error("its host cannot be a host's name");
   if (parsed === undefined || !parsed.startsWith("02:")) throw new Error("its MAC address is none of ours");
   return { host: String(host), id: String(id ?? ""), ifname: String(ifname ?? ""), mac: parsed };
+}
+
+/** @throws Error giving the reason */
+export function parseNames(text: string): NamesRecord {
+  const { addresses, names } = readRecord(text);
+  if (!Array.isArray(addresses) || !Array.isArray(names)) throw new Error("it has no addresses, or no names");
+  return {
+    addresses: addresses.slice(0, mostNames).map(String).filter((one) => parseAddress(one) === one),
+    names: names.slice(0, mostNames).map(String).filter(isHostName),
+  };
 }
 
 /** The subnet's gateway, which every host has for its own containers. */

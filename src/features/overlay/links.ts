@@ -16,6 +16,8 @@ export interface LocalNetwork {
   readonly underlay: Underlay;
   /** UDP port of VXLAN. */
   readonly port: number;
+  /** The link by which alone the network's packets go and come, where it is encrypted. */
+  readonly tunnel?: string;
 }
 
 /** The names of the links of a network on every host. */
@@ -93,19 +95,23 @@ export function guardTable({ vni }: OverlayNetwork): string {
  * that nobody's masquerading changes their source. Others' VXLAN on the same port is not touched.
  */
 export function guardStep(local: LocalNetwork): Step {
-  const { network: { vni, internal }, port } = local;
+  const { network: { vni, internal }, port, tunnel } = local;
   const table = guardTable(local.network);
   const { bridge } = linkNames(local.digest);
   // The VNI is three bytes in, behind UDP's header and VXLAN's flags.
   const own = words`udp dport ${port} @th,96,24 ${vni}`;
   const f = family(local.underlay.address);
+  const by = tunnel === undefined ? "" : words`iifname ${tunnel} `;
   const lines = [
     `add table ${table}\ndelete table ${table}\nadd table ${table}`,
     `add set ${table} peers { type ipv${f}_addr; }`,
     `add chain ${table} arriving { type filter hook prerouting priority -310; }`,
-    `add rule ${table} arriving ${own} ${f === 4 ? "ip" : "ip6"} saddr @peers notrack accept`,
+    `add rule ${table} arriving ${by}${own} ${f === 4 ? "ip" : "ip6"} saddr @peers notrack accept`,
     `add rule ${table} arriving ${own} fib daddr type local counter drop`,
     `add chain ${table} leaving { type filter hook output priority -310; }`,
+    ...(tunnel === undefined
+      ? []
+      : [`add rule ${table} leaving ` + words`oifname != ${tunnel} ` + `${own} counter drop`]),
     `add rule ${table} leaving ${own} notrack`,
     `add chain ${table} forwarded { type filter hook forward priority filter; }`,
     `add rule ${table} forwarded ${own} counter drop`,

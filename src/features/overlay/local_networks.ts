@@ -6,7 +6,15 @@ import { hasBootEnded } from "../../engine/namespace.ts";
 import { newRecord, type PluginRecord, readPlugin, removeRecord } from "../../engine/record.ts";
 import { reconcile } from "../../engine/reconcile.ts";
 import type { Joined as JoinedAnswer } from "../../wire/overlay/requests.ts";
-import { type Agent, etcdOf, type Joined, keysOf, knownNetwork, livingHosts, report } from "./agent_state.ts";
+import {
+  type Agent,
+  etcdOf,
+  type Joined,
+  keysOf,
+  knownNetwork,
+  report,
+  updateNetwork,
+} from "./agent_state.ts";
 import { claimAddresses, claimsOf, claimValue, readClaim, releaseAddresses } from "./claims.ts";
 import type { KeyValue } from "./etcd_wire.ts";
 import { parseNetwork } from "./keys.ts";
@@ -21,7 +29,9 @@ import {
   withLength,
 } from "./links.ts";
 import { hasContainers, overlayKey } from "./local_records.ts";
+import { dropNames } from "./member_names.ts";
 import { mirror } from "./mirror.ts";
+import { hostsOn, openTunnel, tunnelLink, underlayOf } from "./tunnel.ts";
 import { guardSteps, observeEntries, observeGuard, peerSteps, wantedEntries } from "./peers.ts";
 
 /** Where lines are run: all of it is the host's. */
@@ -49,10 +59,12 @@ export async function resume(agent: Agent): Promise<void> {
 }
 
 async function open(agent: Agent, network: Joined["network"], created: string): Promise<Joined> {
-  const { addresses } = keysOf(agent);
+  const { addresses, names } = keysOf(agent);
   const joined: Joined = {
     ...{ network, created, digest: await digest(network.name), keptUntil: 0 },
     claims: mirror(etcdOf(agent), addresses(network.name), agent.wake),
+    names: mirror(etcdOf(agent), names(network.name), agent.wake),
+    published: new Map(),
   };
   agent.joined.set(network.name, joined);
   return joined;
@@ -63,14 +75,14 @@ export async function join(agent: Agent, name: string): Promise<JoinedAnswer> {
   await agent.networks.wait(patience);
   const known = knownNetwork(agent, name) ?? await newNetwork(agent, name);
   const joined = agent.joined.get(name) ?? await open(agent, known.network, known.created);
-  Object.assign(joined, known);
+  updateNetwork(joined, known);
   joined.keptUntil = performance.now() + joinGrace;
   await joined.claims.wait(patience);
   const local = await makeLinks(agent, joined);
   const { bridge } = linkNames(joined.digest);
   return {
     ...{ bridge, mac: bridgeMac(local), internal: joined.network.internal },
-    mtu: Math.min(currentMtu(agent, joined), recordedMtu(agent, name)),
+    mtu: Math.min(await currentMtu(agent, joined), recordedMtu(agent, name)),
   };
 }
 
@@ -86,9 +98,13 @@ async function newNetwork(agent: Agent, name: string) {
   );
 }
 
-function currentMtu(agent: Agent, { network }: Joined): number {
-  const others = [...livingHosts(agent).values()].map(({ underlay, mtu }) => ({ address: underlay, mtu }));
-  return mtuOf(network, [...others, ...agent.underlay ? [agent.underlay] : []]);
+async function currentMtu(agent: Agent, { network }: Joined): Promise<number> {
+  const others = [...(await hostsOn(agent, network)).values()];
+  const own = await underlayOf(agent, network);
+  return mtuOf(network, [
+    ...others.map(({ underlay, mtu }) => ({ address: underlay, mtu })),
+    ...own ? [own] : [],
+  ]);
 }
 
 function recordedMtu({ world, state }: Agent, name: string): number {
@@ -96,7 +112,8 @@ function recordedMtu({ world, state }: Agent, name: string): number {
 }
 
 async function makeLinks(agent: Agent, joined: Joined): Promise<LocalNetwork> {
-  const { underlay } = agent;
+  const { network } = joined;
+  const underlay = await underlayOf(agent, network);
   if (underlay === undefined || agent.lease === undefined) {
     throw new Error(
       `Cannot join network "${joined.network.name}": ${
@@ -104,9 +121,11 @@ async function makeLinks(agent: Agent, joined: Joined): Promise<LocalNetwork> {
       }`,
     );
   }
+  if (network.encrypted) await openTunnel(agent);
   const own = await ownAddresses(agent, joined);
   const local: LocalNetwork = {
-    ...{ network: joined.network, digest: joined.digest, own, underlay, port: agent.config.port },
+    ...{ network, digest: joined.digest, own, underlay, port: agent.config.port },
+    ...(network.encrypted ? { tunnel: tunnelLink } : {}),
   };
   await reconcileLinks(agent, joined, local);
   await mend(agent, joined);
@@ -143,7 +162,7 @@ export function noteClaims(
 async function reconcileLinks(agent: Agent, joined: Joined, local: LocalNetwork): Promise<void> {
   const { world, state } = agent;
   const from = readPlugin(world, state, overlayKey(local.network.name));
-  const mtu = Number(from?.request["mtu"] ?? currentMtu(agent, joined));
+  const mtu = Number(from?.request["mtu"] ?? await currentMtu(agent, joined));
   const steps = [guardStep(local), ...linkSteps(local, mtu)];
   if (from && JSON.stringify(from.steps) === JSON.stringify(steps)) return;
   const to = newRecord<PluginRecord>(world, {
@@ -217,7 +236,7 @@ async function mendPeers(agent: Agent, joined: Joined): Promise<void> {
   const { world, config } = agent;
   const { network, digest } = joined;
   const names = linkNames(digest);
-  const wanted = wantedEntries(network, joined.claims.entries, livingHosts(agent), config.name);
+  const wanted = wantedEntries(network, joined.claims.entries, await hostsOn(agent, network), config.name);
   report(agent, `claims on network ${network.name}`, wanted.problems[0]);
   const now = performance.now();
   const known = joined.applied && now - joined.applied.looked < lookEvery ? joined.applied : undefined;
@@ -241,7 +260,8 @@ function guardOf({ world, state }: Agent, { network }: Joined): Step {
 
 /** Follows the underlay's address and the network's own record. */
 export async function follow(agent: Agent, joined: Joined): Promise<void> {
-  const { world, state, underlay, lease } = agent;
+  const { world, state, lease } = agent;
+  const underlay = await underlayOf(agent, joined.network);
   const record = readPlugin(world, state, overlayKey(joined.network.name));
   const isMoved = record && underlay && record.request["underlay"] !== underlay.address;
   if (isMoved && lease !== undefined && joined.claims.synced) await makeLinks(agent, joined);
@@ -271,6 +291,7 @@ export async function leave(agent: Agent, joined: Joined): Promise<void> {
   if (record) await reconcile(agent, [{ from: record }], here);
   const who = { host: config.name, id: "", ifname: "" };
   await releaseAddresses(store, { ...joined, claims: joined.claims.entries }, who);
-  joined.claims.stop();
+  await dropNames(agent, joined);
+  [joined.claims, joined.names].forEach((one) => one.stop());
   agent.joined.delete(joined.network.name);
 }

@@ -8,21 +8,22 @@ import { knownNetwork } from "./agent_state.ts";
 /** What a file of the agent's is called. */
 const ownFile = /^overlay-(.+)\.conflist$/;
 
-/** The network as a CNI configuration, which any runtime can use. */
+/** The network as a CNI configuration, which any runtime can use. By "ocinet" its containers know each other's names. */
 function conflist({ name }: OverlayNetwork): string {
   const plugins = [{ type: "overlay", ipam: { type: "cluster" } }];
-  return `${printJson({ cniVersion: "1.0.0", name, plugins }, 2)}\n`;
+  return `${printJson({ cniVersion: "1.0.0", name, plugins, ocinet: {} }, 2)}\n`;
 }
 
 /**
  * Writes a file for each network of the cluster into the host's directory of networks, so that `--net NAME` finds it,
- * and takes away those of networks that are gone.
+ * and takes away those of networks that are gone; all of them once the host has left the cluster.
  */
 export function writeNetworkFiles(agent: Agent): void {
   const { world, networks } = agent;
   if (!networks.synced) return;
   const directory = `${configDirectory(world)}/net.d`;
-  const wanted = new Map<string, string>([...networks.entries.keys()].flatMap((name) => {
+  const names = agent.hasLeft ? [] : [...networks.entries.keys()];
+  const wanted = new Map<string, string>(names.flatMap((name) => {
     const network = readable(agent, name);
     return network === undefined ? [] : [[`overlay-${name}.conflist`, conflist(network)] as const];
   }));

@@ -7,6 +7,7 @@ import {
   parseHost,
   parseNetwork,
   parseSubnets,
+  writeNetwork,
   writeRecord,
 } from "./keys.ts";
 
@@ -21,6 +22,7 @@ export interface NetworkWish {
   readonly subnets: readonly string[];
   readonly internal?: boolean;
   readonly mtu?: number;
+  readonly encrypted?: boolean;
 }
 
 /** A cluster's etcd, and what its keys begin with. */
@@ -52,7 +54,7 @@ export async function listNetworks(
  * @throws Error naming what is in the way
  */
 export async function createNetwork(store: Store, wish: NetworkWish): Promise<OverlayNetwork> {
-  const { name, internal = false, mtu } = wish;
+  const { name, internal = false, mtu, encrypted } = wish;
   const problem = identifierProblem(name) ??
     (name.length > 100 ? "it is longer than 100 characters" : undefined);
   if (problem !== undefined) throw new Error(`Cannot create network ${JSON.stringify(name)}: ${problem}`);
@@ -67,17 +69,17 @@ export async function createNetwork(store: Store, wish: NetworkWish): Promise<Ov
     const vni = freeVni(others);
     const made = parseNetwork(
       name,
-      writeRecord({ vni, subnets, internal, ...(mtu === undefined ? {} : { mtu }) }),
+      writeRecord({ vni, subnets, internal, encrypted, ...(mtu === undefined ? {} : { mtu }) }),
     );
-    const { name: _, ...record } = made;
+    const record = writeNetwork(made);
     const done = await store.etcd.change(
       [{ key: network(name), created: "0" }, { key: vniKey(vni), created: "0" }],
-      [{ put: network(name), value: writeRecord(record) }, { put: vniKey(vni), value: name }],
+      [{ put: network(name), value: record }, { put: vniKey(vni), value: name }],
     );
     if (done) return made;
     // An answer that was lost, or another host was quicker.
     const [there, holder] = await Promise.all([store.etcd.get(network(name)), store.etcd.get(vniKey(vni))]);
-    if (there?.value === writeRecord(record)) return made;
+    if (there?.value === record) return made;
     if (there === undefined && holder !== undefined && !others.some((one) => one.name === holder.value)) {
       await freeStrayVni(store, vni, holder.value);
     }
@@ -151,14 +153,14 @@ function freeVni(others: readonly OverlayNetwork[]): number {
 /** Removes a network that nobody has an address on. @throws Error naming who has */
 export async function removeNetwork(store: Store, name: string): Promise<void> {
   const { etcd, prefix } = store;
-  const { network: networkKey, vni, addresses } = keysBelow(prefix);
+  const { network: networkKey, vni, addresses, names } = keysBelow(prefix);
   const network = (await listNetworks(store)).find((one) => one.name === name);
   if (network === undefined) {
     throw new Error(`Cannot remove network "${name}": the cluster has none of that name`);
   }
   const done = await etcd.change(
     [{ key: addresses(name), created: "0", prefix: true }],
-    [{ delete: networkKey(name) }, { delete: vni(network.vni) }],
+    [{ delete: networkKey(name) }, { delete: vni(network.vni) }, { delete: names(name), prefix: true }],
   );
   if (done) return;
   const { keys } = await etcd.list(addresses(name));

@@ -1,7 +1,7 @@
 import { type Agent, etcdOf, type Joined, keysOf } from "./agent_state.ts";
 import { claimValue } from "./claims.ts";
 import { attachmentsOn } from "./local_records.ts";
-import { writeRecord } from "./keys.ts";
+import { writeNetwork } from "./keys.ts";
 
 /**
  * Puts back what etcd has lost, as when it was made anew: a network that containers of this host are on, and their
@@ -16,10 +16,9 @@ export async function putBack(agent: Agent, joined: Joined): Promise<void> {
   const lost = own.filter(({ addresses }) => addresses.some((address) => !claims.entries.has(address)));
   const keys = keysOf(agent);
   if (own.length > 0 && !networks.entries.has(network.name)) {
-    const { name: _, ...record } = network;
     await etcdOf(agent).change(
       [{ key: keys.network(network.name), created: "0" }, { key: keys.vni(network.vni), created: "0" }],
-      [{ put: keys.network(network.name), value: writeRecord(record) }, {
+      [{ put: keys.network(network.name), value: writeNetwork(network) }, {
         put: keys.vni(network.vni),
         value: network.name,
       }],

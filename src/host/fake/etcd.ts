@@ -140,7 +140,7 @@ class Store {
     for (const request of requests) {
       const put = request["request_put"] as Json | undefined;
       if (put) this.put(plain(put["key"]), plain(put["value"]), String(put["lease"] ?? "0"));
-      else this.delete(plain((request["request_delete_range"] as Json)["key"]));
+      else this.deleteRange(request["request_delete_range"] as Json);
     }
   }
 
@@ -149,6 +149,13 @@ class Store {
     const created = this.keys.get(key)?.created ?? this.revision;
     this.keys.set(key, { value, created, modified: this.revision, lease });
     this.tell(key, { kv: shown(key, this.keys.get(key)!) });
+  }
+
+  private deleteRange(range: Json): void {
+    const from = plain(range["key"]);
+    if (range["range_end"] === undefined) return this.delete(from);
+    const end = plain(range["range_end"]);
+    for (const key of [...this.keys.keys()]) if (key >= from && key < end) this.delete(key);
   }
 
   private delete(key: string): void {

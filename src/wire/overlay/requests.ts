@@ -28,6 +28,10 @@ export type AgentRequest =
   /** To have an address of each of its subnets, or those that are wished for. */
   | { readonly do: "claim"; readonly wanted: readonly string[] } & Owner
   | { readonly do: "release" } & Owner
+  /** To have the host's WireGuard use a new key. */
+  | { readonly do: "rotate" }
+  /** To have the host leave the cluster, and the agent end. */
+  | { readonly do: "leave"; readonly force: boolean }
   | { readonly do: "status" };
 
 /** What a driver has to know of a network. */
@@ -53,7 +57,8 @@ export function writeRequest(request: AgentRequest): string {
 export function parseRequest(line: string): AgentRequest {
   const json = parseObject(line);
   const verb = json["do"];
-  if (verb === "status") return { do: verb };
+  if (verb === "status" || verb === "rotate") return { do: verb };
+  if (verb === "leave") return { do: verb, force: json["force"] === true };
   const network = identifier(json["network"], "network");
   if (verb === "join") return { do: verb, network };
   const id = identifier(json["id"], "container id");

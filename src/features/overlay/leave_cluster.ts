@@ -1,0 +1,46 @@
+import { type Agent, etcdOf, keysOf } from "./agent_state.ts";
+import { readClaim, releaseAddresses } from "./claims.ts";
+import { leave } from "./local_networks.ts";
+import { attachmentsOn } from "./local_records.ts";
+import { writeNetworkFiles } from "./network_files.ts";
+import { closeTunnel } from "./tunnel.ts";
+
+/**
+ * Takes this host out of the cluster: its endpoints, names and lease from etcd, its links and files from the host. The
+ * agent then ends.
+ * @param force also while containers are on overlay networks, which then have no network
+ * @throws Error naming the containers that are on overlay networks, or when etcd cannot be reached: then nothing is done
+ */
+export async function leaveCluster(agent: Agent, force: boolean): Promise<void> {
+  const { config } = agent;
+  const users = [...agent.joined.values()].flatMap(({ network, claims }) => {
+    const known = [...claims.entries.values()].map(readClaim).filter((claim) => claim?.host === config.name);
+    const ids = new Set([...known, ...attachmentsOn(agent, network.name)].map((one) => one!.id));
+    return [...ids].filter((id) => id !== "").map((id) => `container "${id}" on network "${network.name}"`);
+  });
+  if (users.length > 0 && !force) {
+    const more = users.length > 5 ? ` and ${users.length - 5} more` : "";
+    throw new Error(
+      `Cannot take host "${config.name}" out of the cluster: it has ${
+        users.slice(0, 5).join(", ")
+      }${more}; ` +
+        "take them down first, or use --force, which leaves them without that network",
+    );
+  }
+  // Nothing is taken away on the host while the others cannot be told.
+  await etcdOf(agent).get(keysOf(agent).host(config.name));
+  agent.hasLeft = true;
+  for (const joined of [...agent.joined.values()]) {
+    const claims = joined.claims.entries;
+    for (const claim of [...claims.values()].map(readClaim)) {
+      if (claim?.host === config.name && claim.id !== "") {
+        await releaseAddresses(agent.store, { network: joined.network, claims }, claim);
+      }
+    }
+    await leave(agent, joined);
+  }
+  await closeTunnel(agent);
+  if (agent.lease !== undefined) await etcdOf(agent).revoke(agent.lease);
+  writeNetworkFiles(agent);
+  agent.tell(`host "${config.name}" has left the cluster`);
+}

@@ -1,0 +1,72 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { newFake } from "../../host/fake.ts";
+import { claimValue } from "./claims.ts";
+import type { KeyValue } from "./etcd_wire.ts";
+import { writeRecord } from "./keys.ts";
+import { localNames, remoteNames } from "./member_names.ts";
+
+const entry = (value: string): KeyValue => ({ key: "", value, created: "1", modified: "1" });
+const claimed = (host: string, id: string, ...addresses: readonly string[]) =>
+  addresses.map((address) =>
+    [address, entry(claimValue({ host, id, ifname: "eth0" }, [addresses[0]!]))] as const
+  );
+const claims = new Map([
+  ...claimed("h1", "own", "10.9.0.2"),
+  ...claimed("h2", "web", "10.9.0.3", "fd00:9::3"),
+  ...claimed("h3", "db", "10.9.0.4"),
+]);
+const told = (addresses: readonly string[], ...names: readonly string[]) =>
+  entry(writeRecord({ addresses, names }));
+const remote = async (...all: readonly (readonly [string, KeyValue])[]) => {
+  const { files, problems } = await remoteNames(new Map(all), claims, "h1");
+  return { names: [...files.keys()], lines: [...files.values()], problems };
+};
+
+test("this host's names are told by container, without those of other hosts", () => {
+  const { world } = newFake();
+  world.makeDirectory("/s/names/shop");
+  world.write("/s/names/shop/web eth0", "10.9.0.3 web www\nfd00:9::3 web www");
+  world.write(`/s/names/shop/~${"0".repeat(32)} eth0`, "10.9.0.9 other");
+  assert.deepEqual([...localNames(world, "/s/names/shop", "h2")], [
+    ["h2/web/eth0", { addresses: ["10.9.0.3", "fd00:9::3"], names: ["web", "www"] }],
+  ]);
+});
+
+test("names of other hosts' containers are lines of files that come after those of this host", async () => {
+  const { names, lines, problems } = await remote(
+    ["h2/web/eth0", told(["10.9.0.3", "fd00:9::3"], "web", "www")],
+    ["h1/own/eth0", told(["10.9.0.2"], "own")],
+    ["h3/db/eth0", told(["10.9.0.4"], "db")],
+  );
+  assert.deepEqual(lines, ["10.9.0.3 web www\nfd00:9::3 web www", "10.9.0.4 db"]);
+  assert.deepEqual(problems, []);
+  for (const name of names) assert.match(name, /^~[0-9a-f]{32} eth0$/);
+});
+
+test("names that another host's container, nobody, or a hostile host has are not written down", async () => {
+  // The address is another host's, another container's, or nobody's; a name could end the line, or be the host itself.
+  const { lines } = await remote(
+    ["h3/web/eth0", told(["10.9.0.3"], "thief")],
+    ["h2/web2/eth0", told(["10.9.0.3"], "thief")],
+    ["h2/web/eth1", told(["10.9.0.3"], "thief")],
+    ["h2/web/eth0", told(["10.9.0.9", "010.9.0.3", "10.9.0.3\n1.1.1.1"], "thief")],
+    ["h3/db/eth0", told(["10.9.0.4"], "a b", "c\n1.1.1.1 bank", "localhost", "..", "#x", "x".repeat(300))],
+  );
+  assert.deepEqual(lines, []);
+  for (
+    const [key, value] of [
+      ["h2/web", told(["10.9.0.3"], "x")],
+      ["h2/web/eth0/more", told(["10.9.0.3"], "x")],
+      ["h2/../eth0", told(["10.9.0.3"], "x")],
+      ["h2/web/e h", told(["10.9.0.3"], "x")],
+      ["h2/web/eth0", entry("no JSON")],
+      ["h2/web/eth0", entry("[]")],
+      ["h2/web/eth0", entry('{"version":99,"addresses":[],"names":[]}')],
+      ["h2/web/eth0", entry('{"version":1,"addresses":"10.9.0.3","names":[]}')],
+    ] as const
+  ) {
+    const { lines, problems } = await remote([key, value]);
+    assert.deepEqual([lines.length, problems.length], [0, 1], key);
+  }
+});
