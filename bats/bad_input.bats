@@ -61,15 +61,18 @@ refuses_network() {
 
 @test "an id that is more than a name" {
   bystander crun
+  # A hook is called for every container of the runtime's, so it takes what the runtime took: the name of a file. What
+  # people choose themselves is plain.
   local characters='it may have only letters, digits, "_", "." and "-", and starts with a letter or digit' id long stage
-  for id in 'b\nc' 'b;c' '../b' '..' 'b/c' 'b c' '.b' '-b' "ä" "\`b\`" '\u0000'; do
-    refuses_state "Cannot use container id \"$id\": $characters" "{\"id\": \"$id\", \"pid\": $PID}"
+  local file='it is ".", ".." or longer than 1024 characters, or has "/" or control characters'
+  for id in 'b\nc' '../b' '..' 'b/c' '\u0000'; do
+    refuses_state "Cannot use container id \"$id\": $file" "{\"id\": \"$id\", \"pid\": $PID}"
   done
-  long=$(printf 'a%.0s' {1..300})
-  refuses_state "Cannot use container id \"$long\": it is longer than 200 characters" "{\"id\": \"$long\", \"pid\": $PID}"
+  long=$(printf 'a%.0s' {1..1025})
+  refuses_state "Cannot use container id \"$long\": $file" "{\"id\": \"$long\", \"pid\": $PID}"
   for stage in poststop auto; do
     run -1 ocinet hook $stage <<<'{"id": "../../b"}'
-    equal "ocinet: Cannot use container id \"../../b\": $characters" "$output"
+    equal "ocinet: Cannot use container id \"../../b\": $file" "$output"
   done
   run -2 ocinet up "$PID" --id "../b"
   equal "ocinet: Cannot use container id \"../b\": $characters" "$output"

@@ -37,7 +37,7 @@ const letters = [
 ];
 
 /** What no line for a tool may hold: letters that mean something to it, between two signs of ours. */
-export const smuggled = /ZQ(?![-+.:/]QZ)[^A-Za-z0-9]+QZ/;
+export const smuggled = /ZQ(?![-+.:/_]QZ)[^A-Za-z0-9]+QZ/;
 
 function marked(random: Random): string {
   return `ZQ${pick(random, letters)}QZ`;

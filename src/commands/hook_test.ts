@@ -39,7 +39,7 @@ test("no id leads to another directory, or another container", async () => {
     const state = JSON.stringify({ ociVersion: "1.0.2", id, pid, bundle: "" });
     await assert.rejects(
       hook(fake.world, ["createRuntime"], state),
-      /it has "\/" or control characters$/,
+      /or has "\/" or control characters$/,
     );
   }
   for (const id of ["web+1", "web_1", "web@1"]) {

@@ -138,7 +138,8 @@ export async function idFromRuntime(world: World, state: string, id: string): Pr
   if (isPlain && (id.length <= 128 || world.stat(`${state}/containers/${id}`) !== undefined)) return id;
   if (!runtimeId.test(id)) {
     throw new Error(
-      `Cannot use container id ${JSON.stringify(id)}: it has "/" or control characters`,
+      `Cannot use container id ${JSON.stringify(id)}: it is ".", ".." or longer than 1024 characters, ` +
+        'or has "/" or control characters',
     );
   }
   const readable = id.replace(/[^a-zA-Z0-9_.-]/g, "_").slice(0, 40);

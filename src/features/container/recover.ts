@@ -62,7 +62,8 @@ function findLeases(world: World, state: string, id: string): readonly FoundLeas
   const named = loadNetworks(world, []).flatMap(({ list }) =>
     list.plugins.map(({ ipam }) => (ipam as { dataDir?: unknown } | undefined)?.dataDir)
   );
-  const directories = new Set([`${state}/networks`, ...named.filter((path) => typeof path === "string")]);
+  const paths = named.flatMap((path) => typeof path === "string" && path.startsWith("/") ? [path] : []);
+  const directories = new Set([`${state}/networks`, ...paths]);
   return [...directories].flatMap((directory) =>
     world.list(directory).flatMap((network) => leasesOf(world, `${directory}/${network}`, network, id))
   );
