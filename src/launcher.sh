@@ -6,7 +6,8 @@
 # root that is not below a HOME that sudo may have left. Without a working directory it does not start.
 # SIGUSR1 has both runtimes listen for a debugger (deno#35738), which would let every user of the machine run code as us.
 # Deno never gets it if it is blocked before; Node unblocks all signals, but cannot listen on a multicast address.
-# What else would make a runtime load code, write files or listen is taken out of its environment.
+# What else would make a runtime load code, write files or listen is taken out of its environment. Deno would ask its maker
+# for a newer version once a day.
 [ "$*" != version ] || { echo "ocinet @VERSION@"; exit; }
 
 # A plugin's answer to VERSION is constant, and podman asks for it 40 times to start one container. So no runtime is started.
@@ -38,7 +39,7 @@ become_runtime() {
   case $runtime in "" | deno | *"/deno")
     if command -v "${runtime:-deno}" >/dev/null; then
       export DENO_DIR="$cache/ocinet"
-      exec $apart /usr/bin/env --block-signal=USR1 "${runtime:-deno}" run -A --no-config --no-lock --ext=js "$0" "$@"
+      exec $apart /usr/bin/env --block-signal=USR1 DENO_NO_UPDATE_CHECK=1 "${runtime:-deno}" run -A --no-config --no-lock --ext=js "$0" "$@"
     fi
   esac
   case $runtime in "" | node | *"/node")
