@@ -23,12 +23,13 @@ runtimes() {
 
 # is_deaf PID: no thread of it gets SIGUSR1; or it could not listen
 is_deaf() {
-  local thread words
+  local thread words blocked
   words=$(tr '\0' ' ' <"/proc/$1/cmdline")
   [[ $words != *" --inspect-port=[ff02::1]:9229 "* ]] || return 0
   for thread in /proc/"$1"/task/*/status; do
-    # shellcheck disable=SC2016 # awk's
-    ((0x$(awk '$1 == "SigBlk:" { print $2 }' "$thread") & 0x200)) || return
+    # A thread may have ended meanwhile.
+    blocked=$(sed -n 's/^SigBlk:\t/0x/p' "$thread" 2>/dev/null) || continue
+    ((blocked & 0x200)) || return
   done
 }
 
