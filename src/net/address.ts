@@ -5,12 +5,15 @@ export type Family = 4 | 6;
 
 type Parsed = ReturnType<typeof ipaddr.process>;
 
-/** A prefix in canonical text, e.g. `10.1.2.0/24`; or an address with the length of its subnet, `10.1.2.3/24`. */
+/**
+ * A prefix in canonical text, e.g. `10.1.2.0/24`; or an address with the prefix length of its subnet, `10.1.2.3/24`.
+ */
 export type Cidr = string;
 
 /**
- * An address in the text that Go's net.IP gives it (RFC 5952; an IPv4-mapped one as IPv4).
- * Returns undefined for text that is not exactly one address; leading zeros and zone ids are refused.
+ * Parses one IP address. The result is the text that Go's net.IP gives it: RFC 5952; an IPv4-mapped address is printed
+ * as IPv4.
+ * Returns undefined for text that is not exactly one address. Leading zeros and zone ids are refused.
  */
 export function parseAddress(text: string): string | undefined {
   const parsed = parse(text);
@@ -24,7 +27,7 @@ export function parseCidr(text: string): { address: string; length: number } | u
     return undefined;
   }
   const canonical = parseAddress(address);
-  // The length of an IPv4-mapped prefix counts from the start of the IPv6 form, so it would be 96 too long.
+  // ipaddr.js counts the length of an IPv4-mapped prefix in the IPv6 form, which is 96 too long for IPv4.
   if (!canonical || address.includes(":") !== canonical.includes(":")) return undefined;
   return Number(length) > hostLength(canonical) ? undefined : { address: canonical, length: Number(length) };
 }
@@ -34,7 +37,7 @@ export function family(address: string): Family {
   return address.includes(":") ? 6 : 4;
 }
 
-/** The length that covers exactly one address: 32 or 128. */
+/** The prefix length that covers exactly one address: 32 or 128. */
 export function hostLength(address: string): number {
   return family(address) === 4 ? 32 : 128;
 }
@@ -49,7 +52,7 @@ export function lengthOf(cidr: Cidr): number {
   return Number(cidr.split("/")[1]);
 }
 
-/** The network that an address with a prefix length lies in: `10.1.2.3/24` gives `10.1.2.0/24`. */
+/** The network of an address with a prefix length: `10.1.2.3/24` gives `10.1.2.0/24`. */
 export function networkOf(cidr: Cidr): Cidr {
   const address = addressOf(cidr);
   const length = lengthOf(cidr);
@@ -63,14 +66,14 @@ export function contains(cidr: Cidr, address: string): boolean {
   return networkOf(`${address}/${lengthOf(cidr)}`) === networkOf(cidr);
 }
 
-/** The last address of a prefix; for IPv4 that is its broadcast address. */
+/** The last address of a prefix. For IPv4 that is the broadcast address. */
 export function lastOf(cidr: Cidr): string {
   const address = addressOf(cidr);
   const size = 1n << BigInt(hostLength(address) - lengthOf(cidr));
   return fromNumber(toNumber(addressOf(networkOf(cidr))) + size - 1n, family(address));
 }
 
-/** The address `step` places further on. */
+/** The address that is `step` addresses higher. */
 export function plus(address: string, step: bigint): string {
   return fromNumber(toNumber(address) + step, family(address));
 }
@@ -95,7 +98,7 @@ function parse(text: string): Parsed | undefined {
     : undefined;
 }
 
-/** `::ffff:1.2.3.4` as `::ffff:102:304`: ipaddr.js takes `::1.2.3.4` for IPv4 too, and `::ffff:010.1.1.1`. */
+/** Rewrites `::ffff:1.2.3.4` as `::ffff:102:304`. ipaddr.js also reads `::1.2.3.4` and `::ffff:010.1.1.1` as IPv4. */
 function withoutQuad(text: string): string {
   const at = text.lastIndexOf(":") + 1;
   const quad = text.slice(at);

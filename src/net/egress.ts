@@ -1,12 +1,12 @@
 import { addressOf, type Cidr, hostLength, lengthOf, parseAddress, parseCidr } from "./address.ts";
 
-/** Somewhere a container may go. */
+/** A destination that a container may send to. */
 export interface Destination {
-  /** Everywhere, if there is neither a prefix nor a name. */
+  /** The addresses. Without a prefix and a name, the destination is every address. */
   readonly prefix?: Cidr;
-  /** To be resolved when the container starts. */
+  /** A DNS name, resolved when the container starts. */
   readonly name?: string;
-  /** Of TCP and UDP both, unless there is a protocol; every one, and every protocol, if there are none. */
+  /** The ports: of TCP and UDP, unless `protocol` is set. Without ports, all ports and all protocols are allowed. */
   readonly ports?: { readonly first: number; readonly last: number };
   readonly protocol?: "tcp" | "udp" | "sctp";
 }
@@ -15,8 +15,8 @@ const form =
   "none, or a list of PREFIX, ADDRESS or NAME, each with :PORT[-END][/tcp|udp|sctp] or without, or :PORT alone";
 
 /**
- * Reads every value of `--egress`: where a container may go, nowhere for `none`. An IPv6 prefix that has ports stands in
- * brackets.
+ * Reads every value of `--egress`: the destinations a container may send to. `none` gives an empty list. An IPv6 prefix
+ * with ports is written in brackets.
  * @throws Error naming the item and the reason
  */
 export function parseEgress(values: readonly string[]): readonly Destination[] {
@@ -52,7 +52,7 @@ function parsePlace(text: string): Destination | undefined {
 
 function isName(text: string): boolean {
   const labels = text.replace(/\.$/, "").split(".");
-  // What ends in a number is a mistyped address (RFC 1123, 2.1).
+  // A name whose last label is a number is a mistyped address (RFC 1123, 2.1).
   return text.length <= 253 && !/^[0-9]+$/.test(labels.at(-1)!) &&
     labels.every((label) => /^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9])?$/.test(label));
 }
@@ -61,7 +61,7 @@ function unreadable(item: string, reason: string): Error {
   return new Error(`Cannot read --egress ${JSON.stringify(item)}: ${reason}`);
 }
 
-/** A destination as `parseEgress` reads it. */
+/** A destination in the syntax that `parseEgress` reads. */
 export function showDestination({ prefix, name, ports, protocol }: Destination): string {
   const place = prefix === undefined ? name ?? "" : showPrefix(prefix);
   if (!ports) return place;

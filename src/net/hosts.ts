@@ -1,10 +1,10 @@
 import { parseAddress } from "./address.ts";
 
-/** What `--hosts-entry` asks for: the host's own file, or names by address. */
+/** The value of `--hosts-entry`: the host's own file, or a map from address to names. */
 export type Hosts = "host" | ReadonlyMap<string, readonly string[]>;
 
 /**
- * Reads every value of `--hosts-entry`: `IP=NAME[,IP=NAME…]`, or `host` alone. The names of one address come together.
+ * Reads every value of `--hosts-entry`: `IP=NAME[,IP=NAME…]`, or `host` alone. Names of the same address are merged.
  * @throws Error naming the value and the reason
  */
 export function parseHostsEntries(values: readonly string[]): Hosts {
@@ -30,7 +30,7 @@ export function parseHostsEntries(values: readonly string[]): Hosts {
   return names;
 }
 
-/** Docker's order, NAME:IP, is taken as well. */
+/** Docker's order, NAME:IP, is accepted too. */
 function pairOf(item: string): readonly (string | undefined)[] {
   const [, name, ip] = /^([^:=]+):([^=]+)$/.exec(item) ?? [];
   return name && ip && !parseAddress(item) ? [ip.replace(/^\[(.*)\]$/, "$1"), name] : item.split("=");
@@ -44,7 +44,7 @@ const localhost = [
   "ff02::2\tip6-allrouters",
 ];
 
-/** A hosts(5) file with the entries, and the container's own name beside localhost. */
+/** A hosts(5) file with these entries, localhost and the container's own name. */
 export function formatHosts(
   entries: ReadonlyMap<string, readonly string[]>,
   hostname: string | undefined,

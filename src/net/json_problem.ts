@@ -1,4 +1,7 @@
-/** Where a text stops being JSON, and what is wanted there: `line 1, column 3: a key in double quotes or "}" is expected`. */
+/**
+ * The position of a JSON syntax error and what is expected there: `line 1, column 3: a key in double quotes or "}" is
+ * expected`.
+ */
 export function jsonProblem(text: string): string {
   const reader = { text, at: 0 };
   const wanted = text.trim() === "" ? undefined : wantedIn(reader);
@@ -20,7 +23,7 @@ interface Reader {
 const string = /"(?:[^"\\\0-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*"/y;
 const scalar = /(?:true|false|null|-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][-+]?\d+)?)(?![\w.+-])/y;
 
-/** Reads a value without calling itself, since a hostile text may be nested as deep as it is long. */
+/** Reads a value without recursion, because a hostile text may be nested as deep as it is long. */
 function wantedIn(reader: Reader): string | undefined {
   const open: ("{" | "[")[] = [];
   for (let isFirst = false;;) {

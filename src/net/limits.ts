@@ -1,10 +1,10 @@
 import type { Destination } from "./egress.ts";
 
-/** What a container may do, by rules in its own namespace. */
+/** Limits on a container's traffic. Rules in its own namespace enforce them. */
 export interface Limits {
-  /** Where it may go; everywhere, if that is not said. */
+  /** The allowed destinations. Without this, every destination is allowed. */
   readonly egress?: readonly Destination[];
-  /** Bits a second that may enter, and leave, each of its interfaces. */
+  /** The limits in bits per second for traffic into and out of each of its interfaces. */
   readonly rateIn?: number;
   readonly rateOut?: number;
 }

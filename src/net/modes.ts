@@ -1,4 +1,4 @@
-/** What `--net` asks for: `host`, `none`, or being contained in networks. */
+/** The value of `--net`: `host`, `none`, or a list of networks. */
 export type Mode =
   | { readonly kind: "host" }
   | { readonly kind: "none" }
@@ -6,8 +6,8 @@ export type Mode =
 
 /**
  * Reads every value of `--net`, as rkt does (common.go, NetList): names with optional arguments, separated by commas;
- * nothing at all means `default`; `host`, `none` and networks exclude each other.
- * @returns for contained, each network's CNI_ARGS text, "" for none
+ * no name means `default`. `host`, `none` and networks exclude each other.
+ * @returns for `contained`: the CNI_ARGS text of each network, "" where it has none
  * @throws Error in rkt's words
  */
 export function parseNets(values: readonly string[]): Mode {

@@ -3,10 +3,12 @@ import { parseAddress, toNumber } from "./address.ts";
 /** CNI's pattern for container ids and network names (SPEC.md, "Parameters"). */
 const identifier = /^[a-zA-Z0-9][a-zA-Z0-9_.-]*$/;
 
-/** Longest container id we take: it is a file name, and has to leave room for what we append. */
+/**
+ * The longest container id that is accepted, in characters. The id becomes a file name, and suffixes are added to it.
+ */
 export const longestId = 200;
 
-/** The reason why a text cannot be a container id or network name, or undefined when it can. */
+/** The reason why a text cannot be a container id or network name; undefined if it can. */
 export function identifierProblem(text: string): string | undefined {
   if (text === "") return "it is empty";
   if (text.length > longestId) return `it is longer than ${longestId} characters`;
@@ -16,15 +18,15 @@ export function identifierProblem(text: string): string | undefined {
   return undefined;
 }
 
-/** The reason why a text cannot name a network link (Linux dev_valid_name), or undefined when it can. */
+/** The reason why a text cannot name a network link (Linux dev_valid_name); undefined if it can. */
 export function linkNameProblem(text: string): string | undefined {
   if (text === "") return "interface name is empty";
   if (new TextEncoder().encode(text).length > 15) return "interface name is too long";
   if (text === "." || text === "..") return "interface name is . or ..";
   if (/[/:\s]/u.test(text)) return "interface name contains / or : or whitespace characters";
-  // The kernel refuses them: these directories of its sysctls are for every link.
+  // The kernel refuses both: under net/*/conf they are the sysctl directories for all links.
   if (text === "all" || text === "default") return "interface name is all or default";
-  // The kernel takes more than these, but "%d" is a pattern to it, and `ip` reads "@" and a leading "-" its own way.
+  // The kernel allows more characters. But it expands "%d", and `ip` gives "@" and a leading "-" a meaning of its own.
   if (!/^[A-Za-z0-9_.+][A-Za-z0-9_.+-]*$/.test(text)) {
     return "interface name has characters other than A-Z a-z 0-9 _ . + -";
   }
@@ -37,7 +39,9 @@ export function parseMac(text: string): string | undefined {
   return /^([0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(mac) ? mac : undefined;
 }
 
-/** SHA-512 of the words, in lower-case hex; no two different lists of words give the same text to hash. */
+/**
+ * SHA-512 of a list of words, in lower-case hex. Lengths are hashed too, so two different lists hash different texts.
+ */
 export async function digest(...parts: readonly string[]): Promise<string> {
   return await sha512(parts.map((part) => `${part.length}:${part}`).join(""));
 }
@@ -67,14 +71,15 @@ export function linkLocalFrom(mac: string): string {
   return parseAddress(`fe80::${words.map((word) => word.toString(16)).join(":")}`)!;
 }
 
-/** The host's end of an attachment's veth: 44 bits of its digest, 15 bytes long. */
+/** The name of the host's end of an attachment's veth: 44 bits of its digest, 15 characters long. */
 export function vethFrom(hex: string): string {
   return `veth${hex.slice(0, 11)}`;
 }
 
 /**
- * A MAC address that is the same wherever an address is used: who has the address next is found by the neighbours that
- * remember the last one (moby#36069). It is of the address's last 32 bits, and so unique within a subnet of IPv4.
+ * A MAC address that depends only on the IP address. When another container gets the address, neighbours that still
+ * have the old entry reach it (moby#36069). It contains the address's last 32 bits, so it is unique within an IPv4
+ * subnet.
  */
 export function macOfAddress(address: string): string {
   const low = toNumber(address) & 0xffffffffn;

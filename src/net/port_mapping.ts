@@ -1,35 +1,38 @@
 import { type Family, family, parseAddress } from "./address.ts";
 import type { ProxyVersion } from "./proxy_protocol.ts";
 
-/** Protocols that have ports. */
+/** The protocols that have ports. */
 export type Protocol = "tcp" | "udp" | "sctp";
 
-/** One of the host's ports that leads to one of the container's. */
+/** A port of the host that leads to a port of the container. */
 export interface PortMapping {
   readonly protocol: Protocol;
-  /** Only connections to this address of the host's; absent means all its addresses. */
+  /** Only connections to this host address; absent means all host addresses. */
   readonly hostIp?: string;
-  /** Only this family; absent means both. */
+  /** Only this address family; absent means both. */
   readonly family?: Family;
   readonly hostPort: number;
   readonly port: number;
-  /** Our relay forwards it, and not what connects the container. */
+  /** Set if our relay forwards the port, instead of the container's uplink. */
   readonly relay?: Relaying;
-  /** In a session: the uplink that brings it there from the host. */
+  /** In a session: the name of the uplink that forwards the port from the host. */
   readonly uplink?: string;
 }
 
 /** How our relay forwards a port. */
 export interface Relaying {
-  /** The header by which the container learns who connects; it sees its own address otherwise. */
+  /**
+   * The header that tells the container the client's address. Without it, the container sees its own address.
+   */
   readonly proxyProtocol?: ProxyVersion;
 }
 
 const syntax = "[HOSTIP:]HOSTPORT[-END]:PORT[-END][/tcp|udp|sctp]";
 
 /**
- * Reads the value of `--publish`; an IPv6 host address stands in brackets. `0.0.0.0` and `[::]` mean all of a family.
- * @throws Error naming the value and the reason.
+ * Reads the value of `--publish`. An IPv6 host address is written in brackets. `0.0.0.0` and `[::]` mean all addresses
+ * of a family.
+ * @throws Error naming the value and the reason
  */
 export function parsePublish(text: string): readonly PortMapping[] {
   const match = /^(?:(?:\[([^\]]*)\]|([0-9.]+)):)?([0-9]+(?:-[0-9]+)?):([0-9]+(?:-[0-9]+)?)(?:\/([a-z]+))?$/
@@ -66,7 +69,10 @@ function parseHost(text: string, ip: string | undefined): Pick<PortMapping, "hos
   return host;
 }
 
-/** The host address of a mapping, `0.0.0.0` and `::` meaning all of their family; undefined for text that is none. */
+/**
+ * Parses the host address of a mapping. `0.0.0.0` and `::` mean all addresses of their family. Returns undefined for
+ * other text.
+ */
 export function parseHostIp(text: string): Pick<PortMapping, "hostIp" | "family"> | undefined {
   const address = parseAddress(text);
   if (!address) return undefined;
@@ -74,7 +80,7 @@ export function parseHostIp(text: string): Pick<PortMapping, "hostIp" | "family"
   return { ...(anywhere ? {} : { hostIp: address }), family: family(address) };
 }
 
-/** Those that name no address of the host's have this one. */
+/** Binds the mappings that name no host address to this one. */
 export function boundTo(binding: string | undefined, ports: readonly PortMapping[]): readonly PortMapping[] {
   const host = binding === undefined ? undefined : parseHostIp(binding);
   if (!host) return ports;
@@ -87,14 +93,14 @@ function problem(text: string, reason: string): Error {
   return new Error(`Cannot publish "${text}": ${reason}`);
 }
 
-/** A mapping in the words of `--publish`. */
+/** A mapping in the syntax of `--publish`. */
 export function showMapping({ protocol, hostIp, family, hostPort, port }: PortMapping): string {
   const anywhere = family === 4 ? "0.0.0.0:" : family === 6 ? "[::]:" : "";
   const host = hostIp === undefined ? anywhere : hostIp.includes(":") ? `[${hostIp}]:` : `${hostIp}:`;
   return `${host}${hostPort}:${port}/${protocol}`;
 }
 
-/** Whether two mappings want the same port of the same address. */
+/** Whether two mappings need the same port of the same address. */
 export function collide(a: PortMapping, b: PortMapping): boolean {
   return a.protocol === b.protocol && a.hostPort === b.hostPort &&
     (a.family === undefined || b.family === undefined || a.family === b.family) &&

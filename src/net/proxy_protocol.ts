@@ -1,21 +1,21 @@
 import { family, parseAddress, toNumber } from "./address.ts";
 
-/** The versions of the PROXY protocol (vendor-docs/proxy-protocol.md): a line of text, and a binary header. */
+/** The versions of the PROXY protocol (vendor-docs/proxy-protocol.md): v1 is a line of text, v2 a binary header. */
 export const proxyVersions = ["v1", "v2"] as const;
 
 export type ProxyVersion = typeof proxyVersions[number];
 
-/** Where somebody connects from, or to. */
+/** One end of a connection. */
 export interface Endpoint {
-  /** As a socket has it: `::ffff:192.0.2.1` is IPv4, and a zone may follow. */
+  /** The address as the socket reports it: `::ffff:192.0.2.1` is IPv4, and a zone may follow. */
   readonly address: string;
   readonly port: number;
 }
 
 /**
- * What is said before a forwarded TCP connection's first byte, so that its server knows who connects.
- * @param client whom the connection comes from
- * @param server the address that it was made to
+ * The header to send before the first byte of a forwarded TCP connection. It tells the server the client's address.
+ * @param client the source of the connection
+ * @param server the address that the client connected to
  */
 export function proxyHeader(version: ProxyVersion, client: Endpoint, server: Endpoint): Uint8Array {
   const ends = [client, server].map(({ address, port }) => ({ address: plain(address), port }));
@@ -34,7 +34,7 @@ function textHeader(ends: readonly Endpoint[]): Uint8Array {
 
 const signature = "\r\n\r\n\0\r\nQUIT\n";
 
-/** Version 2 and the command PROXY; the family and TCP; the length of what follows: addresses, then ports. */
+/** The header of version 2 with the command PROXY: family and TCP, the length of the rest, the addresses, the ports. */
 function binaryHeader(ends: readonly Endpoint[]): Uint8Array {
   const size = family(ends[0]!.address) === 4 ? 4 : 16;
   const rest = [
@@ -45,7 +45,7 @@ function binaryHeader(ends: readonly Endpoint[]): Uint8Array {
   return new Uint8Array([...new TextEncoder().encode(signature), ...start, ...rest]);
 }
 
-/** In network order. */
+/** The value in network byte order. */
 function bytesOf(value: bigint, size: number): readonly number[] {
   return Array.from({ length: size }, (_, i) => Number(value >> BigInt((size - 1 - i) * 8) & 255n));
 }

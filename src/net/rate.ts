@@ -8,7 +8,7 @@ const units: Readonly<Record<string, number>> = { bit: 1, kbit: 1e3, mbit: 1e6, 
 export function parseRate(option: string, text: string): number {
   const [, number, unit] = /^([0-9]{1,9}(?:\.[0-9]{1,3})?)(bit|kbit|mbit|gbit)$/.exec(text) ?? [];
   const bits = Math.floor(Number(number) * (units[unit ?? ""] ?? NaN));
-  // tc's rates are bytes, and 64 bits wide; its buckets are not.
+  // tc holds rates as 64-bit numbers of bytes, but bucket sizes as smaller ones.
   if (bits >= 8 && bits <= 100e9) return bits;
   throw new Error(
     `Cannot read ${option} ${

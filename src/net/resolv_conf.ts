@@ -1,4 +1,4 @@
-/** What resolv.conf(5) says, in CNI's shape. */
+/** The settings of a resolv.conf(5), in CNI's shape. */
 export interface ResolvConf {
   readonly nameservers?: readonly string[];
   readonly domain?: string;
@@ -6,7 +6,9 @@ export interface ResolvConf {
   readonly options?: readonly string[];
 }
 
-/** The settings of a resolv.conf(5): the last `domain` and `search` count, `nameserver` and `options` add up. */
+/**
+ * Reads a resolv.conf(5). The last `domain` and the last `search` line count; `nameserver` and `options` lines add up.
+ */
 export function parseResolvConf(text: string): ResolvConf {
   const lines = text.split("\n")
     .map((line) => line.replace(/[#;].*/, "").trim().split(/\s+/))
@@ -21,7 +23,7 @@ export function parseResolvConf(text: string): ResolvConf {
   };
 }
 
-/** A resolv.conf(5) in the order of rkt's (resolv_conf.go): search, nameservers, options, domain. */
+/** A resolv.conf(5) in rkt's order (resolv_conf.go): search, nameservers, options, domain. */
 export function formatResolvConf(
   { nameservers, domain, search, options }: ResolvConf,
   origin: string,

@@ -1,6 +1,6 @@
 import { CniError } from "./error.ts";
 
-/** Reads CNI_ARGS: `K=V;K=V`, each cut at its first `=`; what is no pair is passed over. */
+/** Reads CNI_ARGS: `K=V;K=V`, each split at its first `=`. Text without a key or `=` is skipped. */
 export function parseArgs(text: string): ReadonlyMap<string, string> {
   return new Map(
     pairsOf(text).filter(isPair).map((pair) => {
@@ -18,7 +18,7 @@ function isPair(text: string): boolean {
   return text.indexOf("=") > 0;
 }
 
-/** @throws CniError for a pair that is none, in the reference's words (types/args.go) */
+/** Checks that each item is KEY=VALUE. @throws CniError in the reference's words (types/args.go) */
 export function checkPairs(text: string): void {
   refusePair(pairsOf(text).find((pair) => !isPair(pair)));
 }
@@ -27,12 +27,12 @@ function refusePair(pair: string | undefined): void {
   if (pair !== undefined) throw new CniError("internal", `ARGS: invalid pair ${JSON.stringify(pair)}`);
 }
 
-/** The keys that one or another of our own types reads. They are case-sensitive. */
+/** The keys that at least one of our types reads. They are case-sensitive. */
 const known = ["IgnoreUnknown", "IP", "GATEWAY", "MAC"];
 
 /**
- * What a type that reads CNI_ARGS refuses of them: values with a `=`, and unless `IgnoreUnknown` is 1 or true, keys that
- * none of our types reads: a misspelt `ip` would silently give another address.
+ * Checks CNI_ARGS as types do that read it. Values with a `=` are refused, and keys that none of our types reads,
+ * unless `IgnoreUnknown` is 1 or true. Otherwise a misspelt `ip` would silently give another address.
  * @throws CniError in the reference's words (types/args.go)
  */
 export function checkArgs(text: string): void {

@@ -1,17 +1,17 @@
 import { type Fields, fields, parseJson } from "./fields.ts";
 
-/** What libcni keeps of an attachment (api.go, cachedInfo); either may take down what the other put up. */
+/** An attachment in libcni's cache (api.go, cachedInfo). Either libcni or ocinet can remove what the other attached. */
 export interface CacheEntry extends CacheName {
   readonly netns?: string;
-  /** The text of the network's file; "" where there is none. */
+  /** The text of the network's file; "" if there is none. */
   readonly config: string;
   readonly cniArgs: readonly (readonly [string, string])[];
   readonly capabilityArgs: Readonly<Record<string, unknown>>;
-  /** The result, of whatever version. */
+  /** The result, of any version. */
   readonly result: unknown;
 }
 
-/** By what an entry is found. */
+/** The key of an entry. */
 export interface CacheName {
   readonly containerId: string;
   readonly ifName: string;
@@ -25,7 +25,7 @@ export function cacheFile({ networkName, containerId, ifName }: CacheName): stri
   return `${networkName}-${containerId}-${ifName}`;
 }
 
-/** An entry as libcni writes it: the configuration is base64 of its bytes, what is empty is left out. */
+/** An entry as libcni writes it: the configuration in base64, empty fields left out. */
 export function formatCache(entry: CacheEntry): string {
   const { containerId, config, ifName, networkName, netns, cniArgs, capabilityArgs, result } = entry;
   return JSON.stringify({
@@ -38,10 +38,10 @@ export function formatCache(entry: CacheEntry): string {
 }
 
 /**
- * Reads an entry. Old versions wrote the bare result: then what the file's name says is all that else is known.
+ * Reads an entry. Old versions wrote only the result; the file's name gives the rest.
  * @param where names the file in errors
  * @returns undefined for a file of another kind
- * @throws CniError for what is not JSON, and for an entry whose parts are not what they should be
+ * @throws CniError for text that is not JSON, and for a field of the wrong type
  */
 export function parseCache(
   text: string,
@@ -74,7 +74,7 @@ function readArgs(entry: Fields): CacheEntry["cniArgs"] {
 }
 
 function encode(text: string): string {
-  // Not all at once: a long file would be more arguments than a function can have.
+  // Byte by byte: a long file has more bytes than a function can have arguments.
   return btoa(Array.from(new TextEncoder().encode(text), (byte) => String.fromCharCode(byte)).join(""));
 }
 

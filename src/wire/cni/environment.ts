@@ -1,28 +1,27 @@
 import { identifierProblem, linkNameProblem, longestId } from "../../net/names.ts";
 import { CniError } from "./error.ts";
 
-/** What a plugin can be asked to do. */
+/** The commands of a plugin. */
 export const commands = ["ADD", "CHECK", "DEL", "GC", "STATUS", "VERSION"] as const;
 
-/** One of `commands`. */
 export type Command = typeof commands[number];
 
-/** What a plugin is told by its environment; what the command does not need may be "". */
+/** A plugin's environment. Variables that the command does not need may be "". */
 export interface Environment {
-  /** Not yet known to be one of `commands`: the reference says so only once it has read the configuration. */
+  /** May be unknown: like the reference, we refuse an unknown command only after reading the configuration. */
   readonly command: string;
   readonly containerId: string;
   readonly netns: string;
   readonly ifname: string;
   /** CNI_ARGS as written. */
   readonly args: string;
-  /** Directories with plugins, in the order to look; a relative one could be anybody's, and is passed over. */
+  /** The plugin directories, in search order. Relative ones are skipped: they would depend on the working directory. */
   readonly path: readonly string[];
-  /** The caller knows that CNI_NETNS may be the namespace it is in. */
+  /** The caller states that CNI_NETNS may be the caller's own namespace. */
   readonly netnsOverride: boolean;
 }
 
-/** One call of one of our plugins by a CNI runtime; the environment and the network's name have been checked. */
+/** One call of one of our plugins by a CNI runtime. The environment and the network's name have been checked. */
 export interface PluginCall {
   readonly type: string;
   readonly command: Command;
@@ -30,11 +29,11 @@ export interface PluginCall {
   readonly request: Readonly<Record<string, unknown>>;
   readonly network: string;
   readonly version: string;
-  /** Where a file outweighs a type of ours; CNI_PATH, unless told. */
+  /** Directories in which a plugin's file takes precedence over our type of that name; CNI_PATH by default. */
   readonly overriding?: readonly string[];
 }
 
-/** The commands that cannot do without a variable, in the order the reference names what is missing (skel.go). */
+/** The commands that need each variable, in the order in which the reference reports missing ones (skel.go). */
 const needed: Readonly<Record<string, readonly string[]>> = {
   CNI_CONTAINERID: ["ADD", "CHECK", "DEL"],
   CNI_NETNS: ["ADD", "CHECK"],
@@ -42,10 +41,7 @@ const needed: Readonly<Record<string, readonly string[]>> = {
   CNI_PATH: ["ADD", "CHECK", "DEL", "GC", "STATUS"],
 };
 
-/**
- * Reads a plugin's environment.
- * @throws CniError code 4 for what is missing or cannot be, in the reference's words
- */
+/** Reads a plugin's environment. @throws CniError code 4 for a missing or invalid variable, in the reference's words */
 export function parseEnvironment(env: (name: string) => string | undefined): Environment {
   const get = (name: string) => env(name) ?? "";
   const command = get("CNI_COMMAND");
@@ -69,7 +65,7 @@ export function parseEnvironment(env: (name: string) => string | undefined): Env
   };
 }
 
-/** The directories of a CNI_PATH; a relative one could be anybody's, and is passed over, whoever is told of it. */
+/** The directories of a CNI_PATH. Relative ones are skipped: they would depend on the working directory. */
 export function parsePluginPath(text: string): readonly string[] {
   return text.split(":").filter((directory) => directory.startsWith("/"));
 }
@@ -89,7 +85,7 @@ function checkIfname(name: string): void {
   throw new CniError("invalidEnvironment", problem, details);
 }
 
-/** The command, once everything else is known to be right. @throws CniError code 4 for one that there is not */
+/** Checks the command; call it after all other checks. @throws CniError code 4 for an unknown command */
 export function parseCommand(text: string): Command {
   const found = commands.find((command) => command === text);
   if (found === undefined) throw new CniError("invalidEnvironment", `unknown CNI_COMMAND: ${text}`);

@@ -1,7 +1,7 @@
 import { systemError } from "./system_error.ts";
 import { oneLine, printJson } from "./output.ts";
 
-/** The error codes of CNI (SPEC.md, "Error"), and 999, which the reference plugins use for all others. */
+/** The error codes of CNI (SPEC.md, "Error"), and 999, which the reference plugins use for all other errors. */
 export const codes = {
   unknown: 0,
   incompatibleVersion: 1,
@@ -18,7 +18,7 @@ export const codes = {
   internal: 999,
 } as const;
 
-/** A refusal with CNI's code; `details` carries what a tool said. */
+/** An error with CNI's code. `details` holds a tool's output. */
 export class CniError extends Error {
   readonly code: number;
   readonly details: string;
@@ -31,7 +31,9 @@ export class CniError extends Error {
   }
 }
 
-/** An error as a plugin prints it: JSON with `code`, `msg` and, unless empty, `details`; runtimes show both as they are. */
+/**
+ * An error as a plugin prints it: JSON with `code`, `msg` and, unless empty, `details`. Runtimes show both unchanged.
+ */
 export function errorJson(error: unknown, cniVersion?: string): string {
   const { code, message, details } = error instanceof CniError
     ? error
@@ -39,10 +41,10 @@ export function errorJson(error: unknown, cniVersion?: string): string {
   return printJson({ cniVersion, code, msg: oneLine(message), details: oneLine(details) || undefined });
 }
 
-/** What a person is told of an error: the message, and the details behind it. */
+/** An error as text for the user: the message, followed by the details. */
 export function messageOf(error: unknown): string {
   if (error instanceof CniError) return error.details ? `${error.message}: ${error.details}` : error.message;
   const message = error instanceof Error ? error.message : String(error);
-  // What a runtime says of a system call names that, or the error's number.
+  // Deno's and Node's texts for a failed system call contain its error name or number.
   return /(^|: )E[A-Z]+: |\(os error /.test(message) ? systemError(message) ?? message : message;
 }

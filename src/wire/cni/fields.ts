@@ -2,14 +2,14 @@ import { CniError } from "./error.ts";
 import { jsonProblem } from "../../net/json_problem.ts";
 
 /**
- * A JSON object read the way Go's encoding/json does it, which clients rely on: keys match without regard to case,
- * the last of two equal keys wins, null and unknown keys are passed over. An empty string counts as unset.
+ * A JSON object, read as Go's encoding/json does, because clients rely on that: keys match without regard to case, the
+ * last of two equal keys wins, null and unknown keys are ignored. An empty string counts as unset.
  */
 export interface Fields {
   has(key: string): boolean;
   raw(key: string): unknown;
   string(key: string): string | undefined;
-  /** An absolute path: a relative one would be another at every call. */
+  /** An absolute path. A relative one is refused: it would depend on the caller's working directory. */
   path(key: string): string | undefined;
   boolean(key: string): boolean | undefined;
   integer(key: string, range?: { min?: number; max?: number }): number | undefined;
@@ -21,7 +21,7 @@ export interface Fields {
 
 /**
  * Reads a JSON object; `where` names it in errors, e.g. `ipam`.
- * @throws CniError code 6 for anything but an object, and from the readers for a value of another kind.
+ * @throws CniError code 6 if it is not an object; the readers throw it for a value of the wrong type
  */
 export function fields(json: unknown, where = "network configuration"): Fields {
   if (typeof json !== "object" || json === null || Array.isArray(json)) {
@@ -76,7 +76,7 @@ export function fields(json: unknown, where = "network configuration"): Fields {
   };
 }
 
-/** The value of a JSON text. @throws CniError code 6 naming `where` when it is not JSON. */
+/** Parses a JSON text. @throws CniError code 6 naming `where` if it is not JSON */
 export function parseJson(text: string, where = "network configuration"): unknown {
   try {
     return JSON.parse(text);

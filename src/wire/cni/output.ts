@@ -1,14 +1,20 @@
-/** Letters that act on a terminal, or turn the direction of what follows them. */
+/** Characters that control a terminal or change the direction of text. */
 // deno-lint-ignore no-control-regex
 const controls = /[\0-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]/g;
 
-/** Room for what a tool says of a failed batch; not for a configuration that is quoted whole. */
+/**
+ * The longest text that is shown whole, in characters. A tool's errors for a failed batch fit; a quoted configuration
+ * does not.
+ */
 const longest = 3000;
 
-/** How much of a text that is cut short is its end: a tool says why it failed there, behind what it was called with. */
+/**
+ * How many of the `longest` characters come from the end of the text. A tool prints the reason at the end, after its
+ * input.
+ */
 const longestEnd = 2000;
 
-/** A text that may be anybody's, on one line, without letters that act on a terminal, and cut short if it is long. */
+/** An untrusted text for output: on one line, without characters that control a terminal, shortened if it is long. */
 export function oneLine(text: string): string {
   const cut = text.length > longest
     ? `${text.slice(0, longest - longestEnd)} ... (${text.length} characters) ... ${text.slice(-longestEnd)}`
@@ -16,7 +22,7 @@ export function oneLine(text: string): string {
   return cut.trimEnd().replaceAll(/\s*\n\s*/g, " ").replaceAll(controls, escape);
 }
 
-/** JSON for people and programs; by itself JSON leaves some letters as they are that act on a terminal. */
+/** JSON for people and programs. JSON.stringify leaves some characters that control a terminal; this escapes them. */
 export function printJson(value: unknown, indent = 4): string {
   return JSON.stringify(value, null, indent).replaceAll(/[\x7f-\x9f]/g, escape);
 }

@@ -1,7 +1,7 @@
 import type { Ip, Result } from "./result.ts";
 import { linkNameProblem } from "../../net/names.ts";
 
-/** The addresses of a result that are the container's interface's; an address of no interface is, too. */
+/** The addresses in a result that belong to the container's interface. Addresses without an interface count too. */
 export function ownIps({ ips, interfaces }: Result, ifname: string): readonly Ip[] {
   return ips.filter(({ interface: index }) => {
     const link = index === undefined ? undefined : interfaces[index];
@@ -9,7 +9,9 @@ export function ownIps({ ips, interfaces }: Result, ifname: string): readonly Ip
   });
 }
 
-/** The names of a result's links on the host. It may be another program's, so what could be no name is left out. */
+/**
+ * The names of a result's links on the host. The result may come from another program, so invalid names are left out.
+ */
 export function hostLinks({ interfaces }: Result): readonly string[] {
   return interfaces.filter(({ name, sandbox }) =>
     sandbox === undefined && linkNameProblem(name) === undefined

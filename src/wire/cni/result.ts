@@ -2,7 +2,7 @@ import { family, networkOf, parseAddress, parseCidr } from "../../net/address.ts
 import { CniError } from "./error.ts";
 import { type Fields, fields } from "./fields.ts";
 
-/** An interface of a result; one without `sandbox` is on the host. */
+/** An interface of a result. Without `sandbox` it is on the host. */
 export interface Interface {
   readonly name: string;
   readonly mac?: string;
@@ -12,14 +12,14 @@ export interface Interface {
   readonly pciID?: string;
 }
 
-/** An address with the prefix length of its subnet; `interface` is an index into the result's interfaces. */
+/** An address with the prefix length of its subnet. `interface` is an index into the result's interfaces. */
 export interface Ip {
   readonly address: string;
   readonly gateway?: string;
   readonly interface?: number;
 }
 
-/** A route; without `gw` it goes by the interface's gateway of that family. */
+/** A route. Without `gw` it uses the interface's gateway of that family. */
 export interface Route {
   readonly dst: string;
   readonly gw?: string;
@@ -30,7 +30,7 @@ export interface Route {
   readonly scope?: number;
 }
 
-/** DNS settings as CNI carries them. */
+/** DNS settings in CNI's shape. */
 export interface Dns {
   readonly nameservers?: readonly string[];
   readonly domain?: string;
@@ -38,7 +38,7 @@ export interface Dns {
   readonly options?: readonly string[];
 }
 
-/** What an ADD made, in the shape of CNI 1.1.0; every other version is a conversion of it. */
+/** The result of an ADD, in the shape of CNI 1.1.0. Other versions are converted to and from it. */
 export interface Result {
   readonly interfaces: readonly Interface[];
   readonly ips: readonly Ip[];
@@ -49,10 +49,10 @@ export interface Result {
 /** The versions of CNI, oldest first. */
 export const versions = ["0.1.0", "0.2.0", "0.3.0", "0.3.1", "0.4.0", "1.0.0", "1.1.0"] as const;
 
-/** The version that is meant where none is written. */
+/** The version of a configuration that names none. */
 export const oldestVersion = "0.1.0";
 
-/** A result with nothing in it. */
+/** An empty result. */
 export const emptyResult: Result = { interfaces: [], ips: [], routes: [], dns: {} };
 
 /** Whether version `a` is `b` or later. Both must be in `versions`. */
@@ -61,8 +61,9 @@ export function atLeast(a: string, b: string): boolean {
 }
 
 /**
- * The result as JSON value for a version of the specification.
- * @throws CniError code 1 for an unknown version; code 999 when a result without addresses is asked for in 0.1.0 or 0.2.0.
+ * The result as a JSON value for a version of the specification.
+ * @throws CniError code 1 for an unknown version; code 999 if version 0.1.0 or 0.2.0 is asked for and the result has no
+ * addresses
  */
 export function resultFor(version: string, result: Result): Record<string, unknown> {
   if (!versions.includes(version as typeof versions[number])) {
@@ -73,7 +74,7 @@ export function resultFor(version: string, result: Result): Record<string, unkno
   return atLeast(version, "1.0.0") ? resultSince100(version, told) : resultBefore100(version, told);
 }
 
-/** As Go prints it ("omitempty"). */
+/** Leaves out empty fields, as Go does ("omitempty"). */
 function withoutEmpty(dns: Dns): Dns {
   return Object.fromEntries(
     Object.entries(dns).filter(([, value]) => value !== undefined && value.length > 0),
@@ -125,8 +126,9 @@ function resultBefore030(version: string, { ips, routes, dns }: Result): Record<
 
 /**
  * Reads a result of any version.
- * @param json the parsed value; a result without `cniVersion` is taken to be of `version`
- * @throws CniError code 1 for an unknown version, code 6 for what is no address, prefix or plain word
+ * @param json the parsed value
+ * @param version the version of a result that has no `cniVersion`
+ * @throws CniError code 1 for an unknown version, code 6 for an invalid address, prefix or DNS word
  */
 export function parseResult(json: unknown, version: string): Result {
   const result = fields(json, "result");
@@ -174,7 +176,7 @@ function parseIp(entry: Fields): Ip {
   });
 }
 
-/** A route of a configuration or a result, without host bits. */
+/** A route of a configuration or a result. Host bits are cleared. */
 export function parseRoute(entry: Fields): Route {
   const number = { min: 0, max: 2 ** 32 - 1 };
   return compact({
@@ -188,7 +190,7 @@ export function parseRoute(entry: Fields): Route {
   });
 }
 
-/** In the words of Go's net.ParseCIDR. */
+/** Errors are in the words of Go's net.ParseCIDR. */
 function readCidr(entry: Fields, key: string): string {
   const text = entry.string(key) ?? "";
   const parsed = parseCidr(text);
@@ -203,7 +205,10 @@ function readAddress(entry: Fields, key: string): string | undefined {
   return address;
 }
 
-/** DNS settings of a configuration or a result; nothing gives empty settings. Each becomes a word of a resolv.conf. */
+/**
+ * DNS settings of a configuration or a result; undefined gives empty settings. Each value becomes one word in a
+ * resolv.conf.
+ */
 export function parseDns(entry: Fields | undefined): Dns {
   const dns: Dns = entry === undefined ? {} : compact({
     nameservers: entry.strings("nameservers"),
@@ -218,7 +223,7 @@ export function parseDns(entry: Fields | undefined): Dns {
   return dns;
 }
 
-/** Whether any field is set, be it to an empty list. */
+/** Whether any field is set, even to an empty list. */
 export function hasDns(dns: Dns): boolean {
   return Object.values(dns).some((value) => value !== undefined);
 }

@@ -26,7 +26,7 @@ const full: Result = {
   dns: { nameservers: ["10.0.0.53"], search: ["a"] },
 };
 
-/** As a reader gets it: keys without a value are not there. */
+/** The result as a reader gets it: fields without a value are absent. */
 function written(version: string, result: Result): unknown {
   return JSON.parse(JSON.stringify(resultFor(version, result)));
 }

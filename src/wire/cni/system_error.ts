@@ -1,4 +1,4 @@
-/** Why the kernel refuses, by its name for that and its number, in words that say what to do where there is something. */
+/** For each error name of the kernel: its number, and the reason in words, with a remedy where there is one. */
 const reasons: Readonly<Record<string, readonly [number: number, reason: string]>> = {
   EPERM: [1, "it is not permitted; this takes root (sudo)"],
   ENOENT: [2, "there is no such file or directory"],
@@ -45,8 +45,8 @@ const nodes = /^(.*?: )?(E[A-Z]+): [^,]*, (\w+)(?: '(.*?)')?(?: -> '(.*)')?$/s;
 const denos = /^(.*?: )?[^(:]*\(os error (\d+)\)(?:[:,] (\w+)(?: '(.*?)')?(?: -> '(.*)')?)?$/s;
 
 /**
- * A runtime's report of a failed system call in our words, or undefined for a text that is none. What a sentence of ours
- * says before the report ("Cannot write to standard output: ") stays.
+ * Rewords a runtime's report of a failed system call; undefined for any other text. Our own text before the report
+ * ("Cannot write to standard output: ") is kept.
  */
 export function systemError(text: string): string | undefined {
   const found = nodes.exec(text) ?? denos.exec(text);

@@ -3,10 +3,10 @@ import { identifierProblem, parseMac } from "../../net/names.ts";
 import { parseHostIp, type PortMapping, type Protocol } from "../../net/port_mapping.ts";
 import { type Fields, fields, parseJson } from "../cni/fields.ts";
 
-/** A network that Docker makes. */
+/** A network that Docker creates. */
 export interface DockerNetwork {
   readonly id: string;
-  /** What is given with -o. */
+  /** The options given with -o. */
   readonly options: Readonly<Record<string, string>>;
   readonly internal: boolean;
   readonly subnets: readonly DockerSubnet[];
@@ -17,25 +17,25 @@ export interface DockerSubnet {
   readonly gateway?: string;
 }
 
-/** Which endpoint on which network. */
+/** The ids of an endpoint and its network. */
 export interface EndpointName {
   readonly network: string;
   readonly endpoint: string;
 }
 
-/** What an endpoint is to have; Docker's IPAM has chosen the addresses. */
+/** The settings of an endpoint. Docker's IPAM has chosen the addresses. */
 export interface DockerEndpoint extends EndpointName {
-  /** With the lengths of their subnets. */
+  /** The addresses with the prefix lengths of their subnets. */
   readonly addresses: readonly string[];
   readonly mac?: string;
 }
 
-/** The object of a request's body, which is empty where there is nothing to say. */
+/** Parses a request's body. An empty body gives an empty object. */
 export function bodyOf(text: string): Fields {
   return fields(text.trim() === "" ? {} : parseJson(text, "the request"), "the request");
 }
 
-/** An id of Docker's, which becomes a name of a file. @throws Error for a text that cannot be one */
+/** Reads an id of Docker's, which becomes a file name. @throws Error if it cannot be one */
 export function readId(body: Fields, key: string): string {
   const id = body.string(key) ?? "";
   const problem = identifierProblem(id) ?? (id.length > 64 ? "it is longer than 64 characters" : undefined);
@@ -62,7 +62,7 @@ function readTexts(json: unknown): Readonly<Record<string, string>> {
   return Object.fromEntries(entries) as Record<string, string>;
 }
 
-/** The null IPAM driver gives pools of everything, in which nobody has an address. */
+/** The null IPAM driver gives the pools 0.0.0.0/0 and ::/0 and no addresses. They are left out. */
 function parseSubnet(data: Fields): readonly DockerSubnet[] {
   const subnet = readSubnet("pool", data.string("Pool") ?? "");
   if (subnet === "0.0.0.0/0" || subnet === "::/0") return [];
@@ -77,7 +77,7 @@ function parseSubnet(data: Fields): readonly DockerSubnet[] {
   return [{ subnet, gateway }];
 }
 
-/** @throws Error for what is no ADDRESS/LENGTH */
+/** Reads ADDRESS/LENGTH. @throws Error for other text */
 export function readSubnet(what: string, text: string): string {
   const parsed = parseCidr(text);
   if (!parsed) throw new Error(`Cannot use ${what} ${JSON.stringify(text)}: it is not ADDRESS/LENGTH`);
@@ -108,7 +108,7 @@ export function parseEndpoint(body: Fields): DockerEndpoint {
 
 const protocols: Readonly<Record<number, Protocol>> = { 6: "tcp", 17: "udp", 132: "sctp" };
 
-/** The ports to publish that a request's options have. */
+/** The ports to publish, from a request's options. */
 export function parsePorts(body: Fields): readonly PortMapping[] {
   return (body.object("Options")?.objects("com.docker.network.portmap") ?? []).map((entry) => {
     const [port, hostPort] = ["Port", "HostPort"].map((key) =>
@@ -130,7 +130,7 @@ export function parsePorts(body: Fields): readonly PortMapping[] {
   });
 }
 
-/** What Join answers. @param interim the link that Docker moves into the container */
+/** The answer to Join. @param interim the link that Docker moves into the container */
 export function joinAnswer(interim: string, { internal, subnets }: DockerNetwork): Record<string, unknown> {
   const gateway = (six: boolean) =>
     internal ? undefined : subnets.find(({ gateway }) => gateway?.includes(":") === six)?.gateway;
@@ -138,12 +138,12 @@ export function joinAnswer(interim: string, { internal, subnets }: DockerNetwork
     InterfaceName: { SrcName: interim, DstPrefix: "eth" },
     ...(gateway(false) === undefined ? {} : { Gateway: gateway(false) }),
     ...(gateway(true) === undefined ? {} : { GatewayIPv6: gateway(true) }),
-    // Else Docker adds an interface of its own for the way out.
+    // Without this, Docker adds an interface of its own for outgoing traffic.
     DisableGatewayService: true,
   };
 }
 
-/** A bare address. @throws Error for what is none */
+/** Reads an address; a prefix length is dropped. @throws Error for other text */
 export function readIp(key: string, text: string): string {
   const address = parseAddress(text.split("/")[0]!);
   if (address === undefined) {

@@ -1,6 +1,6 @@
 import type { PortMapping, Protocol } from "../../net/port_mapping.ts";
 
-/** One line: what somebody may have of root's service. */
+/** One line of a policy: what a user or group may get from root's service. */
 export type Rule =
   & {
     /** A user's name or number, or `@` and a group's name. */
@@ -14,7 +14,7 @@ export type Rule =
 const syntax = "USER|@GROUP veth NETWORK COUNT, or USER|@GROUP port PORT[-END][/tcp|udp|sctp]";
 
 /**
- * Reads a policy: lines of lxc-usernet(5), and such as say which of the host's ports may be published. `#` begins a remark.
+ * Reads a policy: lines of lxc-usernet(5), and lines for the host ports that may be published. `#` starts a comment.
  * @throws Error naming the file, the line and the reason
  */
 export function parsePolicy(text: string, path: string): readonly Rule[] {
@@ -30,8 +30,8 @@ export function parsePolicy(text: string, path: string): readonly Rule[] {
 }
 
 /**
- * Reads /etc/lxc/lxc-usernet as lxc-user-nic does: what it passes over, such as a line that begins with a blank, and words
- * beyond the fourth, counts for nothing.
+ * Reads /etc/lxc/lxc-usernet as lxc-user-nic does. Lines it ignores, such as those that start with a blank, are
+ * ignored, and so are words after the fourth.
  */
 export function parseUsernet(text: string): readonly Rule[] {
   return text.split("\n").flatMap((line) => {
@@ -66,23 +66,23 @@ function parsePorts(text: string): { first: number; last: number; protocol?: Pro
   return { first, last, ...(protocol === undefined ? {} : { protocol: protocol as Protocol }) };
 }
 
-/** A range of the host's ports; absent `protocol` means all. */
+/** A range of host ports; absent `protocol` means all protocols. */
 export interface PortRange {
   readonly first: number;
   readonly last: number;
   readonly protocol?: Protocol;
 }
 
-/** What one user may have: so many containers on each network, and the host's ports. */
+/** What one user may have: a number of containers per network, and host ports. */
 export interface Grants {
   readonly networks: ReadonlyMap<string, number>;
   readonly ports: readonly PortRange[];
 }
 
 /**
- * What the lines for these names grant together; the counts of several lines for a network add up, as lxc-usernet(5) has
- * it. A group's count is each member's.
- * @param names the user's name and number, and those of the groups, each after `@`
+ * Adds up what the lines for these names grant. The counts of several lines for a network are added, as lxc-usernet(5)
+ * says. The count of a group's line applies to each member.
+ * @param names the user's name and number, and `@` with each group's name
  */
 export function grantsOf(rules: readonly Rule[], names: ReadonlySet<string>): Grants {
   const own = rules.filter(({ who }) => names.has(who));
@@ -100,7 +100,7 @@ export function grantsOf(rules: readonly Rule[], names: ReadonlySet<string>): Gr
   };
 }
 
-/** Whether the host's port of a mapping is in one of the ranges. */
+/** Whether a mapping's host port is in one of the ranges. */
 export function coversPort(
   ranges: readonly PortRange[],
   { hostPort, protocol }: Pick<PortMapping, "hostPort" | "protocol">,
@@ -111,7 +111,7 @@ export function coversPort(
   );
 }
 
-/** A range as a line of the policy has it. */
+/** A range in the syntax of the policy. */
 export function showRange({ first, last, protocol }: PortRange): string {
   return `${first}${last === first ? "" : `-${last}`}${protocol === undefined ? "" : `/${protocol}`}`;
 }

@@ -4,66 +4,66 @@ import { identifierProblem, linkNameProblem } from "../../net/names.ts";
 import { parsePublish, type PortMapping, showMapping } from "../../net/port_mapping.ts";
 import type { PortRange } from "./policy.ts";
 
-/** Where root's service listens, a socket for each user: its number is the name. */
+/** The directory of the sockets of root's service: one socket per user, named by the user's number. */
 export const helperDirectory = "/run/ocinet-helper";
 
-/** Who may have what of it, unless it is told another file. */
+/** The default policy file. */
 export const helperPolicy = "/etc/ocinet/helper.conf";
 
-/** Where a user reaches root's service. */
+/** The socket on which a user reaches root's service. */
 export function helperSocket(uid: number): string {
   return `${helperDirectory}/${uid}`;
 }
 
-/** What a user asks of root's service. */
+/** A user's request to root's service. */
 export type HelperRequest = { readonly do: "show" } | Attach | Detach | ChangePorts;
 
-/** To connect the network namespace of a process, until that process ends. */
+/** Connects the network namespace of a process to a network until the process ends. */
 export interface Attach {
   readonly do: "attach";
-  /** A name of the user's choosing, by which it is detached. */
+  /** A name that the user chooses. `detach` refers to it. */
   readonly id: string;
   readonly pid: number;
   readonly ifname: string;
-  /** Absent: the first that the policy grants and that is not full. */
+  /** Absent: the first network that the policy grants and that has room. */
   readonly network?: string;
   readonly ports: readonly PortMapping[];
 }
 
-/** To take that away again. */
+/** Undoes an attach. */
 export interface Detach {
   readonly do: "detach";
   readonly id: string;
 }
 
-/** To publish ports of what is attached, or take them away. */
+/** Publishes ports of an attached namespace, or stops publishing them. */
 export interface ChangePorts {
   readonly do: "publish" | "unpublish";
   readonly id: string;
   readonly ports: readonly PortMapping[];
 }
 
-/** What a user is granted: how many more containers on each network, and which of the host's ports. */
+/** What a user is granted: how many more containers on each network, and which host ports. */
 export interface Offer {
   readonly networks: readonly { readonly name: string; readonly free: number }[];
   readonly ports: readonly PortRange[];
 }
 
-/** The longest request in bytes, and the most ports in one. */
+/** The longest request in bytes, and the largest number of ports in one. */
 export const longestRequest = 16384;
 const mostPorts = 256;
 /** Linux's PID_MAX_LIMIT. */
 const highestPid = 4194304;
-/** Room is left in the names that are made of it. */
+/** In characters. Other names are made from the id and must fit too. */
 const longestId = 128;
 
-/** One line. */
+/** The request as one line. */
 export function writeRequest(request: HelperRequest): string {
   const json = "ports" in request ? { ...request, ports: request.ports.map(showMapping) } : request;
   return `${JSON.stringify(json)}\n`;
 }
 
-/** Reads a line of which every byte may be hostile. @throws Error giving the reason */
+/** Reads a request; any byte may be hostile. @throws Error giving the reason */
 export function parseRequest(line: string): HelperRequest {
   const json = parseObject(line);
   switch (json["do"]) {
@@ -151,14 +151,16 @@ function readPorts(value: unknown): readonly PortMapping[] {
     if (typeof text !== "string" || text.length > 100) {
       throw new Error(`Cannot use port ${short(text)}: it is not a string as --publish has it`);
     }
-    // A few bytes can mean all ports there are.
+    // A range of a few bytes can name all 65535 ports.
     ports.push(...parsePublish(text));
     if (ports.length > mostPorts) throw new Error(`Cannot publish more than ${mostPorts} ports at once`);
   }
   return ports;
 }
 
-/** A hostile value in a message, on one line and not long; what is within another may be too deep to be shown. */
+/**
+ * A hostile value for a message: one short line. A nested value may be too deep to print, so only its type is shown.
+ */
 function short(value: unknown): string {
   if (typeof value === "object") {
     return value === null ? "null" : Array.isArray(value) ? "a list" : "an object";
@@ -167,17 +169,17 @@ function short(value: unknown): string {
   return text.length > 60 ? `${text.slice(0, 57)}...` : text;
 }
 
-/** The answer when all went well. */
+/** The answer for success. */
 export function writeAnswer(value: unknown): string {
   return `${JSON.stringify({ return: value })}\n`;
 }
 
-/** The answer when it did not. */
+/** The answer for a failure. */
 export function writeRefusal(reason: string): string {
   return `${JSON.stringify({ error: { desc: reason } })}\n`;
 }
 
-/** What was answered. @throws Error with the reason of a refusal */
+/** Reads an answer. @throws Error with the reason of a refusal */
 function parseAnswer(text: string): unknown {
   if (text === "") throw new Error("it gave no answer; its log says why");
   const { return: value, error } = JSON.parse(text) as { return?: unknown; error?: { desc?: string } };
@@ -185,12 +187,15 @@ function parseAnswer(text: string): unknown {
   return value;
 }
 
-/** What the user is offered. @throws Error with the reason of a refusal */
+/** Reads what the user is granted. @throws Error with the reason of a refusal */
 export function parseOffer(text: string): Offer {
   return { networks: [], ports: [], ...parseAnswer(text) as Partial<Offer> };
 }
 
-/** What was made for a container whose namespace is at `netns`. @throws Error with the reason of a refusal */
+/**
+ * Reads the result of an attach; `netns` is the path of the container's namespace.
+ * @throws Error with the reason of a refusal
+ */
 export function parseResult(text: string, netns: string): Result {
   const result: Result = { ...emptyResult, ...parseAnswer(text) as Partial<Result> };
   return {

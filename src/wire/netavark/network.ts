@@ -2,7 +2,7 @@ import { contains, networkOf, parseAddress, parseCidr } from "../../net/address.
 import { identifierProblem } from "../../net/names.ts";
 import { type Fields, fields } from "../cni/fields.ts";
 
-/** A network as podman keeps it, in what a plugin needs of it. */
+/** The fields of podman's network that a plugin needs. */
 export interface PodmanNetwork {
   readonly name: string;
   readonly id: string;
@@ -12,7 +12,7 @@ export interface PodmanNetwork {
   readonly subnets: readonly PodmanSubnet[];
   readonly routes: readonly PodmanRoute[];
   readonly options: Readonly<Record<string, string>>;
-  /** host-local, dhcp or none; podman names none where it is to be found out. */
+  /** host-local, dhcp or none. Absent if podman leaves the choice to the plugin. */
   readonly ipamDriver?: string;
   readonly dnsServers: readonly string[];
 }
@@ -28,7 +28,7 @@ export interface PodmanRoute {
   readonly priority?: number;
 }
 
-/** Reads a network. @throws Error naming what is wrong with it */
+/** Reads a network. @throws Error naming the invalid field */
 export function parsePodmanNetwork(network: Fields): PodmanNetwork {
   const [name, id] = ["name", "id"].map((key) => readIdentifier(network, key, "network"));
   const networkInterface = network.string("network_interface");
@@ -49,7 +49,7 @@ export function parsePodmanNetwork(network: Fields): PodmanNetwork {
   };
 }
 
-/** A word that names something, in paths too. @throws Error when there is none, or it is none */
+/** Reads an identifier that is also used in paths. @throws Error if it is missing or invalid */
 export function readIdentifier(from: Fields, key: string, of: string): string {
   const text = from.string(key) ?? "";
   const problem = identifierProblem(text);
@@ -57,7 +57,7 @@ export function readIdentifier(from: Fields, key: string, of: string): string {
   return text;
 }
 
-/** @throws Error for what is no address */
+/** Reads an IP address. @throws Error for other text */
 export function readAddress(what: string, text: string): string {
   const address = parseAddress(text);
   if (address === undefined) {
@@ -96,7 +96,7 @@ function parseRoute(entry: Fields): PodmanRoute {
   };
 }
 
-/** An object of strings. @throws Error for a value of another kind */
+/** Reads an object of strings. @throws Error if a value is not a string */
 export function textsOf(from: Fields, key: string): Readonly<Record<string, string>> {
   if (!from.has(key)) return {};
   from.object(key);
@@ -107,7 +107,7 @@ export function textsOf(from: Fields, key: string): Readonly<Record<string, stri
   }));
 }
 
-/** The network of a call of `create`, and the object as it came. */
+/** Reads the network in a `create` request; `given` is the object unchanged. */
 export function parseCreate(json: unknown): {
   readonly network: PodmanNetwork;
   readonly given: Readonly<Record<string, unknown>>;

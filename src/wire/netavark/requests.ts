@@ -5,23 +5,23 @@ import { type Fields, fields } from "../cni/fields.ts";
 import type { Result } from "../cni/result.ts";
 import { parsePodmanNetwork, type PodmanNetwork, readAddress, readIdentifier } from "./network.ts";
 
-/** Which interface of which container on which network. */
+/** An interface of a container on a network. */
 export interface Subject {
   readonly containerId: string;
   readonly network: string;
   readonly ifname: string;
 }
 
-/** What `setup` and `teardown` are told. */
+/** The input of `setup` and `teardown`. */
 export interface PodmanAttachment extends Subject {
   readonly on: PodmanNetwork;
-  /** Its addresses with the lengths of their subnets, in podman's choice. */
+  /** The addresses that podman chose, with the prefix lengths of their subnets. */
   readonly addresses: readonly string[];
   readonly mac?: string;
   readonly ports: readonly PortMapping[];
 }
 
-/** Reads what is needed to take an interface away. @throws Error naming what is wrong */
+/** Reads what is needed to remove an interface. @throws Error naming the invalid field */
 export function parseSubject(json: unknown): Subject {
   const request = fields(json, "request");
   const ifname = object(request, "network_options").string("interface_name") ?? "";
@@ -34,7 +34,7 @@ export function parseSubject(json: unknown): Subject {
   };
 }
 
-/** Reads a request. @throws Error naming what is wrong */
+/** Reads a request. @throws Error naming the invalid field */
 export function parseAttachment(json: unknown): PodmanAttachment {
   const request = fields(json, "request");
   const options = object(request, "network_options");
@@ -67,7 +67,7 @@ function inSubnet({ name, subnets }: PodmanNetwork, text: string): string {
 
 const protocols: readonly string[] = ["tcp", "udp", "sctp"];
 
-/** A row stands for `range` ports, and for each protocol that it names. */
+/** One entry stands for `range` ports, and for each protocol in its list. */
 function parsePorts(entry: Fields): readonly PortMapping[] {
   const port = entry.integer("container_port", { min: 1, max: 65535 }) ?? 0;
   const hostPort = entry.integer("host_port", { min: 0, max: 65535 }) || port;
@@ -92,7 +92,7 @@ function parsePorts(entry: Fields): readonly PortMapping[] {
   );
 }
 
-/** What `setup` answers: the status block of one network. */
+/** The answer to `setup`: the status block of one network. */
 export function statusBlock({ ifname, on }: PodmanAttachment, result: Result): Record<string, unknown> {
   const { interfaces, ips, dns } = result;
   const mac = interfaces.find(({ name, sandbox }) => name === ifname && sandbox !== undefined)?.mac ?? "";

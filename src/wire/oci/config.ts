@@ -1,6 +1,6 @@
 import { jsonProblem } from "../../net/json_problem.ts";
 
-/** A bundle's config.json, as JSON has it. */
+/** A bundle's config.json as parsed JSON. */
 export type Config = Readonly<Record<string, unknown>>;
 
 /** A hook's entry (runtime-spec, "POSIX-platform Hooks"). */
@@ -14,9 +14,9 @@ const tokens = /"(?:[^"\\]|\\.)*"|-?[0-9]+(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?/g;
 const numberMark = "\0number ";
 
 /**
- * Reads a config.json. Numbers that JavaScript cannot hold are kept as they are written: a limit of
- * 18446744073709551615 is common, and 18446744073709552000 is no number to a runtime.
- * @throws Error when it is not JSON, or no object
+ * Reads a config.json. Numbers that JavaScript cannot represent are kept as text: a limit of 18446744073709551615 is
+ * common, and a runtime refuses 18446744073709552000.
+ * @throws Error if it is not JSON, or not an object
  */
 export function parseConfig(text: string): Config {
   readConfig(text);
@@ -28,10 +28,7 @@ export function parseConfig(text: string): Config {
   return JSON.parse(exact);
 }
 
-/**
- * Reads a config.json that is not to be written again.
- * @throws Error when it is not JSON, or no object
- */
+/** Reads a config.json that will not be written again. @throws Error if it is not JSON, or not an object */
 export function readConfig(text: string): Config {
   let plain: unknown;
   try {
@@ -43,7 +40,7 @@ export function readConfig(text: string): Config {
   throw new Error("it is not a JSON object");
 }
 
-/** Writes a config.json, indented and ended as another text is. */
+/** The text of a config.json, with the indentation and the final newline of the text `like`. */
 export function formatConfig(config: Config, like: string): string {
   const indent = /^\s*\{\s*\n([ \t]+)"/.exec(like)?.[1];
   const text = JSON.stringify(config, null, indent)
@@ -51,21 +48,24 @@ export function formatConfig(config: Config, like: string): string {
   return like.endsWith("\n") ? `${text}\n` : text;
 }
 
-/** By this our own entries are known again; hooks get exactly the environment that is written there. */
+/** Marks our own hook entries. A hook gets exactly the environment that its entry lists. */
 export const hookMark = "OCINET_HOOK=1";
 
-/** In our entries' environment: the host name that the config had before we set another. */
+/** In our entries' environment: the host name of the config before we changed it. */
 const hostnameBefore = "OCINET_HOSTNAME_BEFORE=";
 
-/** Likewise the network namespace's place and entry, in JSON, before we took it out; `null` where we put one in. */
+/**
+ * In our entries' environment: the network namespace's entry and position, as JSON, before we removed it; `null` if we
+ * added one.
+ */
 const networkBefore = "OCINET_NETWORK_BEFORE=";
 
-/** The stages we are called at, and those we know of from older versions and take out as well. */
+/** The stages at which we are called. Older versions also used the last two, and their entries are removed. */
 const stages = ["createRuntime", "poststop", "prestart", "createContainer"] as const;
 
 /**
- * The config with our hooks in it and a network namespace, or for mode `host` without one.
- * Our own entries of an earlier time are replaced; whatever else is there stays.
+ * Adds our hooks to a config, and a network namespace; for mode `host` the namespace is removed instead. Earlier
+ * entries of ours are replaced. Everything else is kept.
  */
 export function withHooks(
   config: Config,
@@ -76,7 +76,7 @@ export function withHooks(
   const hooks = asObject(bare["hooks"]);
   const network = networkOf(bare);
   const env = [
-    // The runtime sets the config's host name after its hooks have run, so that is where it has to be.
+    // The runtime sets the host name from the config after its hooks, so a hook cannot set it.
     ...(hostname === undefined ? [] : [`${hostnameBefore}${bare["hostname"] ?? ""}`]),
     ...((network === null) === ownNamespace ? [`${networkBefore}${JSON.stringify(network)}`] : []),
   ];
@@ -90,7 +90,9 @@ export function withHooks(
   };
 }
 
-/** The config as it was without our hooks: with its own host name, and its own network namespace or none. */
+/**
+ * The config before our hooks were added: with its own host name, and with or without a network namespace as it was.
+ */
 export function withoutHooks(config: Config): Config {
   const [hostname, network] = [saved(config, hostnameBefore), saved(config, networkBefore)];
   const bare = dropHooks(config);
@@ -103,7 +105,7 @@ export function isInjected(config: Config, stage: typeof stages[number]): boolea
   return asList(asObject(config["hooks"])[stage]).some(isOurs);
 }
 
-/** What is of another kind than the runtime-spec has it, where we would write over it: with a way to say what is right. */
+/** The problem of a field that we would overwrite, if its type is not that of the runtime-spec; otherwise undefined. */
 export function oddPart(config: Config): string | undefined {
   const { linux, hooks } = config;
   const namespaces = asObject(linux)["namespaces"];
@@ -138,7 +140,7 @@ function withHostname(config: Config, hostname: string): Config {
   return hostname === "" ? rest : { ...config, hostname };
 }
 
-/** The network namespace's entry and its place in the list. */
+/** The network namespace's entry and its position in the list. */
 type Network = readonly [place: number, entry: unknown] | null;
 
 function networkOf(config: Config): Network {
@@ -147,7 +149,7 @@ function networkOf(config: Config): Network {
   return place < 0 ? null : [place, namespaces[place]];
 }
 
-/** Gives back what was there; whoever has changed the entry meanwhile knew better. */
+/** Restores the saved entry, unless the config has another one by now. */
 function withNetwork(config: Config, network: Network): Config {
   const namespaces = namespacesOf(config);
   if (network === null) {
@@ -160,7 +162,7 @@ function withNetwork(config: Config, network: Network): Config {
     : withNamespaces(config, [...namespaces.slice(0, place), entry, ...namespaces.slice(place)]);
 }
 
-/** A list or an object that our entries alone had filled goes with them. */
+/** Removes our entries. A list or object that becomes empty is removed too. */
 function dropHooks(config: Config): Config {
   const all = Object.entries(asObject(config["hooks"]));
   const isCalled = (stage: string, entries: unknown) =>
@@ -200,7 +202,7 @@ function isNetwork(entry: unknown): boolean {
   return asObject(entry)["type"] === "network";
 }
 
-/** The annotations, as the runtime hands them to hooks; one that is no text it refuses. */
+/** The annotations as the runtime passes them to hooks. The runtime refuses values that are not strings. */
 export function annotationsOf(config: Config): Readonly<Record<string, string>> {
   const annotations = Object.entries(asObject(config["annotations"]));
   return Object.fromEntries(
@@ -208,7 +210,7 @@ export function annotationsOf(config: Config): Readonly<Record<string, string>> 
   );
 }
 
-/** The root file system's path as the config has it, relative to the bundle. */
+/** The path of the root file system as written in the config: absolute, or relative to the bundle. */
 export function rootPath(config: Config): string {
   const path = asObject(config["root"])["path"];
   return typeof path === "string" ? path : "";

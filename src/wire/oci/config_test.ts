@@ -17,7 +17,7 @@ const entries = {
 const others = { path: "/bin/other" };
 const linux = { namespaces: [{ type: "pid" }, { type: "network", path: "/run/netns/a" }, { type: "ipc" }] };
 
-/** Each with every way to inject. */
+/** Each config is tested with every way to inject. */
 const configs: Readonly<Record<string, Config>> = {
   "a plain one": { ociVersion: "1.0.2", linux, hostname: "own" },
   "one without a network namespace": { linux: { namespaces: [{ type: "pid" }] }, root: { path: "r" } },

@@ -1,18 +1,18 @@
-/** An option of a container's network, as a person types it and as an annotation. */
+/** An option of a container's network, on a command line and as an annotation. */
 export interface Option {
   readonly name: string;
   readonly short?: string;
-  /** Its name elsewhere, which a command line may use as well. */
+  /** Another tool's name for the option; the command line accepts it too. */
   readonly also?: string;
   readonly value: string;
   readonly text: string;
-  /** May be given again, each time adding to what came before. */
+  /** The option may be repeated; the values add up. */
   readonly many: boolean;
-  /** An annotation may set it: one that a bundle's author may not decide has none. */
+  /** Whether an annotation may set it. False for options that the author of a bundle must not decide. */
   readonly annotation: boolean;
 }
 
-/** Every option that says how a container is networked. */
+/** The options for a container's network. */
 export const containerOptions: readonly Option[] = [
   {
     ...option("net", "NETS", "host, none, all, or networks with arguments: net1,net2:IP=10.1.2.3;K=V", true),
@@ -61,18 +61,18 @@ function option(name: string, value: string, text: string, many: boolean): Optio
   return { name, value, text, many, annotation: true };
 }
 
-/** The values that were given, by option. */
+/** The given values, by option name. */
 export type OptionValues = ReadonlyMap<string, readonly string[]>;
 
-/** What the annotations start with: `org.ocinet.net`, `org.ocinet.publish` … */
+/** The prefix of our annotations: `org.ocinet.net`, `org.ocinet.publish` … */
 export const annotationPrefix = "org.ocinet.";
 
-/** The command line says what there is no way to do; the exit status is 2. */
+/** The command line is wrong; the exit status is 2. */
 export class UsageError extends Error {}
 
 /**
- * Reads options from the words of a command line that a program writes: `--net a`, `--net=a`, `-p 80:80`.
- * @throws UsageError for a word that is no option, or lacks its value
+ * Reads options from the words of a command line: `--net a`, `--net=a`, `-p 80:80`.
+ * @throws UsageError for a word that is not an option, or lacks its value
  */
 export function parseWords(
   argv: readonly string[],
@@ -92,7 +92,7 @@ export function parseWords(
   return given;
 }
 
-/** Whether a word of a command line is that option. */
+/** Whether a word of a command line names this option. */
 export function isNamed({ name, short, also }: Option, word: string): boolean {
   return word === `--${name}` || (also !== undefined && word === `--${also}`) ||
     (short !== undefined && word === `-${short}`);
@@ -104,8 +104,8 @@ function splitWord(word: string): readonly [string, string | undefined] {
 }
 
 /**
- * Reads options from annotations; several values stand in one, separated by blanks.
- * @throws Error for an annotation of ours that no option has
+ * Reads options from annotations. Several values of one option are separated by blanks.
+ * @throws Error for an annotation with our prefix and an unknown name
  */
 export function parseAnnotations(annotations: Readonly<Record<string, string>>): OptionValues {
   const own = Object.entries(annotations).filter(([key]) => key.startsWith(annotationPrefix));
@@ -123,7 +123,7 @@ export function parseAnnotations(annotations: Readonly<Record<string, string>>):
   }));
 }
 
-/** The words that give the options again. */
+/** The options as words of a command line. */
 export function toWords(given: OptionValues): readonly string[] {
   return [...given].flatMap(([name, values]) => values.map((value) => `--${name}=${value}`));
 }

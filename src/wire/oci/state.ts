@@ -1,18 +1,18 @@
 import { jsonProblem } from "../../net/json_problem.ts";
 
-/** What a runtime tells a hook on its standard input (runtime-spec, "State"). */
+/** The state that a runtime passes to a hook on its standard input (runtime-spec, "State"). */
 export interface State {
   readonly id: string;
-  /** The container's first process as the runtime sees it; 0 where there is none, as at poststop. */
+  /** The container's first process, as the runtime numbers it; 0 if there is none, as at poststop. */
   readonly pid: number;
-  /** Absolute, except that crun has "/" in startContainer. */
+  /** Absolute, but "/" in crun's startContainer. */
   readonly bundle: string;
   readonly annotations: Readonly<Record<string, string>>;
 }
 
 /**
- * Reads the state. `status` is left alone: runtimes differ in what they call a stage.
- * @throws Error naming what is missing or of another kind
+ * Reads the state. `status` is ignored, because runtimes name the stages differently.
+ * @throws Error naming the field that is missing or has the wrong type
  */
 export function parseState(text: string): State {
   let json: unknown;
