@@ -1,17 +1,17 @@
-/** One container on one network through one interface. */
+/** One interface of a container on a network. */
 export interface Attachment {
   readonly containerId: string;
   readonly network: string;
-  /** The name that the interface has in the container. */
+  /** The interface's name in the container. */
   readonly ifname: string;
-  /** Path of the container's network namespace, valid now. */
+  /** The path of the container's network namespace; it exists now. */
   readonly netns: string;
-  /** SHA-512 of container, network and ifname: what our names and addresses are cut from. */
+  /** SHA-512 of container, network and ifname. Names of links and MAC addresses are derived from it. */
   readonly digest: string;
   /** SHA-512 of the network's name. */
   readonly networkDigest: string;
-  /** SHA-512 of network and container in one text, of which the reference's plugins cut names: where they may be next. */
+  /** SHA-512 of network and container concatenated. The reference's plugins derive names from it. */
   readonly referenceDigest?: string;
-  /** CNI_ARGS, key and value. */
+  /** The pairs of CNI_ARGS. */
   readonly args: ReadonlyMap<string, string>;
 }

@@ -1,27 +1,27 @@
 import { linkOf } from "./resource.ts";
 import type { Line, Place, Step, Sysctl } from "./step.ts";
 
-/** How to run a program in each place: words to put before it. The host's are empty unless a session owns it. */
+/** The words to put before a command to run it in each place. Those of the host are empty, except in a session. */
 export type Prefixes = Readonly<Record<Place, readonly string[]>>;
 
-/** Steps that one process carries out, in their order. */
+/** Steps that one process carries out, in this order. */
 export interface Batch {
   readonly tool: Step["tool"];
   readonly on: Place;
   readonly steps: readonly Step[];
 }
 
-/** Lanes of batches: those of one lane come one after the other, the lanes of a stage go side by side. */
+/** Lanes of batches. The batches of a lane run one after the other; the lanes of a stage run side by side. */
 export type Stage = readonly (readonly Batch[])[];
 
 const links = ["ip", "sysctl", "bridge", "tc"];
 
 /**
- * The fewest processes for the steps, and the shortest wait for them. Claims come first: nothing is made for who cannot
- * have all that was asked for; then what guards links. Between two steps that stand alone (a spawn, an exec …) links and rules go side by side,
- * for rules name addresses and never need a link to be there. Of links, the host's come first, then its sysctls, which
- * may be those links' own; then the container's sysctls and links, so that a link there comes up only once both are as
- * they should be; then bridge ports and tc.
+ * Groups steps into as few processes as possible, with as little waiting as possible. Claims come first, so that
+ * nothing is made if one fails; then the rules that guard links. Some steps run alone (a spawn, an exec …). Between two
+ * of these, links and rules run side by side: rules name addresses and never need an existing link. The order of link
+ * steps: the host's links; the host's sysctls, which may belong to those links; the container's sysctls and links, so
+ * that a link comes up only when both are set; bridge ports and tc.
  */
 export function stages(steps: readonly Step[]): readonly Stage[] {
   const alone = (tool: "claim" | "nft", steps: readonly Step[]): readonly Stage[] =>
@@ -37,7 +37,7 @@ function isGuard(step: Step): boolean {
   return step.tool === "nft" && step.before === true;
 }
 
-/** The steps cut wherever one stands alone. */
+/** Splits the steps at each one that runs alone. */
 function runsOf(steps: readonly Step[]): readonly (readonly Step[])[] {
   const runs: Step[][] = [];
   for (const step of steps) {
@@ -53,8 +53,8 @@ function runsOf(steps: readonly Step[]): readonly (readonly Step[])[] {
 }
 
 /**
- * Whether a sysctl is of a link that gets its name by one of the steps: in one batch it would be set before that, under a
- * name that is not there yet. Those that the kernel may lack are set under either name.
+ * Whether a sysctl belongs to a link that one of the steps renames. In the same batch it would be set before the
+ * rename, under a name that does not exist yet. Optional sysctls are set under both names, so they need no split.
  */
 function isOfRenamed(step: Step, steps: readonly Step[]): boolean {
   if (step.tool !== "sysctl" || step.on !== "container" || step.onError === "ignore") return false;
@@ -68,7 +68,7 @@ function goesTogether({ tool }: Step): boolean {
   return tool === "nft" || links.includes(tool);
 }
 
-/** One look finds those of all ports. */
+/** One call lists the flows of all ports, so these steps go together. */
 function areFlows({ tool }: Step): boolean {
   return tool === "conntrack";
 }
@@ -92,23 +92,24 @@ function linkBatches(steps: readonly Step[]): readonly Batch[] {
   return [
     batchOf(steps, "ip", "host"),
     batchOf(steps, "sysctl", "host"),
-    // One process does both: it is in the container's namespace already.
+    // One process does both, since it is in the container's namespace already.
     { tool: "ip", on: "container", steps: [...sysctls.steps, ...lines.steps] },
     ...(["bridge", "tc"] as const).flatMap((tool) => places.map((on) => batchOf(steps, tool, on))),
   ];
 }
 
-/** A program to start: its words, and what it reads. */
+/** A program's command line and its standard input. */
 export interface Invocation {
   readonly argv: readonly string[];
   readonly stdin?: string;
 }
 
 /**
- * Writes `key=value` arguments below /proc/sys up to the word "--", then becomes the rest; a key's first letter is "?" if
- * the kernel may lack it, or else "!". To put a value back it is "<", and the next argument is the value that we wrote: if
- * another is there by now, or none, it stays; and what cannot be put back stops nothing. The kernel has its own blanks
- * between several values of one.
+ * A script that writes `key=value` arguments below /proc/sys, up to the word "--", and then executes the rest. The
+ * first letter of a key is a mode. "!": the sysctl must exist. "?": the kernel may lack it. "<": put a value back; the
+ * next argument is the value that we wrote. If the sysctl has another value by now, or is gone, it is left alone. A
+ * failure to put a value back does not stop the rest, but the exit status is 9. Values are compared word by word,
+ * because the kernel separates several values with blanks of its own.
  */
 const sysctlsThen = "set -f; " +
   'while [ "$1" != -- ]; do k=${1%%=*} v=${1#*=}; f=/proc/sys/${k#?}; case $k in ' +
@@ -135,7 +136,7 @@ export function invocation(
   return { argv: [...prefix, "sh", "-c", sysctlsThen, "sh", ...settings, "--", ...program], stdin: text };
 }
 
-/** What a program with its input does, a line each, as a person would type it into a shell. */
+/** The commands that a program reads from its standard input, one a line, as one would type them into a shell. */
 export function typedLines(argv: readonly string[], stdin = ""): readonly string[] {
   const script = argv.indexOf(sysctlsThen);
   if (script >= 0) {
@@ -154,12 +155,12 @@ export function typedLines(argv: readonly string[], stdin = ""): readonly string
   return lines.length === 0 ? [command] : lines.map((line) => `${command} ${forShell(line)}`);
 }
 
-/** A line of words for the tool, as one where a shell would take it apart. */
+/** A line for the tool, quoted if a shell would split it or interpret it. */
 function forShell(line: string): string {
   return /[;&|<>()$`\\"'*?#~!]/.test(line) ? quote(line) : line;
 }
 
-/** The word as a shell reads it. */
+/** The word, quoted for a shell. */
 export function quote(word: string): string {
   return /^[A-Za-z0-9_@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }

@@ -25,7 +25,7 @@ const step = {
   send: send("/s", "nothing", { run: "{}" }),
 } as const;
 
-/** A line for each process: which stage, which lane, whose place, what. */
+/** One line per process: stage, lane, place and commands. */
 function shown(steps: readonly Step[]): string {
   return stages(steps).flatMap((stage, i) =>
     stage.flatMap((lane, j) => lane.map(({ tool, on, steps }) => `${i}.${j} ${tool} ${on}: ${show(steps)}`))

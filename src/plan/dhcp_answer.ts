@@ -2,7 +2,7 @@ import { CniError } from "../wire/cni/error.ts";
 import type { Dns, Ip, Route } from "../wire/cni/result.ts";
 import { family, networkOf, parseAddress, parseCidr } from "../net/address.ts";
 
-/** What a server gave, as far as it can be used. */
+/** The usable part of a DHCP server's answer. */
 export interface Answer {
   readonly ip: Ip;
   readonly routes: readonly Route[];
@@ -13,9 +13,9 @@ export interface Answer {
 const linkScope = 253;
 
 /**
- * Reads udhcpc's variables, each ended by a zero byte. Anybody on the network may have sent them: an address that cannot
- * be used is refused, and of all else what cannot be used is left out.
- * @throws CniError when there is no address, or no subnet for it
+ * Reads udhcpc's variables, each terminated by a zero byte. Any machine on the network may have sent them. An unusable
+ * address is an error; other unusable values are left out.
+ * @throws CniError if there is no usable address, or no subnet mask
  */
 export function parseAnswer(text: string): Answer {
   const variables = new Map(
@@ -48,7 +48,7 @@ function parseOwn(ip: string, mask: string | undefined): string {
   );
 }
 
-/** An IPv4 address that a host can have, which neither 0.0.0.0/8, 127.0.0.0/8 nor anything from 224.0.0.0 on is. */
+/** Returns the address if a host can have it: an IPv4 address outside 0.0.0.0/8, 127.0.0.0/8 and 224.0.0.0/3. */
 function unicast(text: string): string | undefined {
   const address = parseAddress(text);
   if (address === undefined || family(address) !== 4) return undefined;
@@ -56,7 +56,7 @@ function unicast(text: string): string | undefined {
   return first > 0 && first < 224 && first !== 127 ? address : undefined;
 }
 
-/** Classless routes make the others count for nothing (RFC 3442). */
+/** If there are classless routes, the other routes are ignored (RFC 3442). */
 function routesOf(
   classless: readonly string[],
   classful: readonly string[],
@@ -69,7 +69,7 @@ function routesOf(
   return [...classful.flatMap(classfulRoute), ...everywhere];
 }
 
-/** A router 0.0.0.0 says that the destination is on the link itself. */
+/** A router 0.0.0.0 means that the destination is on the link itself. */
 function classlessRoute(text: string, router: string): readonly Route[] {
   const dst = parseCidr(text);
   if (dst === undefined || family(dst.address) !== 4) return [];
@@ -79,7 +79,7 @@ function classlessRoute(text: string, router: string): readonly Route[] {
   return gw === undefined ? [] : [{ dst: to, gw }];
 }
 
-/** `DESTINATION/ROUTER`; the length of the prefix follows from the destination's class. */
+/** Reads `DESTINATION/ROUTER`. The prefix length follows from the destination's address class. */
 function classfulRoute(pair: string): readonly Route[] {
   const [dst, gw] = pair.split("/").map(unicast);
   if (dst === undefined || gw === undefined) return [];
@@ -92,7 +92,7 @@ function domainOf(words: readonly string[]): Pick<Dns, "domain"> {
   return words.length === 1 && isName(domain!) ? { domain: domain! } : {};
 }
 
-/** A name of DNS; udhcpc itself puts "bad" in the place of most that are none. */
+/** Whether a text is a DNS name. udhcpc replaces most invalid names by "bad". */
 function isName(text: string): boolean {
   const label = /^[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?$/;
   return text !== "bad" && text.length <= 253 &&

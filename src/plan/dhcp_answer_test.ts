@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { parseAnswer } from "./dhcp_answer.ts";
 
-/** What udhcpc's variables are written down as. */
+/** The values in the format of `env -0`. */
 function variables(values: Record<string, string>): string {
   const all = { PATH: "/bin", ip: "10.9.0.5", mask: "24", ...values };
   return Object.entries(all).map(([name, value]) => `${name}=${value}\0`).join("");

@@ -6,8 +6,9 @@ import { type Line, line, words } from "./step.ts";
 export type Resolved = Omit<Destination, "name">;
 
 /**
- * Lets the container, and whatever it forwards for, go to these places only; it answers whoever may come in. The rules
- * are in its own namespace, where the ways to the world do not matter; who has power over that could take them away.
+ * Allows traffic from the container, and traffic that it forwards, to these destinations only. Answers to incoming
+ * connections are allowed. The rules are in the container's own namespace, so they hold for every uplink. A process
+ * with CAP_NET_ADMIN in the container can remove them.
  */
 export function allowOnly(destinations: readonly Resolved[]): Line {
   const chains = ["output", "forward"].map((hook) =>
@@ -16,7 +17,7 @@ export function allowOnly(destinations: readonly Resolved[]): Line {
   const always = [
     "oifname lo accept;",
     "ct state established,related accept;",
-    // Without these, IPv6 finds nobody (RFC 4861).
+    // IPv6 neighbour discovery needs these (RFC 4861).
     "icmpv6 type { nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert, mld2-listener-report } accept;",
   ];
   const run =

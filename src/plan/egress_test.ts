@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { allowOnly } from "./egress.ts";
 
-/** What is accepted beside what always is. */
+/** The rules for the destinations, without the ones that are always there. */
 const rulesOf = (...destinations: Parameters<typeof allowOnly>[0]) =>
   allowOnly(destinations).run.split("listener-report } accept; ")[1]?.split(" };")[0];
 

@@ -1,47 +1,50 @@
 import type { Inside } from "./inside.ts";
 
-/** A link as the kernel shows it. */
+/** A link as the kernel reports it. */
 export interface Link {
-  /** The kernel's own; what was asked for may be one of the alternative names. */
+  /** The kernel's name. The plugin may have asked for one of the alternative names. */
   readonly name: string;
   readonly altNames?: readonly string[];
   readonly index: number;
-  /** Lower case, e.g. `02:00:5e:10:00:00`; empty for a link without one. */
+  /** Lower case, e.g. `02:00:5e:10:00:00`; empty for a link without a MAC address. */
   readonly mac: string;
   readonly mtu: number;
-  /** `bridge`, `vlan`, …; "" for a hardware link or where the kernel gives none away. */
+  /** `bridge`, `vlan`, …; "" for a hardware link, or if the kernel reports none. */
   readonly kind: string;
-  /** e.g. that by which shared links are known that we made; empty without one. */
+  /** The ifalias; empty without one. Shared links that we made have the alias `ownAlias`. */
   readonly alias?: string;
-  /** Addresses with prefix lengths, those of link scope left out; absent where they were not looked at. */
+  /** Addresses with prefix lengths, without those of link scope; absent if they were not looked up. */
   readonly addresses?: readonly string[];
-  /** The link that it is a port of. */
+  /** The name of its master, e.g. of the bridge that it is a port of. */
   readonly master?: string;
-  /** Set up by somebody, whether or not anything is at its other end. */
+  /** It is set up (IFF_UP), with or without a carrier. */
   readonly up?: boolean;
-  /** It takes frames that are not for it, too. */
+  /** It is in promiscuous mode. */
   readonly promiscuous?: boolean;
-  /** It takes all frames for groups. */
+  /** It accepts all multicast frames. */
   readonly allMulticast?: boolean;
-  /** In packets. */
+  /** The transmit queue length in packets. */
   readonly queueLength?: number;
-  /** DEVTYPE of its uevent in /sys: "" for a veth, and for others that have none. */
+  /** DEVTYPE in its uevent in /sys; "" for links without one, such as a veth. */
   readonly deviceType?: string;
-  /** The index of a veth's other end, or of the link that it stands on. */
+  /** The ifindex of a veth's peer, or of the link below it. */
   readonly lower?: number;
-  /** The piece of hardware that it is of, as /sys leads to it, and which of its ports. */
+  /** The hardware device behind it, as /sys names it, and the device's port. */
   readonly device?: { readonly name: string; readonly port: string };
-  /** It is a bridge whose address was never set: it takes one of its ports', and changes as these come and go. */
+  /**
+   * It is a bridge whose MAC address was never set. The kernel then copies one of a port, and changes it as ports come
+   * and go.
+   */
   readonly floatingMac?: true;
-  /** Of a bridge: whether it tells VLANs apart, and that of a port which is in no other; 0 for none. */
+  /** Of a bridge: whether it filters VLANs, and the default VLAN of its ports; 0 for none. */
   readonly vlans?: { readonly filtering: boolean; readonly default: number };
-  /** How it is a port of a bridge. */
+  /** Its settings as a bridge port. */
   readonly port?: { readonly hairpin: boolean; readonly isolated: boolean };
-  /** A piece of hardware: the kernel gives it back to the first network namespace when the one it is in ends. */
+  /** It is hardware: the kernel moves it to the initial network namespace when its current one ends. */
   readonly hardware?: boolean;
 }
 
-/** A device behind links. */
+/** A hardware device. */
 export interface Device {
   /** The name of its first link. */
   readonly link?: string;
@@ -49,28 +52,30 @@ export interface Device {
   readonly driver?: string;
 }
 
-/** What was looked up of the host before planning: only the links a plugin asked for, and those that are there. */
+/** The host's state that was looked up before planning. It has only what the plugins asked for and what exists. */
 export interface HostState {
-  /** By the names that they were asked for with. */
+  /** The links, by the names that were asked for. */
   readonly links: ReadonlyMap<string, Link>;
-  /** Of names that were asked for, those that links have. */
+  /** The asked-for names that are in use by links. */
   readonly names?: ReadonlySet<string>;
-  /** The link of the host's first default route, if it has one. */
+  /** The link of the host's first default route, if there is one. */
   readonly defaultLink?: string;
-  /** Links with an IPv6 default route that take router advertisements only while the host does not forward IPv6. */
+  /**
+   * Links that have an IPv6 default route and accept router advertisements only while the host does not forward IPv6.
+   */
   readonly advertised?: readonly string[];
-  /** The names of all links, where those were asked for, and IPv4 or IPv6 is not forwarded yet. */
+  /** The names of all links. Absent if they were not asked for, or if both families are forwarded already. */
   readonly unforwarded?: readonly string[];
-  /** The devices that are there, by what they were asked for with. */
+  /** The devices that exist, by the key that was asked for. */
   readonly devices?: ReadonlyMap<string, Device>;
-  /** Sysctls that were asked for, by path below /proc/sys. */
+  /** The values of sysctls, by path below /proc/sys. */
   readonly sysctls: ReadonlyMap<string, string>;
-  /** Files that were asked for and are there, by path. */
+  /** The contents of files that exist, by path. */
   readonly files?: ReadonlyMap<string, string>;
-  /** The names of the links by which addresses that were asked for are reached. */
+  /** For each address that was asked for: the name of the link that the route to it uses. */
   readonly reached?: ReadonlyMap<string, string>;
-  /** What commands that were asked for printed. */
+  /** The output of commands, by command. */
   readonly answers?: ReadonlyMap<string, string>;
-  /** The container's side, where somebody asked for it and it is still there. */
+  /** The container's side. Absent if it was not asked for, or if the namespace is gone. */
   readonly inside?: Inside;
 }

@@ -1,6 +1,6 @@
 import { type Send, send } from "./step.ts";
 
-/** A port as slirp4netns's API names it, to which our relay answers as well; it has some words more. */
+/** A port in the format of slirp4netns's API. Our relay uses the same API with some more fields. */
 export interface Hostfwd {
   readonly proto: string;
   readonly host_addr: string;
@@ -9,23 +9,24 @@ export interface Hostfwd {
   readonly guest_port: number;
 }
 
-/** Asks for a port. */
+/** Requests a port. */
 export function addForward(socket: string, port: Hostfwd): Send {
   return send(socket, forwardKey(port), { run: JSON.stringify({ execute: "add_hostfwd", arguments: port }) });
 }
 
-/** What tells a port from the others that a service forwards. */
+/** The key that distinguishes a port from the others of the same service. */
 function forwardKey({ proto, host_addr, host_port }: Hostfwd): string {
   return `${proto} ${host_addr} ${host_port}`;
 }
 
-/** Asks which ports there are, to take one away by its id. */
+/** Requests the list of ports. Removing a port needs its id from this list. */
 export const listForwards = JSON.stringify({ execute: "list_hostfwd" });
 
 /**
- * The request that takes back what `addForward` asked for.
- * @param list the answer to `listForwards`; slirp4netns 1.2.0 has the entries at the top, its manual below "return"
- * @returns undefined when it is not among them
+ * The request that removes a port of `addForward`.
+ * @param list the answer to `listForwards`; slirp4netns 1.2.0 has the entries at the top level, its manual says below
+ * "return"
+ * @returns undefined if the port is not in the list
  */
 export function removeForward({ id }: Pick<Send, "id">, list: string): string | undefined {
   type Answer = {
@@ -42,7 +43,7 @@ interface Entry extends Hostfwd {
   readonly id: number;
 }
 
-/** Why what was asked for was not done, if it was not. */
+/** The reason in an answer that refuses a request; undefined for success. */
 export function refusalIn(answer: string): string | undefined {
   return answer === "" ? "no answer" : /"error":\s*\{\s*"desc":\s*"([^"]*)"/.exec(answer)?.[1];
 }

@@ -3,10 +3,10 @@ import { readRows, type Row } from "./ip_json.ts";
 import type { Resource, RouteResource } from "./resource.ts";
 import type { Step } from "./step.ts";
 
-/** A link in the container's namespace. What only the kernel knows is absent while the link is but planned. */
+/** A link in the container's namespace. A planned link lacks the values that only the kernel knows. */
 export interface InsideLink {
   readonly name: string;
-  /** Other names that it has, as udev gives them. */
+  /** Its alternative names, which udev assigns. */
   readonly altNames?: readonly string[];
   readonly mac?: string;
   readonly mtu?: number;
@@ -14,59 +14,61 @@ export interface InsideLink {
   readonly promiscuous?: boolean;
   readonly allMulticast?: boolean;
   readonly up?: boolean;
-  /** Addresses with prefix lengths, those of link scope too. */
+  /** Addresses with prefix lengths, including those of link scope. */
   readonly addresses?: readonly string[];
-  /** The index of a veth's other end, or of the link that it stands on, in the namespace that that is in. */
+  /** The ifindex of a veth's peer, or of the link below it, in that link's own namespace. */
   readonly linkIndex?: number;
   /** The name of that link, if it is in this namespace. */
   readonly link?: string;
   readonly alias?: string;
   readonly kind?: string;
-  /** What there is to say of a link of that kind, in `ip`'s words: `mode`, `id` … */
+  /** The attributes of its kind, in `ip`'s words: `mode`, `id` … */
   readonly details?: Readonly<Record<string, unknown>>;
-  /** The table of a VRF. */
+  /** The routing table of a VRF. */
   readonly table?: number;
   readonly master?: string;
 }
 
-/** A rule that has a route looked up in a table, by the address that is sent from; "all" stands for any. */
+/** A policy routing rule: packets from this source are routed by this table. The source "all" means any. */
 export interface InsideRule {
   readonly from: string;
   readonly table: number;
 }
 
-/** A route, its destination in canonical text. */
+/** A route; its destination is in canonical text. */
 export interface InsideRoute {
   readonly dst: string;
   readonly dev: string;
-  /** Absent: the main one. */
+  /** Absent: the main table. */
   readonly table?: number;
-  /** What else it says, in `ip route`'s words and order: `via`, `proto`, `scope` …; a word without a value has "". */
+  /**
+   * Its other attributes, in `ip route`'s words and order: `via`, `proto`, `scope` …; "" for a word without a value.
+   */
   readonly attributes: readonly (readonly [string, string])[];
 }
 
-/** What there is in the container's namespace, or will be once what is planned has been done. */
+/** The state of the container's namespace: as it is, or as planned steps will leave it. */
 export interface Inside {
   readonly links: ReadonlyMap<string, InsideLink>;
   readonly routes: readonly InsideRoute[];
-  /** Those that lead to tables with a number. */
+  /** The rules whose table is a number. */
   readonly rules: readonly InsideRule[];
-  /** Sysctls that were asked for and are there, by path below /proc/sys. */
+  /** The values of sysctls that were asked for and exist, by path below /proc/sys. */
   readonly sysctls?: ReadonlyMap<string, string>;
 }
 
-/** A namespace that nobody has touched. */
+/** A new, empty namespace. */
 export const emptyInside: Inside = { links: new Map(), routes: [], rules: [] };
 
 /**
- * A script that prints what `parseInside` reads, also of the sysctls it is given. Without IPv6, `ip -6` fails, and leaves a
- * line without an end.
+ * A script that prints what `parseInside` reads, with the sysctls given as arguments. Without IPv6, `ip -6` fails and
+ * leaves a line without a newline.
  */
 export const lookInside = "ip -d -j address; for family in 4 6; do echo; echo --; " +
   "printf 'route show table all\\nrule\\n' | ip -$family -j -force -batch - 2>&-; done; " +
   'for key; do echo; echo --; cat "/proc/sys/$key" 2>&-; done; true';
 
-/** Reads what `lookInside` printed: rows of links, then of routes and rules of each family, then values of sysctls. */
+/** Reads the output of `lookInside`: links, then routes and rules of each family, then values of sysctls. */
 export function parseInside(text: string, keys: readonly string[] = []): Inside {
   const parts = text.split(/^--$/m);
   const [links, rows4 = [], rows6 = []] = parts.slice(0, 3).map(readRows);
@@ -74,7 +76,7 @@ export function parseInside(text: string, keys: readonly string[] = []): Inside 
     rows.filter((row) => row["src"] === undefined && isOrdinary(row)).flatMap(hopsOf).map((row) =>
       readRoute(row, family)
     );
-  // Every rule has a source, and no route.
+  // Rules have a source, routes do not.
   const rules = [...rows4, ...rows6].filter((row) => row["src"] !== undefined);
   const values = keys.map((key, i) => [key, parts[i + 3]?.trim() ?? ""] as const);
   return {
@@ -113,20 +115,20 @@ function readRule({ src, srclen, table }: Row): InsideRule {
   return { from: srclen === undefined ? String(src) : `${src}/${srclen}`, table: Number(table) };
 }
 
-/** A route by several next hops is one by each of them. */
+/** Splits a route with several next hops into one route per hop. */
 function hopsOf(row: Row): readonly Row[] {
   const hops = row["nexthops"] as readonly Row[] | undefined;
   return hops?.map((hop) => ({ ...row, gateway: hop["gateway"], dev: hop["dev"] })) ?? [row];
 }
 
-/** How JSON and the words name the same things. */
+/** The JSON names of attributes, and `ip route`'s words for them. */
 const names = {
   ...{ gateway: "via", protocol: "proto", scope: "scope", prefsrc: "src", metric: "metric" },
   ...{ mtu: "mtu", advmss: "advmss", window: "window", hoplimit: "hoplimit", congestion: "congctl" },
   ...{ initcwnd: "initcwnd", initrwnd: "initrwnd", quickack: "quickack" },
 };
 
-/** Not one of those that the kernel has for its own addresses. */
+/** Whether a route is not one of those that the kernel makes for its own addresses. */
 function isOrdinary({ type = "unicast", table = 1 }: Row): boolean {
   return type === "unicast" && Number(table) > 0;
 }
@@ -149,7 +151,7 @@ function readRoute(row: Row, of: 4 | 6): InsideRoute {
   };
 }
 
-/** What will be there once the steps have been done, as far as they say it. */
+/** The state after the steps, as far as their resources tell it. */
 export function insideAfter(inside: Inside, steps: readonly Step[]): Inside {
   return steps.reduce((seen, { on, id, removes, tool, onError }) => {
     if (on !== "container" || (tool !== "ip" && tool !== "exec")) return seen;
@@ -158,7 +160,7 @@ export function insideAfter(inside: Inside, steps: readonly Step[]): Inside {
   }, inside);
 }
 
-/** Whether a route to the same destination is there, which the kernel then keeps. */
+/** Whether a route to the same destination exists. The kernel then keeps the existing one. */
 function isTaken({ routes }: Inside, { dst, table, attributes }: RouteResource): boolean {
   const metric = (of: InsideRoute["attributes"]) => of.find(([word]) => word === "metric")?.[1];
   const byDefault = family(dst) === 4 ? undefined : "1024";
@@ -168,7 +170,7 @@ function isTaken({ routes }: Inside, { dst, table, attributes }: RouteResource):
   );
 }
 
-/** Whether a link of the container's is the one that a configuration names, maybe by another of its names. */
+/** Whether a configured name is the name or an alternative name of this link in the container. */
 export function isNamed(inside: Inside | undefined, link: string | undefined, name: string): boolean {
   return link === name || link !== undefined && inside?.links.get(link)?.altNames?.includes(name) === true;
 }

@@ -3,7 +3,7 @@ import type { Route } from "../wire/cni/result.ts";
 import type { Resource, RouteResource } from "./resource.ts";
 import { type Exec, exec, type Hole, type Line, line, type Place, type Step, words } from "./step.ts";
 
-/** The alias (ifalias in /sys) of shared links that we made: they may go when nothing is on them any more. */
+/** The alias (ifalias in /sys) of shared links that we made. They may be removed once they are unused. */
 export const ownAlias = "ocinet";
 
 /** One end of a veth. */
@@ -12,7 +12,7 @@ export interface VethEnd {
   readonly mac: string;
 }
 
-/** A veth pair, both ends named, the peer in the container from the start. */
+/** A veth pair. Both ends have their final names, and the peer is in the container from the start. */
 export interface Veth {
   readonly host: VethEnd;
   readonly container: VethEnd;
@@ -21,7 +21,7 @@ export interface Veth {
   readonly master?: string;
 }
 
-/** Makes a veth pair; removing the host's end removes both. */
+/** Makes a veth pair. Removing the host's end removes both. */
 export function addVeth({ host, container, netns, mtu, master }: Veth): Line {
   const size = mtu === undefined ? "" : words` mtu ${mtu}`;
   const port = master === undefined ? "" : words` master ${master}`;
@@ -34,14 +34,16 @@ export function addVeth({ host, container, netns, mtu, master }: Veth): Line {
   return line("ip", "host", id, run, { undo: words`link del dev ${host.name}` });
 }
 
-/** The names of the host's ends of the veth pairs that steps make. */
+/** The names of the host's ends of all veth pairs that the steps make. */
 export function vethsOf(steps: readonly Step[]): readonly string[] {
   return steps.flatMap(({ on, id }) =>
     on === "host" && id.kind === "link" && id.type === "veth" ? [id.link] : []
   );
 }
 
-/** Makes a bridge with an address of its own: one without takes its lowest port's, and changes as ports come and go. */
+/**
+ * Makes a bridge with a fixed MAC address. Without one, it takes its lowest port's, which changes as ports come and go.
+ */
 export function addBridge(name: string, mac: string, mtu: number | undefined, filtering: boolean): Line {
   const size = mtu === undefined ? "" : words` mtu ${mtu}`;
   const options = filtering ? " vlan_filtering 1" : "";
@@ -49,7 +51,7 @@ export function addBridge(name: string, mac: string, mtu: number | undefined, fi
   return line("ip", "host", { kind: "link", link: name, type: "bridge" }, run, { onError: "ignore-exists" });
 }
 
-/** Sets link attributes that need no undoing, in `ip link set`'s words. */
+/** Sets link attributes that need no undo, in `ip link set`'s words. */
 export function setLink(on: Place, name: string, ...attributes: readonly Hole[]): Line {
   const run = words`link set dev ${name}` + attributes.map((word) => words` ${word}`).join("");
   const at = attributes.indexOf("master");
@@ -58,9 +60,9 @@ export function setLink(on: Place, name: string, ...attributes: readonly Hole[])
 }
 
 /**
- * Gives a link an address, and with an IPv4 one its subnet's broadcast address, if it has any. Duplicate address
- * detection is left out: we chose the address, and nothing waits for it.
- * @param flags words of `ip address` behind it; with "noprefixroute" the kernel makes no route to the subnet
+ * Adds an address to a link; for IPv4 with the subnet's broadcast address, if it has one. Duplicate address detection
+ * is off: we chose the address, and nothing should wait for it.
+ * @param flags further words of `ip address`; with "noprefixroute" the kernel makes no route to the subnet
  */
 export function addAddress(on: Place, address: string, link: string, ...flags: readonly string[]): Line {
   const flag = family(address) === 6 ? " nodad" : lengthOf(address) <= 30 ? " brd +" : "";
@@ -70,18 +72,18 @@ export function addAddress(on: Place, address: string, link: string, ...flags: r
   return line("ip", on, { kind: "address", address, link, routed }, run);
 }
 
-/** Takes an address from a link. */
+/** Removes an address from a link. */
 export function removeAddress(on: Place, address: string, link: string): Line {
   const run = words`address del ${address} dev ${link}`;
   return line("ip", on, { kind: "address", address, link, routed: false }, run, { removes: true });
 }
 
-/** What a route says beside its destination and its link, in the words of `ip route`. */
+/** The attributes of a route beside destination and link, in the words of `ip route`. */
 export type RouteAttributes = RouteResource["attributes"];
 
 /**
- * Adds a route, in the order that `ip route` wants: the gateway before the link.
- * @param verb `add` fails where there is one; `replace` takes its place
+ * Adds a route, in the word order of `ip route`: the gateway before the link.
+ * @param verb `add` fails if there is one already; `replace` replaces it
  */
 export function route(
   verb: "add" | "replace",
@@ -104,14 +106,14 @@ function wordsOf(pairs: RouteAttributes): string {
   return pairs.map(([word, value]) => words` ${word}` + (value === "" ? "" : words` ${value}`)).join("");
 }
 
-/** Takes a route away. */
+/** Removes a route. */
 export function removeRoute(on: Place, dst: string, dev: string, via?: string): Line {
   const by = via === undefined ? "" : words` via ${via}`;
   const run = words`route del ${dst}` + by + words` dev ${dev}`;
   return line("ip", on, { kind: "route", dst, dev, attributes: [] }, run, { removes: true });
 }
 
-/** Adds a route on a link, in the main table unless it names another. @param hops gateways beside the first */
+/** Adds a route on a link, in the main table by default. @param hops gateways beside the first */
 export function addRoute(
   on: Place,
   { dst, gw, mtu, advmss, priority, table, scope }: Route,
@@ -158,10 +160,10 @@ export function removeLinkAtUndo(on: Place, name: string): Line {
 }
 
 /**
- * Takes answers to ::1 in by a link, which the kernel otherwise does by the loopback link alone (rt6_need_strict in
- * net/ipv6/route.c): a connection led from ::1 to a container is answered so. A packet that was sent to ::1 is dropped
- * before any rule or route (ip6_rcv_core), so nobody gets in by this. The metric keeps the routes of several links apart:
- * made of the name, so that the line may be done again.
+ * Accepts answers to ::1 on a link. By default the kernel accepts them on the loopback link only (rt6_need_strict in
+ * net/ipv6/route.c). Answers arrive here if a connection from ::1 is forwarded to a container. This opens no way in: a
+ * packet that was sent to ::1 is dropped before any rule or route (ip6_rcv_core). The metric is derived from the link's
+ * name. It keeps the routes of several links apart and lets the line be repeated.
  */
 export function acceptLoopbackAnswers(link: string): Line {
   const metric = [...link].reduce((sum, letter) => (sum * 31 + letter.charCodeAt(0)) % 2 ** 30, 0) + 1024;

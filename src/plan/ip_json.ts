@@ -1,10 +1,10 @@
-/** A row of what `ip -json` prints. */
+/** A row of `ip -json` output. */
 export type Row = Readonly<Record<string, unknown>>;
 
 /**
- * The rows that `ip -json` prints: an array a line for each command of a batch. What cannot be read is passed over.
- * iproute2 leaves most control characters as they are, which JSON forbids in a string; and of a command that fails, as
- * those of a family do that the kernel has not, there may be a lone "[".
+ * Reads the rows that `ip -json` prints: one array per line, for each command of a batch. Unreadable rows are skipped.
+ * iproute2 leaves most control characters unescaped, which JSON forbids. A command that fails, e.g. for a missing
+ * address family, may leave a lone "[".
  */
 export function readRows(text: string): readonly Row[] {
   return text.split("\n").filter((line) => line !== "").flatMap((line) => {
@@ -18,7 +18,10 @@ function escape(letter: string): string {
   return `\\u${letter.charCodeAt(0).toString(16).padStart(4, "0")}`;
 }
 
-/** One link whose description is not JSON leaves the others. In a text, the quotes would have backslashes. */
+/**
+ * Reads a line row by row, so that one row that is not JSON loses no others. Quotes inside a JSON string are escaped,
+ * so they cannot look like the end of a row.
+ */
 function readSingly(line: string): readonly Row[] {
   const parts = line.replace(/^\[/, "").replace(/\]$/, "").split(/,(?=\{"ifindex":)/);
   return parts.flatMap((part) => parseRows(`[${part}]`) ?? []);

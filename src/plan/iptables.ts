@@ -1,19 +1,16 @@
-/** What marks the rule by which FORWARD calls an administrator's chain, as the reference's firewall has it. */
+/** The comment of the rule by which FORWARD calls an administrator's chain, as in the reference's firewall plugin. */
 export const adminComment = "CNI firewall plugin admin overrides";
 
-/** What is to go from one table of iptables. */
+/** What to remove from one table of iptables. */
 export interface Going {
   readonly table: "filter" | "nat";
-  /** With every rule that leads to one of them. */
+  /** Chains, with every rule that jumps to them. */
   readonly chains?: readonly string[];
-  /** As iptables-save prints them. */
+  /** Rules as iptables-save prints them. */
   readonly rules?: readonly string[];
 }
 
-/**
- * What iptables-restore is told so that it goes; "" where nothing of it is there.
- * @param saved what iptables-save printed
- */
+/** The input for iptables-restore that removes it; "" if none of it exists. @param saved the output of iptables-save */
 export function dropFrom(saved: string, { table, chains = [], rules = [] }: Going): string {
   const lines = linesOf(saved, table);
   const there = chains.filter((chain) => lines.some((line) => line.startsWith(`:${chain} `)));

@@ -3,14 +3,14 @@ import { linkLocalFrom } from "../net/names.ts";
 import { element } from "./nft.ts";
 import { type Line, words } from "./step.ts";
 
-/** An IPv6 address in a neighbour advertisement (RFC 4861, 4.4): nft has no name for it. */
+/** The target address of an IPv6 neighbour advertisement (RFC 4861, 4.4). nft has no name for this field. */
 const target = "@th,64,128";
 
 /**
- * What passes from a port of somebody whom nobody has to trust: ARP, IPv4 and IPv6 from its own addresses, and nothing
- * by which it would speak for another, or as a router or DHCP server. That the type is read from the frame itself
- * keeps out what has a VLAN's tag. Duplicate address detection and DHCP clients' requests, from no address, are kept out,
- * too: the addresses are chosen by us.
+ * Rules for a bridge port of an untrusted user. They accept ARP, IPv4 and IPv6 from the port's own addresses. They drop
+ * frames that impersonate another host, a router or a DHCP server. The protocol is read from the frame itself, which
+ * drops frames with a VLAN tag. Duplicate address detection and DHCP requests have no source address and are dropped
+ * too: we choose the addresses.
  */
 const guard = [
   "iifname . ether saddr != @allowed drop",
@@ -23,14 +23,14 @@ const guard = [
 const guard4 = [
   "udp sport 67 drop",
   "icmp type { redirect, router-advertisement } drop",
-  // Who asks as a router which groups there are, gets the groups' traffic.
+  // A host that queries for groups is taken for a multicast router and gets the groups' traffic.
   "igmp type membership-query drop",
   "meta l4proto 103 drop",
   "accept",
 ];
 
 const guard6 = [
-  // Behind other headers the first fragment of several may hide what the next one brings.
+  // With other headers in front, the first fragment may not contain the header that is checked.
   "frag nexthdr != { tcp, udp, sctp, icmpv6 } drop",
   "udp sport 547 drop",
   "icmpv6 type { nd-router-advert, nd-redirect, mld-listener-query } drop",
@@ -39,7 +39,7 @@ const guard6 = [
   "accept",
 ];
 
-/** Our table of the bridge family, there only once somebody checks what comes from ports. */
+/** Our table of the bridge family. It exists only while some port is checked. */
 export const bridgeTable: string = [
   "add table bridge ocinet",
   "add set bridge ocinet checked { type ifname; }",
@@ -67,10 +67,10 @@ function chain(name: string, rules: readonly string[]): readonly string[] {
   ];
 }
 
-/** Takes that table away with all that is in it. */
+/** Removes that table with all its contents. */
 export const dropBridgeTable = "add table bridge ocinet\ndelete table bridge ocinet\n";
 
-/** Frames from a bridge port pass only with one source address. */
+/** Lets frames from a bridge port pass only with one source MAC address. */
 export function allowOnlyMac(port: string, mac: string): readonly Line[] {
   return [
     element("bridge ocinet allowed", words`"${port}" . ${mac}`),
@@ -78,7 +78,7 @@ export function allowOnlyMac(port: string, mac: string): readonly Line[] {
   ];
 }
 
-/** A bridge port speaks for itself alone: with one MAC address, and these addresses, beside which IPv6 has its own. */
+/** Lets a bridge port send only from one MAC address and these IP addresses. For IPv6 the link-local one is added. */
 export function forbidSpoofing(
   port: string,
   mac: string,

@@ -1,13 +1,13 @@
-/** Rules and chains of a table that is not ours. */
+/** What to remove from an nft table that is not ours. */
 export interface Commented {
-  /** By its rules' comments. */
+  /** Selects rules by their comments. */
   readonly isTheirs: (comment: string) => boolean;
   readonly chains?: readonly string[];
 }
 
 /**
- * The lines by which nft deletes rules by their comments, and then chains by their names; "" where none is there.
- * @param listed what `nft --handle list table` printed
+ * The nft lines that delete rules by comment, and then chains by name; "" if none exists.
+ * @param listed the output of `nft --handle list table`
  */
 export function dropCommented(listed: string, { isTheirs, chains = [] }: Commented): string {
   let [table, chain] = ["", ""];

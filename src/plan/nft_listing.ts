@@ -1,15 +1,15 @@
-/** An element as `nft list` prints it. */
+/** An element of a set or map, as `nft list` prints it. */
 export interface ListedElement {
   /** The name of its set or map. */
   readonly set: string;
   readonly key: string;
-  /** What a map leads to. */
+  /** The value of a map's element. */
   readonly value?: string;
-  /** Its comment: whose it is. */
+  /** Its comment, which names the owner. */
   readonly owner?: string;
 }
 
-/** The elements in what `nft list table`, `list set` or `list map` prints. */
+/** Reads the elements from the output of `nft list table`, `list set` or `list map`. */
 export function parseElements(text: string): readonly ListedElement[] {
   const [first, ...rest] = text.split("elements = {");
   let before = first!;
@@ -30,12 +30,12 @@ function parseElement(set: string, text: string): ListedElement {
   };
 }
 
-/** The element without its comment, as the lines that undo elements have it. */
+/** The element without its comment, as in the lines that delete elements. */
 export function showElement({ key, value }: Pick<ListedElement, "key" | "value">): string {
   return value === undefined ? `{ ${key} }` : `{ ${key} : ${value} }`;
 }
 
-/** The names of chains in what `nft list table` prints. */
+/** Reads the names of chains from the output of `nft list table`. */
 export function parseChains(text: string): readonly string[] {
   return Array.from(text.matchAll(/^\tchain (\S+) \{/gm), ([, name]) => name!);
 }

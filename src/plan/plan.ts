@@ -1,7 +1,7 @@
 import type { Result } from "../wire/cni/result.ts";
 import type { Step } from "./step.ts";
 
-/** What to do, and what will be true once it is done. */
+/** The steps to do, and the result once they are done. */
 export interface Plan {
   readonly steps: readonly Step[];
   readonly result: Result;

@@ -1,48 +1,51 @@
 import { isResource, type Resource, resourceKey } from "./resource.ts";
 
-/** Where a step acts: in the namespace the caller lives in, or in the container's. */
+/** Where a step acts: in the namespace of ocinet itself, or in the container's. */
 export type Place = "host" | "container";
 
-/** What a failure of a step means: it fails the plan, or nothing at all, or nothing where the thing is there already. */
+/**
+ * What a failed step means. `fail`: the plan fails. `ignore`: nothing. `ignore-exists`: nothing if the thing exists
+ * already.
+ */
 export type OnError = "fail" | "ignore" | "ignore-exists";
 
-/** What every step has. */
+/** The fields of every step. */
 interface Common {
   readonly on: Place;
-  /** The thing that the step makes, sets, or takes away. */
+  /** The thing that the step makes, sets or removes. */
   readonly id: Resource;
-  /** The step takes the thing away. */
+  /** The step removes the thing. */
   readonly removes?: true;
-  /** "fail", unless it is said. */
+  /** Default: "fail". */
   readonly onError?: OnError;
-  /** Who undoes it: the record's owner, unless it is said; `gc` where others may have come to need it. */
+  /**
+   * What undoes the step. `owner` (default): undoing the record. `gc`: only garbage collection, because other
+   * containers may use the thing.
+   */
   readonly undoBy?: "owner" | "gc";
-  /** It does nothing but to be undone: also when a plan failed before it was its turn. */
+  /** The step only has an undo. It is undone even if the plan failed before reaching it. */
   readonly undoAlways?: true;
-  /** A guard: it is there before any link is, and until the links are gone. */
+  /** A guard: it is in place before any link is made, and until the links are gone. */
   readonly before?: true;
 }
 
-/** One line in the words of the tool that makes the change; `undo` takes back just that change. */
+/** One line in the words of the tool that makes the change. `undo` reverts exactly that change. */
 export interface Line extends Common {
   readonly tool: "ip" | "bridge" | "nft" | "tc";
   readonly run: string;
   readonly undo?: string;
 }
 
-/** Writes one sysctl; `key` is a path below /proc/sys, so that dots in link names survive. */
+/** Writes one sysctl. `key` is a path below /proc/sys, because link names may contain dots. */
 export interface Sysctl extends Common {
   readonly tool: "sysctl";
   readonly key: string;
   readonly value: string;
-  /**
-   * The value to put back, if it is still ours that is there; absent where the setting ends with the namespace, or is
-   * shared.
-   */
+  /** The value to restore, if the sysctl still has ours. Absent if the sysctl ends with the namespace or is shared. */
   readonly undo?: string;
 }
 
-/** Reserves a name for an owner by making a file; only a file with that content is ever removed. */
+/** Reserves a name for an owner by creating a file. Only a file with that content is ever removed. */
 export interface Claim extends Common {
   readonly tool: "claim";
   readonly on: "host";
@@ -50,41 +53,41 @@ export interface Claim extends Common {
   readonly owner: string;
 }
 
-/** Runs a program; either half may be absent. */
+/** Runs a program. `run` or `undo` may be absent. */
 export interface Exec extends Common {
   readonly tool: "exec";
   readonly run?: readonly string[];
   readonly undo?: readonly string[];
-  /** What a person is shown in place of a script. */
+  /** The text to show to users in place of a script. */
   readonly shows?: string;
 }
 
 /**
- * Starts a program that outlives us; `run` returns once it is ready. In `pidFile` are pids, a line each: that of the
- * leader of the process group that it is in, then the program's.
+ * Starts a program that keeps running after ocinet exits. `run` returns once it is ready. `pidFile` has one pid a line:
+ * first the leader of the program's process group, then the program.
  */
 export interface Spawn extends Common {
   readonly tool: "spawn";
   readonly on: "host";
   readonly run: readonly string[];
-  /** What starts it another time, if not the same: `run` may go through a process that has ended since. */
+  /** The command line to start it again, if it differs: `run` may enter a process that has ended since. */
   readonly again?: readonly string[];
-  /** The program's name in `run`: the words before it only serve to start it. */
+  /** The program's name in `run`. The words before it only start it. */
   readonly name: string;
   readonly pidFile: string;
-  /** A word of the processes' command lines: a pid whose command line lacks it is another program's. */
+  /** A word in the command lines of these processes. A pid whose command line lacks it belongs to another program. */
   readonly cmdlineMarker: string;
-  /** It has something to do before it ends, so it is asked to, and killed only if it does not. */
+  /** The program must clean up: it gets SIGTERM first, and SIGKILL only if it does not end. */
   readonly gracefulStop?: boolean;
-  /** No link goes with it, nor what was done to links. */
+  /** Ending it removes no link and no link's settings. */
   readonly keepsLinks?: boolean;
-  /** Files and directories that it makes and does not remove. */
+  /** Files and directories that the program makes and does not remove. */
   readonly cleanupPaths: readonly string[];
 }
 
 /**
- * Asks a service's socket: slirp4netns's or our relay's for a port (hostfwd.ts), which both forget by dying; or the
- * privileged helper. Either half may be absent.
+ * Sends a request to a socket: to slirp4netns or our relay for a port (hostfwd.ts), which is forgotten when they end;
+ * or to the privileged helper. `run` or `undo` may be absent.
  */
 export interface Send extends Common {
   readonly tool: "send";
@@ -95,26 +98,26 @@ export interface Send extends Common {
 }
 
 /**
- * Ends the flows of UDP to a port of the host's, which outlive the rules that they were led by: without that a client
- * goes on being led to an address that is gone. Undoing it does the same.
+ * Deletes conntrack's UDP flows to a host port. A flow outlives the rule that made it, so a client would still be
+ * forwarded to an address that is gone. The undo does the same.
  */
 export interface Flows extends Common {
   readonly tool: "conntrack";
   readonly on: "host";
   readonly port: string;
-  /** Only those to this address of the host's. */
+  /** Only flows to this address of the host. */
   readonly address?: string;
 }
 
-/** What can be done to a system. */
+/** A change to a system. */
 export type Step = Line | Sysctl | Claim | Exec | Spawn | Send | Flows;
 
-/** A text by which two steps can be told to be about the same thing. */
+/** A key that is equal for steps about the same thing. */
 export function stepKey({ on, id }: Pick<Step, "on" | "id">): string {
   return `${on} ${resourceKey(id)}`;
 }
 
-/** Makes a line of a tool. */
+/** Makes a line for a tool. */
 export function line(
   tool: Line["tool"],
   on: Place,
@@ -135,15 +138,12 @@ export function setSysctl(
   return { tool: "sysctl", on, id: { kind: "sysctl", key }, key, value, ...more };
 }
 
-/** Makes a file that says whose a name is. */
+/** Makes a file that records the owner of a name. */
 export function claim(path: string, owner: string): Claim {
   return { tool: "claim", on: "host", id: { kind: "file", path }, path, owner };
 }
 
-/**
- * Runs a program.
- * @param what names in a few words what it does, and tells it from other programs' runs for one container
- */
+/** Runs a program. @param what a few words that describe it and are unique among the programs of a container */
 export function exec(
   on: Place,
   what: string,
@@ -152,18 +152,18 @@ export function exec(
   return { tool: "exec", on, id: id ?? { kind: "command", what }, ...rest };
 }
 
-/** Asks a socket. @param key tells the request from others through the same socket */
+/** Sends a request to a socket. @param key is unique among the requests to the same socket */
 export function send(socket: string, key: string, words: Pick<Send, "run" | "undo">): Send {
   return { tool: "send", on: "host", id: { kind: "request", socket, key }, socket, ...words };
 }
 
-/** Ends flows of UDP. */
+/** Deletes UDP flows. */
 export function endFlowsTo(port: string, address?: string): Flows {
   const target = { port, ...(address === undefined ? {} : { address }) };
   return { tool: "conntrack", on: "host", id: { kind: "flows", ...target }, ...target };
 }
 
-/** What has to be there in a step of each tool, and what may be: a text, or a list of words. */
+/** The required and optional fields of a step, by tool: a text, or a list of words. */
 const shapes: Readonly<Record<Step["tool"], Readonly<Record<string, "text" | "words">>>> = {
   ...{ ip: { run: "text" }, bridge: { run: "text" }, nft: { run: "text" }, tc: { run: "text" } },
   ...{ sysctl: { key: "text", value: "text" }, claim: { path: "text", owner: "text" }, exec: {} },
@@ -172,7 +172,7 @@ const shapes: Readonly<Record<Step["tool"], Readonly<Record<string, "text" | "wo
   conntrack: { port: "text" },
 };
 
-/** Whether a value that was read is a step: a file may be damaged. */
+/** Whether a value read from a file is a valid step; the file may be damaged. */
 export function isStep(value: unknown): value is Step {
   const step = value as Readonly<Record<string, unknown>> | null;
   if (typeof step !== "object" || step === null || !["host", "container"].includes(String(step["on"]))) {
@@ -194,12 +194,12 @@ function isOf(kind: "text" | "words", value: unknown): boolean {
   return Array.isArray(value) && value.every((word) => typeof word === "string");
 }
 
-/** A value for a hole of `words`. */
+/** A value for a hole in `words`. */
 export type Hole = string | number;
 
 /**
  * One line for `ip`, `nft` or `tc` in which every hole is one plain word.
- * @throws Error for a word that could end the line, quote, or be read as several words or an option.
+ * @throws Error for a word that could end the line, quote, or be read as several words or an option
  */
 export function words(text: TemplateStringsArray, ...holes: readonly Hole[]): string {
   return text.reduce((line, part, i) => line + word(holes[i - 1]!) + part);
@@ -207,20 +207,20 @@ export function words(text: TemplateStringsArray, ...holes: readonly Hole[]): st
 
 function word(hole: Hole): string {
   const value = String(hole);
-  // Without "@", by which nft names a set and ip the link below, and "%", of which the kernel makes a number.
+  // "@" is excluded: nft reads it as a set, ip as the link below. "%" is excluded: the kernel replaces it by a number.
   if (!/^[A-Za-z0-9_.:/+-]+$/.test(value) || value.startsWith("-")) {
     throw new Error(`Cannot use ${JSON.stringify(value)} in a command: it is not one plain word`);
   }
   return value;
 }
 
-/** The command that ends flows of UDP to a port of the host's. */
+/** The command that deletes the UDP flows to a host port. */
 export function deletion({ port, address }: Pick<Flows, "port" | "address">): readonly string[] {
   const to = address === undefined ? [] : ["--orig-dst", address];
   return ["conntrack", "-D", "-p", "udp", ...to, "--orig-port-dst", port];
 }
 
-/** The steps as a person reads them, one a line: container steps are marked, undo lines left out. */
+/** The steps as text, one a line. Container steps are marked, undo lines left out. */
 export function show(steps: readonly Step[]): string {
   return steps.map(showStep).join("\n");
 }

@@ -1,20 +1,20 @@
 import { type Line, line, type Place, type Step, words } from "./step.ts";
 
-/** A rate in bytes a second, and how many bytes may go at once after a pause. */
+/** A rate in bytes per second, and the burst in bytes that may be sent at once after a pause. */
 export interface Limit {
   readonly rate: number;
   readonly burst: number;
 }
 
-/** What the kernel keeps the time to send a burst in: 2^32 - 1 ticks of 64 ns, which is 274.9 s. */
+/** The longest burst in seconds. The kernel stores it as at most 2^32 - 1 ticks of 64 ns, which is 274.9 s. */
 const longestBurst = (2 ** 32 - 1) * 64e-9;
 
-/** How many bytes may go at once: newer versions of `tc` refuse a burst that takes longer to send than the kernel can keep. */
+/** The burst in bytes, at most `longestBurst` at this rate. Newer versions of `tc` refuse longer ones. */
 export function burstSize({ rate, burst }: Limit): number {
   return Math.min(burst, Math.floor(rate * longestBurst));
 }
 
-/** Holds what leaves a link to a rate, by a bucket that keeps what comes in 25 ms more than it lets through at once. */
+/** Limits the rate of what leaves a link, with a token bucket. Its queue holds the burst and 25 ms more. */
 export function shape(on: Place, link: string, given: Limit): Line {
   const [{ rate }, burst, limit] = [given, burstSize(given), queueSize(given)];
   const run = words`qdisc add dev ${link} root handle 1: tbf rate ${`${rate}bps`}` +
@@ -24,12 +24,15 @@ export function shape(on: Place, link: string, given: Limit): Line {
   });
 }
 
-/** How many bytes may wait there. */
+/** The size of the queue in bytes. */
 export function queueSize(limit: Limit): number {
   return Math.min(Math.floor(limit.rate * 0.025) + burstSize(limit), 2 ** 32 - 1);
 }
 
-/** Makes a link on which what enters another can wait, for arriving packets cannot. */
+/**
+ * Makes an ifb link, which can queue the packets that arrive on another link. Arriving packets cannot be queued
+ * otherwise.
+ */
 export function addIfb(on: Place, { name, mac }: { name: string; mac: string }, mtu?: number): Line {
   const size = mtu === undefined ? "" : words` mtu ${mtu}`;
   const run = words`link add name ${name} address ${mac}` + size + " txqueuelen 0 up type ifb";
@@ -38,18 +41,20 @@ export function addIfb(on: Place, { name, mac }: { name: string; mac: string }, 
   });
 }
 
-/** Where the filters of arriving packets are, in a qdisc "ingress" and in a "clsact" alike. */
+/** The parent of filters for arriving packets; valid for the qdiscs "ingress" and "clsact". */
 export const ingressHook = "ffff:fff2";
 
-/** How a link is that another program may have queues on. */
+/** The ingress state of a link on which another program may have qdiscs and filters. */
 export interface Ingress {
-  /** A qdisc "ingress" or "clsact" is there. */
+  /** A qdisc "ingress" or "clsact" exists. */
   readonly hasQdisc: boolean;
-  /** The preferences that no filter of ours can have. */
+  /** The filter preferences that are in use. */
   readonly taken: readonly number[];
 }
 
-/** Sends what enters a link through an ifb link first; a qdisc that holds others' filters gets one more. */
+/**
+ * Redirects what arrives on a link to an ifb link. An existing qdisc with other programs' filters gets one more filter.
+ */
 export function redirect(on: Place, link: string, ifb: string, at?: Ingress): readonly Step[] {
   return [...(at?.hasQdisc ? [] : [addIngress(on, link)]), addRedirect(on, link, ifb, at?.taken ?? [])];
 }

@@ -1,44 +1,42 @@
 import { findProgram, type World } from "./world.ts";
 
-/** How long the first lease may take, in seconds; the default of the reference plugin's daemon. */
+/** The time limit for the first lease in seconds; the default of the reference plugin's daemon. */
 export const patience = 10;
 
-/**
- * For the script that udhcpc runs at its events, in the directory of the client: writes the lease down as it is, for
- * `parseAnswer`.
- */
+/** A script for udhcpc's events that stores the lease in the working directory, for `parseAnswer`. */
 export const writeLease = "env -0 >new; mv new lease; : >log";
 
-/** What a client is to ask, and to say of itself. */
+/** What the client asks for and sends. */
 export interface Asking {
   readonly ifname: string;
   readonly pidFile: string;
-  /** The options that it asks for. */
+  /** The option codes to request. */
   readonly request: readonly number[];
-  /** By option, the bytes in hexadecimal. */
+  /** The values to send, by option code, in hexadecimal. */
   readonly values?: ReadonlyMap<number, string>;
-  /** Whether answers have to be broadcast. */
+  /** Whether the server has to broadcast its answers. */
   readonly broadcast?: boolean;
 }
 
 /**
- * The words of a udhcpc that stays in the foreground, and gives its lease back when it is ended. /bin/sh reads its scripts
- * by the events' names, in the working directory: it could not execute a file in /run, which many mount noexec.
+ * The command line of a udhcpc that stays in the foreground and releases its lease when it ends. /bin/sh reads the
+ * script, which is named after the event in the working directory. udhcpc cannot execute a script in /run, which is
+ * often mounted noexec.
  */
 export function clientWords({ ifname, pidFile, request, values, broadcast }: Asking): readonly string[] {
   return [
     ...["udhcpc", "-f", "-R", "-i", ifname, "-p", pidFile, "-s", "/bin/sh", "-t", "5", "-T", "2"],
-    // Without a vendor's name, and asking for nothing but this.
+    // No vendor class is sent, and only these options are requested.
     ...["-V", "", "-o", ...request.flatMap((code) => ["-O", String(code)])],
     ...[...values ?? []].flatMap(([code, bytes]) => ["-x", `${code}:${bytes}`]),
     ...(broadcast ? ["-B"] : []),
   ];
 }
 
-/** For a shell whose arguments are such words: takes busybox's client where there is no other. */
+/** A shell snippet for such arguments: it uses busybox's client if there is no other. */
 export const orBusybox = 'command -v udhcpc >/dev/null || set -- busybox "$@"';
 
-/** Why there is no client to run, or undefined when there is one. */
+/** The reason why no DHCP client can be run; undefined if one can. */
 export function clientProblem(world: World): string | undefined {
   if (["udhcpc", "busybox"].some((program) => findProgram(world, program) !== undefined)) return undefined;
   return 'neither program "udhcpc" nor "busybox" is on PATH; install udhcpc';

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createWithDirectory, findProgram, needProgram, type Stat, type World } from "./world.ts";
 
-/** A world that has a PATH and files with modes, and nothing else. */
+/** A World with a PATH and files with modes, and nothing else. */
 function having(path: string | undefined, files: Readonly<Record<string, number | "directory">>): World {
   const stat = (file: string): Stat | undefined => {
     const mode = files[file];
@@ -58,7 +58,7 @@ test("a file is made with its directory, however often that vanishes while it is
         fail();
         return true;
       },
-      // A rival has made it again by then.
+      // Simulates another process that has made the file again.
       stat: () => ({}),
       makeDirectory: (path: string) => {
         done.push(path);
