@@ -6,104 +6,110 @@ import type { HostState } from "../plan/host_state.ts";
 import type { Claim, Step } from "../plan/step.ts";
 import type { Output, World } from "../plan/world.ts";
 
-/** What to look up of the host before a plugin plans. */
+/** The properties of the host that are looked up before a plugin plans. */
 export interface Lookups {
   readonly links?: readonly string[];
-  /** Names of which it matters only whether a link has them. */
+  /** Names for which only the existence of a link matters. */
   readonly names?: readonly string[];
-  /** Bridges that we may have made, by name and the MAC address that they then have: one that we did is not asked of. */
+  /**
+   * Bridges that we may have made, with the MAC address they then have. If it matches, the bridge is not looked up
+   * further.
+   */
   readonly ownBridges?: readonly { readonly name: string; readonly mac: string }[];
   readonly sysctls?: readonly string[];
-  /** The default route's link, as if it were one of `links`, and its name. */
+  /** The link of the default route: it is also added to `links` under its name. */
   readonly defaultMaster?: boolean;
-  /** Links that would lose what routers tell them, were IPv6's forwarding turned on. */
+  /** Links that would ignore router advertisements if IPv6 forwarding were turned on. */
   readonly advertised?: boolean;
-  /** Devices, each by its directory in /sys or its link's MAC address; the link of each is one of `links`, too. */
+  /** Devices, by directory in /sys or by their link's MAC address. The link of each is also added to `links`. */
   readonly devices?: readonly string[];
   /** Files, by absolute path. */
   readonly files?: readonly string[];
-  /** Addresses, for the link that each is reached by. */
+  /** Addresses: the link of the route to each is looked up. */
   readonly reached?: readonly string[];
-  /** The container's links, routes and rules: a look that takes a process. */
+  /** The container's links, routes and rules. This takes a process. */
   readonly inside?: boolean;
-  /** Sysctls of the container, which are seen with its inside. */
+  /** Sysctls of the container. They are read together with `inside`. */
   readonly insideSysctls?: readonly string[];
-  /** Commands for the host that only look, as words with a blank between them. Each takes a process. */
+  /** Read-only commands to run on the host, as words separated by blanks. Each takes a process. */
   readonly answers?: readonly string[];
-  /** Requests to the agent of an overlay (wire/overlay), which is asked over a socket. */
+  /** Requests to the agent of an overlay (wire/overlay), sent over a socket. */
   readonly agent?: readonly string[];
 }
 
-/** Addresses that an IPAM type gives, and the claims by which it holds them. */
+/** The addresses from an IPAM type, and the claims that hold them. */
 export interface Lease {
   readonly ips: readonly Ip[];
   readonly routes: readonly Route[];
   readonly dns: Dns;
   readonly claims: readonly Claim[];
-  /** Other steps by whose undoing they are given back. */
+  /** Further steps; undoing them releases the addresses. */
   readonly steps?: readonly Step[];
-  /** Takes back what getting them changed beside the claims, where an ADD fails. */
+  /** If an ADD fails: reverts side effects that are not in the claims. */
   readonly giveUp?: () => void;
 }
 
-/** A type that makes an interface. */
+/** A type that creates an interface. */
 export interface Main<Conf> {
-  /** The container's link is not ours to delete: it was there before. */
+  /** The container's link existed before and is not ours to delete. */
   readonly keepsLink?: boolean;
-  /** It reads CNI_ARGS, and so ADD refuses what nobody knows in them. */
+  /** It reads CNI_ARGS, so ADD refuses unknown keys in them. */
   readonly readsArgs?: true;
   parse(conf: Fields): Conf;
-  /** @param made what others made, where they have made it already */
+  /** @param made the result of other plugins, if they have run already */
   lookups(conf: Conf, at: Attachment, made?: Result): Lookups;
-  /** Before there is an address. @param before what others in the chain made, or will have made, if there are any */
+  /**
+   * Plans the link, before the addresses are known.
+   * @param before the result of the previous plugins in the chain, if any
+   */
   link(conf: Conf, at: Attachment, seen: HostState, before?: Result): Plan;
-  /** Once there is one; not called where the configuration has no `ipam`. */
+  /** Plans the addresses. Not called if the configuration has no `ipam`. */
   address(conf: Conf, at: Attachment, lease: Lease, made: Result, seen: HostState): Plan;
-  /** Steps whose undoing takes back an ADD of which nothing is written down, where those of ADD now would not. */
+  /** Steps whose undo reverts an ADD without a record, if the undo of ADD's current steps would not. */
   unrecorded?(at: Attachment, conf: Conf): readonly Step[];
-  /** That of a result which lasts as long as the attachment; all of it, unless told. */
+  /** The part of a result that lasts as long as the attachment; by default all of it. */
   lasting?(conf: Conf, made: Result, seen: HostState): Result;
-  /** What CHECK has to see, beside what ADD has and the container's inside. */
+  /** Look-ups for CHECK, in addition to those for ADD and the container's inside. */
   evidence?(conf: Conf, at: Attachment, made: Result): Lookups;
-  /** What is no longer as ADD left it, beside the lasting links, addresses and routes of its result, and our rules. */
+  /** What has changed since ADD, beside the lasting links, addresses and routes of its result, and our rules. */
   checkDrift?(conf: Conf, at: Attachment, made: Result, seen: HostState): string | undefined;
-  /** Commands that have to be possible, of programs and of the kernel, tried in an empty network namespace. */
+  /** Commands that must succeed in an empty network namespace. They test for programs and kernel features. */
   kernelProbe?(conf: Conf): readonly string[];
-  /** @throws CniError for what of the host ADD would refuse now */
+  /** @throws CniError if ADD would fail now because of the host's state */
   statusProblem?(conf: Conf, seen: HostState): void;
 }
 
-/** A type that changes what others made. */
+/** A type that changes what other plugins made. */
 export interface Meta<Conf> {
-  /** The oldest version of CNI that it can be used in; every one, unless told. */
+  /** The oldest CNI version in which it can be used; by default all. */
   readonly since?: string;
-  /** What to say where there are no others; "must be called as chained plugin" unless told. */
+  /** The error if no plugin came before; by default "must be called as chained plugin". */
   readonly unchained?: string;
-  /** It reads CNI_ARGS, and so ADD refuses what nobody knows in them. */
+  /** It reads CNI_ARGS, so ADD refuses unknown keys in them. */
   readonly readsArgs?: true;
   parse(conf: Fields): Conf;
-  /** @param made what others made, where they have made it already */
+  /** @param made the result of other plugins, if they have run already */
   lookups(conf: Conf, at: Attachment, made?: Result): Lookups;
   plan(conf: Conf, at: Attachment, made: Result, seen: HostState): Plan;
-  /** Steps whose undoing takes back an ADD of which nothing is written down, where those of ADD now would not. */
+  /** Steps whose undo reverts an ADD without a record, if the undo of ADD's current steps would not. */
   unrecorded?(conf: Conf, at: Attachment, made: Result, seen: HostState): readonly Step[];
-  /** What CHECK has to see, beside what ADD has. */
+  /** Look-ups for CHECK, in addition to those for ADD. */
   evidence?(conf: Conf, at: Attachment, made: Result): Lookups;
-  /** What is no longer as ADD left it, beside our rules. */
+  /** What has changed since ADD, beside our rules. */
   checkDrift?(conf: Conf, at: Attachment, made: Result, seen: HostState): string | undefined;
-  /** Commands that have to be possible, of programs and of the kernel, tried in an empty network namespace. */
+  /** Commands that must succeed in an empty network namespace. They test for programs and kernel features. */
   kernelProbe?(conf: Conf): readonly string[];
-  /** @throws CniError for what of the host ADD would refuse now */
+  /** @throws CniError if ADD would fail now because of the host's state */
   statusProblem?(conf: Conf, seen: HostState): void;
 }
 
-/** A type that gives addresses: its own, or such as it has to ask somebody for. */
+/** A type that gives addresses: its own, or those of a server. */
 export type Ipam<Conf> = LocalIpam<Conf> | LinkIpam<Conf>;
 
-/** A type whose addresses are there before the link is. */
+/** A type whose addresses are known before the link exists. */
 export interface LocalIpam<Conf> {
   readonly kind: "local";
-  /** It reads CNI_ARGS, and so ADD refuses what nobody knows in them. */
+  /** It reads CNI_ARGS, so ADD refuses unknown keys in them. */
   readonly readsArgs?: true;
   parse(conf: Fields): Conf;
   /** What has to be known before an address is taken. */
@@ -111,53 +117,54 @@ export interface LocalIpam<Conf> {
   /** It may have to be waited for. @throws CniError when none is free, or the one asked for is not. */
   lease(conf: Conf, at: Attachment, world: World): Lease | Promise<Lease>;
   /**
-   * Why the attachment is given no address, if it has one already; all that are given are looked at. Where it is not
-   * asked, because the type is not called by itself, the interface that is there speaks for it.
+   * The reason why the attachment gets no address: it has one already. All addresses of the attachment are checked. It
+   * is called only if the type is called by itself; otherwise an existing interface shows the same.
    */
   held?(conf: Conf, at: Attachment, world: World): string | undefined;
-  /** Gives back all that the attachment holds, without knowing what that is. Without it, nothing is held. */
+  /** Releases all addresses of the attachment. Absent: the type holds none. */
   release?(conf: Conf, at: Attachment, world: World): void;
-  /** Gives back what no attachment of the network in `valid` holds; each is `containerID ifname`. */
+  /** Releases addresses of the network that no attachment in `valid` holds. Each entry is `containerID ifname`. */
   collect?(conf: Conf, at: Attachment, valid: ReadonlySet<string>, world: World): void;
   /**
-   * Why the attachment does not hold its addresses (any more), or undefined when it does.
-   * @param made the result that CHECK was given, if it was given one
+   * The reason why the attachment does not hold its addresses; undefined if it does.
+   * @param made the result that CHECK was given, if any
    */
   checkDrift?(conf: Conf, at: Attachment, world: World, made: Result | undefined): string | undefined;
-  /** Why no address can be had now, or undefined when one can. */
+  /** The reason why no address is available now; undefined if one is. */
   exhausted?(conf: Conf, at: Attachment, world: World): string | undefined;
 }
 
 /**
- * A type that asks through the link, which has to be there first. What it learns it keeps in a directory of the
- * attachment's own; undoing its steps gives back what it holds, and takes the directory away.
+ * A type that requests addresses through the link, which must exist first. It stores what it gets in a directory of the
+ * attachment. Undoing its steps releases the addresses and removes the directory.
  */
 export interface LinkIpam<Conf> {
   readonly kind: "link";
   parse(conf: Fields): Conf;
-  /** The steps that ask, each with its undoing. */
+  /** The steps that request addresses, each with its undo. */
   requestSteps(conf: Conf, at: Attachment, directory: string): readonly Step[];
-  /** The program that tells what the steps have learnt. */
+  /** The command that prints what the steps have received. */
   readCommand(directory: string): readonly string[];
   /**
-   * @param said what that program left; in a dry run, in which nobody is asked, it says nothing
-   * @throws CniError when nothing was learnt, or nothing that can be used
+   * Reads the lease.
+   * @param said the output of that command; empty in a dry run, which sends no request
+   * @throws CniError if there is no lease, or no usable one
    */
   readLease(conf: Conf, at: Attachment, said: Output): Lease;
-  /** Why the attachment does not hold its addresses (any more), or undefined when it does. */
+  /** The reason why the attachment does not hold its addresses; undefined if it does. */
   checkDrift(conf: Conf, at: Attachment, directory: string, world: World): string | undefined;
-  /** Why nobody can be asked now, or undefined when somebody can. */
+  /** The reason why no request can be made now; undefined if one can. */
   exhausted(conf: Conf, at: Attachment, world: World): string | undefined;
 }
 
-/** A type that leaves its work to another, whose configuration it writes. */
+/** A type that delegates to another type, whose configuration it writes. */
 export interface Delegating<Conf> {
   parse(conf: Fields): Conf;
   delegateType(conf: Conf): string;
-  /** The file that the configuration is written from. */
+  /** The file from which the configuration is made. */
   source(conf: Conf): string;
-  /** Where it is kept for DEL, when what it was written from may be gone. */
+  /** The file that keeps the configuration for DEL, because the source may be gone by then. */
   savedAs(conf: Conf, containerId: string): string;
-  /** @param text what is in the source, if it is there */
+  /** @param text the text of the source, if it exists */
   delegateConf(conf: Conf, text: string | undefined): Readonly<Record<string, unknown>>;
 }

@@ -11,17 +11,19 @@ import { parse as parseFirewall, trust } from "./meta/firewall.ts";
 import { ownIps } from "../wire/cni/previous_result.ts";
 import { backupPath, parse as parseTuning } from "./meta/tuning.ts";
 
-/** What a plugin of the reference may have left outside the container, by names that nobody else's have. */
+/**
+ * What a plugin of the reference may have left outside the container, identified by names that no other program uses.
+ */
 export interface Leftovers {
   readonly iptables?: Going;
   readonly nft?: readonly (Commented & { readonly table: string })[];
   readonly link?: string;
   readonly file?: string;
-  /** Given back by undoing it, where firewalld runs. */
+  /** Undone only if firewalld runs. */
   readonly firewalld?: readonly Step[];
 }
 
-/** The network's name and the container's id in one hash, and what marks the rules of one interface. */
+/** The hash of network name and container id, and the marks of one interface's rules. */
 interface Marks {
   readonly hash: string;
   readonly masquerade: string;
@@ -34,10 +36,10 @@ interface Asked {
 }
 
 /**
- * What an ADD of the reference's plugin of a type leaves, but for what its prevResult names: names follow
- * pkg/utils/utils.go and the plugins' own sources (1.1.1 and 1.9.1). Whichever backend the configuration names now, ADD may
- * have had another, and chosen by itself. Most leave out the interface; so of a container that
- * is on a network twice, the first DEL takes the rules of both, as the reference's does.
+ * What an ADD of the reference's plugin of a type leaves, beside what its prevResult names. The names follow
+ * pkg/utils/utils.go and the plugins' own sources (1.1.1 and 1.9.1). All backends are covered, because the
+ * configuration may have named another one at ADD, or the plugin chose it. Most names do not depend on the interface.
+ * So if a container is on a network twice, the first DEL removes the rules of both, as the reference's does.
  */
 export async function leftovers(type: string, asked: Asked): Promise<Leftovers> {
   const { containerId, network, ifname } = asked.at;
@@ -86,11 +88,11 @@ function ofSpoofCheck({ conf, at: { containerId, ifname } }: Asked): NonNullable
 }
 
 function ofPorts({ conf, at }: Asked, { hash }: Marks): Leftovers {
-  // Without mappings the reference makes nothing, and its DEL does not look either.
+  // Without mappings the reference makes nothing, and its DEL does nothing.
   if (!conf.object("runtimeConfig")?.objects("portMappings")?.length) return {};
   const isTheirs = (comment: string) => comment === at.containerId;
   return {
-    // "SN" is of before 0.7.0.
+    // "SN" was used before 0.7.0.
     iptables: { table: "nat", chains: ["DN", "SN"].map((of) => `CNI-${of}-${hash.slice(0, 21)}`) },
     nft: ["ip", "ip6"].map((family) => ({ table: `${family} cni_hostport`, isTheirs })),
   };

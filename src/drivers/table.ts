@@ -22,14 +22,14 @@ import * as tuning from "./meta/tuning.ts";
 import * as vrf from "./meta/vrf.ts";
 import type { Delegating, Ipam, Main, Meta } from "./plugin.ts";
 
-/** A type as the rest of the program sees it; what `parse` gives is handed back unread. */
+/** A type, independent of its configuration: the value of `parse` is passed back unread. */
 export type Row =
   | { readonly role: "main"; readonly plugin: Main<unknown> }
   | { readonly role: "meta"; readonly plugin: Meta<unknown> }
   | { readonly role: "ipam"; readonly plugin: Ipam<unknown> }
   | { readonly role: "delegating"; readonly plugin: Delegating<unknown> };
 
-/** Every type that this file is, and nothing that every object has: "constructor" is no type. */
+/** All types in this file. The object has no prototype, so "constructor" is not a type. */
 export const table: Readonly<Record<string, Row>> = Object.assign(
   Object.create(null) as Record<string, Row>,
   {
@@ -57,7 +57,7 @@ export const table: Readonly<Record<string, Row>> = Object.assign(
   },
 );
 
-/** The versions of CNI that a type can be used in: the same as the reference's of that type. */
+/** The CNI versions that a type supports, as in the reference. */
 export function versionsOf(type: string): readonly string[] {
   const row = table[type];
   const since = row?.role === "meta" ? row.plugin.since : undefined;

@@ -14,19 +14,19 @@ import { send } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import type { Lease } from "../plugin.ts";
 
-/** Its addresses are there before the link is. */
+/** The addresses are known before the link exists. */
 export const kind = "local";
 
 interface Conf {
   readonly routes: readonly Route[];
-  /** Addresses that the runtime asks for. */
+  /** The addresses that the runtime requests. */
   readonly wanted: readonly string[];
 }
 
-/** For `IP`. */
+/** It reads `IP`. */
 export const readsArgs = true;
 
-/** Reads the `ipam` object: all but routes is in the cluster. */
+/** Reads the `ipam` object. Only routes come from it; everything else is in the cluster. */
 export function parse(conf: Fields): Conf {
   const asked = [
     conf.object("runtimeConfig")?.strings("ips"),
@@ -44,7 +44,7 @@ function wantedAddress(text: string): string {
   return address;
 }
 
-/** Has the host's agent claim addresses in the cluster; undoing the attachment gives them back. */
+/** Asks the host's agent to claim addresses in the cluster. Undoing the attachment releases them. */
 export async function lease(conf: Conf, at: Attachment, world: World): Promise<Lease> {
   const socket = agentSocket(world.env("OCINET_STATE_DIR"));
   const owner = { network: at.network, id: at.containerId, ifname: at.ifname };
@@ -55,7 +55,7 @@ export async function lease(conf: Conf, at: Attachment, world: World): Promise<L
   return {
     ...{ ips: claimed.ips, routes: conf.routes, dns: {}, claims: [] },
     steps: [send(socket, `address ${at.network} ${at.containerId} ${at.ifname}`, { undo: release })],
-    // The agent gives back what nothing is recorded of, too.
+    // If this fails, the agent releases addresses for which no record exists.
     giveUp: () => void world.request(socket, release).catch(() => {}),
   };
 }

@@ -10,7 +10,7 @@ import type { Lease } from "../plugin.ts";
 import { clientFiles, keepClient, lend } from "./dhcp_client.ts";
 import { clientId, parseProvide, parseRequest, type Provided, valuesOf } from "./dhcp_options.ts";
 
-/** It asks through the link. */
+/** The address is requested through the link. */
 export const kind = "link";
 
 interface Conf {
@@ -18,13 +18,13 @@ interface Conf {
   readonly provide: readonly Provided[];
   /** The metric of the routes. */
   readonly priority?: number;
-  /** Answers have to be broadcast: the links of an ipvlan share one MAC address. */
+  /** The server must broadcast its answers, because the links of an ipvlan share one MAC address. */
   readonly broadcast: boolean;
-  /** Why no server hears what is asked through the link. */
+  /** The reason why no server can receive requests from this link. */
   readonly unheard?: string;
 }
 
-/** Reads the `ipam` object. `daemonSocketPath` is passed over: there is no daemon. */
+/** Reads the `ipam` object. `daemonSocketPath` is ignored: there is no daemon. */
 export function parse(conf: Fields): Conf {
   const ipam = conf.object("ipam");
   return {
@@ -43,7 +43,7 @@ function unheardOn(type: string | undefined, mode: string | undefined): string |
     : undefined;
 }
 
-/** Sets the link up, and starts a client that asks through it, and keeps asking until it is undone. */
+/** Sets the link up and starts a DHCP client on it. The client runs until the undo. */
 export function requestSteps(
   { request, provide, broadcast }: Conf,
   at: Attachment,
@@ -57,13 +57,13 @@ export function requestSteps(
   ];
 }
 
-/** Tells the lease, or without one what the client has to say. */
+/** The command that prints the lease, or the client's log if there is none. */
 export function readCommand(directory: string): readonly string[] {
   const { lease, log } = clientFiles(directory);
   return ["sh", "-c", 'cat "$1" 2>/dev/null || { cat "$2" >&2; exit 1; }', "sh", lease, log];
 }
 
-/** The lease that the client got. */
+/** Reads the lease that the client got. */
 export function readLease(
   { priority }: Conf,
   { ifname }: Attachment,
@@ -77,14 +77,14 @@ export function readLease(
       whyFailed(output).slice(-1000),
     );
   }
-  // In a dry run an address stands for one not known yet.
+  // In a dry run no address is known yet; 0.0.0.0 stands for it.
   if (stdout === "") return { ips: [{ address: "0.0.0.0/24" }], routes: [], dns: {}, claims: [] };
   const { ip, routes, dns } = parseAnswer(stdout);
   const metric = priority === undefined ? {} : { priority };
   return { ips: [ip], routes: routes.map((route) => ({ ...route, ...metric })), dns, claims: [] };
 }
 
-/** The client has to run, and to hold the address that it got first. */
+/** Checks that the client runs and still has its first address. */
 export function checkDrift(
   _: Conf,
   { ifname }: Attachment,
@@ -104,7 +104,7 @@ export function checkDrift(
   return now === first ? undefined : `the DHCP server gives "${ifname}" ${now} by now, which was ${first}`;
 }
 
-/** Whether there is a client to run, on a link that can lead to a server. */
+/** The reason why a DHCP request cannot succeed: no client program, or a link without a way to a server. */
 export function exhausted({ unheard }: Conf, _at: Attachment, world: World): string | undefined {
   const problem = unheard ?? clientProblem(world);
   return problem === undefined ? undefined : `Cannot ask for addresses by DHCP: ${problem}`;

@@ -2,15 +2,16 @@ import type { Attachment } from "../../plan/attachment.ts";
 import { type Exec, exec, type Spawn } from "../../plan/step.ts";
 import { type Asking, clientWords, orBusybox, patience, writeLease } from "../../plan/udhcpc.ts";
 
-/** What the client keeps in its directory. */
+/** The files in the client's directory. */
 export function clientFiles(directory: string) {
   const [pid, lease, address, log] = ["pid", "lease", "address", "log"].map((name) => `${directory}/${name}`);
   return { pid: pid!, lease: lease!, address: address!, log: log! };
 }
 
 /**
- * What udhcpc runs at its events, by the event's name. A lease is written down as it is, read by nobody here. While
- * there is none, nobody may use the address (RFC 2131, 4.4.5); it comes back with the same lease, and with no other.
+ * The script for udhcpc's events; $0 is the event. It stores the lease unread. Without a lease, the address must not be
+ * used (RFC 2131, 4.4.5): its address and routes are saved and removed. They are restored only when the same address is
+ * leased again.
  */
 const event = `case $0 in deconfig)
   [ -e lease ] || exit 0
@@ -26,16 +27,17 @@ ${writeLease}
 [ ! -p ready ] || echo >&8`;
 
 /**
- * A process in a network namespace keeps it alive, and the client must not outlive its container: it ends, with its
- * lease given back, soon after the path names no namespace any more, or another one. The fifo ends with the client.
+ * Ends the client with its container. A process in a network namespace keeps the namespace alive, so the client itself
+ * would. This script checks every 5 s that the path still names the client's namespace. If not, it ends the client,
+ * which releases its lease. The fifo closes when the client ends, and so ends this script.
  */
 const keep = 'until timeout 5 cat; do [ "$1" -ef "/proc/$2/ns/net" ] || kill "$2"; done';
 
 /**
- * Starts the client, and waits for its first lease, but not for ever. Whether there is one is to be seen in the
- * directory. The fifos have numbers that udhcpc leaves alone: 3 and 4 it uses itself. Who takes the last empty
- * directory along, maybe while we make ours in it: hence twice. A DEL after an ADD that was killed may have taken ours:
- * what waits for the other end of a fifo then would wait for ever.
+ * Starts the client and waits for its first lease, up to a time limit. The caller sees from the directory whether there
+ * is a lease. The fifos have descriptors 8 and 9, because udhcpc uses 3 and 4 itself. mkdir is tried twice, because
+ * another process may remove the empty parent directory in between. The last line detects that a DEL after a killed ADD
+ * has removed the fifos: a process that opens a fifo then would wait forever.
  */
 const start = `umask 077; mkdir -p "$1" 2>&- || mkdir -p "$1" && cd "$1" || exit
 netns=$2 ifname=$3 event=$4 keep=$5; shift 5
@@ -49,23 +51,26 @@ timeout ${patience} head -c 1 ready >/dev/null
 [ -e lease ] || nsenter --net="$netns" ip -br link show dev "$ifname" >>log 2>&1
 rm life ready || kill $client $!`;
 
-/** udhcpc gives a lease back from its address alone, which an ADD that fails early has not put on the link. */
+/**
+ * Puts the leased address on the link. udhcpc releases a lease from that address only, and an ADD that fails early has
+ * not set it.
+ */
 const lendAddress = '[ ! -e "$1/lease" ] || exec ip address replace "$(cat "$1/address")" dev "$2"';
 
-/** Before the client is ended, it has its address to speak from. */
+/** The undo gives the link its address before the client is ended. */
 export function lend(ifname: string, directory: string): Exec {
   return exec("container", `lend ${ifname} its address`, {
     undo: ["sh", "-c", lendAddress, "sh", directory, ifname],
   });
 }
 
-/** Which client, and what it is to ask. */
+/** The client's attachment and its DHCP options. */
 export interface ClientWish extends Omit<Asking, "ifname" | "pidFile"> {
   readonly at: Attachment;
   readonly directory: string;
 }
 
-/** Keeps a udhcpc in the container's namespace, which gives its lease back when it is ended. */
+/** Keeps a udhcpc running in the container's namespace. It releases its lease when it is ended. */
 export function keepClient({ at, directory, ...asking }: ClientWish): Spawn {
   const pidFile = clientFiles(directory).pid;
   return {

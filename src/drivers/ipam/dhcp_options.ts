@@ -2,7 +2,7 @@ import { CniError } from "../../wire/cni/error.ts";
 import type { Fields } from "../../wire/cni/fields.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 
-/** Options by the names of ISC's dhclient, of which the reference plugin knows the first six. */
+/** Option codes by the names of ISC's dhclient. The reference plugin knows the first six. */
 const names: Readonly<Record<string, number>> = Object.assign(Object.create(null) as Record<string, number>, {
   "dhcp-client-identifier": 61,
   "subnet-mask": 1,
@@ -17,20 +17,23 @@ const names: Readonly<Record<string, number>> = Object.assign(Object.create(null
   "rfc3442-classless-static-routes": 121,
 });
 
-/** Subnet mask, routers, name servers, domain: what is asked for unless the configuration skips it. */
+/** Subnet mask, routers, name servers, domain: requested by default. */
 const usual = [1, 3, 6, 15] as const;
 
-/** What only the client itself can say: the address it wants, overload, type, server, what it asks for, size. */
+/**
+ * Options that only the client itself can set: requested address, overload, message type, server, parameter list,
+ * message size.
+ */
 const reserved = [50, 52, 53, 54, 55, 57];
 
-/** A value to send: the configuration's own, or that of a key of CNI_ARGS, which outweighs it. */
+/** An option to send: a value from the configuration, or a key of CNI_ARGS, which has precedence. */
 export interface Provided {
   readonly code: number;
   readonly value?: string;
   readonly fromArg?: string;
 }
 
-/** Reads `request`: the options to ask for, the usual ones among them unless one entry says `skipDefault`. */
+/** Reads `request`: the options to request. The usual ones are included, unless an entry has `skipDefault`. */
 export function parseRequest(entries: readonly Fields[]): readonly number[] {
   const skipped = entries.some((entry) => entry.boolean("skipDefault") === true);
   const own = entries.flatMap((entry) => entry.has("option") || !skipped ? [parseOption(entry)] : []);
@@ -51,7 +54,7 @@ export function parseProvide(entries: readonly Fields[]): readonly Provided[] {
 function parseOption(entry: Fields): number {
   const option = entry.string("option") ?? "";
   const code = names[option] ?? (/^[1-9][0-9]{0,2}$/.test(option) ? Number(option) : NaN);
-  // 0 and 255 are padding and end.
+  // 0 is padding, 255 the end mark.
   if (code < 255) return code;
   throw new CniError(
     "invalidConfig",
@@ -61,7 +64,7 @@ function parseOption(entry: Fields): number {
   );
 }
 
-/** The bytes to send of each option, in hexadecimal; those without a value are left out. */
+/** The bytes to send for each option, in hexadecimal. Options without a value are left out. */
 export function valuesOf(
   provided: readonly Provided[],
   args: ReadonlyMap<string, string>,
@@ -72,7 +75,7 @@ export function valuesOf(
   }));
 }
 
-/** One byte tells the length of an option (RFC 2132, section 2). */
+/** The length of an option is one byte (RFC 2132, section 2). */
 function bytesOf(code: number, value: string): string {
   const bytes = new TextEncoder().encode(value);
   if (bytes.length <= 255) return hexOf(bytes);
@@ -86,7 +89,7 @@ function hexOf(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** By what a server knows the attachment again; the reference plugin's words, so that it gives the same address. */
+/** The client id of an attachment. It is the reference plugin's, so a server gives the same address. */
 export const clientId = {
   code: 61,
   of: ({ containerId, network, ifname }: Attachment): string =>

@@ -16,7 +16,7 @@ function read(ipam: Record<string, unknown>, type = "bridge") {
   return parse(fields({ type, ipam: { type: "dhcp", ...ipam } }));
 }
 
-/** The words of the client, from its name on. */
+/** The command line of the client, from its name on. */
 function client(ipam: Record<string, unknown>, of = at, type = "bridge"): string {
   const spawn = requestSteps(read(ipam, type), of, "/state/d")[1]!;
   assert.equal(spawn.tool, "spawn");

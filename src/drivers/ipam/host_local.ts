@@ -29,7 +29,7 @@ import {
 import { familiesOf, reserveLiving } from "./living.ts";
 import { parseResolvConf } from "../../net/resolv_conf.ts";
 
-/** Its addresses are there before the link is. */
+/** The addresses are known before the link exists. */
 export const kind = "local";
 
 interface Conf {
@@ -37,14 +37,14 @@ interface Conf {
   readonly routes: readonly Route[];
   readonly dataDir: string;
   readonly resolvConf?: string;
-  /** Addresses asked for by args.cni and runtimeConfig; CNI_ARGS's come with the attachment. */
+  /** The addresses requested by args.cni and runtimeConfig. Those of CNI_ARGS are in the attachment. */
   readonly wanted: readonly string[];
 }
 
-/** For `IP`. */
+/** It reads `IP`. */
 export const readsArgs = true;
 
-/** Reads the `ipam` object, and what the whole configuration asks of it. */
+/** Reads the `ipam` object and the parts of the configuration that concern it. */
 export function parse(conf: Fields): Conf {
   const ipam = conf.object("ipam");
   if (!ipam) throw new CniError("internal", "IPAM config missing 'ipam' key");
@@ -78,8 +78,8 @@ function nested(from: Fields | undefined, key: string): readonly (readonly Field
 }
 
 /**
- * How many taken addresses in a row, and then how many at random, are tried before the whole directory is read; and in how
- * many reservations, if all are taken, it is looked whether they say nothing.
+ * How many addresses are tried in order, and then at random, before the whole directory is read. If all are taken,
+ * `looks` reservations are checked for being empty.
  */
 const [patience, throws, looks] = [16, 128, 256];
 
@@ -91,8 +91,8 @@ export async function prepare({ dataDir, sets }: Conf, { network }: Attachment, 
 }
 
 /**
- * Takes one address of each set. The file that bears an address's name is the reservation, and making it is atomic, so
- * no lock is needed and the cost does not depend on how many are taken.
+ * Takes one address of each set. The reservation is a file named by the address. Creating it is atomic, so no lock is
+ * needed, and the cost does not depend on how many addresses are taken.
  */
 export function lease(conf: Conf, at: Attachment, world: World): Lease {
   const directory = `${conf.dataDir}/${at.network}`;
@@ -141,12 +141,12 @@ function requested({ wanted }: Conf, at: Attachment): string[] {
   return [...new Set(all)];
 }
 
-/** What the reference plugin writes into a reservation: no newline at the end. */
+/** The content of a reservation, as the reference plugin writes it; without a final newline. */
 function ownerOf({ containerId, ifname }: Attachment): string {
   return `${containerId}\r\n${ifname}`;
 }
 
-/** One set to take an address of, the i-th. */
+/** The search for a free address in the set with index `i`. */
 interface Search {
   readonly world: World;
   readonly directory: string;
@@ -158,7 +158,7 @@ interface Search {
 interface Taken {
   readonly ip: Ip;
   readonly claim: Claim;
-  /** Puts the pointer back where it was, unless another has moved it on since. */
+  /** Restores the pointer, unless another process has moved it since. */
   readonly putBack?: () => void;
 }
 
@@ -195,7 +195,7 @@ function takeNext(search: Search): Taken {
   throw refuse(search, `no IP addresses available in range set: ${showSet(set)}`);
 }
 
-/** The pointer only spreads the addresses: an ADD does not fail for want of it, as on a full disk. */
+/** Stores the address as the start of the next search. A failure, e.g. on a full disk, does not fail the ADD. */
 function movePointer(
   world: World,
   marker: string,
@@ -205,7 +205,7 @@ function movePointer(
     try {
       world.write(marker, text);
     } catch {
-      // The next search begins where this one did.
+      // The next search starts from the old address.
     }
   };
   write(address);
@@ -224,7 +224,10 @@ function showSet(set: RangeSet): string {
   return set.map(show).join(",");
 }
 
-/** The next few addresses in turn, then some at random, then every one that the directory does not name, or nobody has. */
+/**
+ * The addresses to try: the next few in order, some at random, all without a reservation, and last those whose
+ * reservation is empty.
+ */
 function* order({ world, directory, set }: Search, last: string | undefined): Generator<Candidate> {
   let tries = 0;
   for (const candidate of candidates(set, last)) {
@@ -246,7 +249,7 @@ function* order({ world, directory, set }: Search, last: string | undefined): Ge
   }
 }
 
-/** A reservation: the file that bears the address's name, and its text without white space around it. */
+/** A reservation: a file named by the address. `owner` is its text without surrounding white space. */
 interface Reservation {
   readonly path: string;
   readonly owner: string;
@@ -260,7 +263,7 @@ function reservations({ dataDir }: Conf, { network }: Attachment, world: World):
   });
 }
 
-/** Gives back every address that the directory holds for the attachment, whoever reserved it. */
+/** Releases every address in the directory that is reserved for the attachment, also by other programs. */
 export function release(conf: Conf, at: Attachment, world: World): void {
   removeBegun(world, keptOf(conf, at));
   owned(conf, at, world).forEach((one) => giveBack(conf, at, world, one));
@@ -275,14 +278,14 @@ function addressOfFile({ path }: Reservation): string {
   return path.slice(path.lastIndexOf("/") + 1);
 }
 
-/** Plugins before 0.8 wrote the container's id alone. */
+/** Plugins before 0.8 wrote only the container's id. */
 function owned(conf: Conf, at: Attachment, world: World): readonly Reservation[] {
   const all = reservations(conf, at, world);
   const exact = all.filter(({ owner }) => owner === ownerOf(at));
   return exact.length > 0 ? exact : all.filter(({ owner }) => owner === at.containerId);
 }
 
-/** In the reference's words; an address that is asked for by name is refused as taken. */
+/** The error in the reference's words. A requested address is refused as taken. */
 export function held(conf: Conf, at: Attachment, world: World): string | undefined {
   giveBackOutlived(world, keptOf(conf, at));
   const [own, wanted] = [owned(conf, at, world).map(addressOfFile), requested(conf, at)];
@@ -297,8 +300,8 @@ export function held(conf: Conf, at: Attachment, world: World): string | undefin
 }
 
 /**
- * The reference's CHECK is content with any address; an attachment has one of each set. Those of its result are looked at
- * first: to look for others is to read every reservation.
+ * The reference's CHECK accepts any one address. We require one of each set. The result's addresses are checked first,
+ * because looking for others means reading every reservation.
  */
 export function checkDrift(
   conf: Conf,
@@ -313,7 +316,7 @@ export function checkDrift(
   return `host-local: Failed to find address added by container ${at.containerId}`;
 }
 
-/** Gives back what no attachment in `valid` holds; a file that stays empty is what a crash left. */
+/** Releases what no attachment in `valid` holds. A file that stays empty is left from a crash. */
 export function collect(conf: Conf, at: Attachment, valid: ReadonlySet<string>, world: World): void {
   giveBackOutlived(world, keptOf(conf, at));
   removeBegun(world, keptOf(conf, at));
@@ -326,7 +329,7 @@ export function collect(conf: Conf, at: Attachment, valid: ReadonlySet<string>, 
   }
 }
 
-/** Why no address can be had, if all of one set are taken. */
+/** The reason why no address is available, if all addresses of a set are taken. */
 export function exhausted(conf: Conf, at: Attachment, world: World): string | undefined {
   const directory = `${conf.dataDir}/${at.network}`;
   const names = new Set(world.list(directory));

@@ -10,7 +10,7 @@ import * as hostLocal from "./host_local.ts";
 const world = realWorld();
 let roots = 0;
 
-/** A directory for one test, gone when that ends. */
+/** Runs a test in a directory that is removed afterwards. */
 function inDirectory(body: (root: string) => void): () => void {
   return () => {
     const root = `${world.env("TMPDIR") ?? "/tmp"}/ocinet-host-local-${world.pid}-${roots++}`;
@@ -42,7 +42,7 @@ function take(conf: Conf, at: Attachment, through = world): string {
   return hostLocal.lease(conf, at, through).ips.map(({ address }) => address).join(" ");
 }
 
-/** The names in the network's directory, those of allocation markers left out. */
+/** The names in the network's directory, without the last_reserved_ip files. */
 function held(root: string): string {
   return [...world.list(`${root}/n1`)].filter((name) => !name.startsWith("last_reserved_ip.")).sort().join(
     " ",
@@ -267,7 +267,7 @@ test(
     const interrupted: World = {
       ...world,
       create: (path, text, mode) => {
-        // Somebody else is faster, between the choice of an address and its reservation.
+        // Another process is faster, between the choice of an address and its reservation.
         if (nested++ < 4) got.push(take(conf, container(`other${nested}`), interrupted));
         return world.create(path, text, mode);
       },
@@ -278,7 +278,7 @@ test(
   }),
 );
 
-/** Names in a directory, and how often anybody asked. */
+/** Names in a directory, and how often the directory is read. */
 test(
   "whoever has an address is given no other of that range set, by name or not",
   inDirectory((root) => {
@@ -291,7 +291,7 @@ test(
       hostLocal.held(conf, container("a", { IP: "10.1.2.5" }), world),
       "failed to allocate for range 1: fd00::2 has been allocated to a, duplicate allocation is not allowed",
     );
-    // Of another network of the container's, over one directory.
+    // The attachment is of another network of the container; both use one directory.
     assert.equal(hostLocal.held(parse(root, { subnet: "10.9.9.0/24" }), container("a"), world), undefined);
   }),
 );

@@ -15,7 +15,7 @@ import {
   toNumber,
 } from "../../net/address.ts";
 
-/** Addresses of one subnet to give away, both ends included, the gateway left out. */
+/** A range of addresses in one subnet, both ends included. The gateway is not given away. */
 export interface Range {
   readonly subnet: string;
   readonly start: string;
@@ -23,12 +23,12 @@ export interface Range {
   readonly gateway: string;
 }
 
-/** Ranges of one family that are used one after the other; each set gives one address. */
+/** Ranges of one family, used in this order. An attachment gets one address from each set. */
 export type RangeSet = readonly Range[];
 
 /**
- * Reads and completes the sets of ranges.
- * @throws CniError in the reference plugin's words (host-local 1.9.1, range.go and range_set.go).
+ * Reads and completes the range sets.
+ * @throws CniError in the reference plugin's words (host-local 1.9.1, range.go and range_set.go)
  */
 export function parseRangeSets(sets: readonly (readonly Fields[])[]): readonly RangeSet[] {
   const parsed = sets.map((set, i) => {
@@ -60,7 +60,7 @@ function parseRangeSet(set: readonly Fields[]): RangeSet {
   return ranges;
 }
 
-/** A range as the reference plugin's messages have it: `10.1.2.1-10.1.2.254`. */
+/** A range as in the reference plugin's messages: `10.1.2.1-10.1.2.254`. */
 export function show({ start, end }: Range): string {
   return `${start}-${end}`;
 }
@@ -106,21 +106,21 @@ function overlap(a: Range, b: Range): boolean {
   return toNumber(a.start) <= toNumber(b.end) && toNumber(b.start) <= toNumber(a.end);
 }
 
-/** Whether an address lies in a range; the gateway does. */
+/** Whether a range contains an address. The gateway counts too. */
 export function covers({ start, end }: Range, address: string): boolean {
   if (family(start) !== family(address)) return false;
   return toNumber(start) <= toNumber(address) && toNumber(address) <= toNumber(end);
 }
 
-/** An address to try, and the range it is of. */
+/** An address to try, and its range. */
 export interface Candidate {
   readonly address: string;
   readonly range: Range;
 }
 
 /**
- * The addresses of a set in the order of kernelProbe: from the one after `last`, or from the first where `last` is not in
- * the set, around and back, gateways left out.
+ * All addresses of a set once, without gateways. The order starts after `last`, and wraps around. If `last` is not in
+ * the set, it starts at the first address.
  */
 export function* candidates(
   set: RangeSet,
@@ -141,7 +141,7 @@ function* count(range: Range, from: bigint, to: bigint): Generator<Candidate> {
   }
 }
 
-/** An address of a set at random, or undefined when that is a gateway. */
+/** A random address of a set; undefined if it is a gateway. */
 export function anyOf(set: RangeSet): Candidate | undefined {
   const range = set[Math.floor(Math.random() * set.length)]!;
   const [first, last] = [toNumber(range.start), toNumber(range.end)];
@@ -150,7 +150,7 @@ export function anyOf(set: RangeSet): Candidate | undefined {
   return address === range.gateway ? undefined : { address, range };
 }
 
-/** A chosen address as it is written in a result. */
+/** An address as it appears in a result: with the prefix length of its subnet. */
 export function withLength(address: string, { subnet }: Range): string {
   return `${address}/${lengthOf(subnet)}`;
 }

@@ -1,22 +1,22 @@
 /**
- * Reservations that nobody holds any more: of an earlier boot, which no container outlives; and empty ones, which the
- * reference leaves when it is killed. A reservation's text is the reference's, so of which boot it is stands beside it:
- * in DATADIR/.boots/BOOT/NETWORK/ADDRESS, with what tells the file from one that somebody has made in its place since.
- * A network's name never begins with a dot.
+ * Finds reservations that no container holds any more. Some are from an earlier boot. Others are empty, which the
+ * reference leaves when it is killed. The text of a reservation is fixed by the reference, so its boot is stored beside
+ * it, in DATADIR/.boots/BOOT/NETWORK/ADDRESS. That file identifies the reservation's file, so that one made later by
+ * another program is not mistaken for it. The name ".boots" cannot clash: a network's name never starts with a dot.
  */
 import { type Claim, claim } from "../../plan/step.ts";
 import { removeAbandoned, withDirectory, type World } from "../../plan/world.ts";
 
-/** Where addresses of one network are kept. */
+/** The directory and network of some reservations. */
 export interface Kept {
   readonly dataDir: string;
   readonly network: string;
 }
 
-/** Directories that a reboot empties. */
+/** Directories that are empty after a reboot. */
 const volatile = /^(\/run|\/var\/run|\/tmp|\/dev\/shm)\//;
 
-/** Writes down of what boot a reservation is. @returns what DEL has to take away, if anything */
+/** Records the boot of a reservation. @returns the claims that DEL must remove */
 export function remember(world: World, kept: Kept, address: string): readonly Claim[] {
   const boot = bootOf(world, kept);
   if (boot === undefined) return [];
@@ -27,26 +27,26 @@ export function remember(world: World, kept: Kept, address: string): readonly Cl
   try {
     withDirectory(world, path, 0o755, () => world.write(path, owner));
   } catch {
-    // It only helps after the next boot: on a full disk the ADD goes on without it.
+    // The record is only needed after the next boot. On a full disk the ADD continues without it.
     return [];
   }
   return [claim(path, owner)];
 }
 
-/** Forgets a reservation that was given back. */
+/** Removes the record of a released reservation. */
 export function forget(world: World, kept: Kept, address: string): void {
   const boot = bootOf(world, kept);
   if (boot !== undefined) world.remove(`${directoryOf(kept, boot)}/${address}`);
 }
 
-/** Removes the files that processes had begun which were killed over it. */
+/** Removes unfinished files of processes that were killed. */
 export function removeBegun(world: World, kept: Kept): void {
   const boot = bootOf(world, kept);
   removeAbandoned(world, `${kept.dataDir}/${kept.network}`);
   if (boot !== undefined) removeAbandoned(world, directoryOf(kept, boot));
 }
 
-/** The addresses whose reservations are of an earlier boot of this machine. */
+/** The addresses whose reservations are from an earlier boot of this machine. */
 export function outlived(world: World, kept: Kept): readonly string[] {
   return earlierBoots(world, kept).flatMap((boot) => {
     const directory = directoryOf(kept, boot);
@@ -54,7 +54,7 @@ export function outlived(world: World, kept: Kept): readonly string[] {
   });
 }
 
-/** Gives back those. */
+/** Releases the reservations of earlier boots. */
 export function giveBackOutlived(world: World, kept: Kept): void {
   for (const boot of earlierBoots(world, kept)) {
     const directory = directoryOf(kept, boot);
@@ -68,23 +68,23 @@ export function giveBackOutlived(world: World, kept: Kept): void {
 
 function giveBack(world: World, kept: Kept, path: string): void {
   const [, directory, address] = /^(.*)\/(.*)$/.exec(path)!;
-  // Named for this boot: should we be killed over it, the next tries again.
+  // The lock is named for this boot. If this process is killed, the lock does not block the next boot.
   alone(world, `${directory}/.${address}.${bootOf(world, kept)}`, () => {
     if (isTheSame(world, kept, path)) world.remove(`${kept.dataDir}/${kept.network}/${address}`);
     world.remove(path);
   });
 }
 
-/** How long the reference may take from making a file to writing into it, in milliseconds, and far more. */
+/** In milliseconds. The reference needs far less between creating a file and writing to it. */
 const aMoment = 60_000;
 
-/** Whether a reservation says nothing, and is not just being made. */
+/** Whether a reservation is empty, and not just being written. */
 export function isEmpty(world: World, path: string): boolean {
   const stat = world.stat(path);
   return stat !== undefined && Date.now() - stat.modified > aMoment && world.read(path) === "";
 }
 
-/** Gives back a reservation that is empty. */
+/** Releases an empty reservation. */
 export function giveBackEmpty(world: World, path: string): void {
   const [, directory, address] = /^(.*)\/(.*)$/.exec(path)!;
   alone(world, `${directory}/.empty.${address}`, () => {
@@ -92,14 +92,17 @@ export function giveBackEmpty(world: World, path: string): void {
   });
 }
 
-/** Of several processes one acts: another could come late, and take what a third has reserved anew. */
+/**
+ * Runs the action in one process only. A second process that is late could remove a reservation that a third has made
+ * since.
+ */
 function alone(world: World, token: string, action: () => void): void {
   if (!tryCreate(world, token)) return;
   action();
   world.remove(token);
 }
 
-/** False also when the directory has gone: somebody is done with it. */
+/** Creates a file. Returns false if it exists, or if another process has removed the directory. */
 function tryCreate(world: World, path: string): boolean {
   try {
     return world.create(path, "");
@@ -114,14 +117,16 @@ function isTheSame(world: World, { dataDir, network }: Kept, path: string): bool
   return written?.replace(/^[0-9]+:/, "") === identify(world, `${dataDir}/${network}/${address}`);
 }
 
-/** Without the number of the device, which another boot may give anew: btrfs, overlayfs, NFS and device mapper do. */
-
+/** Identifies a file without the device number, which may change at boot on btrfs, overlayfs, NFS and device mapper. */
 function identify(world: World, path: string): string | undefined {
   const stat = world.stat(path);
   return stat && `${stat.identity.split(":")[1]} ${stat.modified}`;
 }
 
-/** This machine's others. Another's, that has the directory by a network, may well be running. */
+/**
+ * Earlier boots of this machine. A directory on a network file system also has boots of other machines, which may be
+ * running.
+ */
 function earlierBoots(world: World, kept: Kept): readonly string[] {
   const boot = bootOf(world, kept);
   if (boot === undefined) return [];
@@ -129,7 +134,7 @@ function earlierBoots(world: World, kept: Kept): readonly string[] {
   return world.list(`${kept.dataDir}/.boots`).filter((other) => other.startsWith(machine) && other !== boot);
 }
 
-/** This machine, and which of its boots it is; nothing where a reboot forgets, or whose the directory is cannot be known. */
+/** The machine and its current boot; undefined if a reboot empties the directory, or if the machine has no id. */
 function bootOf(world: World, { dataDir }: Kept): string | undefined {
   if (volatile.test(dataDir)) return undefined;
   const [machine, boot] = ["/etc/machine-id", "/proc/sys/kernel/random/boot_id"].map((path) =>

@@ -7,7 +7,10 @@ import { forget, giveBackEmpty, giveBackOutlived, isEmpty, type Kept, outlived, 
 const real = realWorld();
 let roots = 0;
 
-/** What one machine does in its boots, each a world; directories of tests lie in /var/tmp, for /tmp may be emptied. */
+/**
+ * Runs a test with one World per boot of a machine. The directories are in /var/tmp, because /tmp counts as emptied by
+ * a reboot.
+ */
 function machine(body: (boot: (id: string, machine?: string) => World, kept: Kept) => void): () => void {
   return () => {
     const dataDir = `/var/tmp/ocinet-boots-${real.pid}-${roots++}`;
@@ -68,7 +71,7 @@ test(
   machine((boot, kept) => {
     reserve(boot("1"), kept, "10.1.1.2", "a");
     const second = boot("2");
-    // As the first is about to remove the reservation, the other has been and gone, and a third has the address.
+    // When the first process is about to remove the reservation, the second has finished, and a third has the address.
     let meddled = false;
     const slow: World = {
       ...second,

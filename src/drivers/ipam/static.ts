@@ -6,21 +6,21 @@ import type { Attachment } from "../../plan/attachment.ts";
 import type { World } from "../../plan/world.ts";
 import type { Lease } from "../plugin.ts";
 
-/** Its addresses are there before the link is. */
+/** The addresses are known before the link exists. */
 export const kind = "local";
 
 interface Conf {
   readonly ips: readonly Ip[];
-  /** Whether `ips` came from args.cni or runtimeConfig, which stand in for everything else. */
+  /** Whether `ips` came from args.cni or runtimeConfig. Then CNI_ARGS is ignored. */
   readonly replaced: boolean;
   readonly routes: readonly Route[];
   readonly dns: Dns;
 }
 
-/** For `IP` and `GATEWAY`. */
+/** It reads `IP` and `GATEWAY`. */
 export const readsArgs = true;
 
-/** Reads the `ipam` object; addresses of runtimeConfig stand in for those of args.cni, and those for the rest. */
+/** Reads the `ipam` object. Addresses of runtimeConfig replace those of args.cni, and these replace all others. */
 export function parse(conf: Fields): Conf {
   const ipam = conf.object("ipam");
   if (!ipam) throw new CniError("internal", "IPAM config missing 'ipam' key");
@@ -60,7 +60,7 @@ function parseGateway(text: string): string {
   return gateway;
 }
 
-/** The addresses of the configuration, and unless those were replaced, of CNI_ARGS. */
+/** The addresses of the configuration, and those of CNI_ARGS unless they were replaced. */
 export function lease({ ips, replaced, routes, dns }: Conf, at: Attachment): Lease {
   if (replaced) return { ips, routes, dns, claims: [] };
   const problem = "the 'ip' field is expected to be in CIDR notation";
@@ -77,7 +77,7 @@ function list({ args }: Attachment, key: string): readonly string[] {
   return args.get(key)?.split(",").map((text) => text.trim()).filter((text) => text !== "") ?? [];
 }
 
-/** Of the addresses that are still in the configuration, the gateways have to be the same. */
+/** Checks the gateways of those addresses that are still in the configuration. */
 export function checkDrift(
   conf: Conf,
   at: Attachment,

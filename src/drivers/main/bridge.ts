@@ -51,10 +51,10 @@ interface Conf {
   readonly isDefaultGateway: boolean;
   readonly forceAddress: boolean;
   readonly ipMasq: boolean;
-  /** Ours: what its containers begin goes to their neighbours and the host alone. */
+  /** Our own option: the containers can open connections only to each other and to the host. */
   readonly internal: boolean;
   readonly mtu?: number;
-  /** The MTU of the host's way out, in place of one that is not named: `up` and the hook add it. */
+  /** The MTU of the host's default route, used if no MTU is configured. `up` and the hook set it. */
   readonly pathMtu?: number;
   readonly hairpinMode: boolean;
   readonly promiscMode: boolean;
@@ -66,14 +66,14 @@ interface Conf {
   readonly portIsolation: boolean;
   readonly mac?: string;
   readonly dns?: Dns;
-  /** The gateways of all subnets that the network's own IPAM gives addresses of, with prefix lengths. */
+  /** The gateways of all subnets of the network's own IPAM, with prefix lengths. */
   readonly gateways: readonly string[];
 }
 
-/** For `MAC`. */
+/** It reads `MAC`. */
 export const readsArgs = true;
 
-/** Reads a bridge configuration; defaults are the reference plugin's (1.9.1). */
+/** Reads a bridge configuration. The defaults are the reference plugin's (1.9.1). */
 export function parse(conf: Fields): Conf {
   const [isDefaultGateway, linkDown] = [
     flag(conf, "isDefaultGateway"),
@@ -118,7 +118,9 @@ export function parse(conf: Fields): Conf {
   };
 }
 
-/** Of host-local's ranges: its first subnet may be full, and the next one's gateway then comes beside the first's. */
+/**
+ * The gateways of host-local's ranges. Once the first subnet is full, the bridge gets the next one's gateway as well.
+ */
 function gatewaysOfRanges(conf: Fields): readonly string[] {
   const ipam = conf.object("ipam");
   const sets = [ipam?.raw("ranges"), conf.object("runtimeConfig")?.raw("ipRanges")].flat(2);
@@ -136,7 +138,7 @@ function flag(conf: Fields, key: string): boolean {
   return conf.boolean(key) ?? false;
 }
 
-/** One that is there may be named by an alternative name, which can be longer. */
+/** Checks a name. An existing bridge may be named by an alternative name, which can be longer. */
 function checkAnyName(link: string): void {
   if (link.length > 127 || linkNameProblem(link.slice(0, 15)) !== undefined) checkName(link);
 }
@@ -156,12 +158,17 @@ function vlanId(conf: Fields): number {
   return id;
 }
 
-/** runtimeConfig's address before that of args.cni; that of CNI_ARGS, which is weaker still, is the attachment's. */
+/**
+ * The MAC address from runtimeConfig, or else from args.cni. The one from CNI_ARGS ranks last; it is in the attachment.
+ */
 function wantedMac(conf: Fields): string | undefined {
   return conf.object("runtimeConfig")?.string("mac") ?? conf.object("args")?.object("cni")?.string("mac");
 }
 
-/** The bridge, and the gateway's link of a VLAN. What addresses our own bridge has matters where others are to go. */
+/**
+ * The bridge and the gateway's VLAN link. The addresses of our own bridge are needed only with forceAddress, which
+ * removes others.
+ */
 export function lookups({ bridge, vlans, forceAddress, isGateway }: Conf, at: Attachment): Lookups {
   const gateway = vlans.id === 0 ? [] : [vlanLink(bridge, vlans.id)];
   return {
@@ -171,7 +178,7 @@ export function lookups({ bridge, vlans, forceAddress, isGateway }: Conf, at: At
   };
 }
 
-/** Puts the container on the bridge, and makes the bridge for the first one. */
+/** Connects the container to the bridge. The first container creates the bridge. */
 export function link(conf: Conf, at: Attachment, seen: HostState): Plan {
   const { vlans } = conf;
   const found = findBridge(conf, seen);
@@ -201,7 +208,7 @@ export function link(conf: Conf, at: Attachment, seen: HostState): Plan {
   };
 }
 
-/** A port never takes more than its bridge. */
+/** A port's MTU must not exceed the bridge's. */
 function chooseMtu({ mtu, pathMtu }: Conf, found: Link | undefined): number | undefined {
   return mtu ?? (pathMtu === undefined || !found ? pathMtu : Math.min(pathMtu, found.mtu));
 }
@@ -215,7 +222,7 @@ function findBridge({ bridge }: Conf, { links }: HostState): Link | undefined {
   );
 }
 
-/** On a bridge that does not filter, a VLAN is no border (siderolabs/talos#8941). */
+/** VLANs on a bridge without VLAN filtering separate nothing (siderolabs/talos#8941). */
 function needFiltering({ bridge, vlans }: Conf, found: Link | undefined): void {
   const problem = isFiltering(vlans) ? filteringProblem(bridge, found) : undefined;
   if (problem !== undefined) throw new CniError("internal", `Cannot use a VLAN on ${problem}`);
@@ -258,12 +265,15 @@ function finishBridge(name: string): readonly Step[] {
   return [setLink("host", name, "alias", ownAlias, "up"), ...disableDuplicateDetection(name)];
 }
 
-/** Else the gateway's address changed with the first port, and with every one that goes (containernetworking/cni#285). */
+/**
+ * Fixes a bridge's MAC address. Otherwise it changes when the first port comes and when a port goes
+ * (containernetworking/cni#285).
+ */
 function pinMac({ name, mac, floatingMac }: Link): readonly Step[] {
   return floatingMac ? [setLink("host", name, "address", mac)] : [];
 }
 
-/** A bridge that is down carries nothing. If it is ours by its address, whoever made it was stopped half-way. */
+/** Sets a bridge up. If its MAC address is ours, an earlier ocinet was stopped before it had finished the bridge. */
 function bringUpBridge({ name, mac, up }: Link, { networkDigest }: Attachment): readonly Step[] {
   if (up !== false) return [];
   return mac === macFrom(networkDigest) ? finishBridge(name) : [setLink("host", name, "up")];
@@ -275,8 +285,8 @@ function setPort(port: string, { hairpinMode, portIsolation }: Conf): Line {
 }
 
 /**
- * Lets a container reach its own published ports by the host's address. Where br_netfilter shows nat what is bridged
- * (it comes with Docker and Kubernetes), the kernel then does not route but bridge it, back to the port it came from.
+ * Lets a container reach its own published ports by the host's address. With br_netfilter, which Docker and Kubernetes
+ * load, bridged packets pass nat. The kernel then bridges the packet back to the port that it came from.
  */
 export function reflect(at: Attachment): Line {
   const { name } = vethEnds(at).host;
@@ -284,7 +294,7 @@ export function reflect(at: Attachment): Line {
   return { ...set("on"), undo: set("off").run };
 }
 
-/** The bridge and the gateway's link, with their addresses, and the VLANs of the port. */
+/** The bridge and the gateway's link, with their addresses, and the port's VLANs. */
 export function evidence(conf: Conf, _at: Attachment, made: Result): Lookups {
   const ports = hostLinks(made).filter((name) => name !== conf.bridge);
   return {
@@ -297,7 +307,9 @@ function gatewayLink({ bridge, vlans }: Conf): string {
   return vlans.id === 0 ? bridge : vlanLink(bridge, vlans.id);
 }
 
-/** The container's port has to be on the bridge and as it was set, the bridge to be up and to have the gateways. */
+/**
+ * Checks that the container's port is on the bridge with its settings, and that the bridge is up and has the gateways.
+ */
 export function checkDrift(
   conf: Conf,
   { ifname }: Attachment,
@@ -314,7 +326,10 @@ export function checkDrift(
     lostBridge(conf, ips, seen);
 }
 
-/** What is on for the port that the configuration leaves off may be another's wish: firewall isolates, too. */
+/**
+ * Only settings that the configuration turns on are checked. Another plugin may turn on the others: firewall isolates
+ * ports too.
+ */
 function lostPort(
   { hairpinMode, portIsolation, vlans }: Conf,
   link: Link,
@@ -339,19 +354,19 @@ function lostBridge(conf: Conf, ips: readonly Ip[], seen: HostState): string | u
   return gone && `"${name}" no longer has the gateway's address ${gone}`;
 }
 
-/** A bridge, one with VLANs where they are asked for, and rules. */
+/** Tests for bridges, VLAN filtering if configured, and rules. */
 export function kernelProbe({ vlans, ipMasq, macSpoofCheck }: Conf): readonly string[] {
   const filtering = isFiltering(vlans) ? " vlan_filtering 1" : "";
   const rules = ipMasq || macSpoofCheck ? tryRules : [];
   return [`ip link add name try0 type bridge${filtering}`, ...rules];
 }
 
-/** That the bridge's name is not another link's, and that it tells VLANs apart where that is asked for. */
+/** Checks that no other link has the bridge's name, and that the bridge filters VLANs if configured. */
 export function statusProblem(conf: Conf, seen: HostState): void {
   needFiltering(conf, findBridge(conf, seen));
 }
 
-/** Gives the container its addresses and routes, and the bridge the gateway's. */
+/** Gives the container its addresses and routes, and the bridge the gateway's address. */
 export function address(conf: Conf, at: Attachment, given: Lease, made: Result, seen: HostState): Plan {
   if (given.ips.length === 0) throw new CniError("internal", "IPAM plugin returned missing IP config");
   const lease = { ...given, ips: given.ips.map((ip) => withGateway(ip, conf)) };
@@ -387,7 +402,7 @@ function withGateway(ip: Ip, { isGateway }: Conf): Ip {
 function withDefaultRoutes({ ips, routes }: Lease): readonly Route[] {
   const missing = ["0.0.0.0/0", "::/0"].map((dst) => ({ dst, gw: gatewayFor(ips, dst) }))
     .filter(({ dst, gw }) => gw && !routes.some((route) => route.dst === dst && route.gw !== undefined));
-  // A default route without a gateway of its own would be this very one.
+  // A default route without a gateway of its own is this same route.
   return [...routes.filter((route) => !missing.some(({ dst }) => dst === route.dst)), ...missing];
 }
 
@@ -435,7 +450,7 @@ function setAddress(
   ];
 }
 
-/** A bridge has one IPv4 subnet, and any number of IPv6 ones that do not overlap. */
+/** A bridge has one IPv4 subnet, and any number of IPv6 subnets that do not overlap. */
 function conflicts(address: string, gateway: string): boolean {
   if (family(address) !== family(gateway)) return false;
   return family(address) === 4 || contains(networkOf(address), addressOf(gateway)) ||

@@ -272,7 +272,7 @@ test("what to look at is the bridge, its VLAN's link and forwarding", () => {
     ...{ links: [], ownBridges, advertised: true },
     sysctls: ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"],
   });
-  // What other addresses it has matters only if they are to go.
+  // Its other addresses matter only if forceAddress removes them.
   assert.deepEqual(look({ forceAddress: true }).links, ["cni0"]);
 });
 

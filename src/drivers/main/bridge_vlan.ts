@@ -13,7 +13,7 @@ export interface Vlans {
   readonly keepDefault: boolean;
 }
 
-/** Reads `vlanTrunk`: each entry one `id`, or a range from `minID` to `maxID`. */
+/** Reads `vlanTrunk`. Each entry has an `id`, or a range from `minID` to `maxID`. */
 export function parseTrunk(entries: readonly Fields[] | undefined): Vlans["trunk"] {
   return entries?.flatMap((entry) => {
     const [id, min, max] = ["id", "minID", "maxID"].map((key) => entry.integer(key));
@@ -39,8 +39,8 @@ function wrong(message: string): CniError {
 }
 
 /**
- * The lines that put a port into its VLANs, and out of the bridge's default one, if it has any. The untagged VLAN comes
- * last: a range of the trunk that includes it would have it tagged.
+ * The lines that add a port to its VLANs and remove it from the bridge's default VLAN. The untagged VLAN is set last,
+ * because a trunk range that includes it would make it tagged.
  */
 export function portVlans(
   port: string,
@@ -64,17 +64,17 @@ function vlan(verb: "add" | "del", port: string, id: string, flags = ""): Line {
   return line("bridge", "host", { kind: "vlan", port, vlan: id }, run);
 }
 
-/** Whether the bridge has to tell VLANs apart. */
+/** Whether the bridge must filter VLANs. */
 export function isFiltering({ id, trunk }: Vlans): boolean {
   return id !== 0 || trunk !== undefined;
 }
 
-/** The command that tells the VLANs of a port. */
+/** The command that lists the VLANs of a port. */
 export function vlansOn(port: string): string {
   return `bridge -j vlan show dev ${port}`;
 }
 
-/** The first VLAN that a port is no longer in. @param answer of that command */
+/** The first VLAN that a port has lost. @param answer the output of that command */
 export function lostVlans(port: string, vlans: Vlans, answer = ""): string | undefined {
   const [found] = JSON.parse(answer || "[]") as readonly {
     vlans?: readonly { vlan: number; vlanEnd?: number }[];
@@ -85,14 +85,14 @@ export function lostVlans(port: string, vlans: Vlans, answer = ""): string | und
   return gone === undefined ? undefined : `bridge port "${port}" is no longer in VLAN ${gone}`;
 }
 
-/** What of a bridge its VLAN's link depends on. */
+/** The properties of a bridge that its VLAN links need. */
 interface Bridge {
   readonly bridge: string;
   readonly mtu?: number;
   readonly vlans: Vlans;
 }
 
-/** A veth from the host to a port of the bridge, on which the host is in the VLAN. */
+/** Makes a veth from the host to a bridge port, so that the host has a link in the VLAN. */
 export function makeVlanLink(
   { bridge, vlans, mtu }: Bridge,
   at: Attachment,
@@ -100,7 +100,7 @@ export function makeVlanLink(
 ): readonly Step[] {
   const [name, port] = [vlanLink(bridge, vlans.id), vlanPort(bridge, vlans.id)];
   const size = mtu === undefined ? "" : words` mtu ${mtu}`;
-  // The port comes first: of a peer, the kernel passes over `master`.
+  // The port's end comes first, because the kernel ignores `master` for a peer.
   const run = words`link add name ${port}` + size + words` master ${bridge}` +
     words` type veth peer name ${name} address ${vlanMac(at, vlans.id)}` + size;
   return [
@@ -112,17 +112,17 @@ export function makeVlanLink(
   ];
 }
 
-/** The name of the link by which the host is in a VLAN of the bridge. */
+/** The name of the host's link in a VLAN of the bridge. */
 export function vlanLink(bridge: string, id: number): string {
   return `${bridge}.${id}`;
 }
 
-/** As long as the link's own name, and as much the bridge's alone. */
+/** The name of the port. It is as long as the link's name, and unique for the bridge. */
 function vlanPort(bridge: string, id: number): string {
   return `${bridge}+${id}`;
 }
 
-/** Its MAC address. */
+/** The link's MAC address. */
 export function vlanMac(at: Attachment, id: number): string {
   return macFrom(at.networkDigest.slice(0, 64) + id.toString(16).padStart(4, "0"));
 }

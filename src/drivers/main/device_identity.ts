@@ -1,29 +1,31 @@
 /**
- * A link that was moved into a container is found again by what the container cannot change. Its name, its alias and its
- * MAC address are the container's to write, and so are links of its own that bear another's (containernetworking/plugins#773).
+ * Finds a link that was moved into a container, by properties that the container cannot change. The container can
+ * change its name, alias and MAC address, and can create other links with these (containernetworking/plugins#773).
  */
 import type { Link } from "../../plan/host_state.ts";
 
 /**
- * /sys of the namespace that the script is in: `nsenter` leaves the caller's in place. The kernel refuses one that is there
- * already (EBUSY, do_add_mount), so an empty file system goes between.
+ * Mounts a /sys for the script's own network namespace: `nsenter` keeps the caller's /sys. The kernel refuses to mount
+ * the sysfs that is mounted there already (EBUSY, do_add_mount), so a tmpfs is mounted in between.
  */
 const ownSysfs = "mount -t tmpfs tmpfs /sys && mount -t sysfs sysfs /sys || exit 1; ";
 
-/** The words that run a script with a /sys of its own namespace. */
+/** The command that runs a script with a /sys of its own namespace. */
 export function withOwnSysfs(script: string, ...args: readonly string[]): readonly string[] {
   return ["unshare", "--mount", "sh", "-c", ownSysfs + script, "sh", ...args];
 }
 
-/** What a link is known by, in the order that `findLink` takes it: device, port, index, lower link, kind, MAC address. */
+/**
+ * The identity of a link, in the order of `findLink`'s arguments: device, port, index, lower link, kind, MAC address.
+ */
 export function identityOf({ device, index, lower, deviceType, mac }: Link): readonly string[] {
   return [device?.name ?? "", device?.port ?? "", `${index}`, `${lower ?? ""}`, deviceType ?? "", mac];
 }
 
 /**
- * A shell function: the name of the link that `$device` … `$mac` tell of. Hardware is known by its device. The end of a veth
- * is the one that the other end, which is still on the host, says it is. Other links keep what they stand on, and unless
- * the container had a link with that number, their index.
+ * A shell function that prints the name of the link with the identity `$device` … `$mac`. Hardware is identified by its
+ * device. A veth's end is identified by its peer, which is still on the host. Other links keep their lower link. They
+ * also keep their index, unless the container already had a link with that index.
  */
 export const findLink = "device=$1 port=$2 index=$3 lower=$4 kind=$5 mac=$6; shift 6; " +
   'end=; [ -n "$device" ] || [ -n "$kind" ] || [ -z "$lower" ] || ' +
@@ -39,19 +41,23 @@ export const findLink = "device=$1 port=$2 index=$3 lower=$4 kind=$5 mac=$6; shi
   "findLink() { for how in both either; do for link in /sys/class/net/*; do " +
   '  isIt "$link" "$how" && { echo "${link##*/}"; return; }; done; done; }; ';
 
-/** Takes from a link's alternative names those that keep it from a namespace where they are taken. */
+/** Removes those alternative names of a link that are in use in the target namespace. */
 const dropAlternativeNames =
   'ip -o link show dev "$link" | tr "\\\\\\\\" "\\\\n" | sed -n "s/^ *altname //p" | ' +
   'while read -r name; do ip link property del dev "$link" altname "$name"; done; ';
 
-/** Moves the link out under a name: our own process, the parent of what it runs in the container, is where it belongs. */
+/**
+ * Moves the link to the namespace of the parent process, under a given name. The parent is ocinet, in the host's
+ * namespace.
+ */
 export const comeBackScript = `${findLink}link=$(findLink); [ -n "$link" ] || exit 0; ` +
   'ip link set dev "$link" netns "$PPID" name "$1" && exit; ' +
   `${dropAlternativeNames}exec ip link set dev "$link" netns "$PPID" name "$1"`;
 
 /**
- * A container that ends gives its hardware back, soon and under the name it had there (default_device_exit_net). A link
- * that has its own name, and none in its alias, has been given back already.
+ * Waits for hardware that the kernel returns when a container's namespace ends, and renames it. It returns soon, under
+ * its name in the container (default_device_exit_net). A link that has its own name and no alias has been restored
+ * already.
  */
 export const returnedScript =
   `${findLink}for try in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do ` +
@@ -60,9 +66,9 @@ export const returnedScript =
   '[ -n "$link" ] && exec ip link set dev "$link" name "$1"; sleep 0.1; done';
 
 /**
- * Gives back a link of whose ADD nothing is written down: then only its alias tells its name, which the container can
- * write, so that has to be what the configuration says, or of hardware that it names, and no name of the host's. A link
- * whose other end is in the container is of the container's own making.
+ * Returns a link whose ADD left no record. Only the alias has its name on the host, and the container can write the
+ * alias. So the name must be the configured one, or the link must be the configured hardware, and no link of the host
+ * may have that name. A link whose peer is also in the container was created there and is left alone.
  */
 export const leaveScript = 'link=$1 d=/sys/class/net/$1 wanted=$2 mac=$3 device=$4; [ -e "$d" ] || exit 0; ' +
   'name=$(cat "$d/ifalias"); case $name in ""|-*|*[!A-Za-z0-9_.+-]*) exit 0 ;; esac; ' +

@@ -19,19 +19,19 @@ import {
   resultOf,
 } from "./move_in.ts";
 
-/** Reads a dummy configuration, which has nothing but `ipam`. */
+/** Reads a dummy configuration. It has only `ipam`. */
 export function parse(conf: Fields): BringUp {
   const bringUp = parseBringUp(conf);
   if (!bringUp.layer3) throw new CniError("internal", "dummy interface requires an IPAM configuration");
   return bringUp;
 }
 
-/** Nothing of the host matters. */
+/** Needs no look-ups. */
 export function lookups(): Lookups {
   return {};
 }
 
-/** Makes a link that leads nowhere. */
+/** Makes a dummy link. */
 export function link(conf: BringUp, at: Attachment): Plan {
   const [interim, mac] = [interimName(at), macFrom(at.digest)];
   const run = words`link add name ${interim} address ${mac} netns ${at.netns} type dummy`;
@@ -45,7 +45,7 @@ export function link(conf: BringUp, at: Attachment): Plan {
   };
 }
 
-/** Gives it its addresses. */
+/** Adds the addresses. */
 export function address(bringUp: BringUp, at: Attachment, lease: Lease, made: Result): Plan {
   return {
     steps: configure(lease, { made, bringUp, names: [interimName(at), at.ifname] }),
@@ -53,7 +53,7 @@ export function address(bringUp: BringUp, at: Attachment, lease: Lease, made: Re
   };
 }
 
-/** Its kind. */
+/** Checks the link's kind. */
 export function checkDrift(
   _conf: BringUp,
   { ifname }: Attachment,
@@ -63,7 +63,7 @@ export function checkDrift(
   return lostKind("dummy", {}, ifname, seen);
 }
 
-/** The kind. */
+/** Tests for the link's kind. */
 export function kernelProbe(): readonly string[] {
   return ["ip link add name try0 type dummy"];
 }

@@ -18,7 +18,7 @@ import {
   resultOf,
 } from "./move_in.ts";
 
-/** How to find the device: by its link's name, or by what `Lookups` calls a device. */
+/** How to find the device: by its link's name, or by the key of `Lookups.devices`. */
 type Search =
   | { readonly by: "name"; readonly link: string }
   | { readonly by: "mac"; readonly mac: string }
@@ -26,16 +26,16 @@ type Search =
 
 interface Conf {
   readonly search?: Search;
-  /** Its PCI address, where the configuration has one. */
+  /** The PCI address, if configured. */
   readonly pci?: string;
-  /** A PCI address or a name on the auxiliary bus, in place of `pci`. */
+  /** A PCI address or a name on the auxiliary bus. It replaces `pci`. */
   readonly deviceId?: string;
   readonly bringUp: BringUp;
-  /** What counts in place of IPAM's. */
+  /** It replaces IPAM's DNS settings. */
   readonly dns?: Dns;
 }
 
-/** The container's link is one of the host's, and goes back there. */
+/** The container's link is one of the host's, and returns to the host. */
 export const keepsLink = true;
 
 const [pciBus, auxiliaryBus] = ["/sys/bus/pci/devices", "/sys/bus/auxiliary/devices"];
@@ -51,7 +51,7 @@ export function parse(conf: Fields): Conf {
   return { search, pci, deviceId, bringUp: parseBringUp(conf), dns: parseOwnDns(conf) };
 }
 
-/** The name of a device's directory on its bus. */
+/** Reads the name of a device's directory on its bus. */
 function readBusName(name: string | undefined): string | undefined {
   if (name === undefined || /^[A-Za-z0-9][A-Za-z0-9_.:-]*$/.test(name)) return name;
   throw wrong(`runtime config DeviceID ${name} not found or unsupported`);
@@ -82,7 +82,7 @@ function notFound(reason: string): CniError {
   return wrong(`failed to find host device: ${reason}`);
 }
 
-/** The device, however it was named. */
+/** Looks the device up by whatever identifies it. */
 export function lookups({ search, pci, deviceId }: Conf): Lookups {
   return {
     links: search?.by === "name" ? [search.link] : [],
@@ -94,7 +94,9 @@ export function lookups({ search, pci, deviceId }: Conf): Lookups {
   };
 }
 
-/** Moves the link into the container. A device that a program in user space drives has none, and is only named. */
+/**
+ * Moves the link into the container. A device with a user-space driver (DPDK) has no link; the result only names it.
+ */
 export function link(conf: Conf, at: Attachment, seen: HostState): Plan {
   const device = directoryOf(conf, seen);
   if (device?.startsWith(pciBus) && servesProgram(device, seen)) {
@@ -107,7 +109,7 @@ export function link(conf: Conf, at: Attachment, seen: HostState): Plan {
   };
 }
 
-/** The directory of the device on its bus, where it is named by that. */
+/** The directory of the device on its bus, if the configuration names it by bus. */
 function directoryOf({ pci, deviceId }: Conf, { devices }: HostState): string | undefined {
   if (deviceId === undefined) return pci && `${pciBus}/${pci}`;
   const found = [pciBus, auxiliaryBus].map((bus) => `${bus}/${deviceId}`).find((path) => devices?.has(path));
@@ -115,7 +117,7 @@ function directoryOf({ pci, deviceId }: Conf, { devices }: HostState): string | 
   throw wrong(`runtime config DeviceID ${deviceId} not found or unsupported`);
 }
 
-/** Whether a DPDK program has it. */
+/** Whether a DPDK program uses the device. */
 function servesProgram(device: string, { devices }: HostState): boolean {
   const driver = devices?.get(device)?.driver;
   if (driver !== undefined) return ["vfio-pci", "uio_pci_generic", "igb_uio"].includes(driver);
@@ -140,10 +142,10 @@ function fail(reason: string): never {
 }
 
 /**
- * The link keeps its own name in its alias. It goes over under a name that nobody else has: there may be one like its
- * own, and the kernel leaves a link half-way whose second change it refuses. Taken back, it comes the same way, first
- * out of the container, whatever its names are there, which nothing but the container's namespace can do; and
- * whatever has been made of it there, it is again what it was.
+ * Moves the link, and restores it at undo. The alias holds the link's name on the host. It is moved under a unique
+ * interim name: the container may have a link with the same name, and the kernel does not revert a move whose rename
+ * fails. The undo first moves it out of the container by its identity, since the container may have renamed it. Only a
+ * process in the container's namespace can do that. Then its original settings are restored.
  */
 function moveIn(link: Link, at: Attachment): readonly Step[] {
   const { name, up, hardware } = link;
@@ -180,7 +182,7 @@ function comeBack(link: Link, interim: string): Exec {
   });
 }
 
-/** Another program's ADD has left the name on the host in the alias, too. */
+/** Another program's ADD also stored the name in the alias. */
 export function unrecorded({ ifname }: Attachment, { search, pci, deviceId }: Conf): readonly Step[] {
   const wanted = [
     search?.by === "name" ? search.link : "",
@@ -196,13 +198,19 @@ function returned(link: Link, interim: string): Exec {
   });
 }
 
-/** udev makes a name that a link has lost one of its alternative names, and then it cannot have that back. */
+/**
+ * Restores the settings. udev turns a link's lost name into an alternative name, which must be removed before the link
+ * can have that name again.
+ */
 const restoredScript =
   'link=$1 name=$2 mac=$3; shift 3; ip link show dev "$link" >/dev/null 2>&1 || exit 0; ' +
   'ip link property del dev "$link" altname "$name" 2>/dev/null; ' +
   '[ -z "$mac" ] || ip link set dev "$link" address "$mac"; exec ip link set dev "$link" "$@"';
 
-/** Its address apart, for some kinds cannot have theirs set. Flags that it had from a master it has lost with that. */
+/**
+ * The MAC address is set separately, because some kinds of links do not allow it. Flags that were set by a master are
+ * not restored.
+ */
 function restored(
   { name, mac, mtu, queueLength, promiscuous, allMulticast, master }: Link,
   interim: string,
@@ -214,7 +222,7 @@ function restored(
   return exec("host", `restore ${interim}`, { undo: [...undo, ...flags, ...queue] });
 }
 
-/** Not a veth's: what is found by such a name is taken for one, and removed. */
+/** The prefix is not "veth": cleanup removes links with names of that form. */
 function interimName(at: Attachment): string {
   return `move${at.digest.slice(0, 11)}`;
 }
@@ -224,7 +232,7 @@ function host(link: string, setting: string, run: string, undo?: string): Line {
   return line("ip", "host", id, run, undo === undefined ? {} : { undo });
 }
 
-/** Gives it its addresses. */
+/** Adds the addresses. */
 export function address(conf: Conf, at: Attachment, lease: Lease, made: Result, seen: HostState): Plan {
   const device = directoryOf(conf, seen);
   const arrived = { made, bringUp: conf.bringUp, names: [interimName(at), at.ifname] };
@@ -234,13 +242,13 @@ export function address(conf: Conf, at: Attachment, lease: Lease, made: Result, 
   };
 }
 
-/** A device that a program drives has no link. */
+/** The result of a device with a user-space driver has no link. */
 export function lasting(conf: Conf, made: Result, seen: HostState): Result {
   const device = directoryOf(conf, seen);
   return device?.startsWith(pciBus) && servesProgram(device, seen) ? emptyResult : made;
 }
 
-/** Whether another link is there in its place. */
+/** Checks that the container's link is the configured device. */
 export function checkDrift(
   { search }: Conf,
   { ifname }: Attachment,
@@ -254,7 +262,7 @@ export function checkDrift(
   return `container interface "${ifname}" is not the host's device "${search.link}"`;
 }
 
-/** The device, which only one container can have. */
+/** Checks that the device is available. Only one container can have it. */
 export function statusProblem(conf: Conf, seen: HostState): void {
   const device = directoryOf(conf, seen);
   if (!device?.startsWith(pciBus) || !servesProgram(device, seen)) findLink(conf, device, seen);

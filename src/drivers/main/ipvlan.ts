@@ -31,10 +31,10 @@ import {
 interface Conf {
   readonly parent: Parent;
   readonly mode: string;
-  /** The master's where it is 0. */
+  /** 0 means the master's MTU. */
   readonly mtu: number;
   readonly bringUp: BringUp;
-  /** What counts in place of IPAM's. */
+  /** It replaces IPAM's DNS settings. */
   readonly dns?: Dns;
 }
 
@@ -54,17 +54,17 @@ function parseMode(mode: string): string {
   throw new CniError("internal", `unknown ipvlan mode: ${JSON.stringify(mode)}`);
 }
 
-/** The master. */
+/** Looks up the master. */
 export function lookups(conf: Conf, _at: Attachment, made?: Result): Lookups {
   return sightOfMaster(parentOf(conf, made));
 }
 
-/** In a chain, one that names no master is made on the interface of the plugins before it. */
+/** In a chain, a missing `master` means the interface that the previous plugins made. */
 function parentOf({ parent }: Conf, before?: Result): Parent {
   return { ...parent, master: parent.master ?? before?.interfaces[0]?.name };
 }
 
-/** Makes the link on its master; without `ipam`, it gets the addresses of the chain's result. */
+/** Makes the link on its master. Without `ipam`, it gets the addresses of the chain's result. */
 export function link(conf: Conf, at: Attachment, seen: HostState, before?: Result): Plan {
   const { mode, mtu } = conf;
   if (
@@ -93,7 +93,7 @@ function leaseOf(before: Result | undefined): Lease {
   );
 }
 
-/** Gives it its addresses. */
+/** Adds the addresses. */
 export function address(conf: Conf, at: Attachment, lease: Lease, made: Result): Plan {
   return {
     steps: configure(lease, { made, bringUp: conf.bringUp, names: namesOf(conf.parent, at) }),
@@ -101,7 +101,10 @@ export function address(conf: Conf, at: Attachment, lease: Lease, made: Result):
   };
 }
 
-/** Kind, mode and master; one that the chain gave is not in the result any more. Its MTU may have been tuned. */
+/**
+ * Checks kind, mode and master. A master from the chain is not in the result and is not checked. Nor is the MTU, which
+ * tuning may change.
+ */
 export function checkDrift(
   { parent, mode }: Conf,
   at: Attachment,
@@ -111,12 +114,12 @@ export function checkDrift(
   return lostOnMaster({ parent, kind: "ipvlan", details: { mode } }, at, seen);
 }
 
-/** The kind. */
+/** Tests for the link's kind. */
 export function kernelProbe({ mode }: Conf): readonly string[] {
   return tryOnMaster(words` type ipvlan mode ${mode}`);
 }
 
-/** The master, unless it is to come from the chain, as addresses do. */
+/** Checks the master, unless it comes from the chain, as the addresses do. */
 export function statusProblem({ parent, bringUp }: Conf, seen: HostState): void {
   if (parent.master !== undefined || bringUp.layer3) needMaster(parent, seen);
 }

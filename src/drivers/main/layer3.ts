@@ -6,7 +6,7 @@ import { addAddress, addRoute } from "../../plan/ip.ts";
 import { setSysctl, type Step, type Sysctl } from "../../plan/step.ts";
 import type { Lease } from "../plugin.ts";
 
-/** Whether addresses are to be masqueraded. Either backend of the reference means our own table all the same. */
+/** Whether addresses are masqueraded. Both backends of the reference are accepted; our own table is used for either. */
 export function parseMasquerade(conf: Fields): boolean {
   const [wanted, backend] = [conf.boolean("ipMasq") ?? false, conf.string("ipMasqBackend")];
   if (wanted && backend !== undefined && backend !== "iptables" && backend !== "nftables") {
@@ -16,8 +16,8 @@ export function parseMasquerade(conf: Fields): boolean {
 }
 
 /**
- * IPv6 on in the container, for links by these names, where the lease has an IPv6 address: a new namespace may have it
- * off. What routers advertise is not for a link with addresses of ours: it would bring a second address and a second
+ * Turns on IPv6 in the container for these links, if the lease has an IPv6 address: a new namespace may have it off.
+ * Router advertisements are ignored on a link with our addresses, because they would add a second address and a second
  * default route.
  */
 export function enableIpv6({ ips }: Lease, ...links: readonly string[]): readonly Sysctl[] {
@@ -33,14 +33,15 @@ export function enableIpv6({ ips }: Lease, ...links: readonly string[]): readonl
   );
 }
 
-/** The addresses of a lease on the container's link. */
+/** Adds the lease's addresses to the container's link. */
 export function addAddresses({ ips }: Lease, ifname: string): readonly Step[] {
   return ips.map(({ address }) => addAddress("container", address, ifname));
 }
 
 /**
- * The routes of a lease through the container's link; one without `gw` goes by the first gateway of its family. Those to
- * one destination by several gateways are one route with as many next hops (containernetworking/plugins#601).
+ * Adds the lease's routes through the container's link. A route without `gw` uses the first gateway of its family.
+ * Routes to one destination by several gateways become one route with several next hops
+ * (containernetworking/plugins#601).
  */
 export function addRoutes({ ips, routes }: Pick<Lease, "ips" | "routes">, ifname: string): readonly Step[] {
   const groups = new Map<string, Route[]>();
@@ -50,10 +51,10 @@ export function addRoutes({ ips, routes }: Pick<Lease, "ips" | "routes">, ifname
   }
   return [...groups.values()].map(([first, ...others]) => {
     const route = withGateway(first!, ips);
-    // Beside a route that names no gateway there is no second: the kernel would refuse it.
+    // The kernel refuses a second next hop if the first has no gateway.
     const hops = first!.gw === undefined ? [] : others.flatMap(({ gw }) => gw ?? []);
     const line = addRoute("container", route, ifname, [...new Set(hops)].filter((gw) => gw !== route.gw));
-    // Another network may have brought one; the first stays.
+    // Another network may have set a default route. The first one stays.
     return isDefault(route.dst) ? { ...line, onError: "ignore-exists" } : line;
   });
 }
@@ -64,23 +65,23 @@ function withGateway(route: Route, ips: readonly Ip[]): Route {
   return { ...route, ...(gw === undefined ? {} : { gw }) };
 }
 
-/** Whether a destination is all of its family's. */
+/** Whether a destination is the default route's. */
 export function isDefault(dst: string): boolean {
   return lengthOf(dst) === 0;
 }
 
-/** The first gateway of the family of a destination. */
+/** The first gateway of the destination's family. */
 export function gatewayFor(ips: readonly Ip[], dst: string): string | undefined {
   return ips.find(({ address, gateway }) => gateway !== undefined && family(address) === family(dst))
     ?.gateway;
 }
 
-/** An address as the only one of its prefix: `10.1.2.3/32`. */
+/** An address as a prefix of one address: `10.1.2.3/32`. */
 export function alone(address: string): string {
   return `${addressOf(address)}/${hostLength(address)}`;
 }
 
-/** The result with the lease's addresses on one of its interfaces. */
+/** The result, with the lease's addresses on one of its interfaces. */
 export function withLease(made: Result, lease: Lease, index: number, own?: Result["dns"]): Result {
   return {
     ...made,

@@ -5,24 +5,24 @@ import type { Plan } from "../../plan/plan.ts";
 import type { HostState } from "../../plan/host_state.ts";
 import type { Lookups } from "../plugin.ts";
 
-/** Every namespace has its own from the start. */
+/** The kernel makes this link with the namespace, so it is not ours to delete. */
 export const keepsLink = true;
 
-/** There is nothing to configure. */
+/** Reads nothing: the type has no options. */
 export function parse(): unknown {
   return {};
 }
 
 const ipv6 = "net/ipv6/conf/all/disable_ipv6";
 
-/** Whether the kernel has IPv6. */
+/** Looks up whether the kernel has IPv6. */
 export function lookups(): Lookups {
   return { sysctls: [ipv6] };
 }
 
 /**
- * Sets the container's loopback link up, which gives it its addresses; the name asked for is not looked at. In a chain
- * the result of those before it is passed on.
+ * Sets the container's loopback link up, which gives it its addresses. The requested interface name is ignored. In a
+ * chain, the previous result is passed on.
  */
 export function link(_conf: unknown, at: Attachment, { sysctls }: HostState, before?: Result): Plan {
   const addresses = ["127.0.0.1/8", ...(sysctls.get(ipv6) ? ["::1/128"] : [])];
@@ -37,17 +37,17 @@ export function link(_conf: unknown, at: Attachment, { sysctls }: HostState, bef
   };
 }
 
-/** A loopback link takes no lease. */
+/** Not used: a loopback link gets no lease. */
 export function address(_conf: unknown, _at: Attachment, _lease: unknown, made: Plan["result"]): Plan {
   return { steps: [], result: made };
 }
 
-/** The link only: a container may do without IPv6 later. */
+/** Keeps only the link: the container may turn off IPv6 later. */
 export function lasting(_conf: unknown, { interfaces, dns }: Result): Result {
   return { interfaces: interfaces.filter(({ name }) => name === "lo"), ips: [], routes: [], dns };
 }
 
-/** Whether it is down. */
+/** Checks that the link is up. */
 export function checkDrift(
   _conf: unknown,
   _at: Attachment,

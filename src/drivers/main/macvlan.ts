@@ -35,17 +35,17 @@ import {
 interface Conf {
   readonly parent: Parent;
   readonly mode: string;
-  /** The master's where it is 0. */
+  /** 0 means the master's MTU. */
   readonly mtu: number;
   readonly mac: WantedMac;
-  /** How many broadcasts may wait; the kernel's choice where it is 0. */
+  /** The length of the broadcast queue; 0 means the kernel's default. */
   readonly queue: number;
   readonly bringUp: BringUp;
-  /** What counts in place of IPAM's. */
+  /** It replaces IPAM's DNS settings. */
   readonly dns?: Dns;
 }
 
-/** For `MAC`. */
+/** It reads `MAC`. */
 export const readsArgs = true;
 
 /** Reads a macvlan configuration. */
@@ -66,7 +66,7 @@ function parseMode(mode: string): string {
   throw new CniError("internal", `unknown macvlan mode: ${JSON.stringify(mode)}`);
 }
 
-/** The master. */
+/** Looks up the master. */
 export function lookups({ parent }: Conf): Lookups {
   return sightOfMaster(parent);
 }
@@ -77,7 +77,7 @@ export function link(conf: Conf, at: Attachment, seen: HostState): Plan {
   const master = findMaster(parent, seen);
   checkMtu(mtu, master);
   const chosen = chooseMac(conf.mac, at);
-  // In this mode the kernel gives it the master's, whatever else it is told.
+  // In this mode the kernel always uses the master's MAC address.
   const mac = mode === "passthru" ? undefined : chosen;
   const type = words` type macvlan mode ${mode}` + (queue === 0 ? "" : words` bcqueuelen ${queue}`);
   return {
@@ -90,7 +90,7 @@ export function link(conf: Conf, at: Attachment, seen: HostState): Plan {
   };
 }
 
-/** Gives it its addresses. */
+/** Adds the addresses. */
 export function address({ parent, bringUp, dns }: Conf, at: Attachment, lease: Lease, made: Result): Plan {
   return {
     steps: configure(lease, { made, bringUp, names: namesOf(parent, at) }),
@@ -98,7 +98,7 @@ export function address({ parent, bringUp, dns }: Conf, at: Attachment, lease: L
   };
 }
 
-/** Kind, mode and master. Its MTU may have been tuned. */
+/** Checks kind, mode and master, but not the MTU, which tuning may change. */
 export function checkDrift(
   { parent, mode }: Conf,
   at: Attachment,
@@ -108,12 +108,12 @@ export function checkDrift(
   return lostOnMaster({ parent, kind: "macvlan", details: { mode } }, at, seen);
 }
 
-/** The kind. */
+/** Tests for the link's kind. */
 export function kernelProbe({ mode }: Conf): readonly string[] {
   return tryOnMaster(words` type macvlan mode ${mode}`);
 }
 
-/** The master. */
+/** Checks the master. */
 export function statusProblem({ parent }: Conf, seen: HostState): void {
   needMaster(parent, seen);
 }

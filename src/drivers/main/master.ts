@@ -7,11 +7,11 @@ import { exec, line, type Step, words } from "../../plan/step.ts";
 import type { Lookups } from "../plugin.ts";
 import { interimName, lostKind, moveIn } from "./move_in.ts";
 
-/** On which link to make one for the container. */
+/** The link below a container's link. */
 export interface Parent {
-  /** That of the default route where there is none. */
+  /** The name of the master. Absent: the link of the default route. */
   readonly master?: string;
-  /** The master is in the container. */
+  /** The master is in the container's namespace. */
   readonly linkInContainer: boolean;
 }
 
@@ -23,13 +23,13 @@ export function parseParent(conf: Fields): Parent {
   };
 }
 
-/** The master, unless it is in the container, where we cannot look. */
+/** Looks up the master, unless it is in the container, which is not looked into. */
 export function sightOfMaster({ master, linkInContainer }: Parent): Lookups {
   if (linkInContainer) return {};
   return master === undefined ? { defaultMaster: true } : { links: [master] };
 }
 
-/** The master as it was seen; undefined when it is in the container. @throws CniError when there is none */
+/** The master; undefined if it is in the container. @throws CniError if it does not exist */
 export function findMaster({ master, linkInContainer }: Parent, seen: HostState): Link | undefined {
   if (linkInContainer) return undefined;
   const name = master ?? seen.defaultLink;
@@ -39,7 +39,7 @@ export function findMaster({ master, linkInContainer }: Parent, seen: HostState)
   return link;
 }
 
-/** @throws CniError for an MTU that the master cannot carry */
+/** @throws CniError if the MTU is larger than the master's */
 export function checkMtu(mtu: number, master: Link | undefined): void {
   if (mtu >= 0 && mtu <= (master?.mtu ?? 65535)) return;
   throw new CniError(
@@ -48,19 +48,19 @@ export function checkMtu(mtu: number, master: Link | undefined): void {
   );
 }
 
-/** A link to make on a master. */
+/** A link to be made on a master. */
 export interface Child {
   readonly parent: Parent;
-  /** As `findMaster` gives it. */
+  /** The value of `findMaster`. */
   readonly master: Link | undefined;
   readonly mac?: string;
-  /** The master's where it is 0. */
+  /** 0 means the master's MTU. */
   readonly mtu: number;
-  /** The end of the line: `type` and what belongs to it. */
+  /** The end of the `ip` line: `type` and its options. */
   readonly type: string;
 }
 
-/** Makes a link on a master, and moves it into the container under its final name. */
+/** Makes a link on a master and moves it into the container under its final name. */
 export function addOnMaster(child: Child, at: Attachment): readonly Step[] {
   const { parent, master, type } = child;
   if (!master) return [addInContainer(parent.master, nameAndSize(at.ifname, child) + type, at.ifname)];
@@ -74,12 +74,12 @@ function nameAndSize(name: string, { mac, mtu }: Child): string {
   return words` name ${name}` + address + (mtu === 0 ? "" : words` mtu ${mtu}`);
 }
 
-/** The link of the default route where this runs is the master. */
+/** Finds the link of the default route in the current namespace and uses it as master. */
 const onDefaultMaster = 'm=$(for f in -4 -6; do ip $f route show default; done | sed -n "s/.* dev ' +
   '\\([^ ]*\\).*/\\1/p" | head -n 1); [ -n "$m" ] || { echo "no default route interface found" >&2; exit 1; }; ' +
   'exec ip link add link "$m" "$@"';
 
-/** A step of its own, for the link's sysctls must find it made. */
+/** A separate step, so that the link exists before its sysctls are set. */
 function addInContainer(master: string | undefined, rest: string, ifname: string): Step {
   const options = rest.trim().split(" ");
   const made = { id: { kind: "link", link: ifname }, undo: ["ip", "link", "del", "dev", ifname] } as const;
@@ -96,15 +96,15 @@ export function namesOf({ linkInContainer }: Parent, at: Attachment): readonly s
   return linkInContainer ? [at.ifname] : [interimName(at), at.ifname];
 }
 
-/** What CHECK knows of a link on a master. */
+/** The properties of a link on a master that CHECK compares. */
 interface Expected {
   readonly parent: Parent;
   readonly kind: string;
-  /** What `ip` has to show of a link of that kind. */
+  /** The attributes that `ip` must report for the link's kind. */
   readonly details: Readonly<Record<string, unknown>>;
 }
 
-/** What is no longer so of a link on a master. */
+/** The first property that a link on a master has lost. */
 export function lostOnMaster(
   { parent, kind, details }: Expected,
   { ifname }: Attachment,
@@ -119,7 +119,7 @@ export function lostOnMaster(
   return isOnIt ? undefined : `container interface "${ifname}" is not on its master "${parent.master}"`;
 }
 
-/** For STATUS. @throws CniError code 51: with the master went the links that were on it */
+/** Checks the master for STATUS. @throws CniError code 51 if it does not exist; then the links on it are gone too */
 export function needMaster(parent: Parent, seen: HostState): void {
   try {
     findMaster(parent, seen);
@@ -128,7 +128,7 @@ export function needMaster(parent: Parent, seen: HostState): void {
   }
 }
 
-/** Whether there can be links of a type, tried in an empty namespace. */
+/** Commands that test in an empty namespace whether the kernel supports a link type. */
 export function tryOnMaster(type: string): readonly string[] {
   return ["ip link add name try0 type veth peer name try1", `ip link add link try0 name try2${type}`];
 }

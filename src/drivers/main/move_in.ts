@@ -10,14 +10,14 @@ import type { Lease } from "../plugin.ts";
 import { addAddresses, addRoutes, enableIpv6, withLease } from "./layer3.ts";
 
 /**
- * The name of a link on its way into the container. Made under its final one, it could not be where the host has a link
- * of that name: until Linux 6.15 the kernel looked for it in the namespace that the request came from.
+ * The name of a link until it is in the container. Before Linux 6.15 the kernel checked a new link's name in the
+ * caller's namespace. So a link could not be made under its final name if the host had a link of that name.
  */
 export function interimName(at: Attachment): string {
   return vethFrom(at.digest);
 }
 
-/** Gives a link that was made in the container's namespace its final name; from here on the container's side ends it. */
+/** Renames a link that was made in the container's namespace. From then on it is removed from inside the container. */
 export function moveIn(at: Attachment): readonly Line[] {
   const interim = interimName(at);
   return [
@@ -34,26 +34,29 @@ export function moveIn(at: Attachment): readonly Line[] {
   ];
 }
 
-/** When a link in the container comes up. */
+/** When a link in the container is set up. */
 export interface BringUp {
-  /** It will be given addresses. */
+  /** The link gets addresses. */
   readonly layer3: boolean;
-  /** It comes up only with its addresses: what `arp_notify` tells the neighbours of is those that are there by then. */
+  /**
+   * The link is set up after its addresses are added, because `arp_notify` announces only addresses that exist at that
+   * time.
+   */
   readonly late: boolean;
 }
 
-/** Reads from the `ipam` of a configuration when the link comes up; DHCP asks through a link that is up. */
+/** Decides from `ipam` when the link is set up. DHCP needs a link that is up. */
 export function parseBringUp(conf: Fields): BringUp {
   const ipam = conf.object("ipam")?.string("type");
   return { layer3: ipam !== undefined, late: ipam !== undefined && ipam !== "dhcp" };
 }
 
-/** Sets the link up, unless that has to wait for its addresses. */
+/** Sets the link up, unless it must wait for its addresses. */
 export function bringUp({ late }: BringUp, ifname: string): readonly Line[] {
   return late ? [] : [setLink("container", ifname, "up")];
 }
 
-/** Has the kernel tell the neighbours of the link's addresses as it comes up: they forget whoever had these before. */
+/** Lets the kernel announce the link's addresses when it comes up, so that neighbours replace old entries for them. */
 export function announce(link: string, families: readonly (4 | 6)[]): readonly Sysctl[] {
   return families.map((family) => {
     const key = `net/ipv${family}/conf/${link}/${family === 4 ? "arp" : "ndisc"}_notify`;
@@ -62,9 +65,9 @@ export function announce(link: string, families: readonly (4 | 6)[]): readonly S
 }
 
 /**
- * Sets a link up that has got its addresses. Where it was up before, `arp_notify` is to tell the neighbours of them all the
- * same (RFC 2131, 4.4.1): it does whenever a link is given a MAC address, be it the one that it has. Not every link can be
- * given one.
+ * Sets a link with addresses up. If it was up before (DHCP), its addresses must still be announced (RFC 2131, 4.4.1).
+ * `arp_notify` also announces when a MAC address is set, even the same one, so it is set again. Not every link allows
+ * that, so errors are ignored.
  */
 export function bringUpAddressed(bringUp: BringUp, { name, mac }: Interface): readonly Line[] {
   const up = setLink("container", name, "up");
@@ -77,15 +80,18 @@ function isEarly({ layer3, late }: BringUp): boolean {
   return layer3 && !late;
 }
 
-/** A link in the container that is to be given addresses. */
+/** A link in the container that gets addresses. */
 export interface MovedIn {
   readonly made: Result;
   readonly bringUp: BringUp;
-  /** Those that it may have when its sysctls are set, which is before it is renamed if both are done at once. */
+  /**
+   * The names the link may have when its sysctls are set. If both happen in one batch, the sysctls are set before it is
+   * renamed.
+   */
   readonly names: readonly string[];
 }
 
-/** Gives a link in the container its addresses, sets it up, and adds the routes. */
+/** Adds the addresses of a link in the container, sets it up, and adds the routes. */
 export function configure(lease: Lease, { made, bringUp, names }: MovedIn): readonly Step[] {
   if (lease.ips.length === 0) throw new CniError("internal", "IPAM plugin returned missing IP config");
   const link = made.interfaces[0]!;
@@ -99,29 +105,29 @@ export function configure(lease: Lease, { made, bringUp, names }: MovedIn): read
 }
 
 /**
- * Reads `dns`. In the reference it counts even where it has nothing and IPAM's has something; but what a DHCP server tells
- * of names is of no other use, so where addresses come from one, undefined stands for nothing.
+ * Reads `dns`. In the reference, an empty `dns` still overrides IPAM's. But the DNS settings of a DHCP server have no
+ * other use, so with DHCP an empty `dns` is undefined and overrides nothing.
  */
 export function parseOwnDns(conf: Fields): Dns | undefined {
   const dns = parseDns(conf.object("dns"));
   return hasDns(dns) || conf.object("ipam")?.string("type") !== "dhcp" ? dns : undefined;
 }
 
-/** The result for the one link in the container. */
+/** The result with one link in the container. */
 export function resultOf(at: Attachment, mac: string | undefined, dns: Dns = {}): Result {
   const link = { name: at.ifname, ...(mac ? { mac } : {}), sandbox: at.netns };
   return { interfaces: [link], ips: [], routes: [], dns };
 }
 
-/**
- * The result once that link has its addresses.
- * @param dns what counts in place of the lease's
- */
+/** The result after that link has got its addresses. @param dns replaces the lease's DNS settings */
 export function addressed(made: Result, lease: Lease, dns: Dns | undefined): Result {
   return withLease(made, lease, 0, dns);
 }
 
-/** A MAC address that was asked for: in the configuration, or by the runtime, which outweighs it and CNI_ARGS. */
+/**
+ * A requested MAC address: from the configuration, or from the runtime. The runtime has precedence over both the
+ * configuration and CNI_ARGS.
+ */
 export interface WantedMac {
   readonly own?: string;
   readonly runtime?: string;
@@ -132,7 +138,10 @@ export function parseWantedMac(conf: Fields): WantedMac {
   return { own: conf.string("mac"), runtime: conf.object("runtimeConfig")?.string("mac") };
 }
 
-/** The MAC address that the strongest wish names, or one of our choosing. @throws CniError for a wish that is none */
+/**
+ * The requested MAC address with the highest precedence, or a generated one.
+ * @throws CniError if it is not a MAC address
+ */
 export function chooseMac({ own, runtime }: WantedMac, at: Attachment): string {
   const wanted = runtime ?? (at.args.get("MAC") || own);
   if (wanted === undefined) return macFrom(at.digest);
@@ -144,7 +153,9 @@ export function chooseMac({ own, runtime }: WantedMac, at: Attachment): string {
   );
 }
 
-/** What is no longer so of the container's link, by its kind and what `ip` has to show of one of that kind. */
+/**
+ * The first property of the container's link that differs: its kind, or an attribute of that kind that `ip` reports.
+ */
 export function lostKind(
   kind: string,
   details: Readonly<Record<string, unknown>>,

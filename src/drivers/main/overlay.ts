@@ -20,13 +20,13 @@ import type { Lease, Lookups } from "../plugin.ts";
 import * as bridge from "./bridge.ts";
 import { forward, forwardingSysctls, vethEnds } from "./veth.ts";
 
-/** What `bridge` reads of the configuration; the bridge itself, its MTU and its addresses are the agent's. */
+/** The `bridge` options that are used. The agent decides on the bridge, its MTU and its addresses. */
 type Conf = ReturnType<typeof bridge.parse>;
 
-/** For `MAC`. */
+/** It reads `MAC`. */
 export const readsArgs = true;
 
-/** Reads an overlay configuration, which names nothing but the type and `ipam`. */
+/** Reads an overlay configuration, which has only the type and `ipam`. */
 export function parse(conf: Fields): Conf {
   const own = Object.fromEntries(
     ["ipam", "dns", "runtimeConfig", "args"].map((key) => [key, conf.raw(key)]),
@@ -34,7 +34,7 @@ export function parse(conf: Fields): Conf {
   return { ...bridge.parse(fields(own)), isDefaultGateway: true, ipMasq: true };
 }
 
-/** The network's links on this host, which the agent makes before it answers. */
+/** Asks the agent for the network's links on this host. The agent makes them before it answers. */
 export function lookups(_conf: Conf, at: Attachment): Lookups {
   return { agent: [joinRequest(at)], sysctls: forwardingSysctls, advertised: true };
 }
@@ -58,7 +58,7 @@ function joinedOf(at: Attachment, { answers }: HostState): Joined {
   }
 }
 
-/** Puts the container on the network's bridge. */
+/** Connects the container to the network's bridge. */
 export function link(conf: Conf, at: Attachment, seen: HostState): Plan {
   const joined = joinedOf(at, seen);
   return bridge.link(confOf(conf, joined), at, withBridge(seen, joined));
@@ -73,15 +73,15 @@ function confOf(conf: Conf, joined: Joined): Conf {
   };
 }
 
-/** The bridge was made a moment ago, after links were looked at. */
+/** Adds the bridge to the host's state: it was made after the links were looked up. */
 function withBridge(seen: HostState, { bridge: name, mac, mtu }: Joined): HostState {
   const found: Link = { name, index: 0, mac, mtu, kind: "bridge", up: true };
   return { ...seen, links: new Map([...seen.links, [name, found]]) };
 }
 
 /**
- * Gives the container its addresses, and the MAC address that goes with them: whoever has one of them next has the same,
- * so that no neighbour's memory is wrong. Nobody else's may be used.
+ * Gives the container its addresses, and the MAC address derived from them. The next container with that address gets
+ * the same MAC address, so neighbours' entries stay correct. The port cannot use other addresses.
  */
 export function address(conf: Conf, at: Attachment, lease: Lease, made: Result, seen: HostState): Plan {
   const joined = joinedOf(at, seen);
@@ -105,7 +105,7 @@ export function address(conf: Conf, at: Attachment, lease: Lease, made: Result, 
   };
 }
 
-/** The other hosts know it by the address. */
+/** The other hosts know the MAC address, which is derived from the address. */
 function macOf(conf: Conf, at: Attachment, { ips }: Lease): string {
   if (ips.length === 0) throw new CniError("internal", "IPAM plugin returned missing IP config");
   const mac = macOfAddress(addressOf(ips[0]!.address));
@@ -117,7 +117,7 @@ function macOf(conf: Conf, at: Attachment, { ips }: Lease): string {
   );
 }
 
-/** The port has one address, which no frame from elsewhere can take away from it. */
+/** Fixes the MAC address to the port: a frame from elsewhere with the same source address does not move it. */
 function pinMac(port: string, mac: string): readonly Step[] {
   return [
     setLink("host", port, "type", "bridge_slave", "learning", "off"),
@@ -130,17 +130,17 @@ function pinMac(port: string, mac: string): readonly Step[] {
   ];
 }
 
-/** The bridge and the port, as of `bridge`. */
+/** Looks up the bridge and the port, as `bridge` does. */
 export function evidence(conf: Conf, at: Attachment, made: Result): Lookups {
   return bridge.evidence({ ...conf, bridge: made.interfaces[0]?.name ?? "" }, at, made);
 }
 
-/** What is no longer as ADD left it; what the agent made, it looks after itself. */
+/** Checks what ADD made. The agent checks what it made itself. */
 export function checkDrift(conf: Conf, at: Attachment, made: Result, seen: HostState): string | undefined {
   return bridge.checkDrift({ ...conf, bridge: made.interfaces[0]?.name ?? "" }, at, made, seen);
 }
 
-/** A bridge and a VXLAN link. */
+/** Tests for a bridge and a VXLAN link. */
 export function kernelProbe(conf: Conf): readonly string[] {
   return [
     ...bridge.kernelProbe(conf),

@@ -17,7 +17,7 @@ import { disableDuplicateDetection, forward, forwardingSysctls, lostVeth, vethEn
 interface Conf {
   readonly mtu?: number;
   readonly ipMasq: boolean;
-  /** Ours: what the container begins goes to its neighbours and the host alone. */
+  /** Our own option: the container can open connections only to its neighbours and to the host. */
   readonly internal: boolean;
   readonly dns?: Dns;
 }
@@ -32,7 +32,7 @@ export function parse(conf: Fields): Conf {
     );
   }
   return {
-    // `up` and the hook add the MTU of the host's way out.
+    // `up` and the hook set `pathMtu` to the MTU of the host's default route.
     mtu: conf.integer("mtu", { min: 0, max: 65535 }) || conf.integer("pathMtu", { min: 0, max: 65535 }),
     ipMasq: parseMasquerade(conf),
     internal: conf.boolean("internal") ?? false,
@@ -40,12 +40,12 @@ export function parse(conf: Fields): Conf {
   };
 }
 
-/** The forwarding switches, and the links whose router advertisements have to survive them. */
+/** Looks up the forwarding sysctls, and the links whose router advertisements must still be accepted. */
 export function lookups(): Lookups {
   return { sysctls: forwardingSysctls, advertised: true };
 }
 
-/** Makes the veth: one end in the container, the other left alone on the host. */
+/** Makes the veth. One end is in the container, the other on the host, on no bridge. */
 export function link({ mtu }: Conf, at: Attachment): Plan {
   const { host, container } = vethEnds(at);
   return {
@@ -64,7 +64,7 @@ export function link({ mtu }: Conf, at: Attachment): Plan {
   };
 }
 
-/** Routes each address between the two ends: nothing but the host is on the container's link. */
+/** Adds a route for each address between both ends. The container's link leads to the host only. */
 export function address(
   { ipMasq, internal, dns }: Conf,
   at: Attachment,
@@ -118,12 +118,12 @@ function routeBetween(
   ];
 }
 
-/** The host's routes to the container. */
+/** Looks up the host's routes to the container. */
 export function evidence(_conf: Conf, { ifname }: Attachment, made: Result): Lookups {
   return { reached: ownIps(made, ifname).map(({ address }) => addressOf(address)) };
 }
 
-/** The other end of its veth, forwarding, and the host's routes to its addresses. */
+/** Checks the other end of the veth, forwarding, and the host's routes to the addresses. */
 export function checkDrift(
   _conf: Conf,
   { ifname }: Attachment,
@@ -139,7 +139,7 @@ export function checkDrift(
   return away && `Failed to find the host's route to ${away}`;
 }
 
-/** Masquerading. */
+/** Tests for masquerading. */
 export function kernelProbe({ ipMasq }: Conf): readonly string[] {
   return ipMasq ? tryRules : [];
 }

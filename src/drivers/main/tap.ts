@@ -27,21 +27,21 @@ import {
 
 interface Conf {
   readonly multiQueue: boolean;
-  /** The kernel's choice where it is 0. */
+  /** 0 means the kernel's default. */
   readonly mtu: number;
   readonly mac: WantedMac;
-  /** Numbers of the user and the group that may open it; without either, root alone. */
+  /** The numbers of the user and the group that may open the device. Without both, only root may. */
   readonly owner?: number;
   readonly group?: number;
   readonly selinuxContext?: string;
-  /** A bridge in the container to be a port of. */
+  /** The bridge in the container to which it is added as a port. */
   readonly bridge?: string;
   readonly bringUp: BringUp;
-  /** What counts in place of IPAM's. */
+  /** It replaces IPAM's DNS settings. */
   readonly dns?: Dns;
 }
 
-/** For `MAC`. */
+/** It reads `MAC`. */
 export const readsArgs = true;
 
 /** Reads a tap configuration. */
@@ -67,12 +67,12 @@ function parseContext(context: string | undefined): string | undefined {
   );
 }
 
-/** Nothing of the host matters. */
+/** Needs no look-ups. */
 export function lookups(): Lookups {
   return {};
 }
 
-/** Makes the device on the host, for it is made where `ip` runs, and moves it into the container. */
+/** Makes the device on the host, because that is where `ip` runs, and moves it into the container. */
 export function link(conf: Conf, at: Attachment): Plan {
   const { mtu, bridge } = conf;
   const [interim, mac] = [interimName(at), chooseMac(conf.mac, at)];
@@ -102,7 +102,7 @@ function addTap(name: string, conf: Conf): Step {
   });
 }
 
-/** As the reference has them, which goes two ways: frames have headers (vnet_hdr, pi) where both owners are named. */
+/** The flags of the reference. It has two variants: if both owners are given, frames have headers (vnet_hdr, pi). */
 function flagsOf({ multiQueue, owner, group, selinuxContext }: Conf): string {
   const both = owner !== undefined && group !== undefined && selinuxContext === undefined;
   return [["multi_queue", multiQueue], ["vnet_hdr", both], ["pi", both && !multiQueue]]
@@ -114,7 +114,7 @@ function ownersOf({ owner, group }: Conf): string {
     (group === undefined ? "" : words` group ${group}`);
 }
 
-/** Gives it its addresses. */
+/** Adds the addresses. */
 export function address({ bringUp, dns }: Conf, at: Attachment, lease: Lease, made: Result): Plan {
   return {
     steps: configure(lease, { made, bringUp, names: [interimName(at), at.ifname] }),
@@ -122,7 +122,7 @@ export function address({ bringUp, dns }: Conf, at: Attachment, lease: Lease, ma
   };
 }
 
-/** Its kind, its queues, and whether it is a port of the bridge. */
+/** Checks its kind, its queues, and that it is a port of the bridge. */
 export function checkDrift(
   conf: Conf,
   { ifname }: Attachment,
@@ -137,7 +137,7 @@ export function checkDrift(
     : `container interface "${ifname}" is no port of bridge "${bridge}"`;
 }
 
-/** The kind. */
+/** Tests for the link's kind. */
 export function kernelProbe(): readonly string[] {
   return ["ip tuntap add mode tap name try0"];
 }

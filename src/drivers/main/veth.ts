@@ -7,7 +7,7 @@ import { keepUnforwarded } from "../../plan/nft.ts";
 import type { HostState, Link } from "../../plan/host_state.ts";
 import { setSysctl, type Step, type Sysctl } from "../../plan/step.ts";
 
-/** The names and MAC addresses of an attachment's veth, known before it is made. */
+/** The names and MAC addresses of an attachment's veth. They are known before it is made. */
 export function vethEnds(at: Attachment, mac?: string): { host: VethEnd; container: VethEnd } {
   return {
     host: { name: vethFrom(at.digest), mac: macFrom(at.digest.slice(0, 64)) },
@@ -16,9 +16,9 @@ export function vethEnds(at: Attachment, mac?: string): { host: VethEnd; contain
 }
 
 /**
- * A link of the host's that containers send to takes no router advertisements from them (CVE-2020-10749). Nor does it
- * look for duplicates of its own address: until it had, up to two seconds, the host would ask for no neighbour on it
- * (ndisc_send_ns needs a link-local address), and so forward nothing to a container that is up.
+ * Sysctls for the host's link to containers. It ignores their router advertisements (CVE-2020-10749). It also does no
+ * duplicate address detection. During that, for up to two seconds, the host sends no neighbour solicitation on the link
+ * (ndisc_send_ns needs a link-local address), and so forwards nothing to the container.
  */
 export function disableDuplicateDetection(link: string): readonly Sysctl[] {
   return ["accept_ra", "accept_dad"].map((key) =>
@@ -26,10 +26,10 @@ export function disableDuplicateDetection(link: string): readonly Sysctl[] {
   );
 }
 
-/** The sysctls that `forward` looks at. */
+/** The sysctls that `forward` needs to know. */
 export const forwardingSysctls = ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"];
 
-/** Turns on forwarding for the families of the addresses, where it is off: for containers, and nothing else. */
+/** Turns on forwarding for the families of the addresses if it is off, for containers only. */
 export function forward(ips: readonly Ip[], seen: HostState): readonly Step[] {
   const links = (seen.unforwarded ?? []).filter((link) =>
     link !== "lo" && linkNameProblem(link) === undefined
@@ -44,7 +44,7 @@ export function forward(ips: readonly Ip[], seen: HostState): readonly Step[] {
   });
 }
 
-/** The sysctls of the addresses' families. */
+/** The forwarding sysctls of the addresses' families. */
 function forwardOf(ips: readonly Ip[]): readonly string[] {
   return forwardingSysctls.filter((_, i) => ips.some(({ address }) => family(address) === (i === 0 ? 4 : 6)));
 }
@@ -53,14 +53,17 @@ function forwardOn(key: string): Sysctl {
   return setSysctl("host", key, "1", { undoBy: "gc" });
 }
 
-/** A host that forwards IPv6 ignores router advertisements, and would lose default routes it has from them, unless told. */
+/**
+ * A host that forwards IPv6 ignores router advertisements and would lose default routes from them. This setting
+ * (accept_ra 2) keeps them.
+ */
 function keepDefaultRoutes({ advertised = [] }: HostState): readonly Sysctl[] {
   return advertised.map((link) =>
     setSysctl("host", `net/ipv6/conf/${link}/accept_ra`, "2", { onError: "ignore", undoBy: "gc" })
   );
 }
 
-/** What is no longer so of the way between the container's link and the world: its other end, and forwarding. */
+/** What is missing between the container's link and the host: the other end of the veth, or forwarding. */
 export function lostVeth(
   ips: readonly Ip[],
   ifname: string,

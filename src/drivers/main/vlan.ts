@@ -31,10 +31,10 @@ import {
 interface Conf {
   readonly parent: Parent;
   readonly id: number;
-  /** The master's where it is 0. */
+  /** 0 means the master's MTU. */
   readonly mtu: number;
   readonly bringUp: BringUp;
-  /** What counts in place of IPAM's. */
+  /** It replaces IPAM's DNS settings. */
   readonly dns?: Dns;
 }
 
@@ -54,7 +54,7 @@ export function parse(conf: Fields): Conf {
   };
 }
 
-/** The reference says 4095 and means 4094. */
+/** Reads a VLAN id. The reference's message says 4095, but it allows up to 4094. */
 function parseId(id: number): number {
   if (id >= 0 && id <= 4094) return id;
   throw wrong(`invalid VLAN ID ${id} (must be between 0 and 4095 inclusive)`);
@@ -64,12 +64,12 @@ function wrong(message: string): CniError {
   return new CniError("internal", message);
 }
 
-/** The master. */
+/** Looks up the master. */
 export function lookups({ parent }: Conf): Lookups {
   return sightOfMaster(parent);
 }
 
-/** Makes the link on its master, whose MAC address it has. */
+/** Makes the link on its master. It has the master's MAC address. */
 export function link({ parent, id, mtu, bringUp: when, dns }: Conf, at: Attachment, seen: HostState): Plan {
   const master = findMaster(parent, seen);
   checkMtu(mtu, master);
@@ -82,7 +82,7 @@ export function link({ parent, id, mtu, bringUp: when, dns }: Conf, at: Attachme
   };
 }
 
-/** Gives it its addresses. */
+/** Adds the addresses. */
 export function address({ parent, bringUp, dns }: Conf, at: Attachment, lease: Lease, made: Result): Plan {
   return {
     steps: configure(lease, { made, bringUp, names: namesOf(parent, at) }),
@@ -90,7 +90,7 @@ export function address({ parent, bringUp, dns }: Conf, at: Attachment, lease: L
   };
 }
 
-/** Kind, id and master. Its MTU may have been tuned. */
+/** Checks kind, id and master, but not the MTU, which tuning may change. */
 export function checkDrift(
   { parent, id }: Conf,
   at: Attachment,
@@ -100,12 +100,12 @@ export function checkDrift(
   return lostOnMaster({ parent, kind: "vlan", details: { id } }, at, seen);
 }
 
-/** The kind. */
+/** Tests for the link's kind. */
 export function kernelProbe({ id }: Conf): readonly string[] {
   return tryOnMaster(words` type vlan id ${id}`);
 }
 
-/** The master. */
+/** Checks the master. */
 export function statusProblem({ parent }: Conf, seen: HostState): void {
   needMaster(parent, seen);
 }

@@ -11,18 +11,18 @@ import type { Lookups } from "../plugin.ts";
 import { hostLinks } from "../../wire/cni/previous_result.ts";
 
 interface Conf {
-  /** To the container. */
+  /** The limit of traffic to the container. */
   readonly ingress?: Limit;
-  /** From the container. */
+  /** The limit of traffic from the container. */
   readonly egress?: Limit;
 }
 
 const keys = ["ingressRate", "ingressBurst", "egressRate", "egressBurst"] as const;
 
-/** A result of a version before names no links. */
+/** Results of earlier versions name no links. */
 export const since = "0.3.0";
 
-/** Reads limits in bits; those of the configuration outweigh runtimeConfig's, all of them if there is one. */
+/** Reads the limits in bits. If the configuration has any limit, all of runtimeConfig's are ignored. */
 export function parse(conf: Fields): Conf {
   const given = keys.some((key) => conf.has(key)) ? conf : conf.object("runtimeConfig")?.object("bandwidth");
   if (!given) return {};
@@ -50,8 +50,8 @@ function parseLimit(given: Fields, rateKey: string, burstKey: string): Limit | u
 }
 
 /**
- * Which of the host's links is the other end of the container's, unless it is by its name one that we made; and whether
- * the container has an ifb link on the network already.
+ * Looks up which host link is the container's peer, unless the name shows that we made it. Also looks up whether the
+ * container already has an ifb link on the network.
  */
 export function lookups({ ingress, egress }: Conf, at: Attachment, made?: Result): Lookups {
   if (!ingress && !egress) return {};
@@ -68,7 +68,7 @@ export function lookups({ ingress, egress }: Conf, at: Attachment, made?: Result
   };
 }
 
-/** Shapes what enters the host's end of the veth (after a detour through an ifb link), and what leaves it. */
+/** Shapes what arrives at the host's end of the veth (by an ifb link), and what leaves it. */
 export function plan({ ingress, egress }: Conf, at: Attachment, made: Result, seen: HostState): Plan {
   if (!ingress && !egress) return { steps: [], result: made };
   const veth = hostEnd(at, made, seen);
@@ -87,9 +87,9 @@ export function plan({ ingress, egress }: Conf, at: Attachment, made: Result, se
   };
 }
 
-/** A link has one root queue. */
+/** Refuses a link with a root qdisc of another program: a link has only one. */
 function refuseOthersQueue(link: string, wanted: Limit, seen: HostState): void {
-  // "noqueue" and the like have no handle: the kernel put them there, and gives them up for any other.
+  // "noqueue" and similar qdiscs have no handle. The kernel set them, and replaces them by any other.
   const other = queuesOf(link, seen).find(({ root, handle }) => root === true && handle !== "0:");
   if (other === undefined || lostLimit(link, wanted, seen) === undefined) return;
   throw new CniError(
@@ -99,7 +99,9 @@ function refuseOthersQueue(link: string, wanted: Limit, seen: HostState): void {
   );
 }
 
-/** What other programs, such as agents with eBPF, have where packets enter (containernetworking/plugins#894). */
+/**
+ * The qdiscs and filters for arriving packets of other programs, such as eBPF agents (containernetworking/plugins#894).
+ */
 function ingressOf(link: string, ifb: string, seen: HostState): Ingress {
   const filters = parseRows<Filter>(seen.answers?.get(filtersOn(link)));
   const own = filters.find((filter) => leadsTo(filter, ifb))?.pref;
@@ -110,8 +112,8 @@ function ingressOf(link: string, ifb: string, seen: HostState): Ingress {
 }
 
 /**
- * Of what an ADD now would make, only what is just as that would make it: a queue or a filter on the veth may be another
- * program's, and why the ADD failed.
+ * The undo of an ADD without a record. It covers only qdiscs and filters that are exactly as an ADD would make them
+ * now. Others may belong to another program and be the reason why the ADD failed.
  */
 export function unrecorded(conf: Conf, at: Attachment, made: Result, seen: HostState): readonly Step[] {
   const { ingress, egress } = conf;
@@ -127,7 +129,7 @@ export function unrecorded(conf: Conf, at: Attachment, made: Result, seen: HostS
   ];
 }
 
-/** The filter that leads to the ifb link; and the qdisc that it is in, if that holds no other. */
+/** The filter that redirects to the ifb link, and its qdisc if that has no other filter. */
 function ownRedirect(link: string, ifb: string, seen: HostState): readonly Step[] {
   const filters = parseRows<Filter>(seen.answers?.get(filtersOn(link)));
   const own = filters.find((filter) => leadsTo(filter, ifb))?.pref;
@@ -138,7 +140,7 @@ function ownRedirect(link: string, ifb: string, seen: HostState): readonly Step[
   return redirect("host", link, ifb, { hasQdisc: !isIngress || others.length > 0, taken: below });
 }
 
-/** What `tc` says of a filter. */
+/** A filter in the output of `tc`. */
 interface Filter {
   readonly pref?: number;
   readonly options?: { readonly actions?: readonly { readonly to_dev?: string }[] };
@@ -148,7 +150,7 @@ function leadsTo({ options }: Filter, ifb: string): boolean {
   return options?.actions?.some(({ to_dev }) => to_dev === ifb) === true;
 }
 
-/** What `tc` says of a queue. */
+/** A qdisc in the output of `tc`. */
 interface Queue {
   readonly kind: string;
   readonly handle?: string;
@@ -164,7 +166,10 @@ function parseRows<Row>(answer: string | undefined): readonly Row[] {
   return JSON.parse(answer || "[]") as readonly Row[];
 }
 
-/** Without a look, so only where the namespace is gone and all is to be undone, the last link is taken for it. */
+/**
+ * The host's end of the veth. If the container was not looked into, its namespace is gone and everything is undone;
+ * then the last link is taken.
+ */
 function hostEnd(at: Attachment, made: Result, seen: HostState): string {
   if (made.interfaces.length === 0) throw new CniError("internal", "no interfaces provided");
   const links = hostLinks(made);
@@ -188,8 +193,9 @@ function peerOf(ifname: string, seen: HostState, links: readonly string[]): stri
 const ifbPattern = /^bwp[0-9a-f]{12}$/;
 
 /**
- * The reference's name, so that its DEL finds it, too; but it leaves out the interface, and a container may be on a
- * network twice. A result names the one that was made.
+ * The name of the ifb link. It is the reference's, so that the reference's DEL finds it. But that name does not depend
+ * on the interface, and a container may be on a network twice, so the second one gets another name. A result names the
+ * link that was made.
  */
 function ifbName(at: Attachment, made: Result, { names }: HostState): string {
   return namedIfb(made) ?? referenceIfb(at).find((name) => !names?.has(name)) ??
@@ -205,7 +211,7 @@ function referenceIfb({ referenceDigest }: Attachment): readonly string[] {
   return referenceDigest === undefined ? [] : [`bwp${referenceDigest.slice(0, 12)}`];
 }
 
-/** The queues of the host's links of the result. */
+/** Looks up the qdiscs of the result's links on the host. */
 export function evidence({ ingress, egress }: Conf, _at: Attachment, made: Result): Lookups {
   return {
     answers: ingress || egress ? hostLinks(made).flatMap((link) => [queuesOn(link), filtersOn(link)]) : [],
@@ -220,7 +226,7 @@ function filtersOn(link: string): string {
   return `tc -j filter show dev ${link} ingress`;
 }
 
-/** The queues and their limits, and the way to the one that holds what enters. */
+/** Checks the qdiscs, their limits, and the redirection to the ifb link. */
 export function checkDrift(
   { ingress, egress }: Conf,
   at: Attachment,
@@ -233,7 +239,7 @@ export function checkDrift(
     (egress && lostLimit(ifb, egress, seen));
 }
 
-/** What `tc` says of one. */
+/** A qdisc's options in the output of `tc`. */
 interface Shown {
   readonly rate?: number;
   readonly burst?: number;
@@ -252,7 +258,9 @@ function lostLimit(link: string, wanted: Limit, seen: HostState): string | undef
     : `"${link}" lets ${burst} bytes go at once, not ${atOnce}`;
 }
 
-/** The kernel keeps the time that it takes to send it, in ticks of 64 ns, and `tc` says it in whole microseconds. */
+/**
+ * Compares bursts. The kernel stores the time to send the burst in ticks of 64 ns, and `tc` shows whole microseconds.
+ */
 function isBurst(shown: number | undefined, burst: number, { rate }: Limit): boolean {
   return Math.abs((shown ?? 0) - burst) <= 1 + rate * 2e-6;
 }
@@ -262,7 +270,7 @@ function lostWay(veth: string, ifb: string, { answers }: HostState): string | un
   return isThere ? undefined : `What "${veth}" gets does not pass "${ifb}"`;
 }
 
-/** Every kind of queue, filter and link. */
+/** Tests for each kind of qdisc, filter and link. */
 export function kernelProbe(): readonly string[] {
   return [
     "ip link add name try0 type ifb",

@@ -119,7 +119,7 @@ test("CHECK compares rate, queue and burst, as exactly as the kernel keeps them"
   assert.equal(drift(conf, { ...right, rate: 9 }), `${link} is limited to 9 bytes/s, not 1000000`);
   assert.equal(drift(conf, { ...right, limit: 9 }), `${link} holds up to 9 bytes, not 37345`);
   assert.equal(drift(conf, { ...right, burst: 12_341 }), `${link} lets 12341 bytes go at once, not 12345`);
-  // containerd's burst takes longer than the kernel can keep, and is cut to 274.9 s of the rate.
+  // containerd's burst is longer than the kernel can store, and is reduced to 274.9 s at the rate.
   const most = { ingressRate: 8_000_000, ingressBurst: 4294967295 };
   assert.equal(drift(most, { rate: 1_000_000, burst: 274_877_906, limit: 274_902_906 }), undefined);
   assert.match(
@@ -175,7 +175,7 @@ test("where there is no veth, nothing is shaped", () => {
 
 const veth = "veth0123456789a";
 
-/** How the veth is seen with these queues and filters. */
+/** A host state with these qdiscs and filters on the veth. */
 function seenWith(queues: readonly unknown[], filters: readonly unknown[] = []): HostState {
   const [first, second] = looks(veth);
   const answers = new Map([[first!, JSON.stringify(queues)], [second!, JSON.stringify(filters)]]);
@@ -203,7 +203,7 @@ test("a root queue of another program's is a reason to refuse (plugins#894)", ()
       `Cannot limit what leaves "${veth}": it has a queue of another program, "fq" with handle 8001:; ` +
       `tc qdisc del dev ${veth} root takes that away`,
   });
-  // What enters is another matter.
+  // Arriving traffic is not affected.
   plan({ egressRate: 80, egressBurst: 80 }, madeWith(veth), seen);
 });
 

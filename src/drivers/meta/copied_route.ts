@@ -5,12 +5,12 @@ import type { InsideRoute } from "../../plan/inside.ts";
 import { route } from "../../plan/ip.ts";
 import type { Line } from "../../plan/step.ts";
 
-/** A route of the container's once more, in another table, or in its own with other attributes. */
+/** Adds a copy of a container's route, in another table or with other attributes. */
 export function copyRoute({ dst, dev, attributes }: InsideRoute, table?: number): Line {
   return route("replace", "container", { dst, dev, ...(table === undefined ? {} : { table }), attributes });
 }
 
-/** Routes once more, in another table; those to one destination by several gateways are one. */
+/** Adds copies of routes to another table. Routes to one destination by several gateways become one route. */
 export function copyRoutes(routes: readonly InsideRoute[], table?: number): readonly Line[] {
   const groups = new Map<string, InsideRoute[]>();
   for (const route of routes) {
@@ -27,8 +27,8 @@ export function copyRoutes(routes: readonly InsideRoute[], table?: number): read
 }
 
 /**
- * The routes of a result that are not there, for the main table can have but one of them: where the container is on
- * several networks, another's default route came first (containernetworking/plugins#893, multus-cni#706).
+ * The routes of a result that do not exist. The main table holds only one route per destination: if the container is on
+ * several networks, another one's default route may have come first (containernetworking/plugins#893, multus-cni#706).
  */
 export function missingRoutes(
   made: Result,
@@ -48,14 +48,14 @@ export function missingRoutes(
   );
 }
 
-/** The main table's routes through a link, but for those of link-local addresses, which every link has. */
+/** The main table's routes through a link, without those of link-local addresses, which every link has. */
 export function mainRoutes(routes: readonly InsideRoute[], link: string): readonly InsideRoute[] {
   return routes.filter(({ dst, dev, table }) =>
     dev === link && table === undefined && !contains("fe80::/10", addressOf(dst))
   );
 }
 
-/** What a route says to one of `ip route`'s words. */
+/** The value of a word of `ip route` in a route. */
 export function attributeOf({ attributes }: InsideRoute, word: string): string | undefined {
   return attributes.find(([own]) => own === word)?.[1];
 }

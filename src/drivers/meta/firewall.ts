@@ -16,25 +16,25 @@ import { hostLinks, ownIps } from "../../wire/cni/previous_result.ts";
 const policies = ["open", "same-bridge", "isolated"] as const;
 
 interface Conf {
-  /** Absent: through firewalld as well where it runs. */
+  /** Absent: firewalld is used if it runs. */
   readonly firewalld?: boolean;
   readonly zone: string;
-  /** An administrator's chain of iptables'; absent where that is not to be used. */
+  /** The administrator's iptables chain; absent if iptables is not to be used. */
   readonly adminChain?: string;
-  /** Absent: what the address may be reached from is not this type's to say. */
+  /** Absent: this type does not decide from where the address can be reached. */
   readonly ingressPolicy?: typeof policies[number];
 }
 
-/** The reference's, too: before, DEL is not told of what to take away. */
+/** The same as the reference's. Before that version, DEL is not told the addresses. */
 export const since = "0.4.0";
 
-/** What to say where no plugin came before. */
+/** The error if no plugin came before. */
 export const unchained = "missing prevResult from earlier plugin";
 
 /**
- * Reads a firewall configuration. `backend` "iptables" and "nftables" mean our own table, whose marked packets one rule
- * in iptables lets pass; "firewalld" and, where that runs, nothing or any other word, firewalld besides. An
- * administrator's chain of iptables' is passed first, unless the backend is "nftables".
+ * Reads a firewall configuration. The backends "iptables" and "nftables" mean our own table; one iptables rule accepts
+ * the packets it marks. "firewalld" means firewalld in addition. So does any other word, and no word, if firewalld
+ * runs. An administrator's iptables chain is called first, unless the backend is "nftables".
  */
 export function parse(conf: Fields): Conf {
   const [backend, policy] = [conf.string("backend"), conf.string("ingressPolicy")];
@@ -51,7 +51,7 @@ export function parse(conf: Fields): Conf {
   };
 }
 
-/** iptables takes names of up to 28 bytes. */
+/** iptables allows names of up to 28 bytes. */
 function parseChainName(name: string): string {
   if (/^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,27}$/.test(name)) return name;
   throw new CniError(
@@ -63,8 +63,8 @@ function parseChainName(name: string): string {
 }
 
 /**
- * Files that are there, and not empty, while firewalld runs: systemd's list of its processes in either cgroup version,
- * and the one that it writes itself where there is no systemd. To ask its D-Bus name would take a process.
+ * Files that exist and are not empty while firewalld runs: systemd's list of its processes in cgroup v1 and v2, and its
+ * own pid file for hosts without systemd. Asking for its D-Bus name would take a process.
  */
 export const signs = [
   "/sys/fs/cgroup/system.slice/firewalld.service/cgroup.procs",
@@ -72,15 +72,18 @@ export const signs = [
   "/run/firewalld.pid",
 ];
 
-/** Whether firewalld runs, unless the configuration decides; and how the host reaches what others made. */
+/**
+ * Looks up whether firewalld runs, unless the configuration decides it, and the host's routes to addresses that other
+ * plugins made.
+ */
 export function lookups({ firewalld }: Conf, at: Attachment, made?: Result): Lookups {
   return { ...endpointLookups(at, made), ...(firewalld === false ? {} : { files: signs }) };
 }
 
 /**
- * Lets the container's traffic pass where the host forwards nothing else. An `ingressPolicy` that is said opens its
- * addresses to the world outside, and with "same-bridge" shuts out containers of other networks, with "isolated" those
- * of its own as well.
+ * Lets the container's traffic pass if the host does not forward in general. An `ingressPolicy` opens its addresses to
+ * other hosts. With "same-bridge" containers of other networks are blocked, with "isolated" those of its own network
+ * too.
  */
 export function plan(conf: Conf, at: Attachment, made: Result, seen: HostState): Plan {
   const [ips, endpoint] = [ownIps(made, at.ifname), endpointOf(at, made, seen.reached)];
@@ -97,7 +100,9 @@ export function plan(conf: Conf, at: Attachment, made: Result, seen: HostState):
   };
 }
 
-/** Makes the chain, and has FORWARD call it before any rule that accepts, in both families; it stays. */
+/**
+ * Makes the administrator's chain, and lets FORWARD call it before all other rules, for both families. The chain stays.
+ */
 const callScript =
   "chain=$1 note=$2; for p in iptables ip6tables; do command -v $p >/dev/null || continue; " +
   '( $p -w -C FORWARD -m comment --comment "$note" -j "$chain" 2>/dev/null && exit; $p -w -N "$chain" 2>/dev/null; ' +
@@ -134,13 +139,16 @@ function restrict(
   ];
 }
 
-/** What goes from one port of a bridge to another passes no rule of the host's; the bridge itself can keep it back. */
+/**
+ * Isolates a bridge port. Traffic between two ports of a bridge passes no rule of the host, but the bridge itself can
+ * block it.
+ */
 function isolate(port: string): Step {
   const on = setLink("host", port, "type", "bridge_slave", "isolated", "on");
   return { ...on, undo: setLink("host", port, "type", "bridge_slave", "isolated", "off").run };
 }
 
-/** Puts addresses in a zone of firewalld's. */
+/** Adds addresses to a zone of firewalld. */
 export function trust(zone: string, ips: readonly Ip[]): readonly Exec[] {
   if (ips.length === 0) return [];
   const command = (verb: string) => [
@@ -151,7 +159,7 @@ export function trust(zone: string, ips: readonly Ip[]): readonly Exec[] {
   return [exec("host", "firewalld sources", { run: command("add"), undo: command("remove") })];
 }
 
-/** The zones that firewalld has the addresses in, and what FORWARD calls. */
+/** Looks up firewalld's zones of the addresses, and the chains that FORWARD calls. */
 export function evidence({ firewalld, adminChain }: Conf, { ifname }: Attachment, made: Result): Lookups {
   const zones = firewalld ? ownIps(made, ifname).map(({ address }) => zoneOf(alone(address))) : [];
   return { answers: [...zones, ...(adminChain === undefined ? [] : forwardRules)] };
@@ -163,7 +171,7 @@ function zoneOf(source: string): string {
   return `firewall-cmd --get-zone-of-source=${source}`;
 }
 
-/** The isolation of the container's port, and its zone. */
+/** Checks the port's isolation and the zone. */
 export function checkDrift(
   conf: Conf,
   { ifname }: Attachment,
@@ -175,7 +183,7 @@ export function checkDrift(
   );
   const open = conf.ingressPolicy === "isolated" ? ports.find((link) => !link?.port?.isolated) : undefined;
   if (open) return `bridge port "${open.name}" is no longer isolated`;
-  // Without the program there is no answer.
+  // If the program is missing, there is no output.
   const uncalled = conf.adminChain !== undefined &&
     forwardRules.some((look) =>
       (seen.answers?.get(look) ?? "") !== "" && !callsIn(seen.answers!.get(look)!, conf.adminChain!)
@@ -193,12 +201,12 @@ function callsIn(rules: string, chain: string): boolean {
   return rules.split("\n").some((rule) => rule.endsWith(` -j ${chain}`));
 }
 
-/** Rules, and firewalld's program where that is asked for. */
+/** Tests for rules, and for firewalld's program if firewalld is required. */
 export function kernelProbe({ firewalld }: Conf): readonly string[] {
   return [...tryRules, ...(firewalld ? ["firewall-cmd --version"] : [])];
 }
 
-/** That firewalld runs where it is asked for. */
+/** Checks that firewalld runs if it is required. */
 export function statusProblem({ firewalld }: Conf, seen: HostState): void {
   if (firewalld && !isRunning(seen)) throw new CniError("internal", "firewalld is not running");
 }

@@ -15,7 +15,7 @@ const made: Result = {
   ips: [{ address: "10.1.2.3/24", interface: 2 }, { address: "fd00::3/64", interface: 2 }],
 };
 
-/** Without an administrator's chain, unless another backend is named. */
+/** A plan without an administrator's chain, unless another backend is given. */
 function planOwn(conf: Record<string, unknown>, before = made, seen = nothing) {
   const { steps } = plan(conf, before, seen);
   return { steps: steps.filter((step) => !show([step]).startsWith("iptables ")) };
@@ -35,7 +35,7 @@ function undoOf(step: Step | undefined) {
   return step && "undo" in step ? step.undo : undefined;
 }
 
-/** What is said of an administrator's chain. */
+/** The steps for an administrator's chain. */
 const admin = (chain: string) => `iptables -I FORWARD -j ${chain}; ip6tables -I FORWARD -j ${chain}`;
 
 test("traffic of the container's addresses passes, by whichever backend; the result is handed on", () => {

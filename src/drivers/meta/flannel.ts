@@ -6,12 +6,12 @@ import { networkOf, parseCidr } from "../../net/address.ts";
 interface Conf {
   readonly subnetFile: string;
   readonly dataDir: string;
-  /** The delegate's type, and what is said of it. */
+  /** The delegate's type and options. */
   readonly type: string;
   readonly delegate: Readonly<Record<string, unknown>>;
   readonly ipam: Readonly<Record<string, unknown>>;
   readonly routes: readonly Route[];
-  /** What the delegate is given as flannel was given it. */
+  /** The fields that are passed to the delegate unchanged. */
   readonly same: Readonly<Record<string, unknown>>;
 }
 
@@ -43,25 +43,25 @@ function wrong(message: string): CniError {
   return new CniError("invalidConfig", message);
 }
 
-/** The type that does the work. */
+/** The type that the work is delegated to. */
 export function delegateType({ type }: Conf): string {
   return type;
 }
 
-/** The file in which flanneld says what is this host's. */
+/** The file in which flanneld describes this host's subnets. */
 export function source({ subnetFile }: Conf): string {
   return subnetFile;
 }
 
-/** Where the delegate's configuration of a container is kept for DEL, as the reference keeps it. */
+/** The file that holds the delegate's configuration for DEL. It is the reference's path. */
 export function savedAs({ dataDir }: Conf, containerId: string): string {
   return `${dataDir}/${containerId}`;
 }
 
 /**
  * The delegate's configuration.
- * @param text of the file in which flanneld says what is this host's; undefined where there is none
- * @throws CniError in the reference's words for what is missing in it, or is not what it should be
+ * @param text the text of flanneld's file; undefined if it does not exist
+ * @throws CniError in the reference's words for a missing or invalid value in it
  */
 export function delegateConf(
   { subnetFile, type, delegate, ipam, routes, same }: Conf,
@@ -69,7 +69,7 @@ export function delegateConf(
 ): Readonly<Record<string, unknown>> {
   const { networks, subnets, mtu, masked } = parseSubnets(text, subnetFile);
   return {
-    // What flanneld does not masquerade, the delegate does.
+    // The delegate masquerades if flanneld does not.
     ...{ ipMasq: !masked, mtu },
     ...(type === "bridge" ? { isGateway: true } : {}),
     ...delegate,
@@ -84,14 +84,14 @@ export function delegateConf(
   };
 }
 
-/** What flanneld says. */
+/** The contents of flanneld's file. */
 interface Subnets {
-  /** The whole cluster's. */
+  /** The networks of the whole cluster. */
   readonly networks: readonly string[];
-  /** This host's, one of each family. */
+  /** The subnets of this host, one of each family. */
   readonly subnets: readonly string[];
   readonly mtu: number;
-  /** flanneld masquerades what leaves the cluster. */
+  /** flanneld masquerades traffic that leaves the cluster. */
   readonly masked: boolean;
 }
 
@@ -131,7 +131,7 @@ function parseMtu(text: string): number {
   throw unloaded(`strconv.ParseUint: parsing ${JSON.stringify(text)}: invalid syntax`);
 }
 
-/** flanneld writes the file when it starts, so it may be there in a moment. */
+/** flanneld writes the file when it starts, so a retry may succeed. */
 function unloaded(problem: string): CniError {
   return new CniError(
     "tryAgainLater",

@@ -28,19 +28,21 @@ import { endpointLookups, endpointOf, isOurs } from "../main/endpoint.ts";
 
 interface Conf {
   readonly mappings: readonly PortMapping[];
-  /** Who is masqueraded on the way to the container: those who would get no answer otherwise, all, or nobody. */
+  /**
+   * Which clients are masqueraded on the way to the container: only those that would get no answer otherwise, all, or
+   * none.
+   */
   readonly masks: "needed" | "all" | "none";
   readonly conditions: Conditions;
-  /** Whoever calls may listen on the ports only to hold them. */
+  /** The caller may itself listen on the ports to reserve them. */
   readonly held: boolean;
-  /** A chain of iptables' that marks those who are to be masqueraded, for somebody else to do it. */
+  /** An iptables chain that marks packets that another program shall masquerade. */
   readonly markChain?: string;
 }
 
 /**
- * Reads the mappings of runtimeConfig, and how they are to be led. Of the reference's options, `backend` may name either
- * of its backends, and means our own table all the same; `markMasqBit` is checked and not needed, for what we masquerade
- * we know without a mark.
+ * Reads the mappings of runtimeConfig and the options. `backend` may name either of the reference's backends; our own
+ * table is used for both. `markMasqBit` is checked but not used: our rules need no mark.
  */
 export function parse(conf: Fields): Conf {
   const entries = conf.object("runtimeConfig")?.objects("portMappings") ?? [];
@@ -104,17 +106,20 @@ function parseMapping(entry: Fields): PortMapping {
   return { protocol: protocol as PortMapping["protocol"], hostPort, port, ...host };
 }
 
-/** How the host reaches what others made. */
+/** Looks up the host's routes to addresses that other plugins made. */
 export function lookups({ mappings }: Conf, at: Attachment, made?: Result): Lookups {
   if (mappings.length === 0) return {};
   const { reached } = endpointLookups(at, made);
   return { sysctls: [bridgeCalls6], ...(reached ? { reached, links: hostLinks(made!) } : {}) };
 }
 
-/** Whether what is bridged passes ip6tables, and nat with it: it comes with Docker and Kubernetes. */
+/** Whether bridged packets pass ip6tables and so nat. Docker and Kubernetes turn it on. */
 const bridgeCalls6 = "net/bridge/bridge-nf-call-ip6tables";
 
-/** Whether answers for ::1 are lost: a bridge translates them back, and the kernel takes no packet to ::1 from a link. */
+/**
+ * Whether answers to ::1 are lost. A bridge then translates them back to ::1, and the kernel accepts no packet to ::1
+ * from a link.
+ */
 function losesLoopback6(
   { link }: Endpoint,
   at: Attachment,
@@ -139,13 +144,13 @@ export function refuseLost({ mappings }: Conf, at: Attachment, made: Result, see
   );
 }
 
-/** Leads the host's ports to the container's first address of each family. */
+/** Forwards the host's ports to the container's first address of each family. */
 export function plan(conf: Conf, at: Attachment, made: Result, seen: HostState): Plan {
   refuseLost(conf, at, made, seen);
   return forwardPorts(conf, at, made, seen);
 }
 
-/** The same of ports that are led there already, whatever has changed since. */
+/** Like `plan`, but for ports that are published already: it never refuses. */
 export function forwardPorts(conf: Conf, at: Attachment, made: Result, seen: HostState): Plan {
   const { mappings, masks } = conf;
   const endpoint = endpointOf(at, made, seen.reached);
@@ -164,11 +169,11 @@ export function forwardPorts(conf: Conf, at: Attachment, made: Result, seen: Hos
   };
 }
 
-/** Where ports lead. */
+/** The target of port forwarding. */
 interface Target {
   readonly endpoint: Endpoint | undefined;
   readonly ips: readonly Ip[];
-  /** [::1] is left out. */
+  /** Ports on [::1] are not forwarded. */
   readonly spares6: boolean;
 }
 
@@ -195,7 +200,7 @@ function forwardMapping(
     });
 }
 
-/** Whether a mapping is for the same port on all addresses. */
+/** Whether another mapping publishes the same port on all addresses. */
 function isOnAll(other: PortMapping, port: PortMapping & { readonly address: string }): boolean {
   return other.hostIp === undefined && other.protocol === port.protocol && other.hostPort === port.hostPort &&
     leadsTo(other, port.address);
@@ -205,7 +210,7 @@ function leadsTo(mapping: PortMapping, address: string): boolean {
   return mapping.family === undefined || mapping.family === family(address);
 }
 
-/** Who is masqueraded otherwise than our table does by itself. */
+/** The masquerading that differs from what our table does by default. */
 function maskingSteps(
   { masks, markChain }: Conf,
   endpoint: Endpoint,
@@ -226,7 +231,9 @@ function maskingSteps(
 
 const loopback = { 4: "127.0.0.0/8", 6: "::1" } as const;
 
-/** Has iptables mark what was led to the container, before any rule there that acts on the mark. */
+/**
+ * Lets iptables mark forwarded packets to the container. The rule comes first, before any rule that acts on the mark.
+ */
 function mark(chain: string, address: string, source: string | undefined): Exec {
   const program = family(address) === 4 ? "iptables" : "ip6tables";
   const from = source === undefined ? [] : ["-s", source];
@@ -235,15 +242,15 @@ function mark(chain: string, address: string, source: string | undefined): Exec 
   return exec("host", `mark ${address} from ${source ?? "all"}`, { run: call("-I"), undo: call("-D") });
 }
 
-/** The addresses that ports lead to: the container's first of each family. */
+/** The addresses that ports are forwarded to: the container's first of each family. */
 export function firstIps(made: Result, at: Attachment): readonly Ip[] {
   const ips = ownIps(made, at.ifname);
   return [4, 6].flatMap((of) => ips.filter(({ address }) => family(address) === of).slice(0, 1));
 }
 
 /**
- * Lets packets of 127.0.0.1 leave by the host's link to the container, and the answers to those of ::1 come in by it;
- * either come back translated.
+ * Lets packets from 127.0.0.1 leave by the host's link to the container, and lets answers to ::1 arrive on it.
+ * Addresses are translated in both cases.
  */
 function reachableFromLoopback(
   { link }: Endpoint,
@@ -255,7 +262,7 @@ function reachableFromLoopback(
   const setting = setSysctl("host", routeLocalnet(link), "1", { onError: "ignore" });
   const four = ips.some(({ address }) => family(address) === 4);
   return [
-    // Main types of ours have guarded theirs.
+    // Our own main types have set this guard already.
     ...(four && !isOurs(at, made) ? [guardLocalnet(link, own)] : []),
     ...ips.map(({ address }): Step => ({
       ...(family(address) === 6 ? acceptLoopbackAnswers(link) : setting),
@@ -264,7 +271,7 @@ function reachableFromLoopback(
   ];
 }
 
-/** The host's one link goes with the container; beside others it is the bridge that they are on. */
+/** Whether the link belongs to the container. A host's only link does; if there are others, it is the bridge. */
 function isOwnLink(made: Result, link: string): boolean {
   const links = hostLinks(made);
   return links.length === 1 && links[0] === link;
@@ -274,9 +281,9 @@ function routeLocalnet(link: string): string {
   return `net/ipv4/conf/${link}/route_localnet`;
 }
 
-/** Whether the host's way from 127.0.0.1 is open. */
+/** Looks up whether packets from 127.0.0.1 may leave by the host's link. */
 export function evidence({ mappings, masks }: Conf, at: Attachment, made: Result): Lookups {
-  // Of another program's result only the host's routes tell which link it is.
+  // For another program's result, only the host's routes tell which link it is.
   const isKnown = isOurs(at, made) || hostLinks(made).length === 1;
   const link = isKnown ? endpointOf(at, made)?.link : undefined;
   const four = firstIps(made, at).some(({ address }) => family(address) === 4);
@@ -284,7 +291,7 @@ export function evidence({ mappings, masks }: Conf, at: Attachment, made: Result
   return { sysctls: [routeLocalnet(link)] };
 }
 
-/** The way from 127.0.0.1. */
+/** Checks that sysctl. */
 export function checkDrift(
   _conf: Conf,
   _at: Attachment,
@@ -295,7 +302,7 @@ export function checkDrift(
   return off && `sysctl "${off[0]}" is 0, not 1`;
 }
 
-/** Rules. */
+/** Tests for rules. */
 export function kernelProbe(): readonly string[] {
   return tryRules;
 }

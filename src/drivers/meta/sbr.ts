@@ -14,11 +14,11 @@ import { attributeOf, copyRoute, copyRoutes, mainRoutes, missingRoutes } from ".
 import { ownIps } from "../../wire/cni/previous_result.ts";
 
 interface Conf {
-  /** The only table, which is somebody else's to fill. */
+  /** The table to use. Its routes are managed by another program. */
   readonly table?: number;
-  /** By these instead of the addresses' own, one a family. */
+  /** Gateways that replace those of the addresses, one per family. */
   readonly gateways: readonly string[];
-  /** The interface's own subnets stay in the main table, with the address to send from. */
+  /** The routes to the interface's own subnets stay in the main table, with a source address. */
   readonly sourceHints: boolean;
 }
 
@@ -39,14 +39,14 @@ export function parse(conf: Fields): Conf {
   };
 }
 
-/** The interface's routes, and the rules that are there. */
+/** Looks up the interface's routes and the existing rules. */
 export function lookups(): Lookups {
   return { inside: true };
 }
 
 /**
- * Answers leave by the interface whose address they are from: each address gets a rule, and a table with the routes
- * of its interface, which leave the main one. Tables are the first free from 100 on.
+ * Routes answers by the interface that has their source address. Each address gets a rule and a table with the routes
+ * of its interface, which are removed from the main table. Tables are the first free ones from 100.
  */
 export function plan(conf: Conf, at: Attachment, made: Result, seen: HostState): Plan {
   const ips = ownIps(made, at.ifname);
@@ -61,7 +61,7 @@ export function plan(conf: Conf, at: Attachment, made: Result, seen: HostState):
     steps: [
       ...ips.flatMap((ip, i) => fillTable(withGateway(ip, conf), all, free[i]!, at.ifname)),
       ...own.flatMap((route) => leaveMain(route, ips, conf, own)),
-      // Rules of IPv6 take a process of their own each: in a batch, `ip` reads every rule as one of IPv4.
+      // Each IPv6 rule takes a process of its own: in a batch, `ip` reads every rule as IPv4.
       ...ips.flatMap(({ address }, i) => addRule(address, free[i]!)),
     ],
     result: made,
@@ -73,7 +73,7 @@ function withGateway(ip: Ip, { gateways }: Conf): Ip {
   return { ...ip, ...(gateway === undefined ? {} : { gateway }) };
 }
 
-/** 253 to 255 are the kernel's default, main and local. */
+/** 253 to 255 are the kernel's tables default, main and local. */
 function freeTables(taken: ReadonlySet<number>, count: number): readonly number[] {
   const free: number[] = [];
   for (let id = 100; free.length < count; id++) {
@@ -91,7 +91,7 @@ function fillTable(ip: Ip, routes: readonly InsideRoute[], table: number, ifname
   return copyRoutes([...copies, ...gateway], table);
 }
 
-/** A route is an address's if it sends from its subnet, goes by a gateway there, or says neither. */
+/** Whether a route belongs to an address: its source or its gateway is in the address's subnet, or it has neither. */
 function concerns(route: InsideRoute, { address, gateway }: Ip): boolean {
   if (family(route.dst) !== family(address)) return false;
   const [src, via] = [attributeOf(route, "src"), attributeOf(route, "via")];
@@ -100,7 +100,7 @@ function concerns(route: InsideRoute, { address, gateway }: Ip): boolean {
     [src, via].some((other) => other !== undefined && (contains(subnet, other) || other === gateway));
 }
 
-/** The kernel takes a route by a gateway only once it knows the way there. */
+/** Orders routes without a gateway first: the kernel accepts a gateway only if it has a route to it. */
 function nearFirst(a: InsideRoute, b: InsideRoute): number {
   return Number(attributeOf(a, "via") !== undefined) - Number(attributeOf(b, "via") !== undefined);
 }
@@ -114,7 +114,7 @@ function leaveMain(
   const hops = all.filter(({ dst, attributes }) =>
     dst === route.dst && JSON.stringify(metricOf(attributes)) === JSON.stringify(metricOf(route.attributes))
   );
-  // A route by several next hops goes as one.
+  // A route with several next hops is removed as one.
   if (hops.length > 1) return hops[0] === route ? [removeRoute("container", route.dst, route.dev)] : [];
   const [src, via] = [attributeOf(route, "src"), attributeOf(route, "via")];
   const own = ips.find(({ address }) => networkOf(address) === route.dst)?.address;
@@ -139,7 +139,7 @@ function addRule(address: string, table: number): readonly Step[] {
   return [exec("container", "rule", { id, run: run!, undo: undo! })];
 }
 
-/** The rules of its addresses, whichever tables they lead to; routes in these go with the interface. */
+/** The rules of its addresses, with any table. Routes in these tables are removed with the interface. */
 export function unrecorded({ table }: Conf, at: Attachment, made: Result, seen: HostState): readonly Step[] {
   const { rules, links } = seen.inside ?? emptyInside;
   const own = ownIps(made, at.ifname).map(({ address }) => address);
@@ -148,7 +148,7 @@ export function unrecorded({ table }: Conf, at: Attachment, made: Result, seen: 
     .flatMap((rule) => addRule(rule.from, rule.table));
 }
 
-/** The rule of each address, and routes where it leads. */
+/** Checks that each address has its rule, and that the table has routes. */
 export function checkDrift(
   { table }: Conf,
   { ifname }: Attachment,
@@ -167,7 +167,7 @@ export function checkDrift(
   return gone && `Failed to find the rule for ${gone}, or routes in its table`;
 }
 
-/** Rules. */
+/** Tests for rules. */
 export function kernelProbe(): readonly string[] {
   return ["ip rule add from 192.0.2.1 lookup 100"];
 }

@@ -124,7 +124,7 @@ test("a default route that another network's has kept out of the main table is i
   const first = insideAfter(emptyInside, [
     addRoute("container", { dst: "0.0.0.0/0", gw: "10.7.7.1" }, "eth1"),
     addAddress("container", "10.1.2.3/24", "eth0"),
-    // Passed over, for one is there.
+    // The route exists already, so this step is skipped.
     { ...addRoute("container", { dst: "0.0.0.0/0", gw: "10.1.2.1" }, "eth0"), onError: "ignore-exists" },
   ]);
   const text = show(plan({}, first, two).steps);

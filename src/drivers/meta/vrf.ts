@@ -15,11 +15,11 @@ import { ownIps } from "../../wire/cni/previous_result.ts";
 
 interface Conf {
   readonly name: string;
-  /** Absent: the lowest that no VRF of the container has. */
+  /** Absent: the lowest table that no VRF of the container uses. */
   readonly table?: number;
 }
 
-/** A result of a version before 0.3.0 names no links; and so has it the reference. */
+/** Results before 0.3.0 name no links. The reference has the same limit. */
 export const since = "0.3.1";
 
 /** Reads a VRF configuration. */
@@ -31,12 +31,12 @@ export function parse(conf: Fields): Conf {
   return { name, table: conf.integer("table", { min: 0, max: 2 ** 32 - 1 }) || undefined };
 }
 
-/** The container's VRFs, and the interface's routes. */
+/** Looks up the container's VRFs and the interface's routes. */
 export function lookups(): Lookups {
   return { inside: true };
 }
 
-/** Puts the interface in a VRF of the container, which is made for the first interface and goes with the last. */
+/** Adds the interface to a VRF in the container. The first interface creates the VRF, the last one removes it. */
 export function plan(conf: Conf, at: Attachment, made: Result, seen: HostState): Plan {
   const inside = seen.inside ?? emptyInside;
   const found = findVrf(conf, inside);
@@ -57,7 +57,7 @@ export function plan(conf: Conf, at: Attachment, made: Result, seen: HostState):
   };
 }
 
-/** The interface leaves its VRF, if it is in it, and this goes if nothing else is. */
+/** Removes the interface from its VRF, and removes the VRF if it is empty then. */
 export function unrecorded({ name }: Conf, at: Attachment, _made: Result, seen: HostState): readonly Step[] {
   const { links } = seen.inside ?? emptyInside;
   if (links.get(name)?.kind !== "vrf") return [];
@@ -67,7 +67,7 @@ export function unrecorded({ name }: Conf, at: Attachment, _made: Result, seen: 
   ];
 }
 
-/** Whether the interface has left its VRF, or that leads to another table. */
+/** Checks that the interface is in its VRF, and that the VRF uses the right table. */
 export function checkDrift(
   { name, table }: Conf,
   at: Attachment,
@@ -81,7 +81,7 @@ export function checkDrift(
   return `VRF ${name} leads to table ${found}, not ${table}`;
 }
 
-/** The kind. */
+/** Tests for the link's kind. */
 export function kernelProbe(): readonly string[] {
   return ["ip link add name try0 type vrf table 1"];
 }
@@ -116,7 +116,7 @@ function enslave(ifname: string, vrf: string): Line {
   return { ...line, undo: words`link set dev ${ifname} nomaster` };
 }
 
-/** Another interface may have come into it since. */
+/** Removes the VRF if it is empty. Another interface may have joined it since. */
 function removeWhenEmpty(name: string): Exec {
   const script = 'set -- "$1" $(ip -o link show master "$1"); [ $# -gt 1 ] || ip link del dev "$1"';
   return exec("container", `remove VRF ${name} when it is empty`, {
@@ -125,8 +125,9 @@ function removeWhenEmpty(name: string): Exec {
 }
 
 /**
- * The kernel takes a link down to put it in a VRF: its IPv6 addresses and most of its routes do not survive that. Where
- * another interface of the VRF has a route, it keeps it: of several default routes the first wins.
+ * Restores addresses and routes. The kernel sets a link down to add it to a VRF, which removes its IPv6 addresses and
+ * most of its routes. If another interface of the VRF has a route to the same destination, that one stays: the first
+ * default route wins.
  */
 function restore(
   ifname: string,

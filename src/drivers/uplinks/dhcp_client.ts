@@ -7,16 +7,16 @@ function clientDirectory({ directory }: Entrance): string {
   return `${directory}/dhcp`;
 }
 
-/** Where the lease is written down, for `parseAnswer`. */
+/** The file with the lease, for `parseAnswer`. */
 export function leaseFile(entrance: Entrance): string {
   return `${clientDirectory(entrance)}/lease`;
 }
 
 /**
- * What udhcpc runs at its events, by the event's name: the link has the address and the routes of the lease, as
- * `parseAnswer` has them, and nothing without one (RFC 2131, 4.4.5). When a client is started again, the lease of the one
- * before may well last, and the link keeps its address until there is an answer, or none in time. Of all that a server
- * says, what is used here udhcpc has written itself, of figures and dots.
+ * The script for udhcpc's events; $0 is the event. It sets the address and the routes of the lease, as `parseAnswer`
+ * reads them. Without a lease it removes them (RFC 2131, 4.4.5). When the client is restarted, the previous lease may
+ * still be valid: the link keeps its address until the server answers or the time limit ends. The script uses only
+ * values that udhcpc has formatted itself, from digits and dots.
  */
 const event = `case $0 in deconfig)
   [ -e asking ] || { : >asking; exit; }
@@ -35,9 +35,9 @@ ${writeLease}
 [ ! -p ../ready ] || echo 1 >&8`;
 
 /**
- * Starts the client, and ends it if there is no lease in time, or once the container has ended; both then give the lease
- * back. `cat` also ends with the client, which holds the other end's fifo (keep.ts), and the client with this shell. It
- * uses descriptors 3 and 4 itself.
+ * Starts the client. It is ended if there is no lease in time, or when the container has ended; in both cases it
+ * releases its lease. `cat` also ends with the client, which holds the other end of its fifo (keep.ts), and the client
+ * ends with this shell. udhcpc uses descriptors 3 and 4 itself.
  */
 const ask = `d=$1 bridge=$2 event=$3; shift 3
 rm -rf "$d/dhcp"; mkdir -m 700 "$d/dhcp" && cd "$d/dhcp" || exit
@@ -53,10 +53,10 @@ else echo "no DHCP server on bridge \\"$bridge\\" has answered within ${patience
 fi >&2
 kill $! 2>/dev/null; wait $!`;
 
-/** What it asks for: subnet mask, routers, name servers, domain, search list, classless routes. */
+/** The requested options: subnet mask, routers, name servers, domain, search list, classless routes. */
 const request = [1, 3, 6, 15, 119, 121];
 
-/** Keeps a udhcpc in the container's network that gives its link an address, with no more power than that takes. */
+/** Keeps a udhcpc running in the container's network, with only the capabilities that it needs to set the address. */
 export function keepAddress(target: Target, bridge: string): Spawn {
   const { directory, ifname } = target;
   const own = clientDirectory(target);

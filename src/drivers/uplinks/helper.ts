@@ -12,7 +12,9 @@ import { send } from "../../plan/step.ts";
 import { refuse } from "./refusals.ts";
 import type { Host, Uplink } from "./uplink.ts";
 
-/** Root's service, which plugs a veth in: nothing stands between the container and the kernel's own network. */
+/**
+ * Root's service, which connects a veth. The container uses the kernel's network without a user-space network stack.
+ */
 export const helper = {
   name: "helper",
   provided: ({ service }) => service !== undefined,
@@ -27,7 +29,7 @@ export const helper = {
     if (typeof offer === "string") {
       return `it does not answer on ${socket}: ${offer}; root starts it with "ocinet helper"`;
     }
-    // Whoever has power over the namespace could take a rule there away.
+    // A process with CAP_NET_ADMIN in the namespace could remove a rule there.
     if (restricted) return "default-restricted cannot be kept by it; use --uplink pasta or slirp4netns";
     if (offer.networks.some(({ free }) => free > 0)) return undefined;
     return `you have all the containers that ${helperPolicy} grants; end one, or have root grant more`;

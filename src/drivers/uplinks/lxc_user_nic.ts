@@ -7,12 +7,12 @@ import type { UplinkOptions } from "./options.ts";
 import { refuse } from "./refusals.ts";
 import type { GrantedBridge, Target, Uplink, UserNic } from "./uplink.ts";
 
-/** Who may have links on which bridges. */
+/** The file with the number of links that each user may have on each bridge. */
 export const usernet = "/etc/lxc/lxc-usernet";
 
 /**
- * LXC's setuid program, which plugs a veth into a bridge of root's, and does nothing else: somebody on the bridge gives
- * the container its address, and nobody looks at what it sends.
+ * LXC's setuid program, which connects a veth to a bridge of root's, and does nothing else. A DHCP server on the bridge
+ * gives the container its address. The container's frames are not filtered.
  */
 export const lxcUserNic = {
   name: "lxc-user-nic",
@@ -22,7 +22,7 @@ export const lxcUserNic = {
   problem: ({ userNic }, restricted, { bridge }) => {
     if (userNic === undefined) return `it is not installed; install ${packages["lxc-user-nic"]}`;
     if (userNic.problem !== undefined) return userNic.problem;
-    // Whoever has power over the namespace could take a rule there away.
+    // A process with CAP_NET_ADMIN in the namespace could remove a rule there.
     if (restricted) return "default-restricted cannot be kept by it; use --uplink pasta or slirp4netns";
     return bridgeProblem(userNic, bridge);
   },
@@ -60,7 +60,10 @@ function bridgeProblem({ user, bridges }: UserNic, bridge: string | undefined): 
     "(systemctl start lxc-net makes lxcbr0, with a DHCP server), or grant another";
 }
 
-/** One that nobody on this host serves may lead to a network that somebody else does. */
+/**
+ * Prefers a bridge with a DHCP server on this host. Without one, another machine on the bridge's network may have a
+ * DHCP server.
+ */
 function chooseBridge(
   { bridges }: UserNic,
   { bridge }: Pick<UplinkOptions, "bridge">,
@@ -69,7 +72,7 @@ function chooseBridge(
   return found.find(({ servesDhcp }) => servesDhcp) ?? found[0];
 }
 
-/** All reasons why a user may have no link read alike. */
+/** Runs lxc-user-nic and rewords its only error for several causes. */
 const create = `said=$("$@" 2>&1) && exit
 case $said in *"Quota reached"*)
   said="${usernet} grants you no more links on \\"$7\\"; end a container that has one, or have root grant more" ;;
@@ -77,9 +80,9 @@ esac
 echo "$said" >&2; exit 1`;
 
 /**
- * The link has a name of ours until it is known to be where it belongs: were it made with the container's name for it, and
- * one of that name were there, lxc-user-nic (5.0.2) would leave it behind, and undoing would take away the other. After
- * that it is known by its group, whatever the container calls it.
+ * The link has an interim name of ours until it is in the right place. If the container already had a link with the
+ * final name, lxc-user-nic (5.0.2) would leave the new link behind, and the undo would remove the other one. Afterwards
+ * it is identified by its group, even if the container renames it.
  */
 function plugIn({ host, id, pid, ifname }: Target, bridge: string, { mac }: UplinkOptions): readonly Step[] {
   const [own, group] = [`ocinet${pid}`, 2 ** 30 + pid];
@@ -96,7 +99,7 @@ function plugIn({ host, id, pid, ifname }: Target, bridge: string, { mac }: Upli
   ];
 }
 
-/** What is true by the first lease. In a dry run an address stands for one not known yet. */
+/** The result with the first lease. In a dry run no address is known yet; 0.0.0.0 stands for it. */
 function resultOf({ ifname, netns }: Target, { mac }: UplinkOptions, lease: string): Result {
   const { ip, routes, dns } = lease === ""
     ? { ip: { address: "0.0.0.0/24" }, routes: [], dns: {} }

@@ -3,7 +3,7 @@ import { addressOf, type Cidr, lengthOf, plus } from "../../net/address.ts";
 import type { UplinkOptions } from "./options.ts";
 import type { Host, Target } from "./uplink.ts";
 
-/** The addresses in the network that a container seems to be in: slirp4netns's layout (slirp4netns(1)), for all. */
+/** The addresses of the network that a container sees. All uplinks use slirp4netns's layout (slirp4netns(1)). */
 export interface Network {
   readonly address: string;
   readonly length: number;
@@ -11,32 +11,35 @@ export interface Network {
   readonly dns: string;
 }
 
-/** The IPv6 network; slirp4netns has no other. */
+/** The IPv6 network. slirp4netns supports only this one. */
 export const network6 = { address: "fd00::100", length: 64, gateway: "fd00::2", dns: "fd00::3" } as const;
 
-/** IPv4 networks for containers for whom none is asked, the usual one first. */
+/** The IPv4 networks to choose from if none is requested, the preferred one first. */
 export const usualCidrs: readonly [Cidr, ...Cidr[]] = [
   ...["10.0.2.0/24", "10.86.30.0/24", "172.16.30.0/24", "192.168.230.0/24", "100.86.30.0/24"] as const,
 ];
 
-/** The network that these options ask for, or else the usual one. */
+/** The requested network, or the preferred one. */
 export function cidrOf({ cidr = usualCidrs[0] }: UplinkOptions): Cidr {
   return cidr;
 }
 
-/** The addresses in the IPv4 network of these options. */
+/** The addresses of the requested IPv4 network. */
 export function networkOf(options: UplinkOptions): Network {
   const cidr = cidrOf(options);
   const at = (step: bigint) => plus(addressOf(cidr), step);
   return { address: at(100n), length: lengthOf(cidr), gateway: at(2n), dns: at(3n) };
 }
 
-/** Whether all of the host's name servers have IPv6 addresses: an uplink asks them for questions that came by IPv6. */
+/**
+ * Whether all name servers of the host have IPv6 addresses. An uplink sends them only questions that it received over
+ * IPv6.
+ */
 export function asksBySix({ resolvers }: Host): boolean {
   return resolvers !== undefined && resolvers.families[6] && !resolvers.families[4];
 }
 
-/** What is true of a container that has been connected. */
+/** The result for a connected container. */
 export function resultOf(
   { ifname, netns, restricted, host }: Target,
   options: UplinkOptions,

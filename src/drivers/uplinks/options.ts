@@ -1,30 +1,30 @@
 import { identifierProblem, linkNameProblem } from "../../net/names.ts";
 import { type Cidr, networkOf, parseAddress, parseCidr } from "../../net/address.ts";
 
-/** How a container is to be connected, whichever uplink does it. */
+/** The options of an uplink; they are the same for all uplinks. */
 export interface UplinkOptions {
-  /** The IPv4 network that the container seems to be in; absent: one that the host has no route into. */
+  /** The IPv4 network that the container sees; absent: one that the host has no route to. */
   readonly cidr?: Cidr;
   readonly mtu: number;
-  /** The MAC address of the container's interface; random, if it is not said. */
+  /** The MAC address of the container's interface; absent: a random one. */
   readonly mac?: string;
   readonly ipv6: boolean;
-  /** Whether the container may ask the host's resolver for names. */
+  /** Whether the container may use the host's DNS resolver. */
   readonly dns: boolean;
-  /** Whether the host's loopback, with every service there, is the container's gateway. */
+  /** Whether the container's gateway is the host's loopback, with all services there. */
   readonly hostLoopback: boolean;
-  /** The address, or the link, of the host's that connections are made from. */
+  /** The address or the link of the host that outgoing connections use. */
   readonly outbound4?: string;
   readonly outbound6?: string;
   readonly sandbox: boolean;
   readonly seccomp: boolean;
-  /** The name of a network of root's; absent: the first that is granted. */
+  /** The name of a network of root's service; absent: the first that is granted. */
   readonly network?: string;
-  /** The name of a bridge of root's; absent: the first that is granted and there, one with a DHCP server before others. */
+  /** The name of a bridge of root's; absent: the first granted one that exists, preferably with a DHCP server. */
   readonly bridge?: string;
 }
 
-/** What nothing said means. A larger MTU is two to three times as fast, and slirp4netns takes 65521 at most. */
+/** The defaults. A larger MTU is two to three times as fast; slirp4netns allows at most 65521. */
 const defaults: UplinkOptions = {
   ...{ mtu: 65520, ipv6: true, dns: true, hostLoopback: false },
   ...{ sandbox: true, seccomp: true },
@@ -52,8 +52,8 @@ export type Key = keyof typeof readers;
 
 /**
  * Reads `KEY=VALUE,…`.
- * @param keys the options that the uplink has
- * @throws Error giving the reason, which begins with the option's name
+ * @param keys the options that the uplink supports
+ * @throws Error giving the reason, starting with the option's name
  */
 export function parseOptions(text: string, keys: readonly Key[]): UplinkOptions {
   const pairs = text.split(",").filter((pair) => pair !== "").map((pair) => readPair(pair, keys));
@@ -73,7 +73,7 @@ function readPair(pair: string, keys: readonly Key[]): Partial<UplinkOptions> {
   }
 }
 
-/** The options that take something from what keeps a container from the host. */
+/** The given options that weaken the isolation of the container from the host. */
 export function loosened({ hostLoopback, sandbox, seccomp }: UplinkOptions): readonly Key[] {
   return [
     ...(hostLoopback ? ["host-loopback"] as const : []),
@@ -82,7 +82,7 @@ export function loosened({ hostLoopback, sandbox, seccomp }: UplinkOptions): rea
   ];
 }
 
-/** slirp4netns takes prefixes up to /25: its guest's address is the hundredth. */
+/** slirp4netns allows prefixes up to /25, because its guest's address is number 100. */
 function readCidr(value: string): Cidr {
   const parsed = parseCidr(value);
   if (!parsed || parsed.address.includes(":")) throw new Error("is not an IPv4 network such as 10.0.2.0/24");
@@ -93,7 +93,7 @@ function readCidr(value: string): Cidr {
   return networkOf(value);
 }
 
-/** IPv6 needs 1280 (RFC 8200). */
+/** IPv6 needs at least 1280 (RFC 8200). */
 function readMtu(value: string): number {
   const mtu = Number(value);
   if (/^[0-9]+$/.test(value) && mtu >= 1280 && mtu <= 65521) return mtu;
@@ -124,7 +124,7 @@ function readBridge(value: string): string {
   return value;
 }
 
-/** A link's name as the kernel takes it, which is not an option either. */
+/** A valid name of a link, which also cannot be read as an option. */
 function readOutbound(value: string, family: 4 | 6): string {
   const address = parseAddress(value);
   if (address !== undefined && address.includes(":") === (family === 6)) return address;

@@ -7,7 +7,7 @@ import { refuse, refuseLow } from "./refusals.ts";
 import { noWayOut } from "./restricted.ts";
 import type { Host, Target, Uplink } from "./uplink.ts";
 
-/** pasta: faster, and publishes IPv6 ports too. It is always sandboxed. */
+/** pasta: it is faster than slirp4netns and can publish IPv6 ports. It is always sandboxed. */
 export const pasta = {
   name: "pasta",
   keys: ["cidr", "mtu", "mac", "ipv6", "dns", "host-loopback", "outbound-addr", "outbound-addr6"],
@@ -17,7 +17,8 @@ export const pasta = {
   },
   // A connection from the host's loopback comes from the container's own address.
   keepsClientAddress: true,
-  // Without one, 2025_05 gives the container 169.254.2.1, whatever address it is told.
+  // Without a default route on the host, version 2025_05 gives the container 169.254.2.1 instead of the configured
+  // address.
   problem: ({ routes }) =>
     routes[4] ? undefined : "the host has no IPv4 default route, of which pasta makes the container's",
   losesNames: (host) =>
@@ -37,11 +38,11 @@ export const pasta = {
   },
   connect: (target, options, ports) => {
     const ipv6 = options.ipv6 && hasIpv6(target.host) && !target.restricted;
-    // It would follow the process that lets us in, and take that one's end for the container's.
+    // pasta would watch this process, and take its end for the end of the container.
     const passing = target.pid !== target.init;
     const words = (pid: number, enter: readonly string[]) => [
       "pasta",
-      // Quiet, and in the foreground; it is ready once it has written its pid.
+      // In the foreground, without output. It is ready when it has written its pid file.
       ...[
         "--foreground",
         "--quiet",
@@ -52,7 +53,7 @@ export const pasta = {
       ...reach(options, target, ipv6),
       ...forwards("tcp", ports),
       ...forwards("udp", ports),
-      // Nor does the container's loopback lead to the host's.
+      // The container's loopback does not lead to the host's either.
       ...["--tcp-ns=none", "--udp-ns=none"],
       ...(passing ? ["--no-netns-quit"] : []),
       ...namespaces(pid, enter),
@@ -70,7 +71,7 @@ function hasIpv6({ ipv6, routes }: Host): boolean {
   return ipv6 && routes[6];
 }
 
-/** Its user namespace too, unless that is ours already: then it cannot be entered. */
+/** pasta also enters the user namespace, unless it is in it already: then it cannot be entered again. */
 function namespaces(pid: number, enter: readonly string[]): readonly string[] {
   return enter.length > 0 ? [String(pid)] : ["--netns-only", `--netns=/proc/${pid}/ns/net`];
 }
@@ -82,12 +83,15 @@ function network({ ifname }: Target, options: UplinkOptions, ipv6: boolean): rea
     ...(options.mac === undefined ? [] : [`--ns-mac-addr=${options.mac}`]),
     ...[`--address=${address}`, `--netmask=${length}`, `--gateway=${gateway}`],
     ...(ipv6 ? [`--address=${network6.address}`, `--gateway=${network6.gateway}`] : ["--ipv4-only"]),
-    // All is configured by now.
+    // The addresses are configured already.
     ...["--no-dhcp", "--no-dhcpv6", "--no-ra"],
   ];
 }
 
-/** What the container reaches. With no way out, should it take our rules away: through loopback nothing is reached. */
+/**
+ * What the container can reach. A restricted container could remove our rules; so pasta also uses the loopback link for
+ * outgoing connections, on which nothing is reachable.
+ */
 function reach(options: UplinkOptions, { host, restricted }: Target, ipv6: boolean): readonly string[] {
   if (restricted) return ["--no-map-gw", "--no-icmp", "--outbound-if4=lo"];
   return [
@@ -114,13 +118,13 @@ function forwards(protocol: "tcp" | "udp", ports: readonly PortMapping[]): reado
   });
 }
 
-/** Ports one after the other, of one address. */
+/** Consecutive ports of one address. */
 interface PortRange {
   readonly first: PortMapping;
   readonly count: number;
 }
 
-/** Ports that follow each other are one range: pasta takes 255 rules at most, and each port by itself would be one. */
+/** Merges consecutive ports into ranges: pasta allows 255 rules at most. */
 function rangesOf(ports: readonly PortMapping[]): readonly PortRange[] {
   const ranges: PortRange[] = [];
   for (const port of ports) {

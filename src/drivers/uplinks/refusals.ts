@@ -1,18 +1,18 @@
 import { type PortMapping, showMapping } from "../../net/port_mapping.ts";
 import type { Host } from "./uplink.ts";
 
-/** Says that a port cannot be published, and why. */
+/** The message that a port cannot be published, with the reason. */
 export function refuse(mapping: PortMapping, why: string): string {
   return `Cannot publish "${showMapping(mapping)}" without root: ${why}`;
 }
 
-/** Refuses the ports that are root's. */
+/** Refuses the ports that only root may listen on. */
 export function refuseLow(mapping: PortMapping, host: Host): string | undefined {
   const why = whyLow(mapping, host);
   return why && refuse(mapping, why);
 }
 
-/** Why a port is root's, and what can be done about it, or undefined when it is not. */
+/** The reason why only root may listen on a port, with the remedy; undefined if others may too. */
 export function whyLow({ hostPort }: PortMapping, { lowestPort }: Host): string | undefined {
   if (hostPort >= lowestPort) return undefined;
   return `ports below ${lowestPort} are root's; take a higher one, have root set ` +

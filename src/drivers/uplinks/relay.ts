@@ -7,8 +7,9 @@ import { refuse, refuseLow } from "./refusals.ts";
 import type { Entrance, Host } from "./uplink.ts";
 
 /**
- * Becomes the process outside, once the one inside is there. That ends with it, for then nobody writes into its standard
- * input any more. The outside's tells when the container has ended (keep.ts).
+ * Starts the relay's inner process, waits until it is ready, and becomes the outer one. The inner process ends with the
+ * outer one, because its standard input closes. The outer process learns from descriptor 3 when the container has ended
+ * (keep.ts).
  */
 const both = `d=$1 inside=$2
 rm -f "$d/tie" "$d/there" "$3" "$4"; shift 4; mkfifo -m 600 "$d/tie" "$d/there" || exit
@@ -20,18 +21,18 @@ exec "$@" "$(ulimit -Hn)" <&3 3<&- >&4 4>&-`;
 
 const relayName = "relay";
 
-/** A container to forward ports to. */
+/** A container to which ports are forwarded. */
 export interface Relayed {
-  /** Its directory is the relay's own. */
+  /** Its `directory` belongs to the relay. */
   readonly entrance: Entrance;
-  /** Path of the socket to ask through, and of the one that joins the two processes. */
+  /** The path of the socket for requests. `inside` is the socket that connects the two processes. */
   readonly socket: string;
   readonly inside: string;
-  /** The commands that run this program again outside, and inside. */
+  /** The commands that start ocinet as the outer and as the inner process. */
   readonly program: { readonly outside: readonly string[]; readonly inside: readonly string[] };
 }
 
-/** Starts the relay: a process of the host's network, and one of the container's, with no power over either. */
+/** Starts the relay: one process in the host's network and one in the container's, both without capabilities. */
 export function startRelay({ entrance, socket, inside, program }: Relayed): Spawn {
   const words = (pid: number, enter: readonly string[]) => [
     ...["sh", "-c", both, "sh", entrance.directory],
@@ -53,12 +54,12 @@ export function startRelay({ entrance, socket, inside, program }: Relayed): Spaw
   return { ...keepRunning(entrance, kept), keepsLinks: true };
 }
 
-/** Whether it is the relay that a step starts. */
+/** Whether a step starts the relay. */
 export function isRelay({ name }: Spawn): boolean {
   return name === relayName;
 }
 
-/** Why the relay cannot forward a port, or undefined when it can. */
+/** The reason why the relay cannot forward a port; undefined if it can. */
 export function relayRefusal(mapping: PortMapping, host: Host, proxied: boolean): string | undefined {
   if (mapping.protocol === "sctp") return refuse(mapping, "the relay forwards tcp and udp only");
   if (mapping.family === 6 && !host.ipv6) return refuse(mapping, "the kernel has no IPv6");
@@ -73,7 +74,10 @@ function refuseProxied(mapping: PortMapping): string {
     "byte, and datagrams are no connection; publish it without";
 }
 
-/** Asks the relay for a port. @param guests the container's addresses: the first that somebody listens on is taken */
+/**
+ * Requests a port from the relay.
+ * @param guests the container's addresses; the first one that accepts a connection is used
+ */
 export function relayPort(
   socket: string,
   guests: readonly string[],

@@ -1,6 +1,9 @@
 import { line, type Step } from "../../plan/step.ts";
 
-/** Answers go out by the default route, so that has to stay; who has power over the namespace could take this away. */
+/**
+ * Rejects outgoing connections. The default route must stay, because answers use it. A process with CAP_NET_ADMIN in
+ * the namespace could remove this rule.
+ */
 export const noWayOut: Step = line(
   ...["nft", "container", { kind: "table", table: "inet ocinet_restricted" }] as const,
   "table inet ocinet_restricted { chain out { type filter hook output priority 0; " +

@@ -10,14 +10,14 @@ import { refuse, refuseLow } from "./refusals.ts";
 import { noWayOut } from "./restricted.ts";
 import type { Host, Running, Target, Uplink } from "./uplink.ts";
 
-/** slirp4netns: needs nothing of the host, and has every option. */
+/** slirp4netns: it needs nothing from the host and supports every option. */
 export const slirp4netns = {
   name: "slirp4netns",
   keys: [
     ...["cidr", "mtu", "mac", "ipv6", "dns", "host-loopback"] as const,
     ...["outbound-addr", "outbound-addr6", "sandbox", "seccomp"] as const,
   ],
-  // A connection from the host's loopback comes from its gateway.
+  // A connection from the host's loopback has the gateway as its source.
   keepsClientAddress: true,
   publishes: 4,
   problem: () => undefined,
@@ -61,7 +61,7 @@ export const slirp4netns = {
   },
 } satisfies Uplink;
 
-/** Its sandbox has /etc and /run, and no more. */
+/** Whether slirp4netns's sandbox hides the host's resolv.conf: only /etc and /run are visible in it. */
 function isBlind({ resolvers }: Host): boolean {
   return resolvers?.stray !== undefined;
 }
@@ -70,7 +70,7 @@ function serversOf({ names }: Host): readonly string[] {
   return names?.nameservers ?? [];
 }
 
-/** Where its sandbox hides the host's servers from it, the container asks them itself. */
+/** If the sandbox hides the host's name servers, the container uses them directly. */
 function withSeenServers({ host }: Target, { sandbox }: UplinkOptions, result: Result): Result {
   const hidden = sandbox && isBlind(host) && result.dns.nameservers !== undefined;
   return hidden && serversOf(host).length > 0 ? { ...result, dns: { nameservers: serversOf(host) } } : result;
@@ -90,10 +90,10 @@ function spawn(target: Target, options: UplinkOptions, ipv6: boolean): Step {
     ...(options.hostLoopback && !restricted ? [] : ["--disable-host-loopback"]),
     ...(options.sandbox ? ["--enable-sandbox"] : []),
     ...(options.seccomp ? ["--enable-seccomp"] : []),
-    // Who may ask for names can tell the world anything.
+    // DNS queries can carry any data to the outside.
     ...(restricted || !options.dns ? ["--disable-dns"] : []),
     ...outbound(options, restricted),
-    // By pid and not by paths: given --userns-path, 1.2.0 stays outside the user namespace, where its sandbox fails.
+    // By pid, not by paths: with --userns-path, version 1.2.0 stays outside the user namespace, and its sandbox fails.
     ...[String(pid), ifname],
   ];
   return keepRunning(target, {
@@ -105,7 +105,10 @@ function spawn(target: Target, options: UplinkOptions, ipv6: boolean): Step {
   });
 }
 
-/** Should a restricted container take our rules away: from an address that no host has, no connection can be made. */
+/**
+ * A restricted container could remove our rules. So connections are also bound to an address that no host has, which
+ * fails.
+ */
 function outbound({ outbound4, outbound6 }: UplinkOptions, restricted: boolean): readonly string[] {
   if (restricted) return ["--outbound-addr=240.0.0.1"];
   return [
@@ -115,8 +118,8 @@ function outbound({ outbound4, outbound6 }: UplinkOptions, restricted: boolean):
 }
 
 /**
- * The address that slirp4netns advertises comes seconds after the container's process has started, so it gets one now.
- * IPv6 may be off in the namespace; a setting that the kernel does not have needs no change.
+ * slirp4netns advertises an IPv6 address only seconds after the start, so it is set here. IPv6 may be off in the
+ * namespace. A missing sysctl is ignored.
  */
 function configureIpv6(ifname: string): readonly Step[] {
   const set = (key: string) =>

@@ -2,29 +2,33 @@ import { quote } from "../../plan/batch.ts";
 import type { Spawn } from "../../plan/step.ts";
 import type { Entrance } from "./uplink.ts";
 
-/** A program to keep running as long as a container does. */
+/** A program that is kept running as long as a container. */
 export interface Kept {
-  /** A word of its command line, and of those in `words` the first that a person wants to see. */
+  /** A word of its command line: the first word of `words` that is meaningful to a user. */
   readonly name: string;
-  /** Its command line, by the pid of a process in the container's namespaces, and words for nsenter to its user namespace. */
+  /**
+   * Its command line. `pid` is a process in the container's namespaces; `enter` are words for nsenter to enter its user
+   * namespace.
+   */
   words(pid: number, enter: readonly string[]): readonly string[];
   /**
-   * How it ends when the container does: `itself` sees that, `told` is when its descriptor 3 is closed at the other end,
-   * and `killed` is what cannot do either. All tell that they are ready by writing into descriptor 4 or the fifo "ready".
+   * How the program ends when the container does. `itself`: it notices. `told`: its descriptor 3 closes. `killed`: for
+   * a program that can do neither. Every program reports that it is ready by writing to descriptor 4 or to the fifo
+   * "ready".
    */
   readonly ends: "itself" | "told" | "killed";
-  /** A word of its command line that no other container's has. */
+  /** A word of its command line that is unique for the container. */
   readonly cmdlineMarker: string;
   readonly cleanupPaths: readonly string[];
 }
 
-/** How long a program may take until it is ready; udhcpc has a shorter limit of its own. */
+/** The time limit until a program is ready, in seconds. udhcpc has a shorter one of its own. */
 const readySeconds = 60;
 
 /**
- * Starts the keeper and returns once the program is ready, or all who could say so have ended. Nothing keeps our standard
- * streams: a runtime waits until they are closed. The fifo is opened at both ends at once: should we be killed, a keeper
- * would wait for ever for somebody to read.
+ * Starts the keeper and returns once the program is ready, or has ended. No process keeps our standard streams, because
+ * a runtime waits until they are closed. The fifo is opened at both ends at once: if this shell is killed, the keeper
+ * would otherwise wait forever for a reader.
  */
 const start = `keep=$1 d=$3; shift
 rm -f "$d/life" "$d/back" "$d/ready" "$d/uplink.log"; mkfifo -m 600 "$d/ready" || exit
@@ -67,12 +71,13 @@ done`;
 const watch = 'tail --pid="$1" -f /dev/null & exec >/dev/null; read -r _; kill $!';
 
 /**
- * Becomes the program, or the parent of one that has to be killed, which two others see to, for one may be killed. To tell
- * when the container ends, a `cat` in its pid namespace holds the writing end of the fifo "life"; the kernel kills it with
- * the container's init. The `cat` in turn reads from the fifo "back", which closes with the program. Where the container
- * shares our pid namespace, `tail --pid` stands in for it, and a shell beside it reads from "back". None is in the group
- * that is killed: without its parent `nsenter`, the dead `cat` would be runc's to bury, and a runc that gives up a
- * container waits first for its init, which the kernel keeps until all in its pid namespace have been buried.
+ * Becomes the program, or for `killed` the parent of the program. Two processes wait to kill it, since one of them may
+ * be killed. A `cat` in the container's pid namespace signals the end of the container: it holds the writing end of the
+ * fifo "life", and the kernel kills it with the container's init. The `cat` reads from the fifo "back", which closes
+ * when the program ends. If the container shares our pid namespace, `tail --pid` is used instead, and a shell reads
+ * from "back". These processes are not in the process group that is killed. If their parent `nsenter` were killed, runc
+ * would have to reap the dead `cat`. But a runc that gives up a container first waits for the container's init, which
+ * the kernel keeps until all processes in its pid namespace are reaped.
  */
 const run = `d=$1 init=$2 pid=$3 holder=$4 ends=$5 enter=$6; shift 7
 [ "$ends" = killed ] || echo $$ >>"$d/uplink.pid"
@@ -87,7 +92,7 @@ for _ in 1 2; do sh -c "read -r _; kill -KILL $$" <&3 >/dev/null 2>&1 3<&- 4>&- 
 exec "$@" 3<&- 5<&-' sh "$d" "$@"
 exec 5<&-`;
 
-/** Starts a program so that it ends with the container, however that ends, and is started again should it end before. */
+/** Starts a program that always ends with the container, and that is started again if it ends before. */
 export function keepRunning(
   entrance: Entrance,
   { name, words, ends, cmdlineMarker, cleanupPaths }: Kept,
@@ -108,7 +113,7 @@ export function keepRunning(
   };
 }
 
-/** The file with the pids of an uplink's processes, a line each: the keeper's first, which leads their process group. */
+/** The file with the pids of an uplink's processes, one a line. The keeper is first and leads their process group. */
 export function uplinkPidFile(directory: string): string {
   return `${directory}/uplink.pid`;
 }

@@ -6,15 +6,15 @@ import { pasta } from "./pasta.ts";
 import { slirp4netns } from "./slirp4netns.ts";
 import type { Uplink } from "./uplink.ts";
 
-/** Every way to the world, the best first. */
+/** All uplinks, the preferred ones first. */
 export const uplinks: readonly Uplink[] = [helper, lxcUserNic, pasta, slirp4netns];
 
-/** The uplink of a name. */
+/** Finds an uplink by name. */
 export function uplinkNamed(name: string): Uplink | undefined {
   return uplinks.find((uplink) => uplink.name === name);
 }
 
-/** A way to the world that somebody asks for. */
+/** A requested uplink with its options. */
 export interface WantedUplink {
   readonly uplink: Uplink;
   readonly options: UplinkOptions;

@@ -6,94 +6,94 @@ import type { Plan } from "../../plan/plan.ts";
 import type { Send, Step } from "../../plan/step.ts";
 import type { Key, UplinkOptions } from "./options.ts";
 
-/** A way to the world for containers whose user has no power over the host's links. */
+/** A way to connect the container of a user who has no privileges over the host's links. */
 export interface Uplink {
-  /** Also the name of its program, unless root provides it. */
+  /** The name; also that of its program, unless root provides it. */
   readonly name: string;
-  /** Whether root provides it on this host; absent: it is a program on PATH. */
+  /** Whether root provides it on this host. Absent: it is a program on PATH. */
   provided?(host: Host): boolean;
-  /** The options it has. */
+  /** The options that it supports. */
   readonly keys: readonly Key[];
-  /** The oldest version that will do, as a text that sorts, and what is wrong with those before. */
+  /** The oldest usable version, as a text that sorts, and the reason why older ones are not usable. */
   readonly oldest?: { readonly version: string; readonly why: string };
-  /** Whether the container sees who connects from another host. */
+  /** Whether the container sees the address of a client on another host. */
   readonly keepsClientAddress: boolean;
-  /** The one family that it publishes ports of, where that is not said. */
+  /** The family to which published ports are limited. Absent: both are supported. */
   readonly publishes?: 4;
-  /** Why it cannot connect anything on such a host, or undefined when it can. */
+  /** The reason why it cannot connect any container on this host; undefined if it can. */
   problem(host: Host, restricted: boolean, options: UplinkOptions): string | undefined;
-  /** Why it may well fail all the same, so that it is taken only when it is asked for; absent: it does not. */
+  /** The reason why it may fail although it can be tried. Then it is used only if requested. Absent: there is none. */
   doubt?(host: Host): string | undefined;
-  /** Why a container would find no names by it, for whom no servers are asked for; absent: it finds them. */
+  /** The reason why DNS would not work in a container for which no name servers are given. Absent: DNS works. */
   losesNames?(host: Host): string | undefined;
-  /** Why a port cannot be published, or undefined when it can. */
+  /** The reason why a port cannot be published; undefined if it can. */
   refusal(mapping: PortMapping, host: Host, restricted: boolean): string | undefined;
-  /** Publishes a port of a container that runs; absent: it took its ports when it started. */
+  /** Publishes a port of a running container. Absent: ports can be published only at start. */
   publish?(running: Running, mapping: PortMapping): Send;
-  /** Connects the container to the world, and its published ports to it. There must be no `problem` and no `refusal`. */
+  /** Connects the container and its published ports. Call it only if there is no `problem` and no `refusal`. */
   connect(target: Target, options: UplinkOptions, ports: readonly PortMapping[]): Plan | Asked;
 }
 
-/** A container that has been connected: its id, the socket to ask the uplink through, and its address. */
+/** A connected container: its id, the socket for requests to the uplink, and its address. */
 export interface Running {
   readonly id: string;
   readonly socket: string;
   readonly guest: string;
 }
 
-/** A plan whose result somebody else decides on. */
+/** A plan whose result is determined by another program. */
 export interface Asked {
-  /** They are written down, and done, before anybody is asked. */
+  /** The steps that are recorded and done before the result is requested. */
   readonly steps: readonly Step[];
-  /** A socket that is asked, or a file that the steps leave. */
+  /** The source of the answer: a socket and a request, or a file that the steps write. */
   readonly answer: { readonly socket: string; readonly request: string } | { readonly file: string };
-  /** @param answer a file's is empty in a dry run @throws Error with the reason when it was refused */
+  /** Reads the answer. A file's is empty in a dry run. @throws Error with the reason of a refusal */
   read(answer: string): Result;
 }
 
-/** What an uplink has to know of the host. */
+/** The properties of the host that uplinks depend on. */
 export interface Host {
   /** Whether the kernel has IPv6. */
   readonly ipv6: boolean;
-  /** Families in which the host has a default route. */
+  /** The families in which the host has a default route. */
   readonly routes: { readonly 4: boolean; readonly 6: boolean };
-  /** The first port that an ordinary user may listen on (net.ipv4.ip_unprivileged_port_start). */
+  /** The lowest port that an ordinary user may listen on (net.ipv4.ip_unprivileged_port_start). */
   readonly lowestPort: number;
-  /** What the host says about names that is true elsewhere, too. */
+  /** The host's DNS settings that are valid in a container too. */
   readonly names?: ResolvConf;
-  /** How the host itself finds names; absent: by IPv4. */
+  /** The host's name servers; absent: they have IPv4 addresses. */
   readonly resolvers?: Resolvers;
-  /** Root's service, where it listens for this user. */
+  /** Root's service, if it listens for this user. */
   readonly service?: Service;
-  /** lxc-user-nic, where it is installed. */
+  /** lxc-user-nic, if it is installed. */
   readonly userNic?: UserNic;
 }
 
-/** The families of the host's name servers, and where its resolv.conf is, if that is beyond /etc and /run. */
+/** The families of the host's name servers, and the path of its resolv.conf if that is outside /etc and /run. */
 export interface Resolvers {
   readonly families: { readonly 4: boolean; readonly 6: boolean };
   readonly stray?: string;
 }
 
-/** Root's service, and what it offers this user, or else why it does not answer. */
+/** Root's service: what it grants this user, or the reason why it does not answer. */
 export interface Service {
   readonly socket: string;
   readonly offer: Offer | string;
 }
 
-/** lxc-user-nic, and what it may do for this user. */
+/** lxc-user-nic, and what it grants this user. */
 export interface UserNic {
-  /** Absolute path of the program. */
+  /** The absolute path of the program. */
   readonly path: string;
-  /** Why it cannot be used, whatever is granted. */
+  /** The reason why it cannot be used, independent of grants. */
   readonly problem?: string;
-  /** The user's name, by which root grants them something. */
+  /** The user's name in root's grants. */
   readonly user: string;
-  /** The bridges that they are granted. */
+  /** The bridges that are granted to the user. */
   readonly bridges: readonly GrantedBridge[];
 }
 
-/** A bridge that is granted, whether it is there, and whether somebody on this host serves DHCP on it. */
+/** A granted bridge, whether it exists, and whether a process on this host serves DHCP on it. */
 export interface GrantedBridge {
   readonly name: string;
   readonly there: boolean;
@@ -104,28 +104,31 @@ export interface GrantedBridge {
 export interface Target extends Entrance {
   readonly host: Host;
   readonly id: string;
-  /** Path of its network namespace, valid now. */
+  /** The path of its network namespace, which exists now. */
   readonly netns: string;
   readonly ifname: string;
-  /** Path of a socket to ask the uplink through, shorter than 108 bytes. */
+  /** The path of a socket for requests to the uplink, shorter than 108 bytes. */
   readonly socket: string;
-  /** No way out: only what is published, from outside. */
+  /** The container has no outgoing connections; published ports can be reached from outside. */
   readonly restricted: boolean;
 }
 
-/** How a program gets into a container, and is kept running as long as that is. */
+/** How a program enters a container and is kept running as long as the container. */
 export interface Entrance {
-  /** A process in its namespaces, which may end before it, and whether it has a pid namespace of its own. */
+  /**
+   * A process in its namespaces, which may end before the container. `ownPidNamespace`: the container has a pid
+   * namespace of its own.
+   */
   readonly pid: number;
   readonly ownPidNamespace: boolean;
-  /** Its first process, which ends when it does, but may not be one that lets us in yet. */
+  /** Its first process, which ends when the container does. Its namespaces may not be ready to be entered yet. */
   readonly init: number;
-  /** A process in its namespaces that is there as long as it is. */
+  /** A process in its namespaces that exists as long as the container. */
   readonly lasting: number;
-  /** Words for nsenter that give power over its pid namespace. */
+  /** Words for nsenter that give privileges over its pid namespace. */
   readonly enter: readonly string[];
-  /** Where process ids, logs and fifos go. */
+  /** The directory for pid files, logs and fifos. */
   readonly directory: string;
-  /** The command that starts it again, should it die before the container. */
+  /** The command that starts it again if it ends before the container. */
   readonly again: readonly string[];
 }
