@@ -30,11 +30,11 @@ import { freeAbandoned, holderIn, holderOf } from "./taken.ts";
 import { undo } from "./undo.ts";
 import { toolProblem } from "./tool_problem.ts";
 
-/** A step that could not be done, with what its tool said. */
+/** A step that failed, with the output of its tool. */
 export class StepError extends Error {
   readonly step: Step;
   readonly details: string;
-  /** The tool did not end by itself, so it has not told how far it got. */
+  /** The tool was killed, so it is unknown how much it did. */
   readonly killed: boolean;
 
   constructor(step: Step, details: string, killed = false) {
@@ -45,7 +45,7 @@ export class StepError extends Error {
   }
 }
 
-/** An address or a port is another container's. */
+/** Another container has the address or the port. */
 export class TakenError extends StepError {
   constructor(step: Step, id: string) {
     super(step, `container "${id}" has it`);
@@ -54,11 +54,11 @@ export class TakenError extends StepError {
   }
 }
 
-/** Something failed, and what had been done by then could not all be undone. */
+/** A step failed, and not all done steps could be undone. */
 export class RollbackError extends Error {
   readonly first: unknown;
   readonly problems: readonly string[];
-  /** The steps that may still be done. */
+  /** The steps that may still be in effect. */
   readonly left: ReadonlySet<Step>;
 
   constructor(first: unknown, problems: readonly string[], left: ReadonlySet<Step> = new Set()) {
@@ -69,7 +69,7 @@ export class RollbackError extends Error {
   }
 }
 
-/** Says of a step that failed what a person can act on. */
+/** Adds to a failed step's error what the user can do about it. */
 export function explain(error: unknown): unknown {
   if (error instanceof RollbackError) {
     const first = explain(error.first);
@@ -80,21 +80,21 @@ export function explain(error: unknown): unknown {
 }
 
 /**
- * Does the steps; when one fails, takes back those that were done.
- * @throws StepError of the first step that failed, in a RollbackError if the taking back failed too
+ * Does the steps. If one fails, those that were done are undone.
+ * @throws StepError of the first step that failed, inside a RollbackError if undoing failed too
  */
 export async function apply(world: World, prefixes: Prefixes, steps: readonly Step[]): Promise<void> {
   const done: Step[] = [];
   try {
     for (const stage of stages(steps)) await applyStage(world, prefixes, stage, done);
   } catch (error) {
-    // Some steps only look, and take away at their undoing what another will have made by then.
+    // Steps with `undoAlways` do nothing themselves. Their undo also covers changes of later steps.
     const some = steps.filter((step) => step.undoAlways === true || done.includes(step));
     throw await rollBack(world, prefixes, done.length === 0 ? [] : some, error);
   }
 }
 
-/** Takes back steps that were done before something failed. @returns the error, with what resisted */
+/** Undoes steps that were done before an error. @returns the error, with the problems of undoing */
 export async function rollBack(
   world: World,
   prefixes: Prefixes,
@@ -121,9 +121,9 @@ async function applyStage(world: World, prefixes: Prefixes, stage: Stage, done: 
 }
 
 /**
- * Whether a batch that failed may have been done in part. nft does all or nothing, and a line of `ip`, a name or a
- * program's run that was refused made nothing; but a program that was killed, interrupted or never answered, and one
- * that was to stay, may have done anything.
+ * Whether a failed batch may have taken effect in part. nft does all or nothing. A refused line of `ip`, claim or
+ * program has no effect. But any effect is possible if the tool was killed, interrupted or did not answer, or if the
+ * program was to keep running.
  */
 function mayBeHalfDone({ tool }: Batch, error: unknown): boolean {
   if (!(error instanceof StepError)) return tool !== "claim";
@@ -186,21 +186,21 @@ async function applyLines(
   const at = failedLine(stderr);
   const failed = lines[at];
   if (!failed) {
-    // A line that `ip` cannot even read ends it without that: any of those before it may have been done.
+    // A line that `ip` cannot parse ends it without a line number: any line before it may have been done.
     done.push(...steps);
     const wrong = /argument "([^"]+)" is wrong/.exec(stderr)?.[1];
     const read = lines.find(({ run }) => wrong !== undefined && run.split(" ").includes(wrong));
     throw new StepError(read ?? lines[0] ?? steps[0]!, whyFailed(output));
   }
   done.push(...steps.filter((step) => step.tool === "sysctl"), ...lines.slice(0, at));
-  // Somebody made the same shared thing between our look and our line.
+  // Another process made the same shared thing between our look-up and this line.
   const passedOver = failed.onError === "ignore" ||
     (failed.onError === "ignore-exists" && stderr.includes("File exists"));
   if (!passedOver) throw new StepError(failed, reason(stderr));
   if (at + 1 < lines.length) await applyLines(world, prefixes, lines.slice(at + 1), done);
 }
 
-/** `ip -batch` stops at the first bad line and names it: "Command failed -:3". */
+/** `ip -batch` stops at the first bad line and names its number: "Command failed -:3". */
 function failedLine(stderr: string): number {
   return Number(/Command failed -:([0-9]+)/.exec(stderr)?.[1] ?? NaN) - 1;
 }
@@ -219,7 +219,10 @@ function writeSysctl(world: World, { key, value, onError }: Sysctl): void {
   }
 }
 
-/** What is left of a container that has gone makes way; what is another's is a reason to refuse. */
+/**
+ * Adds elements. If one exists already and its container is gone, it is removed; if another container has it, the step
+ * is refused.
+ */
 async function applyRules(
   world: World,
   prefix: readonly string[],
@@ -242,7 +245,7 @@ async function applyRules(
   }
 }
 
-/** Of a port on all addresses, what other containers had on one. */
+/** Refuses a port on all addresses if another container has it on one address. */
 async function refuseTakenOnOne(
   world: World,
   prefix: readonly string[],
@@ -258,12 +261,12 @@ async function refuseTakenOnOne(
   await refuseTakenOnOne(world, prefix, steps, listed.filter((one) => one !== taken.by));
 }
 
-/** @returns what is listed of the ports on one address, as it was just before */
+/** @returns the listing of the ports on single addresses, taken just before the rules were added */
 async function addRules(world: World, prefix: readonly string[], steps: readonly Line[]): Promise<string> {
   const attaches = steps[0]!.on === "host" && forwards(steps);
   const lists = [
     ...mapsOfOne(steps).map((map) => `list map ${map}\n`),
-    // That FORWARD has our rule is asked of hosts alone that have such a chain.
+    // The rule in FORWARD is checked only on hosts that have such a chain.
     ...(attaches ? ["list chains ip\n", "list chains ip6\n"] : []),
   ];
   const { argv, stdin } = invocation(steps, prefix, "run");
@@ -278,14 +281,14 @@ async function addRules(world: World, prefix: readonly string[], steps: readonly
   return "";
 }
 
-/** Adds elements with the tables they are in, which may be there. @throws StepError of the first that could not be added */
+/** Adds elements and, if missing, their tables. @throws StepError of the first element that could not be added */
 export async function loadRules(
   world: World,
   steps: readonly Line[],
   prefix: readonly string[] = [],
 ): Promise<void> {
   const { argv, stdin } = invocation(steps, prefix, "run");
-  // Before the table, which says that it has been done.
+  // Before the table: an existing table means that this was done.
   await passForwardPolicy(world, prefix);
   const bridge = steps.some((step) => tableOf(step) === "bridge ocinet") ? bridgeTable : "";
   const load = async (table: string) => {
@@ -298,7 +301,7 @@ export async function loadRules(
   if (loaded.code !== 0) throw ruleError(steps, loaded, lines);
 }
 
-/** nft names the place of an error: "/dev/stdin:1:40-49: Error: …". */
+/** nft names the position of an error: "/dev/stdin:1:40-49: Error: …". */
 function ruleError(steps: readonly Line[], output: Output, before: number): Error {
   const ended = endedBy(output);
   if (ended !== undefined) return new StepError(steps[0]!, ended, true);
@@ -330,7 +333,7 @@ async function applyExec(world: World, prefixes: Prefixes, step: Exec): Promise<
 }
 
 async function applySpawn(world: World, prefixes: Prefixes, step: Spawn): Promise<void> {
-  // crun runs its hooks with all signals blocked; what stays must not inherit that.
+  // crun runs hooks with all signals blocked. A program that keeps running must not inherit that.
   const blocked = /^SigBlk:\s*0*[1-9a-f]/m.test(world.read("/proc/self/status") ?? "");
   const unblock = blocked ? ["env", "--default-signal"] : [];
   const output = await world.run([...prefixes.host, ...unblock, ...step.run]);

@@ -8,7 +8,7 @@ const port = { protocol: "tcp", hostPort: 8080, address: "10.1.2.3", port: 80 };
 const everywhere = forwardPort("c1 veth1", port);
 const onOne = forwardPort("c1 veth1", { ...port, hostIp: "192.0.2.1" });
 
-/** What each command prints, or how it fails; and all that was run, with what it read. */
+/** A World with the output or the error of each command, and a record of all commands and their inputs. */
 function worldOf(answers: (command: string, runs: readonly string[]) => { out?: string; error?: string }) {
   const runs: string[] = [];
   const run = (argv: readonly string[], { stdin = "" } = {}) => {

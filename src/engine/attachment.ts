@@ -2,7 +2,7 @@ import { parseArgs } from "../wire/cni/args.ts";
 import type { Attachment } from "../plan/attachment.ts";
 import type { Attached, Namespace } from "./record.ts";
 
-/** The attachment as plugins see it, from what is written down of it. */
+/** The attachment for plugins, made from its record. */
 export function attachmentOf(attached: Attached, containerId: string, container: Namespace): Attachment {
   const { network, ifname, digest, networkDigest, args } = attached;
   return {

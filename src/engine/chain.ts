@@ -11,28 +11,28 @@ import type { Ipam, Lookups, Main, Meta } from "../drivers/plugin.ts";
 import { table } from "../drivers/table.ts";
 import type { AllLookups } from "./observe.ts";
 
-/** A plugin of a network with its configuration read: nothing about it can be wrong any more. */
+/** A plugin of a network with its parsed configuration, which is known to be valid. */
 export type Parsed =
   | {
     readonly role: "main";
     readonly plugin: Main<unknown>;
     readonly conf: unknown;
     readonly ipam?: ParsedIpam;
-    /** The IPAM type where it is not ours; then there is no `ipam`. */
+    /** The IPAM type, if it is not one of ours; then `ipam` is absent. */
     readonly externalIpam?: string;
   }
   | { readonly role: "meta"; readonly plugin: Meta<unknown>; readonly conf: unknown };
 
-/** An IPAM type of ours with its configuration read. */
+/** One of our IPAM types with its parsed configuration. */
 export interface ParsedIpam {
   readonly plugin: Ipam<unknown>;
   readonly conf: unknown;
 }
 
 /**
- * Reads the configuration of each plugin of a network.
- * @param defaults keys for `ipam` objects that do not have them
- * @throws CniError for a type that is not ours, and from the plugin for what it cannot use
+ * Parses the configuration of each plugin of a network.
+ * @param defaults values for keys that are missing in `ipam` objects
+ * @throws CniError for a type that is not ours, and from the plugin for an invalid configuration
  */
 export function parseChain(
   plugins: readonly PluginConf[],
@@ -48,8 +48,8 @@ export function parseChain(
 }
 
 /**
- * The same for one plugin, whose IPAM type may be somebody else's.
- * @param isOurs tells an IPAM type that is ours to run
+ * Parses one plugin's configuration. Its IPAM type may be one that is not ours.
+ * @param isOurs whether we run an IPAM type ourselves
  */
 export function parsePlugin(
   json: PluginConf,
@@ -92,22 +92,22 @@ function unknownType(type: string, ...roles: readonly string[]): CniError {
   return new CniError("invalidConfig", `Cannot use plugin type "${type}": ${why}`);
 }
 
-/** Plugins that work on one attachment. */
+/** The plugins of one attachment. */
 export interface Chain {
   readonly chain: readonly Parsed[];
   readonly at: Attachment;
-  /** What plugins before them have made already. */
+  /** The result of earlier plugins that have already run. */
   readonly made?: Result;
 }
 
-/** What the plugins want to have looked up, together. */
+/** The look-ups of all plugins, merged. */
 export function lookupsOf(chains: readonly Chain[]): AllLookups {
   return together(
     chains.flatMap(({ chain, at, made }) => chain.map(({ plugin, conf }) => plugin.lookups(conf, at, made))),
   );
 }
 
-/** All that one of the plugins or another looks up. */
+/** Merges look-ups. */
 export function together(lookups: readonly Lookups[]): AllLookups {
   const all = (wanted: (one: Lookups) => readonly string[] | undefined) => [
     ...new Set(lookups.flatMap((one) => wanted(one) ?? [])),
@@ -129,18 +129,21 @@ export function together(lookups: readonly Lookups[]): AllLookups {
   };
 }
 
-/** What a chain of plugins will do. */
+/** The plan of a chain of plugins. */
 export interface ChainPlan {
   readonly steps: readonly Step[];
   readonly result: Result;
 }
 
-/** What one will see once the steps have been done. */
+/** The host's state after the steps. */
 export function stateAfter(seen: HostState, steps: readonly Step[]): HostState {
   return seen.inside ? { ...seen, inside: insideAfter(seen.inside, steps) } : seen;
 }
 
-/** Plans a plugin that changes what others made. @throws CniError where there are no others, or it cannot be done */
+/**
+ * Plans a plugin that changes what earlier plugins made.
+ * @throws CniError if there are none, or if it cannot be done
+ */
 export function planMeta(
   { plugin, conf }: Parsed & { role: "meta" },
   at: Attachment,
@@ -151,7 +154,7 @@ export function planMeta(
   return plugin.plan(conf, at, made, seen);
 }
 
-/** Gives back the addresses that a chain may hold, without knowing which. */
+/** Releases all addresses that a chain may hold. */
 export function releaseAddresses(chain: readonly Parsed[], at: Attachment, world: World): void {
   for (const parsed of chain) {
     if (parsed.role !== "main" || !parsed.ipam || parsed.ipam.plugin.kind === "link") continue;

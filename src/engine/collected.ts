@@ -1,10 +1,10 @@
-/** A container whose state is to go, and why. */
+/** A container whose state is to be removed, and the reason. */
 export interface Stale {
   readonly id: string;
   readonly reason: string;
 }
 
-/** Those that are gone, and what went wrong with others. */
+/** The removed ones, and the problems with others. */
 export interface Collected {
   readonly collected: readonly Stale[];
   readonly problems: readonly string[];

@@ -3,10 +3,10 @@ import type { World } from "../plan/world.ts";
 import { isHostAddress } from "./routes.ts";
 
 /**
- * Ends the flows of UDP to ports of the host's: those to its own addresses, and not those that go through it to a port of
- * the number. It takes one look at all of the kernel's flows, whose number is not ours, and a process more for each address
- * and port that there are flows to.
- * @throws Error where conntrack is not there; what is done without it is worth having
+ * Deletes the UDP flows to ports of the host's own addresses. Flows that pass through the host to the same port number
+ * elsewhere are kept. It reads all flows of the kernel once, and needs one process for each address and port that has
+ * flows.
+ * @throws Error if conntrack is not installed; the caller may continue without it
  */
 export async function endFlows(
   world: World,
@@ -27,10 +27,10 @@ export async function endFlows(
   }
 }
 
-/** Milliseconds, for what may be done without. */
+/** In milliseconds. The caller can continue without the answer. */
 const timeout = 5000;
 
-/** The addresses, each with a port, that flows were sent to, as far as they are wanted: by both, or the port alone. */
+/** The targets (address and port) of flows. `wanted` has ports, or addresses with ports. */
 function findTargets(flows: string, wanted: ReadonlySet<string>): ReadonlySet<string> {
   const sent = flows.matchAll(/^udp .*? src=\S+ dst=(\S+) sport=\d+ dport=(\d+) /gm);
   const found = Array.from(sent, ([, address, port]) => ({ port: port!, target: `${address} ${port}` }));

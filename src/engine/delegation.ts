@@ -9,25 +9,29 @@ import { table } from "../drivers/table.ts";
 import { isOurs } from "./external_plugin.ts";
 import { readPlugin } from "./record.ts";
 
-/** What has become of a call of a type that leaves its work to another. */
+/** The result of redirecting a call to a delegate. */
 export interface Delegation {
-  /** The other is not ours to run. */
+  /** The delegate is not one of our types. */
   readonly external: boolean;
-  /** The other's configuration in a file, from ADD to DEL: that of the reference, which may be called next. */
+  /**
+   * The file that keeps the delegate's configuration from ADD to DEL. It has the reference's path and format, because
+   * the reference may be called next.
+   */
   readonly kept?: Claim;
   /** There is no trace of an ADD. */
   readonly unknown?: boolean;
 }
 
-/** A call as it is to be acted on. */
+/** A call, redirected to the delegate if its type delegates. */
 export interface Delegated {
   readonly call: PluginCall;
   readonly delegation?: Delegation;
 }
 
 /**
- * Makes the other's call of one of a type that leaves its work to another; any other stays as it is.
- * @throws CniError for what the type cannot use, with code 50 for a STATUS when ADD could not tell the other what to do
+ * Redirects a call of a delegating type to its delegate. Other calls are unchanged.
+ * @throws CniError for an invalid configuration, and with code 50 for a STATUS if an ADD could not make the delegate's
+ * configuration
  */
 export function delegated(world: World, state: string, call: PluginCall): Delegated {
   const row = table[call.type];
@@ -39,7 +43,7 @@ export function delegated(world: World, state: string, call: PluginCall): Delega
   };
 }
 
-/** A network in which whoever does the work stands in place of those that would leave it to them. */
+/** The network, with each delegating plugin replaced by its delegate. */
 export function withoutDelegating(world: World, list: NetworkList): NetworkList {
   const plugins = list.plugins.map((json): PluginConf => {
     const row = table[json.type];
@@ -50,7 +54,7 @@ export function withoutDelegating(world: World, list: NetworkList): NetworkList 
   return { ...list, plugins };
 }
 
-/** What the runtime says of the attachment, or of all of them, is for whoever does the work. */
+/** The parts of a request that concern the attachments. They are passed to the delegate. */
 function ofTheCall(request: Json): Json {
   const said = Object.entries(request).filter(([key]) => /^(prevResult|cni\.dev\/.*)$/i.test(key));
   return Object.fromEntries(said);
@@ -58,7 +62,7 @@ function ofTheCall(request: Json): Json {
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** The other, and what it is told. */
+/** The delegate and its configuration. */
 interface Other extends Omit<Delegation, "external"> {
   readonly type: string;
   readonly conf: Json;
@@ -92,7 +96,7 @@ function render(world: World, plugin: Delegating<unknown>, conf: unknown): Json 
   return plugin.delegateConf(conf, world.read(plugin.source(conf)));
 }
 
-/** GC takes what is written down of the network even when nothing could be added to it. */
+/** GC works on recorded attachments, so it continues even if an ADD would fail. */
 function renderFor({ command }: PluginCall, render: () => Json): Json {
   try {
     return render();
@@ -106,7 +110,7 @@ function keep(path: string, owner: string): Claim {
   return claim(path, owner);
 }
 
-/** The file is the container's, not the attachment's: it may be of another network by now. */
+/** The file belongs to the container, not to the attachment: it may be of another network by now. */
 function readSaved(world: World, path: string, { network }: PluginCall): Other | undefined {
   const text = world.read(path)?.trim() ?? "";
   try {

@@ -7,29 +7,29 @@ import { typedLines } from "../plan/batch.ts";
 import { type Output, type RunOptions, searchPath, type World } from "../plan/world.ts";
 import { table } from "../drivers/table.ts";
 
-/** How a plugin that is not ours is called. */
+/** A call of a plugin that is not ours. */
 export interface ExternalCall {
   readonly type: string;
   readonly command: Command;
-  /** The request as it goes to the plugin's standard input. */
+  /** The request for the plugin's standard input. */
   readonly request: unknown;
-  /** CNI's variables, beside which the plugin gets our whole environment. */
+  /** CNI's variables. The plugin also gets our whole environment. */
   readonly env: Readonly<Record<string, string>>;
   readonly path: readonly string[];
-  /** Milliseconds that it may take; five minutes, unless told: a DHCP server may take most of them. */
+  /** The time limit in milliseconds; five minutes by default, because a DHCP server may be slow. */
   readonly patience?: number;
 }
 
 /**
- * The file of a plugin: as for libcni, the first of that name that is one, whether or not it can be run. A type that is no
- * plain name could lead out of the directories.
+ * Finds the file of a plugin. As in libcni, it is the first regular file of that name, executable or not. A type that
+ * is not a plain name is refused, because it could lead out of the directories.
  */
 export function searchPlugin(world: World, type: string, path: readonly string[]): string | undefined {
   if (!isPluginType(type)) return undefined;
   return path.map((directory) => `${directory}/${type}`).find((file) => world.stat(file)?.kind === "file");
 }
 
-/** Where a plugin is. @throws CniError in libcni's words when no directory has it */
+/** Finds the file of a plugin. @throws CniError in libcni's words if no directory has it */
 export function findPlugin(world: World, type: string, path: readonly string[]): string {
   const found = searchPlugin(world, type, path);
   if (found) return found;
@@ -40,10 +40,10 @@ export function findPlugin(world: World, type: string, path: readonly string[]):
   throw new CniError("internal", path.length === 0 ? problem : `${problem} [${path.join(" ")}]`);
 }
 
-/** How the file of a type begins that calls this program (commands/install_plugins.ts). */
+/** The start of a file that calls ocinet as a CNI plugin (commands/install_plugins.ts). */
 export const stubStart = "#!/bin/sh\n# A CNI plugin of ocinet's.\n";
 
-/** A type that no directory has, or whose file is this very program or calls it, runs in this process. */
+/** Whether a type runs in this process: no directory has it, or its file is ocinet itself or calls it. */
 export function isOurs(world: World, type: string, path: readonly string[]): boolean {
   if (!Object.hasOwn(table, type)) return false;
   const found = searchPlugin(world, type, path);
@@ -51,17 +51,17 @@ export function isOurs(world: World, type: string, path: readonly string[]): boo
     world.stat(found)?.identity === world.stat(world.self.at(-1)!)?.identity;
 }
 
-/** Whether a file only calls this program. */
+/** Whether a file only calls ocinet. */
 export function isStub(world: World, file: string): boolean {
   try {
     return world.readStart(file, stubStart.length) === stubStart;
   } catch {
-    // It may not be read.
+    // The file may be unreadable.
     return false;
   }
 }
 
-/** The types that a plugin's object names: its own, and that of its IPAM. */
+/** The types in a plugin's configuration: its own and that of its IPAM. */
 export function typesOf(plugin: PluginConf): readonly string[] {
   const ipam = table[plugin.type]?.role === "main"
     ? fields(plugin).object("ipam")?.string("type")
@@ -71,8 +71,8 @@ export function typesOf(plugin: PluginConf): readonly string[] {
 
 /**
  * Runs a plugin that is not ours (SPEC.md, "Execution Protocol").
- * @returns what it printed, parsed; undefined where it printed nothing
- * @throws CniError with the plugin's own code and message, or in libcni's words where it gave none (raw_exec.go)
+ * @returns its output, parsed; undefined if there was none
+ * @throws CniError with the plugin's own code and message, or in libcni's words if it gave none (raw_exec.go)
  */
 export async function callExternal(world: World, call: ExternalCall): Promise<unknown> {
   const file = findPlugin(world, call.type, call.path);
@@ -82,7 +82,7 @@ export async function callExternal(world: World, call: ExternalCall): Promise<un
   const { code, stdout, stderr } = await runPlugin(world, file, {
     stdin,
     timeout: patience,
-    // A hook may have no PATH, without which the reference's plugins find no iptables.
+    // A hook may have no PATH. The reference's plugins need one to find iptables.
     env: { PATH: searchPath(world).join(":"), ...world.environment(), ...words },
     dry: { shows: shownCall(file, words, stdin), says: JSON.stringify(supposedAnswer(call)) },
     passOn: true,
@@ -103,20 +103,20 @@ export async function callExternal(world: World, call: ExternalCall): Promise<un
   }
 }
 
-/** A call as a person would type it into a shell. */
+/** The call as a shell command. */
 function shownCall(file: string, env: Readonly<Record<string, string>>, stdin: string): string {
   const [command] = typedLines(["env", ...Object.entries(env).map((pair) => pair.join("=")), file]);
   return `${command} <<<${typedLines([stdin])}`;
 }
 
-/** What a plugin that is not asked may answer: what it was given, or an address that stands for one not known yet. */
+/** The assumed answer in a dry run: the previous result, or a placeholder address. */
 function supposedAnswer({ command, request }: ExternalCall): unknown {
   if (command !== "ADD") return {};
   const { prevResult, cniVersion } = request as { prevResult?: unknown; cniVersion: string };
   return prevResult ?? resultFor(cniVersion, { ...emptyResult, ips: [{ address: "0.0.0.0/24" }] });
 }
 
-/** A file that somebody is just installing cannot be run yet; like libcni, we try again for five seconds. */
+/** Runs a plugin. Its file may be busy while it is being installed. Like libcni, we retry for five seconds. */
 async function runPlugin(world: World, file: string, options: RunOptions): Promise<Output> {
   for (let tries = 0;; tries++) {
     try {

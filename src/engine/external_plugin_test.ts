@@ -25,7 +25,7 @@ test("a plugin that does not end is not waited for, nor is what it has started",
       message: 'Cannot wait for plugin "slow" any longer: it has not ended after 0.2 s',
     });
     const pid = world.read(`${path}/slow.pid`)!.trim();
-    // It is about to end, as soon as the kernel gets round to it.
+    // The process is about to end.
     while ((world.read(`/proc/${pid}/cmdline`) ?? "") !== "") await world.run(["sleep", "0.05"]);
   } finally {
     world.remove(path);

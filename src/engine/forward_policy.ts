@@ -2,21 +2,21 @@ import { adminComment } from "../plan/iptables.ts";
 import { passMark } from "../plan/nft.ts";
 import { findProgram, type World } from "../plan/world.ts";
 
-/** iptables' programs, with the families that nft and the kernel's own tables have for each. */
+/** The iptables programs, with the names of their families for nft and for the kernel's legacy tables. */
 export const forwardPrograms = [
   { program: "iptables", family: "ip", tables: "/proc/self/net/ip_tables_names" },
   { program: "ip6tables", family: "ip6", tables: "/proc/self/net/ip6_tables_names" },
 ] as const;
 
-/** A FORWARD chain that has its say beside ours: nft's, in which iptables keeps its rules today, or one of the legacy kind. */
+/** A FORWARD chain that applies in addition to our table: one in nft, which current iptables uses, or a legacy one. */
 export interface ForwardChain {
-  /** The program for its rules, which may be missing. */
+  /** The iptables program for it, which may not be installed. */
   readonly command: string;
   /** Its policy is DROP. */
   readonly drops: boolean;
-  /** Its last rule lets nothing more pass, whatever its policy. */
+  /** Its last rule accepts nothing more, whatever its policy. */
   readonly rejects: boolean;
-  /** How often the rule is there that lets pass what our forward chain has marked. */
+  /** How often it has the rule that accepts packets marked by our forward chain. */
   readonly passes: number;
 }
 
@@ -30,11 +30,11 @@ export async function forwardChains(
     (await world.run([...prefix, ...argv], { looks: true, timeout: 5000 })).stdout;
   const chain = await look("nft", "list", "chain", family, "filter", "FORWARD");
   const found = chain === "" ? [] : [chainOf(program, chain)];
-  // Where there is but one iptables, it knows one kind of tables.
+  // If only one iptables is installed, it handles only one kind of tables.
   const legacy = [`${program}-legacy`, ...chain === "" ? [program] : []].find((name) =>
     findProgram(world, name)
   );
-  // To ask it for a table makes one.
+  // Listing a legacy table would create it, so it is listed only if it exists.
   const there = legacy !== undefined && (await look("cat", tables)).split("\n").includes("filter");
   return there ? [...found, chainOf(legacy, await look(legacy, "--wait", "-S", "FORWARD"))] : found;
 }
@@ -48,7 +48,7 @@ function chainOf(command: string, text: string): ForwardChain {
   };
 }
 
-/** Whether the last rule of a chain, as nft or iptables lists it, rejects or drops all that comes to it. */
+/** Whether the last rule in a chain's listing by nft or iptables rejects or drops all packets. */
 export function endsInReject(text: string): boolean {
   const last = text.split("\n").map((row) => row.trim())
     .filter((row) => row !== "" && row !== "}" && !/^(table|chain|type|#|-P) ?/.test(row)).at(-1) ?? "";
@@ -56,15 +56,15 @@ export function endsInReject(text: string): boolean {
 }
 
 /**
- * Whether a FORWARD chain is there, as far as that costs no process of its own.
- * @param chains what `nft list chains` prints of the families
+ * Whether a FORWARD chain exists, as far as this can be found out without a process of its own.
+ * @param chains the output of `nft list chains` for both families
  */
 export function hasForwardChain(world: World, chains: string): boolean {
   if (/^table ip6? filter \{(\n\t.*)*\n\tchain FORWARD \{/m.test(chains)) return true;
   return forwardPrograms.some(({ tables }) => readLines(world, tables).includes("filter"));
 }
 
-/** The kernel's lists of legacy tables are for the machine's root alone: root of a user namespace may not read them. */
+/** The kernel's lists of legacy tables are readable only for root of the initial user namespace. */
 function readLines(world: World, path: string): readonly string[] {
   try {
     return world.read(path)?.split("\n") ?? [];
@@ -76,10 +76,10 @@ function readLines(world: World, path: string): readonly string[] {
 const rule = ["FORWARD", "-m", "mark", "--mark", `${passMark}/${passMark}`, "-j", "ACCEPT"];
 
 /**
- * Where iptables' FORWARD policy is DROP (Docker sets that), accepting a packet in our table does not save it: each
- * table has its own say. One rule there lets through what our forward chain has marked. It is put there wherever there is
- * such a chain, for its policy may yet change; and again wherever it has gone.
- * @returns the programs that put it there
+ * Adds a rule to iptables' FORWARD chain that accepts packets marked by our forward chain. Accepting them in our own
+ * table is not enough if the policy of FORWARD is DROP (Docker sets that), because every table can drop. The rule is
+ * added to every such chain, whatever its current policy, and again if it was removed.
+ * @returns the programs that added it
  */
 export async function passForwardPolicy(
   world: World,
@@ -96,7 +96,7 @@ export async function passForwardPolicy(
   return put;
 }
 
-/** An administrator's chain keeps its say before it. */
+/** Inserts the rule after the call of an administrator's chain, which keeps precedence. */
 async function insertRule(world: World, prefix: readonly string[], command: string): Promise<void> {
   const { stdout } = await world.run([...prefix, command, "--wait", "-S", "FORWARD"], { looks: true });
   const rules = stdout.split("\n").filter((row) => row.startsWith("-A FORWARD "));
@@ -105,7 +105,7 @@ async function insertRule(world: World, prefix: readonly string[], command: stri
   await world.run([...prefix, command, "--wait", "-I", chain!, String(admin + 2), ...match]);
 }
 
-/** Where that rule is: its program, as often as it is there. Two that made the table at once may both have put it. */
+/** The programs that have the rule, one entry for each occurrence. Two processes at once may both have added it. */
 export async function findPassRules(world: World, prefix: readonly string[]): Promise<readonly string[]> {
   const found: string[] = [];
   for (const kind of forwardPrograms) {
@@ -116,7 +116,7 @@ export async function findPassRules(world: World, prefix: readonly string[]): Pr
   return found;
 }
 
-/** Takes that rule away, once, by the program that `findPassRules` names. */
+/** Removes one occurrence of the rule, with a program from `findPassRules`. */
 export async function unpassForwardPolicy(
   world: World,
   prefix: readonly string[],

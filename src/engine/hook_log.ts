@@ -1,7 +1,7 @@
 import { oneLine } from "../wire/cni/output.ts";
 import type { World } from "../plan/world.ts";
 
-/** Notes what nobody may have been there to be told: crun shows nothing of what a hook says. Old lines are dropped. */
+/** Writes a line to the hook log, because crun does not show a hook's output. Old lines are dropped. */
 export function note(world: World, state: string, line: string): void {
   const path = `${state}/hook.log`;
   const old = (world.read(path) ?? "").split("\n").slice(-100).join("\n");

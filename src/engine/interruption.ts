@@ -1,16 +1,19 @@
 import type { World } from "../plan/world.ts";
 
-/** What fails when somebody would not wait for it. */
+/** The error of a wait that was interrupted. */
 export class Interrupted extends Error {}
 
-/** A world in which to wait can be ended. */
+/** A World whose waits can be interrupted. */
 export interface Interruptible {
   readonly world: World;
-  /** Whatever is waited for fails with `Interrupted`, also if it is done later; what is begun from now on does not. */
+  /**
+   * All current waits fail with `Interrupted`, even if the thing happens later. Waits that begin from now on are not
+   * affected.
+   */
   interrupt(): void;
 }
 
-/** The same world, where waiting for programs, answers and locks can be ended. */
+/** Wraps a World so that waits for programs, answers and locks can be interrupted. */
 export function interruptible(world: World): Interruptible {
   const waiting = new Set<(error: Interrupted) => void>();
   const wait = async <T>(awaited: Promise<T>): Promise<T> => {

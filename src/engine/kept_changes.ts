@@ -6,19 +6,19 @@ import { bootId, ownNamespace } from "./process.ts";
 import { linkExists } from "./links.ts";
 import { undo } from "./undo.ts";
 
-/** What is written down of a lasting step, before it is done for the first time. */
+/** The record of a lasting step, written before it is done for the first time. */
 interface Note {
   readonly bootId: string;
-  /** The network namespace that it was done in. */
+  /** The network namespace in which it was done. */
   readonly host: string;
   readonly step: Line | Sysctl;
-  /** What keeps it to containers, and has to be there for as long. */
+  /** The rule that limits the change to containers. It must exist as long as the change. */
   readonly guard?: Line;
 }
 
 /**
- * Writes down, a file each, how to take back what lasting steps change of the host itself, and of links that are there and
- * not of our making.
+ * Records how to revert what lasting steps change on the host itself and on links that we did not make. There is one
+ * file per change.
  */
 export function recordKeptChanges(world: World, state: string, steps: readonly Step[]): void {
   for (const step of steps) {
@@ -37,7 +37,7 @@ export function recordKeptChanges(world: World, state: string, steps: readonly S
   }
 }
 
-/** Forwarding is for containers alone. */
+/** Forwarding is allowed for containers only. */
 function guardOf({ id }: Step, steps: readonly Step[]): Line | undefined {
   const key = id.kind === "sysctl" ? id.key : "";
   const set = `inet ocinet unforwarded${key === "net/ipv4/ip_forward" ? 4 : 6}`;
@@ -47,7 +47,7 @@ function guardOf({ id }: Step, steps: readonly Step[]): Line | undefined {
   );
 }
 
-/** What keeps to containers what was changed in this network namespace, to be put back where our table has gone. */
+/** The rules that limit changes in this network namespace to containers, for restoring our table. */
 export function keptGuards(world: World, state: string): readonly Line[] {
   const directory = directoryOf(state);
   return world.list(directory).flatMap((name) => {
@@ -61,7 +61,7 @@ function directoryOf(state: string): string {
   return `${state}/lasting`;
 }
 
-/** Settings for all links, or for none, are the host's own. */
+/** Whether a setting is the host's own: one for all links, or for no link. */
 function isHosts(world: World, link = "all"): boolean {
   return link === "all" ||
     linkExists(world, link) && world.read(`/sys/class/net/${link}/ifalias`)?.trim() !== ownAlias;
@@ -72,14 +72,14 @@ function valueBefore(world: World, { key, value }: Sysctl): string | undefined {
   return before === value ? undefined : before;
 }
 
-/** A change that is to be taken back; where what is written down can be read, with the step. */
+/** A change to revert, with its step if the record is readable. */
 export interface KeptChange {
   readonly what: string;
   readonly step?: Line | Sysctl;
   remove(): Promise<void>;
 }
 
-/** What is written down of lasting steps in this network namespace. What somebody has changed since is left to them. */
+/** The recorded changes in this network namespace. Those that were changed by another program since are left alone. */
 export function keptChanges(
   world: World,
   state: string,

@@ -5,7 +5,7 @@ import { setSysctl } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
 import { keptChanges, keptGuards, recordKeptChanges } from "./kept_changes.ts";
 
-/** A host on which files are written and read, and forwarding is off. */
+/** A host with writable files, on which forwarding is off. */
 function hostWith(files: Map<string, string>): World {
   return {
     read: (path: string) => files.get(path),

@@ -12,7 +12,7 @@ const port = '[{"ifindex":5,"ifname":"veth1","flags":["PROMISC"],"mtu":1500,"add
   '"info_slave_data":{"hairpin":true,"isolated":false}},"addr_info":[]}]\n';
 const way = '[{"type":"unicast","dst":"10.1.1.9","dev":"br0","flags":[]}]\n';
 
-/** A world whose `ip` says this. */
+/** A World whose `ip` prints this text. */
 function saying(stdout: string, code = 0) {
   const asked: string[] = [];
   const run: World["run"] = (argv, { stdin = "" } = {}) => {
@@ -89,7 +89,7 @@ test("a bridge is known for ours by alias, MAC address and kind, all in files", 
     ...{ name: "cni0", mac, kind: "bridge", up: true, alias: "ocinet", index: 7, mtu: 1400 },
   });
   assert.equal(found({ flags: "0x1002\n" })?.up, false);
-  // /sys may show another network namespace, where it is.
+  // /sys may belong to another network namespace, in which the link exists.
   assert.equal(found({}, false), undefined);
   assert.equal(found({ ifalias: "\n" }), undefined);
   assert.equal(found({ address: "02:00:00:00:00:01\n" }), undefined);

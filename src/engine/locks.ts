@@ -1,6 +1,9 @@
 import type { World } from "../plan/world.ts";
 
-/** Waits for several locks at once; when one cannot be had, none is kept. @returns what lets go of all of them */
+/**
+ * Waits for several locks at once. If one fails, the others are released.
+ * @returns a function that releases all of them
+ */
 export async function waitForAll(waiting: readonly Promise<() => void>[]): Promise<() => void> {
   const ends = await Promise.allSettled(waiting);
   const held = ends.flatMap((end) => end.status === "fulfilled" ? [end.value] : []);
@@ -12,10 +15,10 @@ export async function waitForAll(waiting: readonly Promise<() => void>[]): Promi
 }
 
 /**
- * Waits for a lock in order to take something away, for which nothing new must be needed: where a full disk has no room
- * for the lock's file, what is to go is locked itself. Who has the lock has its file, so that only
- * another who found the disk full can be at it.
- * @param thing a directory or file that is to go, and may be missing
+ * Waits for a lock in order to remove something. Removing must also work on a full disk. If the lock's file cannot be
+ * created, the thing itself is locked instead. A process that holds the normal lock has created its file, so it is
+ * enough that this excludes others that found the disk full.
+ * @param thing the directory or file to remove; it may be missing
  */
 export async function lockToRemove(world: World, path: string, thing: string): Promise<() => void> {
   try {
@@ -27,7 +30,7 @@ export async function lockToRemove(world: World, path: string, thing: string): P
   }
 }
 
-/** The same, or undefined when another process has it. */
+/** Like `lockToRemove`, but returns undefined if another process has the lock. */
 export async function tryLockToRemove(
   world: World,
   path: string,
@@ -40,7 +43,7 @@ export async function tryLockToRemove(
   }
 }
 
-/** @returns undefined when another process has it @throws the error, unless it is of a full disk */
+/** @returns undefined if another process has the lock @throws the given error, unless it means a full disk */
 async function lockThing(
   world: World,
   thing: string,

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { newFake } from "../host/fake.ts";
 import { lockToRemove, tryLockToRemove, waitForAll } from "./locks.ts";
 
-/** A machine whose disk is full. */
+/** A machine with a full disk. */
 function fullDisk() {
   const fake = newFake();
   fake.place("/s/containers/c1/container.json", "{}");

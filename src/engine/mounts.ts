@@ -1,14 +1,14 @@
 import type { Pinned, World } from "../plan/world.ts";
 
-/** A mount, as a process's mount namespace has it. */
+/** A mount in a process's mount namespace. */
 export interface Mount {
-  /** Where it is, as the process sees it. */
+  /** The mount point as the process sees it. */
   readonly point: string;
-  /** Whether what is mounted on it shows up elsewhere, too: in the host's namespace, if that has its peer. */
+  /** Whether mounts on it propagate to other namespaces, e.g. to the host's if that has its peer. */
   readonly isShared: boolean;
 }
 
-/** The mounts that a process sees, by their ids, which no two namespaces have in common. */
+/** The mounts of a process, by id. Ids are unique across namespaces. */
 export function mountsOf(world: World, pid: number): ReadonlyMap<string, Mount> {
   return parseMounts(world.read(`/proc/${pid}/mountinfo`) ?? "");
 }
@@ -23,12 +23,12 @@ export function parseMounts(text: string): ReadonlyMap<string, Mount> {
   );
 }
 
-/** Blanks, tabs, newlines and backslashes are written as `\040`. */
+/** Decodes blanks, tabs, newlines and backslashes, which are written as `\040` etc. */
 function unescape(path: string): string {
   return path.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(parseInt(octal, 8)));
 }
 
-/** The id of the mount through which something was pinned. */
+/** The id of the mount by which a path was pinned. */
 export function mountIdOf(world: World, { path }: Pinned): string {
   return /^mnt_id:\s*([0-9]+)/m.exec(world.read(path.replace("/fd/", "/fdinfo/")) ?? "")?.[1] ?? "";
 }

@@ -2,13 +2,13 @@ import { parseAddress } from "../net/address.ts";
 import { parseResolvConf, type ResolvConf } from "../net/resolv_conf.ts";
 import type { World } from "../plan/world.ts";
 
-/** Where programs look for name servers. */
+/** The file that programs read name servers from. */
 export const resolvConf = "/etc/resolv.conf";
 
-/** The servers that systemd-resolved asks, where the other file names nobody but itself. */
+/** The servers that systemd-resolved uses. They are needed if resolv.conf names only systemd-resolved itself. */
 const resolvedConf = "/run/systemd/resolve/resolv.conf";
 
-/** Whether nobody but the host itself has a server: on its loopback, or behind a link that the address names. */
+/** Whether a server can be reached only from the host: it is on the loopback, or its address has a zone. */
 export function isHostsOwn(server: string): boolean {
   return /^(127\.|0\.0\.0\.0$|::1?$)|%/.test(server);
 }
@@ -16,11 +16,11 @@ export function isHostsOwn(server: string): boolean {
 /** The servers that a file names. */
 export function serversIn(world: World, path: string): readonly string[] {
   const { nameservers = [] } = parseResolvConf(world.read(path) ?? "");
-  // As of libc: a line whose address is none says nothing. One may have a zone.
+  // Like libc, this ignores lines with an invalid address. An address may have a zone.
   return nameservers.filter((server) => parseAddress(server.split("%")[0]!) !== undefined);
 }
 
-/** The host's servers that are found from another network namespace as well. */
+/** The host's servers that can be reached from another network namespace too. */
 export function reachableServers(world: World): readonly string[] {
   const reachable = [resolvConf, resolvedConf].map((path) =>
     serversIn(world, path).filter((server) => !isHostsOwn(server))
@@ -28,21 +28,24 @@ export function reachableServers(world: World): readonly string[] {
   return reachable.find((servers) => servers.length > 0) ?? [];
 }
 
-/** What the host says about names, with such servers only; nothing, if there are none. */
+/** The host's DNS settings with only these servers; empty if there are none. */
 export function reachableNames(world: World): ResolvConf {
   const nameservers = reachableServers(world);
   return nameservers.length === 0 ? {} : { ...parseResolvConf(world.read(resolvConf) ?? ""), nameservers };
 }
 
-/** How the host's own programs find names. */
+/** The host's name resolution. */
 export interface Resolvers {
-  /** The families of the servers that they ask; neither, where the file names none. */
+  /** The families of the host's servers; both false if the file names none. */
   readonly families: { readonly 4: boolean; readonly 6: boolean };
-  /** Where the links of the file lead out of /etc and /run; a program that sees no other directories reads no server. */
+  /**
+   * The target of the file's links, if it is outside /etc and /run. A program that sees no other directories finds no
+   * server.
+   */
   readonly stray?: string;
 }
 
-/** How the host finds names. */
+/** Looks up the host's name resolution. */
 export function resolversOf(world: World): Resolvers {
   const servers = serversIn(world, resolvConf);
   const isSix = (server: string) => server.includes(":");
@@ -53,7 +56,7 @@ export function resolversOf(world: World): Resolvers {
   };
 }
 
-/** The most links that the kernel follows. */
+/** The largest number of links that the kernel follows. */
 const mostLinks = 40;
 
 function strayTarget(world: World, path: string): string | undefined {
@@ -72,7 +75,7 @@ function linkTarget(world: World, path: string): string | undefined {
     const target = world.readLink(path);
     return target === undefined ? undefined : new URL(target, `file://${path}`).pathname;
   } catch {
-    // It is a file.
+    // It is a regular file.
     return undefined;
   }
 }

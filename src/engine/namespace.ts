@@ -8,8 +8,8 @@ import { linkExists } from "./links.ts";
 import { isRoot } from "./user.ts";
 
 /**
- * The container whose first process has a pid.
- * @throws Error when there is none, or its namespaces may not be entered
+ * The container of a process, which is its first.
+ * @throws Error if there is none, or if its namespaces may not be entered
  */
 export function containerOfProcess(world: World, pid: number): Namespace {
   const init = identify(world, pid);
@@ -20,7 +20,10 @@ export function containerOfProcess(world: World, pid: number): Namespace {
   return { netns, identity, init, ...(userns === undefined ? {} : { userns }) };
 }
 
-/** A container as it will be known by its first process, which may not be looked into yet. @throws Error when it is gone */
+/**
+ * A container identified by its first process, whose namespaces may not be accessible yet.
+ * @throws Error if the process is gone
+ */
 export function knownBy(world: World, { identity, userns }: Namespace, pid: number): Namespace {
   const init = identify(world, pid);
   if (!init) throw new Error(`Cannot use process ${pid}: it does not run`);
@@ -28,7 +31,7 @@ export function knownBy(world: World, { identity, userns }: Namespace, pid: numb
   return { netns: `/proc/${pid}/ns/net`, identity, init, ...entered };
 }
 
-/** The container whose network namespace is at a path. @throws Error when there is none */
+/** The container whose network namespace has this path. @throws Error if there is none */
 export function containerOfPath(world: World, path: string): Namespace {
   const pid = /^\/proc\/([0-9]+)\/ns\/net$/.exec(path)?.[1];
   if (pid !== undefined && pid !== "self") return containerOfProcess(world, Number(pid));
@@ -46,7 +49,7 @@ export function containerOfPath(world: World, path: string): Namespace {
   return { netns: path, identity };
 }
 
-/** All namespaces are files of one device. */
+/** All namespace files are on one device. */
 function deviceOf(identity: string): string {
   return identity.slice(0, identity.indexOf(":"));
 }
@@ -63,19 +66,25 @@ function identityOf(world: World, path: string, what: string): string {
   throw new Error(`Cannot enter ${what}: there is none`);
 }
 
-/** Root has power over every namespace; others have to enter the user namespace that owns the network one. */
+/**
+ * The user namespace to enter; undefined if none is needed. Root has privileges over every namespace. Other users must
+ * enter the user namespace that owns the network namespace.
+ */
 function usernsToEnter(world: World, pid: number): string | undefined {
   if (world.uid === 0) return undefined;
   const path = `/proc/${pid}/ns/user`;
   try {
     return world.readLink(path) === world.readLink("/proc/self/ns/user") ? undefined : path;
   } catch {
-    // Only a process in a user namespace of its own keeps us out.
+    // Only a process in another user namespace is inaccessible.
     return path;
   }
 }
 
-/** The container for whoever asks now: its hook may have been in the user namespace that we have to enter. */
+/**
+ * Adapts a container's record to the current process. The hook that wrote it may have run inside the user namespace
+ * that must be entered now.
+ */
 export function fromHere(world: World, container: Namespace): Namespace {
   const pid = pidInside(container);
   if (pid === undefined) return container;
@@ -85,23 +94,23 @@ export function fromHere(world: World, container: Namespace): Namespace {
 }
 
 /**
- * A process in the container's namespaces: not its first one where that may go elsewhere, as a command of `ocinet run` may,
- * or is not there yet. Absent for one that is known by a path alone.
+ * A process in the container's namespaces. It need not be the first one, which may leave them (a command of `ocinet
+ * run`) or may not be in them yet. Undefined if the container is known only by a path.
  */
 export function pidInside({ netns, init }: Namespace): number | undefined {
   const named = /^\/proc\/([0-9]+)\/ns\/net$/.exec(netns)?.[1];
   return init && named !== undefined ? Number(named) : init?.pid;
 }
 
-/** How to run a program on either side. */
+/** The words to run a program on the host and in the container. */
 export function prefixesOf(container: Namespace): Prefixes {
   return { host: [], container: ["nsenter", ...enterUser(container), `--net=${container.netns}`] };
 }
 
 /**
- * The same for whoever asks now, when the container may be gone: then there is no running in it. Nor is there in one of
- * a user's, who could end its process just then, so that its pid, and the path, were those of another.
- * @param ownToo whether the caller insists on its own namespace, as with CNI_NETNS_OVERRIDE
+ * The words to run a program now; the container's are absent if it may be gone, or if a user owns it. A user could end
+ * its process at any time, and its pid and path could then be those of another container.
+ * @param ownToo whether the caller's own namespace is allowed, as with CNI_NETNS_OVERRIDE
  */
 export function livePrefixes(
   world: World,
@@ -113,12 +122,12 @@ export function livePrefixes(
   return enters ? prefixesOf(fromHere(world, container)) : { host: [] };
 }
 
-/** Whether it is a namespace: a path may lead to the plain file that one was mounted over. */
+/** Whether the path still leads to a namespace. After an unmount it leads to the plain file below. */
 function isNamespace(world: World, { identity }: Namespace): boolean {
   return deviceOf(identity) === deviceOf(ownIdentity(world));
 }
 
-/** Whether it is not the one that this process is in: what is done "in the container" must never be done to the host. */
+/** Whether the namespace is not our own. A step for a container must never change the host. */
 function isAnother(world: World, { identity }: Namespace): boolean {
   return identity !== ownIdentity(world);
 }
@@ -127,22 +136,22 @@ function ownIdentity(world: World): string {
   return world.stat("/proc/self/ns/net")?.identity ?? "";
 }
 
-/** Words for nsenter that give power over the container's other namespaces. */
+/** Words for nsenter that give privileges over the container's other namespaces. */
 export function enterUser({ userns }: Namespace): readonly string[] {
   return userns === undefined ? [] : [`--user=${userns}`, "--preserve-credentials"];
 }
 
-/** Whether the container's namespace is still there, and still the same one. */
+/** Whether the container's namespace still exists and is the same. */
 export function isThere(world: World, { netns, identity, init }: Namespace): boolean {
   if (init) {
     const found = judge(world, init);
-    // Its path says nothing where its pid does not.
+    // If the process is gone, the path means nothing.
     if (found !== "there") return found === "unknown";
   }
   try {
     return netns !== "" && world.stat(netns)?.identity === identity;
   } catch {
-    // Unreadable is not gone: it is a living process of somebody else's.
+    // An unreadable path is not gone: it belongs to a living process of another user.
     return true;
   }
 }
@@ -153,8 +162,9 @@ export function hasBootEnded(world: World, { bootId: boot }: Pick<BaseRecord, "b
 }
 
 /**
- * Why what is recorded no longer matters, or undefined when it does, or is another network namespace's to judge.
- * @param living the network namespaces that are known to live (process.ts), where a namespace may go by another path by now
+ * The reason why a record is no longer valid; undefined if it is, or if only a process in another network namespace can
+ * tell.
+ * @param living the network namespaces known to exist (process.ts), in case the namespace has another path now
  */
 export function staleness(
   world: World,
@@ -174,8 +184,8 @@ function isAnywhere({ init, identity }: Namespace, living: ReadonlySet<string> |
 }
 
 /**
- * Why a record is for `gc` to take: what it tells of is over, or was cut short. One that was written in another network
- * namespace, which is still there, is for a gc in that one.
+ * The reason why `gc` should remove a record: its container is gone, or its attaching was interrupted. A record from
+ * another network namespace that still exists is left to a gc in that namespace.
  */
 export function reasonToGo(
   world: World,
@@ -192,16 +202,16 @@ export function reasonToGo(
 }
 
 /**
- * Whether the network namespace that a record was made in is gone, with the kernel's side of all that was done there: no
- * process is in it, no path leads to it, and the container's, to which its links lead, is gone as well.
+ * Whether the network namespace in which a record was made is gone, and with it all kernel state made there. No process
+ * is in it, no path leads to it, and the container's namespace, to which its links lead, is gone too.
  */
 export function isHostGone(world: World, { host, container }: BaseRecord): boolean {
   return host !== ownNamespace(world) && !isThere(world, container) && !livingNamespaces(world).has(host);
 }
 
 /**
- * Whether a namespace that was given by a path lives where we do not see it, as in a mount namespace of its own: the
- * kernel takes away a veth when the namespace of its other end is gone.
+ * Whether a namespace that was given by a path exists where we do not see it, e.g. in another mount namespace. Its veth
+ * shows that: the kernel removes a veth when the namespace of its peer is gone.
  */
 function isHidden(world: World, { container, steps, attachments = [] }: Linked): boolean {
   if (container.init || isThere(world, container)) return false;
@@ -209,12 +219,15 @@ function isHidden(world: World, { container, steps, attachments = [] }: Linked):
   return veths.some((name) => linkExists(world, name));
 }
 
-/** What tells the names of the links that lead to a container: the steps of a plugin's record, or a container's networks. */
+/**
+ * The parts of a record that give the names of a container's links: the steps of a plugin's record, or a container's
+ * networks.
+ */
 type Linked =
   & Pick<BaseRecord, "container" | "steps">
   & { readonly attachments?: readonly { readonly digest: string }[] };
 
-/** Waits, for a second at most, while a namespace may be gone and its links not yet: they go some time after it. */
+/** Waits up to a second for links to disappear: the kernel removes them some time after their namespace. */
 export async function awaitLinks(world: World, record: Linked): Promise<void> {
   for (let waited = 0; waited < 1000 && isHidden(world, record); waited += 10) {
     await new Promise((resolve) => setTimeout(resolve, 10));

@@ -5,7 +5,7 @@ import { agentSocket } from "../wire/overlay/requests.ts";
 import { askLinks, bridgeFacts, linkExists, listLinks, type OwnBridge, readOwnBridge } from "./links.ts";
 import { advertisedLinks, defaultLink } from "./routes.ts";
 
-/** What to look for. */
+/** The look-ups of all plugins. */
 export interface AllLookups {
   readonly links: readonly string[];
   readonly names: readonly string[];
@@ -23,9 +23,8 @@ export interface AllLookups {
 }
 
 /**
- * Looks at the host's side, and where it is wanted and there, through the words that enter it, at the container's, side
- * by side. No whole table of the kernel's is read: what the look costs does not depend on how many links, addresses and
- * routes there are.
+ * Looks up the host's state, and the container's if requested and possible, at the same time. No complete kernel table
+ * is read, so the cost does not depend on the number of links, addresses and routes.
  */
 export async function observe(
   world: World,
@@ -57,7 +56,7 @@ async function observeInside(
 
 type Answers = readonly (readonly [string, string])[];
 
-/** What commands print; what is gone has no answer, and no process is started for a link that is not there. */
+/** The output of commands. A command about a link that does not exist is not run and has no answer. */
 async function ask(world: World, commands: readonly string[]): Promise<Answers> {
   const isThere = (command: string) => {
     const link = / dev (\S+)/.exec(command)?.[1];
@@ -71,7 +70,7 @@ async function ask(world: World, commands: readonly string[]): Promise<Answers> 
   );
 }
 
-/** What the agent answers; one that does not run has no answers. */
+/** The agent's answers. If the agent does not run, there are none. */
 async function askAgent(world: World, requests: readonly string[]): Promise<Answers> {
   if (requests.length === 0) return [];
   const socket = agentSocket(world.env("OCINET_STATE_DIR"));
@@ -82,7 +81,7 @@ async function askAgent(world: World, requests: readonly string[]): Promise<Answ
   return answers.flat();
 }
 
-/** Looks at the host's side: in files, and for what is in none, by one `ip`. */
+/** Looks up the host's state: from files, and with one `ip` for what is in no file. */
 async function observeHost(world: World, wanted: AllLookups): Promise<HostState> {
   const { names, sysctls, defaultMaster, advertised, files, reached } = wanted;
   const route = defaultMaster ? await defaultLink(world) : undefined;
@@ -101,7 +100,7 @@ async function observeHost(world: World, wanted: AllLookups): Promise<HostState>
   };
 }
 
-/** All links, looked at on a host alone that does not forward yet. */
+/** All links, looked up only on a host that does not forward yet. */
 async function unforwarded(world: World): Promise<Pick<HostState, "unforwarded">> {
   const off = ["ipv4/ip_forward", "ipv6/conf/all/forwarding"].some((key) =>
     world.read(`/proc/sys/net/${key}`)?.trim() === "0"
@@ -139,7 +138,9 @@ async function observeLinks(
   };
 }
 
-/** What `ip` does not tell, or (the device behind a link) only since 5.14: /sys has to be of our network namespace. */
+/**
+ * Adds what `ip` does not report, or only since 5.14 (the hardware device). It needs a /sys of our network namespace.
+ */
 function withHardware(world: World, link: Link): Link {
   if (!linkExists(world, link.name)) return link;
   const file = (leaf: string) => world.read(`/sys/class/net/${link.name}/${leaf}`)?.trim() ?? "";
@@ -155,7 +156,7 @@ function withHardware(world: World, link: Link): Link {
   };
 }
 
-/** The device with a directory in /sys; virtio puts a level in between. */
+/** The device at a directory in /sys. virtio adds a level in between. */
 function readDevice(world: World, directory: string): Device | undefined {
   if (world.stat(directory) === undefined) return undefined;
   const between = world.list(directory).filter((name) => name.startsWith("virtio"))

@@ -11,7 +11,7 @@ const nothing: AllLookups = {
 
 const mac = "02:c3:c3:c3:c3:c3";
 
-/** A host with as many links, each with an address and a route of both families, and what is read of it and run. */
+/** A host with `count` links, each with an address and a route of both families. Reads and commands are recorded. */
 function crowded(count: number) {
   const rows = (row: (i: number) => string) => Array.from({ length: count }, (_, i) => row(i)).join("");
   const hex = (i: number) => i.toString(16).padStart(8, "0").toUpperCase();
@@ -58,7 +58,7 @@ function crowded(count: number) {
   return { world: world as World, calls, read: () => bytes };
 }
 
-/** What the plugins of a bridge network with ports, and of a point-to-point one, want to see. */
+/** The look-ups of the plugins of a bridge network with ports and of a ptp network. */
 const bridged: AllLookups = {
   ...nothing,
   ownBridges: [{ name: "cni0", mac }],
@@ -67,7 +67,7 @@ const bridged: AllLookups = {
   advertised: true,
 };
 
-/** What those want that are on a link of the host's, and CHECK. */
+/** The look-ups of types with a host link as master, and of CHECK. */
 const all: AllLookups = {
   ...bridged,
   links: ["eth0", "veth7", "lan"],

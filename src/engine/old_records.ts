@@ -1,7 +1,7 @@
 /**
- * Records of format 1, which the first version of this program left behind. They are read as if they were of today's, so
- * that what they tell of is taken down by their own steps. They were in two places: a container's in its directory, a
- * plugin's below "cni"; and a step did not say what it makes.
+ * Reads records of format 1, which the first version of ocinet wrote, in today's format. So their attachments can be
+ * removed with their own steps. A container's record was in its directory, a plugin's below "cni". Steps did not name
+ * their resource.
  */
 import type { Resource } from "../plan/resource.ts";
 import type { World } from "../plan/world.ts";
@@ -10,7 +10,7 @@ import { containerPaths } from "./state.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** A container's record of format 1, if there is one. @returns its path, and a text as one of today's would have it */
+/** A container's record of format 1, if there is one. @returns its path, and its text in today's format */
 export function readOldContainer(
   world: World,
   state: string,
@@ -23,13 +23,13 @@ export function readOldContainer(
     : { path, text: upgraded(text, { network: "", ifname: "", part: "container" }) };
 }
 
-/** What is recorded in format 1 of a plugin's ADD, as a text of today's. */
+/** The record of a plugin's ADD of format 1, as text in today's format. */
 export function readOldPlugin(world: World, state: string, key: RecordKey): string | undefined {
   const text = world.read(oldPath(state, key));
   return text && upgraded(text, { id: key.id, part: key.part });
 }
 
-/** Removes it, with the directories that it leaves empty. */
+/** Removes the record and the directories that become empty. */
 export function removeOldPlugin(world: World, state: string, key: RecordKey): void {
   const path = oldPath(state, key);
   if (world.stat(path) === undefined) return;
@@ -55,7 +55,7 @@ function oldPath(state: string, { network, id, ifname, part }: RecordKey): strin
   return `${state}/cni/${network}/${id}/${ifname} ${part}.json`;
 }
 
-/** A text that is not one of format 1 is left as it is: what reads it says what is wrong with it. */
+/** Converts a text of format 1. Any other text is unchanged, so that its reader reports what is wrong with it. */
 function upgraded(text: string, key: Partial<RecordKey>): string {
   try {
     const record = JSON.parse(text) as Json & { steps?: unknown; settled?: number } | null;
@@ -68,12 +68,12 @@ function upgraded(text: string, key: Partial<RecordKey>): string {
   }
 }
 
-/** Names that fields of a step had. */
+/** Fields of a step that were renamed. */
 const names: Readonly<Record<string, string>> = {
   ...{ mark: "cmdlineMarker", leaves: "cleanupPaths", takesLeave: "gracefulStop", sparesLinks: "keepsLinks" },
 };
 
-/** What fields said that were flags. */
+/** Flags of a step, and the fields that replaced them. */
 const flags: Readonly<Record<string, Json>> = {
   ...{
     optional: { onError: "ignore" },
@@ -88,7 +88,7 @@ function upgradedStep(step: Json): Json {
   return Object.assign({ id: resourceOf(step) }, ...fields) as Json;
 }
 
-/** Enough of what it makes for it to be undone: rules of one table go together. */
+/** The resource of a step, precise enough to undo it. Rules of one table are undone together. */
 function resourceOf({ tool, run, key, path, socket, port, address, pidFile }: Json): Resource {
   const [, set, element] = /^add element (.*) \{ (.*?)(?: : .*)? \}$/.exec(String(run)) ?? [];
   if (tool === "nft" && set !== undefined) return { kind: "element", set, key: element! };
@@ -109,7 +109,7 @@ function resourceOf({ tool, run, key, path, socket, port, address, pidFile }: Js
     : { kind: "link", link: veth, type: "veth" };
 }
 
-/** By what hostfwd.ts finds a port that a service forwards. */
+/** The key by which hostfwd.ts finds a port. */
 function portKey(run: unknown): string {
   try {
     const { arguments: port } = JSON.parse(String(run)) as { readonly arguments?: Json };

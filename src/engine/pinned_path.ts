@@ -1,10 +1,10 @@
 import type { Pinned, World } from "../plan/world.ts";
 import { outerUid } from "./user.ts";
 
-/** More links in one path than these the kernel does not follow either. */
+/** The kernel's limit for links in one path. */
 const mostLinks = 40;
 
-/** A walk along a path: where it is, under that where it came from, and what is still before it. */
+/** The state of a walk along a path: the current directory, the one before it, and the remaining names. */
 interface Walk {
   readonly stack: Pinned[];
   readonly rest: string[];
@@ -12,13 +12,14 @@ interface Walk {
 }
 
 /**
- * Pins the directory at a path. For root it may lie in a tree that others write: of links on the way only those are
- * followed that nobody but root can have made, and each step is taken from the directory that the last one reached.
- * @returns undefined when there is none
- * @throws Error naming a link that somebody else may have made
+ * Opens the directory at a path. The path may lead through directories that other users can write. So if root calls
+ * this, it follows only links that nobody but root could have made, and takes each step from the directory that it has
+ * opened.
+ * @returns undefined if there is none
+ * @throws Error naming a link that another user may have made
  */
 export function pinDirectory(world: World, path: string): Pinned | undefined {
-  // Others are protected from what they could not do themselves by the kernel.
+  // For other users the kernel's own permission checks are enough.
   if (world.uid !== 0 || outerUid(world) !== 0) return world.pin(`${path}/.`, "follow");
   const walk: Walk = { stack: [world.pin("/")!], rest: path.split("/"), links: 0 };
   try {
@@ -29,7 +30,7 @@ export function pinDirectory(world: World, path: string): Pinned | undefined {
   }
 }
 
-/** Takes a step; false where there is nothing to take it to. */
+/** Takes one step; false if the next name does not exist. */
 function step(world: World, path: string, walk: Walk): boolean {
   const name = walk.rest.shift()!;
   if (name === "" || name === ".") return true;
@@ -60,8 +61,8 @@ function checkLink(world: World, path: string, at: Pinned, link: Pinned, name: s
 }
 
 /**
- * Whether nobody but root can have given a link its name: it is root's, and so is the directory, where others may write
- * only if they cannot rename what is not theirs (the sticky bit).
+ * Whether only root could have made a link: root owns it and its directory, and other users either cannot write the
+ * directory or cannot rename files of others in it (sticky bit).
  */
 export function isRootsOwn(
   directory: { readonly uid: number; readonly mode: number },

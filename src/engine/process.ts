@@ -1,20 +1,20 @@
 import type { World } from "../plan/world.ts";
 
-/** A process that is not mistaken for a later one with its pid. */
+/** A process, identified so that a later one with the same pid is not mistaken for it. */
 export interface ProcessIdentity {
   readonly pid: number;
   /** Field 22 of /proc/PID/stat, in clock ticks since boot. */
   readonly startTime: string;
-  /** The PID namespace in which it has the pid, e.g. `pid:[4026531836]`: in another one the number is another's. */
+  /** The PID namespace in which it has this pid, e.g. `pid:[4026531836]`. */
   readonly pidns?: string;
 }
 
-/** The link of the PID namespace that the machine started with, whose members see all processes (PROC_PID_INIT_INO). */
+/** The link of the initial PID namespace, whose members see all processes (PROC_PID_INIT_INO). */
 const firstPidNamespace = "pid:[4026531836]";
 
 /**
- * The identity of a running process, or undefined when there is none or it is a zombie.
- * @throws Error when /proc does not show it to us
+ * The identity of a running process; undefined if there is none, or if it is a zombie.
+ * @throws Error if /proc hides it
  */
 export function identify(world: World, pid: number): ProcessIdentity | undefined {
   const problem = procProblem(world);
@@ -26,12 +26,15 @@ export function identify(world: World, pid: number): ProcessIdentity | undefined
   );
 }
 
-/** Whether that very process still runs. One that may not be looked at, or has its pid elsewhere, does until it is known better. */
+/**
+ * Whether the process still runs. If it cannot be checked, because it is hidden or in another PID namespace, it counts
+ * as running.
+ */
 export function isAlive(world: World, process: ProcessIdentity): boolean {
   return judge(world, process) !== "gone";
 }
 
-/** Whether a process is there, and can be looked at by its pid; "unknown" when it may be there. */
+/** Whether a process exists and is visible by its pid. "unknown": it may exist. */
 export function judge(
   world: World,
   { pid, startTime, pidns }: ProcessIdentity,
@@ -47,19 +50,19 @@ export function judge(
 function look(world: World, pid: number): ProcessIdentity | "hidden" | undefined {
   const stat = readStat(world, pid);
   if (stat === "hidden" || stat === undefined) return stat;
-  // The second field is the command's name in parentheses, and may hold anything, parentheses and spaces too.
+  // The second field is the command's name in parentheses. It may contain parentheses and blanks.
   const rest = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   if (rest[0] === "Z" || rest[0] === "X") return undefined;
   const pidns = ownPidNamespace(world);
   return { pid, startTime: rest[19] ?? "", ...(pidns === undefined ? {} : { pidns }) };
 }
 
-/** With hidepid=1 the files of others cannot be read, with 2 they seem not to be there. */
+/** With hidepid=1 files of other users' processes are unreadable; with 2 these processes seem not to exist. */
 function readStat(world: World, pid: number): string | undefined {
   try {
     const stat = world.read(`/proc/${pid}/stat`);
     if (stat !== undefined || !world.exists(pid)) return stat;
-    // It may have come, or have ended, between the two.
+    // It may have started or ended between the two reads.
     return world.read(`/proc/${pid}/stat`) ?? (world.exists(pid) ? "hidden" : undefined);
   } catch {
     return "hidden";
@@ -70,20 +73,23 @@ function ownPidNamespace(world: World): string | undefined {
   return world.readLink("/proc/self/ns/pid");
 }
 
-/** Why /proc tells us nothing of pids, or undefined: it may be that of the PID namespace that ours was made in. */
+/** The reason why pids in /proc are not ours; undefined if they are. /proc may belong to the parent PID namespace. */
 export function procProblem(world: World): string | undefined {
   const self = world.readLink("/proc/self");
   if (self === undefined || self === String(world.pid)) return undefined;
   return "/proc shows another PID namespace than ours; mount it anew (unshare --mount-proc)";
 }
 
-/** Whether nothing can be in a PID namespace any more: in the first one, root sees all that are. */
+/** Whether no process can be in a PID namespace any more. Root in the initial PID namespace can see that. */
 function isPidNamespaceGone(world: World, pidns: string): boolean {
   if (ownPidNamespace(world) !== firstPidNamespace) return false;
   return pids(world).every((pid) => !mayBeIn(world, pid, pidns));
 }
 
-/** Of one whose namespaces may not be read, as of a container's pid 1, all may know whether it has another pid deeper down. */
+/**
+ * Whether a process may be in a PID namespace. If its namespaces are unreadable, NSpid, which all users can read, at
+ * least tells whether it is in a nested one.
+ */
 function mayBeIn(world: World, pid: string, pidns: string): boolean {
   try {
     return world.readLink(`/proc/${pid}/ns/pid`) === pidns;
@@ -92,7 +98,7 @@ function mayBeIn(world: World, pid: string, pidns: string): boolean {
   }
 }
 
-/** Whether we see every process there is, so that what is nobody's is gone. */
+/** Whether all processes are visible, so that a namespace without a visible process is gone. */
 export function seesAllProcesses(world: World): boolean {
   return ownPidNamespace(world) === firstPidNamespace && !hidesProcesses(world);
 }
@@ -106,37 +112,40 @@ function pids(world: World): readonly string[] {
   return world.list("/proc").filter((name) => /^[0-9]+$/.test(name));
 }
 
-/** Whether two are one process. */
+/** Whether both identify the same process. */
 export function isSameProcess(one: ProcessIdentity, other: ProcessIdentity | undefined): boolean {
   return one.pid === other?.pid && one.startTime === other.startTime;
 }
 
-/** Whether a pid is a running process whose command line has the mark. */
+/** Whether a pid belongs to a running process whose command line contains the mark. */
 export function ownerIsAlive(world: World, pid: number, cmdlineMarker: string): boolean {
   const found = look(world, pid);
-  // What is hidden from us we have not started.
+  // We do not start processes that are hidden from us.
   return found !== undefined && found !== "hidden" &&
     (world.read(`/proc/${pid}/cmdline`) ?? "").includes(cmdlineMarker);
 }
 
-/** The pids in a file, a line each; never one that would name more than a process. */
+/** Reads pids from a file, one a line. Values that kill(2) takes for several processes are left out. */
 export function readPids(world: World, path: string): readonly number[] {
   return (world.read(path) ?? "").split("\n").map(Number).filter((pid) =>
     Number.isSafeInteger(pid) && pid > 1
   );
 }
 
-/** The kernel's id of this boot: state of another one describes things that no longer exist. */
+/** The kernel's id of this boot. State of another boot describes kernel objects that no longer exist. */
 export function bootId(world: World): string {
   return world.read("/proc/sys/kernel/random/boot_id")?.trim() ?? "";
 }
 
-/** The network namespace that this process is in. */
+/** The network namespace of this process. */
 export function ownNamespace(world: World): string {
   return world.readLink("/proc/self/ns/net") ?? "";
 }
 
-/** The network namespaces that a process is in, or a path leads to, e.g. `net:[4026531840]`; those of others left out. */
+/**
+ * The network namespaces that have a visible process or a path, e.g. `net:[4026531840]`. Those of other users are left
+ * out.
+ */
 export function livingNamespaces(world: World): ReadonlySet<string> {
   const ofProcesses = pids(world).map((pid) => namespaceOf(world, pid));
   const mounted = (world.read("/proc/self/mountinfo") ?? "").match(/net:\[[0-9]+\]/g) ?? [];
@@ -147,7 +156,7 @@ function namespaceOf(world: World, pid: string): string {
   try {
     return world.readLink(`/proc/${pid}/ns/net`) ?? "";
   } catch {
-    // Another user's, so not in a namespace of ours.
+    // It is another user's process, so it is not in a namespace of ours.
     return "";
   }
 }

@@ -9,25 +9,25 @@ import { hasBootEnded, isHostGone, livePrefixes } from "./namespace.ts";
 import { type BaseRecord, removeRecord, writeRecord } from "./record.ts";
 import { undo } from "./undo.ts";
 
-/** What a record is, and what it is to become. Without `from` it is new; without `to` all of it is undone. */
+/** A record's current and future content. Without `from` it is new; without `to` all of it is undone. */
 export interface Change {
   readonly from?: BaseRecord;
   readonly to?: BaseRecord;
 }
 
-/** Where changes happen. */
+/** The system and the state directory that changes apply to. */
 export interface Scope {
   readonly world: World;
   readonly state: string;
 }
 
 /**
- * Makes the system what records say it is to be, all of them in one batch: what is recorded and no longer wanted is
- * undone, what is wanted and not recorded is done. Everything is written down before it is done, and stays written down
+ * Changes the system from what is recorded to what is wanted, for all records in one batch. Recorded steps that are no
+ * longer wanted are undone; wanted steps that are not recorded are done. Every step is recorded before it is done, and
  * until it is undone.
- * @param prefixes how to run programs on either side, where something is to be done
- * @throws StepError or another error when something could not be done, after all that was done has been undone;
- *   RollbackError when that failed in part; Error when something could not be undone. What is still there is recorded.
+ * @param prefixes how to run programs on the host and in the container; needed if a step is to be done
+ * @throws StepError or another error if a step failed; all steps that were done have been undone. RollbackError if that
+ * failed in part. Error if a step could not be undone. Steps still in effect are recorded.
  */
 export async function reconcile(
   scope: Scope,
@@ -38,13 +38,13 @@ export async function reconcile(
   await doWanted(scope, changes.filter(({ to }) => to !== undefined), prefixes);
 }
 
-/** The steps of one list that are not in another. Two steps are the same when all they say is. */
+/** The steps of one list that are not in the other. Steps are equal if all their fields are. */
 function without(steps: readonly Step[], others: readonly Step[]): readonly Step[] {
   const known = new Set(others.map((step) => JSON.stringify(step)));
   return steps.filter((step) => !known.has(JSON.stringify(step)));
 }
 
-/** A record, and those of its steps that are no longer wanted. */
+/** A record, and its steps that are no longer wanted. */
 interface Going {
   readonly from: BaseRecord;
   readonly to: BaseRecord | undefined;
@@ -58,7 +58,8 @@ async function undoUnwanted(scope: Scope, changes: readonly Change[]): Promise<v
   if (going.every(({ extra, to }) => extra.length === 0 && to)) return;
   const things = going.map((one) => ({ ...one, extra: one.extra.filter((step) => !isName(step)) }));
   await undoSteps(scope, things);
-  // Names are given back last, once no record tells of anything that uses them: who takes one next has the same rules.
+  // Claims (addresses and ports) are released last, when no record has a rule for them: their next owner makes the same
+  // rules.
   const names = going.map(({ from, to, extra }) => {
     const kept = from.steps.filter((step) => isName(step) || !extra.includes(step));
     return { from: { ...from, steps: kept }, to, extra: extra.filter(isName) };
@@ -68,12 +69,12 @@ async function undoUnwanted(scope: Scope, changes: readonly Change[]): Promise<v
   for (const { from, to } of names) if (!to) removeRecord(scope.world, scope.state, from);
 }
 
-/** An address or a port, which another may have next. */
+/** A claim of an address or a port, which another container may get next. */
 function isName({ tool }: Step): boolean {
   return tool === "claim";
 }
 
-/** @throws Error with all that resisted, once everything has been tried; what is left is recorded */
+/** @throws Error with all problems, after everything was tried; remaining steps are recorded */
 async function undoSteps({ world, state }: Scope, going: readonly Going[]): Promise<void> {
   const steps = going.flatMap(({ from, extra }) => extra.filter((step) => isStillThere(world, from, step)));
   const { problems, left } = await undo(world, livePrefixes(world, going[0]!.from.container), steps);
@@ -88,30 +89,33 @@ async function undoSteps({ world, state }: Scope, going: readonly Going[]): Prom
 function strikeThings({ world, state }: Scope, before: readonly Going[], after: readonly Going[]): void {
   for (const [i, { from, to }] of after.entries()) {
     if (from.steps.length === before[i]!.from.steps.length) continue;
-    // With a container's own record goes its directory: that is last.
+    // A container's own record is removed later, together with its directory.
     if (!to && from.steps.length === 0 && from.part !== "container") removeRecord(world, state, from);
     else tryWrite(world, state, halfDone(from, to));
   }
 }
 
-/** A container that is half taken down is not attached any more. */
+/** A container that is partly removed no longer counts as attached. */
 function halfDone(record: BaseRecord, to: BaseRecord | undefined): BaseRecord {
   return to || !("phase" in record) ? record : { ...record, phase: "planned" } as BaseRecord;
 }
 
-/** On a full disk what is recorded stays as it was, which tells of more than there is. */
+/** Writes a record, if possible. On a full disk the old one stays, which lists more than exists. */
 function tryWrite(world: World, state: string, record: BaseRecord): void {
   try {
     writeRecord(world, state, record);
-  } catch { /* What is wrong with the disk is no reason to keep what is to go. */ }
+  } catch { /* A full disk must not prevent removing things. */ }
 }
 
-/** A reboot took the kernel's side and the processes, and so did the end of the network namespace it was done from. */
+/**
+ * Whether a step can still be in effect. Kernel state and processes end with the boot, and with the network namespace
+ * they were made in. Claims are files and remain.
+ */
 function isStillThere(world: World, record: BaseRecord, step: Step): boolean {
   return step.tool === "claim" || !hasBootEnded(world, record) && !isHostGone(world, record);
 }
 
-/** A change of a record that wants something done. */
+/** A change of a record with steps to do. */
 interface Wanted {
   readonly from: BaseRecord | undefined;
   readonly to: BaseRecord;
@@ -138,7 +142,7 @@ async function doWanted(
     isDone = true;
     for (const { from, to } of wanted) if (from) writeRecord(world, state, to);
   } catch (error) {
-    // A record that cannot be written is as good as none: of what it tells nothing may stay.
+    // Steps must not stay in effect without a record. So if the record cannot be written, they are undone.
     const failed = isDone ? await rollBack(world, prefixes!, steps, error) : error;
     const left = failed instanceof RollbackError ? failed.left : new Set<Step>();
     for (const one of wanted) restoreRecord(world, state, one, left);
@@ -146,7 +150,10 @@ async function doWanted(
   }
 }
 
-/** What had been recorded before, less what is no longer wanted, comes first; a caller may have begun already. */
+/**
+ * The record while steps are being done. Kept steps come first, then new ones; `before` may have been set by the
+ * caller.
+ */
 function begunRecord({ from, to, missing }: Wanted): BaseRecord {
   if (!from || missing.length === 0) return to;
   const kept = keptSteps(to, missing);
@@ -157,7 +164,10 @@ function keptSteps(to: BaseRecord, missing: readonly Step[]): readonly Step[] {
   return to.steps.filter((step) => !missing.includes(step));
 }
 
-/** What was recorded before, with what is left; where that cannot be written, what is there tells of more. */
+/**
+ * Restores the old record, plus steps that are still in effect. If it cannot be written, the current one stays, which
+ * lists more than exists.
+ */
 function restoreRecord(
   world: World,
   state: string,
@@ -169,10 +179,13 @@ function restoreRecord(
     if (from) writeRecord(world, state, { ...from, steps: [...keptSteps(to, missing), ...still] });
     else if (still.length > 0) writeRecord(world, state, { ...to, steps: still });
     else removeRecord(world, state, to);
-  } catch { /* The first error says what is wrong. */ }
+  } catch { /* The first error names the cause. */ }
 }
 
-/** A record while it changes: no port is published yet, and of a container that is not attached some steps may be done. */
+/**
+ * A record during the change: ports do not count as published yet, and the phase of a container that is not attached is
+ * "planned".
+ */
 function during(from: BaseRecord, to: BaseRecord): BaseRecord {
   const ports = "ports" in from ? { ports: from.ports } : {};
   const phase = "phase" in from && from.phase !== "done" ? { phase: "planned" } : {};
@@ -180,9 +193,9 @@ function during(from: BaseRecord, to: BaseRecord): BaseRecord {
 }
 
 /**
- * Undoes what records tell of, and removes them unless they are to become something else.
- * @param what names in errors what it was done for
- * @throws Error when this is not the network namespace that it was done from, which is still there, or something resisted
+ * Undoes records and removes them, except for those that change into another.
+ * @param what names the subject in errors
+ * @throws Error if the records are from another network namespace that still exists, or if a step could not be undone
  */
 export async function undoRecords(scope: Scope, changes: readonly Change[], what: string): Promise<void> {
   const { world } = scope;

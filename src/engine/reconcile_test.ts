@@ -34,7 +34,7 @@ test("what is wanted is done and recorded, what is no longer wanted undone, and 
   const calls = fake.log.length;
   await reconcile(scope, [{ from: record(first, second), to: record(first) }], prefixes);
   assert.deepEqual(elements(), ["10.1.1.2"]);
-  // It is not marked as begun, for all of it is done.
+  // `before` is absent, because all steps are done.
   assert.deepEqual(readPlugin(fake.world, state, key), record(first));
   assert.ok(!fake.log.slice(calls).some((call) => call.includes("10.1.1.2 }")));
   await reconcile(scope, [{ from: record(first) }]);

@@ -3,7 +3,7 @@ import type { Step } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
 import { undo } from "./undo.ts";
 
-/** Undoes steps of which nothing is recorded. @throws Error with all that resisted, once everything has been tried */
+/** Undoes steps that are not recorded. @throws Error with all problems, after everything was tried */
 export async function undoAll(
   world: World,
   prefixes: Pick<Prefixes, "host"> & Partial<Prefixes>,

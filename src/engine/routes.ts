@@ -13,32 +13,38 @@ import { readRows } from "../plan/ip_json.ts";
 import type { World } from "../plan/world.ts";
 import { askIp } from "./links.ts";
 
-/** A route of the main table. Its text is made only where it is shown: there may be hundreds, and a hook is in a hurry. */
+/**
+ * A route of the main table. It is converted to text only when it is shown: there may be hundreds, and a hook must be
+ * fast.
+ */
 export interface HostRoute {
-  /** `*` or `lo` for one that refuses. */
+  /** The link's name; `*` or `lo` for a route that rejects packets. */
   readonly link: string;
-  /** The destination in hexadecimal, its first bits first: 8 or 32 digits. */
+  /** The destination in hexadecimal, most significant digit first: 8 or 32 digits. */
   readonly hex: string;
-  /** The length of its prefix. */
+  /** The prefix length. */
   readonly length: number;
 }
 
-/** A table of routes, or the beginning of one. */
+/** A routing table, or its first part. */
 export interface RouteTable {
   readonly routes: readonly HostRoute[];
   readonly whole: boolean;
 }
 
 /**
- * How much of a table is read, in bytes: of IPv4 some 500 routes, of IPv6 some 430, which takes half a millisecond. A
- * table of 50,000 IPv6 routes takes the kernel 13 seconds to print. Longer ones are asked, not read.
+ * How much of a table is read, in bytes: about 500 IPv4 or 430 IPv6 routes, which takes half a millisecond. The kernel
+ * needs 13 seconds to print 50,000 IPv6 routes. If a table is longer, `ip route get` is used instead.
  */
 const most = 65536;
 
-/** An address that no route leads to but a default one: the first of what IPv6 has for the world, which is nobody's. */
+/** An unused address that only a default route covers: the first global IPv6 unicast address. */
 export const anywhere6 = "2000::1";
 
-/** The host's routes of a family: the kernel prints IPv4's in the order of their addresses, so the default comes first. */
+/**
+ * The host's routes of a family. The kernel prints IPv4 routes in the order of their addresses, so the default route is
+ * first.
+ */
 export function readRoutes(world: World, of: Family): RouteTable {
   const text = world.readStart(`/proc/self/net/${of === 4 ? "route" : "ipv6_route"}`, most) ?? "";
   const whole = text.length < most;
@@ -47,7 +53,7 @@ export function readRoutes(world: World, of: Family): RouteTable {
   return { whole, routes: rows.flatMap(of === 4 ? parse4 : parse6) };
 }
 
-/** Link, destination, gateway, flags … mask; addresses are hexadecimal, as they lie in memory. */
+/** Link, destination, gateway, flags … mask. Addresses are hexadecimal in memory order. */
 function parse4(row: string): readonly HostRoute[] {
   const words = row.split("\t");
   const [link, to, mask] = [words[0]!, words[1], words[7]];
@@ -58,26 +64,29 @@ function parse4(row: string): readonly HostRoute[] {
 
 const bitsSet = [0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4];
 
-/** Destination, length … flags, link. Left out are the kernel's own for local addresses (RTF_LOCAL), anycast, groups. */
+/**
+ * Destination, length … flags, link. The kernel's own routes for local (RTF_LOCAL), anycast and multicast addresses are
+ * left out.
+ */
 function parse6(row: string): readonly HostRoute[] {
   const words = row.trim().split(/\s+/);
   if (words[9] === undefined || parseInt(words[8]!, 16) >= 0x80000000) return [];
   return [{ link: words[9], hex: words[0]!, length: parseInt(words[1]!, 16) }];
 }
 
-/** A route to a subnet, as one that was read. */
+/** A route to a subnet in the same form. */
 export function routeTo(subnet: string, link: string): HostRoute {
   const digits = family(subnet) === 4 ? 8 : 32;
   const hex = toNumber(addressOf(networkOf(subnet))).toString(16).padStart(digits, "0");
   return { link, hex, length: lengthOf(subnet) };
 }
 
-/** The subnet that a route leads to, as text. */
+/** The destination as text. */
 export function subnetOf({ hex, length }: HostRoute): string {
   return `${fromNumber(BigInt(`0x${hex}`), hex.length === 8 ? 4 : 6)}/${length}`;
 }
 
-/** Whether two routes have addresses in common: the bits are the same that both look at. */
+/** Whether two destinations have addresses in common: they agree in the bits of the shorter prefix. */
 export function overlap(one: HostRoute, other: HostRoute): boolean {
   if (one.hex.length !== other.hex.length) return false;
   const length = Math.min(one.length, other.length);
@@ -99,7 +108,7 @@ function defaultLinks({ routes }: RouteTable): readonly string[] {
     .map(({ link }) => link);
 }
 
-/** The link of the host's first default route, of IPv4 if it has one. */
+/** The link of the host's first default route, preferably IPv4. */
 export async function defaultLink(world: World): Promise<string | undefined> {
   const [four] = defaultLinks(readRoutes(world, 4));
   if (four !== undefined) return four;
@@ -116,8 +125,8 @@ export function hasDefaultRoute(world: World, of: Family): boolean {
 }
 
 /**
- * Links whose default route is from router advertisements that the kernel would no longer take once the host forwards
- * IPv6. A host that forwards already stays as it is.
+ * Links whose default route comes from router advertisements that the kernel would ignore once the host forwards IPv6.
+ * Empty if the host forwards already.
  */
 export async function advertisedLinks(world: World): Promise<readonly string[]> {
   if (world.read("/proc/sys/net/ipv6/conf/all/forwarding")?.trim() === "1") return [];
@@ -128,7 +137,7 @@ export async function advertisedLinks(world: World): Promise<readonly string[]> 
   );
 }
 
-/** What that costs grows with the number of routes; it is asked but once, before IPv6 is forwarded. */
+/** The cost grows with the number of routes. It is needed only once, before IPv6 forwarding is turned on. */
 async function askDefaults6(world: World): Promise<readonly string[]> {
   const { stdout } = await world.run(["ip", "-6", "-json", "route", "show", "default", "proto", "ra"], {
     looks: true,
@@ -136,7 +145,7 @@ async function askDefaults6(world: World): Promise<readonly string[]> {
   return readRows(stdout).flatMap(({ dev }) => typeof dev === "string" ? [dev] : []);
 }
 
-/** Whether the host has IPv6 beyond its own links: an address of global scope (0x00) that is not lo's. */
+/** Whether the host has IPv6 beyond its own links: an address of global scope (0x00) on a link other than lo. */
 export function hasIpv6(world: World): boolean {
   const text = world.readStart("/proc/self/net/if_inet6", most) ?? "";
   const rows = text.split("\n").map((row) => row.trim().split(/\s+/));
@@ -145,8 +154,8 @@ export function hasIpv6(world: World): boolean {
 }
 
 /**
- * The MTU of the host's default route. IPv6 has it for each link where /proc/sys is, which is our namespace's whatever
- * /sys shows; it is the link's own unless routers told of a smaller one.
+ * The MTU of the host's default route. For IPv6 it is read from /proc/sys, which is always that of our namespace,
+ * unlike /sys. It is the link's own MTU, unless routers announced a smaller one.
  */
 export async function defaultMtu(world: World): Promise<number | undefined> {
   const link = await defaultLink(world);
@@ -156,8 +165,8 @@ export async function defaultMtu(world: World): Promise<number | undefined> {
 }
 
 /**
- * Whether an address is the host's: programs can listen on it, or the kernel takes in what is sent to it. To try takes
- * no process; only what cannot be listened on, as a link-local address without its link, is asked for.
+ * Whether an address is the host's: a program can listen on it, or the kernel accepts packets to it. Trying to listen
+ * takes no process. Only if that fails, as for a link-local address without a link, `ip` is asked.
  */
 export async function isHostAddress(world: World, address: string): Promise<boolean> {
   if (await world.hasAddress(address)) return true;
@@ -165,8 +174,9 @@ export async function isHostAddress(world: World, address: string): Promise<bool
 }
 
 /**
- * Tells whether addresses are those of the namespace that a process is in, which we cannot enter: for ports of containers
- * in a session, on addresses of the host's. Of tables too long to be read, who brings the port has to say.
+ * A function that tells whether an address belongs to the network namespace of a process that we cannot enter. It is
+ * needed for ports in a session that are published on a host address. If a table is too long to be read, the answer is
+ * yes, and the uplink that forwards the port must report an error.
  */
 export function addressesSeenBy(world: World, pid: number): (address: string) => boolean {
   const table = (name: string) => world.readStart(`/proc/${pid}/net/${name}`, most) ?? "";
@@ -182,7 +192,7 @@ export function addressesSeenBy(world: World, pid: number): (address: string) =>
   };
 }
 
-/** What the kernel takes in as its own: addresses, and subnets such as 127.0.0.0/8. */
+/** The local destinations of IPv4: addresses, and subnets such as 127.0.0.0/8. */
 function subnets4(trie: string): readonly string[] {
   const leaves = trie.matchAll(/\|-- (\S+)((?:\n +\/.*)+)/g);
   return Array.from(
@@ -192,7 +202,7 @@ function subnets4(trie: string): readonly string[] {
   ).flat();
 }
 
-/** The same of IPv6: routes with the flag RTF_LOCAL, and addresses that are still looked for elsewhere. */
+/** The local destinations of IPv6: routes with the flag RTF_LOCAL, and addresses under duplicate address detection. */
 function subnets6(addresses: string, routes: string): readonly string[] {
   const rows = (text: string, words: number) =>
     text.split("\n").map((row) => row.trim().split(/\s+/)).filter(({ length }) => length >= words);

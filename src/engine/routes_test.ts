@@ -29,13 +29,13 @@ function row6(to: string, length: string, link: string, flags = "00000003"): str
 }
 
 const [default4, default6] = [row4("eth0", "00000000", "00000000"), row6("", "00", "eth6")];
-/** More than is read of a table. */
+/** Tables longer than what is read. */
 const [long4, long6] = [
   row4("cni0", "0001010A", "00FFFFFF").repeat(1000),
   row6("2001", "40", "cni0").repeat(1000),
 ];
 
-/** A world of files, in which `ip` says what it is asked last. */
+/** A World with files, in which `ip` answers the last command. */
 function having(files: Readonly<Record<string, string>>, says: Readonly<Record<string, string>> = {}) {
   const read = (name: string) => files[name.replace(/^\/proc\/self\/net\//, "")];
   const ran: string[] = [];
@@ -64,7 +64,7 @@ test("the default route's link is IPv4's, which comes first in a table however l
     "eth6",
   ]);
   assert.deepEqual(await linkWith("", row6("", "00", "lo")), [undefined]);
-  // IPv6's comes last, and is asked for where the table is too long to be read.
+  // The IPv6 default route is the last line, so `ip` is asked if the table is too long to be read.
   const asked = "route get 2000::1";
   const says = { [asked]: '[{"dst":"2000::1","dev":"eth6"}]' };
   assert.deepEqual(await linkWith(long4, long6 + default6, says), ["eth6", asked]);
@@ -179,7 +179,7 @@ test("the addresses that another process sees are those its kernel takes in, or 
   const seen = addressesSeenBy(having(files("0\n")).world, 7);
   assert.deepEqual([...own, ...others].filter(seen), own);
   assert.ok(addressesSeenBy(having(files("1\n")).world, 7)("192.0.2.2"));
-  // Of a table that is too long, whoever listens there has to find out.
+  // If the table is too long, the program that listens must report the error.
   const long = addressesSeenBy(
     having({ ...files("0\n"), "/proc/7/net/fib_trie": "x".repeat(65536) }).world,
     7,

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import type { Stat, World } from "../plan/world.ts";
 import { containerPaths, stateDirectory } from "./state.ts";
 
-/** A process whose network settings, runtime directory and /run are of these users. */
+/** A process, with the owners of its network settings, runtime directory and /run. */
 function machine(uid: number, owners: { readonly network: number; readonly run: number }): World {
   const stat = (path: string): Stat => {
     const owner = path === "/run" ? owners.run : path.startsWith("/proc/sys/") ? owners.network : uid;

@@ -3,16 +3,16 @@ import { type ListedElement, parseElements } from "../plan/nft_listing.ts";
 import type { Line } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
 
-/** An element that keeps another one out, and whose it is: its comment. */
+/** An element that conflicts, and its owner from its comment. */
 export interface Holder {
   readonly set: string;
   readonly key: string;
   readonly id: string;
-  /** The container's link on the host. */
+  /** The owner's link on the host. */
   readonly link?: string;
 }
 
-/** The element that keeps a line from adding its own; undefined where there is none, or it does not say whose it is. */
+/** The existing element that conflicts with a line; undefined if there is none, or if it names no owner. */
 export async function holderOf(
   world: World,
   prefix: readonly string[],
@@ -29,7 +29,7 @@ export async function holderOf(
   return undefined;
 }
 
-/** Whose a listed element is; undefined for one that does not say. @param table e.g. "inet ocinet" */
+/** The owner of a listed element; undefined if it names none. @param table e.g. "inet ocinet" */
 export function holderIn(table: string, { set, key, owner }: ListedElement): Holder | undefined {
   const [id, link] = owner?.split(" ") ?? [];
   if (id === undefined) return undefined;
@@ -41,9 +41,9 @@ function tableOfSet(set: string): string {
 }
 
 /**
- * Takes the element away if its container's link has gone: a veth ends with the namespace at its other end, and a port that
- * is left leads nowhere.
- * @returns whether it did
+ * Removes the element if its container's link is gone. A veth ends with the namespace of its peer, so the port leads
+ * nowhere.
+ * @returns whether it was removed
  */
 export async function freeAbandoned(
   world: World,

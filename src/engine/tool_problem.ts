@@ -1,4 +1,4 @@
-/** What tools say of a failure that has one cause, and what to say instead. */
+/** Messages of tools with one known cause, and what to tell the user instead. */
 const known: readonly (readonly [pattern: RegExp, told: (step: string) => string | undefined])[] = [
   [/Unknown device type/, (step) => {
     const type = / type ([a-z0-9]+)/.exec(step)?.[1] ?? "that is wanted";
@@ -32,9 +32,9 @@ const known: readonly (readonly [pattern: RegExp, told: (step: string) => string
 ];
 
 /**
- * What a person is told instead of a tool's own words, where doctor has a remedy; undefined where it has none.
- * @param step what was done, as it is shown
- * @param said what the tool said
+ * The text for the user in place of a tool's message; undefined if doctor has no remedy for it.
+ * @param step the failed step as it is shown
+ * @param said the tool's message
  */
 export function toolProblem(step: string, said: string): string | undefined {
   return known.find(([pattern]) => pattern.test(said))?.[1](step);

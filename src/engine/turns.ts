@@ -1,7 +1,7 @@
-/** Does something once all that was asked before has been done. */
+/** Runs an action after all earlier ones have ended. */
 export type InTurn = <T>(action: () => Promise<T>) => Promise<T>;
 
-/** Does one thing after the other. */
+/** Makes a queue that runs one action at a time. */
 export function turns(): InTurn {
   let last: Promise<unknown> = Promise.resolve();
   return (action) => {

@@ -29,7 +29,7 @@ const veth = addVeth({
   netns: "/run/netns/box",
 });
 
-/** A machine on which steps have been done, and what was there before. */
+/** A machine after the steps, and its state before them. */
 async function after(steps: readonly Step[]) {
   const fake = newFake();
   fake.addNamespace("box");
@@ -71,7 +71,7 @@ test("a program that takes back is judged by how it ends, unless its failure mea
     undo: ["ip", "-6", "rule", "del", "from", "fd00::1/128", "lookup", "100"],
   });
   const { fake } = await after([]);
-  // What it would take back is gone.
+  // The thing that it would remove is gone.
   assert.deepEqual((await undo(fake.world, prefixes, [command])).problems, []);
   fake.fail({ kind: "refused", call: 1, at: 0 });
   assert.deepEqual(await undo(fake.world, prefixes, [command]), {

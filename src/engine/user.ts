@@ -1,15 +1,16 @@
 import type { World } from "../plan/world.ts";
 
 /**
- * Whether we have power over the host's links: root of the user namespace that owns our network namespace. Rootless
- * podman's hooks are root of another one; there the kernel shows the owner of the network's settings as nobody.
+ * Whether we have privileges over the host's links: we are root of the user namespace that owns our network namespace.
+ * Rootless podman runs hooks as root of another user namespace. There the kernel shows the owner of the network's
+ * sysctls as the overflow user.
  */
 export function isRoot(world: World): boolean {
   if (world.uid !== 0 || world.stat("/proc/sys/net/ipv4/ip_forward")?.uid !== 0) return false;
   return !isRootOfRoot(world) || ownsNetwork(world);
 }
 
-/** The user as the host knows them: root of a user namespace of their own is an ordinary user outside. */
+/** The user's number on the host. Root of another user namespace is an ordinary user there. */
 export function outerUid(world: World): number {
   if (world.uid !== 0) return world.uid;
   const outer = Number(rootRow(world)?.[1] ?? world.uid);
@@ -21,15 +22,20 @@ function rootRow(world: World): readonly string[] | undefined {
     .find(([inside]) => inside === "0");
 }
 
-/** The user namespace that the kernel begins with (PROC_USER_INIT_INO). */
+/** The initial user namespace (PROC_USER_INIT_INO). */
 const firstUserNamespace = "user:[4026531837]";
 
-/** Whether owners of files are seen by their own numbers; elsewhere those of the host are shown as nobody. */
+/**
+ * Whether file owners are shown by their own numbers. In another user namespace, unmapped owners are shown as the
+ * overflow user.
+ */
 export function seesOwners(world: World): boolean {
   return world.readLink("/proc/self/ns/user") === firstUserNamespace;
 }
 
-/** Whether root of our user namespace is root of the one around it, too: then owners of files tell nothing of who we are. */
+/**
+ * Whether root of our user namespace is also root of the parent one. Then file owners do not tell which user we are.
+ */
 function isRootOfRoot(world: World): boolean {
   const own = world.readLink("/proc/self/ns/user");
   return own !== undefined && own !== firstUserNamespace && rootRow(world)?.[1] === "0";
@@ -37,7 +43,7 @@ function isRootOfRoot(world: World): boolean {
 
 const known = new Map<string, boolean>();
 
-/** Whether the kernel would let us take away a route that nobody has. */
+/** Whether we may change routes: the kernel checks the permission before it finds that this route does not exist. */
 function ownsNetwork(world: World): boolean {
   const here = ["user", "net"].map((kind) => world.readLink(`/proc/self/ns/${kind}`)).join(" ");
   const owns = known.get(here) ??
@@ -47,7 +53,10 @@ function ownsNetwork(world: World): boolean {
   return owns;
 }
 
-/** A user namespace in a user namespace is shown no number of outside; but whose directory is ours has it for a name. */
+/**
+ * The user's number from the name of a runtime directory that we own. A nested user namespace does not show outer
+ * numbers.
+ */
 function uidOfRuntimeDirectory(world: World): number | undefined {
   const own = world.list("/run/user").find((name) => world.stat(`/run/user/${name}`)?.uid === 0);
   return own === undefined ? undefined : Number(own);

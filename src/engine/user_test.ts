@@ -3,7 +3,7 @@ import { test } from "node:test";
 import type { World } from "../plan/world.ts";
 import { isRoot, outerUid } from "./user.ts";
 
-/** A process with a uid, to which the host's network settings look as if owned by another. */
+/** A process with a uid, which sees `owner` as the owner of the host's network sysctls. */
 function process(uid: number, owner: number, uidMap: string, more: Partial<World> = {}): World {
   const stat = () => ({ kind: "file", identity: "1:1", uid: owner, modified: 0, mode: 0o644 }) as const;
   const readLink = (path: string) => path.endsWith("user") ? "user:[4026531837]" : "net:[4026531840]";
