@@ -1,11 +1,11 @@
 import type { ListenAt, Listening, Patience, Serve, Unheard } from "../plan/world.ts";
 
-/** What was heard of someone who connected. */
+/** The first line from a client, or the reason why there is none. */
 type Heard = { readonly line: string } | { readonly unheard: Unheard };
 
 /**
- * Answers whoever connects to a unix socket, through Deno's own API: what its Node layer listens on has no close-on-exec
- * (seen in 2.9.5, not in 2.0), so that every program that is run would have the sockets of all users.
+ * Serves clients of a unix socket with Deno's own API. Sockets of Deno's Node layer lack close-on-exec (seen in 2.9.5,
+ * not in 2.0), so every program we run would inherit the sockets of all users.
  */
 export function listen(at: ListenAt, patience: Patience, serve: Serve): Promise<Listening> {
   if (!("path" in at)) return Promise.reject(new Error("Cannot listen on a descriptor: Deno has no way to"));
@@ -38,13 +38,14 @@ async function acceptAll(
     try {
       const connection = await listener.accept();
       const crowded = connections++ >= patience.most;
-      // Whatever goes wrong with one of them must not end us.
+      // An error with one client must not end the service.
       void converse(connection, crowded, patience, serve).catch(() => {}).finally(() => {
         connections--;
         connection.close();
       });
     } catch {
-      // One that cannot be accepted, for want of descriptors, must not end us; it is there still, so not at once.
+      // An accept that fails for lack of descriptors must not end the service. The connection is still pending, so we
+      // wait before the next try.
       await new Promise((resolve) => setTimeout(resolve, 100));
     }
   }
@@ -62,7 +63,7 @@ async function converse(
   if (!delivered) await undelivered?.();
 }
 
-/** Whether it was taken: of one who has gone, the kernel says so. */
+/** Writes a text. Returns false if the client has gone. */
 async function say(connection: Deno.UnixConn, text: string): Promise<boolean> {
   const bytes = new TextEncoder().encode(text);
   try {
@@ -78,7 +79,7 @@ function hear(connection: Deno.UnixConn, { longest, wait }: Patience): Promise<H
   return within(wait, firstLine(connection, longest).catch(() => ({ unheard: "nothing" } as const)), late);
 }
 
-/** The first line that comes, with or without its end. */
+/** The first line, with or without a newline. */
 async function firstLine(connection: Deno.UnixConn, longest: number): Promise<Heard> {
   const [bytes, decoder] = [new Uint8Array(longest + 1), new TextDecoder()];
   for (let size = 0; size <= longest;) {
@@ -93,7 +94,7 @@ async function firstLine(connection: Deno.UnixConn, longest: number): Promise<He
   return { unheard: "too long" };
 }
 
-/** What a promise gives, or something else after so many milliseconds. */
+/** The value of a promise, or `otherwise` after a time limit. */
 async function within<T>(milliseconds: number, promise: Promise<T>, otherwise: T): Promise<T> {
   let timer;
   const late = new Promise<T>((resolve) => timer = setTimeout(() => resolve(otherwise), milliseconds));

@@ -2,8 +2,8 @@ import { typedLines } from "../plan/batch.ts";
 import type { Output, World } from "../plan/world.ts";
 
 /**
- * A world that only looks: what would change something is told instead. A program's input is told line by line, which
- * for `ip` and `nft` are the very lines they would get.
+ * A World that changes nothing: changes are printed instead. A program's input is printed line by line, which for `ip`
+ * and `nft` are exactly the lines that they would get.
  */
 export function dryWorld(world: World, tell: (line: string) => void): World {
   const ended: string[] = [];
@@ -48,8 +48,8 @@ export function dryWorld(world: World, tell: (line: string) => void): World {
 }
 
 /**
- * What nft would say of rules that name a table which is not there: whoever is told that makes the table first. Of a
- * container's nothing can be asked, for what they are in is not there yet.
+ * nft's answer to rules in a dry run. If our table does not exist, the answer says so, and the caller makes the table
+ * first. Rules of a container cannot be checked: their table does not exist yet.
  */
 async function ruleProblem(
   world: World,
@@ -61,7 +61,7 @@ async function ruleProblem(
   return checked.stderr.includes("No such file or directory") ? checked : undefined;
 }
 
-/** The processes of a group, which is the fifth field of /proc/PID/stat; the second may hold blanks. */
+/** The processes of a group, which is the fifth field of /proc/PID/stat. The second field may contain blanks. */
 function membersOf(world: World, group: number): readonly string[] {
   return world.list("/proc").filter((name) => {
     const stat = /^[0-9]+$/.test(name) ? world.read(`/proc/${name}/stat`) ?? "" : "";
@@ -69,7 +69,7 @@ function membersOf(world: World, group: number): readonly string[] {
   });
 }
 
-/** Whether somebody has the lock: asked of the kernel's list, for to try would make the file. */
+/** Whether a process has the lock. It is read from the kernel's list, because trying would create the file. */
 function isLocked(world: World, path: string): boolean {
   const inode = world.stat(path)?.identity.split(":")[1];
   const locks = (world.read("/proc/locks") ?? "").split("\n").map((row) => row.trim().split(/\s+/));

@@ -5,8 +5,8 @@ import type { Listening } from "../plan/world.ts";
 import { builtin, setUmask } from "./node.ts";
 
 /**
- * Sends a POST request, under both runtimes through Node's modules: Node's fetch takes no client certificates.
- * Every request has a connection of its own, so that certificates which have been replaced count at once.
+ * Sends a POST request. Both runtimes use Node's modules, because Node's fetch supports no client certificates. Every
+ * request has its own connection, so that replaced certificates take effect at once.
  */
 export function http(request: HttpRequest): Promise<HttpAnswer> {
   const { url, body, headers, tls, signal } = request;
@@ -36,7 +36,7 @@ export function http(request: HttpRequest): Promise<HttpAnswer> {
   });
 }
 
-/** A limit on how long nothing may come. */
+/** A time limit for the next data. */
 function timerOf({ timeoutMs, tell }: HttpRequest, end: (reason: string) => void) {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const stop = () => clearTimeout(timer);
@@ -67,7 +67,7 @@ function readAnswer(
   }).on("end", () => end(text));
 }
 
-/** Serves requests by POST on a unix socket; whoever asks otherwise is told so. */
+/** Serves POST requests on a unix socket. Other methods get an error. */
 export function serveHttp(service: HttpService): Promise<Listening> {
   const { socket, wait, contentType, serve } = service;
   const server = builtin<typeof Http>("node:http").createServer((request, response) => {
@@ -79,7 +79,7 @@ export function serveHttp(service: HttpService): Promise<Listening> {
       .then((body) =>
         typeof body === "number" ? { status: body, body: "" } : serve({ path: request.url ?? "", body })
       )
-      // Whatever goes wrong with one of them must not end us.
+      // An error with one request must not end the service.
       .then(answer, () => answer({ status: 500, body: "" }))
       .catch(() => response.destroy());
   });
@@ -96,7 +96,7 @@ export function serveHttp(service: HttpService): Promise<Listening> {
   });
 }
 
-/** A request's body, or the status by which it is refused. */
+/** The body of a request, or the HTTP status that refuses it. */
 function hearBody(request: Http.IncomingMessage, { longest }: HttpService): Promise<string | number> {
   if (request.method !== "POST") return Promise.resolve(405);
   let text = "";

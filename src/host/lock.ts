@@ -1,9 +1,9 @@
 import type { World } from "../plan/world.ts";
 
-/** Milliseconds after which a wait for a lock is told. */
+/** In milliseconds: how long to wait for a lock before a message is printed. */
 const patience = 3000;
 
-/** Waits for a lock, and says on standard error who has it if that takes long. */
+/** Waits for a lock. After a while, prints the process that holds it to standard error. */
 export async function tellWait<T>(
   world: World,
   path: string,
@@ -46,7 +46,7 @@ function holds(world: World, pid: string, path: string): boolean {
       /^lock:.*FLOCK/m.test(world.read(`/proc/${pid}/fdinfo/${fd}`) ?? "")
     );
   } catch {
-    // Another user's.
+    // It is another user's process.
     return false;
   }
 }

@@ -1,6 +1,6 @@
 import type { World } from "../plan/world.ts";
 
-/** A world that tells every program it runs, with its input and how it ended. */
+/** A World that reports every program it runs, with its input and exit status. */
 export function loggingWorld(world: World, tell: (line: string) => void): World {
   return {
     ...world,

@@ -1,4 +1,7 @@
-/** Ends the process with one line on a runtime that is too old: evaluated before anything that it could not. */
+/**
+ * Ends the process with one line on a runtime that is too old. It is evaluated before any code that such a runtime
+ * cannot run.
+ */
 const old = "Deno" in globalThis ? parseInt(Deno.version.deno) < 2 : !process.getBuiltinModule;
 
 if (old) {

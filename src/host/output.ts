@@ -1,10 +1,10 @@
-/** Milliseconds until what was full is tried again. */
+/** In milliseconds: the time before the next try when a pipe is full. */
 const pause = 5;
 
 /**
- * Writes all of it, also where the caller has made the stream non-blocking, as ssh, Node and expect do: a pipe that is
- * full is waited for. Of one that nobody reads any more the rest is dropped.
- * @param write gives how many bytes it took
+ * Writes all bytes, also to a non-blocking stream: ssh, Node and expect pass such streams. If a pipe is full, it waits.
+ * If the reader is gone, the rest is dropped.
+ * @param write returns how many bytes it has written
  * @throws Error naming the stream
  */
 export function writeAll(stream: string, bytes: Uint8Array, write: (part: Uint8Array) => number): void {
@@ -20,10 +20,10 @@ export function writeAll(stream: string, bytes: Uint8Array, write: (part: Uint8A
   }
 }
 
-/** The names of the streams, for people. */
+/** The names of the streams in messages. */
 export const streamNames = { stdout: "standard output", stderr: "standard error" } as const;
 
-/** A text of which each character is a byte. */
+/** A text with one character per byte. */
 export function textOfBytes(bytes: Uint8Array): string {
   const parts: string[] = [];
   for (let at = 0; at < bytes.length; at += 8192) {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { bytesOfText, textOfBytes, writeAll } from "./output.ts";
 
-/** A stream that takes a few bytes at a time, and fails where it is told to. */
+/** A stream that takes a few bytes at a time, and fails at given calls. */
 function stream(failures: Readonly<Record<number, string>>) {
   const taken: number[] = [];
   let calls = 0;

@@ -1,9 +1,9 @@
 import { ownProcess } from "./runtime.ts";
 
-/** What a part has for others. */
+/** The functions that a part exports. */
 type Exports = Readonly<Record<string, (...all: unknown[]) => unknown>>;
 
-/** Which build this is, and what its eager part has: both are put there by the linker (scripts/link.ts). */
+/** The id of this build, and the exports of its eager part. The linker inserts both (scripts/link.ts). */
 declare const ocinetBuild: string;
 declare const ocinetEager: () => Exports;
 
@@ -11,10 +11,10 @@ const loaded = new Map<string, Exports>();
 let text: string | undefined;
 
 /**
- * What a part of the running file has, which is evaluated once, at its first use. The bundler makes the calls of
- * this (scripts/bundle.ts). All parts but the eager one are comments, because to parse them would cost every hook and plugin
- * several of the 20 ms in which Deno starts.
- * @throws Error when the file has been replaced since it was started
+ * Evaluates a part of the running file at its first use, and returns its exports. The bundler generates the calls
+ * (scripts/bundle.ts). All parts but the eager one are comments in the file. Parsing them would cost every hook and
+ * plugin several of the 20 ms in which Deno starts.
+ * @throws Error if the file has been replaced since the start
  */
 export function load(name: string): Exports {
   const known = loaded.get(name);
@@ -26,7 +26,7 @@ export function load(name: string): Exports {
 
 function evaluate(name: string): Exports {
   const path = ownProcess.file();
-  // All parts are from one reading: a service may use another when the file has been replaced.
+  // All parts come from one read of the file. A long-running service may load another part after the file was replaced.
   text ??= ownProcess.readFile();
   const found = findPart(text, ocinetBuild, name);
   if (!found) {
@@ -37,34 +37,37 @@ function evaluate(name: string): Exports {
   return (0, eval)(scriptOf(found, path))(load);
 }
 
-/** What the eager part has in the place of a function of another. */
+/** The function in the eager part that stands for a function of another part. */
 export function stub(part: string, name: string): (...all: unknown[]) => unknown {
   return (...all) => load(part)[name]!(...all);
 }
 
 /**
- * A part as a script of its own, whose value is a function. Its lines are those of the file, which the source map has.
- * The function is in brackets, because V8 then compiles it at once, and not first just to find its end.
+ * A part as a script whose value is a function. Its line numbers are those of the file, which the source map uses. The
+ * function is in parentheses, because V8 then compiles it at once. Otherwise V8 would first parse it just to find its
+ * end.
  */
 function scriptOf({ code, line }: { readonly code: string; readonly line: number }, path: string): string {
   return `${"\n".repeat(line - 1)}(ocinetPart=>{"use strict";\n${code}})\n//# sourceURL=${path}`;
 }
 
-/** What stands before a part's code in the file. @param line the number, from 0, of the line on which that begins */
+/** The text before a part's code in the file. @param line the number of the code's first line, from 0 */
 export function partMark(build: string, name: string, line: number): string {
   return `/*ocinet ${build} ${name} ${line}\n`;
 }
 
-/** Stands for the end of a comment inside of one; of the same length, so that the source map's columns hold. */
+/**
+ * Replaces the end of a comment inside a part. It has the same length, so that columns in the source map stay right.
+ */
 const escapedEnd = "*\u0001";
 
-/** Code as it can stand in a comment. @throws Error for code that has what the end of a comment is written as */
+/** Escapes code for a comment. @throws Error if the code contains the replacement itself */
 export function escapePart(code: string): string {
   if (!code.includes(escapedEnd)) return code.replaceAll("*/", escapedEnd);
   throw new Error("Cannot put code into a comment: it has an asterisk and the control character 1 in it");
 }
 
-/** A part's code in the text of the file, and the line on which it begins; undefined where there is none of that build. */
+/** A part's code in the text of the file, and its first line; undefined if it has no part of this build. */
 export function findPart(
   text: string,
   build: string,

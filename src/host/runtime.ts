@@ -2,25 +2,28 @@ import type { World } from "../plan/world.ts";
 import { denoProcess, denoWorld, isFirstDeno2 } from "./deno.ts";
 import { ignoreDebugger, nodeProcess, nodeWorld, provideBuiltins } from "./node.ts";
 
-/** Which of the two it is. */
+/** Whether the runtime is Deno; otherwise it is Node. */
 export const onDeno = "Deno" in globalThis;
 
-/** What has to be done before anything else, and is waited for on Deno 2.0. */
+/** Preparation that must run first. Deno 2.0 waits for it. */
 export async function prepareRuntime(): Promise<void> {
   if (!onDeno) ignoreDebugger();
   if (onDeno && isFirstDeno2()) await provideBuiltins();
 }
 
-/** Closes those of the caller's descriptors that the launcher could not close: what we start may stay. */
+/**
+ * Closes descriptors inherited from the caller that the launcher could not close. A program that we start may keep
+ * running.
+ */
 export function closeInherited(): void {
   const inherited = realWorld().env("OCINET_INHERITED")?.trim();
   if (inherited) ownProcess.close(inherited.split(" ").map(Number));
 }
 
-/** The world of whichever runtime this is. */
+/** The World of the current runtime. */
 export function realWorld(): World {
   return onDeno ? denoWorld() : nodeWorld();
 }
 
-/** Arguments, standard streams and the exit of whichever runtime this is. */
+/** Arguments, standard streams and exit of the current runtime. */
 export const ownProcess: typeof denoProcess = onDeno ? denoProcess : nodeProcess;

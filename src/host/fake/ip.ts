@@ -1,4 +1,4 @@
-/** `ip`'s language, as far as this program speaks it. */
+/** `ip`'s language, as far as ocinet uses it. */
 import { addressOf, contains, family, hostLength, lengthOf, networkOf } from "../../net/address.ts";
 import {
   addAddress,
@@ -20,10 +20,10 @@ import {
   setUp,
 } from "./kernel.ts";
 
-/** A word that `ip` cannot read: it ends at once, with 255, and names no line of a batch. */
+/** A word that `ip` cannot parse. It then ends at once with status 255 and names no line of a batch. */
 export class BadWord extends Error {}
 
-/** Where a command of `ip`'s runs. */
+/** Where a command of `ip` runs. */
 export interface Place {
   readonly kernel: Kernel;
   readonly namespace: Namespace;
@@ -33,7 +33,7 @@ export interface Place {
   readonly options: readonly string[];
 }
 
-/** Does a command, or tells. @returns what is printed @throws Refusal, BadWord */
+/** Runs a command. @returns its output @throws Refusal, BadWord */
 export function runIp(place: Place, words: readonly string[]): string {
   const [object, verb = "show", ...rest] = words;
   const action = actions[`${objects[object ?? ""] ?? object} ${verb}`];
@@ -82,7 +82,7 @@ function needNamespace(place: Place, text: string): Namespace {
   return namespaceOf(place.kernel, inode);
 }
 
-/** What stands before `type`, and what behind it. */
+/** The words before `type`, and those after it. */
 interface Parts {
   readonly before: readonly string[];
   readonly kind: string;
@@ -270,7 +270,7 @@ function addTap({ kernel, namespace }: Place, words: readonly string[]): void {
   link.details = { type: "tap", multi_queue: words.includes("multi_queue") };
 }
 
-// What it tells.
+// Commands that print.
 
 function showLinks(place: Place, words: readonly string[]): string {
   const { namespace, options } = place;

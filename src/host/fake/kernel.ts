@@ -1,7 +1,9 @@
-/** A small model of the kernel's networking: network namespaces, what is in them, and processes. It is plain data. */
+/**
+ * A small model of the kernel's networking: network namespaces with their contents, and processes. It is plain data.
+ */
 import { addressOf, family, hostLength, lengthOf, networkOf } from "../../net/address.ts";
 
-/** Where a link's other half is: a veth's other end, or the link that one stands on. */
+/** The other end of a veth, or the link below a link: its namespace and index. */
 export interface Far {
   readonly namespace: number;
   readonly index: number;
@@ -21,23 +23,23 @@ export interface FakeLink {
   allMulticast: boolean;
   hairpin: boolean;
   isolated: boolean;
-  /** It goes back to the first namespace when its own ends. */
+  /** It moves to the initial namespace when its own ends. */
   hardware: boolean;
-  /** The index of the bridge or VRF that it is a port of. */
+  /** The index of the bridge or VRF that is its master. */
   master?: number;
   /** The other end of a veth. */
   peer?: Far;
-  /** The link that it stands on. */
+  /** The link below it. */
   lower?: Far;
   addresses: FakeAddress[];
-  /** What there is to say of one of its kind, in `ip`'s words. */
+  /** The attributes of its kind, in `ip`'s words. */
   details: Record<string, unknown>;
-  /** Of a bridge port, by id: its flags. */
+  /** The flags of a bridge port's VLANs, by id. */
   vlans: Record<string, string>;
-  /** By parent. */
+  /** The qdiscs, by parent. */
   queues: Record<string, string>;
   filters: string[];
-  /** Its own sysctls that are not at their defaults, by "ipv4/conf/arp_notify". */
+  /** Its sysctls that are not at their defaults, by name, e.g. "ipv4/conf/arp_notify". */
   sysctls: Record<string, string>;
 }
 
@@ -47,7 +49,7 @@ export interface FakeAddress {
   readonly routed: boolean;
 }
 
-/** A route; the words are `ip route`'s behind the link and the table. */
+/** A route. The words are those of `ip route` after link and table. */
 export interface FakeRoute {
   readonly dst: string;
   readonly index: number;
@@ -56,7 +58,7 @@ export interface FakeRoute {
   readonly attributes: readonly (readonly [string, string])[];
 }
 
-/** A rule that leads to a table. */
+/** A policy routing rule with a table. */
 export interface FakeRule {
   readonly from: string;
   readonly table: number;
@@ -68,10 +70,10 @@ export interface FakeTable {
   readonly sets: Record<string, { spec: string; isMap: boolean; elements: FakeElements }>;
 }
 
-/** By key: what a map leads to, and the comment; both "" for none. */
+/** Elements by key: the value in a map, and the comment; "" for none. */
 export type FakeElements = Record<string, { readonly value: string; readonly comment: string }>;
 
-/** An element as nft shows it. */
+/** An element as nft prints it. */
 export function showElement(key: string, { value, comment }: FakeElements[string]): string {
   return `${key}${comment === "" ? "" : ` comment "${comment}"`}${value === "" ? "" : ` : ${value}`}`;
 }
@@ -82,9 +84,9 @@ export interface Namespace {
   links: FakeLink[];
   routes: FakeRoute[];
   rules: FakeRule[];
-  /** Those that are not at their defaults, by path below /proc/sys. */
+  /** The sysctls that are not at their defaults, by path below /proc/sys. */
   sysctls: Record<string, string>;
-  /** By family and name: "inet ocinet". */
+  /** The tables, by family and name: "inet ocinet". */
   tables: Record<string, FakeTable>;
 }
 
@@ -97,23 +99,23 @@ export interface FakeProcess {
   readonly group: number;
 }
 
-/** All of it. */
+/** The whole state. */
 export interface Kernel {
   bootId: string;
   namespaces: Namespace[];
   processes: FakeProcess[];
-  /** Namespaces that a file keeps: their inodes by path. */
+  /** Mounted namespaces: inode by path. */
   mounts: Record<string, number>;
-  /** Flows of UDP, as conntrack shows them. */
+  /** UDP flows, as conntrack prints them. */
   flows: string[];
   nextIndex: number;
   nextNamespace: number;
   nextPid: number;
-  /** The namespace that we are in. */
+  /** The namespace of the process under test. */
   own: number;
 }
 
-/** What a tool says of a call that the kernel refuses. */
+/** The error of a call that the kernel refuses. */
 export class Refusal extends Error {}
 
 export const [mainTable, localTable] = [254, 255];
@@ -129,7 +131,7 @@ export function newKernel(): Kernel {
   return kernel;
 }
 
-/** A namespace with nothing but its loopback link, which is down. */
+/** A namespace with only its loopback link, which is down. */
 export function addNamespace(kernel: Kernel): Namespace {
   const inode = kernel.nextNamespace++;
   const lo = { ...newLink(1, "lo", ""), mac: "00:00:00:00:00:00", mtu: 65536 };
@@ -155,7 +157,7 @@ export function startProcess(
   return process;
 }
 
-/** Ends processes, and the namespaces that nothing keeps any more. */
+/** Ends processes, and namespaces that are then unused. */
 export function endProcesses(kernel: Kernel, isOne: (process: FakeProcess) => boolean): boolean {
   const before = kernel.processes.length;
   kernel.processes = kernel.processes.filter((process) => !isOne(process));
@@ -163,7 +165,7 @@ export function endProcesses(kernel: Kernel, isOne: (process: FakeProcess) => bo
   return kernel.processes.length < before;
 }
 
-/** Takes a name of a namespace away. */
+/** Unmounts a namespace. */
 export function unmount(kernel: Kernel, path: string): void {
   delete kernel.mounts[path];
   endNamespaces(kernel);
@@ -185,7 +187,7 @@ function endNamespaces(kernel: Kernel): void {
   }
 }
 
-/** Under a name of the kernel's choice where there is another of its name (default_device_exit_net). */
+/** Returns a link to the initial namespace, under another name if its own is in use (default_device_exit_net). */
 function returnLink(kernel: Kernel, from: Namespace, link: FakeLink): void {
   const [to] = kernel.namespaces as [Namespace];
   moveLink(kernel, from, link, to, linkNamed(to, link.name) ? `dev${link.index}` : link.name);
@@ -213,7 +215,7 @@ export function linkAt({ links }: Namespace, index: number | undefined): FakeLin
   return links.find((link) => link.index === index);
 }
 
-/** Puts a link into a namespace. */
+/** Adds a link to a namespace. */
 export function addLink(kernel: Kernel, namespace: Namespace, name: string, kind: string): FakeLink {
   if (linkNamed(namespace, name)) throw new Refusal("RTNETLINK answers: File exists");
   const link = newLink(kernel.nextIndex++, name, kind);
@@ -221,7 +223,7 @@ export function addLink(kernel: Kernel, namespace: Namespace, name: string, kind
   return link;
 }
 
-/** Deletes a link, with a veth's other end, what stands on it, and all that is of it. */
+/** Deletes a link, its veth peer, the links on it, and everything that belongs to it. */
 export function deleteLink(kernel: Kernel, namespace: Namespace, link: FakeLink): void {
   if (!namespace.links.includes(link)) return;
   namespace.links = namespace.links.filter((one) => one !== link);
@@ -234,7 +236,7 @@ export function deleteLink(kernel: Kernel, namespace: Namespace, link: FakeLink)
   }
 }
 
-/** Moves a link to another namespace, which takes its addresses, routes, queues and master away. */
+/** Moves a link to another namespace. It loses its addresses, routes, qdiscs and master. */
 export function moveLink(
   kernel: Kernel,
   from: Namespace,
@@ -264,7 +266,10 @@ function dropRoutes(namespace: Namespace, { index }: FakeLink): void {
   namespace.routes = namespace.routes.filter((route) => route.index !== index);
 }
 
-/** Sets a link up or down: its routes come with the one and go with the other, as do addresses of IPv6. */
+/**
+ * Sets a link up or down. Its routes are made when it goes up. Its routes and IPv6 addresses are removed when it goes
+ * down.
+ */
 export function setUp(namespace: Namespace, link: FakeLink, up: boolean): void {
   if (link.up === up) return;
   link.up = up;
@@ -280,7 +285,7 @@ export function setUp(namespace: Namespace, link: FakeLink, up: boolean): void {
   link.addresses.forEach((address) => connect(namespace, link, address));
 }
 
-/** Gives a link an address; one that it has stays as it is. */
+/** Adds an address to a link. An address that it has already is unchanged. */
 export function addAddress(namespace: Namespace, link: FakeLink, address: string, routed = true): void {
   const text = `${addressOf(address)}/${lengthOf(address)}`;
   if (link.addresses.some((one) => one.address === text)) return;
@@ -299,7 +304,7 @@ function connect(namespace: Namespace, { index }: FakeLink, { address, routed }:
   if (!namespace.routes.some((one) => sameRoute(one, route))) namespace.routes.push(route);
 }
 
-/** Takes an address from a link, with the routes that send from it. */
+/** Removes an address from a link, with the routes that use it as source. */
 export function removeAddress(namespace: Namespace, link: FakeLink, address: string): void {
   const text = `${addressOf(address)}/${lengthOf(address)}`;
   if (!link.addresses.some((one) => one.address === text)) {
@@ -316,13 +321,16 @@ export function attributeOf({ attributes }: FakeRoute, word: string): string | u
   return attributes.find(([name]) => name === word)?.[1];
 }
 
-/** Whether the kernel takes two routes for one. */
+/** Whether the kernel treats two routes as the same. */
 export function sameRoute(a: FakeRoute, b: FakeRoute): boolean {
   return a.dst === b.dst && a.table === b.table && attributeOf(a, "metric") === attributeOf(b, "metric") &&
     (family(a.dst) === 4 || a.index === b.index);
 }
 
-/** What a kernel has, a line each, by names: two that say the same differ in nothing that anybody sees. */
+/**
+ * The whole state as text, one object a line, with names for inodes and indexes. Two kernels with the same text are
+ * equal for every observer.
+ */
 export function kernelLines(kernel: Kernel): readonly string[] {
   return kernel.namespaces.flatMap((namespace) => {
     const at = nameOfNamespace(kernel, namespace);

@@ -1,8 +1,8 @@
-/** nft's language, as far as this program speaks it: what is read at once happens at once or not at all. */
+/** nft's language, as far as ocinet uses it. One input takes effect completely or not at all. */
 import { type FakeElements, type FakeTable, type Namespace, showElement } from "./kernel.ts";
 import type { Output } from "../../plan/world.ts";
 
-/** An error at a line of the input, from 1 on. */
+/** An error at a line of the input; the first line is 1. */
 class NftError extends Error {
   readonly line: number;
 
@@ -14,7 +14,7 @@ class NftError extends Error {
 
 const [missing, exists] = ["No such file or directory", "File exists"];
 
-/** Does what was read from standard input. */
+/** Runs the input. */
 export function runNft(namespace: Namespace, text: string): Output {
   const before = structuredClone(namespace.tables);
   try {
@@ -27,7 +27,7 @@ export function runNft(namespace: Namespace, text: string): Output {
   }
 }
 
-/** Lists what the words name. */
+/** Runs a `list` command. */
 export function listNft({ tables }: Namespace, words: readonly string[]): Output {
   const [what, family, name, chain] = words.filter((word) => !word.startsWith("-")).slice(1);
   if (what === "tables") {
@@ -62,7 +62,7 @@ function showElements(elements: FakeElements): readonly string[] {
   return Object.entries(elements).map(([key, element]) => showElement(key, element));
 }
 
-/** Statements end with the line, or with a semicolon outside of braces. */
+/** Splits the text into statements. They end with the line, or with a semicolon outside of braces. */
 function statements(text: string): readonly { readonly line: number; readonly words: readonly string[] }[] {
   return text.split("\n").flatMap((row, i) =>
     splitRow(row).map((part) => ({ line: i + 1, words: part.trim().split(/\s+/) }))
@@ -146,7 +146,7 @@ function isLedTo({ sets, chains }: FakeTable, chain: string): boolean {
 }
 
 interface Element {
-  /** Family and name of its table. */
+  /** The family and name of its table. */
   readonly key: string;
   readonly line: number;
   readonly verb: string;

@@ -1,4 +1,4 @@
-/** What /proc and /sys show of the kernel, and take. */
+/** The /proc and /sys of the model kernel, for reading and writing. */
 import { addressOf, family, lengthOf, toNumber } from "../../net/address.ts";
 import {
   attributeOf,
@@ -14,19 +14,19 @@ import {
 } from "./kernel.ts";
 import { failure } from "./tree.ts";
 
-/** A file's text, a directory's names, or where a link leads. */
+/** The text of a file, the names in a directory, or the target of a link. */
 export type Shown =
   | { readonly kind: "file"; readonly text: string }
   | { readonly kind: "directory"; readonly names: readonly string[] }
   | { readonly kind: "link"; readonly to: string }
   | { readonly kind: "namespace"; readonly type: "net" | "user"; readonly inode: number };
 
-/** Whether a path is the kernel's to show. */
+/** Whether a path belongs to the kernel's file systems. */
 export function isKernels(path: string): boolean {
   return /^\/(proc|sys)(\/|$)/.test(path);
 }
 
-/** What is at a path of /proc or /sys; undefined where nothing is. */
+/** The contents of a path in /proc or /sys; undefined if it does not exist. */
 export function show(kernel: Kernel, self: FakeProcess, path: string): Shown | undefined {
   const [, top, ...rest] = path.split("/");
   const host = namespaceOf(kernel, kernel.own);
@@ -93,7 +93,7 @@ function showProcess(
   }
 }
 
-/** Files of /proc/PID/net. */
+/** The files of /proc/PID/net. */
 const tables: Readonly<Record<string, (namespace: Namespace) => string>> = {
   dev: ({ links }) => `a\nb\n${links.map(({ name }) => `  ${name}: 0\n`).join("")}`,
   igmp: ({ links }) => links.map(({ index, name }) => `${index}\t${name}      :     1      V3\n`).join(""),
@@ -136,7 +136,7 @@ function hex6(address: string): string {
   return toNumber(addressOf(address)).toString(16).padStart(32, "0");
 }
 
-/** The bytes as they lie in memory. */
+/** The bytes in memory order. */
 function hex4(number: bigint): string {
   return number.toString(16).padStart(8, "0").match(/../g)!.reverse().join("").toUpperCase();
 }
@@ -195,7 +195,7 @@ function attributesOf(link: FakeLink): Readonly<Record<string, string>> {
   };
 }
 
-/** Defaults of sysctls that are not of a link. */
+/** The defaults of sysctls that belong to no link. */
 const defaults: Readonly<Record<string, string>> = {
   "net/ipv4/ip_forward": "0",
   "net/ipv4/ip_nonlocal_bind": "0",
@@ -206,7 +206,7 @@ const defaults: Readonly<Record<string, string>> = {
   "net/core/somaxconn": "4096",
 };
 
-/** Defaults of a link's. */
+/** The defaults of a link's sysctls. */
 const linkDefaults: Readonly<Record<string, string>> = {
   ...{ "ipv4/conf/arp_notify": "0", "ipv4/conf/arp_filter": "0", "ipv4/conf/route_localnet": "0" },
   ...{ "ipv4/conf/rp_filter": "0", "ipv6/conf/ndisc_notify": "0", "ipv6/conf/accept_ra": "1" },
@@ -216,7 +216,7 @@ const linkDefaults: Readonly<Record<string, string>> = {
 
 const ofLink = /^net\/(ipv[46]\/(?:conf|neigh))\/([^/]+)\/([^/]+)$/;
 
-/** A sysctl's value in a namespace, with the end of its line; undefined where there is none. */
+/** A sysctl's value in a namespace, with a newline; undefined if it does not exist. */
 export function readSysctl(kernel: Kernel, inode: number, key: string): string | undefined {
   if (key === "kernel/random/boot_id") return `${kernel.bootId}\n`;
   const namespace = namespaceOf(kernel, inode);
@@ -228,7 +228,7 @@ export function readSysctl(kernel: Kernel, inode: number, key: string): string |
   return own === undefined ? undefined : `${own}\n`;
 }
 
-/** Sets a sysctl. @throws Error where there is none */
+/** Sets a sysctl. @throws Error if it does not exist */
 export function writeSysctl(kernel: Kernel, inode: number, key: string, value: string): void {
   if (readSysctl(kernel, inode, key) === undefined) {
     throw failure("ENOENT", "no such file or directory", `/proc/sys/${key}`);
@@ -240,7 +240,7 @@ export function writeSysctl(kernel: Kernel, inode: number, key: string, value: s
   else set(namespace.sysctls, key, value, defaults[key]);
 }
 
-/** What is at its default is not written down. */
+/** Stores a value. Defaults are not stored. */
 function set(values: Record<string, string>, key: string, value: string, usual: string | undefined): void {
   if (value.trim() === usual) delete values[key];
   else values[key] = value.trim();

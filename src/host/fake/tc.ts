@@ -1,4 +1,4 @@
-/** `tc`'s and `bridge`'s language, as far as this program speaks it. */
+/** The languages of `tc` and `bridge`, as far as ocinet uses them. */
 import { BadWord } from "./ip.ts";
 import { type FakeLink, linkNamed, type Namespace, Refusal } from "./kernel.ts";
 
@@ -13,7 +13,7 @@ function linkOf(namespace: Namespace, words: readonly string[], what: string): F
   return link;
 }
 
-/** Does a command of `tc`'s. @returns what is printed */
+/** Runs a command of `tc`. @returns its output */
 export function runTc(namespace: Namespace, words: readonly string[]): string {
   const [object, verb] = words;
   const link = linkOf(namespace, words, "device");
@@ -52,7 +52,7 @@ export function runTc(namespace: Namespace, words: readonly string[]): string {
   }
 }
 
-/** Does a command of `bridge`'s. @returns what is printed */
+/** Runs a command of `bridge`. @returns its output */
 export function runBridge(namespace: Namespace, words: readonly string[]): string {
   const [object, verb] = words;
   const link = linkOf(namespace, words, "bridge device");

@@ -1,6 +1,6 @@
 /** Files and directories in memory, with the inode, mode and content of each. */
 
-/** One of them. A symbolic link's text is where it leads. */
+/** An entry of the tree. The text of a symbolic link is its target. */
 export interface Entry {
   readonly kind: "file" | "directory" | "symlink";
   readonly text: string;
@@ -9,18 +9,18 @@ export interface Entry {
   readonly modified: number;
 }
 
-/** An error as the runtimes have it, with the kernel's code. */
+/** An error as both runtimes throw it, with the kernel's code. */
 export function failure(code: string, words: string, path: string): Error {
   return Object.assign(new Error(`${code}: ${words}, '${path}'`), { code });
 }
 
-/** Files by their paths, and the names in each directory, so that a listing costs what it returns. */
+/** Files by path, and the names in each directory, so that a listing costs only what it returns. */
 export class Tree {
   #entries = new Map<string, Entry>();
   #names = new Map<string, Set<string>>();
   #inode = 1;
 
-  /** A copy that changes by itself. */
+  /** An independent copy. */
   copy(): Tree {
     const tree = new Tree();
     tree.#entries = new Map(this.#entries);
@@ -37,20 +37,20 @@ export class Tree {
     return [...this.#names.get(path) ?? []];
   }
 
-  /** The files, with what is in them. */
+  /** All files with their contents. */
   files(): readonly (readonly [path: string, text: string])[] {
     return [...this.#entries].filter(([, { kind }]) => kind === "file").map((
       [path, { text }],
     ) => [path, text]);
   }
 
-  /** All that is in it but directories, in order, a line each. */
+  /** Everything except directories, one a line, sorted. */
   lines(): readonly string[] {
     return [...this.#entries].filter(([, { kind }]) => kind !== "directory")
       .map(([path, { text, mode }]) => `file ${path} ${mode.toString(8)} ${JSON.stringify(text)}`);
   }
 
-  /** The empty directories, in order, a line each: the others are seen by what is in them. */
+  /** The empty directories, one a line, sorted. The others show in the paths of their entries. */
   emptyDirectories(): readonly string[] {
     return [...this.#entries].filter(([path, { kind }]) =>
       kind === "directory" && this.names(path).length === 0
@@ -58,14 +58,14 @@ export class Tree {
       .map(([path]) => `directory ${path}`);
   }
 
-  /** Makes a file whole; its directory has to be there. */
+  /** Creates or replaces a file. Its directory must exist. */
   write(path: string, text: string, mode: number, kind: "file" | "symlink" = "file"): void {
     this.#needDirectory(path);
     if (this.entry(path)?.kind === "directory") throw failure("EISDIR", "is a directory", path);
     this.#put(path, { kind, text, mode, inode: this.#inode++, modified: this.#inode });
   }
 
-  /** Writes into a file that is there. */
+  /** Replaces the text of an existing file. */
   rewrite(path: string, text: string): void {
     const entry = this.entry(path);
     if (entry?.kind !== "file") throw failure("ENOENT", "no such file or directory", path);

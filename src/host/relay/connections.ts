@@ -6,7 +6,7 @@ import { firstLine } from "./line.ts";
 import { listenWithRoom } from "./listening.ts";
 import { type Common, destinationLine, type Forward, isForeign, refusal, type Request } from "./port.ts";
 
-/** Forwards connections. @throws Error when the port cannot be had */
+/** Forwards connections. @throws Error if the port cannot be listened on */
 export async function forwardConnections(common: Common, request: Request): Promise<Forward> {
   const [tellCrowd, tell] = [newsOnly(common.log), newsOnly(common.log)];
   const { room } = common;
@@ -30,7 +30,7 @@ async function carry(
   client: Net.Socket,
   tell: (problem: string | undefined) => void,
 ): Promise<void> {
-  // A client that is gone without a word is found out, and lets go.
+  // Keep-alive detects a client that has gone without closing.
   client.setNoDelay(true).setKeepAlive(true, 60_000);
   const { remoteAddress, remotePort, localAddress, localPort } = client;
   if (remoteAddress === undefined || localAddress === undefined) {
@@ -54,7 +54,7 @@ async function carry(
   breakOff(client);
 }
 
-/** Tells a problem when it begins, and not again before it has been over. */
+/** Reports a problem when it begins, and again only after it has been over. */
 function newsOnly(log: (line: string) => void): (problem: string | undefined) => void {
   let last: string | undefined;
   return (problem) => {

@@ -5,30 +5,30 @@ import { frame, unframe } from "./frames.ts";
 import { mostWaiting } from "./inside.ts";
 import { type Common, destinationLine, type Forward, isForeign, refusal, type Request } from "./port.ts";
 
-/** Milliseconds that a client's flow lives when nothing is said: those of the kernel's conntrack. */
+/** In milliseconds: how long an idle flow lives. These are the kernel's values for conntrack. */
 const idle = { unanswered: 30_000, answered: 120_000 };
-/** The most clients of one port; another takes the place of who has been silent the longest. */
+/** The largest number of clients per port. A new client replaces the one that has been idle the longest. */
 const mostFlows = 1024;
 
-/** What one client says, and is answered: it has a socket of its own in the container. */
+/** The flow of one client. It has a socket of its own in the container. */
 interface Flow {
   readonly within: Net.Socket;
   used: number;
   answered: boolean;
 }
 
-/** Forwards datagrams, each client's apart. @throws Error when the port cannot be had */
+/** Forwards datagrams, each client's separately. @throws Error if the port cannot be listened on */
 export function forwardDatagrams({ inside, room }: Common, request: Request): Promise<Forward> {
   const { host_addr: host, host_port: port, ipv6_only: ipv6Only } = request;
   const type = host.includes(":") ? "udp6" : "udp4";
   const socket = builtin<typeof Dgram>("node:dgram").createSocket({ type, ipv6Only });
-  // The one that was used last is the last.
+  // Ordered by last use, the latest last.
   const flows = new Map<string, Flow>();
   const sweeping = setInterval(() => sweep(flows), 5000);
   socket.on("message", (datagram, client) => {
     if (isForeign(request, client.address)) return;
     const key = `${client.address} ${client.port}`;
-    // Here it takes one descriptor, and inside two.
+    // A flow takes one descriptor here, and two in the inner process.
     if (!flows.has(key) && !room.take(2)) return endOldest(flows);
     const flow = flows.get(key) ?? begin(inside, request, socket, client);
     if (!flows.has(key)) {
@@ -54,7 +54,7 @@ export function forwardDatagrams({ inside, room }: Common, request: Request): Pr
       reject(refusal(error, request));
     });
     socket.bind({ address: host, port }, () => {
-      // A client that is gone is no error of ours.
+      // A client that has gone is not an error.
       socket.removeAllListeners("error").on("error", () => {});
       resolve({ close });
     });

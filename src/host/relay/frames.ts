@@ -1,4 +1,4 @@
-/** A datagram as it goes through a stream: two bytes of length before it. */
+/** A datagram for a stream, preceded by its length in two bytes. */
 export function frame(datagram: Uint8Array): Uint8Array {
   const bytes = new Uint8Array(datagram.length + 2);
   bytes.set([datagram.length >> 8, datagram.length & 255]);
@@ -6,7 +6,7 @@ export function frame(datagram: Uint8Array): Uint8Array {
   return bytes;
 }
 
-/** A reader of a stream, which takes its parts as they come, and tells each datagram once it is whole. */
+/** A reader of a stream: it takes parts as they arrive and reports each complete datagram. */
 export function unframe(tell: (datagram: Uint8Array) => void): (part: Uint8Array) => void {
   let rest: Uint8Array = new Uint8Array(0);
   return (part) => {
@@ -21,7 +21,7 @@ export function unframe(tell: (datagram: Uint8Array) => void): (part: Uint8Array
   };
 }
 
-/** The bytes of both, one after the other. */
+/** Concatenates two byte arrays. */
 export function concat(first: Uint8Array, second: Uint8Array): Uint8Array {
   if (first.length === 0) return second;
   const bytes = new Uint8Array(first.length + second.length);

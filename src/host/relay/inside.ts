@@ -7,18 +7,18 @@ import { firstLine } from "./line.ts";
 import { listenWithRoom } from "./listening.ts";
 import type { Room } from "./room.ts";
 
-/** Where a connection from outside is to lead: its first line, as JSON. */
+/** The destination of a connection from the outer process: its first line, as JSON. */
 export interface Destination {
   readonly proto: "tcp" | "udp";
-  /** Addresses of the container's, tried in this order. */
+  /** The container's addresses, tried in this order. */
   readonly hosts: readonly string[];
   readonly port: number;
 }
 
-/** How many bytes may wait before a datagram is dropped. */
+/** In bytes: when this much is waiting, further datagrams are dropped. */
 export const mostWaiting = 1 << 20;
 
-/** Leads on, in the container's network, whatever connects to a unix socket. Resolves once it listens. */
+/** Connects clients of a unix socket to destinations in the container's network. Resolves when it listens. */
 export async function relayInside(path: string, room: Room): Promise<void> {
   await listenWithRoom({
     ...{ at: { path }, room, tell: () => {} },
@@ -30,8 +30,8 @@ export async function relayInside(path: string, room: Room): Promise<void> {
 }
 
 /**
- * The outside is answered by a line: an empty one, or why the destination cannot be reached.
- * @param ended is called once the socket that leads there is closed, or there is none
+ * Answers the outer process with one line: empty, or the reason why the destination cannot be reached.
+ * @param ended is called when the socket to the destination is closed, or if there is none
  */
 async function serve(outside: Net.Socket, ended: () => void): Promise<void> {
   const line = await firstLine(outside);
@@ -69,14 +69,14 @@ function dialOne(host: string, port: number): Promise<Net.Socket | string> {
   });
 }
 
-/** Until the outside closes: who talks, and for how long, is known there. */
+/** The flow lives until the outer process closes it, which knows the clients. */
 function leadDatagrams(
   outside: Net.Socket,
   { host, port, ended }: { readonly host: string; readonly port: number; readonly ended: () => void },
 ): void {
   const socket = builtin<typeof Dgram>("node:dgram").createSocket(host.includes(":") ? "udp6" : "udp4");
   let waiting = 0;
-  // That nobody listens there is no error of ours, and may change.
+  // A destination on which no program listens is not an error: a program may start to listen later.
   socket.on("error", () => {});
   socket.on("message", (datagram) => {
     if (outside.writableLength < mostWaiting) outside.write(frame(datagram));
@@ -86,7 +86,7 @@ function leadDatagrams(
     ended();
   });
   socket.connect(port, host, (error?: Error) => {
-    // The container's link is gone, until its uplink is there again.
+    // The container's link is gone, until its uplink is restored.
     if (error) return outside.destroy();
     const pass = unframe((datagram) => {
       if (waiting > mostWaiting || outside.destroyed) return;

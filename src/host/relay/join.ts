@@ -1,8 +1,8 @@
 import type { Socket } from "node:net";
 
 /**
- * Leads what each of two sockets says to the other, as fast as that takes it, and its end as well: one that has said all
- * may still listen. What breaks one breaks the other.
+ * Copies data between two sockets in both directions, at the receiver's speed, and passes on the end of each direction
+ * separately. If one socket breaks, the other is broken off too.
  */
 export function join(a: Socket, b: Socket): void {
   lead(a, b);
@@ -11,17 +11,17 @@ export function join(a: Socket, b: Socket): void {
 
 function lead(from: Socket, to: Socket): void {
   from.on("error", () => {}).on("close", (broken) => {
-    // One that closes in order has said its end, and that is on its way.
+    // After a proper end, the end has already been passed on.
     if (broken || !from.readableEnded) breakOff(to);
   });
   if (from.destroyed) breakOff(to);
   else from.pipe(to);
 }
 
-/** Closes a socket so that its other end does not take it for a proper end, where that can be told. */
+/** Closes a socket so that its peer sees an error instead of a proper end, if that is possible. */
 export function breakOff(socket: Socket): void {
   if (socket.destroyed) return;
-  // Of a unix socket it cannot.
+  // It is not possible for a unix socket.
   if (socket.remoteAddress === undefined) socket.destroy();
   else socket.resetAndDestroy();
 }

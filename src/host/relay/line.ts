@@ -1,12 +1,12 @@
 import type { Socket } from "node:net";
 import { concat } from "./frames.ts";
 
-/** Longest line that is read, in bytes. */
+/** The longest line in bytes. */
 const longest = 4096;
 
 /**
- * Reads the first line that a socket says, without its end, and leaves what follows in the socket, which is paused.
- * @returns undefined for one that ends before, or says too much
+ * Reads the first line from a socket, without the newline. The rest stays in the socket, which is paused.
+ * @returns undefined if the socket ends before, or if the line is too long
  */
 export function firstLine(socket: Socket): Promise<string | undefined> {
   return new Promise((resolve) => {

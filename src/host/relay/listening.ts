@@ -5,23 +5,24 @@ import { breakOff } from "./join.ts";
 import type { Forward } from "./port.ts";
 import type { Room } from "./room.ts";
 
-/** Whom to listen for, and what to do with them. */
+/** A port to listen on, and what to do with its clients. */
 export interface Listener {
   readonly at: Net.ListenOptions;
-  /** A connection takes two descriptors: its own, and that of where it leads. `serve` gives them back. */
+  /** A connection takes two descriptors: its own, and the one to its destination. `serve` releases them. */
   readonly room: Room;
   serve(socket: Net.Socket): void;
-  /** Tells what keeps connections from being accepted, or nothing once they are. */
+  /** Reports the reason why connections cannot be accepted; undefined once they can. */
   tell(problem: string | undefined): void;
 }
 
-/** Milliseconds until it is tried again to listen. */
+/** In milliseconds: the time before listening is tried again. */
 const pause = 100;
 
 /**
- * Listens. Whoever comes when there is no room is broken off. After an accept that fails for want of descriptors, Deno's
- * Node layer (2.9.5) accepts nobody any more, and tells nobody; so there it stops listening until there is room again.
- * @throws Error when it cannot listen
+ * Listens on a port. Clients that come when there is no room are broken off. After an accept fails for lack of
+ * descriptors, Deno's Node layer (2.9.5) silently accepts no more connections. So in that case it stops listening until
+ * there is room again.
+ * @throws Error if it cannot listen
  */
 export async function listenWithRoom(listener: Listener): Promise<Forward> {
   const state: State = { open: true, server: undefined };
@@ -54,14 +55,14 @@ function begin(listener: Listener, state: State): Promise<Net.Server> {
   });
   return new Promise((resolve, reject) => {
     server.once("error", reject).listen(at, () => {
-      // One that could not be accepted, for want of descriptors, ends nothing.
+      // A connection that could not be accepted for lack of descriptors ends nothing.
       server.off("error", reject).on("error", (error) => tell(error.message));
       resolve(server);
     });
   });
 }
 
-/** Listens no more, until there is room and the address can be had. */
+/** Stops listening until there is room and the address is available. */
 async function rest(listener: Listener, state: State): Promise<void> {
   state.server?.close();
   state.server = undefined;

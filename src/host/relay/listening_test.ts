@@ -11,7 +11,7 @@ const world = realWorld();
 const at = { path: `/tmp/ocinet-listening-${world.pid}` };
 const net = builtin<{ connect(to: { readonly path: string }): Socket }>("node:net");
 
-/** What a server says to one who connects: "hello", or nothing where it broke off or did not listen. */
+/** What a server sends to a client: "hello", or nothing if it broke off or did not listen. */
 function ask(): Promise<{ readonly socket: Socket; readonly said: string }> {
   const socket = net.connect(at);
   let said = "";

@@ -3,15 +3,15 @@ import { onDeno } from "../runtime.ts";
 import type { Destination } from "./inside.ts";
 import type { Room } from "./room.ts";
 
-/** What is asked for, in slirp4netns's words (slirp4netns(1), API) and a few more. */
+/** A request for a port, in slirp4netns's format (slirp4netns(1), API) with a few more fields. */
 export interface Request {
   readonly proto: "tcp" | "udp";
-  /** `::` is IPv4's addresses too, unless `ipv6_only`. */
+  /** `::` also means IPv4's addresses, unless `ipv6_only` is set. */
   readonly host_addr: string;
   readonly ipv6_only?: boolean;
   readonly host_port: number;
   readonly guest_addr: string;
-  /** Where nobody listens on the other. */
+  /** Used if no program listens on the other address. */
   readonly guest_addr6?: string;
   readonly guest_port: number;
   readonly proxy_protocol?: ProxyVersion;
@@ -19,26 +19,26 @@ export interface Request {
 
 /** A port that is listened on. */
 export interface Forward {
-  /** Those who are connected stay so. */
+  /** Existing connections stay. */
   close(): void;
 }
 
-/** What all ports have in common. */
+/** What all ports share. */
 export interface Common {
-  /** Path of the socket that `relayInside` listens on. */
+  /** The path of the socket of `relayInside`. */
   readonly inside: string;
   readonly room: Room;
   log(line: string): void;
 }
 
-/** The first line that the inside is told. */
+/** The first line to the inner process. */
 export function destinationLine({ proto, guest_addr, guest_addr6, guest_port }: Request): string {
   const hosts = guest_addr6 === undefined ? [guest_addr] : [guest_addr, guest_addr6];
   const destination: Destination = { proto, hosts, port: guest_port };
   return `${JSON.stringify(destination)}\n`;
 }
 
-/** Deno listens on `::` for both families, whatever it is told. */
+/** Deno always listens on `::` for both families. */
 export function refusal(error: NodeJS.ErrnoException, { ipv6_only }: Request): Error {
   if (error.code !== "EADDRINUSE" || !ipv6_only || !onDeno) return error;
   return new Error(
@@ -46,7 +46,7 @@ export function refusal(error: NodeJS.ErrnoException, { ipv6_only }: Request): E
   );
 }
 
-/** So whom it lets in may be of the other family. */
+/** Whether a client is of the wrong family, which Deno's listening lets in. */
 export function isForeign({ ipv6_only }: Request, address: string | undefined): boolean {
   return ipv6_only === true && address !== undefined && address.startsWith("::ffff:");
 }

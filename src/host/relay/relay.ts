@@ -7,17 +7,17 @@ import { relayInside } from "./inside.ts";
 import type { Common, Forward, Request } from "./port.ts";
 import { roomOf } from "./room.ts";
 
-/** Longest request that is read, in bytes. */
+/** The longest request in bytes. */
 const longestRequest = 4096;
-/** The most that is noted in a life: the file may be in memory. */
+/** The largest number of log lines of a process: the file may be in memory. */
 const mostLines = 1000;
 
 /**
- * Forwards ports to a container of an ordinary user's, until standard input closes: two processes, since no runtime can
- * change its network namespace, which a unix socket joins. Through Node's layer, which Deno has as well. It says a line
- * once it is ready.
- * @param words `inside SOCKET LIMIT`, or `outside SOCKET INSIDE LIMIT`: where it is asked through, where the one inside
- * is, and how many descriptors it may have
+ * Forwards ports to an ordinary user's container, until standard input closes. It consists of two processes that a unix
+ * socket connects, because neither runtime can change its network namespace. Both runtimes use Node's API. It prints a
+ * line when it is ready.
+ * @param words `inside SOCKET LIMIT`, or `outside SOCKET INSIDE LIMIT`: the socket for requests, that of the inner
+ * process, and the limit of descriptors
  */
 export async function relay([side, socket, ...rest]: readonly string[]): Promise<number> {
   const room = roomOf(rest.at(-1) === "unlimited" ? Infinity : Number(rest.at(-1)));
@@ -37,7 +37,7 @@ export async function relay([side, socket, ...rest]: readonly string[]): Promise
   return 0;
 }
 
-/** Without the one inside there is nobody to forward to: both are started again. */
+/** Without the inner process no port can be forwarded. So the outer one ends too, and both are started again. */
 function tie(inside: string): Promise<void> {
   const socket = builtin<typeof Net>("node:net").connect({ path: inside });
   return new Promise((resolve, reject) => {
@@ -57,7 +57,7 @@ interface Entry {
   readonly forward: Forward;
 }
 
-/** Answers as slirp4netns does: a request a connection, in JSON. */
+/** Answers as slirp4netns does: one JSON request per connection. */
 function listen(path: string, common: Common): Promise<void> {
   const entries = new Map<number, Entry>();
   const server = builtin<typeof Net>("node:net").createServer({ allowHalfOpen: true }, (socket) => {

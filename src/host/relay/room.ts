@@ -1,13 +1,13 @@
 /** The descriptors that a process may still use. */
 export interface Room {
-  /** Takes so many, or none if there are fewer. */
+  /** Takes this many, or none if there are fewer. */
   take(count: number): boolean;
   give(count: number): void;
 }
 
-/** What the runtime itself, the sockets that are asked through, and those that are just coming or going use. */
+/** Reserved for the runtime, the sockets for requests, and connections that are just opening or closing. */
 const reserve = 64;
-/** The most at once, whatever the system allows. */
+/** The largest number in use at once, whatever the system allows. */
 const most = 16_384;
 
 /** @param limit how many descriptors this process may have */
