@@ -16,8 +16,9 @@ import {
 import { livingNamespaces } from "../../engine/process.ts";
 
 /**
- * Takes down what plugins of ours were called to put up for containers that are gone: CNI before 1.1.0 has no GC, and
- * not every runtime comes back with DEL. What another's IPAM has a part in is left to whoever knows where that is.
+ * Removes attachments made by our plugins whose containers are gone. CNI before 1.1.0 has no GC, and not every runtime
+ * calls DEL later. Attachments with an IPAM plugin that is not ours are left to the runtime, which knows where that
+ * plugin is.
  */
 export async function collectRecords(world: World, state: string): Promise<Collected> {
   const [collected, problems]: [Collected["collected"][number][], string[]] = [[], []];
@@ -38,14 +39,14 @@ export async function collectRecords(world: World, state: string): Promise<Colle
   return { collected, problems };
 }
 
-/** What the container's own record names is taken down with that. */
+/** Whether the attachment is named in a container's own record. Then it is removed with that record. */
 function isContainers(world: World, state: string, { id, network, ifname }: RecordKey): boolean {
   return readUndamaged(world, state, id)?.attachments.some((one) =>
     one.network.name === network && one.ifname === ifname
   ) === true;
 }
 
-/** @returns whether it was ours to take down */
+/** @returns whether the attachment was ours to remove */
 async function takeDown(world: World, state: string, record: PluginRecord): Promise<boolean> {
   const { part: type, network, id: containerId, ifname, request } = record;
   const common = { command: "DEL", containerId, ifname, netns: "" } as const;

@@ -5,10 +5,10 @@ import { emptyResult, type Result } from "../../wire/cni/result.ts";
 import { accepted, type Context, lookFor, parse, previousResult } from "./call.ts";
 
 /**
- * What an ADD would do now that gives the container the addresses it has.
+ * Plans an ADD that gives the container the addresses it already has.
  * @param made the result of all plugins
- * @param before the result of the plugins before this one, where a main one has any
- * @throws CniError where ADD would refuse
+ * @param before the result of earlier plugins, if a main plugin has any
+ * @throws CniError if ADD would fail
  */
 export async function planAgain(
   context: Context,
@@ -29,7 +29,10 @@ export async function planAgain(
   return { steps: [...link.steps, ...address.steps], result: address.result };
 }
 
-/** The same of a plugin of an attachment that is to be repaired; nothing where ADD would refuse, or takes over a link. */
+/**
+ * The steps of an ADD for an attachment that is being repaired; none if ADD would fail, or if the plugin moves an
+ * existing link.
+ */
 export async function stepsForRepair(context: Context, made: Result): Promise<readonly Step[]> {
   try {
     const parsed = parse(context);

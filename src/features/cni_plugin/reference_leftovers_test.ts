@@ -23,7 +23,7 @@ const prevResult = {
   ips: [{ address: "10.1.1.2/24", interface: 1 }, { address: "10.1.1.3/24", interface: 1 }],
 };
 
-/** What is run for a DEL with this request, each with its standard input, on a machine with these files. */
+/** The commands that a DEL runs for this request on a machine with these files, each with its standard input. */
 async function runs(
   request: Record<string, unknown>,
   files: Readonly<Record<string, string>>,

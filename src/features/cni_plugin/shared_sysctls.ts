@@ -1,12 +1,13 @@
 /**
- * Several interfaces of a container may have a sysctl set that is not of an interface. It then has the value of one of
- * them, whichever of them come and go; and once there is none, that which it had before the first.
+ * Handles sysctls of a container that belong to no interface, when several interfaces set them. As long as one of these
+ * interfaces exists, the sysctl has the value of one of them. When the last one is removed, the original value is
+ * restored.
  */
 import type { Step, Sysctl } from "../../plan/step.ts";
 import type { Context } from "./call.ts";
 import { otherRecords, type PluginRecord, type RecordKey } from "../../engine/record.ts";
 
-/** The steps of an ADD; in their undoing, what has another interface's value now gets the one from before that. */
+/** The steps of an ADD. If another interface has set the current value, the undo gets the value from before that. */
 export function withFirstValues(
   { key, container, ...from }: Context,
   steps: readonly Step[],
@@ -19,14 +20,14 @@ export function withFirstValues(
   );
 }
 
-/** The steps that are written down; in their undoing, what another interface wants a value for gets that. */
+/** The recorded steps. If another interface wants a value, the undo sets that value. */
 export function withOthersValues(from: Place, record: PluginRecord): readonly Step[] {
   return withUndo(record.steps, () => others(from, record), (_, same) => same[0]?.value);
 }
 
 type Place = Pick<Context, "world" | "state">;
 
-/** What other interfaces of the container have set. */
+/** The sysctls that other interfaces of the container have set. */
 function others(
   { world, state }: Place,
   { container, ...key }: RecordKey & Pick<PluginRecord, "container">,

@@ -6,7 +6,7 @@ import { type Result, resultFor } from "../../wire/cni/result.ts";
 import { removeAbandoned, type World } from "../../plan/world.ts";
 import type { RuntimeCall } from "./call.ts";
 
-/** By what an attachment's entry is found. */
+/** The key of an attachment's entry. */
 type Cached =
   & Pick<RuntimeCall, "cacheDirectory" | "containerId" | "ifname">
   & { readonly list: Pick<NetworkList, "name"> };
@@ -19,7 +19,7 @@ function pathOf(call: Cached): string {
   return `${call.cacheDirectory}/results/${cacheFile(nameOf(call))}`;
 }
 
-/** Keeps what an ADD was given and gave, where libcni does. */
+/** Stores the input and result of an ADD in libcni's cache. */
 export function writeCache(world: World, call: RuntimeCall, result: Result): void {
   const { list, netns, config, args, capabilityArgs, cacheDirectory } = call;
   world.makeDirectory(`${cacheDirectory}/results`);
@@ -31,7 +31,7 @@ export function writeCache(world: World, call: RuntimeCall, result: Result): voi
   world.write(pathOf(call), formatCache(entry));
 }
 
-/** What is kept of an attachment, if anything can be made of it: what is damaged must not stop a DEL. */
+/** The entry of an attachment; undefined if there is none or it is unreadable. A damaged entry must not stop a DEL. */
 export function readCache(world: World, call: Cached): CacheEntry | undefined {
   try {
     return loadCache(world, call);
@@ -40,7 +40,7 @@ export function readCache(world: World, call: Cached): CacheEntry | undefined {
   }
 }
 
-/** What is kept of an attachment, if anything is. @throws CniError naming the file of which nothing can be made */
+/** The entry of an attachment, if there is one. @throws CniError naming the file if it is unreadable */
 export function loadCache(world: World, call: Cached): CacheEntry | undefined {
   const [path, text] = [pathOf(call), world.read(pathOf(call))];
   if (text === undefined) return undefined;
@@ -51,12 +51,12 @@ export function loadCache(world: World, call: Cached): CacheEntry | undefined {
   return entry;
 }
 
-/** Forgets an attachment. */
+/** Removes the entry of an attachment. */
 export function removeCache(world: World, call: Cached): void {
   world.remove(pathOf(call));
 }
 
-/** What is kept of the same interface by the same plugins, from when the network had another name. */
+/** The entry of the same interface with the same plugins, from before the network was renamed. */
 export function cachedBeforeRenaming(world: World, call: RuntimeCall): CacheEntry | undefined {
   const end = `-${call.containerId}-${call.ifname}`;
   const directory = `${call.cacheDirectory}/results`;
@@ -71,7 +71,7 @@ export function cachedBeforeRenaming(world: World, call: RuntimeCall): CacheEntr
   return entries.find((entry) => JSON.stringify(cachedList(entry)?.plugins) === plugins);
 }
 
-/** All that is kept of a network's attachments. */
+/** All entries of a network's attachments. */
 export function cachedAttachments(
   world: World,
   { cacheDirectory, list }: Pick<RuntimeCall, "cacheDirectory" | "list">,
@@ -89,22 +89,22 @@ export function cachedAttachments(
 }
 
 /**
- * The call as its ADD was: that one's network counts, and its arguments as far as the caller gives none. (With
- * libcni's own DelNetworkList, who forgets CAP_ARGS leaves the ports.)
+ * The call with the data of its ADD: the cached network, and the cached arguments where the caller gives none. (With
+ * libcni's own DelNetworkList, a caller that omits CAP_ARGS leaves the ports published.)
  */
 export function withCached(call: RuntimeCall, cached: CacheEntry | undefined): RuntimeCall {
   if (!cached) return call;
   const given = Object.keys(call.capabilityArgs).length > 0;
   return {
     ...call,
-    // Drop-in plugins are not in the cache.
+    // Drop-in plugins are not in the cached configuration.
     list: cached.config === call.config ? call.list : cachedList(cached) ?? call.list,
     args: call.args === "" ? cached.cniArgs.map((pair) => pair.join("=")).join(";") : call.args,
     capabilityArgs: given ? call.capabilityArgs : cached.capabilityArgs,
   };
 }
 
-/** The network that is kept with an attachment, or undefined when it cannot be read. */
+/** The network in a cache entry; undefined if it is unreadable. */
 export function cachedList({ config, networkName }: CacheEntry): NetworkList | undefined {
   try {
     const list = parseNetworkList(config, "the cache");

@@ -17,23 +17,20 @@ import type { Attached, ContainerRecord } from "../../engine/record.ts";
 import type { NetDirectory } from "../networks/networks.ts";
 import { runsHere, type RuntimeCall } from "./call.ts";
 
-/** Where rkt had plugins (net_plugin.go), and where distributions and other runtimes have them. */
+/** The plugin directories of rkt (net_plugin.go), and those of distributions and other runtimes. */
 const systemPath = ["/usr/lib/rkt/plugins/net", "/opt/cni/bin", "/usr/libexec/cni", "/usr/lib/cni"] as const;
 
-/** Where the plugins of networks are looked for: beside the networks, as rkt did, then where systems have them. */
+/** The directories to search for plugins: beside the network files, as in rkt, then the system's. */
 export function pluginPath(directories: readonly NetDirectory[]): readonly string[] {
   return [...directories.map(({ path }) => path), ...systemPath];
 }
 
-/** Where a file outweighs a type of ours that has its name: beside the networks. */
+/** The directories in which a file takes precedence over our type of that name: those beside the network files. */
 function overridingPath(path: readonly string[]): readonly string[] {
   return path.slice(0, path.indexOf(systemPath[0]));
 }
 
-/**
- * Whether one of a network's plugins is not ours.
- * @throws CniError for a type that is not ours and has no file
- */
+/** Whether one of a network's plugins is not ours. @throws CniError for a type that is not ours and has no file */
 export function hasExternal(
   world: World,
   { plugins }: NetworkList,
@@ -51,14 +48,14 @@ export function hasExternal(
   return types.some((type) => !isOwnType(world, type, directories));
 }
 
-/** Looks only at files that are listed: usually there is none to look at. */
+/** Checks only files that are listed, because usually there are none. */
 function isOwnType(world: World, type: string, directories: readonly NetDirectory[]): boolean {
   return isOurs(world, type, directories.filter(({ names }) => names.includes(type)).map(({ path }) => path));
 }
 
 /**
- * The network with the addresses that are ours to give kept where those of all networks are: what is written down of
- * them does not outlive a reboot either.
+ * The network, with our IPAM's data in the state directory like that of all networks. It is removed at reboot, as
+ * records are.
  */
 export function keepingLeases(
   world: World,
@@ -75,7 +72,7 @@ export function keepingLeases(
   return { ...network, plugins: network.plugins.map((plugin) => isOwn(plugin) ? keep(plugin) : plugin) };
 }
 
-/** Whether somebody else's plugin of the network publishes ports. */
+/** Whether a plugin of the network that is not ours publishes ports. */
 export function publishesPorts(
   world: World,
   { plugins }: NetworkList,
@@ -88,9 +85,9 @@ export function publishesPorts(
 }
 
 /**
- * What remains to be done for a network whose plugins have been run: of default routes the first network's stays, and
- * what is ours to make is closed to other networks, as on all that we make.
- * @param earlier of the networks before it
+ * The remaining steps for a network after its plugins have run. The first network's default routes stay. Links that we
+ * made are closed to other networks, as on all our networks.
+ * @param earlier the results of the networks before it
  */
 export function externalSteps(
   world: World,
@@ -107,7 +104,7 @@ export function externalSteps(
   ];
 }
 
-/** Takes back default routes where an earlier network has one. */
+/** Removes default routes if an earlier network has one. */
 export function dropLaterDefaults(
   { ifname }: Attached,
   { routes }: Result,
@@ -124,7 +121,7 @@ export function dropLaterDefaults(
 }
 
 /**
- * Takes the container off the network again; its namespace may be gone, and it may never have been on it.
+ * Detaches the container from the network. Its namespace may be gone, and it may never have been attached.
  * @throws Error naming the plugin that failed, after all of them have been called
  */
 export async function delExternal(
@@ -144,7 +141,7 @@ export async function delExternal(
   }
 }
 
-/** The call of a CNI runtime for one network of a container. */
+/** A call as a CNI runtime for one network of a container. */
 export function callOf(
   state: string,
   { id, netns }: { id: string; netns: string },
@@ -160,7 +157,10 @@ export function callOf(
   };
 }
 
-/** A mapping in CNI's words (CONVENTIONS.md, "portMappings"); an address of all of a family's says which family. */
+/**
+ * A mapping in CNI's format (CONVENTIONS.md, "portMappings"). For all addresses of one family, the host address names
+ * the family.
+ */
 export function asCapability(
   { protocol, hostIp, family, hostPort, port }: PortMapping,
 ): Record<string, unknown> {

@@ -15,7 +15,7 @@ import type { Attachment } from "../../plan/attachment.ts";
 import type { Attached } from "../../engine/record.ts";
 import type { NetDirectory } from "../networks/networks.ts";
 
-/** A world with these files, of which /self is the program; `looked` are those that were asked for. */
+/** A World with these files, in which /self is the program. `looked` collects the files that were looked up. */
 function having(...files: readonly string[]): World & { readonly looked: readonly string[] } {
   const looked: string[] = [];
   const stat = (path: string) => {
@@ -48,7 +48,7 @@ test("a type of ours is ours, unless a file beside the networks has its name, an
   assert.deepEqual(world.looked, []);
   for (const name of ["bridge", "host-local"]) {
     assert.equal(hasExternal(having(`/extra/${name}`), bridge, directories(name)), true);
-    // A directory, say.
+    // The path is e.g. a directory.
     assert.equal(hasExternal(having(), bridge, directories(name)), false);
   }
 });

@@ -9,42 +9,43 @@ import { abandon, perform, prepare, type Prepared } from "../cni_plugin/add.ts";
 import { asksThroughLink, checkVersion } from "../cni_plugin/call.ts";
 import { blame, callTheirs, ownContext, type PluginStep, runsHere, type RuntimeCall } from "./call.ts";
 
-/** A plugin of ours that has been planned. */
+/** One of our plugins with its plan. */
 interface Planned {
   readonly plugin: PluginConf;
   readonly prepared: Prepared;
 }
 
 /**
- * Plugins of one or more networks, planned one after the other, each on what those before it will have made, to be done
- * together. It is flushed where somebody has to be asked: a DHCP server, or a program that is not ours.
+ * The plans of plugins of one or more networks, to be done together. Each plugin plans on the state that the plugins
+ * before it will have made. The plans are done earlier (flushed) if another program must be asked: a DHCP server, or a
+ * plugin that is not ours.
  */
 export interface Fold {
   readonly world: World;
   readonly state: string;
-  /** What is planned, and not done yet. */
+  /** The plans that are not done yet. */
   planned: readonly Planned[];
 }
 
-/** How a network is folded. */
+/** How to add a network to the fold. */
 export interface Folding {
-  /** It is filled with the plugins that DEL has to be called for when a later one fails. */
+  /** Collects the plugins for which DEL must be called if a later one fails. */
   readonly begun: PluginConf[];
-  /** An error names the plugin that it came from. */
+  /** Whether errors name the plugin that failed. */
   readonly blames: boolean;
-  /** Makes of the steps of one plugin those that are wanted. */
+  /** Changes the planned steps of a plugin. */
   adjust?(steps: readonly Step[]): readonly Step[];
 }
 
-/** A fold with nothing in it. */
+/** An empty fold. */
 export function newFold(world: World, state: string): Fold {
   return { world, state, planned: [] };
 }
 
 /**
- * Plans the plugins of a network, and does what has to be done for that.
- * @returns what will be true once the fold is flushed
- * @throws Error, or CniError naming the plugin that failed; then nothing is planned any more
+ * Plans the plugins of a network, and flushes where necessary.
+ * @returns the result once the fold is flushed
+ * @throws Error, or CniError naming the plugin that failed; then all plans are dropped
  */
 export async function foldNetwork(fold: Fold, call: RuntimeCall, folding: Folding): Promise<Result> {
   let result: Result | undefined;
@@ -70,7 +71,7 @@ async function foldOurs(
     const context = await ownContext(world, state, call, step);
     return [context, asksThroughLink(context)] as const;
   });
-  // Who comes next may have to write down how a link is that they did not make.
+  // A later plugin may need to record the original state of a link that it did not make.
   if (asks || fold.planned.some(({ plugin }) => keepsLink(plugin))) await flush(fold, folding);
   const steps = fold.planned.flatMap(({ prepared }) => prepared.steps);
   const prepared = await orGiveUp(fold, plugin, folding, () => prepare(context, before, steps));
@@ -100,7 +101,7 @@ function keepsLink({ type }: PluginConf): boolean {
   return row?.role === "main" && row.plugin.keepsLink === true;
 }
 
-/** What fails gives up all that is planned. */
+/** Runs an action. If it fails, all plans are dropped. */
 async function orGiveUp<T>(
   fold: Fold,
   plugin: PluginConf,
@@ -117,7 +118,7 @@ async function orGiveUp<T>(
 }
 
 /**
- * Does what is planned, with other changes of records, all at once.
+ * Does what is planned, together with other changes of records.
  * @throws Error, or CniError naming the plugin whose step failed
  */
 export async function flush(fold: Fold, folding: Folding, others: readonly Change[] = []): Promise<void> {

@@ -20,7 +20,7 @@ import { containerPaths } from "../../engine/state.ts";
 import { blame, callTheirs, ownContext, type PluginStep, runsHere, type RuntimeCall } from "./call.ts";
 
 /**
- * Adds a container to a network; a chain that fails is taken down again, the plugin that failed included.
+ * Adds a container to a network. If a plugin fails, DEL is called for all of the chain, including that plugin.
  * @throws CniError naming the plugin that failed
  */
 export async function addNetwork(world: World, state: string, call: RuntimeCall): Promise<Result> {
@@ -41,7 +41,7 @@ export async function addNetwork(world: World, state: string, call: RuntimeCall)
   });
 }
 
-/** What is cached of an attachment that is gone is taken down; one that is there is a reason to refuse. */
+/** Removes a cached attachment whose container is gone. If it still exists, the ADD is refused. */
 async function giveWay(world: World, state: string, call: RuntimeCall): Promise<void> {
   const cached = readCache(world, call);
   if (!cached) return;
@@ -58,8 +58,8 @@ async function giveWay(world: World, state: string, call: RuntimeCall): Promise<
 }
 
 /**
- * Takes a container off a network: all plugins, last first, however many of them fail.
- * @throws CniError of the first that failed; then what is cached stays, for another try
+ * Removes a container from a network: calls all plugins, the last one first, even if some fail.
+ * @throws CniError of the first failure; then the cache entry stays for another try
  */
 export async function delNetwork(world: World, state: string, call: RuntimeCall): Promise<void> {
   await withLock(world, state, call, "removes", async () => {
@@ -96,7 +96,7 @@ async function delChain(world: World, state: string, call: RuntimeCall, cached: 
   if (problems.length > 0) throw problems[0];
 }
 
-/** The plugins in their order, those that run here together with such neighbours. */
+/** The plugins in order, with consecutive plugins of our own in one group. */
 function groupsOf(world: World, call: RuntimeCall): PluginConf[][] {
   const groups: PluginConf[][] = [];
   for (const plugin of call.list.plugins) {
@@ -107,7 +107,7 @@ function groupsOf(world: World, call: RuntimeCall): PluginConf[][] {
   return groups;
 }
 
-/** The ADD's result, which a DEL or CHECK is given from version 0.4.0 on; one that cannot be read is passed over. */
+/** The cached result of ADD, which DEL and CHECK get since version 0.4.0; undefined if it is unreadable. */
 function cachedResult({ list }: RuntimeCall, cached: unknown): Result | undefined {
   if (cached === undefined || !atLeast(list.cniVersion, "0.4.0")) return undefined;
   try {
@@ -117,7 +117,10 @@ function cachedResult({ list }: RuntimeCall, cached: unknown): Result | undefine
   }
 }
 
-/** Looks whether a container's attachment is as ADD left it. @throws CniError of the first plugin that misses something */
+/**
+ * Checks whether a container's attachment is as ADD made it.
+ * @throws CniError of the first plugin that finds a difference
+ */
 export async function checkNetwork(world: World, state: string, call: RuntimeCall): Promise<void> {
   const { list } = call;
   if (!atLeast(list.cniVersion, "0.4.0")) {
@@ -152,15 +155,15 @@ async function forEach(
   }
 }
 
-/** An attachment that is to stay. */
+/** An attachment that must stay. */
 export interface ValidAttachment {
   readonly containerID: string;
   readonly ifname: string;
 }
 
 /**
- * Takes away every attachment of the network that is not in the list; goes on after errors.
- * @throws the first of them
+ * Removes every attachment of the network that is not in the list. It continues after errors.
+ * @throws the first error
  */
 export async function gcNetwork(
   world: World,
@@ -177,7 +180,7 @@ export async function gcNetwork(
     const stale = { ...bare, containerId, ifname: ifName, netns: netns ?? "" };
     await attempt(() => delNetwork(world, state, stale));
   }
-  // The second is what libcni said before the specification was read again (containernetworking/cni#1101).
+  // The second key is libcni's old name (containernetworking/cni#1101).
   const lists = { "cni.dev/valid-attachments": valid, "cni.dev/attachments": valid };
   for (const plugin of atLeast(call.list.cniVersion, "1.1.0") ? call.list.plugins : []) {
     const step: PluginStep = { plugin: { ...plugin, ...lists }, command: "GC" };
@@ -190,7 +193,7 @@ export async function gcNetwork(
   if (problems.length > 0) throw problems[0];
 }
 
-/** A lock of the container's own; and meanwhile nobody takes away what containers share. */
+/** Holds the container's lock, and prevents `gc` from removing what containers share. */
 async function withLock<T>(
   world: World,
   state: string,

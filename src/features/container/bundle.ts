@@ -2,20 +2,23 @@ import { messageOf } from "../../wire/cni/error.ts";
 import { absolutePath, type Pinned, type World } from "../../plan/world.ts";
 import { pinDirectory } from "../../engine/pinned_path.ts";
 
-/** A bundle's config.json, read once. Its bundle may be in a tree that others write, and change under our hands. */
+/** A bundle's config.json, read once. Other users may be able to change its directory at any time. */
 export interface BundleConfig {
-  /** Where it is, for people. */
+  /** The path for messages. */
   readonly path: string;
   readonly text: string;
-  /** Puts a new text in the place of what was read, with its owner and mode. @throws Error when that is no longer there */
+  /**
+   * Replaces the file with a new text, keeping owner and mode.
+   * @throws Error if it is no longer the file that was read
+   */
   replace(text: string): void;
   release(): void;
 }
 
 /**
- * Reads a bundle's config.json. As root that may be in a user's hands, so that nothing is followed, opened or overwritten
- * that the user could not have read and written alone: each thing is reached from one that is held already.
- * @throws Error when there is none, or it is a link or anything else but a plain file of root's or the bundle's owner's
+ * Reads a bundle's config.json. The bundle may be under the control of a user, so root does nothing that this user
+ * could not do alone: no link is followed, and every file is opened from a directory that is already held open.
+ * @throws Error if there is none, or if it is anything but a regular file owned by root or the bundle's owner
  */
 export function openBundleConfig(world: World, bundle: string): BundleConfig {
   const path = `${absolutePath(world, bundle)}/config.json`;
@@ -43,7 +46,10 @@ function whyNone(bundle: string, isThere: boolean): string {
   return isThere ? "it has no config.json; runc spec makes one" : "there is no such directory";
 }
 
-/** Why a file is not to be read by root: through a link, or a name of it elsewhere, others could lead us to any file. */
+/**
+ * The reason why root must not read a file: through a link or a second name (hard link), a user could make root read
+ * any file.
+ */
 function problemOf({ stat }: Pinned, directory: Pinned): string | undefined {
   if (stat.isLink) return "it is a symbolic link; put the file that it leads to in its place";
   if (stat.kind !== "file") return "it is not a regular file; put one in its place";
@@ -73,7 +79,7 @@ function checkUnchanged(world: World, path: string, { stat }: Pinned): void {
   throw new Error("it has been changed since it was read; try again");
 }
 
-/** A person does not know our descriptors. */
+/** The error text with the real path in place of /proc/self/fd paths. */
 function shown(error: unknown, pinned: Pinned, path: string): string {
   return messageOf(error).replaceAll(pinned.path, path);
 }

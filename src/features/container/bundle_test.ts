@@ -20,7 +20,7 @@ beforeEach(() => {
 });
 afterEach(() => real.remove(directory));
 
-/** A world in which somebody does something just after a path, or what ends like it, was pinned. */
+/** A World that runs `swap` just after a path that ends with `after` was pinned. */
 function swapping(after: string, swap: () => void): World {
   let left = 1;
   const pin = (path: string, link?: "follow"): Pinned | undefined => {
@@ -36,7 +36,7 @@ function put(target: string, path: string): void {
   real.symlink(target, path);
 }
 
-/** Of everything that was begun or made beside the bundle, nothing may be left. */
+/** Checks that no unfinished or new file is left beside the bundle. */
 function assertUntouched(): void {
   assert.equal(real.read(precious), "precious");
   assert.deepEqual(real.list(directory).filter((name) => name.startsWith(".")), []);
@@ -126,7 +126,7 @@ test("the bundle's directory swapped with a link, all happens in the one that wa
     real.write(`${moved}/config.json`, "own");
     put(elsewhere, bundle);
   });
-  // The directory that was pinned is gone; nothing is found in it, and nothing elsewhere is looked at.
+  // The pinned directory was replaced. The config is not found in it, and no other directory is searched.
   assert.throws(() => openBundleConfig(world, bundle), /it has no config.json/);
   assert.equal(real.read(`${elsewhere}/config.json`), "precious");
 });

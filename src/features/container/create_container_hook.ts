@@ -4,18 +4,18 @@ import type { World } from "../../plan/world.ts";
 import { identify, isAlive, type ProcessIdentity } from "../../engine/process.ts";
 
 /**
- * Where createRuntime may not enter a container, its createContainer hook lets us in: it runs in the container's
- * namespaces, and unlike the init it may be looked into, having been exec'ed there. So createRuntime leaves an agent, the
- * hook says which process it is and waits, and the agent connects the container through that process. They serveContainerHook in a
- * directory named for the init: the hook writes `inside`, waits for the lock on `agent`, and looks for `done` or `failed`.
+ * Lets a container be attached whose namespaces createRuntime may not enter. Its createContainer hook runs in them and,
+ * unlike the init, has been exec'ed there, so it may be inspected. createRuntime leaves an agent running; the hook
+ * reports its pid and waits; the agent attaches the container through that process. They meet in a directory named by
+ * the init's pid: the hook writes `inside`, waits for the lock on `agent`, and reads `done` or `failed`.
  */
 function meetingOf(state: string, init: number): string {
   return `${state}/meetings/${init}`;
 }
 
 /**
- * What the createContainer hook runs, in no time if nobody waits for it. Its pid and its parent's are those that the
- * host's /proc has, and the directories are those of `stateDirectory`.
+ * The script of the createContainer hook. It ends at once if no agent waits for it. It reads its own pid and its
+ * parent's from /proc as the host numbers them. The directories are those of `stateDirectory`.
  */
 export const containerHookScript = `read -r self _ _ init _ </proc/self/stat
 while read -r inside outside _; do [ "$inside" != 0 ] || uid=$outside; done </proc/self/uid_map
@@ -32,7 +32,10 @@ for state in "$OCINET_STATE_DIR" "$XDG_RUNTIME_DIR/ocinet" "/run/user/$uid/ocine
   exit $status
 done`;
 
-/** Whether the kernel lets us look into a process: not into one of a user's that has joined namespaces since its exec. */
+/**
+ * Whether we may inspect a process. The kernel refuses it for a user's process that has joined namespaces since its
+ * exec.
+ */
 export function mayEnter(world: World, pid: number): boolean {
   try {
     world.stat(`/proc/${pid}/ns/net`);
@@ -43,10 +46,10 @@ export function mayEnter(world: World, pid: number): boolean {
 }
 
 /**
- * Starts the agent and waits until it is there for the createContainer hook.
- * @param words after `ocinet hook`
- * @param input for its standard input
- * @throws Error when it does not come
+ * Starts the agent and waits until it is ready for the createContainer hook.
+ * @param words the words after `ocinet hook`
+ * @param input its standard input
+ * @throws Error if it does not become ready
  */
 export async function startHookHelper(
   world: World,
@@ -59,7 +62,7 @@ export async function startHookHelper(
   world.remove(meeting);
   world.makeDirectory(meeting);
   world.write(`${meeting}/input`, input);
-  // crun runs its hooks with all signals blocked; one that stays must not inherit that.
+  // crun runs hooks with all signals blocked. A program that keeps running must not inherit that.
   const start = 'input=$1; shift; setsid env --default-signal "$@" <"$input" >/dev/null 2>&1 & echo $!';
   const { stdout } = await world.run(
     ["sh", "-c", start, "sh", `${meeting}/input`, ...world.self, "hook", ...words],
@@ -74,8 +77,8 @@ export async function startHookHelper(
 }
 
 /**
- * Waits, as the agent, for the createContainer hook and lets `act` use its process; the hook goes on once that is over,
- * and fails if that failed. A container that ends before is not waited for.
+ * Waits, in the agent, for the createContainer hook, and runs `act` with its process. The hook then continues, or fails
+ * if `act` failed. Waiting stops if the container ends.
  */
 export async function serveContainerHook(
   world: World,

@@ -21,10 +21,10 @@ import { forgetNames } from "../networks/names.ts";
 import { recover } from "./recover.ts";
 
 /**
- * Undoes all that was done for a container, from what is recorded of it. Its namespace may be gone.
- * @param init the first process of the one that is meant: another may have its id by now
- * @returns whether there was anything
- * @throws Error when something resisted; what is still there stays recorded, for another try
+ * Undoes everything that is recorded for a container. Its namespace may be gone.
+ * @param init the first process of the container that is meant, because another one may have its id by now
+ * @returns whether there was anything to undo
+ * @throws Error if something could not be undone; it stays recorded for another try
  */
 export async function detach(
   world: World,
@@ -39,7 +39,7 @@ export async function detach(
     const record = await readOrRecover(world, state, id);
     if (!record) {
       refuseUnknownFiles(world, state, id);
-      // What CNI plugins did is for a runtime's DEL, or gc. Else it ended before it had recorded, or done, anything.
+      // Records of CNI plugins are left to DEL or gc. Without any, the attach ended before it recorded anything.
       if (pluginKeys(world, state, id).length === 0) world.remove(paths.directory);
       return false;
     }
@@ -90,14 +90,15 @@ export async function detachLocked(world: World, state: string, asked: Container
   const record = await withDamaged(world, state, asked);
   const scope = { world, state };
   const plugins = pluginRecordsOf(world, state, record).map((from) => ({ from }));
-  // Until other programs have been called, too, the record stays. It goes last, for its directory has the container's files.
+  // With external plugins, the record stays until they have been called. It is removed last, because its directory has
+  // the container's files.
   const isExternal = record.attachments.some(({ path }) => path);
   const own = isExternal ? { from: record, to: { ...record, steps: [] } } : { from: record };
   await undoRecords(scope, [...plugins, own], `container "${record.id}"`);
   await leaveExternal(world, state, record);
   if (record.phase === "planning" || record.changing !== undefined) releaseUnwritten(world, state, record);
   if (isExternal) removeRecord(world, state, record);
-  // Beside a damaged record there may be others.
+  // A damaged record may have other records beside it.
   if (record.recovered) world.remove(containerPaths(state, record.id).directory);
   if (record.attachments.some(({ network }) => network.named)) {
     await forgetNames(world, state, record.attachments, record.id);
@@ -133,8 +134,8 @@ function releaseUnwritten(
 }
 
 /**
- * What plugins of ours did for the container's networks; of one with other programs, DEL of all of them takes it down.
- * Where it is not known which the networks are, what plugins did for the container goes with it.
+ * The records of our plugins for the container's networks. For a network with external plugins, DEL removes them. If
+ * the networks are unknown, all records of the container are returned.
  */
 function pluginRecordsOf(world: World, state: string, record: ContainerRecord): readonly PluginRecord[] {
   const own = record.attachments.filter(({ path }) => !path);

@@ -2,31 +2,31 @@ import { type Exec, exec } from "../../plan/step.ts";
 import type { Pinned, World } from "../../plan/world.ts";
 import { type Mount, mountIdOf, mountsOf } from "../../engine/mounts.ts";
 
-/** The root file system whose files are to be mounted over. */
+/** The root file system over whose files others are mounted. */
 export interface Rootfs {
   readonly pid: number;
-  /** Words for nsenter that give power over the process's namespaces. */
+  /** Words for nsenter that give privileges over the process's namespaces. */
   readonly enter: readonly string[];
-  /** As it is named in the container's mount namespace before the root is changed; "" is the host's own tree. */
+  /** The path in the container's mount namespace before its root is changed; "" means the host's own tree. */
   readonly path: string;
 }
 
-/** What a file is mounted over. */
+/** A file to mount over. */
 export interface Target {
-  /** A path of the container's mount namespace, or what is held there. */
+  /** A path in the container's mount namespace, or an open file. */
   readonly file: string | Pinned;
-  /** The root of a mount that has to be kept from showing elsewhere what is mounted on it. */
+  /** The root of a shared mount. It must be made a slave, so that the new mount does not propagate. */
   readonly shared?: Pinned;
 }
 
-/** A file of a root file system's /etc, and what is above it. */
+/** A file in a root file system's /etc, and the directories above it. */
 interface Found {
   readonly root: Pinned;
   readonly etc: Pinned;
   readonly file: Pinned;
 }
 
-/** A file to be mounted over another one. */
+/** A file, and the file that it is mounted over. */
 export interface FileMount {
   readonly source: string;
   readonly readOnly: boolean;
@@ -36,8 +36,8 @@ export interface FileMount {
 const missing = "there is no such file to mount it over; make an empty one";
 
 /**
- * Why nothing can be mounted over a file of the root file system's /etc, or undefined when it can, as far as the host sees.
- * A link in it could lead the mount to any place of the host's tree.
+ * The reason why no file can be mounted over one in the root file system's /etc, as far as the host can see; undefined
+ * if it can. A link in the path could lead the mount to any place in the host's tree.
  */
 export function mountProblem(world: World, rootfs: string, name: string): string | undefined {
   const root = world.pin(`${rootfs}/.`, "follow");
@@ -48,7 +48,7 @@ export function mountProblem(world: World, rootfs: string, name: string): string
   return typeof found === "string" ? found : undefined;
 }
 
-/** Finds a file without following a link below the root, and holds it; or says why it cannot be mounted over. */
+/** Opens a file without following links below the root, or returns the reason why it cannot be mounted over. */
 function findFile(world: World, root: Pinned, shown: string, name: string): Found | string {
   const etc = world.pin(`${root.path}/etc`);
   if (etc?.stat.isLink) return `${shown}/etc is a symbolic link; replace it by a directory`;
@@ -58,12 +58,12 @@ function findFile(world: World, root: Pinned, shown: string, name: string): Foun
 }
 
 /**
- * What to mount over, as it is in the container's own mount namespace: there a volume may lie over what the host sees.
- * It is held until this process ends, for names may change until it is mounted over.
- * @returns why there is nothing, if so
+ * The file to mount over, as seen in the container's mount namespace, where a volume may cover what the host sees. It
+ * is kept open until this process ends, because names may change before the mount.
+ * @returns the reason, if there is no such file
  */
 export function findTarget(world: World, rootfs: Rootfs, name: string): Target | string {
-  // The host's own links lead where they should.
+  // Links in the host's own tree are trusted.
   if (rootfs.path === "") {
     return world.stat(`/etc/${name}`)?.kind === "file" ? { file: `/etc/${name}` } : missing;
   }
@@ -78,8 +78,8 @@ export function findTarget(world: World, rootfs: Rootfs, name: string): Target |
 }
 
 /**
- * The root file system in the container's mount namespace, which is a mount there with whatever runtime, since only a
- * mount can become the root: by that it is told from a directory that a link leads to by now.
+ * The root file system in the container's mount namespace. It is a mount there with every runtime, because only a mount
+ * can become the root. This distinguishes it from a directory to which a link may lead by now.
  */
 function findRoot(world: World, { pid, path }: Rootfs, mounts: ReadonlyMap<string, Mount>): Pinned | string {
   if (world.readLink(`/proc/${pid}/ns/mnt`) === world.readLink("/proc/self/ns/mnt")) {
@@ -94,7 +94,7 @@ function findRoot(world: World, { pid, path }: Rootfs, mounts: ReadonlyMap<strin
   return `${path} is no mount of the container's mount namespace, as a runtime makes it one`;
 }
 
-/** A path of ours without links, as the mount namespace of a process has it: an absolute link would lead back to ours. */
+/** The path, without links, below /proc/PID/root. An absolute link would lead back to our own tree. */
 function insidePath(world: World, pid: number, path: string): string {
   const own = world.pin(path, "follow");
   const real = own && world.readLink(own.path);
@@ -102,12 +102,12 @@ function insidePath(world: World, pid: number, path: string): string {
   return `/proc/${pid}/root${real ?? path}`;
 }
 
-/** Root may open anything; others open it before they enter a user namespace. */
+/** Whether we may open a file. Root may open any file. Other users must open it before they enter a user namespace. */
 function mayOpen({ uid }: World, { stat }: Pinned): boolean {
   return uid === 0 || (stat.mode & (stat.uid === uid ? 0o400 : 0o004)) !== 0;
 }
 
-/** The root of the mount that a file is on, if that is shared: the file's own, the directory's or that of all. */
+/** The root of the file's mount, if that is shared: the file itself, its directory or the root file system. */
 function sharedAbove(
   world: World,
   { root, etc, file }: Found,
@@ -119,10 +119,10 @@ function sharedAbove(
 }
 
 /**
- * The step that mounts files over others, in the container's mount namespace and nowhere else. What is held is opened
- * before a user namespace is entered, from where it could not be reached; no path is walked again (mount -c), and no
- * mount is made on one that is shared, nor from one: the host would see it. What is read-only is made so before it is in
- * the container, on itself, where nobody else can give it another name.
+ * The step that mounts files over others in the container's mount namespace only. Files are opened before a user
+ * namespace is entered, because they could not be reached from inside. No path is resolved again (mount -c). No mount
+ * is made on or from a shared mount, because the host would see it. A read-only file is made so on itself, before it is
+ * in the container, where no other process can rename it.
  */
 export function mountFiles(world: World, { pid, enter }: Rootfs, files: readonly FileMount[]): Exec {
   const held: Pinned[] = [];
@@ -144,7 +144,7 @@ export function mountFiles(world: World, { pid, enter }: Rootfs, files: readonly
   return exec("host", "mount files", { run: [...holding(held), ...inside] });
 }
 
-/** Where the mount is that a file of ours comes from, if it is shared. */
+/** The mount point of one of our files, if that mount is shared. */
 function sharedPoint(
   world: World,
   pid: number,
@@ -157,7 +157,7 @@ function sharedPoint(
   return mount?.isShared ? mount.point : undefined;
 }
 
-/** Words that start a program with what is held as its descriptors 3, 4 and so on. */
+/** Words that start a program with the open files as its descriptors 3, 4 and so on. */
 function holding(held: readonly Pinned[]): readonly string[] {
   if (held.length === 0) return [];
   const opened = held.map((_, i) => `${i + 3}<"$${i + 1}"`).join(" ");
@@ -166,8 +166,8 @@ function holding(held: readonly Pinned[]): readonly string[] {
 }
 
 /**
- * A mount that is shared is made a slave: it goes on seeing what is mounted in the host, and no longer the other way
- * round. The flags beside `ro` may be locked on where a file comes from (mount_namespaces(7)), so a remount names them.
+ * The script for the mounts. A shared mount is made a slave: mounts in the host still propagate to it, but not back.
+ * Flags beside `ro` may be locked on the file's own mount (mount_namespaces(7)), so a remount repeats them.
  */
 const mounting = `while [ $# -gt 0 ]; do case $1 in
   alone) mount -c --make-slave "$2" || exit; shift 2 ;;

@@ -19,10 +19,10 @@ test("mounts are read with their ids, places and whether they are shared", () =>
   assert.deepEqual(mounts.get("72"), { point: "/a b/rootfs/etc/hosts", isShared: false });
 });
 
-/** What can be pinned: its kind, mount, and where it turns out to be. */
+/** A path that can be pinned: its kind, its mount, and its real path. */
 type Thing = readonly [kind: "file" | "directory" | "link" | "other", mount: string, place: string];
 
-/** A container's mount namespace at /proc/7/root, as things by their paths there. */
+/** A container's mount namespace at /proc/7/root, with these paths. */
 function having(things: Readonly<Record<string, Thing>>, uid = 0, mode = 0o644): World {
   const pinned: Thing[] = [];
   const fd = (path: string) => pinned[Number(/\/fd\/([0-9]+)/.exec(path)?.[1])];
@@ -70,7 +70,7 @@ test("why a file is not mounted over, as the container's mount namespace has it"
       { "/a b/rootfs/etc/resolv.conf": ["other", "71", "/a b/rootfs/etc/resolv.conf"] },
       "there is no such file to mount it over; make an empty one",
     ],
-    // By now a link leads elsewhere: to the host's root, to what is no mount, to what is not in that namespace.
+    // Now a link leads elsewhere: to the host's root, to a path that is no mount, or out of that namespace.
     [
       { "/a b/rootfs": ["directory", "62", "/"], "/": ["directory", "62", "/"] },
       "/a b/rootfs is no mount",

@@ -3,22 +3,25 @@ import { containerPaths } from "../../engine/state.ts";
 import { formatResolvConf, type ResolvConf } from "../../net/resolv_conf.ts";
 import type { World } from "../../plan/world.ts";
 
-/** Of whom the text says that it is, when it is the host's name servers that a container is told. */
+/** The origin named in the text of a file with the host's name servers. */
 export const fromHost = "the host";
 
-/** Whether names that somebody was told are the host's, and nobody else's. */
+/** Whether these DNS settings are the host's own. */
 export function areHosts(world: World, names: ResolvConf): boolean {
   return JSON.stringify(names) === JSON.stringify(reachableNames(world));
 }
 
-/** The text of the container's file as it was told of the host's name servers last: it may have written into its own since. */
+/**
+ * The last text with the host's name servers that was given to the container. The container may have changed its own
+ * file since.
+ */
 export function toldFile(directory: string): string {
   return `${directory}/resolv.conf.told`;
 }
 
 /**
- * Tells a container the host's name servers again, if they have changed since, and it has not chosen others itself. The
- * file is mounted in the container: it is written into, not replaced.
+ * Updates the host's name servers in a container if they have changed and the container has not chosen others. The file
+ * is mounted in the container, so it is rewritten in place.
  * @returns what was done, in a few words
  */
 export function renewNames(world: World, state: string, id: string): readonly string[] {

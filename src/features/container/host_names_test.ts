@@ -6,7 +6,7 @@ import { renewNames, toldFile } from "./host_names.ts";
 
 const directory = "/s/containers/c1";
 
-/** A host, and a container that it has told of its name server. */
+/** A host, and a container that has got the host's name server. */
 function told(own: string) {
   const fake = newFake();
   const text = formatResolvConf({ nameservers: ["192.0.2.1"], search: [], options: [] }, " from the host");

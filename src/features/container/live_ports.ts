@@ -22,14 +22,14 @@ import { asRunning, granting, hostOf } from "../rootless/uplink.ts";
 import { isRoot } from "../../engine/user.ts";
 import { undoClaim } from "../../engine/undo.ts";
 
-/** A change of a container's ports, for who has its lock: what is written down before and after. */
+/** A change of a container's ports by the holder of its lock, from the old record to the new one. */
 type Change = (record: ContainerRecord) => Promise<ContainerRecord>;
 
 /**
- * Publishes ports of a container that runs: all of them, or none.
- * @param forwarding who is to forward them, where that can be chosen
- * @returns what is written down of it now
- * @throws Error for a container that is not attached, or a port that is taken
+ * Publishes ports of a running container: all or none.
+ * @param forwarding what forwards them, if there is a choice
+ * @returns the new record
+ * @throws Error if the container is not attached, or a port is taken
  */
 export async function addPorts(
   world: World,
@@ -48,7 +48,7 @@ export async function addPorts(
       }
     }
     const ports = await withForwarders(world, record, asked, forwarding);
-    // What leads to other ports as well is there already.
+    // Steps that other ports share have been done already.
     const known = new Set(record.steps.map(keyOf));
     const isNew = (step: Step) => !known.has(keyOf(step));
     const claims = portClaims(state, ports, id).filter(isNew);
@@ -57,7 +57,7 @@ export async function addPorts(
     const claimed = { ...record, steps: [...record.steps, ...claims], before: record.steps.length };
     const next = { ...record, ports: [...record.ports, ...ports], steps: [...claimed.steps, ...steps] };
     try {
-      // Should we be killed, who comes next finds the claims.
+      // If this process is killed, the next one finds the claims in the record.
       writeRecord(world, state, claimed);
       await takePorts(world, state, ports, id);
       await reconcile({ world, state }, [{ from: claimed, to: next }], prefixesOf(record.container));
@@ -69,7 +69,10 @@ export async function addPorts(
   });
 }
 
-/** A port that may still lead to the container stays claimed, until what is left has been undone (port_change.ts). */
+/**
+ * Releases the claims of ports after an error. If a step is still in effect, its port stays claimed until it is undone
+ * (port_change.ts).
+ */
 function giveUp(
   world: World,
   state: string,
@@ -87,9 +90,9 @@ function giveUp(
 }
 
 /**
- * Takes published ports of a container away; the others stay.
- * @returns what is written down of it now
- * @throws Error for a container that is not attached, a port that it does not publish, or when something resisted
+ * Stops publishing ports of a container; its other ports stay.
+ * @returns the new record
+ * @throws Error if the container is not attached, does not publish the port, or a step could not be undone
  */
 export async function removePorts(
   world: World,
@@ -110,7 +113,7 @@ export async function removePorts(
     const ports = record.ports.filter((port) => shown.has(showMapping(port)));
     const rest = record.ports.filter((port) => !shown.has(showMapping(port)));
     ports.forEach((port) => refuseKept(record, port));
-    // What leads to other ports as well, such as the container's place among those that are masqueraded, stays.
+    // Steps that other ports share stay, e.g. the container's element in the set of masqueraded ones.
     const lead = async (ports: readonly PortMapping[]) => [
       ...portClaims(state, ports, id),
       ...await forwardSteps(world, state, record, ports, true),
@@ -119,7 +122,7 @@ export async function removePorts(
     const own = (await lead(ports)).filter((step) => !kept.has(keyOf(step)));
     const gone = new Set(own.map(keyOf));
     const next = { ...record, ports: rest, steps: record.steps.filter((step) => !gone.has(keyOf(step))) };
-    // A port that the helper published with the attachment has no step of its own.
+    // A port that the helper published at attach has no step of its own.
     const known = new Set(record.steps.map(keyOf));
     const told = own.filter((step) => step.tool === "send" && !known.has(keyOf(step)));
     const from = { ...record, steps: [...record.steps, ...told] };
@@ -132,13 +135,15 @@ export async function removePorts(
   });
 }
 
-/** Into a container of a user's there is no going back: its process may have ended, and its pid be another's, just then. */
+/**
+ * Refuses steps inside a user's container. Its process may end at any time, and its pid may then be another process.
+ */
 function refuseEntering({ id, container }: ContainerRecord, steps: readonly Step[]): void {
   if (container.owner === undefined || steps.every(({ on }) => on === "host")) return;
   throw new Error(`Cannot change the ports of container "${id}": that takes entering it, and it is a user's`);
 }
 
-/** Ports that name no address have that of the container's network. */
+/** Mappings without a host address get that of the container's network. */
 function boundBy({ attachments }: ContainerRecord, ports: readonly PortMapping[]): readonly PortMapping[] {
   return boundTo(bindingOf(attachments.map(({ network }) => network)), ports);
 }
@@ -159,7 +164,7 @@ async function change(world: World, state: string, id: string, make: Change): Pr
   }
 }
 
-/** The ports as they will be forwarded. @throws Error for one that cannot be */
+/** The ports with what forwards them. @throws Error for a port that cannot be forwarded */
 async function withForwarders(
   world: World,
   { attachments, limits = {} }: ContainerRecord,
@@ -179,7 +184,7 @@ async function withForwarders(
   });
 }
 
-/** Refuses to take away what an uplink gives back only with its end. */
+/** Refuses to remove a port that its uplink keeps until it ends. */
 function refuseKept({ id, attachments }: ContainerRecord, port: PortMapping): void {
   const uplink = attachments.map(({ by }) => uplinkNamed(by)).find((found) => found);
   if (!uplink || uplink.publish || port.relay) return;
@@ -191,7 +196,7 @@ function refuseKept({ id, attachments }: ContainerRecord, port: PortMapping): vo
   );
 }
 
-/** The steps that lead ports to a container; another's plugin took its ports when it started. */
+/** The steps that forward ports to a container. An external plugin takes its ports only at start. */
 export async function forwardSteps(
   world: World,
   state: string,
@@ -221,7 +226,7 @@ export async function forwardSteps(
   return [...reach.forwards, ...steps];
 }
 
-/** What an uplink took when it started is not among them. */
+/** The steps for ports that the uplink forwards, without those it took at start. */
 function forwardByUplink(
   world: World,
   state: string,

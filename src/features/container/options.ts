@@ -9,19 +9,19 @@ import { type Forwarding, parseForwarding } from "../rootless/forwarding.ts";
 import type { Limits } from "../../net/limits.ts";
 import { parseLimits } from "../limits/limits.ts";
 
-/** How somebody wants a container networked; nothing about it contradicts itself. */
+/** The options for attaching a container, checked for contradictions. */
 export interface AttachOptions {
   readonly mode: Mode;
   readonly ports: readonly PortMapping[];
   readonly files: Files;
   readonly limits: Limits;
-  /** How to reach the world without root; the best way that works, if that is not said. */
+  /** The uplink for a rootless container; absent: the best one that works. */
   readonly uplink?: WantedUplink;
   readonly forwarding: Forwarding;
   readonly netDirectories: readonly string[];
 }
 
-/** Reads the options. @throws Error naming the option and the reason */
+/** Parses the options. @throws Error naming the option and the reason */
 export function parseAttachOptions(given: OptionValues): AttachOptions {
   const mode = parseNets(given.get("net") ?? []);
   if (mode.kind === "contained") mode.networks.forEach((args) => checkPairs(args));
@@ -57,10 +57,13 @@ export function parseAttachOptions(given: OptionValues): AttachOptions {
   };
 }
 
-/** As many as TCP, UDP and SCTP have. */
+/** The number of ports of TCP, UDP and SCTP together. */
 const mostPorts = 3 * 65_535;
 
-/** Each range becomes as many mappings as it has ports: a short text must not become millions. */
+/**
+ * Parses the ports. A range becomes one mapping per port, so the total is limited: a short text must not become
+ * millions.
+ */
 function parsePorts(values: readonly string[]): readonly PortMapping[] {
   const ports: PortMapping[] = [];
   for (const text of values.flatMap((value) => value.split(","))) {
@@ -72,7 +75,10 @@ function parsePorts(values: readonly string[]): readonly PortMapping[] {
   return ports;
 }
 
-/** What options say, and annotations where those say nothing. @throws Error for an annotation that may not say it */
+/**
+ * The options, and for those not given the annotations.
+ * @throws Error for an annotation that must not set the option
+ */
 export function withAnnotations(
   typed: OptionValues,
   annotations: Readonly<Record<string, string>>,
@@ -83,8 +89,8 @@ export function withAnnotations(
 }
 
 /**
- * Refuses annotations that take something from what keeps a container from the host: an image's labels may become
- * annotations (image-spec, conversion.md), and it is not for an image to open the host's loopback.
+ * Refuses annotations that weaken the isolation from the host. An image's labels may become annotations (image-spec,
+ * conversion.md), and an image must not open the host's loopback.
  * @throws Error naming the annotation and the option
  */
 export function refuseLoosening(annotations: OptionValues): void {
@@ -97,7 +103,7 @@ export function refuseLoosening(annotations: OptionValues): void {
   );
 }
 
-/** A hook is called from anywhere, so a relative path would lead it elsewhere. */
+/** Refuses a relative path: it would depend on the directory from which a hook is called. */
 function checkDirectory(path: string): string {
   if (path.startsWith("/")) return path;
   throw new Error(`Cannot read networks in --net-dir ${JSON.stringify(path)}: it is not an absolute path`);

@@ -6,9 +6,9 @@ import { takeOffChanging } from "./network_change.ts";
 import { removeAbandoned, type World } from "../../plan/world.ts";
 
 /**
- * A container's record, for who has its lock, once the steps are undone that an ocinet which was killed had begun to add
- * to it: ports of which nobody has been told that they are published, or a network; or to take a network off it.
- * @throws Error when something resisted
+ * A container's record for the holder of its lock, after unfinished changes of a killed ocinet have been undone: added
+ * ports whose publication was never reported, an added network, or the removal of a network.
+ * @throws Error if something could not be undone
  */
 export async function undoBegun(
   world: World,
@@ -31,12 +31,13 @@ export async function undoBegun(
   return writeRecord(world, state, { ...rest, steps: settled });
 }
 
-/** What an attached container has that is to be changed, as errors name it. */
+/** The part of an attached container that is changed, for error messages. */
 export type Changed = "networks" | "ports";
 
 /**
- * The record of an attached container, to be changed by the holder of its lock, without what a killed process had begun.
- * @throws Error for a container that is not attached, or has ended
+ * The record of an attached container for a change by the holder of its lock, without unfinished changes of a killed
+ * process.
+ * @throws Error if the container is not attached, or has ended
  */
 export async function recordToChange(
   world: World,
@@ -51,7 +52,7 @@ export async function recordToChange(
   return await undoBegun(world, state, record);
 }
 
-/** Why nothing of a container can be changed that is not attached. */
+/** The error for a container that is not attached. */
 export function notAttached(id: string, what: Changed): Error {
   return new Error(`Cannot change the ${what} of container "${id}": it is not attached; see ocinet ls`);
 }

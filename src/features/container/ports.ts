@@ -7,8 +7,8 @@ import { addressesSeenBy, isHostAddress } from "../../engine/routes.ts";
 import { processOnHost } from "../rootless/host_forwarding.ts";
 
 /**
- * The claims that keep two containers from publishing one port: a file for each, named for the address it is on, in a
- * directory for the port, so that looking for a conflicting costs the same however many ports are published.
+ * The claims that keep two containers from publishing the same port. Each port has a directory with one file per claim,
+ * named by the address. So finding a conflict costs the same, however many ports are published.
  */
 export function portClaims(state: string, ports: readonly PortMapping[], id: string): readonly Claim[] {
   return ports.map((port) => claim(`${directoryOf(state, port)}/${fileOf(port)}`, id));
@@ -34,9 +34,9 @@ function readFile(name: string, { protocol, hostPort }: PortMapping): PortMappin
 }
 
 /**
- * Takes ports for a container, before anything else is done for it.
- * @throws Error naming the first port that is on an address that the host does not have, or that is taken, and who has
- * it; others may be claimed by then
+ * Claims ports for a container, before anything else is done for it.
+ * @throws Error naming the first port on an address that the host does not have, or that is taken, with its owner;
+ * other ports may be claimed by then
  */
 export async function takePorts(
   world: World,
@@ -54,8 +54,8 @@ export async function takePorts(
 }
 
 /**
- * Why a port cannot be published, of the first that is on an address which is not the host's: connections to that go
- * through the host at most.
+ * The reason why a port cannot be published: the first one whose address is not the host's. Connections to such an
+ * address at most pass through the host.
  * @param pid a process in the host's network namespace, if that is not ours
  */
 export async function findNonLocal(
@@ -100,7 +100,7 @@ async function claimPorts(
   }
 }
 
-/** All of 65,535 ports may be published, so that only those of one number are compared. */
+/** Refuses duplicates. All 65,535 ports may be published, so only mappings of the same number are compared. */
 function refuseDuplicates(ports: readonly PortMapping[]): void {
   const byNumber = new Map<number, readonly PortMapping[]>();
   for (const port of ports) {
@@ -114,8 +114,8 @@ function refuseDuplicates(ports: readonly PortMapping[]): void {
 }
 
 /**
- * Two that claim a port at the same moment, one on all addresses and one on some, find each other's claim once both are
- * there. The one whose id comes first waits for the other to give up; who was there before does not.
+ * Settles a conflict of two claims made at the same time, one on all addresses and one on some. Each container sees the
+ * other's claim. The container whose id sorts first waits for the other to give up. An earlier claim does not give up.
  */
 async function settle(world: World, state: string, port: PortMapping, id: string): Promise<void> {
   for (let waited = 0;; waited += 5) {
@@ -128,7 +128,7 @@ async function settle(world: World, state: string, port: PortMapping, id: string
   }
 }
 
-/** How long to wait for a conflicting, in milliseconds: one that is just being connected may be slow to look. */
+/** How long to wait for the other container, in milliseconds. One that is being attached may be slow to check. */
 function patienceWith(world: World, state: string, conflicting: string): number {
   try {
     return readContainer(world, state, conflicting)?.phase === "planning" ? 10_000 : 200;
@@ -137,7 +137,10 @@ function patienceWith(world: World, state: string, conflicting: string): number 
   }
 }
 
-/** Refuses ports that programs of the host's listen on. They have to be claimed: to look is to listen for a moment. */
+/**
+ * Refuses ports on which programs of the host listen. They must be claimed first, because the check listens for a
+ * moment.
+ */
 async function checkListeners(world: World, ports: readonly PortMapping[]): Promise<void> {
   const protocols = [...new Set(ports.map(({ protocol }) => protocol))];
   const busy = protocols.includes("tcp") &&
@@ -151,7 +154,10 @@ async function checkListeners(world: World, ports: readonly PortMapping[]): Prom
   }
 }
 
-/** Tries the ports: to read the kernel's list of TCP sockets takes milliseconds, for it is a hash table of that size. */
+/**
+ * Tries to listen on the ports. Reading the kernel's list of TCP sockets would take milliseconds, because it is a large
+ * hash table.
+ */
 async function isBusy(world: World, ports: readonly PortMapping[]): Promise<boolean> {
   for (const { hostIp, family, hostPort } of ports) {
     const anywhere = family === 4 ? ["0.0.0.0"] : family === 6 ? ["::"] : ["0.0.0.0", "::"];
@@ -162,7 +168,7 @@ async function isBusy(world: World, ports: readonly PortMapping[]): Promise<bool
   return false;
 }
 
-/** The first by id of the containers that have published the port, be it on one address or all. */
+/** The first container, by id, that has published the port on one or all addresses. */
 function findFirstConflicting(
   world: World,
   state: string,
@@ -189,7 +195,7 @@ export function findConflicting(
   return [...new Set(owners.flatMap((owner) => owner === undefined || owner === id ? [] : [owner]))];
 }
 
-/** A port that somebody has already. */
+/** The error for a port that is taken. */
 export class TakenPort extends Error {
   readonly port: PortMapping;
 
@@ -199,12 +205,12 @@ export class TakenPort extends Error {
   }
 }
 
-/** A socket that waits for peers; its `hostPort` and `hostIp` are what it is bound to. */
+/** A socket that listens; `hostPort` and `hostIp` are the address it is bound to. */
 export interface Listener extends PortMapping {
   readonly inode: string;
 }
 
-/** Sockets that wait for peers, in the network namespace of a process. */
+/** The listening sockets in the network namespace of a process. */
 export function readListeners(
   world: World,
   protocol: PortMapping["protocol"],
@@ -214,31 +220,31 @@ export function readListeners(
   return listenerTables(protocol).flatMap((table) => parseListeners(read(table), protocol));
 }
 
-/** The kernel's tables of a protocol's sockets, in /proc/PID/net. */
+/** The kernel's tables of a protocol's sockets in /proc/PID/net. */
 export function listenerTables(protocol: PortMapping["protocol"]): readonly string[] {
   return protocol === "sctp" ? [] : [protocol, `${protocol}6`];
 }
 
-/** Reads such tables: of TCP the sockets that listen (state 0A), of UDP those that are bound and not connected (07). */
+/** Reads such tables: TCP sockets that listen (state 0A), and UDP sockets that are bound and not connected (07). */
 export function parseListeners(text: string, protocol: PortMapping["protocol"]): readonly Listener[] {
   const waiting = protocol === "tcp" ? "0A" : "07";
   const rows = text.split("\n").map((row) => row.trim().split(/\s+/));
   return rows.filter((row) => row[3] === waiting).map((row) => {
     const [address, port] = row[1]!.split(":");
     const host = parseHostIp(fromHex(address!))!;
-    // An IPv6 socket on all addresses takes IPv4 connections too.
+    // An IPv6 socket on all addresses accepts IPv4 connections too.
     const where = host.family === 6 && host.hostIp === undefined ? {} : host;
     return { protocol, hostPort: parseInt(port!, 16), port: 0, inode: row[9]!, ...where };
   });
 }
 
-/** /proc has addresses as 32-bit words in the machine's order. */
+/** /proc prints addresses as 32-bit words in the machine's byte order. */
 function fromHex(hex: string): string {
   const bytes = hex.match(/.{8}/g)!.map((word) => word.match(/../g)!.reverse().join("")).join("");
   return fromNumber(BigInt(`0x${bytes}`), hex.length === 8 ? 4 : 6);
 }
 
-/** The process that has a socket, as a person is told of it. */
+/** The process that has a socket, as text for the user. */
 export function findProcess(world: World, inode: string): string {
   const pid = world.list("/proc").filter((name) => /^[0-9]+$/.test(name)).find((pid) =>
     holds(world, pid, inode)

@@ -7,13 +7,16 @@ import { findConflicting, portClaims, takePorts } from "./ports.ts";
 const header =
   "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode";
 
-/** A line of /proc/net/tcp, its address as the kernel writes it on a little-endian machine. */
+/** A line of /proc/net/tcp. The address is printed as on a little-endian machine. */
 function socket(local: string, port: number, state: string, inode: number): string {
   const at = `${local}:${port.toString(16).toUpperCase().padStart(4, "0")}`;
   return `   0: ${at} 00000000:0000 ${state} 00000000:00000000 00:00000000 00000000     0        0 ${inode} 1 0 100`;
 }
 
-/** A world in which each IPv4 address is the host's, and no IPv6 one but fd00::1; of files, directories told from them, and of links; TCP ports in `busy` cannot be listened on. */
+/**
+ * A World in which every IPv4 address is the host's, and of IPv6 only fd00::1. It has these files, directories derived
+ * from them, and links. TCP ports in `busy` cannot be listened on.
+ */
 function having(
   own: Readonly<Record<string, string>>,
   links: Readonly<Record<string, string>> = {},
@@ -176,7 +179,7 @@ test("of two that claim a port at once, the one whose id comes first waits for t
       read: (path: string) => path === "/s/containers/c2/journal.json" ? record(phase) : files.get(path),
       list: (path: string) => [...files.keys()].map((name) => name.slice(path.length + 1)),
       create: (path: string, text: string) => {
-        // The other's claim comes between our look and ours, and goes soon after.
+        // The other claim appears between our check and our claim, and is released soon after.
         files.set(path, text).set(rival, "c2");
         if (slow < Infinity) setTimeout(() => files.delete(rival), slow);
         return true;

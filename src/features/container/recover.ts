@@ -15,9 +15,9 @@ import { containerPaths } from "../../engine/state.ts";
 import { isRoot } from "../../engine/user.ts";
 
 /**
- * A record written anew for a container whose own cannot be read: its links, by names that follow from its id; the
- * addresses and ports that are claimed in its name; the rules that are its own; its uplink's and relay's processes. What an unknown
- * configuration gave it beside that (an address of `static`, say) is not found.
+ * Makes a new record for a container whose own is unreadable: its links, whose names follow from its id; the addresses
+ * and ports claimed for it; its rules; the processes of its uplink and relay. Anything else that an unknown
+ * configuration gave it (e.g. an address of `static`) is not found.
  */
 export async function recover(world: World, state: string, id: string): Promise<ContainerRecord> {
   const leases = findLeases(world, state, id);
@@ -37,7 +37,7 @@ export async function recover(world: World, state: string, id: string): Promise<
   });
 }
 
-/** What shows that such a container still lives, or undefined. */
+/** What shows that such a container still exists, or undefined. */
 export async function findLiving(world: World, state: string, id: string): Promise<string | undefined> {
   const links = await linkNames(world, findLeases(world, state, id), id);
   const link = links.find((name) => linkExists(world, name));
@@ -57,7 +57,7 @@ interface FoundLease {
   readonly claim: Claim;
 }
 
-/** Addresses reserved for the container, in our own directory and those that networks name. */
+/** The addresses reserved for the container, in our own directory and in those that networks name. */
 function findLeases(world: World, state: string, id: string): readonly FoundLease[] {
   const named = loadNetworks(world, []).flatMap(({ list }) =>
     list.plugins.map(({ ipam }) => (ipam as { dataDir?: unknown } | undefined)?.dataDir)
@@ -79,10 +79,10 @@ function leasesOf(world: World, directory: string, network: string, id: string):
   });
 }
 
-/** Interfaces that a container may have on networks that reserve no address. */
+/** The interface names to try on networks that reserve no address. */
 const usualNames = Array.from({ length: 8 }, (_, i) => `eth${i}`);
 
-/** The names that its links on the host have, if they are there. */
+/** The names that its links on the host would have. */
 async function linkNames(
   world: World,
   leases: readonly FoundLease[],
@@ -99,7 +99,7 @@ async function linkNames(
   return [...new Set(names)];
 }
 
-/** The files in the directories of ports that have the container's id in them. */
+/** The port claims that contain the container's id. */
 function findPortClaims(world: World, state: string, id: string): readonly Claim[] {
   return world.list(`${state}/ports`).flatMap((protocol) =>
     world.list(`${state}/ports/${protocol}`).flatMap((port) => {
@@ -111,7 +111,7 @@ function findPortClaims(world: World, state: string, id: string): readonly Claim
   );
 }
 
-/** Elements and chains of our tables that are the container's, by its id or the names of its links. */
+/** Elements and chains of our tables that belong to the container, by its id or the names of its links. */
 async function findRules(
   world: World,
   id: string,
@@ -127,7 +127,7 @@ async function findRules(
   const tables = await Promise.all(["inet", "bridge"].map(async (family) => {
     const list = ["nft", "--numeric", "list", "table", family, "ocinet"];
     const { stdout } = await world.run(list, { looks: true });
-    // A chain goes after the element that leads to it.
+    // A chain can be removed only after the element that jumps to it.
     return [
       ...parseChains(stdout).filter((chain) => links.includes(chain.split("_")[0]!))
         .map((chain) => foundChain(`${family} ocinet`, chain)),
@@ -149,7 +149,10 @@ function foundElement(family: string, found: ListedElement): Step {
   return line("nft", "host", id, `get ${what}`, { undo: `delete ${what}` });
 }
 
-/** Those that say whose they are, those with a link and an address that one of these says, and those of its links. */
+/**
+ * The container's elements: those that name it as owner, those with the link and address of such an element, and those
+ * with one of its links.
+ */
 function elementsFor(
   elements: readonly ListedElement[],
   id: string,

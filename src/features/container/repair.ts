@@ -17,11 +17,11 @@ import { undo } from "../../engine/undo.ts";
 import { isRoot } from "../../engine/user.ts";
 
 /**
- * Makes a container again what is recorded of it: its uplink and relay run, it asks the host's name servers of now if it
- * asked those of then, and links, addresses, routes, settings and
- * rules that are missing are made again; and the rules of all containers, if one of our tables was taken away.
+ * Restores a container to what is recorded. Its uplink and relay are started if necessary. If it uses the host's name
+ * servers, they are updated. Missing links, addresses, routes, sysctls and rules are made again. If one of our tables
+ * was removed, the rules of all containers are restored.
  * @returns what was done, in a few words each
- * @throws Error when it could not be done
+ * @throws Error if it could not be done
  */
 export async function repair(world: World, state: string, id: string): Promise<readonly string[]> {
   const programs = (await repairPrograms(world, state, id)).map((name) =>
@@ -40,14 +40,14 @@ export async function repair(world: World, state: string, id: string): Promise<r
 }
 
 /**
- * The same, of what nobody keeps running any more: with a program its keeper has died, or whoever started it again. What
- * somebody is busy with is left to them.
- * @throws Error when it could not be started
+ * Like `repair`, but only for programs that no process keeps running any more: the keeper has died too, or the process
+ * that was restarting it. If another process holds the container's lock, nothing is done.
+ * @throws Error if a program could not be started
  */
 export async function repairUnsupervised(world: World, state: string, id: string): Promise<void> {
   const record = readUndamaged(world, state, id);
   if (record?.host !== ownNamespace(world) || !isUp(world, record)) return;
-  // By pids that are another PID namespace's all would seem to have ended.
+  // In another PID namespace all pids would seem to have ended.
   const { init } = record.container;
   if (init && judge(world, init) !== "there") return;
   const isUnsupervised = ({ pidFile, cmdlineMarker }: Spawn) =>
@@ -83,7 +83,7 @@ async function repairLocked(world: World, state: string, id: string): Promise<re
     const { restarting: _, ...record } = await undoBegun(world, state, found);
     const dead = deadPrograms(world, found).filter((program) => record.steps.includes(program));
     if (dead.length === 0) return [];
-    // Until all is done, a program that runs may lack what it was asked for.
+    // Until everything is done, a running program may not have got all its requests.
     writeRecord(world, state, { ...record, restarting: dead.map(({ pidFile }) => pidFile) });
     for (const program of dead) {
       await startAgain(world, record, program);
@@ -104,8 +104,8 @@ function isUp(world: World, record: ContainerRecord): boolean {
 }
 
 /**
- * What started those of a container's programs that have died, or are only being started again. Their keepers, the first
- * in the file, may live still.
+ * The steps of a container's programs that have died or are being restarted. Their keepers, the first pid in the file,
+ * may still be alive.
  */
 export function deadPrograms(world: World, { steps, restarting = [] }: ContainerRecord): readonly Spawn[] {
   return steps.filter((step) => step.tool === "spawn").filter((step) =>
@@ -124,15 +124,15 @@ async function startAgain(world: World, { container, steps }: ContainerRecord, s
   const lost = diedWith(start, steps).map((step) =>
     step === start ? { ...start, run: start.again ?? start.run } : step
   );
-  // Of the container's own links, some outlived it. Where it was being started when somebody was killed, it runs.
+  // Some of the container's own links may be left. If a process was killed during a restart, the program runs already.
   const unended = runs(world, start) ? [start] : [];
   await undo(world, prefixes, [...unended, ...lost.filter(({ on }) => on === "container")]);
   await apply(world, { host: prefixes.host, container: prefixes.container }, lost);
 }
 
 /**
- * With the process goes what it was asked for, and with most uplinks their link, and what was done to that. Rules are by
- * name, and files are mounted: those stay.
+ * The steps that ended with a program: the requests to it and, with most uplinks, the link and its settings. Rules
+ * refer to names, and files are mounted, so these steps are still in effect.
  */
 function diedWith(start: Spawn, steps: readonly Step[]): readonly Step[] {
   const links = start.keepsLinks ? [] : ["sysctl", "ip", "tc"];

@@ -10,10 +10,9 @@ import { type BaseRecord, containerIds, pluginKeys, readContainer, readPlugin } 
 import { containerPaths } from "../../engine/state.ts";
 
 /**
- * Puts back the rules that containers have on the host, if somebody has taken one of our tables away, as `nft flush ruleset`
- * does.
- * @returns whether one was gone
- * @throws StepError when they could not be put back
+ * Restores the containers' rules on the host if one of our tables was removed, e.g. by `nft flush ruleset`.
+ * @returns whether one was missing
+ * @throws StepError if they could not be restored
  */
 export async function restoreRules(world: World, state: string): Promise<boolean> {
   const ids = containerIds(world, state).filter((id) => rulesOf(world, state, id).length > 0);
@@ -25,7 +24,7 @@ export async function restoreRules(world: World, state: string): Promise<boolean
   return true;
 }
 
-/** Puts back the rule in iptables' FORWARD, for a container that has rules. @returns the programs that put it there */
+/** Restores the rule in iptables' FORWARD for a container that has rules. @returns the programs that added it */
 export async function restorePassRule(world: World, state: string, id: string): Promise<readonly string[]> {
   return forwards(rulesOf(world, state, id)) ? await passForwardPolicy(world, []) : [];
 }
@@ -39,7 +38,9 @@ async function isTableGone(world: World, rules: readonly Line[]): Promise<boolea
   );
 }
 
-/** Whoever is taking the container down is waited for: its rules would stay. */
+/**
+ * Holds the container's lock. Otherwise rules could be restored while another process removes the container, and stay.
+ */
 async function restoreOne(world: World, state: string, id: string): Promise<void> {
   const unlock = await world.lock(containerPaths(state, id).lock);
   try {
@@ -50,7 +51,7 @@ async function restoreOne(world: World, state: string, id: string): Promise<void
   }
 }
 
-/** The rules of a container that is attached, and of CNI plugins' ADDs, whose links are in our network namespace. */
+/** The rules of an attached container and of CNI plugins' ADDs, if their links are in our network namespace. */
 function rulesOf(world: World, state: string, id: string): readonly Line[] {
   const plugins = pluginKeys(world, state, id).flatMap((key) => readPlugin(world, state, key) ?? []);
   try {
@@ -61,7 +62,7 @@ function rulesOf(world: World, state: string, id: string): readonly Line[] {
     const all: readonly BaseRecord[] = [...plugins, ...attached];
     return all.filter((record) => isCurrent(world, record)).flatMap(({ steps }) => steps.filter(isRule));
   } catch {
-    // A damaged one is for gc.
+    // A damaged record is left to gc.
     return [];
   }
 }

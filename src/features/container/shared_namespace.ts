@@ -4,15 +4,16 @@ import { containerIds, type Namespace, readUndamaged } from "../../engine/record
 import type { World } from "../../plan/world.ts";
 import { messageOf } from "../../wire/cni/error.ts";
 
-/** A container that could not be attached. */
+/** A container whose attaching failed. */
 interface Failed {
   readonly id: string;
   readonly container: Namespace;
 }
 
 /**
- * The reason why a container could not be attached, for a person. If another one has its network namespace, that is it: a
- * namespace has one eth0. This is looked for only then, since all records have to be read.
+ * The reason why a container could not be attached, as text for the user. If another container shares its network
+ * namespace, that is the reason: a namespace has only one eth0. This is checked only after a failure, because all
+ * records must be read.
  */
 export function explainShared(world: World, state: string, failed: Failed, error: unknown): unknown {
   const explained = explain(error);
@@ -24,7 +25,7 @@ export function explainShared(world: World, state: string, failed: Failed, error
   );
 }
 
-/** Whether a link could not be made in the container, by us or by a program of its uplink. */
+/** Whether a link could not be made in the container, by us or by its uplink's program. */
 function isOfLinks(error: unknown): boolean {
   return error instanceof StepError && !(error instanceof TakenError) &&
     (error.step.on === "container" || error.step.tool === "spawn" || error.step.tool === "ip");

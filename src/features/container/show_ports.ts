@@ -2,7 +2,7 @@ import type { DescribedPort } from "./describe.ts";
 
 type Shown = Pick<DescribedPort, "mapping" | "hostIp" | "hostPort" | "containerPort" | "protocol">;
 
-/** Mappings, those of neighbouring ports as ranges. */
+/** The mappings as text; consecutive ports are shown as ranges. */
 export function joinPorts(ports: readonly Shown[]): readonly string[] {
   const runs: Shown[][] = [];
   for (const port of ports) {

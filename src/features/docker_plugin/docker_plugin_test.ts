@@ -11,7 +11,7 @@ function pluginOn({ world }: Fake): DockerPlugin {
   return { world, state: "/run/ocinet", data: "/var/lib/ocinet/docker" };
 }
 
-/** Calls a method as Docker does, which sends no body where it has nothing to say. */
+/** Calls a method as Docker does, without a body if there is no request. */
 async function call(fake: Fake, method: string, request?: Json): Promise<Json> {
   const body = request === undefined ? "" : JSON.stringify(request);
   const { status, body: text } = await answer(pluginOn(fake), { path: `/${method}`, body });
@@ -19,7 +19,7 @@ async function call(fake: Fake, method: string, request?: Json): Promise<Json> {
   return JSON.parse(text) as Json;
 }
 
-/** All that is there, but for the set of bridges, whose elements go with the table. */
+/** The state that is left, without the set of bridges, whose elements are removed with the table. */
 function left(fake: Fake): readonly string[] {
   return fake.dump().filter((line) => !line.includes("element inet ocinet bridges"));
 }
@@ -143,7 +143,7 @@ test("what a restart of either side leaves is the same again, or swept", async (
     String((await call(after, "NetworkDriver.CreateEndpoint", other))["Err"]),
     /another of its name$/,
   );
-  // The container ended while the plugin was away.
+  // The container ended while the plugin was not running.
   const host = after.kernel.namespaces.find(({ inode }) => inode === after.kernel.own)!;
   const veth = host.links.find(({ name }) => name.startsWith("veth"))!;
   await after.world.run(["ip", "link", "del", "dev", veth.name]);

@@ -31,20 +31,20 @@ import type { DockerPlugin } from "./plugin.ts";
 
 const here = { host: [], container: [] };
 
-/** Docker moves the link from our namespace. */
+/** Docker moves the link from our own namespace. */
 const ownNetns = "/proc/self/ns/net";
 
 function keyOf({ network, endpoint }: EndpointName): RecordKey {
   return { id: endpoint, network, ifname: "docker", part: dockerPart };
 }
 
-/** An endpoint as it is recorded. */
+/** The record of an endpoint. */
 export function findEndpoint({ world, state }: DockerPlugin, name: EndpointName): PluginRecord | undefined {
   const found = readPlugin(world, state, keyOf(name));
   return found?.network === name.network ? found : undefined;
 }
 
-/** @throws Error for one that is not recorded */
+/** The record of an endpoint. @throws Error if there is none */
 export function needEndpoint(plugin: DockerPlugin, name: EndpointName): PluginRecord {
   const found = findEndpoint(plugin, name);
   if (found) return found;
@@ -52,7 +52,7 @@ export function needEndpoint(plugin: DockerPlugin, name: EndpointName): PluginRe
 }
 
 /**
- * Makes the link of an endpoint in the host's namespace, and all that belongs to it on the host.
+ * Makes the link of an endpoint in the host's namespace, and its rules on the host.
  * @returns its MAC address, unless Docker chose it or the link has none of its own
  */
 export async function createEndpoint(
@@ -79,7 +79,10 @@ export async function createEndpoint(
   return wanted.mac === undefined ? mac : undefined;
 }
 
-/** One whose link is gone is made anew, and one that is the same stays. @throws Error for another of its name */
+/**
+ * Handles an existing endpoint. If its link is gone, it is removed and made again. An equal one stays.
+ * @throws Error for a different one with that name
+ */
 async function giveWay(plugin: DockerPlugin, old: PluginRecord, wanted: DockerEndpoint): Promise<void> {
   const isSame = old.network === wanted.network &&
     JSON.stringify(old.request["wanted"]) === JSON.stringify(wanted);
@@ -88,7 +91,7 @@ async function giveWay(plugin: DockerPlugin, old: PluginRecord, wanted: DockerEn
   throw new Error(`Cannot create endpoint ${wanted.endpoint.slice(0, 12)}: there is another of its name`);
 }
 
-/** Its links went with its container or its boot. */
+/** Whether its links ended with its container or boot. */
 function isLost({ world }: DockerPlugin, record: PluginRecord): boolean {
   return hasBootEnded(world, record) || vethsOf(record.steps).some((link) => !linkExists(world, link));
 }
@@ -124,7 +127,7 @@ async function plan(
   return planOnBridge(parsed, seen, at, ips);
 }
 
-/** The bridge's steps on the host; what belongs into the container Docker does. */
+/** The bridge driver's steps on the host. Docker does what is needed in the container. */
 function planOnBridge(
   { plugin, conf }: Parsed & { role: "main" },
   seen: HostState,
@@ -164,13 +167,13 @@ function planOnMaster(
   };
 }
 
-/** Takes an endpoint away; one that is not there is no error. */
+/** Removes an endpoint. A missing endpoint is not an error. */
 export async function deleteEndpoint(plugin: DockerPlugin, name: EndpointName): Promise<void> {
   const from = findEndpoint(plugin, name);
   if (from) await reconcile(plugin, [{ from }], here);
 }
 
-/** Notes that an endpoint is in a container, or no longer. @returns the link's name for Docker to move */
+/** Records that an endpoint is in a container, or no longer. @returns the name of the link that Docker shall move */
 export function note(plugin: DockerPlugin, name: EndpointName, sandbox: string | undefined): string {
   const record = needEndpoint(plugin, name);
   const { sandbox: _, ...rest } = record.request;
@@ -179,7 +182,7 @@ export function note(plugin: DockerPlugin, name: EndpointName, sandbox: string |
   return String(record.request["interim"]);
 }
 
-/** Publishes exactly these ports of an endpoint. @throws Error for one that another has */
+/** Publishes exactly these ports of an endpoint. @throws Error if another container has one */
 export async function publish(
   plugin: DockerPlugin,
   name: EndpointName,
@@ -205,14 +208,14 @@ export async function publish(
   await reconcile(plugin, [{ from: bare, to: { ...bare, steps: [...own, ...more] } }], here);
 }
 
-/** Docker binds no port of a plugin's network, so a program may have it. */
+/** Refuses ports on which a program listens. Docker binds no ports for a plugin's network. */
 async function refuseTaken({ world }: DockerPlugin, port: PortMapping): Promise<void> {
   const address = port.hostIp ?? (port.family === 6 ? "::" : "0.0.0.0");
   if (port.protocol !== "tcp" || await world.canListen(address, port.hostPort)) return;
   throw new Error(`Bind for ${address}:${port.hostPort} failed: port is already allocated`);
 }
 
-/** Takes away endpoints whose containers ended while nobody told us: all of them, or those of a network. */
+/** Removes endpoints whose containers ended without a call from Docker: all of them, or those of one network. */
 export async function sweepEndpoints(plugin: DockerPlugin, network?: string): Promise<void> {
   const { world, state } = plugin;
   for (const file of world.list(`${state}/docker`)) {

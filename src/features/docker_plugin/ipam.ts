@@ -5,16 +5,16 @@ import { freeSubnet } from "../networks/free_subnet.ts";
 import { localRanges, overlaps } from "../networks/ipam_options.ts";
 import type { DockerPlugin } from "./plugin.ts";
 
-/** The address space that all pools are in. */
+/** The address space of all pools. */
 export const space = "ocinetLocal";
 
-/** A subnet that addresses are given from, or from a part of it. */
+/** A subnet whose addresses, or a part of them, are given away. */
 export interface Pool {
   readonly subnet: string;
   readonly range?: string;
 }
 
-/** What a pool is asked for by. */
+/** A request for a pool. */
 export interface PoolWish {
   readonly subnet?: string;
   readonly range?: string;
@@ -25,7 +25,7 @@ export function poolId({ subnet, range }: Pool): string {
   return [space, subnet, ...(range === undefined ? [] : [range])].join("/");
 }
 
-/** A name of a file: ids have slashes. */
+/** The pool's directory. Ids contain slashes, which file names cannot. */
 function directoryOf({ data }: DockerPlugin, id: string): string {
   return `${data}/pools/${id.replaceAll("/", "_")}`;
 }
@@ -37,7 +37,7 @@ function pools({ world, data }: DockerPlugin): readonly Pool[] {
   });
 }
 
-/** Takes a pool: the one that is asked for, or one that nothing has. @throws Error in Docker's words */
+/** Takes the requested pool, or an unused one. @throws Error in Docker's words */
 export async function requestPool(plugin: DockerPlugin, wish: PoolWish): Promise<Pool> {
   const { world } = plugin;
   const others = pools(plugin);
@@ -80,20 +80,20 @@ function rangeOf({ subnet, range }: Pool) {
   return { Subnet: subnet, ...(range === undefined ? {} : { IPRange: range }) };
 }
 
-/** Gives a pool back, with all its addresses; one that is not there is no error. */
+/** Releases a pool with all its addresses. A missing pool is not an error. */
 export function releasePool(plugin: DockerPlugin, id: string): void {
   const pool = findPool(plugin, id);
   if (pool) plugin.world.remove(directoryOf(plugin, id));
 }
 
-/** Of an id that is anything, only one that is ours is found. */
+/** Finds a pool. The id is untrusted: only exact ids of our pools are found. */
 function findPool(plugin: DockerPlugin, id: string): Pool | undefined {
   return pools(plugin).find((pool) => poolId(pool) === id);
 }
 
 /**
- * Takes an address: the one that is asked for, or the next that is free.
- * @returns it with the length of its subnet
+ * Takes the requested address, or the next free one.
+ * @returns the address with the prefix length of its subnet
  * @throws Error in Docker's words
  */
 export function requestAddress(plugin: DockerPlugin, id: string, wanted: string | undefined): string {
@@ -109,7 +109,10 @@ export function requestAddress(plugin: DockerPlugin, id: string, wanted: string 
   return whole(wanted);
 }
 
-/** The search goes on where it ended: what was given back is given again last, and the first try is mostly right. */
+/**
+ * The next free address. The search continues after the last one, so a released address is reused last, and the first
+ * try usually succeeds.
+ */
 function nextFree(world: World, directory: string, pool: Pool): string {
   const [range] = localRanges(rangeOf(pool));
   const [start, end] = [toNumber(range!.rangeStart), toNumber(range!.rangeEnd)];
@@ -127,7 +130,7 @@ function nextFree(world: World, directory: string, pool: Pool): string {
   throw new Error("no available addresses on this pool");
 }
 
-/** Gives an address back; one that nobody has is no error. */
+/** Releases an address. A free address is not an error. */
 export function releaseAddress(plugin: DockerPlugin, id: string, address: string): void {
   if (findPool(plugin, id)) plugin.world.remove(`${directoryOf(plugin, id)}/${address}`);
 }

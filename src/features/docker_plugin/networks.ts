@@ -10,7 +10,7 @@ function fileOf({ data }: DockerPlugin, id: string): string {
   return `${data}/networks/${id}.json`;
 }
 
-/** The main plugin of a network. @throws Error for what it cannot do */
+/** The configuration of a network's main plugin. @throws Error for options that it does not support */
 export function mainOf({ id, internal, options, subnets }: DockerNetwork): Readonly<Record<string, unknown>> {
   const driver = driverOf(options);
   if (driver === "ptp") {
@@ -21,7 +21,7 @@ export function mainOf({ id, internal, options, subnets }: DockerNetwork): Reado
   return driver === "bridge" ? { ...main, isGateway: led, ipMasq: main["ipMasq"] === true && led } : main;
 }
 
-/** Keeps a network; one that is kept already, as it is. @throws Error for one that cannot be */
+/** Stores a network. An equal one that is stored already is not an error. @throws Error if it cannot be used */
 export function createNetwork(plugin: DockerPlugin, network: DockerNetwork): void {
   const { world, data } = plugin;
   const main = mainOf(network);
@@ -45,13 +45,13 @@ function clashes(one: DockerNetwork, other: DockerNetwork, main: Readonly<Record
     one.subnets.some((a) => other.subnets.some((b) => overlaps(a.subnet, b.subnet))));
 }
 
-/** The network of an id, if it is kept. */
+/** The stored network with an id, if there is one. */
 export function findNetwork(plugin: DockerPlugin, id: string): DockerNetwork | undefined {
   const text = plugin.world.read(fileOf(plugin, id));
   return text === undefined ? undefined : JSON.parse(text) as DockerNetwork;
 }
 
-/** @throws Error for one that is not kept */
+/** The stored network with an id. @throws Error if there is none */
 export function needNetwork(plugin: DockerPlugin, id: string): DockerNetwork {
   const network = findNetwork(plugin, id);
   if (network) return network;
@@ -65,7 +65,7 @@ function networks(plugin: DockerPlugin): readonly DockerNetwork[] {
     .flatMap((name) => findNetwork(plugin, name.slice(0, -".json".length)) ?? []);
 }
 
-/** Forgets a network, and takes its bridge away; one that is not kept is no error. */
+/** Removes a stored network and its bridge. A missing network is not an error. */
 export async function deleteNetwork(plugin: DockerPlugin, id: string): Promise<void> {
   const { world } = plugin;
   const network = findNetwork(plugin, id);

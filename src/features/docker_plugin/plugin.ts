@@ -1,10 +1,10 @@
 import type { World } from "../../plan/world.ts";
 
-/** What the parts of the plugin have in common. */
+/** The directories and World shared by all parts of the plugin. */
 export interface DockerPlugin {
   readonly world: World;
-  /** The state directory: endpoints, which a reboot takes. */
+  /** The state directory, which has the endpoints. It is emptied by a reboot. */
   readonly state: string;
-  /** Where networks and addresses are, which Docker never tells again. */
+  /** The directory of networks and addresses, which must persist: Docker never reports them again. */
   readonly data: string;
 }

@@ -28,7 +28,7 @@ import type { DockerPlugin } from "./plugin.ts";
 
 type Method = (plugin: DockerPlugin, body: Fields) => unknown;
 
-/** What Docker calls, by its path. */
+/** The methods that Docker calls, by path. */
 const methods: Readonly<Record<string, Method>> = {
   "/Plugin.Activate": () => ({ Implements: ["NetworkDriver", "IpamDriver"] }),
   "/NetworkDriver.GetCapabilities": () => ({ Scope: "local", ConnectivityScope: "local" }),

@@ -6,14 +6,14 @@ import { sweepEndpoints } from "./endpoints.ts";
 import type { DockerPlugin } from "./plugin.ts";
 import { answer } from "./requests.ts";
 
-/** Where it is found, where it keeps things, and what hears of it. */
+/** The socket, the directories and the log of the service. */
 export interface ServeOptions {
   readonly socket: string;
   readonly data: string;
   tell(line: string): void;
 }
 
-/** Serves dockerd until it is told to end. @throws Error when it cannot start */
+/** Serves dockerd until it is told to end. @throws Error if it cannot start */
 export async function serveDocker(
   world: World,
   state: string,
@@ -44,7 +44,7 @@ export async function serveDocker(
   }
 }
 
-/** Nobody takes away meanwhile what containers share. */
+/** Prevents `gc` from removing what containers share during an action. */
 async function sharing<T>({ world, state }: DockerPlugin, act: () => Promise<T>): Promise<T> {
   const release = await world.share(state);
   try {

@@ -29,7 +29,7 @@ const checks: readonly Check[] = [
   ...historyChecks,
 ];
 
-/** Looks at everything that a container's network may need of this machine, changing nothing. */
+/** Checks everything on this machine that a container's network may need. It changes nothing. */
 export async function examine(world: World): Promise<readonly Finding[]> {
   return (await Promise.all(checks.map((check) => findingsOf(world, check)))).flat();
 }

@@ -3,15 +3,15 @@ import { test } from "node:test";
 import type { Output, Stat, World } from "../../plan/world.ts";
 import { examine, type Finding } from "./doctor.ts";
 
-/** What differs from a machine that has everything. */
+/** The differences from a machine that has everything. */
 interface Machine {
   readonly uid: number;
   readonly runtime?: World["runtime"];
   readonly env?: Readonly<Record<string, string>>;
   readonly without?: readonly string[];
-  /** What programs say, instead of a version that is new enough; by their words. */
+  /** The output of commands, in place of a recent version. */
   readonly says?: Readonly<Record<string, string>>;
-  /** What the kernel cannot do. */
+  /** The features that the kernel lacks. */
   readonly unable?: readonly string[];
   readonly files?: Readonly<Record<string, string | undefined>>;
   readonly links?: Readonly<Record<string, string>>;
@@ -50,7 +50,7 @@ const healthyVersions: Readonly<Record<string, string>> = {
   "nft -j list chains": '{"nftables": []}',
 };
 
-/** A world without anything that changes a machine: a doctor that tried would fail. */
+/** A World without any function that changes a machine, so that a doctor that tried would fail. */
 function worldOf(machine: Machine): World {
   const runtime = machine.runtime ?? "deno";
   const files = { ...healthyFiles, ...machine.files };
@@ -104,7 +104,7 @@ function tryAll(pairs: readonly string[], unable: readonly string[]): Output {
   return { code: 0, stdout: rows.join(""), stderr: "" };
 }
 
-/** All that is not well, as text. */
+/** All findings that are not ok, as text. */
 async function complaints(machine: Machine): Promise<readonly string[]> {
   const findings = await examine(worldOf(machine));
   return findings.filter(({ status }) => status !== "ok").map(show);
@@ -131,7 +131,7 @@ const forwardChain =
   '{"nftables": [{"chain": {"family": "inet", "table": "fw", "name": "forward", "type": "filter", ' +
   '"hook": "forward", "prio": 0, "policy": "drop"}}]}';
 
-/** One thing wrong in turn, and all that doctor has to say then. */
+/** One problem at a time, with all of doctor's findings for it. */
 const masqueraded = `table inet ocinet {
 	set masquerade4 {
 		elements = { "veth1" . 10.1.1.2, "veth2" . 10.1.1.3 }
@@ -564,7 +564,7 @@ test("doctor finds: a bridge of lxc-usernet that is not there", async () => {
   ]);
 });
 
-/** Things that look wrong, and are not. */
+/** States that look wrong but are not. */
 const fine: readonly (readonly [string, Machine])[] = [
   ["crun alone, for root", { uid: 0, without: ["runc"] }],
   ["crun alone, rootless", { uid: 1000, without: ["runc"] }],

@@ -12,7 +12,7 @@ import { asRoot, type Check, type Finding, kindOf, lack, ok, userName, warn } fr
 import { isOlder, versionOf } from "./programs.ts";
 import { findBest, whyNamesAreLost } from "./uplinks.ts";
 
-/** Files and directories that have to be as we need them. */
+/** Checks of files and directories. */
 export const fileChecks: readonly Check[] = [
   { name: "/dev/net/tun", look: lookAtTun },
   { name: "/etc/subuid", look: (world) => lookAtSubIds(world, "uid") },
@@ -39,7 +39,7 @@ function lookAtProc(world: World): readonly Finding[] {
 
 const tun = "/dev/net/tun";
 
-/** What pasta and slirp4netns connect a container by, and root's service does not. */
+/** Checks the tun device, which pasta and slirp4netns need, and root's service does not. */
 async function lookAtTun(world: World): Promise<readonly Finding[]> {
   const [found, remedy] = await tunProblem(world) ?? [];
   if (found === undefined) return ok(tun, "can be opened, and makes links");
@@ -51,7 +51,7 @@ async function lookAtTun(world: World): Promise<readonly Finding[]> {
 
 const makeTun = `mknod -m 666 ${tun} c 10 200`;
 
-/** What is the case, and the command against it. */
+/** The problem, and the command that fixes it. */
 async function tunProblem(world: World): Promise<readonly [string, string] | undefined> {
   const stat = world.stat(tun);
   if (!stat) return ["not there", `modprobe tun; mkdir -p /dev/net; ${makeTun}`];
@@ -71,7 +71,7 @@ async function tunProblem(world: World): Promise<readonly [string, string] | und
   ];
 }
 
-/** What the kernel says against a link of it, in a network namespace; nothing, where that cannot be tried. */
+/** The kernel's error when a tun link is made in a new network namespace; "" if it cannot be tried. */
 async function tryTun(world: World): Promise<string> {
   if (!findProgram(world, "unshare") || !findProgram(world, "ip")) return "";
   const own = kindOf(world) === "root" ? [] : ["--user", "--map-root-user"];
@@ -79,11 +79,11 @@ async function tryTun(world: World): Promise<string> {
   const { code, stderr } = await world.run(["unshare", ...own, "--net", "sh", "-c", script], {
     timeout: 5000,
   });
-  // Whether there can be namespaces, other looks say.
+  // Other checks report whether namespaces can be made.
   return code === 0 || stderr.startsWith("unshare:") ? "" : stderr.trim();
 }
 
-/** How many ids a container can have beside its root; what images commonly use fits into as many. */
+/** The number of subordinate ids that are enough for the users in common images. */
 const enough = 65_536;
 
 function lookAtSubIds(world: World, which: "uid" | "gid"): readonly Finding[] {
@@ -113,8 +113,8 @@ function lookAtSubIds(world: World, which: "uid" | "gid"): readonly Finding[] {
 }
 
 /**
- * slirp4netns and pasta pass questions on to a server on the host's loopback; neither a container of root's can reach one,
- * nor one that root's service has plugged in.
+ * Checks resolv.conf for a server on the host's loopback. slirp4netns and pasta forward queries to it. Root's
+ * containers, and those connected by root's service, cannot reach it.
  */
 async function lookAtResolvConf(world: World): Promise<readonly Finding[]> {
   const servers = serversIn(world, resolvConf);
@@ -139,10 +139,10 @@ async function lookAtResolvConf(world: World): Promise<readonly Finding[]> {
   );
 }
 
-/** Where an ordinary user's state is that has no runtime directory: there it stays when the machine starts anew. */
+/** The state directory of an ordinary user without a runtime directory. It stays after a reboot. */
 const makeshift = /^\/tmp\/ocinet-[0-9]+$/;
 
-/** Longest path of a unix socket, and what we put behind the state directory at least. */
+/** The longest path of a unix socket, and the shortest suffix that we add to the state directory, in characters. */
 const [longest, behind] = [107, "/s-0123456789abcdef"];
 
 function lookAtState(world: World): readonly Finding[] {
@@ -169,7 +169,7 @@ function lookAtState(world: World): readonly Finding[] {
   );
 }
 
-/** The command that lets state be where it is for those who have no environment. */
+/** The command that sets the state directory for programs without an environment. */
 function unset(world: World): string {
   const said = ["OCINET_STATE_DIR", "XDG_RUNTIME_DIR"].filter((name) => world.env(name) !== undefined);
   return `unset ${said.join(" ")}`;
@@ -192,14 +192,14 @@ function stateRemedy(world: World, path: string): string {
   const stat = world.stat(path);
   const tooLong = path.length + behind.length > longest;
   if (!tooLong && stat?.kind === "directory" && stat.uid === world.uid) return `chmod go-w ${path}`;
-  // A path that somebody chose may be somebody's; ours is in nobody's way.
+  // If the user chose a path, the remedy is to change it; otherwise to make our default usable.
   const chosen = tooLong || !path.startsWith("/") || world.env("OCINET_STATE_DIR");
   return chosen
     ? `${unset(world)}; or export OCINET_STATE_DIR=PATH, an absolute path to a directory of your own`
     : asRoot(world, `mv ${path} ${path}.old`);
 }
 
-/** Where the state would be, in a world that makes nothing. */
+/** The path of the state directory, found without creating it. */
 export function statePath(world: World): string {
   let path = world.env("OCINET_STATE_DIR") ?? "";
   const makeDirectory = (made: string) => {
@@ -207,11 +207,11 @@ export function statePath(world: World): string {
   };
   try {
     stateDirectory({ ...world, makeDirectory });
-  } catch { /* What is wrong with the place, its finding says. */ }
+  } catch { /* Its finding reports the problem. */ }
   return path;
 }
 
-/** crun up to 1.8 does not start a container where both versions of cgroups are mounted. */
+/** crun up to 1.8 does not start containers if both cgroup versions are mounted. */
 async function lookAtCgroups(world: World): Promise<readonly Finding[]> {
   const rows = (world.read("/proc/self/mounts") ?? "").split("\n").map((row) => row.split(" "));
   const has = (type: string) => rows.some((row) => row[2] === type);

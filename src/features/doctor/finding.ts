@@ -2,50 +2,53 @@ import { messageOf } from "../../wire/cni/error.ts";
 import { packages, type World } from "../../plan/world.ts";
 import { isRoot } from "../../engine/user.ts";
 
-/** What was found of one thing that containers' networks need. */
+/** The result of one check. */
 export interface Finding {
   readonly name: string;
-  /** `missing`: this user's containers cannot do without it. `warning`: something else, or somebody else's, cannot. */
+  /** `missing`: this user's containers need it. `warning`: only some feature or other users' containers need it. */
   readonly status: "ok" | "warning" | "missing";
   readonly found: string;
-  /** What to do about it, with the command to run where there is one. */
+  /** What to do about it, with a command if there is one. */
   readonly remedy?: string;
 }
 
-/** Whose containers. */
+/** The kinds of containers: root's and rootless ones. */
 export type Kind = "root" | "rootless";
 
-/** A look at one thing; it gives nothing where the thing does not matter. */
+/** One check. It returns no findings if its subject does not matter on this machine. */
 export interface Check {
   readonly name: string;
   look(world: World): Promise<readonly Finding[]> | readonly Finding[];
 }
 
-/** Each kind in a sentence, before "containers". */
+/** The words for each kind before "containers" in a sentence. */
 export const whose: Readonly<Record<Kind, string>> = { root: "root's", rootless: "rootless" };
 
-/** Whose containers the one who asks has. */
+/** The kind of containers that the current user has. */
 export function kindOf(world: World): Kind {
   return isRoot(world) ? "root" : "rootless";
 }
 
-/** The name of the one who asks, if they are in /etc/passwd. */
+/** The name of the current user, if it is in /etc/passwd. */
 export function userName(world: World): string | undefined {
   const rows = (world.read("/etc/passwd") ?? "").split("\n").map((row) => row.split(":"));
   return rows.find((row) => row[2] === String(world.uid))?.[0];
 }
 
-/** Nothing is wrong. */
+/** A finding without a problem. */
 export function ok(name: string, found: string): readonly Finding[] {
   return [{ name, status: "ok", found }];
 }
 
-/** Something does not work that most do not need. */
+/** A finding for a problem that most users do not have. */
 export function warn(name: string, found: string, remedy?: string): readonly Finding[] {
   return [{ name, status: "warning", found, ...(remedy === undefined ? {} : { remedy }) }];
 }
 
-/** Containers of some kind cannot do without: missing for those who have such ones, a warning for others. */
+/**
+ * A finding for a thing that containers of some kind need: `missing` for users with such containers, otherwise a
+ * warning.
+ */
 export function lack(
   world: World,
   needs: Kind | "both",
@@ -55,7 +58,7 @@ export function lack(
   return [{ name, status: "warning", found: `${found}; ${whose[needs]} containers need it`, remedy }];
 }
 
-/** The result of a look that may fail: that is a finding too, and stops no other look. */
+/** The findings of a check. If the check itself fails, that is a finding too, and the other checks continue. */
 export async function findingsOf(world: World, { name, look }: Check): Promise<readonly Finding[]> {
   try {
     return await look(world);
@@ -64,20 +67,23 @@ export async function findingsOf(world: World, { name, look }: Check): Promise<r
   }
 }
 
-/** A command that takes root, as this user has to be told of it. */
+/** A command that needs root, in the form for this user. */
 export function asRoot(world: World, command: string): string {
   return isRoot(world) ? command : `as root: ${command}`;
 }
 
-/** What subordinate ids, and the programs that map them, are for: with its own id alone a container has one user, root. */
+/**
+ * The purpose of subordinate ids and the programs that map them. With only the user's own id, a container has only the
+ * user root.
+ */
 export const manyUsers = "rootless containers with more than one user need it";
 
-/** The package that has a program, as Debian calls it. */
+/** The Debian package of a program. */
 export function packageOf(program: string): string {
   return packages[program] ?? program;
 }
 
-/** How to get a program. @param options apt-get's, each with a blank after it */
+/** The command that installs a program. @param options apt-get's options, each followed by a blank */
 export function install(world: World, program: string, options = ""): string {
   const name = packageOf(program);
   const isDebian = /^ID(_LIKE)?=.*\b(debian|ubuntu)\b/m.test(world.read("/etc/os-release") ?? "");

@@ -9,7 +9,7 @@ import {
 } from "../../engine/forward_policy.ts";
 import { type Check, type Finding, findingsOf, install, kindOf, lack, ok, warn } from "./finding.ts";
 
-/** Whether what is not ours lets our traffic pass: each chain has its own say. */
+/** Checks whether rules of other programs let our traffic pass. Every chain can drop packets. */
 export const forwardingChecks: readonly Check[] = [
   ...forwardPrograms.map((of) => ({
     name: `${of.program} FORWARD`,
@@ -24,7 +24,7 @@ export const forwardingChecks: readonly Check[] = [
   { name: "nft forward", look: (world) => looks(world) ? lookAtOthers(world) : [] },
 ];
 
-/** What other programs' chains do with what the host forwards for our containers. */
+/** What other programs' chains do with packets that the host forwards for our containers. */
 export async function forwardFindings(world: World): Promise<readonly Finding[]> {
   const others = forwardingChecks.filter(({ name }) => name !== "forwarding");
   return (await Promise.all(others.map((check) => findingsOf(world, check)))).flat();
@@ -34,7 +34,7 @@ function looks(world: World): boolean {
   return kindOf(world) === "root" && findProgram(world, "nft") !== undefined;
 }
 
-/** Where iptables' FORWARD policy is DROP, a rule of ours has to be there. */
+/** If the policy of iptables' FORWARD is DROP, our rule must be there. */
 async function lookAt(world: World, chain: ForwardChain): Promise<readonly Finding[]> {
   const { command, drops, rejects, passes } = chain;
   const name = `${command} FORWARD`;
@@ -57,7 +57,7 @@ async function lookAt(world: World, chain: ForwardChain): Promise<readonly Findi
   );
 }
 
-/** Forwarding that we turned on, when no container is left. */
+/** Reports forwarding that we turned on, if no container is left. */
 async function lookAtForwarding(world: World): Promise<readonly Finding[]> {
   const name = "forwarding";
   const { stdout } = await world.run(["nft", "list", "table", "inet", "ocinet"], { timeout: 5000 });
@@ -86,7 +86,7 @@ async function lookAtForwarding(world: World): Promise<readonly Finding[]> {
   );
 }
 
-/** For containers with a way out, the keys that keep what they send from being forwarded: somebody has set them since. */
+/** For containers with outgoing traffic: the forwarding sysctls that another program has turned off since. */
 function switchedOff(world: World, elements: readonly ListedElement[]): readonly string[] {
   const linksOf = (set: string) =>
     elements.filter((element) => element.set === set).flatMap(({ key }) => key.split('"')[1] ?? []);
@@ -110,11 +110,11 @@ interface Chain {
   readonly policy?: string;
 }
 
-/** Chains of the machine's own firewall, such as /etc/nftables.conf makes. */
+/** Checks the chains of the machine's own firewall, e.g. of /etc/nftables.conf. */
 async function lookAtOthers(world: World): Promise<readonly Finding[]> {
   const name = "nft forward";
   const { code, stdout } = await world.run(["nft", "-j", "list", "chains"], { timeout: 5000 });
-  // Whether nft works at all, other looks say.
+  // Other checks report whether nft works at all.
   if (code !== 0) return [];
   const { nftables } = JSON.parse(stdout) as { nftables: readonly { readonly chain?: Chain }[] };
   const others = nftables.flatMap(({ chain }) => chain ?? []).filter((chain) =>
@@ -144,7 +144,7 @@ async function judge(
   return warn(
     `nft ${chain}`,
     `${found}: what root's containers send is dropped, unless one of its rules lets it pass`,
-    // Our forward chain, which marks, is at -1.
+    // Our own forward chain, which marks packets, has priority -1.
     (prio ?? 0) >= 0 ? remedy : `give the chain priority 0 or more; then ${remedy}`,
   );
 }

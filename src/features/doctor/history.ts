@@ -6,7 +6,7 @@ import { loadNetworks } from "../networks/networks.ts";
 import { configDirectory } from "../../engine/state.ts";
 import { type Check, type Finding, kindOf, ok, warn } from "./finding.ts";
 
-/** What has gone wrong, or would at the next container, though the machine has all it takes. */
+/** Checks for past errors, and for problems that only show with the next container. */
 export const historyChecks: readonly Check[] = [
   { name: "networks", look: lookAtNetworks },
   { name: "last failed hook", look: lookAtHookLog },
@@ -34,7 +34,7 @@ function lookAtNetworks(world: World): readonly Finding[] {
   }
 }
 
-/** crun does not show what a hook says. */
+/** Reports the hook log, because crun does not show a hook's output. */
 function lookAtHookLog(world: World): readonly Finding[] {
   const path = `${statePath(world)}/hook.log`;
   const failed = (world.read(path) ?? "").split("\n").findLast((line) =>
@@ -45,7 +45,7 @@ function lookAtHookLog(world: World): readonly Finding[] {
 
 const usualHooks = "/usr/share/containers/oci/hooks.d";
 
-/** An annotation of ours does nothing where podman does not read our file, and nobody says so. */
+/** Reports if podman does not read our hook file. Our annotations would then be ignored silently. */
 function lookAtPodmansHooks(world: World): readonly Finding[] {
   const name = "podman's hooks";
   if (findProgram(world, "podman") === undefined) return [];

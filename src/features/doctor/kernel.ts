@@ -3,17 +3,17 @@ import { bridgeTable } from "../../plan/nft_bridge.ts";
 import { findProgram, type World } from "../../plan/world.ts";
 import { asRoot, type Check, type Finding, kindOf, lack, ok, warn } from "./finding.ts";
 
-/** A command that works only if the kernel has something. */
+/** A command that succeeds only if the kernel has a feature. */
 interface Try {
   readonly name: string;
   readonly run: string;
-  /** Every container of root needs it; otherwise only what `use` says. */
+  /** Every container of root needs the feature. Otherwise only what `use` names needs it. */
   readonly needed?: boolean;
   readonly use: string;
-  /** The module that has it, and the kernel's build option. */
+  /** The module with the feature, and the kernel's build option. */
   readonly module: string;
   readonly option: string;
-  /** That module makes links on the host when it is loaded, so it must not be loaded for a try. */
+  /** Loading the module creates links on the host, so it must not be loaded for a check. */
   readonly intrusive?: boolean;
 }
 
@@ -112,14 +112,14 @@ function load(table: string): string {
   return `nft -f - <<'END'\n${table}END`;
 }
 
-/** Runs every second argument, and says after the argument before it how that ended. */
+/** Runs every second argument, and prints its result after the argument before it. */
 const script = `PATH=$PATH:/usr/local/sbin:/usr/sbin:/sbin
 while [ $# -gt 0 ]; do
   said=$(sh -c "$2" 2>&1 </dev/null); printf '%s\\t%s\\t%s\\n' "$1" $? "$(echo $said)"
   shift 2
 done`;
 
-/** What the kernel can do, by doing it in a network namespace that ends with the doing. */
+/** Checks kernel features by using them in a temporary network namespace. */
 export const kernelChecks: readonly Check[] = [
   {
     name: "kernel",
@@ -144,7 +144,7 @@ async function tryAsRoot(world: World): Promise<readonly Finding[]> {
   });
 }
 
-/** What can be tried with the programs that are there, and what must not be. */
+/** The commands that can be tried with the installed programs, and those that must not be tried. */
 function triesFor(world: World): { readonly trying: readonly Try[]; readonly waiting: readonly Try[] } {
   const able = tries.filter(({ run }) => findProgram(world, run.split(" ")[0]!));
   const waiting = able.filter((one) => one.intrusive && isLoadable(world, one.module));
@@ -165,7 +165,7 @@ function judgeAll(
   ];
 }
 
-/** ENOSPC: a limit on namespaces, of which not all are sysctls (nesting is one), has been reached. */
+/** ENOSPC: a limit on namespaces is reached. Not all of them are sysctls; the nesting depth is one that is not. */
 function isUsedUp(said: string): boolean {
   return said.includes("No space left");
 }
@@ -173,7 +173,7 @@ function isUsedUp(said: string): boolean {
 const raise =
   "end what holds many namespaces, or raise the limits: sysctl user.max_user_namespaces user.max_net_namespaces shows them";
 
-/** Whether the kernel lacks a module that is there for it to load. */
+/** Whether a kernel module is not loaded but could be. */
 function isLoadable(world: World, module: string): boolean {
   if (world.stat(`/sys/module/${module}`)) return false;
   const release = world.read("/proc/sys/kernel/osrelease")?.trim();
@@ -182,7 +182,7 @@ function isLoadable(world: World, module: string): boolean {
 
 function judge(world: World, { name, needed, use, module, option }: Try, said: string | undefined) {
   if (said === "") return ok(`kernel: ${name}`, "works");
-  // A program that does not run says nothing of the kernel; it has a finding of its own.
+  // A program that does not start tells nothing about the kernel. It has a finding of its own.
   if (/^[^:]*: error while loading shared libraries/.test(said ?? "")) return [];
   const finding = {
     name: `kernel: ${name}`,
@@ -205,10 +205,10 @@ function kernelRemedy(world: World, module: string, option: string): string {
     : `boot a kernel with CONFIG_${option}, such as Debian's own`;
 }
 
-/** Without root all is tried that a session has, for there an ordinary user has every type of network. */
+/** Without root, everything that a session needs is tried: there an ordinary user has every type of network. */
 async function tryAsUser(world: World): Promise<readonly Finding[]> {
   const name = "kernel: user namespaces";
-  // AppArmor lets a program without a profile make one, and then has it do nothing there.
+  // AppArmor lets a program without a profile make a namespace, but gives it no capabilities in it.
   const power = { name, run: findProgram(world, "ip") ? "ip link set dev lo up" : "true" };
   const { trying, waiting } = triesFor(world);
   const outcome = await attempt(world, ["unshare", "--user", "--map-root-user", "--net"], [power, ...trying]);
@@ -226,7 +226,7 @@ async function tryAsUser(world: World): Promise<readonly Finding[]> {
   });
 }
 
-/** What each try said, "" where it worked; or what there was to say instead of trying. */
+/** The error of each command, "" if it succeeded; or the reason why nothing could be tried. */
 async function attempt(
   world: World,
   prefix: readonly string[],

@@ -5,7 +5,7 @@ import { findBest } from "./uplinks.ts";
 interface Row {
   readonly name: string;
   readonly option: string;
-  /** The uplink that cannot do without it. */
+  /** The uplink that needs the option. */
   readonly uplink?: string;
   readonly use: string;
 }
@@ -20,7 +20,7 @@ const rows: readonly Row[] = [
   { name: "env", option: "--default-signal", use: "lets rootless crun's containers be connected" },
 ];
 
-/** Whether programs have what GNU's have, and busybox's have not. */
+/** Checks for options that GNU's programs have and busybox's lack. */
 export const optionChecks: readonly Check[] = rows.map((row) => ({
   name: row.name,
   look: (world) => lookFor(world, row),

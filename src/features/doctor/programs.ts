@@ -19,14 +19,14 @@ interface Program {
   readonly needs: Kind | "both";
   /** Only some networks use it. */
   readonly optional?: boolean;
-  /** Only those use it who have what it comes with; nobody has to install it. */
+  /** It comes with another program, and only users of that program need it. No finding asks to install it. */
   readonly unasked?: boolean;
   readonly use: string;
-  /** The words that make it tell its version. */
+  /** The command-line arguments that print its version. */
   readonly version?: string;
-  /** The oldest that will do, and the first Debian that has one. */
+  /** The oldest usable version, and the first Debian release with it. */
   readonly least?: { readonly version: string; readonly debian: string };
-  /** Another program that does as well. */
+  /** Another program that can replace it. */
   readonly instead?: string;
 }
 
@@ -132,7 +132,7 @@ const flock: Program = {
   use: "locks files for Node, which cannot",
 };
 
-/** Whether each program is there, and new enough. */
+/** Checks that each program is installed and recent enough. */
 export const programChecks: readonly Check[] = [
   ...rows.map((row) => ({ name: row.name, look: (world: World) => lookFor(world, row) })),
   { name: flock.name, look: (world) => world.runtime === "node" ? lookFor(world, flock) : [] },
@@ -159,7 +159,7 @@ async function lookFor(world: World, program: Program): Promise<readonly Finding
   return ok(name, `${found ?? "some version"} (${path})`);
 }
 
-/** What a program ends with whose libraries are not all there (ld.so(8)). */
+/** The exit status of a program with missing libraries (ld.so(8)). */
 const notRun = 127;
 
 function broken(world: World, program: Program, path: string, { stderr }: Output): readonly Finding[] {
@@ -180,7 +180,7 @@ function absent(world: World, program: Program): readonly Finding[] {
   return matters ? warn(name, found, remedy) : ok(name, `not found; only ${whose[needs]} containers use it`);
 }
 
-/** The first thing that looks like a version in what a command says, on either stream. */
+/** The first text that looks like a version in a command's output or errors. */
 export async function versionOf(world: World, argv: readonly string[]): Promise<string | undefined> {
   return versionIn(await world.run(argv, { timeout: 5000 }));
 }
@@ -189,7 +189,7 @@ function versionIn({ stdout, stderr }: Output): string | undefined {
   return /[0-9]+(\.[0-9]+)+/.exec(stdout + stderr)?.[0];
 }
 
-/** Whether a version such as "1.0.6" comes before another. */
+/** Whether a version such as "1.0.6" is older than another. */
 export function isOlder(version: string, least: string): boolean {
   const [a, b] = [version, least].map((text) => text.split(".").map(Number));
   const at = b!.findIndex((part, i) => (a![i] ?? 0) !== part);

@@ -18,7 +18,7 @@ const rows: readonly Setting[] = [
     key: "user.max_user_namespaces",
     judge: notZero({ needs: "rootless", value: "15000", meaning: "nobody may have user namespaces" }),
   },
-  // Of them only these are ours; what a container has besides is between its runtime and its config.json.
+  // Only these of the container's sysctls are ours. The runtime and config.json decide on the others.
   {
     key: "user.max_net_namespaces",
     judge: notZero({ needs: "both", value: "15000", meaning: "nobody may have network namespaces" }),
@@ -27,7 +27,7 @@ const rows: readonly Setting[] = [
     key: "user.max_mnt_namespaces",
     judge: notZero({ needs: "both", value: "15000", meaning: "nobody may have mounts of their own" }),
   },
-  // Debian's kernels up to 10 and some others have this one.
+  // This sysctl exists in Debian's kernels up to version 10, and in some others.
   {
     key: "kernel.unprivileged_userns_clone",
     judge: notZero({ needs: "rootless", value: "1", meaning: "nobody but root may have user namespaces" }),
@@ -48,7 +48,7 @@ const rows: readonly Setting[] = [
   },
 ];
 
-/** What the kernel's settings allow; one that this kernel does not have is passed over. */
+/** Checks sysctls. Those that this kernel lacks are skipped. */
 export const sysctlChecks: readonly Check[] = rows.map(({ key, judge }) => {
   const name = `sysctl ${key}`;
   const path = `/proc/sys/${key.replaceAll(".", "/")}`;
@@ -61,7 +61,7 @@ export const sysctlChecks: readonly Check[] = rows.map(({ key, judge }) => {
   };
 });
 
-/** Debian's sysctl comes in procps, which is not on every machine. */
+/** The command that sets a sysctl. Debian's sysctl is in procps, which may not be installed. */
 function set(world: World, name: string, value: string): string {
   const key = name.split(" ")[1]!;
   const word = value.includes(" ") ? `"${value}"` : value;
@@ -84,7 +84,9 @@ function notZero(
       : lack(world, needs, { name, found: `0; ${meaning}`, remedy: set(world, name, value) });
 }
 
-/** The kernel's own is 1024; who lowered it has a reason, and who raised it has seldom thought of containers. */
+/**
+ * The kernel's default is 1024. A lower value was set on purpose. A higher one was rarely set with containers in mind.
+ */
 function judgeLowestPort(world: World, value: string, name: string): readonly Finding[] {
   if (kindOf(world) === "root") return [];
   return Number(value) <= 1024
@@ -92,7 +94,7 @@ function judgeLowestPort(world: World, value: string, name: string): readonly Fi
     : warn(name, `${value}; ports below that cannot be published`, set(world, name, "1024"));
 }
 
-/** Ubuntu since 23.10: a program without a profile gets user namespaces that it has no power in. */
+/** Ubuntu since 23.10: a program without an AppArmor profile gets no capabilities in its user namespaces. */
 function judgeAppArmor(world: World, value: string, name: string): readonly Finding[] {
   if (value === "0") return ok(name, "0");
   const bare = ["runc", "slirp4netns"].filter((program) => !world.stat(`/etc/apparmor.d/${program}`));

@@ -1,18 +1,20 @@
 import type { World } from "../../plan/world.ts";
 import { asRoot, type Check, type Finding, kindOf, ok, userName, warn } from "./finding.ts";
 
-/** What systemd ends, with the uplinks and the state of containers that still run. */
+/** Checks for cases in which systemd ends uplinks, or removes the state, of running containers. */
 export const systemdChecks: readonly Check[] = [
   { name: "systemd unit", look: (world) => manages(world) ? lookAtUnit(world) : [] },
   { name: "systemd linger", look: (world) => manages(world) ? lookAtLinger(world) : [] },
 ];
 
-/** Uplinks are rootless containers' only; sd_booted(3) says whether systemd manages the machine. */
+/** Whether systemd manages the machine (sd_booted(3)). Only rootless containers have uplinks. */
 function manages(world: World): boolean {
   return kindOf(world) === "rootless" && world.stat("/run/systemd/system")?.kind === "directory";
 }
 
-/** A service takes along all that is in its cgroup when it stops; the container may have one of its own. */
+/**
+ * Stopping a service ends all processes in its cgroup, including uplinks; the container may have a cgroup of its own.
+ */
 function lookAtUnit(world: World): readonly Finding[] {
   const name = "systemd unit";
   const rows = (world.read("/proc/self/cgroup") ?? "").trim().split("\n");
@@ -26,7 +28,7 @@ function lookAtUnit(world: World): readonly Finding[] {
   );
 }
 
-/** Without it, /run/user/UID goes when the user has logged out, and what is known of their containers is in it. */
+/** Without lingering, /run/user/UID, which has the records of containers, is removed when the user has logged out. */
 function lookAtLinger(world: World): readonly Finding[] {
   const { uid } = world;
   const name = "systemd linger";

@@ -13,7 +13,7 @@ import { findUserNic } from "../rootless/user_nic.ts";
 import { asRoot, type Check, type Finding, install, lack, ok, packageOf, warn } from "./finding.ts";
 import { versionOf } from "./programs.ts";
 
-/** Each way to the world for rootless containers, and which of them is taken. */
+/** Checks each uplink for rootless containers, and reports which one is used. */
 export const uplinkChecks: readonly Check[] = [
   ...uplinks.map((uplink) => ({
     name: uplink.name,
@@ -23,7 +23,7 @@ export const uplinkChecks: readonly Check[] = [
   { name: "default route", look: lookForRoute },
 ];
 
-/** Those that root provides. */
+/** The checks of uplinks that root provides. */
 const lookOf: Readonly<Record<string, (world: World, uplink: Uplink) => Promise<readonly Finding[]>>> = {
   [helper.name]: lookAtService,
   [lxcUserNic.name]: lookAtUserNic,
@@ -52,18 +52,18 @@ async function examine(world: World, uplink: Uplink): Promise<Look> {
   return { uplink, path, version, problem: problemOf(host, uplink, path, version), losesNames };
 }
 
-/** The name of the uplink that is taken unless another is asked for. */
+/** The name of the uplink that is used by default. */
 export async function findBest(world: World): Promise<string | undefined> {
   return (await lookForUplink(world))?.uplink.name;
 }
 
-/** Why no names are found by the uplink that is taken; undefined if they are, or there is no uplink. */
+/** The reason why DNS does not work with that uplink; undefined if it does, or if there is no uplink. */
 export async function whyNamesAreLost(world: World): Promise<string | undefined> {
   const look = await lookForUplink(world);
   return look?.losesNames === undefined ? undefined : `${look.uplink.name}: ${look.losesNames}`;
 }
 
-/** One by which names are found goes before the others. */
+/** Prefers an uplink with which DNS works. */
 async function lookForUplink(world: World): Promise<Look | undefined> {
   const looks = await Promise.all(uplinks.map((uplink) => examine(world, uplink)));
   const working = looks.filter(({ problem }) => problem === undefined);
@@ -87,7 +87,7 @@ function addRoute(world: World): string {
   return asRoot(world, "ip route add default via ROUTER, with the address of this network's router");
 }
 
-/** Whether there is a way out for containers to be given. */
+/** Whether the host has a default route. */
 function lookForRoute(world: World): readonly Finding[] {
   const { routes } = hostOf(world);
   const name = "default route";
@@ -100,7 +100,7 @@ function lookForRoute(world: World): readonly Finding[] {
   );
 }
 
-/** Of root's service root sees whether it runs, and others what it offers them. */
+/** Checks root's service. Root sees whether it runs, other users see what it grants them. */
 async function lookAtService(world: World, uplink: Uplink): Promise<readonly Finding[]> {
   const { name } = uplink;
   if (world.uid === 0) return lookAtOwnService(world, name);
@@ -140,7 +140,7 @@ function lookAtOwnService(world: World, name: string): readonly Finding[] {
   );
 }
 
-/** Of lxc-user-nic root sees whom it serves, and others what it grants them. */
+/** Checks lxc-user-nic. Root sees which users it serves, others see what it grants them. */
 async function lookAtUserNic(
   world: World,
   { name, keys, problem, doubt }: Uplink,
