@@ -17,10 +17,10 @@ import { identify } from "../../engine/process.ts";
 import { linkExists } from "../../engine/links.ts";
 import { parseAttachOptions } from "../container/options.ts";
 
-/** A request that is not granted: the user may be told why, for it says nothing of others. */
+/** A request that is not granted. Its message is shown to the user, because it tells nothing about other users. */
 export class Refusal extends Error {}
 
-/** Who asks, and what they are granted. */
+/** The user who asks, and what is granted to that user. */
 export interface Asking {
   readonly world: World;
   readonly state: string;
@@ -28,7 +28,7 @@ export interface Asking {
   readonly grants: Grants;
 }
 
-/** Does what a user asks. @returns what to answer @throws Refusal for what is not granted */
+/** Does what a user requests. @returns the answer @throws Refusal if it is not granted */
 export async function serveRequest(asking: Asking, request: HelperRequest): Promise<unknown> {
   switch (request.do) {
     case "show":
@@ -70,8 +70,8 @@ function networksOf(world: World, state: string, uid: number): readonly string[]
 }
 
 /**
- * The ids of what was attached for users, or one of them. The name of a user's choosing is followed by a number of ours:
- * links are named after the id, and nobody is to find two ids of which the links' names are one.
+ * The ids of what was attached for all users, or for one user. A number of ours follows the name that the user chose:
+ * link names are derived from the id, so no user can find two ids with the same link names.
  */
 export function helperIds(world: World, state: string, uid?: number): readonly string[] {
   return containerIds(world, state).filter((id) =>
@@ -95,7 +95,7 @@ function recordOf(world: World, state: string, id: string): ContainerRecord | un
   try {
     return readContainer(world, state, id);
   } catch {
-    // A damaged one is for gc.
+    // A damaged record is left to gc.
     return undefined;
   }
 }
@@ -149,7 +149,7 @@ async function attachFor(asking: Asking, request: Attach): Promise<Result> {
   try {
     const netns = `/proc/${request.pid}/ns/net`;
     const lasting = { netns, identity: judged.identity, init, owner: user.uid };
-    // The pid may have become another's while we looked.
+    // The pid may belong to another process by now.
     if (!isThere(world, lasting)) throw notYours(request.pid);
     return await attachJudged(asking, request, network, { path: judged.path, lasting });
   } finally {
@@ -157,7 +157,7 @@ async function attachFor(asking: Asking, request: Attach): Promise<Result> {
   }
 }
 
-/** One text for all that may be the case, which is nobody's business. */
+/** The same text for all causes, so that it tells nothing about processes of other users. */
 function notYours(pid: number): Refusal {
   return new Refusal(
     `Cannot attach process ${pid}: it is not one whose network namespace belongs to a user namespace of yours`,
@@ -183,18 +183,18 @@ async function attachJudged(
   }
 }
 
-/** An error as its user may see it, if it is their concern. */
+/** The error in the form that its user may see, if it concerns the user. */
 function asRefusal(error: unknown, ifname?: string): unknown {
   const own = ownConcern(error, ifname);
   return own === undefined ? error : new Refusal(own, { cause: error });
 }
 
-/** What of a failure is the user's concern; all else, such as who has a port, is for the log alone. */
+/** The part of a failure that concerns the user. All else, such as the owner of a port, is only logged. */
 function ownConcern(error: unknown, ifname: string | undefined): string | undefined {
   if (error instanceof TakenPort) {
     return `Cannot publish "${showMapping(error.port)}": somebody has the port already`;
   }
-  // The name on the host is of our choosing.
+  // We chose the name on the host.
   if (!/ peer name .*File exists/.test(messageOf(error))) return undefined;
   return `Cannot make link "${ifname}": the namespace has one of that name already; name another`;
 }

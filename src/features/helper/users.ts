@@ -1,20 +1,20 @@
 import { type Grants, grantsOf, parsePolicy, type Rule } from "../../wire/helper/policy.ts";
 import type { World } from "../../plan/world.ts";
 
-/** Somebody whom the policy names, with all names by which it may. */
+/** A user whom the policy names, with all names that apply to the user. */
 export interface HelperUser {
   readonly uid: number;
   readonly gid: number;
   readonly names: ReadonlySet<string>;
 }
 
-/** Who may have what of root's service. */
+/** A policy, with its users looked up. */
 export interface Granted {
-  /** The policy's text when it was read. */
+  /** The policy's text at the time it was read. */
   readonly text: string;
   readonly rules: readonly Rule[];
   readonly users: ReadonlyMap<number, HelperUser>;
-  /** Names in the policy that are nobody's. */
+  /** Names in the policy that no user and no group has. */
   readonly unknown: readonly string[];
 }
 
@@ -23,10 +23,7 @@ export function grantsFor({ rules, users }: Granted, uid: number): Grants {
   return grantsOf(rules, users.get(uid)?.names ?? new Set());
 }
 
-/**
- * The text of a policy.
- * @throws Error when there is none, or somebody else than root could have written it
- */
+/** Reads the text of a policy. @throws Error if there is none, or if another user than root could have written it */
 export function readPolicy(world: World, path: string): string {
   const stat = world.stat(path);
   if (stat === undefined) {
@@ -74,7 +71,7 @@ function accounts(rows: readonly (readonly string[])[]): readonly Account[] {
   return rows.map(([name, , uid, gid]) => ({ name: name!, uid: Number(uid), gid: Number(gid) }));
 }
 
-/** Those whom the group lists, and those whose first group it is. */
+/** The members of a group: those it lists, and those whose primary group it is. */
 async function membersOf(world: World, group: string): Promise<readonly Account[]> {
   const [row] = await getent(world, "group", group);
   if (!row) return [];

@@ -6,7 +6,7 @@ import type { Description } from "../container/describe.ts";
 import type { Listener } from "../container/ports.ts";
 import type { Finding } from "../doctor/finding.ts";
 
-/** One thing on the way, held against what it should be. Its keys stay as they are: docs/usage.md. */
+/** One check on the way, compared with what should be there. Its keys are stable: docs/usage.md. */
 export interface Hop {
   /** What kind of thing: interface, address, route, neighbour, host link … */
   readonly layer: string;
@@ -19,7 +19,7 @@ export interface Hop {
   readonly remedy: string;
 }
 
-/** Where to. */
+/** The target of a trace. */
 export type Target =
   | { readonly kind: "world" }
   | { readonly kind: "address"; readonly address: string }
@@ -36,10 +36,10 @@ export interface Way {
   readonly problem?: string;
 }
 
-/** All that was looked at of one container. */
+/** Everything that was read about one container. */
 export interface Side {
   readonly described: Description;
-  /** Why its namespace was not looked into. */
+  /** The reason why its namespace was not entered. */
   readonly closed?: string;
   /** What is to be there, and what of it is missing (drift.ts). */
   readonly steps: readonly Step[];
@@ -65,13 +65,13 @@ export interface PortEntry {
 /** What was looked at of a published port. */
 export interface PortSeen {
   readonly entries: readonly PortEntry[];
-  /** Who listens in the container; absent where that was not looked at. */
+  /** The programs that listen in the container; absent if that was not read. */
   readonly inside?: readonly Listener[];
   /** Programs of the host's that listen on it. */
   readonly onHost: readonly string[];
 }
 
-/** All that was looked at. */
+/** Everything that was read. */
 export interface Seen {
   readonly target: Target;
   /** The address that the target has for the container; for the world, one that stands for it. */
