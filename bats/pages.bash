@@ -33,7 +33,7 @@ furnish_pages() {
 # page DIRECTORY MODE FILE...: in the furnished host
 page() {
   local directory=$1 mode=$2
-  env --unset=OCINET_STATE_DIR PATH="$PROJECT/dist:$PROJECT/node_modules/.bin:$PATH" PAGE_USER=alice PAGE_HOME="$directory/alice" \
+  env --unset=OCINET_STATE_DIR LC_ALL=C.UTF-8 PATH="$PROJECT/dist:$PROJECT/node_modules/.bin:$PATH" PAGE_USER=alice PAGE_HOME="$directory/alice" \
     PAGE_RUNTIME_DIR=/run/user/60606 HOME="$directory" \
     "$PROJECT/node_modules/.bin/deno" run -A --no-check "$PROJECT/scripts/page.ts" "$mode" "$directory/pages" "${@:3}"
 }
