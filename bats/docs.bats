@@ -20,3 +20,8 @@ done_as_said() { in_host bash -c '. bats/pages.bash; page "$@"' bash "$WORLD" ch
   # shellcheck disable=SC2086 # several
   done_as_said ${PAGES-README.md docs/*.md}
 }
+
+@test "the labs do what they say" {
+  # shellcheck disable=SC2086 # several
+  done_as_said ${LABS-docs/labs/*.md}
+}
