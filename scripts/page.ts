@@ -147,6 +147,8 @@ async function show(file: string, directory: string, waits: boolean): Promise<bo
 /** The text between blocks, without comments and what blocks print. */
 function proseOf(text: string): string {
   const lines = text.replace(/<!--[^]*?-->\n?/g, "").split("\n");
+  // Between two commands of one block there is only what the first one prints.
+  if (!lines.some((line) => line.startsWith("```"))) return "";
   const end = lines.indexOf("```");
   return lines.slice(end + 1).filter((line) => !line.startsWith("```")).join("\n").trim();
 }
