@@ -127,8 +127,9 @@ async function show(file: string, directory: string, waits: boolean): Promise<bo
   let [at, isRight] = [0, true];
   for (const command of commandsOf(text)) {
     const between = text.split("\n").slice(at, command.line - 1).join("\n");
+    // Between two commands of one block there is only what the first one prints.
+    console.log(at === 0 || /^```/m.test(between) ? proseOf(between) : "");
     at = Math.max(at, command.line + command.text.split("\n").length - 1);
-    console.log(proseOf(between));
     if (!command.isHidden) console.log(command.text.replace(/^/gm, command.as === "root" ? "  # " : "  $ "));
     if (waits && !command.isHidden && (await keys.next()).done) break;
     const { printed, failed } = await shells[command.as].run(command);
@@ -147,8 +148,6 @@ async function show(file: string, directory: string, waits: boolean): Promise<bo
 /** The text between blocks, without comments and what blocks print. */
 function proseOf(text: string): string {
   const lines = text.replace(/<!--[^]*?-->\n?/g, "").split("\n");
-  // Between two commands of one block there is only what the first one prints.
-  if (!lines.some((line) => line.startsWith("```"))) return "";
   const end = lines.indexOf("```");
   return lines.slice(end + 1).filter((line) => !line.startsWith("```")).join("\n").trim();
 }
