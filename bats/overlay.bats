@@ -302,7 +302,10 @@ seen_packets() { ip netns exec "$LAN" nft list chain bridge seen forwarded | awk
   both_agents
   start_agent 3
   ip -n "$LAN" address add 2001:db8::254/64 dev lan nodad
-  local i mesh=(--service web --publish-mesh "8080:80,8081:81")
+  local i mesh=(--service web --publish-mesh "8080:80,8081:81,5353:53/udp" --publish-mesh "8082:81,5354:53/udp")
+  # These are a program's of host 3.
+  started taken3 ip netns exec "$LAN-h3" socat TCP-LISTEN:8082,fork EXEC:cat
+  started taken3udp ip netns exec "$LAN-h3" socat UDP-RECVFROM:5354,fork EXEC:cat
   for i in 1 2 3; do on "$i" ip address add "2001:db8::$i/64" dev eth0 nodad; done
   # One without br_netfilter, which has nat see what is bridged.
   # shellcheck disable=SC2016 # the inner shell's
@@ -331,7 +334,17 @@ seen_packets() { ip netns exec "$LAN" nft list chain bridge seen forwarded | awk
   # The name is that of all members, on all hosts.
   on 3 grep -rqx "$(address_of c11) $LAN-c11 web" /run/ocinet/names/shop
   on 3 grep -rqx "$(address_of c21) $LAN-c21 web" /run/ocinet/names/shop
-  run ! grep -q "Cannot lead" "$BATS_TEST_TMPDIR"/agent?.log
+  # Host 3, which has no container, forwards for the network alone.
+  [ "$(on 3 cat /proc/sys/net/ipv6/conf/all/forwarding)" = 1 ]
+  on 3 nft list set inet ocinet unforwarded6 | grep -qF '"eth0" . "eth0"'
+  # What a host's program has is left to it.
+  run -0 grep -h "Cannot lead" "$BATS_TEST_TMPDIR"/agent?.log
+  [[ $output == *"Cannot lead port 8082 to service \"web\" on this host: a program or a container of it has the port; "* ]]
+  [ "$(wc -l <<<"$output")" = 1 ]
+  [ "$(on 3 nft list chain inet ocinet_mesh ports | grep -c goto)" = 3 ]
+  [ "$(on 1 nft list chain inet ocinet_mesh ports | grep -c goto)" = 5 ]
+  # Datagrams of one client go on to one member.
+  [ "$(for i in 5001 5002 5001 5002; do datagram "$i"; done | sort | uniq -c | tr -s '\n ' ' ')" = " 2 c11 2 c21 " ]
   # Agents that are killed and started leave connections alone.
   for i in 1 3; do
     ended "agent$i" KILL
@@ -342,6 +355,7 @@ seen_packets() { ip netns exec "$LAN" nft list chain bridge seen forwarded | awk
   down 2 c21
   wait_for answers "4 c11 192.0.2.254" 192.0.2.3
   says after
+  [ "$(for i in 5001 5002; do datagram "$i"; done | sort | uniq -c | tr -s '\n ' ' ')" = " 2 c11 " ]
   # By client: each is led to one member, not all to the same.
   up 2 c22 shop "${mesh[@]}" --affinity client
   serve c22
@@ -357,6 +371,8 @@ seen_packets() { ip netns exec "$LAN" nft list chain bridge seen forwarded | awk
   wait_for nothing_on 1
   [ -z "$(on 3 ip rule list pref 208)" ]
   run ! on 3 test -e /run/ocinet/mesh.json
+  oci 3 gc
+  [ "$(on 3 cat /proc/sys/net/ipv6/conf/all/forwarding)" = 0 ]
 }
 
 # says WORD: by the connection that is open, and hears it
@@ -384,10 +400,14 @@ serve() {
       "SYSTEM:echo $1 \$SOCAT_PEERADDR"
   done
   started "81$1" ip netns exec "$LAN-$1" socat TCP4-LISTEN:81,fork,reuseaddr EXEC:cat
+  started "53$1" ip netns exec "$LAN-$1" socat UDP4-RECVFROM:53,fork "SYSTEM:echo $1"
   wait_for listens "$1"
 }
 
-listens() { [ "$(inside "$1" ss -Hltn "sport = :80 or sport = :81" | wc -l)" = 3 ]; }
+listens() { [ "$(inside "$1" ss -Hltun "sport = :80 or sport = :81 or sport = :53" | wc -l)" = 4 ]; }
+
+# datagram PORT: what answers the client that has it
+datagram() { echo | ip netns exec "$LAN" socat -t 2 - "UDP4:192.0.2.3:5353,sourceport=$1" | head -n 1; }
 
 # answers PATTERN HOST [PLACE...]: of four connections to its port 8080, by how many of them; BIND is where they are from
 answers() {

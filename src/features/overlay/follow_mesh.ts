@@ -1,10 +1,11 @@
 import { explain } from "../../engine/apply.ts";
-import { whyFailed } from "../../plan/world.ts";
+import { whyFailed, type World } from "../../plan/world.ts";
 import { messageOf } from "../../wire/cni/error.ts";
 import { type Agent, livingHosts, report } from "./agent_state.ts";
 import { linkNames } from "./links.ts";
 import { join } from "./local_networks.ts";
 import { giveMarks, mostPairs, readMarks, writeMarks } from "./mesh_marks.ts";
+import { allowForwarding } from "./mesh_forwarding.ts";
 import {
   meshLeftovers,
   meshMembers,
@@ -29,6 +30,7 @@ export async function followMesh(agent: Agent): Promise<void> {
   // What is there stays until it is known who has which address.
   if (meshed.some(({ network }) => agent.joined.get(network)?.claims.synced === false)) return;
   const networks = await meshNetworks(agent, meshed);
+  await allowForwarding(agent, networks);
   const hosts = [...livingHosts(agent).values()].map(({ underlay }) => underlay).toSorted();
   const rules = meshRules(networks, [...new Set(hosts)]);
   const routes = [meshRoutes(networks, 4), meshRoutes(networks, 6)] as const;
@@ -36,7 +38,6 @@ export async function followMesh(agent: Agent): Promise<void> {
   const text = [rules, ...routes.flatMap((lines) => [...lines.keys()])].join("\n");
   if (before?.text === text && now - before.looked < lookEvery) return;
   const isThere = before?.text === text && await hasTable(agent);
-  setSysctls(agent, networks);
   await setRoutes(agent, routes, before?.routes);
   if (!isThere) await setRules(agent, rules);
   const reached = meshMembers(networks);
@@ -90,18 +91,21 @@ async function meshNetworks(agent: Agent, meshed: readonly Member[]): Promise<re
         ];
         const other = owners.get(port) ?? owner;
         owners.set(port, other);
-        if (other !== owner) problems.push(`Cannot lead port ${hostPort} to ${owner}: ${other} has it`);
+        if (other !== owner) {
+          problems.push(`Cannot lead port ${hostPort} to ${owner}: ${other} has it; publish another port`);
+        }
         return other === owner;
       });
     const free = await Promise.all(targets.map((target) => isFree(agent, target)));
     targets.filter((_, i) => !free[i]).forEach(({ hostPort, service }) =>
       problems.push(
-        `Cannot lead port ${hostPort} to service "${service}" on this host: a program or a container of it has the port`,
+        `Cannot lead port ${hostPort} to service "${service}" on this host: a program or a container of it has the port; stop it, or publish another one`,
       )
     );
     networks.push({
       bridge: linkNames(joined.digest).bridge,
       subnets: joined.network.subnets,
+      internal: joined.network.internal,
       own: hosts.find(({ name }) => name === agent.config.name)?.addresses ?? [],
       hosts: hosts.filter(({ name }) => name !== agent.config.name),
       targets: targets.filter((_, i) => free[i]),
@@ -133,7 +137,14 @@ function withMarks({ world, state }: Agent, networks: readonly MeshNetwork[]): r
 async function isFree({ world, state, mesh }: Agent, { protocol, hostPort }: MeshTarget): Promise<boolean> {
   if (world.list(`${state}/ports/${protocol}/${hostPort}`).length > 0) return false;
   const isLed = mesh?.text.includes(`ports ${protocol} dport ${hostPort} goto`);
-  return protocol === "udp" || isLed === true || await world.canListen("0.0.0.0", hostPort);
+  if (isLed === true) return true;
+  return protocol === "udp" ? !hasSocket(world, hostPort) : await world.canListen("0.0.0.0", hostPort);
+}
+
+/** Whether a program of this host takes datagrams at the port from anywhere. */
+function hasSocket(world: World, port: number): boolean {
+  const row = new RegExp(`:${port.toString(16).toUpperCase().padStart(4, "0")} 0+:0000 `);
+  return ["udp", "udp6"].some((table) => row.test(world.read(`/proc/net/${table}`) ?? ""));
 }
 
 async function hasTable({ world }: Agent): Promise<boolean> {
@@ -156,19 +167,6 @@ async function setRoutes({ world }: Agent, routes: Routes, before: Routes | unde
     const first = before === undefined ? meshLeftovers() : gone.join("");
     const lines = first + [...routes[i].keys()].map((line) => `${line}\n`).join("");
     if (lines !== "") await world.run(["ip", f, "-force", "-batch", "-"], { stdin: lines });
-  }
-}
-
-/** A client's address comes in by the bridge, which does not lead to it; the kernel takes the laxer of "all" and this. */
-function setSysctls({ world }: Agent, networks: readonly MeshNetwork[]): void {
-  const set = (key: string, value: string) => {
-    const path = `/proc/sys/net/${key}`;
-    if (world.read(path)?.trim() !== value) world.put(path, value);
-  };
-  for (const { bridge, subnets } of networks) {
-    set(`ipv4/conf/${bridge}/rp_filter`, "2");
-    set("ipv4/ip_forward", "1");
-    if (subnets.some((subnet) => subnet.includes(":"))) set("ipv6/conf/all/forwarding", "1");
   }
 }
 

@@ -28,6 +28,8 @@ export interface MeshTarget {
 export interface MeshNetwork {
   readonly bridge: string;
   readonly subnets: readonly string[];
+  /** Its containers have no way to others than their neighbours. */
+  readonly internal: boolean;
   /** This host's own addresses on it. */
   readonly own: readonly string[];
   /** Other hosts of the network. */
@@ -96,7 +98,7 @@ export function meshRules(networks: readonly MeshNetwork[], clusterHosts: readon
     targets.map(({ network, target, name }) =>
       chain(name) + add(
         `ports ${target.protocol} dport ${target.hostPort} goto ${name}`,
-        `${name} ${setMark("ct", kept)}`,
+        `${name} ${setMark("ct", network.internal ? masqueraded : kept)}`,
         // Whoever has a way back that does not lead through this host is answered by it all the same.
         `${name} fib saddr type local ${setMark("ct", masqueraded)}`,
         ...([4, 6] as const).flatMap((f) => {

@@ -9,7 +9,12 @@ import { hostsOf, targetsOf } from "./mesh_targets.ts";
 import { localMembers, type Member, readMember } from "./services.ts";
 
 const network: MeshNetwork = {
-  ...{ bridge: "ov1", subnets: ["10.9.0.0/24", "fd00:9::/64"], own: ["10.9.0.2", "fd00:9::2"] },
+  ...{
+    bridge: "ov1",
+    internal: false,
+    subnets: ["10.9.0.0/24", "fd00:9::/64"],
+    own: ["10.9.0.2", "fd00:9::2"],
+  },
   hosts: [{ name: "h2", addresses: ["10.9.0.3", "fd00:9::3"], mac: "02:6f:0a:09:00:03", mark: 1 }],
   targets: [{
     ...{ protocol: "tcp", hostPort: 8080, affinity: false },
@@ -56,6 +61,13 @@ test("a port leads to each member in turn, by family, with the client's address"
   ]);
   assert.deepEqual(chain("asking").slice(0, 2), ["ip daddr 127.0.0.0/8 return", "ip6 daddr ::1 return"]);
   assert.equal(meshRules([], []), "add table inet ocinet_mesh\ndelete table inet ocinet_mesh\n");
+});
+
+test("members that have no way out see the host that was asked", () => {
+  assert.match(
+    meshRules([{ ...network, internal: true }], []),
+    /tcp_8080 ct mark set ct mark and 0x80ffffff or 0x7e000000\n/,
+  );
 });
 
 test("by client a hash of its address chooses the member", () => {
