@@ -329,6 +329,9 @@ seen_packets() { ip netns exec "$LAN" nft list chain bridge seen forwarded | awk
   # The hosts and the members themselves are answered, too.
   answers $'2 c11 10.9.0.*\n2 c21 10.9.0.*' 192.0.2.3 on 3
   answers $'2 c11 10.9.0.*\n2 c21 10.9.0.*' 192.0.2.1 on 2
+  answers $'2 c11 10.9.0.*\n2 c21 10.9.0.*' 192.0.2.2 on 2
+  answers $'2 c11 fd00:0009:*\n2 c21 fd00:0009:*' "[2001:db8::3]" on 3
+  run ! on 3 socat -u OPEN:/dev/null TCP:127.0.0.1:8080
   answers $'2 c11 10.9.0.*\n2 c21 10.9.0.*' 192.0.2.1 inside c11
   answers $'2 c11 fd00:0009:*\n2 c21 fd00:0009:*' "[2001:db8::2]" inside c21
   # The name is that of all members, on all hosts.
@@ -364,6 +367,7 @@ seen_packets() { ip netns exec "$LAN" nft list chain bridge seen forwarded | awk
   ended agent2 KILL
   ip -n "$LAN" link set dev p2 down
   wait_for answers "4 c11 192.0.2.254" 192.0.2.3
+  wait_for names_are_gone 3 c22
   says last
   exec {said}>&-
   down 1 c11
