@@ -370,6 +370,9 @@ seen_packets() { ip netns exec "$LAN" nft list chain bridge seen forwarded | awk
   wait_for names_are_gone 3 c22
   says last
   exec {said}>&-
+  # A server that is not told of a connection's end waits for ever.
+  ended client TERM
+  wait_for is_served c11
   down 1 c11
   wait_for nothing_on 3
   wait_for nothing_on 1
@@ -409,6 +412,9 @@ serve() {
 }
 
 listens() { [ "$(inside "$1" ss -Hltun "sport = :80 or sport = :81 or sport = :53" | wc -l)" = 4 ]; }
+
+# is_served CONTAINER: no connection is open there
+is_served() { [ -z "$(inside "$1" ss -Htn "sport = :81")" ]; }
 
 # datagram PORT: what answers the client that has it
 datagram() { echo | ip netns exec "$LAN" socat -t 2 - "UDP4:192.0.2.3:5353,sourceport=$1" | head -n 1; }
