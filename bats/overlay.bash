@@ -85,11 +85,11 @@ start_agent() {
 
 is_member() { grep -q "is in the cluster" "$BATS_TEST_TMPDIR/agent$1.log"; }
 
-# up NUMBER CONTAINER NETWORK: a namespace on that host's network; sets ADDRESS4 and ADDRESS6
+# up NUMBER CONTAINER NETWORK [OPTION...]: a namespace on that host's network; sets ADDRESS4 and ADDRESS6
 up() {
   [ -e "/run/netns/$LAN-$2" ] || ip netns add "$LAN-$2"
   wait_for on "$1" test -e "/etc/ocinet/net.d/overlay-$3.conflist"
-  oci "$1" up --net "$3" "/run/netns/$LAN-$2"
+  oci "$1" up --net "$3" "${@:4}" "/run/netns/$LAN-$2"
 }
 
 # down NUMBER CONTAINER

@@ -298,6 +298,139 @@ all_values() { ETCDCTL_API=3 ip netns exec "$LAN" etcdctl --endpoints "$ETCD" ge
 # seen_packets PORT: how many went from host to host
 seen_packets() { ip netns exec "$LAN" nft list chain bridge seen forwarded | awk -v port="$1" '$3 == port { print $6 }'; }
 
+@test "a port of a service leads to its members from three hosts, with the client's address" {
+  both_agents
+  start_agent 3
+  ip -n "$LAN" address add 2001:db8::254/64 dev lan nodad
+  local i mesh=(--service web --publish-mesh "8080:80,8081:81,5353:53/udp" --publish-mesh "8082:81,5354:53/udp")
+  # These are a program's of host 3.
+  started taken3 ip netns exec "$LAN-h3" socat TCP-LISTEN:8082,fork EXEC:cat
+  started taken3udp ip netns exec "$LAN-h3" socat UDP-RECVFROM:5354,fork EXEC:cat
+  for i in 1 2 3; do on "$i" ip address add "2001:db8::$i/64" dev eth0 nodad; done
+  # One without br_netfilter, which has nat see what is bridged.
+  # shellcheck disable=SC2016 # the inner shell's
+  on 2 bash -c 'for i in /proc/sys/net/bridge/bridge-nf-call-ip*tables; do [ ! -e "$i" ] || echo 0 >"$i"; done'
+  oci 1 cluster create --subnet 10.9.0.0/24 --subnet fd00:9::/64 shop
+  up 1 c11 shop "${mesh[@]}"
+  serve c11
+  wait_for answers "4 c11 192.0.2.254" 192.0.2.3
+  # A connection to the only member.
+  mkfifo "$BATS_TEST_TMPDIR/said"
+  started client ip netns exec "$LAN" socat "$BATS_TEST_TMPDIR/said!!STDOUT" TCP:192.0.2.3:8081
+  exec {said}>"$BATS_TEST_TMPDIR/said"
+  says before
+  # With a second one each is asked in turn, whichever host the client knows.
+  up 2 c21 shop "${mesh[@]}"
+  serve c21
+  for i in 1 2 3; do
+    wait_for answers $'2 c11 192.0.2.254\n2 c21 192.0.2.254' "192.0.2.$i"
+    wait_for answers $'2 c11 2001:0db8:*:0254\n2 c21 2001:0db8:*:0254' "[2001:db8::$i]"
+  done
+  # The hosts and the members themselves are answered, too.
+  answers $'2 c11 10.9.0.*\n2 c21 10.9.0.*' 192.0.2.3 on 3
+  answers $'2 c11 10.9.0.*\n2 c21 10.9.0.*' 192.0.2.1 on 2
+  answers $'2 c11 10.9.0.*\n2 c21 10.9.0.*' 192.0.2.2 on 2
+  answers $'2 c11 fd00:0009:*\n2 c21 fd00:0009:*' "[2001:db8::3]" on 3
+  run ! on 3 socat -u OPEN:/dev/null TCP:127.0.0.1:8080
+  answers $'2 c11 10.9.0.*\n2 c21 10.9.0.*' 192.0.2.1 inside c11
+  answers $'2 c11 fd00:0009:*\n2 c21 fd00:0009:*' "[2001:db8::2]" inside c21
+  # The name is that of all members, on all hosts.
+  on 3 grep -rqx "$(address_of c11) $LAN-c11 web" /run/ocinet/names/shop
+  on 3 grep -rqx "$(address_of c21) $LAN-c21 web" /run/ocinet/names/shop
+  # Host 3, which has no container, forwards for the network alone.
+  [ "$(on 3 cat /proc/sys/net/ipv6/conf/all/forwarding)" = 1 ]
+  on 3 nft list set inet ocinet unforwarded6 | grep -qF '"eth0" . "eth0"'
+  # What a host's program has is left to it.
+  run -0 grep -h "Cannot lead" "$BATS_TEST_TMPDIR"/agent?.log
+  [[ $output == *"Cannot lead port 8082 to service \"web\" on this host: a program or a container of it has the port; "* ]]
+  [ "$(wc -l <<<"$output")" = 1 ]
+  [ "$(on 3 nft list chain inet ocinet_mesh ports | grep -c goto)" = 3 ]
+  [ "$(on 1 nft list chain inet ocinet_mesh ports | grep -c goto)" = 5 ]
+  # Datagrams of one client go on to one member.
+  [ "$(for i in 5001 5002 5001 5002; do datagram "$i"; done | sort | uniq -c | tr -s '\n ' ' ')" = " 2 c11 2 c21 " ]
+  # Agents that are killed and started leave connections alone.
+  for i in 1 3; do
+    ended "agent$i" KILL
+    start_agent "$i"
+  done
+  says again
+  # One that has ended is asked no more; connections to the other stay.
+  down 2 c21
+  wait_for answers "4 c11 192.0.2.254" 192.0.2.3
+  says after
+  [ "$(for i in 5001 5002; do datagram "$i"; done | sort | uniq -c | tr -s '\n ' ' ')" = " 2 c11 " ]
+  # By client: each is led to one member, not all to the same.
+  up 2 c22 shop "${mesh[@]}" --affinity client
+  serve c22
+  wait_for all_by_client
+  # A member's host that dies is led to no more.
+  ended agent2 KILL
+  ip -n "$LAN" link set dev p2 down
+  wait_for answers "4 c11 192.0.2.254" 192.0.2.3
+  wait_for names_are_gone 3 c22
+  says last
+  exec {said}>&-
+  # A server that is not told of a connection's end waits for ever.
+  ended client TERM
+  wait_for is_served c11
+  down 1 c11
+  wait_for nothing_on 3
+  wait_for nothing_on 1
+  [ -z "$(on 3 ip rule list pref 208)" ]
+  run ! on 3 test -e /run/ocinet/mesh.json
+  oci 3 gc
+  [ "$(on 3 cat /proc/sys/net/ipv6/conf/all/forwarding)" = 0 ]
+}
+
+# says WORD: by the connection that is open, and hears it
+says() {
+  echo "$1" >&"$said"
+  wait_for grep -qx "$1" "$BATS_TEST_TMPDIR/client.log"
+}
+
+# all_by_client: four clients are each led to one of the two members, and these are not the same
+all_by_client() {
+  local i one all=""
+  for i in 241 242 243 244; do
+    ip -n "$LAN" address replace "192.0.2.$i/32" dev lan
+    one=$(BIND=192.0.2.$i answers "4 c?? 192.0.2.$i" 192.0.2.3) || return
+    all+=" ${one:2:3}"
+  done
+  [[ $all == *c11* && $all == *c22* ]]
+}
+
+# serve CONTAINER: its name and the client's address on port 80, and what it is told on port 81
+serve() {
+  local i
+  for i in 4 6,ipv6only; do
+    started "80$i$1" ip netns exec "$LAN-$1" socat "TCP${i%%,*}-LISTEN:80,fork,reuseaddr${i:1}" \
+      "SYSTEM:echo $1 \$SOCAT_PEERADDR"
+  done
+  started "81$1" ip netns exec "$LAN-$1" socat TCP4-LISTEN:81,fork,reuseaddr EXEC:cat
+  started "53$1" ip netns exec "$LAN-$1" socat UDP4-RECVFROM:53,fork "SYSTEM:echo $1"
+  wait_for listens "$1"
+}
+
+listens() { [ "$(inside "$1" ss -Hltun "sport = :80 or sport = :81 or sport = :53" | wc -l)" = 4 ]; }
+
+# is_served CONTAINER: no connection is open there
+is_served() { [ -z "$(inside "$1" ss -Htn "sport = :81")" ]; }
+
+# datagram PORT: what answers the client that has it
+datagram() { echo | ip netns exec "$LAN" socat -t 2 - "UDP4:192.0.2.3:5353,sourceport=$1" | head -n 1; }
+
+# answers PATTERN HOST [PLACE...]: of four connections to its port 8080, by how many of them; BIND is where they are from
+answers() {
+  local place=("${@:3}") all i
+  ((${#place[@]})) || place=(ip netns exec "$LAN")
+  all=$(for i in 1 2 3 4; do
+    "${place[@]}" socat -t 2 - "TCP:$2:8080,connect-timeout=2${BIND:+,bind=$BIND}" </dev/null 2>/dev/null || echo none
+  done | sed 's/[][]//g' | sort | uniq -c | sed 's/^ *//')
+  echo "$all"
+  # shellcheck disable=SC2053 # it is a pattern
+  [[ $all == $1 ]]
+}
+
 @test "etcd with TLS, client certificates and a user, on either runtime" {
   ended etcd KILL
   make_certificates

@@ -37,7 +37,11 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
   cni: ["src/commands/cni.ts", "src/features/cni_runtime/cache.ts", "src/features/cni_runtime/runtime.ts"],
   listen: ["src/host/deno_listen.ts"],
   run: ["src/commands/run.ts", "src/commands/supervise.ts"],
-  names: ["src/features/container/asked_resolvers.ts", "src/features/networks/names.ts"],
+  names: [
+    "src/features/container/asked_resolvers.ts",
+    "src/features/networks/names.ts",
+    "src/features/networks/services.ts",
+  ],
   egress: ["src/net/egress.ts", "src/plan/egress.ts"],
   network: ["src/features/container/network_change.ts"],
   relay: ["src/host/relay/relay.ts"],

@@ -113,6 +113,7 @@ function valuesOf(world: World, { name }: Option, last: string): readonly Candid
     uplink: () => uplinks.map(({ name }) => name),
     "port-driver": () => ["uplink", "relay"],
     "proxy-protocol": () => ["v1", "v2"],
+    affinity: () => ["client", "none"],
     dns: () => ["host", "none"],
     "hosts-entry": () => ["host"],
     egress: () => ["none"],

@@ -21,7 +21,7 @@ export function headingOf(name: string): { readonly heading: string; readonly pl
 }
 
 const optionHeadings: Readonly<Record<string, readonly string[]>> = {
-  "Ports:": ["publish", "port-driver", "proxy-protocol"],
+  "Ports:": ["publish", "service", "publish-mesh", "affinity", "port-driver", "proxy-protocol"],
   "Names:": ["dns", "dns-search", "dns-opt", "dns-domain", "hosts-entry", "hostname"],
   "Limits:": ["egress", "rate-in", "rate-out"],
 };

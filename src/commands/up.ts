@@ -5,14 +5,25 @@ import { attach } from "../features/container/attach.ts";
 import { containerOfPath, containerOfProcess } from "../engine/namespace.ts";
 import { describeContainer } from "../features/container/describe.ts";
 import { stateDirectory } from "../engine/state.ts";
-import { parseAttachOptions } from "../features/container/options.ts";
+import { parseAttachOptions, serviceOptions } from "../features/container/options.ts";
 import type { Report } from "./report.ts";
 import { asTyped } from "./usage.ts";
 
 /** The name to take it down by, and the options that make sense without a container's root file system. */
 export const upOptions: readonly Option[] = [
   ...containerOptions.filter(({ name }) =>
-    ["net", "publish", "net-dir", "egress", "rate-in", "rate-out", "uplink", "port-driver", "proxy-protocol"]
+    [
+      ...serviceOptions,
+      "net",
+      "publish",
+      "net-dir",
+      "egress",
+      "rate-in",
+      "rate-out",
+      "uplink",
+      "port-driver",
+      "proxy-protocol",
+    ]
       .includes(name)
   ),
   {

@@ -167,7 +167,7 @@ const ownFiles = [
   /^networks\/([^/]+\/(lock|last_reserved_ip\.[0-9]+|\.?(empty\.)?[0-9a-f.:-]+)|\.boots\/.+)$/,
   /^ports\/[a-z]+\/[0-9]+\/(any|4|6) [^/]+$/,
   /^meetings\/[0-9]+\/(input|ready|inside|agent|done|failed)$/,
-  /^names\/[^/]+\/[^/ ]+ [^/ ]+$/,
+  /^(names|services)\/[^/]+\/[^/ ]+ [^/ ]+$/,
   /^resolver\/(lock|log|pid|ready|socket)$/,
   /^results\/[^/]+-[^/]+-[^/]+$/,
   /^(hook\.log|pasta\.version)$/,

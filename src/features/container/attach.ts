@@ -27,6 +27,7 @@ import { callOf } from "../cni_runtime/external_network.ts";
 import { flush as flushFold, type Fold, foldNetwork, newFold } from "../cni_runtime/fold.ts";
 import { planLimits, resolveNames } from "../limits/limits.ts";
 import { nameSteps, refreshNames, resolversOf } from "../networks/names.ts";
+import { serviceSteps, withService } from "../networks/services.ts";
 import { chooseNetworks, listNetDirectories, networksIn } from "../networks/networks.ts";
 import { refuseForwardingOfRoot } from "../rootless/forwarding.ts";
 import { forwardFromHost, type HostForwarding, withSessionForwarders } from "../rootless/host_forwarding.ts";
@@ -91,8 +92,9 @@ async function attachLocked(
   if (isRoot(world)) refuseForwardingOfRoot(wanted.forwarding);
   const contained = wanted.mode.kind === "contained";
   const directories = contained ? listNetDirectories(world, wanted.netDirectories) : [];
-  const networks = asked.networks ??
+  const chosen = asked.networks ??
     chooseNetworks(contained ? networksIn(world, directories, wanted.mode) : [], wanted.mode);
+  const networks = wanted.service ? withService(id, chosen, wanted.service) : chosen;
   const bound = boundTo(bindingOf(networks.map(({ list }) => list)), wanted.ports);
   const request = { ...asked, options: { ...wanted, ports: bound } };
   const { options } = request;
@@ -207,13 +209,16 @@ interface Connecting {
 
 /** Plans as much as can be planned at once, and does it: all of it, unless somebody has to be asked in between. */
 async function connect(world: World, state: string, connecting: Connecting): Promise<void> {
-  const { request: { options }, links, flush } = connecting;
+  const { request: { id, options }, links, flush } = connecting;
   const names = await resolveNames(world, options.limits);
   const linked = await planLinksOf(world, state, connecting);
   const published = await publishPorts(world, state, connecting, linked);
   const limits = planLimits(options.limits, names, links.map(({ attached }) => attached));
   const files = filesOf(world, state, connecting, linked, names);
-  const known = namesOf(world, state, connecting, linked);
+  const known = [
+    ...namesOf(world, state, connecting, linked),
+    ...(options.service ? serviceSteps(state, id, withResults(links, linked.results), options.service) : []),
+  ];
   const steps = [...linked.steps, ...published, ...limits, ...files, ...known];
   await flush(steps, linked.results, linked.rootless);
 }

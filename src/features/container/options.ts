@@ -7,6 +7,7 @@ import { parseUplink, type WantedUplink } from "../../drivers/uplinks/table.ts";
 import { type Files, parseFiles } from "./files.ts";
 import { type Forwarding, parseForwarding } from "../rootless/forwarding.ts";
 import type { Limits } from "../../net/limits.ts";
+import { parseService, type Service } from "../networks/services.ts";
 import { parseLimits } from "../limits/limits.ts";
 
 /** The options for attaching a container, checked for contradictions. */
@@ -19,6 +20,8 @@ export interface AttachOptions {
   readonly uplink?: WantedUplink;
   readonly forwarding: Forwarding;
   readonly netDirectories: readonly string[];
+  /** What it is a member of, over several hosts. */
+  readonly service?: Service;
 }
 
 /** Parses the options. @throws Error naming the option and the reason */
@@ -53,9 +56,13 @@ export function parseAttachOptions(given: OptionValues): AttachOptions {
     limits,
     ...(uplink === undefined ? {} : { uplink: parseUplink(uplink) }),
     forwarding: parseForwarding(given),
+    ...(serviceOptions.some((name) => given.has(name)) ? { service: parseService(given) } : {}),
     netDirectories: (given.get("net-dir") ?? []).map(checkDirectory),
   };
 }
+
+/** The options of a member of a service. */
+export const serviceOptions = ["service", "publish-mesh", "affinity"];
 
 /** The number of ports of TCP, UDP and SCTP together. */
 const mostPorts = 3 * 65_535;

@@ -34,6 +34,15 @@ test("ports are refused once they are more than there can be, and not written ou
   });
 });
 
+test("a service has options of its own, which need its name", () => {
+  assert.deepEqual(options("--service", "web", "--publish-mesh", "8080:80").service, {
+    ...{ name: "web", affinity: false },
+    ports: [{ protocol: "tcp", hostPort: 8080, port: 80 }],
+  });
+  assert.equal(options("-p", "8080:80").service, undefined);
+  assert.throws(() => options("--affinity", "client"), /without --service/);
+});
+
 test("ports need a network", () => {
   assert.throws(() => options("--net=host", "-p", "1:2"), {
     message: "Cannot publish ports with --net=host: the container has the host's ports already",

@@ -14,6 +14,8 @@ import { connect } from "./etcd.ts";
 import { beat } from "./host_lease.ts";
 import { keysBelow } from "./keys.ts";
 import { follow, leaveUnused, resume } from "./local_networks.ts";
+import { followMesh } from "./follow_mesh.ts";
+import { publishMembers } from "./services.ts";
 import { followNames } from "./member_names.ts";
 import { mirror } from "./mirror.ts";
 import { writeNetworkFiles } from "./network_files.ts";
@@ -47,6 +49,7 @@ export async function runAgent(world: World, state: string, tell: (line: string)
     [
       agent.hosts,
       agent.networks,
+      agent.services,
       ...[...agent.joined.values()].flatMap(({ claims, names }) => [claims, names]),
     ]
       .forEach((one) => one.stop());
@@ -59,12 +62,13 @@ function newAgent(world: World, state: string, config: ClusterConfig, tell: (lin
   const keys = keysBelow(config.prefix);
   const agent = {
     ...{ world, state, config, tell, store: { etcd, prefix: config.prefix } },
-    ...{ joined: new Map(), problems: new Map(), wake: () => {}, end: () => {} },
+    ...{ joined: new Map(), problems: new Map(), published: new Map(), wake: () => {}, end: () => {} },
   };
   const wake = () => agent.wake();
   return Object.assign(agent, {
     hosts: mirror(etcd, keys.hosts, wake),
     networks: mirror(etcd, keys.networks, wake),
+    services: mirror(etcd, keys.services, wake),
   });
 }
 
@@ -126,6 +130,13 @@ async function pass(agent: Agent, sweeps: boolean): Promise<void> {
       report(agent, topic, `network "${joined.network.name}": ${messageOf(error)}`);
     }
   }
+  try {
+    await publishMembers(agent);
+    await followMesh(agent);
+    report(agent, "ports of services", undefined);
+  } catch (error) {
+    report(agent, "ports of services", messageOf(error));
+  }
   writeNetworkFiles(agent);
 }
 
@@ -135,6 +146,7 @@ function untilSignal(agent: Agent): Promise<void> {
     agent.end = resolve;
     agent.world.onSignals(["SIGTERM", "SIGINT", "SIGHUP"], (name) => {
       if (name !== "SIGHUP") return resolve();
+      if (agent.mesh) agent.mesh = { ...agent.mesh, looked: -Infinity };
       for (const joined of agent.joined.values()) delete joined.applied;
       agent.wake();
     });

@@ -14,6 +14,10 @@ export interface Agent {
   readonly store: Store;
   readonly hosts: Mirror;
   readonly networks: Mirror;
+  /** The members of services on all hosts. */
+  readonly services: Mirror;
+  /** This host's members as they were put last, by key, with the lease. */
+  readonly published: Map<string, string>;
   /** The networks that the host takes part in, by name. */
   readonly joined: Map<string, Joined>;
   readonly tell: (line: string) => void;
@@ -21,6 +25,14 @@ export interface Agent {
   readonly problems: Map<string, string>;
   /** Has everything looked at soon. */
   wake(): void;
+  /** What was done for the ports of services: lines of IPv4 and IPv6 with their undo, and the members' addresses. */
+  mesh?: {
+    readonly text: string;
+    readonly routes: readonly [ReadonlyMap<string, string>, ReadonlyMap<string, string>];
+    readonly reached: ReadonlySet<string>;
+    readonly looked: number;
+  } | undefined;
+  hasClearedMesh?: true;
   /** Has the agent end, once what it is at is done. */
   end(): void;
   /** The host is not to be in the cluster any more. */

@@ -41,19 +41,23 @@ function agentOn(world: World, name = "h1"): Agent & { readonly said: string[] }
     ...{
       hosts: mirror(etcd, "/ocinet/hosts/", () => {}),
       networks: mirror(etcd, "/ocinet/networks/", () => {}),
+      services: mirror(etcd, "/ocinet/services/", () => {}),
     },
     ...{
       joined: new Map(),
       problems: new Map(),
       wake: () => {},
       end: () => {},
+      published: new Map(),
       tell: (line) => void said.push(line),
     },
   };
 }
 
 function stop(...agents: readonly Agent[]): void {
-  for (const { hosts, networks } of agents) [hosts, networks].forEach((one) => one.stop());
+  for (const { hosts, networks, services } of agents) {
+    [hosts, networks, services].forEach((one) => one.stop());
+  }
 }
 
 test("a host is in the cluster as long as its lease, and enters it again when that is lost", async () => {

@@ -3,6 +3,7 @@ import { contains, family, lastOf, networkOf, parseAddress, parseCidr, plus } fr
 import { addressOf, lengthOf } from "../../net/address.ts";
 import { identifierProblem, parseMac } from "../../net/names.ts";
 import { isHostName } from "../networks/names.ts";
+import type { MeshPort } from "../networks/services.ts";
 import { parseObject } from "../../wire/overlay/requests.ts";
 
 /** The version of records, and that of a network which an ocinet without encryption has to refuse. */
@@ -52,6 +53,8 @@ export const keysBelow = (prefix: string) => ({
   vni: (vni: number) => `${prefix}vnis/${vni}`,
   addresses: (network: string) => `${prefix}addresses/${network}/`,
   address: (network: string, address: string) => `${prefix}addresses/${network}/${address}`,
+  /** What a container's interface is a member of: `NETWORK/HOST/ID/IFNAME`. */
+  services: `${prefix}services/`,
   /** Who is known by which names on a network: `HOST/ID/IFNAME`. */
   names: (network: string) => `${prefix}names/${network}/`,
 });
@@ -62,8 +65,18 @@ export interface NamesRecord {
   readonly names: readonly string[];
 }
 
+/** What a container's interface is a member of. It goes with the lease of its host. */
+export interface ServiceRecord {
+  readonly service: string;
+  readonly addresses: readonly string[];
+  readonly ports: readonly MeshPort[];
+  readonly affinity: boolean;
+}
+
 /** The most addresses and names of a record that are read. */
 const mostNames = 64;
+/** The most ports of a member that are read. */
+const mostPorts = 100;
 
 /** A record as it is written. */
 export function writeRecord(record: object): string {
@@ -169,6 +182,26 @@ export function parseNames(text: string): NamesRecord {
     addresses: addresses.slice(0, mostNames).map(String).filter((one) => parseAddress(one) === one),
     names: names.slice(0, mostNames).map(String).filter(isHostName),
   };
+}
+
+/** @throws Error giving the reason */
+export function parseService(text: string): ServiceRecord {
+  const { service, addresses, ports, affinity } = readRecord(text);
+  if (!isHostName(String(service))) throw new Error("it is no service's name");
+  if (!Array.isArray(addresses) || !Array.isArray(ports)) throw new Error("it has no addresses, or no ports");
+  return {
+    service: String(service),
+    addresses: addresses.slice(0, mostNames).map(String).filter((one) => parseAddress(one) === one),
+    ports: ports.slice(0, mostPorts).map(parsePort),
+    affinity: affinity === true,
+  };
+}
+
+function parsePort(value: unknown): MeshPort {
+  const { protocol, hostPort, port } = (value ?? {}) as Readonly<Record<string, unknown>>;
+  if (protocol !== "tcp" && protocol !== "udp") throw new Error("its protocol is neither tcp nor udp");
+  if (!isWithin(hostPort, 1, 65535) || !isWithin(port, 1, 65535)) throw new Error("its port is no port");
+  return { protocol, hostPort: hostPort as number, port: port as number };
 }
 
 /** The subnet's gateway, which every host has for its own containers. */

@@ -1,5 +1,6 @@
 import { type Agent, etcdOf, keysOf } from "./agent_state.ts";
 import { readClaim, releaseAddresses } from "./claims.ts";
+import { closeMesh } from "./follow_mesh.ts";
 import { leave } from "./local_networks.ts";
 import { attachmentsOn } from "./local_records.ts";
 import { writeNetworkFiles } from "./network_files.ts";
@@ -40,6 +41,7 @@ export async function leaveCluster(agent: Agent, force: boolean): Promise<void> 
     await leave(agent, joined);
   }
   await closeTunnel(agent);
+  await closeMesh(agent);
   if (agent.lease !== undefined) await etcdOf(agent).revoke(agent.lease);
   writeNetworkFiles(agent);
   agent.tell(`host "${config.name}" has left the cluster`);

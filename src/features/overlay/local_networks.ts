@@ -31,6 +31,7 @@ import {
 import { hasContainers, overlayKey } from "./local_records.ts";
 import { dropNames } from "./member_names.ts";
 import { mirror } from "./mirror.ts";
+import { isMeshed } from "./services.ts";
 import { hostsOn, openTunnel, tunnelLink, underlayOf } from "./tunnel.ts";
 import { guardSteps, observeEntries, observeGuard, peerSteps, wantedEntries } from "./peers.ts";
 
@@ -274,7 +275,9 @@ function isUsed(agent: Agent, { claims, network }: Joined): boolean {
     const claim = readClaim(entry);
     return claim?.host === agent.config.name && claim.id !== "";
   };
-  return !claims.synced || [...claims.entries.values()].some(isOwn) || hasContainers(agent, network.name);
+  return !claims.synced || !agent.services.synced || [...claims.entries.values()].some(isOwn) ||
+    hasContainers(agent, network.name) ||
+    isMeshed(agent, network.name);
 }
 
 /** Takes the network's links away once no container of this host is on it. @returns whether it did */

@@ -77,17 +77,19 @@ async function agentOn(machine: ReturnType<typeof hostWorld>) {
     ...{ world: machine.world, state: "/s", config, store: { etcd: client, prefix: config.prefix } },
     hosts: mirror(client, "/ocinet/hosts/", () => {}),
     networks: mirror(client, "/ocinet/networks/", () => {}),
+    services: mirror(client, "/ocinet/services/", () => {}),
     ...{
       joined: new Map([["a", { network } as Joined]]),
       problems: new Map(),
       wake: () => {},
       end: () => {},
+      published: new Map(),
       tell: () => {},
     },
     underlay: { address: "192.0.2.1", mtu: 1500 },
   } as Agent;
   await Promise.all([agent.hosts.wait(5000), agent.networks.wait(5000)]);
-  return { agent, stop: () => [agent.hosts, agent.networks].forEach((one) => one.stop()) };
+  return { agent, stop: () => [agent.hosts, agent.networks, agent.services].forEach((one) => one.stop()) };
 }
 
 const record = (underlay: string, letter: string) =>

@@ -19,6 +19,9 @@ export const containerOptions: readonly Option[] = [
     also: "network",
   },
   { ...option("publish", "PORTS", "[HOSTIP:]HOSTPORT[-END]:PORT[-END][/tcp|udp|sctp]", true), short: "p" },
+  option("service", "NAME", "be a member of a service of its overlay networks, which has the name", false),
+  option("publish-mesh", "PORTS", "HOSTPORT:PORT[/udp]: on every host of the cluster, to any member", true),
+  option("affinity", "BY", "who of a service's members is asked: each in turn (none), or by client", false),
   option(
     "dns",
     "SERVER",

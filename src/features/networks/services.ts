@@ -1,0 +1,123 @@
+/** Services: names that several containers of an overlay network share, and ports that lead to any of them. */
+import { addressOf } from "../../net/address.ts";
+import { identifierProblem, vethFrom } from "../../net/names.ts";
+import { parsePublish } from "../../net/port_mapping.ts";
+import type { Attached } from "../../engine/record.ts";
+import { setLink } from "../../plan/ip.ts";
+import { claim, type Step } from "../../plan/step.ts";
+import type { OptionValues } from "../../wire/oci/options.ts";
+import type { NetworkList } from "../../wire/cni/network_list.ts";
+import { isHostName } from "./names.ts";
+import type { ChosenNetwork } from "./networks.ts";
+
+/** A port of every host of the cluster that leads to a port of the service's members. */
+export interface MeshPort {
+  readonly protocol: "tcp" | "udp";
+  readonly hostPort: number;
+  readonly port: number;
+}
+
+/** What a container is a member of. */
+export interface Service {
+  readonly name: string;
+  readonly ports: readonly MeshPort[];
+  /** A client is led to the same member each time, as long as the members stay. */
+  readonly affinity: boolean;
+}
+
+/** The most ports of a service. */
+const mostPorts = 100;
+
+/** Reads the options. @throws Error naming the option and the reason */
+export function parseService(given: OptionValues): Service {
+  const name = given.get("service")?.at(-1);
+  const ports = (given.get("publish-mesh") ?? []).flatMap((value) => value.split(",")).flatMap(meshPorts);
+  const affinity = given.get("affinity")?.at(-1) ?? "none";
+  if (name === undefined) {
+    throw new Error(
+      "Cannot use --publish-mesh or --affinity without --service: they are of a service's members",
+    );
+  }
+  if (!isHostName(name) || identifierProblem(name) !== undefined) {
+    throw new Error(
+      `Cannot use --service ${
+        JSON.stringify(name)
+      }: it is not one of up to 200 letters, digits, "_", "-" and "."`,
+    );
+  }
+  if (!["none", "client"].includes(affinity)) {
+    throw new Error(`Cannot use --affinity ${JSON.stringify(affinity)}: it is neither "client" nor "none"`);
+  }
+  if (ports.length > mostPorts) {
+    throw new Error(`Cannot publish more than ${mostPorts} ports of service "${name}"`);
+  }
+  const twice = ports.find(({ protocol, hostPort }, i) =>
+    ports.findIndex((one) => one.protocol === protocol && one.hostPort === hostPort) < i
+  );
+  if (twice) {
+    throw new Error(`Cannot publish port ${twice.hostPort}/${twice.protocol} of service "${name}" twice`);
+  }
+  return { name, ports, affinity: affinity === "client" };
+}
+
+function meshPorts(text: string): readonly MeshPort[] {
+  return parsePublish(text).map(({ protocol, hostIp, family, hostPort, port }) => {
+    if (hostIp !== undefined || family !== undefined) {
+      throw new Error(`Cannot publish "${text}" on every host: it names an address`);
+    }
+    if (protocol === "sctp") {
+      throw new Error(`Cannot publish "${text}" on every host: it is neither TCP nor UDP`);
+    }
+    return { protocol, hostPort, port };
+  });
+}
+
+function isOverlay({ plugins }: Pick<NetworkList, "plugins">): boolean {
+  return plugins[0]?.type === "overlay";
+}
+
+/**
+ * The container's networks, with the service's name as one of its own on those over several hosts.
+ * @throws Error when it is on no overlay network
+ */
+export function withService(
+  id: string,
+  networks: readonly ChosenNetwork[],
+  { name }: Service,
+): readonly ChosenNetwork[] {
+  if (!networks.some(({ list }) => isOverlay(list))) {
+    throw new Error(
+      `Cannot make container "${id}" a member of service "${name}": it is on no overlay network; ` +
+        'make one with "ocinet network create -d overlay", and name it with --net',
+    );
+  }
+  return networks.map((one) => isOverlay(one.list) ? { ...one, aliases: [...one.aliases ?? [], name] } : one);
+}
+
+/** Where the members of services on a network are. */
+export function servicesDirectory(state: string, network: string): string {
+  return `${state}/services/${network}`;
+}
+
+/**
+ * What makes a container a member: a file for each of its interfaces on overlay networks, which the agent reads. Where
+ * br_netfilter shows nat what is bridged, one that asks the port and is led to itself is reached by its own port.
+ */
+export function serviceSteps(
+  state: string,
+  id: string,
+  attachments: readonly Pick<Attached, "network" | "ifname" | "digest" | "result">[],
+  { name, ports, affinity }: Service,
+): readonly Step[] {
+  return attachments.filter(({ network }) => isOverlay(network)).flatMap(
+    ({ network, ifname, digest, result }) => {
+      const addresses = (result?.ips ?? []).map(({ address }) => addressOf(address));
+      const text = JSON.stringify({ service: name, addresses, ports, affinity });
+      const port = (how: string) => setLink("host", vethFrom(digest), "type", "bridge_slave", "hairpin", how);
+      return [
+        claim(`${servicesDirectory(state, network.name)}/${id} ${ifname}`, text),
+        ...(ports.length > 0 ? [{ ...port("on"), undo: port("off").run }] : []),
+      ];
+    },
+  );
+}

@@ -1,0 +1,78 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import type { Claim, Line } from "../../plan/step.ts";
+import type { NetworkList } from "../../wire/cni/network_list.ts";
+import { parseService, serviceSteps, withService } from "./services.ts";
+
+const read = (...given: readonly (readonly [string, ...string[]])[]) =>
+  parseService(new Map(given.map(([name, ...values]) => [name, values])));
+const listOf = (name: string, type: string) =>
+  ({ name, plugins: [{ type }], named: true }) as unknown as NetworkList;
+const shop = listOf("shop", "overlay");
+
+test("a service has a name, ports of every host, and a way to choose among its members", () => {
+  assert.deepEqual(
+    read(["service", "web"], ["publish-mesh", "8080:80,5353:53/udp", "9000-9001:90-91"], [
+      "affinity",
+      "client",
+    ]),
+    {
+      ...{ name: "web", affinity: true },
+      ports: [
+        { protocol: "tcp", hostPort: 8080, port: 80 },
+        { protocol: "udp", hostPort: 5353, port: 53 },
+        { protocol: "tcp", hostPort: 9000, port: 90 },
+        { protocol: "tcp", hostPort: 9001, port: 91 },
+      ],
+    },
+  );
+  assert.deepEqual(read(["service", "web"]), { name: "web", ports: [], affinity: false });
+});
+
+test("what cannot be a service is refused with the option and the reason", () => {
+  assert.throws(
+    () => read(["publish-mesh", "8080:80"]),
+    /Cannot use --publish-mesh or --affinity without --service/,
+  );
+  assert.throws(() => read(["service", "a b"]), /Cannot use --service "a b": it is not one of/);
+  assert.throws(() => read(["service", "localhost"]), /Cannot use --service "localhost"/);
+  assert.throws(() => read(["service", "web"], ["affinity", "both"]), /Cannot use --affinity "both"/);
+  const publish = (port: string) => () => read(["service", "web"], ["publish-mesh", port]);
+  assert.throws(publish("127.0.0.1:8080:80"), /it names an address/);
+  assert.throws(publish("8080:80/sctp"), /it is neither TCP nor UDP/);
+  assert.throws(publish("1-101:1-101"), /Cannot publish more than 100 ports of service "web"/);
+  assert.throws(publish("8080:80,8080:81"), /Cannot publish port 8080\/tcp of service "web" twice/);
+});
+
+test("a member has the service's name on overlay networks, and is written down for the agent", () => {
+  const service = read(["service", "web"], ["publish-mesh", "8080:80"]);
+  const chosen = [{ list: shop, ifname: "eth0", args: "", aliases: ["x"] }, {
+    list: listOf("lan", "bridge"),
+    ifname: "eth1",
+    args: "",
+  }];
+  assert.deepEqual(withService("c1", chosen, service).map(({ aliases }) => aliases), [
+    ["x", "web"],
+    undefined,
+  ]);
+  assert.throws(
+    () => withService("c1", chosen.slice(1), service),
+    /Cannot make container "c1" a member of service "web": it is on no overlay network; make one with/,
+  );
+  const attached = chosen.map(({ list, ifname }) => ({
+    ...{ network: list, ifname, digest: "0123456789abcdef" },
+    result: { ips: [{ address: "10.9.0.4/24" }] },
+  })) as unknown as Parameters<typeof serviceSteps>[2];
+  const steps = serviceSteps("/s", "c1", attached, service);
+  const [file, port] = steps as readonly [Claim, Line];
+  assert.deepEqual([file.path, JSON.parse(file.owner)], ["/s/services/shop/c1 eth0", {
+    ...{ service: "web", addresses: ["10.9.0.4"], affinity: false },
+    ports: [{ protocol: "tcp", hostPort: 8080, port: 80 }],
+  }]);
+  // By its own port it is reached when it is led to itself.
+  assert.deepEqual(
+    [port.run, port.undo],
+    ["on", "off"].map((how) => `link set dev veth0123456789a type bridge_slave hairpin ${how}`),
+  );
+  assert.equal(serviceSteps("/s", "c1", attached, { ...service, ports: [] }).length, 1);
+});

@@ -1,0 +1,67 @@
+/** Where ports of services lead, by what etcd says of members, addresses and hosts. */
+import { addressOf, type Family, family } from "../../net/address.ts";
+import { readClaim } from "./claims.ts";
+import type { KeyValue } from "./etcd_wire.ts";
+import { type OverlayNetwork, subnetOf } from "./keys.ts";
+import type { MeshHost, MeshTarget } from "./mesh.ts";
+import type { Member } from "./services.ts";
+
+type Entries = ReadonlyMap<string, KeyValue>;
+
+/** A port of a service. */
+export interface ServiceTarget extends MeshTarget {
+  readonly service: string;
+}
+
+/** The hosts that have addresses of their own on a network, as far as they are there, in the order of their names. */
+export function hostsOf(claims: Entries, isThere: (host: string) => boolean): readonly MeshHost[] {
+  const hosts = new Map<string, MeshHost>();
+  for (const [address, entry] of claims) {
+    const claim = readClaim(entry);
+    if (claim === undefined || claim.id !== "" || !isThere(claim.host)) continue;
+    const { addresses } = hosts.get(claim.host) ?? { addresses: [] };
+    hosts.set(claim.host, { name: claim.host, addresses: [...addresses, address], mac: claim.mac });
+  }
+  return [...hosts.values()].toSorted((a, b) => a.name < b.name ? -1 : 1);
+}
+
+/**
+ * The ports of a network's services, with the members that can be led to: an address counts with a claim of the same
+ * interface, on a host that can be reached by the same family.
+ */
+export function targetsOf(
+  network: OverlayNetwork,
+  claims: Entries,
+  members: readonly Member[],
+  hosts: readonly MeshHost[],
+): readonly ServiceTarget[] {
+  const targets = new Map<string, ServiceTarget>();
+  const canReach = (host: string, f: Family) =>
+    hosts.some(({ name, addresses }) => name === host && addresses.some((one) => family(one) === f));
+  for (const one of members.toSorted((a, b) => keyOf(a) < keyOf(b) ? -1 : 1)) {
+    const addresses = one.addresses.filter((address) =>
+      subnetOf(network, address) !== undefined && isClaimed(claims, one, address) &&
+      canReach(one.host, family(address))
+    );
+    for (const { protocol, hostPort, port } of addresses.length === 0 ? [] : one.ports) {
+      const key = `${one.service} ${protocol} ${hostPort}`;
+      const { affinity, members } = targets.get(key) ?? { affinity: false, members: [] };
+      const led = addresses.map((address) => ({ address: addressOf(address), host: one.host, port }));
+      targets.set(key, {
+        ...{ service: one.service, protocol, hostPort },
+        ...{ affinity: affinity || one.affinity, members: [...members, ...led] },
+      });
+    }
+  }
+  return [...targets.values()];
+}
+
+function isClaimed(claims: Entries, { host, id, ifname }: Member, address: string): boolean {
+  const entry = claims.get(address);
+  const claim = entry && readClaim(entry);
+  return claim?.host === host && claim.id === id && claim.ifname === ifname;
+}
+
+function keyOf({ service, host, id, ifname }: Member): string {
+  return [service, host, id, ifname].join("/");
+}

@@ -1,0 +1,84 @@
+/** Who is a member of a service: what this host's containers are is told in etcd, and all hosts read it. */
+import { identifierProblem, linkNameProblem } from "../../net/names.ts";
+import type { World } from "../../plan/world.ts";
+import { parseObject } from "../../wire/overlay/requests.ts";
+import { servicesDirectory } from "../networks/services.ts";
+import { type Agent, etcdOf, keysOf, report } from "./agent_state.ts";
+import type { KeyValue } from "./etcd_wire.ts";
+import { parseService, type ServiceRecord, writeRecord } from "./keys.ts";
+
+/** A container's interface that is a member of a service. */
+export interface Member extends ServiceRecord {
+  readonly network: string;
+  readonly host: string;
+  readonly id: string;
+  readonly ifname: string;
+}
+
+/** The members of this host, by key: `NETWORK/HOST/ID/IFNAME`. */
+export function localMembers(world: World, state: string, host: string): ReadonlyMap<string, string> {
+  return new Map(
+    world.list(`${state}/services`).flatMap((network) => {
+      const directory = servicesDirectory(state, network);
+      return world.list(directory).flatMap((file) => {
+        const [, id, ifname] = /^([^. ][^ ]*) ([^ ]+)$/.exec(file) ?? [];
+        const text = world.read(`${directory}/${file}`);
+        if (id === undefined || text === undefined) return [];
+        return [[`${network}/${host}/${id}/${ifname}`, writeRecord(parseObject(text))] as const];
+      });
+    }),
+  );
+}
+
+/** Tells this host's members with its lease. @throws EtcdError */
+export async function publishMembers(agent: Agent): Promise<void> {
+  const { world, state, config, lease, services, published } = agent;
+  if (lease === undefined || !services.synced) return;
+  const wanted = localMembers(world, state, config.name);
+  const prefix = keysOf(agent).services;
+  for (const [key, value] of wanted) {
+    if (services.entries.get(key)?.value === value && published.get(key) === `${lease} ${value}`) continue;
+    await etcdOf(agent).change([], [{ put: prefix + key, value, lease }]);
+    published.set(key, `${lease} ${value}`);
+    services.note(key, { key: prefix + key, value, created: "0", modified: "0" });
+  }
+  for (const key of services.entries.keys()) {
+    if (key.split("/")[1] !== config.name || wanted.has(key)) continue;
+    await etcdOf(agent).change([], [{ delete: prefix + key }]);
+    published.delete(key);
+    services.note(key, undefined);
+  }
+}
+
+/** All members of all hosts; what cannot be read is told. */
+export function members(agent: Agent): readonly Member[] {
+  const problems: string[] = [];
+  const all = [...agent.services.entries].flatMap(([key, entry]) => {
+    try {
+      return [readMember(key, entry)];
+    } catch (error) {
+      problems.push(
+        `Cannot use the service at ${JSON.stringify(key.slice(0, 80))}: ${(error as Error).message}`,
+      );
+      return [];
+    }
+  });
+  report(agent, "services", problems[0]);
+  return all;
+}
+
+/** @throws Error giving the reason */
+export function readMember(key: string, entry: KeyValue): Member {
+  const [network, host, id, ifname, ...rest] = key.split("/");
+  if (ifname === undefined || rest.length > 0) throw new Error("its key is not NETWORK/HOST/ID/IFNAME");
+  const problem =
+    [network, host, id].map((one) => identifierProblem(one!)).find((one) => one !== undefined) ??
+      linkNameProblem(ifname);
+  if (problem !== undefined) throw new Error(problem);
+  return { network: network!, host: host!, id: id!, ifname, ...parseService(entry.value) };
+}
+
+/** Whether ports of every host lead to members on the network, so that every host takes part in it. */
+export function isMeshed(agent: Agent, network: string): boolean {
+  return members(agent).some((one) => one.network === network && one.ports.length > 0);
+}
