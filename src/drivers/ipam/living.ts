@@ -3,8 +3,8 @@ import { parseElements } from "../../plan/nft_listing.ts";
 import { createWithDirectory, type World } from "../../plan/world.ts";
 
 /**
- * Reserves again the addresses of containers that run, where the directory of reservations is not there: somebody may have
- * emptied it. Our rules say which container has which address; one whose link is gone has none.
+ * Reserves again the addresses of containers that run, where the directory of reservations is not there: it may have been
+ * emptied. Our rules say which container has which address; one whose link is gone has none.
  * @param isWanted tells the addresses that the directory is for
  */
 export async function reserveLiving(

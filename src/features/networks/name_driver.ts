@@ -13,7 +13,7 @@ export interface NameDriver {
   fileText(member: Member): string;
   /** What a member needs beside its file. */
   steps(world: World, state: string, member: Member): readonly Step[];
-  /** Tells who is on the network now. @throws Error when nobody can be told */
+  /** Tells who is on the network now. @throws Error when members cannot be told */
   refresh(world: World, state: string, change: NetworkChange): Promise<void>;
 }
 

@@ -15,7 +15,7 @@ const hostName = /^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})$/;
 
 const drivers: readonly NameDriver[] = [hostsDriver, dnsDriver];
 
-/** Whether others can be told a name; nobody may be "localhost" to them. */
+/** Whether other containers can be told a name; none may be "localhost" to them. */
 export function isHostName(name: string): boolean {
   return hostName.test(name) && name !== "localhost";
 }
@@ -150,7 +150,7 @@ export async function refreshNames(
   }
 }
 
-/** The same for every network on which anybody has a name. */
+/** The same for every network on which a container has a name. */
 export async function refreshAllNames(world: World, state: string): Promise<void> {
   const networks = world.list(`${state}/names`).filter((name) => identifierProblem(name) === undefined);
   await refreshNames(world, state, networks);

@@ -99,7 +99,7 @@ export function meshRules(networks: readonly MeshNetwork[], clusterHosts: readon
       chain(name) + add(
         `ports ${target.protocol} dport ${target.hostPort} goto ${name}`,
         `${name} ${setMark("ct", network.internal ? masqueraded : kept)}`,
-        // Whoever has a way back that does not lead through this host is answered by it all the same.
+        // A client with a way back that does not lead through this host is answered through this host all the same.
         `${name} fib saddr type local ${setMark("ct", masqueraded)}`,
         ...([4, 6] as const).flatMap((f) => {
           // What has a link-local address is not led on by routers.

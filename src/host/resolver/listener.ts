@@ -14,7 +14,7 @@ export type Answering = (
 
 /** An address whose port 53 is listened on, or is to be. */
 export interface Listener {
-  /** Why nobody is answered there, if so. */
+  /** Why no question is answered there, if so. */
   problem(): string | undefined;
   /** When it has been tried to listen there. */
   readonly tried: Promise<void>;
