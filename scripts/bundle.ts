@@ -164,7 +164,7 @@ async function run(
     sourcemap: "external",
     sourcesContent: false,
     define: { OCINET_VERSION: JSON.stringify(version) },
-    plugins: [nodeBuffer, ...plugins, lazyNode],
+    plugins: [nodeBuffer, events, ...plugins, lazyNode],
   });
   const file = (path: string) => outputFiles.find((file) => file.path === resolve(path))!.text;
   const isReal = (module: string) => !/^(entry|elsewhere|part):/.test(module);
@@ -197,11 +197,24 @@ function virtual(namespace: string, contents: (path: string) => string): Plugin 
   };
 }
 
-/** Resolves node: modules at their first use, without require or import. */
+/**
+ * Resolves a node: module at the first use of one of its exports, without require or import. Deno takes a third of a
+ * start to set up its Node layer, and our dependencies import more of it than they use.
+ */
 const lazyNode: Plugin = virtual(
   "node",
-  (path) => `module.exports = process.getBuiltinModule(${JSON.stringify(`node:${path}`)})`,
+  (path) =>
+    `module.exports = new Proxy({}, { get: (_, name) => process.getBuiltinModule(${
+      JSON.stringify(`node:${path}`)
+    })[name] })`,
 );
+
+/** Commander inherits from this class at once. The npm package has it without Deno's Node layer. */
+const events: Plugin = {
+  name: "events",
+  setup: ({ onResolve }) =>
+    onResolve({ filter: /^node:events$/ }, () => ({ path: resolve("node_modules/events/events.js") })),
+};
 
 /** Node's own, by the name that dns-packet has for it. */
 const nodeBuffer: Plugin = {

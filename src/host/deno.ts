@@ -503,7 +503,7 @@ export const denoProcess = {
   stdin: readStdin,
   print: (to: "stdout" | "stderr", text: string): void => printBytes(to, new TextEncoder().encode(text)),
   printBytes: (text: string): void => printBytes("stdout", bytesOfText(text)),
-  isTerminal: (): boolean => Deno.stdout.isTerminal(),
+  columns: (): number | undefined => Deno.stdout.isTerminal() ? Deno.consoleSize().columns : undefined,
   file: ownFile,
   readFile: (): string => Deno.readTextFileSync(ownFile()),
   /** Descriptors that were inherited, and would be by all that we start. */

@@ -2,6 +2,7 @@ import type * as ChildProcess from "node:child_process";
 import type * as Fs from "node:fs";
 import type * as Net from "node:net";
 import type * as Os from "node:os";
+import type * as Tty from "node:tty";
 import {
   type Held,
   holdPatience,
@@ -542,7 +543,8 @@ export const nodeProcess = {
   stdin: (): Promise<string> => Promise.resolve(builtin<typeof Fs>("node:fs").readFileSync(0, "utf8")),
   print: (to: "stdout" | "stderr", text: string): void => printBytes(to, new TextEncoder().encode(text)),
   printBytes: (text: string): void => printBytes("stdout", bytesOfText(text)),
-  isTerminal: (): boolean => process.stdout.isTTY === true,
+  columns: (): number | undefined =>
+    builtin<typeof Tty>("node:tty").isatty(1) ? process.stdout.columns : undefined,
   file: (): string => builtin<typeof Fs>("node:fs").realpathSync(process.argv[1]!),
   readFile: (): string => builtin<typeof Fs>("node:fs").readFileSync(process.argv[1]!, "utf8"),
   close: (descriptors: readonly number[]): void =>
