@@ -14,7 +14,7 @@ const budget = { file: 756_000, [eager]: 250_000 };
 const notEager = [
   /^src\/commands\/(?!cni\.ts|dhcp_daemon|failure|hook\.ts|plugin|report)/,
   /^src\/features\/(doctor|helper|map|overlay|run|session)\//,
-  /^src\/host\/(deno_datagrams|dry|logging|relay\/|resolver\/)/,
+  /^src\/host\/(deno\/datagrams|dry|logging|relay\/|resolver\/)/,
   /^node_modules\/(?!ipaddr\.js\/)/,
 ];
 

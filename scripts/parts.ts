@@ -37,7 +37,7 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
   leftovers: ["src/engine/old_records.ts", "src/features/cni_plugin/reference_leftovers.ts"],
   check: ["src/features/cni_plugin/check.ts"],
   cni: ["src/commands/cni.ts", "src/features/cni_runtime/cache.ts", "src/features/cni_runtime/runtime.ts"],
-  listen: ["src/host/deno_listen.ts"],
+  sockets: ["src/host/deno/listen.ts", "src/host/deno/sockets.ts", "src/host/node/sockets.ts"],
   run: ["src/commands/run.ts", "src/commands/supervise.ts"],
   names: [
     "src/features/container/asked_resolvers.ts",
@@ -47,7 +47,7 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
   egress: ["src/net/egress.ts", "src/plan/egress.ts"],
   network: ["src/features/container/network_change.ts"],
   relay: ["src/host/relay/relay.ts"],
-  resolver: ["src/host/deno_datagrams.ts", "src/host/resolver/resolver.ts"],
+  resolver: ["src/host/deno/datagrams.ts", "src/host/resolver/resolver.ts"],
   overlay: ["src/drivers/ipam/cluster.ts", "src/drivers/main/overlay.ts", "src/wire/overlay/requests.ts"],
   people: ["src/commands/program.ts"],
   networks: [
