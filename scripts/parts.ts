@@ -6,7 +6,9 @@
 export const parts: Readonly<Record<string, readonly string[]>> = {
   drivers: [
     "src/drivers/ipam/dhcp.ts",
+    "src/drivers/ipam/docker_ipam.ts",
     "src/drivers/ipam/static.ts",
+    "src/drivers/main/docker_network.ts",
     "src/drivers/main/dummy.ts",
     "src/drivers/main/host_device.ts",
     "src/drivers/main/ipvlan.ts",
@@ -18,7 +20,10 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
     "src/drivers/meta/port_conditions.ts",
     "src/drivers/meta/sbr.ts",
     "src/drivers/meta/vrf.ts",
+    "src/engine/plugin_calls.ts",
     "src/features/cni_plugin/later_mac.ts",
+    "src/features/cni_plugin/remote.ts",
+    "src/plan/docker_plugins.ts",
   ],
   rootless: [
     "src/drivers/uplinks/options.ts",
@@ -42,7 +47,7 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
     "src/features/networks/names.ts",
     "src/features/networks/services.ts",
   ],
-  egress: ["src/net/egress.ts", "src/plan/egress.ts"],
+  egress: ["src/net/egress.ts", "src/plan/egress.ts", "src/plan/tc.ts"],
   network: ["src/features/container/network_change.ts"],
   relay: ["src/host/relay/relay.ts"],
   resolver: ["src/host/deno_datagrams.ts", "src/host/resolver/resolver.ts"],

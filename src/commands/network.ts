@@ -28,12 +28,19 @@ function option(name: string, value: string, text: string, many: boolean, short?
 
 /** As `docker network create` has them. */
 export const createOptions: readonly Option[] = [
-  option("driver", "DRIVER", "bridge, ptp, macvlan, ipvlan or overlay (default: bridge)", false, "d"),
+  option(
+    "driver",
+    "DRIVER",
+    "bridge, ptp, macvlan, ipvlan, overlay or a plugin of Docker's (default: bridge)",
+    false,
+    "d",
+  ),
   option("subnet", "CIDR", "a subnet; one that is free is chosen if none is given", true),
   option("ip-range", "CIDR", "the part of a subnet that addresses are given from", true),
   option("gateway", "ADDRESS", "the gateway of a subnet (default: its first address)", true),
   option("aux-address", "NAME=ADDRESS", "an address that no container gets", true),
-  option("ipam-driver", "DRIVER", "who gives addresses: default", false),
+  option("ipam-driver", "DRIVER", "who gives addresses: default, or a plugin of Docker's", false),
+  option("ipam-opt", "KEY=VALUE", "an option of an IPAM driver that is a plugin", true),
   option("label", "KEY=VALUE", "a label", true),
   option(
     "opt",
@@ -88,6 +95,7 @@ export async function networkCreate(
     ranges: listed("ip-range"),
     gateways: listed("gateway"),
     auxiliary: listed("aux-address"),
+    ipamOptions: pairs("ipam-opt", all("ipam-opt")),
     ipv6: flags.has("ipv6"),
     internal: flags.has("internal"),
     attachable: flags.has("attachable"),
@@ -224,7 +232,7 @@ export async function networkRemove(
   const { done, problems } = await each(terms, async (term) => {
     const shared = await removeFromCluster(world, term);
     try {
-      return [await removeNetwork(world, state, term)];
+      return [await removeNetwork(world, state, term, isForced)];
     } catch (error) {
       if (!(error instanceof UnknownNetwork)) throw error;
       // The agent takes the file of one that is gone from the cluster.

@@ -9,7 +9,7 @@ import { builtin, setUmask } from "./node.ts";
  * request has its own connection, so that replaced certificates take effect at once.
  */
 export function http(request: HttpRequest): Promise<HttpAnswer> {
-  const { url, body, headers, tls, signal } = request;
+  const { url, body, headers, tls, signal, socket } = request;
   const module = url.startsWith("https:")
     ? builtin<typeof Https>("node:https")
     : builtin<typeof Http>("node:http");
@@ -17,6 +17,7 @@ export function http(request: HttpRequest): Promise<HttpAnswer> {
     ...{ method: "POST", agent: false, ...tls },
     headers: { "content-type": "application/json", ...headers },
     ...(signal ? { signal } : {}),
+    ...(socket === undefined ? {} : { socketPath: socket }),
   };
   return new Promise((resolve, reject) => {
     const sent = module.request(url, options);

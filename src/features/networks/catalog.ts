@@ -19,6 +19,9 @@ export interface Network {
   readonly labels: Readonly<Record<string, string>>;
   readonly options: Readonly<Record<string, string>>;
   readonly ipam: readonly IpamConfig[];
+  /** A plugin of Docker's, or null; absent: our own. */
+  readonly ipamDriver?: string;
+  readonly ipamOptions?: Readonly<Record<string, string>>;
   /** It is always there, and cannot be removed. */
   readonly predefined: boolean;
   /** Its file, unless it is a built-in one. */
@@ -38,6 +41,9 @@ export interface Stored {
   readonly labels?: Readonly<Record<string, string>>;
   readonly options?: Readonly<Record<string, string>>;
   readonly ipam?: readonly IpamConfig[];
+  /** A plugin of Docker's, or null; absent: our own. */
+  readonly ipamDriver?: string;
+  readonly ipamOptions?: Readonly<Record<string, string>>;
 }
 
 /** Every network: files, the built-in ones, and the modes `host` and `none`; in the order of the names. */
@@ -97,6 +103,8 @@ async function networkOf(world: World, { list, path }: FoundNetwork): Promise<Ne
     labels: stored.labels ?? {},
     options: stored.options ?? optionsOf(list),
     ipam,
+    ...(stored.ipamDriver === undefined ? {} : { ipamDriver: stored.ipamDriver }),
+    ...(stored.ipamOptions === undefined ? {} : { ipamOptions: stored.ipamOptions }),
     predefined: path === undefined,
     ...(path === undefined ? {} : { path }),
     list,
@@ -107,10 +115,9 @@ async function networkOf(world: World, { list, path }: FoundNetwork): Promise<Ne
 function readStored(world: World, path: string): Partial<Stored> {
   const json = fields(parseJson(world.read(path) ?? "{}")).raw("ocinet");
   if (typeof json !== "object" || json === null) return {};
-  const { id, created, driver, internal, ipv6, attachable, labels, options, ipam } = json as Record<
-    string,
-    unknown
-  >;
+  const stored = json as Record<string, unknown>;
+  const { id, created, driver, internal, ipv6, attachable, labels, options, ipam } = stored;
+  const { ipamDriver, ipamOptions } = stored;
   return {
     ...(typeof id === "string" && /^[0-9a-f]{64}$/.test(id) ? { id } : {}),
     ...(typeof created === "string" ? { created } : {}),
@@ -121,6 +128,8 @@ function readStored(world: World, path: string): Partial<Stored> {
     ...(isTexts(labels) ? { labels } : {}),
     ...(isTexts(options) ? { options } : {}),
     ...(Array.isArray(ipam) && ipam.every(isIpam) ? { ipam } : {}),
+    ...(typeof ipamDriver === "string" ? { ipamDriver } : {}),
+    ...(isTexts(ipamOptions) ? { ipamOptions } : {}),
   };
 }
 

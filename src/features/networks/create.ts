@@ -1,5 +1,4 @@
 import { identifierProblem } from "../../net/names.ts";
-import type { Family } from "../../net/address.ts";
 import { linkExists } from "../../engine/links.ts";
 import { configDirectory } from "../../engine/state.ts";
 import type { PluginConf } from "../../wire/cni/network_list.ts";
@@ -7,26 +6,12 @@ import { createWithDirectory, type World } from "../../plan/world.ts";
 import { allNetworks, type Network, type Stored } from "./catalog.ts";
 import { type Driver, drivers, mainPlugin } from "./driver_options.ts";
 import { checkNames } from "./names.ts";
-import { freeSubnet, reachedBy } from "./free_subnet.ts";
-import {
-  type IpamConfig,
-  type IpamOptions,
-  localRanges,
-  overlaps,
-  readIpam,
-  usualGateway,
-} from "./ipam_options.ts";
-
-/** What somebody wants of a new network. */
-export interface NetworkOptions extends IpamOptions {
-  readonly driver: string;
-  readonly ipamDriver: string;
-  readonly ipv6: boolean;
-  readonly internal: boolean;
-  readonly attachable: boolean;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly options: Readonly<Record<string, string>>;
-}
+import { noPlugin } from "./plugin_networks.ts";
+import { completeIpam } from "./complete_ipam.ts";
+import { mainOnPlugin, makeOnPlugins, remoteOf } from "./create_on_plugins.ts";
+import { isRouted, type NetworkOptions, ownIpam, routesOf } from "./network_options.ts";
+import { reachedBy } from "./free_subnet.ts";
+import { type IpamConfig, localRanges, readIpam } from "./ipam_options.ts";
 
 /** A network that was made. */
 export interface Created {
@@ -51,11 +36,11 @@ export async function createNetwork(
   options: NetworkOptions,
 ): Promise<Created> {
   checkName(name);
-  const driver = checkDriver(options.driver);
-  checkIpamDriver(options.ipamDriver);
+  const remote = await remoteOf(world, options);
+  const driver = remote.driver ? undefined : checkDriver(options.driver);
   const given = readIpam(options);
   const id = newId();
-  const main = mainPlugin({ ...options, id, driver });
+  const main = driver ? mainPlugin({ ...options, id, driver }) : mainOnPlugin(id, options);
   const { names } = options.options;
   if (names !== undefined) checkNames({ name, plugins: [main as PluginConf] }, names);
   const unlock = await world.lock(networksLock(state));
@@ -63,13 +48,20 @@ export async function createNetwork(
     const networks = await allNetworks(world);
     if (networks.some((network) => network.name === name)) throw duplicate(name);
     refuseSharing(networks, name, main);
-    const ipam = await completeIpam(world, networks, { id, name, driver, given, ipv6: options.ipv6 });
-    const created = new Date().toISOString();
-    const text = fileOf(name, main, { ...options, id, driver, created, ipam });
-    if (!createWithDirectory(world, `${configDirectory(world)}/net.d/${name}.conflist`, text)) {
+    const write = (ipam: readonly IpamConfig[], ipamConf: unknown) => {
+      const created = new Date().toISOString();
+      const text = fileOf(name, main, { ...options, id, created, ipam }, ipamConf);
+      if (createWithDirectory(world, `${configDirectory(world)}/net.d/${name}.conflist`, text)) return;
       throw duplicate(name);
+    };
+    const wanted = { id, name, driver: options.driver, given, ipv6: options.ipv6 };
+    if (remote.driver || remote.ipam) {
+      await makeOnPlugins({ world, state, id }, { networks, wanted, options, remote }, write);
+    } else {
+      const ipam = await completeIpam(world, networks, wanted);
+      write(ipam, localIpam(ipam, driver!, options));
     }
-    const note = await clashes(world, driver, given);
+    const note = await clashes(world, options.driver, given);
     return { id, name, ...(note === undefined ? {} : { note }) };
   } finally {
     unlock();
@@ -101,13 +93,10 @@ function checkDriver(driver: string): Driver {
   const mode = { host: "host", none: "null", null: "null" }[driver];
   if (mode !== undefined) throw new Error(`only one instance of "${mode}" network is allowed`);
   throw new Error(
-    `could not find a network driver ${JSON.stringify(driver)}; there are: ${drivers.join(", ")}`,
+    `could not find a network driver ${JSON.stringify(driver)}; there are: ${
+      drivers.join(", ")
+    }; ${noPlugin}`,
   );
-}
-
-function checkIpamDriver(driver: string): void {
-  if (["default", "host-local"].includes(driver)) return;
-  throw new Error(`could not find an IPAM driver ${JSON.stringify(driver)}; there are: default, host-local`);
 }
 
 function newId(): string {
@@ -140,76 +129,27 @@ function refuseSharing(
   }
 }
 
-interface IpamWanted {
-  readonly id: string;
-  readonly name: string;
-  readonly driver: Driver;
-  readonly given: readonly IpamConfig[];
-  readonly ipv6: boolean;
+function localIpam(ipam: readonly IpamConfig[], driver: Driver, options: NetworkOptions): unknown {
+  return { type: "host-local", ranges: ipam.map(localRanges), routes: routesOf(ipam, driver, options) };
 }
 
-/** The subnets that are given, those that have to be found, and their gateways. @throws Error when one is another's */
-async function completeIpam(
-  world: World,
-  networks: readonly Network[],
-  { id, name, driver, given, ipv6 }: IpamWanted,
-): Promise<readonly IpamConfig[]> {
-  const others = networks.flatMap((network) =>
-    network.ipam.map(({ Subnet }) => ({ Subnet, of: network.name }))
-  );
-  for (const { Subnet } of given) {
-    const other = others.find((one) => overlaps(one.Subnet, Subnet));
-    if (other) {
-      throw new Error(
-        `Pool overlaps with other one on this address space: ${Subnet} of network ${name} and ` +
-          `${other.Subnet} of network ${other.of}`,
-      );
-    }
-  }
-  checkFamilies(driver, given);
-  const taken = others.map(({ Subnet }) => Subnet);
-  const has = (of: Family) => given.some(({ Subnet }) => Subnet.includes(":") === (of === 6));
-  const missing: readonly Family[] = [
-    ...(has(4) || (has(6) && !ipv6) ? [] : [4 as const]),
-    ...(ipv6 && !has(6) ? [6 as const] : []),
-  ];
-  const found = await Promise.all(missing.map((of) => freeSubnet(world, of, id, taken)));
-  return [...found.map((Subnet): IpamConfig => ({ Subnet })), ...given]
-    .sort((a, b) => Number(a.Subnet.includes(":")) - Number(b.Subnet.includes(":")))
-    .map((config) => ({ ...config, Gateway: config.Gateway ?? usualGateway(config) }));
-}
-
-/** A bridge has one subnet of each family. */
-function checkFamilies(driver: Driver, given: readonly IpamConfig[]): void {
-  const several = [true, false].some((six) =>
-    given.filter(({ Subnet }) => Subnet.includes(":") === six).length > 1
-  );
-  if (several) throw new Error(`${driver} driver doesn't support multiple subnets`);
-}
-
-/** The text of the file of a network. */
+/** The text of the file of a network. @param ipamConf its `ipam`, if it has one */
 function fileOf(
   name: string,
   main: Readonly<Record<string, unknown>>,
   wanted: NetworkOptions & Required<Pick<Stored, "id" | "created" | "driver" | "ipam">>,
+  ipamConf: unknown,
 ): string {
   const { id, created, driver, ipam, internal, attachable, labels, options } = wanted;
-  const isRouted = driver === "bridge" || driver === "ptp";
-  // On a link of the administrator's the gateway is theirs: without one that is named there is no way out.
-  const leads = (config: IpamConfig) =>
-    !internal && (isRouted || wanted.gateways.length > 0 && config.Gateway);
-  const ipamConf = {
-    type: "host-local",
-    ranges: ipam.map(localRanges),
-    routes: ipam.filter(leads).map(({ Subnet }) => ({ dst: Subnet.includes(":") ? "::/0" : "0.0.0.0/0" })),
-  };
+  const { ipamDriver, ipamOptions } = wanted;
   const stored: Stored = {
     ...{ id, created, driver, internal, attachable, labels, options, ipam },
     ipv6: ipam.some(({ Subnet }) => Subnet.includes(":")),
+    ...(ownIpam.includes(ipamDriver) ? {} : { ipamDriver, ipamOptions }),
   };
   const plugins = [
-    { ...main, ipam: ipamConf },
-    ...(isRouted && !internal ? [{ type: "portmap", capabilities: { portMappings: true } }] : []),
+    { ...main, ...(ipamConf === undefined ? {} : { ipam: ipamConf }) },
+    ...(isRouted(driver) && !internal ? [{ type: "portmap", capabilities: { portMappings: true } }] : []),
   ];
   return `${JSON.stringify({ cniVersion: "1.0.0", name, ocinet: stored, plugins }, null, 2)}\n`;
 }
@@ -217,10 +157,10 @@ function fileOf(
 /** A subnet that was asked for is given, and what it takes from the host is said. */
 async function clashes(
   world: World,
-  driver: Driver,
+  driver: string,
   given: readonly IpamConfig[],
 ): Promise<string | undefined> {
-  if (driver === "macvlan" || driver === "ipvlan") return undefined;
+  if (!isRouted(driver)) return undefined;
   for (const { Subnet } of given) {
     const reason = await reachedBy(world, Subnet);
     if (reason !== undefined) {

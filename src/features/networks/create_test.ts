@@ -4,14 +4,23 @@ import { newFake } from "../../host/fake.ts";
 import { addAddress, addLink, mainTable, namespaceOf, setUp } from "../../host/fake/kernel.ts";
 import type { World } from "../../plan/world.ts";
 import { allNetworks, findNetwork } from "./catalog.ts";
-import { createNetwork, type NetworkOptions } from "./create.ts";
+import { createNetwork } from "./create.ts";
+import type { NetworkOptions } from "./network_options.ts";
 import { describe } from "./describe.ts";
 import { pruneNetworks, removeNetwork } from "./remove.ts";
 
 const state = "/run/ocinet";
 
 const plain: NetworkOptions = {
-  ...{ driver: "bridge", ipamDriver: "default", subnets: [], ranges: [], gateways: [], auxiliary: [] },
+  ...{
+    driver: "bridge",
+    ipamDriver: "default",
+    ipamOptions: {},
+    subnets: [],
+    ranges: [],
+    gateways: [],
+    auxiliary: [],
+  },
   ...{ ipv6: false, internal: false, attachable: false, labels: {}, options: {} },
 };
 

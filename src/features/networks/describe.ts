@@ -15,7 +15,11 @@ export function describe(
     Driver: network.driver,
     EnableIPv4: network.ipv4,
     EnableIPv6: network.ipv6,
-    IPAM: { Driver: "default", Options: {}, Config: network.ipam },
+    IPAM: {
+      Driver: network.ipamDriver ?? "default",
+      Options: network.ipamOptions ?? {},
+      Config: network.ipam,
+    },
     Internal: network.internal,
     Attachable: network.attachable,
     Ingress: false,

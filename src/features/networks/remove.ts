@@ -1,9 +1,11 @@
 import { readRows } from "../../plan/ip_json.ts";
 import { ownAlias } from "../../plan/ip.ts";
 import { removeAbandoned, whyFailed, type World } from "../../plan/world.ts";
+import type { Collected } from "../../engine/collected.ts";
 import { isRoot } from "../../engine/user.ts";
 import { allNetworks, findNetwork, type Network } from "./catalog.ts";
 import { bridgeOf, networksLock } from "./create.ts";
+import { giveUpBegun, removeFromPlugins } from "./plugin_networks.ts";
 import { endpointsIn, type NetworkEndpoint } from "./endpoints.ts";
 
 /** How long a removal waits for those who are just attaching containers: tries, and milliseconds between them. */
@@ -29,15 +31,21 @@ export async function whileNobodyAttaches<T>(world: World, state: string, act: (
 
 /**
  * Removes a network that no container is on: its bridge, what is kept of its addresses, and its file.
+ * @param isForced also if a plugin that has made it refuses to remove it, or does not answer
  * @returns its name
  * @throws Error in Docker's words when it cannot be removed
  */
-export async function removeNetwork(world: World, state: string, term: string): Promise<string> {
+export async function removeNetwork(
+  world: World,
+  state: string,
+  term: string,
+  isForced = false,
+): Promise<string> {
   return await whileNobodyAttaches(world, state, async () => {
     const network = findNetwork(await allNetworks(world), term);
     refusePredefined(network);
     refuseUsed(network, await endpointsIn(world, state));
-    await removeLocked(world, state, network);
+    await removeLocked(world, state, network, isForced);
     return network.name;
   });
 }
@@ -80,7 +88,8 @@ export async function pruneNetworks(
 }
 
 /** The file goes last: until then it can be tried again. */
-async function removeLocked(world: World, state: string, network: Network): Promise<void> {
+async function removeLocked(world: World, state: string, network: Network, isForced = false): Promise<void> {
+  await removeFromPlugins(world, network, isForced);
   const bridge = isRoot(world) ? bridgeOf(world, network) : undefined;
   if (bridge !== undefined) await removeBridge(world, bridge);
   world.remove(`${state}/networks/${network.name}`);
@@ -96,5 +105,17 @@ export async function removeBridge(world: World, bridge: string): Promise<void> 
   const output = await world.run(["ip", "link", "del", "dev", bridge]);
   if (output.code !== 0 && !/Cannot find device/.test(output.stderr)) {
     throw new Error(`Cannot remove bridge ${bridge}: ${whyFailed(output)}`);
+  }
+}
+
+/** Gives up networks whose making was cut short before plugins of Docker's had done their part. */
+export async function collectBegunNetworks(world: World, state: string): Promise<Collected> {
+  if (world.list(`${state}/plugin-networks`).length === 0) return { collected: [], problems: [] };
+  const unlock = await world.tryLock(networksLock(state));
+  if (!unlock) return { collected: [], problems: [] };
+  try {
+    return await giveUpBegun(world, state, await allNetworks(world));
+  } finally {
+    unlock();
   }
 }
