@@ -52,3 +52,9 @@ end_dockerd() {
   # Whose pids these were, others have in the next namespace.
   in_host sh -c 'rm -rf /run/dockerd.pid /run/docker.sock /run/docker/containerd /run/docker/netns/*'
 }
+
+# tear_down_docker: containers that were killed with dockerd have left their cgroups
+tear_down_docker() {
+  if [ -e "$BATS_TEST_TMPDIR/background/dockerd" ]; then end_dockerd KILL; fi
+  find /sys/fs/cgroup -mindepth 3 -maxdepth 3 -path "*/ocinet-$UNIQUE-docker/*" -type d -exec rmdir {} + 2>/dev/null || true
+}

@@ -42,6 +42,7 @@ export const createOptions: readonly Option[] = [
   option("ipam-driver", "DRIVER", "who gives addresses: default, or a plugin of Docker's", false),
   option("ipam-opt", "KEY=VALUE", "an option of an IPAM driver that is a plugin", true),
   option("label", "KEY=VALUE", "a label", true),
+  option("config-from", "NAME", "make it of a configuration", false),
   option(
     "opt",
     "KEY=VALUE",
@@ -55,6 +56,7 @@ export const createFlags = {
   ipv6: "give it an IPv6 subnet as well",
   internal: "containers reach each other and the host, and nothing else",
   attachable: "is kept, and means nothing here",
+  "config-only": "make no network, but a configuration for --config-from",
 };
 
 export const listOptions: readonly Option[] = [
@@ -88,6 +90,7 @@ export async function networkCreate(
   if (given.get("driver")?.at(-1) === overlayDriver) {
     return await createOverlay(world, name, given, flags.has("internal"));
   }
+  const configFrom = given.get("config-from")?.at(-1);
   const { note, ...made } = await createNetwork(world, stateDirectory(world), name, {
     driver: given.get("driver")?.at(-1) ?? "bridge",
     ipamDriver: given.get("ipam-driver")?.at(-1) ?? "default",
@@ -99,6 +102,8 @@ export async function networkCreate(
     ipv6: flags.has("ipv6"),
     internal: flags.has("internal"),
     attachable: flags.has("attachable"),
+    configOnly: flags.has("config-only"),
+    ...(configFrom === undefined ? {} : { configFrom }),
     labels: pairs("label", all("label")),
     options: pairs("opt", all("opt")),
   });

@@ -216,7 +216,9 @@ test("our own plugin for Docker serves our own networks, also addresses of our b
   await detach(world, state, "c1");
   await removeNetwork(world, state, "shop");
   await createNetwork(world, state, "own", { ...plain, driver: "bridge", options: {} });
-  await up(world, "own");
+  const own = (await up(world, "own"))!.attachments[0]!.result!;
+  assert.equal(own.ips[0]!.gateway, own.ips[0]!.address.replace(/[0-9]+\/.*/, "1"));
+  assert.deepEqual(own.routes.map(({ dst }) => dst), ["0.0.0.0/0"]);
   await detach(world, state, "c1");
   await removeNetwork(world, state, "own");
   const left = dumpOf(fake).filter((line) =>

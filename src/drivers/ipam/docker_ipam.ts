@@ -1,5 +1,6 @@
 import { CniError, messageOf } from "../../wire/cni/error.ts";
 import type { Fields } from "../../wire/cni/fields.ts";
+import { parseRoute, type Route } from "../../wire/cni/result.ts";
 import { parseLeased } from "../../wire/cnm/client.ts";
 import { contains, parseAddress, parseCidr } from "../../net/address.ts";
 import { macFrom } from "../../net/names.ts";
@@ -18,20 +19,27 @@ export const remote = true;
 /** It reads `IP`. */
 export const readsArgs = true;
 
+interface Pool {
+  readonly id: string;
+  readonly subnet: string;
+  readonly gateway?: string;
+}
+
 interface Conf {
   readonly plugin: string;
-  readonly pools: readonly { readonly id: string; readonly subnet: string }[];
+  readonly pools: readonly Pool[];
   /** It wants to know the MAC address of each endpoint. */
   readonly needsMac: boolean;
   readonly wanted: readonly string[];
+  readonly routes: readonly Route[];
 }
 
 /** Reads the `ipam` object, which `network create` has written. */
 export function parse(conf: Fields): Conf {
   const ipam = conf.object("ipam");
   const pools = (ipam?.objects("pools") ?? []).map((pool) => {
-    const [id, subnet] = [pool.string("id") ?? "", pool.string("subnet") ?? ""];
-    if (id !== "" && parseCidr(subnet)) return { id, subnet };
+    const [id = "", subnet = "", gateway] = ["id", "subnet", "gateway"].map((key) => pool.string(key));
+    if (id !== "" && parseCidr(subnet)) return { id, subnet, ...(gateway === undefined ? {} : { gateway }) };
     throw new CniError("invalidConfig", 'Cannot use "pools" of ipam: each has an "id" and a "subnet"');
   });
   const plugin = ipam?.string("plugin");
@@ -42,6 +50,7 @@ export function parse(conf: Fields): Conf {
   ];
   return {
     ...{ plugin, pools, needsMac: ipam?.boolean("needsMac") ?? false },
+    routes: ipam?.objects("routes")?.map(parseRoute) ?? [],
     wanted: (asked.find((ips) => ips?.length) ?? []).map(wantedAddress),
   };
 }
@@ -63,24 +72,24 @@ export async function lease(conf: Conf, at: Attachment, world: World): Promise<L
   if (foreign !== undefined) {
     throw new CniError("internal", `no configured subnet contains IP address ${foreign}`);
   }
-  const taken: { readonly id: string; readonly address: string }[] = [];
+  const taken: Leased[] = [];
   const giveUp = () => taken.forEach((one) => void callPlugin(world, plugin, release(one)).catch(() => {}));
   try {
     await activatePlugin(world, plugin, "IpamDriver", patiently);
-    for (const { id, subnet } of pools) {
+    for (const { id, subnet, gateway } of pools) {
       const answer = await askPlugin(world, plugin, "IpamDriver.RequestAddress", {
         PoolID: id,
         Address: wanted.find((address) => contains(subnet, address)) ?? "",
         Options: optionsOf(conf, at),
       });
-      taken.push({ id, address: parseLeased(answer, subnet) });
+      taken.push({ id, address: parseLeased(answer, subnet), ...(gateway === undefined ? {} : { gateway }) });
     }
   } catch (error) {
     giveUp();
     throw new CniError("internal", messageOf(error));
   }
   return {
-    ...{ ips: taken.map(({ address }) => ({ address })), routes: [], dns: {}, claims: [] },
+    ...{ ips: taken.map(({ id: _, ...ip }) => ip), routes: conf.routes, dns: {}, claims: [] },
     steps: taken.map((one) =>
       call(plugin, `address ${at.containerId} ${at.ifname} ${one.address}`, { undo: release(one) })
     ),
@@ -95,6 +104,12 @@ function optionsOf({ needsMac }: Conf, at: Attachment): Readonly<Record<string, 
   };
 }
 
-function release({ id, address }: { readonly id: string; readonly address: string }): string {
+interface Leased {
+  readonly id: string;
+  readonly address: string;
+  readonly gateway?: string;
+}
+
+function release({ id, address }: Leased): string {
   return `IpamDriver.ReleaseAddress ${JSON.stringify({ PoolID: id, Address: address.split("/")[0] })}`;
 }

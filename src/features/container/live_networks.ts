@@ -130,8 +130,9 @@ async function change(world: World, state: string, id: string, make: Change): Pr
   }
 }
 
-function refuseConnecting(record: ContainerRecord, { name, list }: Network): void {
+function refuseConnecting(record: ContainerRecord, { name, list, configOnly }: Network): void {
   const { id, attachments, container } = record;
+  if (configOnly) throw new Error(`cannot create endpoint on configuration-only network ${name}`);
   if (name === "host") {
     throw new Error(
       "cannot connect container to host network - container must be created in host network mode",

@@ -21,7 +21,10 @@ export interface OtherSubnet {
 
 /** The subnets of networks. */
 export function subnetsOf(networks: readonly Network[]): readonly OtherSubnet[] {
-  return networks.flatMap((network) => network.ipam.map(({ Subnet }) => ({ Subnet, of: network.name })));
+  // A configuration has no addresses yet.
+  return networks.filter(({ configOnly }) => !configOnly).flatMap((network) =>
+    network.ipam.map(({ Subnet }) => ({ Subnet, of: network.name }))
+  );
 }
 
 /** @throws Error for a subnet that is another network's */

@@ -3,7 +3,8 @@ import { linkExists } from "../../engine/links.ts";
 import { configDirectory } from "../../engine/state.ts";
 import type { PluginConf } from "../../wire/cni/network_list.ts";
 import { createWithDirectory, type World } from "../../plan/world.ts";
-import { allNetworks, type Network, type Stored } from "./catalog.ts";
+import { allNetworks, configurationFile, type Network, type Stored } from "./catalog.ts";
+import { findConfiguration, refuseInConfiguration, withConfiguration } from "./configuration.ts";
 import { type Driver, drivers, mainPlugin } from "./driver_options.ts";
 import { checkNames } from "./names.ts";
 import { noPlugin } from "./plugin_networks.ts";
@@ -33,9 +34,11 @@ export async function createNetwork(
   world: World,
   state: string,
   name: string,
-  options: NetworkOptions,
+  asked: NetworkOptions,
 ): Promise<Created> {
   checkName(name);
+  if (asked.configOnly) return await createConfiguration(world, state, name, asked);
+  const options = await withConfiguration(world, name, asked);
   const remote = await remoteOf(world, options);
   const driver = remote.driver ? undefined : checkDriver(options.driver);
   const given = readIpam(options);
@@ -47,6 +50,7 @@ export async function createNetwork(
   try {
     const networks = await allNetworks(world);
     if (networks.some((network) => network.name === name)) throw duplicate(name);
+    if (options.configFrom !== undefined) findConfiguration(networks, options.configFrom);
     refuseSharing(networks, name, main);
     const write = (ipam: readonly IpamConfig[], ipamConf: unknown) => {
       const created = new Date().toISOString();
@@ -63,6 +67,37 @@ export async function createNetwork(
     }
     const note = await clashes(world, options.driver, given);
     return { id, name, ...(note === undefined ? {} : { note }) };
+  } finally {
+    unlock();
+  }
+}
+
+/** Makes a configuration, which takes no addresses and has no driver. */
+async function createConfiguration(
+  world: World,
+  state: string,
+  name: string,
+  options: NetworkOptions,
+): Promise<Created> {
+  refuseInConfiguration(options);
+  const { labels, options: own, ipv6, ipamDriver, ipamOptions } = options;
+  const [id, ipam] = [newId(), readIpam(options)];
+  const stored = {
+    id,
+    created: new Date().toISOString(),
+    labels,
+    options: own,
+    ipam,
+    ipv6,
+    ipamDriver,
+    ipamOptions,
+  };
+  const unlock = await world.lock(networksLock(state));
+  try {
+    if ((await allNetworks(world)).some((network) => network.name === name)) throw duplicate(name);
+    const text = `${JSON.stringify({ ocinet: stored }, null, 2)}\n`;
+    if (!createWithDirectory(world, configurationFile(world, name), text)) throw duplicate(name);
+    return { id, name };
   } finally {
     unlock();
   }
@@ -146,6 +181,7 @@ function fileOf(
     ...{ id, created, driver, internal, attachable, labels, options, ipam },
     ipv6: ipam.some(({ Subnet }) => Subnet.includes(":")),
     ...(ownIpam.includes(ipamDriver) ? {} : { ipamDriver, ipamOptions }),
+    ...(wanted.configFrom === undefined ? {} : { configFrom: wanted.configFrom }),
   };
   const plugins = [
     { ...main, ...(ipamConf === undefined ? {} : { ipam: ipamConf }) },

@@ -208,3 +208,48 @@ test("networks are removed with their addresses, predefined ones stay", async ()
     ...["default", "default-restricted", "host", "none"],
   ]);
 });
+
+test("a network is made of a configuration, which takes no addresses itself", async () => {
+  const { world } = machine();
+  const given = {
+    subnets: ["10.5.0.0/24"],
+    ranges: ["10.5.0.128/25"],
+    gateways: ["10.5.0.2"],
+    labels: { eu: "1" },
+  };
+  await create(world, "config", { ...given, configOnly: true, auxiliary: ["a=10.5.0.130"] });
+  const { Driver, ConfigOnly, IPAM } = await shown(world, "config");
+  assert.deepEqual([Driver, ConfigOnly, world.list("/etc/ocinet/net.d")], ["null", true, [
+    "config.netconfig",
+  ]]);
+  await create(world, "shop", { configFrom: "config", internal: true });
+  const made = await shown(world, "shop");
+  assert.deepEqual([made["IPAM"], made["Labels"], made["ConfigFrom"]], [IPAM, { eu: "1" }, {
+    Network: "config",
+  }]);
+  const refuse = (name: string, more: Partial<NetworkOptions>, message: RegExp) =>
+    assert.rejects(create(world, name, more), { message });
+  await refuse("x", { configFrom: "config" }, /^Pool overlaps with other one .* network shop$/);
+  await refuse("x", { configFrom: "nosuch" }, /^configuration network "nosuch" does not exist$/);
+  await refuse("x", { configFrom: "shop" }, /^configuration network "shop" does not exist$/);
+  await refuse("config", {}, /already exists$/);
+  await refuse("x", { configFrom: "config", ipv6: true }, /^user specified configurations are not supported/);
+  await refuse(
+    "x",
+    { configFrom: "config", options: { a: "b" } },
+    /^network driver options are not supported/,
+  );
+  await refuse("x", { configOnly: true, internal: true }, /^configuration network can only contain/);
+  await refuse("x", { configOnly: true, configFrom: "config" }, /cannot depend on another/);
+  await create(world, "lan", { configOnly: true, options: { parent: "eth0" } });
+  await refuse(
+    "x",
+    { configFrom: "lan" },
+    /its option parent is for macvlan or ipvlan; name the driver with -d$/,
+  );
+  await assert.rejects(removeNetwork(world, state, "config"), {
+    message: 'configuration network "config" is in use',
+  });
+  assert.deepEqual(await pruneNetworks(world, state, () => true), ["shop"]);
+  assert.equal(await removeNetwork(world, state, "config"), "config");
+});

@@ -23,8 +23,8 @@ export function describe(
     Internal: network.internal,
     Attachable: network.attachable,
     Ingress: false,
-    ConfigFrom: { Network: "" },
-    ConfigOnly: false,
+    ConfigFrom: { Network: network.configFrom ?? "" },
+    ConfigOnly: network.configOnly ?? false,
     Containers: Object.fromEntries(own.map((one) => [one.container, {
       Name: one.container,
       EndpointID: one.endpointId,

@@ -11,6 +11,10 @@ export interface NetworkOptions extends IpamOptions {
   readonly attachable: boolean;
   readonly labels: Readonly<Record<string, string>>;
   readonly options: Readonly<Record<string, string>>;
+  /** It is no network, but what others are made of. */
+  readonly configOnly?: boolean;
+  /** The configuration that it is made of. */
+  readonly configFrom?: string;
 }
 
 /** What `--ipam-driver` may be, beside plugins of Docker's. */

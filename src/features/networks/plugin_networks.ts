@@ -166,7 +166,7 @@ async function requestPool(making: Making, wanted: PoolsWanted, { config, of, sp
   const held = [...(asked === undefined ? [] : [asked])];
   for (const [, address] of aux) held.push(await ask(address, {}));
   return {
-    ...{ id: pool.id, subnet: pool.subnet, held },
+    ...{ id: pool.id, subnet: pool.subnet, held, ...(gateway === undefined ? {} : { gateway }) },
     config: {
       Subnet: pool.subnet,
       ...(config?.IPRange === undefined ? {} : { IPRange: config.IPRange }),

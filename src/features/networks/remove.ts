@@ -44,6 +44,7 @@ export async function removeNetwork(
   return await whileNobodyAttaches(world, state, async () => {
     const network = findNetwork(await allNetworks(world), term);
     refusePredefined(network);
+    refuseReferenced(network, await allNetworks(world));
     refuseUsed(network, await endpointsIn(world, state));
     await removeLocked(world, state, network, isForced);
     return network.name;
@@ -53,6 +54,12 @@ export async function removeNetwork(
 /** @throws Error for one that is always there */
 function refusePredefined({ name, predefined }: Network): void {
   if (predefined) throw new Error(`${name} is a pre-defined network and cannot be removed`);
+}
+
+function refuseReferenced({ name, configOnly }: Network, networks: readonly Network[]): void {
+  if (configOnly && networks.some(({ configFrom }) => configFrom === name)) {
+    throw new Error(`configuration network "${name}" is in use`);
+  }
 }
 
 function refuseUsed({ name }: Network, endpoints: readonly NetworkEndpoint[]): void {
@@ -80,7 +87,7 @@ export async function pruneNetworks(
     const endpoints = await endpointsIn(world, state);
     const isUsed = ({ name }: Network) => endpoints.some(({ network }) => network === name);
     const going = (await allNetworks(world)).filter((one) =>
-      !one.predefined && !isUsed(one) && isWanted(one)
+      !one.predefined && !one.configOnly && !isUsed(one) && isWanted(one)
     );
     for (const network of going) await removeLocked(world, state, network);
     return going.map(({ name }) => name);
