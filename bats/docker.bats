@@ -30,6 +30,9 @@ stop_plugin() {
 
 peer_gets() { [ "$(in_peer busybox wget -T 5 -q -O - "http://192.0.2.1:$1/hostname" 2>/dev/null)" = "$2" ]; }
 
+# named CONTAINER NAME: its addresses, as Docker's DNS says them; busybox's own programs ask no DNS without libc's files
+named() { docker exec "$1" nslookup "$2" 127.0.0.11 | awk '/^Name:/ { name = 1 } name && /^Address:/ { print $2 }' | xargs; }
+
 endpoints() { find "$STATE_DIR/docker" -name '*.json' 2>/dev/null | wc -l; }
 
 files() { find "$DATA" "$STATE_DIR" -type f ! -path '*/locks/*' 2>/dev/null; }
@@ -55,8 +58,13 @@ links() { in_host ip -o link | awk -F': ' '{ print $2 }' | grep -E '^(br-|dk|vet
   equal "default via 10.60.0.1 dev eth0" "$(docker exec web ip route | sed -n '/default/s/ *$//p')"
   docker exec web ip -o address show eth0 | grep -q 'inet 10.60.0.2/24'
   docker exec web ip -o address show eth0 | grep -q 'inet6 fd00:60::2/64'
-  docker exec db nslookup api 127.0.0.11 || true
-  equal web "$(docker exec db wget -T 20 -q -O - http://api/hostname)"
+  equal "10.60.0.2 fd00:60::2" "$(named db api)"
+  in_host bash -c "iptables -S; iptables -t raw -S; nft list table inet ocinet | grep -v '^$' | head -400; sysctl -a 2>/dev/null | grep bridge-nf; ip -br l" >/tmp/dk_dbg 2>&1
+  docker exec db ping -c 1 -W 5 10.60.0.2 >>/tmp/dk_dbg 2>&1 || true
+  docker exec db wget -T 5 -O - http://10.60.0.2/hostname >>/tmp/dk_dbg 2>&1 || true
+  docker exec web ps >>/tmp/dk_dbg 2>&1 || true
+  docker exec web ls -la /etc >>/tmp/dk_dbg 2>&1 || true
+  equal web "$(docker exec db wget -T 20 -q -O - http://10.60.0.2/hostname)"
   docker exec db ping -q -c 1 -W 20 fd00:60::2
   wait_for peer_gets 8080 web
   run ! docker run --rm --network shop -p 8080:80 box true
@@ -65,7 +73,8 @@ links() { in_host ip -o link | awk -F': ' '{ print $2 }' | grep -E '^(br-|dk|vet
   # Connect and disconnect.
   docker network connect --alias store back db
   docker network connect back web
-  equal db "$(docker exec web sh -c 'ping -q -c 1 -W 20 store >/dev/null && echo db')"
+  equal 10.61.0.2 "$(named web store)"
+  docker exec web ping -q -c 1 -W 20 10.61.0.2
   docker exec web ip -o address show eth1 | grep -q 'inet 10.61.0.3/24'
   run ! docker network rm back
   [[ $output == *"has active endpoints"* ]]

@@ -5,7 +5,7 @@ import type { PluginConf } from "../../wire/cni/network_list.ts";
 import { createWithDirectory, type World } from "../../plan/world.ts";
 import { allNetworks, configurationFile, type Network, type Stored } from "./catalog.ts";
 import { findConfiguration, refuseInConfiguration, withConfiguration } from "./configuration.ts";
-import { type Driver, drivers, mainPlugin } from "./driver_options.ts";
+import { type Driver, drivers, gatewayMode, mainPlugin } from "./driver_options.ts";
 import { checkNames } from "./names.ts";
 import { noPlugin } from "./plugin_networks.ts";
 import { completeIpam } from "./complete_ipam.ts";
@@ -62,7 +62,7 @@ export async function createNetwork(
     if (remote.driver || remote.ipam) {
       await makeOnPlugins({ world, state, id }, { networks, wanted, options, remote }, write);
     } else {
-      const ipam = await completeIpam(world, networks, wanted);
+      const ipam = withoutGateways(await completeIpam(world, networks, wanted), given, main);
       write(ipam, localIpam(ipam, driver!, options));
     }
     const note = await clashes(world, options.driver, given);
@@ -164,6 +164,18 @@ function refuseSharing(
   }
 }
 
+/** The bridge of an isolated network has no address, and takes none from containers. */
+function withoutGateways(
+  ipam: readonly IpamConfig[],
+  given: readonly IpamConfig[],
+  main: Readonly<Record<string, unknown>>,
+): readonly IpamConfig[] {
+  if (main["type"] !== "bridge" || main["isGateway"] !== false) return ipam;
+  return ipam.map(({ Gateway, ...rest }) =>
+    given.some((one) => one.Subnet === rest.Subnet && one.Gateway !== undefined) ? { ...rest, Gateway } : rest
+  ) as readonly IpamConfig[];
+}
+
 function localIpam(ipam: readonly IpamConfig[], driver: Driver, options: NetworkOptions): unknown {
   return { type: "host-local", ranges: ipam.map(localRanges), routes: routesOf(ipam, driver, options) };
 }
@@ -183,9 +195,12 @@ function fileOf(
     ...(ownIpam.includes(ipamDriver) ? {} : { ipamDriver, ipamOptions }),
     ...(wanted.configFrom === undefined ? {} : { configFrom: wanted.configFrom }),
   };
+  const isOpen = driver === "bridge" && gatewayMode(options, internal) === "nat-unprotected";
   const plugins = [
     { ...main, ...(ipamConf === undefined ? {} : { ipam: ipamConf }) },
     ...(isRouted(driver) && !internal ? [{ type: "portmap", capabilities: { portMappings: true } }] : []),
+    // Hosts reach all ports by the containers' addresses, containers of other networks do not.
+    ...(isOpen ? [{ type: "firewall", ingressPolicy: "same-bridge" }] : []),
   ];
   return `${JSON.stringify({ cniVersion: "1.0.0", name, ocinet: stored, plugins }, null, 2)}\n`;
 }

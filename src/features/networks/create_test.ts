@@ -253,3 +253,35 @@ test("a network is made of a configuration, which takes no addresses itself", as
   assert.deepEqual(await pruneNetworks(world, state, () => true), ["shop"]);
   assert.equal(await removeNetwork(world, state, "config"), "config");
 });
+
+test("gateway modes of a bridge, and parents that are made, are as in Docker", async () => {
+  const { world } = machine();
+  const key = "com.docker.network.bridge.gateway_mode_ipv";
+  const plugins = (name: string) => JSON.parse(world.read(`/etc/ocinet/net.d/${name}.conflist`)!).plugins;
+  await create(world, "lone", { internal: true, options: { [`${key}4`]: "isolated" } });
+  assert.deepEqual([plugins("lone")[0].isGateway, (await shown(world, "lone"))["IPAM"]], [
+    false,
+    { Driver: "default", Options: {}, Config: [{ Subnet: await subnetOf(world, "lone") }] },
+  ]);
+  await create(world, "bare", {
+    ipv6: true,
+    options: { [`${key}4`]: "nat-unprotected", [`${key}6`]: "nat-unprotected" },
+  });
+  assert.deepEqual(plugins("bare")[2], { type: "firewall", ingressPolicy: "same-bridge" });
+  const refuse = (options: Record<string, string>, message: RegExp, driver = "bridge") =>
+    assert.rejects(create(world, "x", { driver, options }), { message });
+  await refuse(
+    { [`${key}4`]: "isolated" },
+    /^gateway mode isolated can only be used for an internal network/,
+  );
+  await refuse(
+    { [`${key}4`]: "routed" },
+    /^failed to parse .*gateway_mode_ipv4 value: "routed" \(routed networks/,
+  );
+  await refuse({ [`${key}4`]: "nat", [`${key}6`]: "nat-unprotected" }, /has one for both families$/);
+  await create(world, "lan", { driver: "macvlan", options: { parent: "eth0.50" } });
+  await create(world, "alone", { driver: "ipvlan", internal: true });
+  assert.deepEqual([plugins("lan")[0].master, plugins("lan")[0].makeMaster], ["eth0.50", "vlan"]);
+  assert.match(plugins("alone")[0].master, /^dm-[0-9a-f]{12}$/);
+  await refuse({ parent: "eth0.5000" }, /^invalid subinterface vlan name eth0.5000/, "macvlan");
+});

@@ -99,9 +99,20 @@ async function removeLocked(world: World, state: string, network: Network, isFor
   await removeFromPlugins(world, network, isForced);
   const bridge = isRoot(world) ? bridgeOf(world, network) : undefined;
   if (bridge !== undefined) await removeBridge(world, bridge);
+  const main = network.list?.plugins[0];
+  const master = main?.["master"];
+  if (isRoot(world) && main?.["makeMaster"] !== undefined && typeof master === "string") {
+    await removeMaster(world, master, await allNetworks(world));
+  }
   world.remove(`${state}/networks/${network.name}`);
   world.remove(network.path!);
   removeAbandoned(world, network.path!.slice(0, network.path!.lastIndexOf("/")));
+}
+
+/** A parent of macvlan or ipvlan that we have made, and that only this network has. */
+async function removeMaster(world: World, master: string, networks: readonly Network[]): Promise<void> {
+  if (networks.filter(({ list }) => list?.plugins[0]?.["master"] === master).length > 1) return;
+  if (world.read(`/sys/class/net/${master}/ifalias`)?.trim() === ownAlias) await removeLink(world, master);
 }
 
 /** One that is ours, and has no ports. */
@@ -109,9 +120,13 @@ export async function removeBridge(world: World, bridge: string): Promise<void> 
   if (world.read(`/sys/class/net/${bridge}/ifalias`)?.trim() !== ownAlias) return;
   const ports = await world.run(["ip", "-json", "link", "show", "master", bridge], { looks: true });
   if (ports.code !== 0 || readRows(ports.stdout).length > 0) return;
-  const output = await world.run(["ip", "link", "del", "dev", bridge]);
+  await removeLink(world, bridge);
+}
+
+async function removeLink(world: World, link: string): Promise<void> {
+  const output = await world.run(["ip", "link", "del", "dev", link]);
   if (output.code !== 0 && !/Cannot find device/.test(output.stderr)) {
-    throw new Error(`Cannot remove bridge ${bridge}: ${whyFailed(output)}`);
+    throw new Error(`Cannot remove link ${link}: ${whyFailed(output)}`);
   }
 }
 
