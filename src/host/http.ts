@@ -89,7 +89,7 @@ export function serveHttp(service: HttpService): Promise<Listening> {
   return new Promise((resolve, reject) => {
     server.once("error", reject);
     const umask = setUmask(0o177);
-    server.listen(socket, () => {
+    server.listen(typeof socket === "number" ? { fd: socket } : socket, () => {
       server.on("error", () => {});
       resolve({ close: () => void server.close() });
     });

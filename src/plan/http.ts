@@ -35,7 +35,8 @@ export interface HttpHeard {
 
 /** An HTTP service on a unix socket that only root can use. */
 export interface HttpService {
-  readonly socket: string;
+  /** A path, or the descriptor of a socket that is listened on already. */
+  readonly socket: string | number;
   /** The largest body of a request in bytes. */
   readonly longest: number;
   /** The time limit for receiving a request in milliseconds. */
