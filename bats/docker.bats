@@ -30,8 +30,8 @@ stop_plugin() {
 
 peer_gets() { [ "$(in_peer busybox wget -T 5 -q -O - "http://192.0.2.1:$1/hostname" 2>/dev/null)" = "$2" ]; }
 
-# named CONTAINER NAME: its addresses, as Docker's DNS says them; busybox's own programs ask no DNS without libc's files
-named() { docker exec "$1" nslookup "$2" 127.0.0.11 | awk '/^Name:/ { name = 1 } name && /^Address:/ { print $2 }' | xargs; }
+# named CONTAINER NAME: its addresses, as Docker's DNS says them; sorted, as Docker shuffles them
+named() { docker exec "$1" nslookup "$2" 127.0.0.11 | awk '/^Name:/ { name = 1 } name && /^Address:/ { print $2 }' | sort | xargs; }
 
 endpoints() { find "$STATE_DIR/docker" -name '*.json' 2>/dev/null | wc -l; }
 
