@@ -2,7 +2,7 @@ import { type Option, type OptionValues, UsageError } from "../wire/oci/options.
 import { oneLine, printJson } from "../wire/cni/output.ts";
 import { messageOf } from "../wire/cni/error.ts";
 import { identifierProblem } from "../net/names.ts";
-import type { World } from "../plan/world.ts";
+import { absolutePath, type World } from "../plan/world.ts";
 import { containerIds } from "../engine/record.ts";
 import { stateDirectory } from "../engine/state.ts";
 import { describeContainer } from "../features/container/describe.ts";
@@ -296,8 +296,14 @@ function failed(problems: readonly string[]): Partial<Report> {
   return problems.length === 0 ? {} : { note: problems.map(oneLine).join("; "), code: 1 };
 }
 
+/** Where networks are beside the usual directory. */
+const netDirectory = option("net-dir", "DIR", "one more directory of network files", true);
+
+export const disconnectOptions: readonly Option[] = [netDirectory];
+
 /** As `docker network connect` has them. */
 export const connectOptions: readonly Option[] = [
+  netDirectory,
   option("ip", "ADDRESS", "its IPv4 address", false),
   option("ip6", "ADDRESS", "its IPv6 address", false),
   option("alias", "NAME", "one more name that it has on the network", true),
@@ -318,7 +324,8 @@ export async function networkConnect(
   if (!/^-?[0-9]{1,9}$/.test(priority)) {
     throw new UsageError(`Cannot read --gw-priority ${JSON.stringify(priority)}: it is not a whole number`);
   }
-  const network = findNetwork(await allNetworks(world), term!);
+  const netDirectories = directoriesOf(world, given);
+  const network = findNetwork(await allNetworks(world, netDirectories), term!);
   const state = stateDirectory(world);
   const record = await connectNetwork(world, state, findId(world, state, id!), network, {
     ...(ip === undefined ? {} : { ip }),
@@ -327,6 +334,7 @@ export async function networkConnect(
     ...(ifname === undefined ? {} : { ifname }),
     aliases: given.get("alias") ?? [],
     gwPriority: Number(priority),
+    netDirectories,
   });
   return { json: describeContainer(world, record), text: "" };
 }
@@ -335,9 +343,10 @@ export async function networkConnect(
 export async function networkDisconnect(
   world: World,
   [term, id]: readonly string[],
+  given: OptionValues,
   isForced: boolean,
 ): Promise<Report> {
-  const network = nameOf(await allNetworks(world), term!);
+  const network = nameOf(await allNetworks(world, directoriesOf(world, given)), term!);
   const state = stateDirectory(world);
   const record = await disconnectNetwork(world, state, {
     id: findId(world, state, id!),
@@ -345,6 +354,10 @@ export async function networkDisconnect(
     isForced,
   });
   return { json: record ? describeContainer(world, record) : {}, text: "" };
+}
+
+function directoriesOf(world: World, given: OptionValues): readonly string[] {
+  return (given.get("net-dir") ?? []).map((path) => absolutePath(world, path));
 }
 
 /** Of a network whose file is gone, containers know the name. */

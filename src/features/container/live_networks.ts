@@ -35,6 +35,8 @@ export interface EndpointOptions {
   readonly ifname?: string;
   readonly aliases: readonly string[];
   readonly gwPriority: number;
+  /** More directories of network files, which may have plugins beside them. */
+  readonly netDirectories?: readonly string[];
 }
 
 /** A change of a container's networks, for who has its lock. */
@@ -207,7 +209,7 @@ async function linkFor(
   { id, container }: ContainerRecord,
   { network: { name, list, path }, ifname, options }: Wanted,
 ): Promise<PlannedLink> {
-  const directories = listNetDirectories(world, []);
+  const directories = listNetDirectories(world, options.netDirectories ?? []);
   const pathMtu = await defaultMtu(world);
   const chosen = {
     ...{ list: withEndpoint(list!, options), ifname, args: "" },

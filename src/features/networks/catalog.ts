@@ -52,9 +52,12 @@ export interface Stored {
   readonly configFrom?: string;
 }
 
-/** Every network: files, the built-in ones, and the modes `host` and `none`; in the order of the names. */
-export async function allNetworks(world: World): Promise<readonly Network[]> {
-  const found = await Promise.all(loadNetworks(world, []).map((network) => networkOf(world, network)));
+/**
+ * Every network: files, the built-in ones, and the modes `host` and `none`; in the order of the names.
+ * @param extra more directories of network files
+ */
+export async function allNetworks(world: World, extra: readonly string[] = []): Promise<readonly Network[]> {
+  const found = await Promise.all(loadNetworks(world, extra).map((network) => networkOf(world, network)));
   const modes = await Promise.all([mode("host", "host"), mode("none", "null")]);
   return [...found, ...modes, ...configurations(world)].sort((a, b) => compareNames(a.name, b.name));
 }
