@@ -28,7 +28,9 @@ stop_plugin() {
   rm "$BATS_TEST_TMPDIR/plugin.log"
 }
 
-peer_gets() { [ "$(in_peer busybox wget -T 5 -q -O - "http://192.0.2.1:$1/hostname" 2>/dev/null)" = "$2" ]; }
+peer_gets() {
+  [ "$(printf 'GET /hostname HTTP/1.0\r\n\r\n' | in_peer socat -t 20 - "TCP:192.0.2.1:$1" 2>/dev/null | tail -n 1)" = "$2" ]
+}
 
 # named CONTAINER NAME: its addresses, as Docker's DNS says them; sorted, as Docker shuffles them
 named() { docker exec "$1" nslookup "$2" 127.0.0.11 | awk '/^Name:/ { name = 1 } name && /^Address:/ { print $2 }' | sort | xargs; }
