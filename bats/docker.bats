@@ -66,7 +66,7 @@ links() { in_host ip -o link | awk -F': ' '{ print $2 }' | grep -E '^(br-|dk|vet
   docker exec db ping -q -c 1 -W 20 fd00:60::2
   wait_for peer_gets 8080 web
   run ! docker run --rm --network shop -p 8080:80 box true
-  [[ $output == *"port is already allocated"* ]]
+  [[ $output == *'Cannot publish port 8080/tcp: container "'*'" has it'* ]]
 
   # Connect and disconnect.
   docker network connect --alias store back db

@@ -1,5 +1,11 @@
 /** Networks of Docker's plugins: made and removed in the order of calls that libnetwork has. */
-import { activatePlugin, askPlugin, findPlugin, pluginPlaces } from "../../plan/docker_plugins.ts";
+import {
+  activatePlugin,
+  askPlugin,
+  findPlugin,
+  isUnreachable,
+  pluginPlaces,
+} from "../../plan/docker_plugins.ts";
 import { addressOf, type Family, lengthOf } from "../../net/address.ts";
 import { identifierProblem } from "../../net/names.ts";
 import { call } from "../../plan/step.ts";
@@ -260,10 +266,17 @@ export async function createOnPlugin(
   const { plugin } = wanted;
   const data = (six: boolean) =>
     ipam.filter(({ Subnet }) => Subnet.includes(":") === six).map((config) => poolData(config, space));
+  const before = recordOf(making);
   remember(making, plugin, `NetworkDriver.DeleteNetwork ${JSON.stringify({ NetworkID: making.id })}`);
-  await askPlugin(making.world, plugin, "NetworkDriver.CreateNetwork", {
-    ...{ NetworkID: making.id, Options: optionsOf(wanted), IPv4Data: data(false), IPv6Data: data(true) },
-  });
+  try {
+    await askPlugin(making.world, plugin, "NetworkDriver.CreateNetwork", {
+      ...{ NetworkID: making.id, Options: optionsOf(wanted), IPv4Data: data(false), IPv6Data: data(true) },
+    });
+  } catch (error) {
+    // What a driver refused it does not have.
+    if (!isUnreachable(error)) writeRecord(making.world, making.state, before);
+    throw error;
+  }
 }
 
 function poolData({ Subnet, Gateway, AuxiliaryAddresses }: IpamConfig, space: string): PoolData {
