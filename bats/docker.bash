@@ -50,7 +50,8 @@ end_dockerd() {
   wait_for gone "$first"
   stop dockerd
   # Whose pids these were, others have in the next namespace.
-  in_host sh -c 'rm -rf /run/dockerd.pid /run/docker.sock /run/docker/containerd /run/docker/netns/*'
+  in_host find /run/dockerd.pid /run/docker.sock /run/docker -maxdepth 1 ! -path /run/docker ! -name plugins \
+    -exec rm -rf {} + 2>/dev/null || true
 }
 
 # tear_down_docker: containers that were killed with dockerd have left their cgroups
