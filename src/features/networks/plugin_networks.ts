@@ -8,7 +8,7 @@ import {
 } from "../../plan/docker_plugins.ts";
 import { addressOf, type Family, lengthOf } from "../../net/address.ts";
 import { identifierProblem } from "../../net/names.ts";
-import { call } from "../../plan/step.ts";
+import { call, type Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import type { Collected, Stale } from "../../engine/collected.ts";
 import { reconcile } from "../../engine/reconcile.ts";
@@ -289,38 +289,61 @@ function poolData({ Subnet, Gateway, AuxiliaryAddresses }: IpamConfig, space: st
   };
 }
 
-/**
- * Has plugins remove what they have of a network: first its driver, then its addresses.
- * @param isForced go on if one refuses or does not answer
- * @throws Error naming the plugin
- */
-export async function removeFromPlugins(
-  world: World,
-  { id, name, list }: Network,
-  isForced: boolean,
-): Promise<void> {
+/** What gives back to plugins what they have of a network, which may be nothing: the driver's comes last, so it is undone first. */
+function removalOf({ id, list }: Network): readonly Step[] {
   const main = list?.plugins[0];
-  if (!main) return;
+  if (!main) return [];
   const conf = fields(main);
   const ipam = conf.object("ipam");
-  const ask = async (plugin: string, method: string, body: Json) => {
+  const undo = (plugin: string, key: string, words: string) =>
+    call(plugin, `network ${id} ${key}`, { undo: words });
+  const owner = ipam?.string("plugin") ?? "";
+  const pools = ipam?.string("type") === "docker-ipam" ? ipam.objects("pools") ?? [] : [];
+  return [
+    ...[...pools].reverse().flatMap((pool) => {
+      const held = [...pool.strings("held") ?? []].reverse();
+      const PoolID = pool.string("id") ?? "";
+      return [
+        undo(owner, `pool ${PoolID}`, `IpamDriver.ReleasePool ${JSON.stringify({ PoolID })}`),
+        ...held.map((address) => undo(owner, `address ${address}`, releaseOf(PoolID, address))),
+      ];
+    }),
+    ...(main.type === "docker-network"
+      ? [
+        undo(
+          conf.string("plugin") ?? "",
+          "driver",
+          `NetworkDriver.DeleteNetwork ${JSON.stringify({ NetworkID: id })}`,
+        ),
+      ]
+      : []),
+  ];
+}
+
+/**
+ * Records that plugins are to remove a network, whose file is about to go.
+ * @returns what tells them, once nobody is kept from attaching: one of them may have to attach something itself. It
+ * throws an Error if one does not answer; unless it is forced, the network is there again then
+ */
+export function removeFromPlugins(
+  world: World,
+  state: string,
+  network: Network,
+): ((isForced: boolean) => Promise<void>) | undefined {
+  const steps = removalOf(network);
+  if (steps.length === 0) return undefined;
+  const making = { world, state, id: network.id };
+  const [path, text] = [network.path!, world.read(network.path!) ?? ""];
+  writeRecord(world, state, { ...recordOf(making), steps });
+  return async (isForced) => {
     try {
-      await askPlugin(world, plugin, method, body);
+      await giveUp(making);
     } catch (error) {
-      const problem = `Cannot remove network ${name} from plugin "${plugin}": ${messageOf(error)}`;
-      if (!isForced) throw new Error(`${problem}; ocinet network rm -f ${name} removes it here all the same`);
-      world.warn(problem);
+      const problem = `Cannot remove network ${network.name} from a plugin: ${messageOf(error)}`;
+      keep(making);
+      if (isForced) return world.warn(problem);
+      world.write(path, text);
+      throw new Error(`${problem}; ocinet network rm -f ${network.name} removes it here all the same`);
     }
   };
-  if (main.type === "docker-network") {
-    await ask(conf.string("plugin") ?? "", "NetworkDriver.DeleteNetwork", { NetworkID: id });
-  }
-  if (ipam?.string("type") !== "docker-ipam") return;
-  for (const pool of ipam.objects("pools") ?? []) {
-    const [plugin, PoolID] = [ipam.string("plugin") ?? "", pool.string("id")];
-    for (const Address of pool.strings("held") ?? []) {
-      await ask(plugin, "IpamDriver.ReleaseAddress", { PoolID, Address });
-    }
-    await ask(plugin, "IpamDriver.ReleasePool", { PoolID });
-  }
 }

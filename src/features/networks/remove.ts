@@ -41,14 +41,15 @@ export async function removeNetwork(
   term: string,
   isForced = false,
 ): Promise<string> {
-  return await whileNobodyAttaches(world, state, async () => {
+  const { name, tell } = await whileNobodyAttaches(world, state, async () => {
     const network = findNetwork(await allNetworks(world), term);
     refusePredefined(network);
     refuseReferenced(network, await allNetworks(world));
     refuseUsed(network, await endpointsIn(world, state));
-    await removeLocked(world, state, network, isForced);
-    return network.name;
+    return { name: network.name, tell: await removeLocked(world, state, network) };
   });
+  await tell?.(isForced);
+  return name;
 }
 
 /** @throws Error for one that is always there */
@@ -83,20 +84,28 @@ export async function pruneNetworks(
   state: string,
   isWanted: (network: Network) => boolean,
 ): Promise<readonly string[]> {
-  return await whileNobodyAttaches(world, state, async () => {
+  const gone = await whileNobodyAttaches(world, state, async () => {
     const endpoints = await endpointsIn(world, state);
     const isUsed = ({ name }: Network) => endpoints.some(({ network }) => network === name);
     const going = (await allNetworks(world)).filter((one) =>
       !one.predefined && !one.configOnly && !isUsed(one) && isWanted(one)
     );
-    for (const network of going) await removeLocked(world, state, network);
-    return going.map(({ name }) => name);
+    const removed: { readonly name: string; readonly tell: Tell }[] = [];
+    for (const network of going) {
+      removed.push({ name: network.name, tell: await removeLocked(world, state, network) });
+    }
+    return removed;
   });
+  for (const { tell } of gone) await tell?.(false);
+  return gone.map(({ name }) => name);
 }
 
+/** Tells plugins of Docker's, where the network is theirs. */
+type Tell = ReturnType<typeof removeFromPlugins>;
+
 /** The file goes last: until then it can be tried again. */
-async function removeLocked(world: World, state: string, network: Network, isForced = false): Promise<void> {
-  await removeFromPlugins(world, network, isForced);
+async function removeLocked(world: World, state: string, network: Network): Promise<Tell> {
+  const tell = removeFromPlugins(world, state, network);
   const bridge = isRoot(world) ? bridgeOf(world, network) : undefined;
   if (bridge !== undefined) await removeBridge(world, bridge);
   const main = network.list?.plugins[0];
@@ -107,6 +116,7 @@ async function removeLocked(world: World, state: string, network: Network, isFor
   world.remove(`${state}/networks/${network.name}`);
   world.remove(network.path!);
   removeAbandoned(world, network.path!.slice(0, network.path!.lastIndexOf("/")));
+  return tell;
 }
 
 /** A parent of macvlan or ipvlan that we have made, and that only this network has. */
