@@ -37,7 +37,7 @@ named() { docker exec "$1" nslookup "$2" 127.0.0.11 | awk '/^Name:/ { name = 1 }
 
 endpoints() { find "$STATE_DIR/docker" -name '*.json' 2>/dev/null | wc -l; }
 
-files() { find "$DATA" "$STATE_DIR" -type f ! -path '*/locks/*' 2>/dev/null; }
+files() { find "$DATA" "$STATE_DIR" -type f ! -path '*/locks/*' ! -path '*/lasting/*' 2>/dev/null; }
 
 links() { in_host ip -o link | awk -F': ' '{ print $2 }' | grep -E '^(br-|dk|veth)' | sort; }
 
