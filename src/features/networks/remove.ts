@@ -31,7 +31,7 @@ export async function whileNobodyAttaches<T>(world: World, state: string, act: (
 
 /**
  * Removes a network that no container is on: its bridge, what is kept of its addresses, and its file.
- * @param isForced also if a plugin that has made it refuses to remove it, or does not answer
+ * @param isForced also if a plugin that has made it does not answer
  * @returns its name
  * @throws Error in Docker's words when it cannot be removed
  */
