@@ -20,6 +20,7 @@ import {
   connectOptions,
   createFlags,
   createOptions,
+  disconnectOptions,
   inspectOptions,
   listOptions,
   networkConnect,
@@ -255,9 +256,10 @@ export const verbs: readonly Verb[] = [
     text: "take a running container off a network",
     example: "ocinet network disconnect shop web",
     changes: true,
+    options: disconnectOptions,
     flags: { "f, force": "take down a container that has ended" },
-    act: (world, { words, flags }) =>
-      networkDisconnect(world, words as readonly string[], flags.has("force")),
+    act: (world, { words, given, flags }) =>
+      networkDisconnect(world, words as readonly string[], given, flags.has("force")),
   },
   {
     group: "session",

@@ -12,6 +12,7 @@ import {
 } from "../plan/nft.ts";
 import { type ListedElement, parseElements } from "../plan/nft_listing.ts";
 import { bridgeTable } from "../plan/nft_bridge.ts";
+import { applyCall } from "./plugin_calls.ts";
 import {
   type Claim,
   type Exec,
@@ -162,6 +163,9 @@ async function applyBatch(world: World, prefixes: Prefixes, batch: Batch, done: 
       break;
     case "conntrack":
       await endFlows(world, prefixes.host, batch.steps as readonly Flows[]).catch(() => {});
+      break;
+    case "call":
+      await applyCall(world, step);
       break;
   }
   done.push(...batch.steps);

@@ -217,17 +217,17 @@ async function unusedTables(world: World, going: string): Promise<readonly Unuse
   return [...found, ...rules];
 }
 
-/** A bridge's gateway on a VLAN is a link `br0.7` of ours, whose other end is the bridge's port `br0+7`. */
+/** Bridges, and parents of macvlan and ipvlan. A bridge's gateway on a VLAN is a link `br0.7` of ours, whose other end is the bridge's port `br0+7`. */
 function unusedBridges(world: World, links: readonly Link[]): readonly Unused[] {
   const ports = new Map<string, string[]>();
   links.forEach(({ name, master = "" }) => ports.set(master, [...ports.get(master) ?? [], name]));
   const own = links.filter(({ alias }) => alias === ownAlias)
     .map(({ name, kind }) => ({ name, kind, bridge: bridgeOf(name, ports) }))
     // Others may have been given our alias by hand.
-    .filter(({ name, kind, bridge }) => name !== bridge || kind === "bridge");
+    .filter(({ name, kind, bridge }) => name !== bridge || ["bridge", "vlan", "dummy"].includes(kind));
   return own.filter(({ bridge }) => (ports.get(bridge) ?? []).every((port) => port.startsWith(`${bridge}+`)))
-    .map(({ name, bridge }) => ({
-      what: name === bridge ? `bridge ${name}` : `link ${name} of bridge ${bridge}`,
+    .map(({ name, kind, bridge }) => ({
+      what: name === bridge ? `${kind} ${name}` : `link ${name} of bridge ${bridge}`,
       remove: () => removeBy(world, `link ${name}`, ["ip", "link", "del", "dev", name]),
     }));
 }
