@@ -20,7 +20,7 @@ const order: readonly (readonly string[])[] = [
   ["host"],
   ["engine"],
   ["features/networks", "features/limits"],
-  ["features/overlay"],
+  ["features/overlay", "features/calls"],
   ["features/cni_plugin"],
   ["features/cni_runtime"],
   ["features/rootless", "features/netavark_plugin", "features/docker_plugin"],
@@ -53,6 +53,9 @@ const services = ["src/host/relay/", "src/host/resolver/"];
 
 /** dns-packet takes Node's Buffer, which both runtimes have. */
 const packets = "src/wire/dns/packet.ts";
+
+/** What is Node's alone. */
+const ofNode = /^src\/host\/node(_.*)?\.ts$/;
 
 /** Client certificates are taken by Node's layer on either runtime. */
 const httpClient = "src/host/http.ts";
@@ -87,12 +90,12 @@ function importReason(file: string, code: readonly Token[], i: number): string |
 
 function nodeReason(file: string, specifier: string): string | undefined {
   if (
-    file === "src/host/node.ts" || file === httpClient ||
+    ofNode.test(file) || file === httpClient ||
     services.some((service) => file.startsWith(service)) && !file.endsWith("_test.ts")
   ) return;
   if (file === packets && specifier === "node:buffer") return;
   if (!file.endsWith("_test.ts") && !file.startsWith("src/laws/")) {
-    return `only src/host/node.ts may import ${specifier}`;
+    return `only src/host/node*.ts may import ${specifier}`;
   }
   if (!forTests.includes(specifier)) return `a test may import ${forTests.join(" and ")}, not ${specifier}`;
 }
@@ -106,8 +109,8 @@ function nameReason(file: string, code: readonly Token[], i: number): string | u
   // Somebody else's method may be called process, as ipaddr.js's is.
   const global = before?.text !== "." || code[i - 2]?.text === "globalThis";
   const used = after?.text === "." || after?.text === "[" || after?.text === "?";
-  if (at.text === "process" && global && used && file !== "src/host/node.ts") {
-    return "only src/host/node.ts may name process";
+  if (at.text === "process" && global && used && !ofNode.test(file)) {
+    return "only src/host/node*.ts may name process";
   }
 }
 

@@ -6,6 +6,7 @@ import { findProgram, type World } from "../plan/world.ts";
 import { runHelper } from "../features/helper/service.ts";
 import { stateDirectory } from "../engine/state.ts";
 import type { Report } from "./report.ts";
+import { unitWord } from "./unit_word.ts";
 
 /** What the service can be told. */
 export const helperOptions: readonly Option[] = [
@@ -102,12 +103,6 @@ SystemCallArchitectures=native
 [Install]
 WantedBy=multi-user.target
 `;
-}
-
-/** A word as systemd reads it in a command (systemd.service(5), "Command lines"). */
-function unitWord(word: string): string {
-  const plain = word.replaceAll("%", "%%").replaceAll("$", "$$$$");
-  return /^[A-Za-z0-9_@%+=:,./$-]+$/.test(plain) ? plain : `"${plain.replace(/["\\]/g, "\\$&")}"`;
 }
 
 const socket = `[Unit]
