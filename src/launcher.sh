@@ -27,7 +27,7 @@ call_agent() {
   if [ -O / ]; then set -- /run; else set -- "$XDG_RUNTIME_DIR" /run/user/*; fi
   for calls; do
     calls=$calls/ocinet/calls/@BUILD@
-    [ -O "$calls" ] && [ ! -h "$calls" ] || continue
+    if [ ! -O "$calls" ] || [ -h "$calls" ]; then continue; fi
     for slot in "$calls"/*"/ready"; do
       slot=${slot%"/ready"}
       # Who makes the file has the slot.
@@ -35,6 +35,7 @@ call_agent() {
       { printf '%s\n' "$$" >"$slot/caller"; } 2>/dev/null && claimed=yes || claimed=
       set +C
       [ -n "$claimed" ] || continue
+      # shellcheck disable=SC2094 # nothing is written there
       # The process knows us by our descriptor 3. Nothing waits when a FIFO is opened for both; read ends when the process has.
       {
         { printf '%s\n' "$$" >&3 && read -r status <&5; } 2>&6 6>&-
