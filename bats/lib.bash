@@ -18,7 +18,16 @@ set_up_hosts() {
   mkdir -p "$STATE_DIR" "$NET_DIR" "$BATS_TEST_TMPDIR"/{containers,background}
   chmod 755 "$BATS_TEST_TMPDIR"
   export OCINET_STATE_DIR=$STATE_DIR
+  [ -z "${OCINET_TEST_AGENT-}" ] || serve_calls
 }
+
+# serve_calls [OPTION...]: an agent of the host's, whose processes wait for calls; with `scripts/bats --agent` every test has it
+serve_calls() {
+  background agent in_host "$OCINET" agent "$@"
+  wait_for agent_waits
+}
+
+agent_waits() { compgen -G "/proc/$HOST_PID/root/run/ocinet/calls/*/*/ready" >/dev/null; }
 
 tear_down_hosts() {
   remove_containers
@@ -96,7 +105,7 @@ processes() {
   local pid
   for pid in $(test_pids); do
     tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | sed 's/ $/\n/'
-  done | sort
+  done | if [ -n "${OCINET_TEST_AGENT-}" ]; then grep -vE ' agent$| worker /run/ocinet/calls/'; else cat; fi | sort
 }
 
 no_processes() { [ -z "$(processes)" ]; }
