@@ -21,9 +21,12 @@ set_up_hosts() {
   [ -z "${OCINET_TEST_AGENT-}" ] || serve_calls
 }
 
-# serve_calls [OPTION...]: an agent of the host's, whose processes wait for calls; with `scripts/bats --agent` every test has it
+# serve_calls: an agent of the host's, whose processes wait for calls; with `scripts/bats --agent` every test has it
 serve_calls() {
-  background agent in_host "$OCINET" agent "$@"
+  # Not in the state directory, which tests look at.
+  in_host sh -c 'mkdir -p /run/ocinet/calls && mountpoint -q /run/ocinet/calls ||
+    mount -t tmpfs -o mode=700 tmpfs /run/ocinet/calls'
+  background agent in_host "$OCINET" agent --workers 2
   wait_for agent_waits
 }
 
@@ -105,7 +108,7 @@ processes() {
   local pid
   for pid in $(test_pids); do
     tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | sed 's/ $/\n/'
-  done | if [ -n "${OCINET_TEST_AGENT-}" ]; then grep -vE ' agent$| worker /run/ocinet/calls/'; else cat; fi | sort
+  done | if [ -n "${OCINET_TEST_AGENT-}" ]; then grep -vE ' agent --workers 2$| worker /run/ocinet/calls/'; else cat; fi | sort
 }
 
 no_processes() { [ -z "$(processes)" ]; }

@@ -47,7 +47,7 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
   relay: ["src/host/relay/relay.ts"],
   resolver: ["src/host/deno_datagrams.ts", "src/host/resolver/resolver.ts"],
   overlay: ["src/drivers/ipam/cluster.ts", "src/drivers/main/overlay.ts", "src/wire/overlay/requests.ts"],
-  calls: ["src/features/calls/worker.ts"],
+  calls: ["src/commands/worker.ts"],
   agent: [
     "src/features/overlay/agent.ts",
     "src/features/overlay/cluster.ts",

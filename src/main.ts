@@ -12,7 +12,7 @@ import { isPluginName, plugin } from "./commands/plugin.ts";
 import { type Console, runCommand } from "./commands/program.ts";
 import { readRun, run } from "./commands/run.ts";
 import { supervise } from "./commands/supervise.ts";
-import { serveCall } from "./features/calls/worker.ts";
+import { worker } from "./commands/worker.ts";
 import type { World } from "./plan/world.ts";
 
 declare const OCINET_VERSION: string;
@@ -27,7 +27,7 @@ async function main(): Promise<number> {
   // It may not even look who called.
   if (verb === "relay") return await relay(rest);
   if (verb === "resolver") return await resolve(rest);
-  if (verb === "worker") return await serveCall(realWorld(), rest, act, load);
+  if (verb === "worker") return await worker(realWorld(), rest, act, load);
   closeInherited();
   if (verb === "supervise") return await supervise(realWorld(), ownProcess, rest, runByWords);
   return await act();

@@ -132,16 +132,15 @@ function texts(world: World, path: string): readonly string[] {
   }
 }
 
-/** The script begins as we do. Its build is in the slot's path. */
+/** The script is the file that we are, or a copy of it. */
 function checkScript(world: World, path: string): void {
-  const length = 400;
+  const own = world.self.at(-1)!;
+  if (world.stat(path)?.identity === world.stat(own)?.identity) return;
   let text;
   try {
-    text = world.readStart(path, length);
+    text = world.readBytes(path);
   } catch { /* Then it cannot be read, and is not what runs there. */ }
-  if (text === undefined || text !== world.readStart(world.self.at(-1)!, length)) {
-    throw new NotServed("it runs another program");
-  }
+  if (text === undefined || text !== world.readBytes(own)) throw new NotServed("it runs another program");
 }
 
 /** What a shell takes over of an environment: what can be a variable, and the last of one name. */

@@ -5,26 +5,22 @@ import { type Caller, NotServed, readCaller } from "./caller.ts";
 import { notServed } from "./pool.ts";
 import { type Slot, slotIn } from "./slot.ts";
 
-/** Parts of this file that the calls which are served may need; evaluated before there is a call. */
-const needed = ["cni", "drivers", "tuning", "names", "people", "check"];
-
 /** Milliseconds between two looks at whether the caller is there, and at whether the agent is. */
 const [callerEvery, agentEvery] = [50, 2000];
 
 /**
  * Waits in a slot for one call, and serves it in place of the runtime that the caller's launcher would have started: with
  * its arguments, environment, directory and streams, in a process that does nothing else.
+ * @param agent the pid of the process that has started us
  * @param act does what this process's arguments say, and returns the exit status
- * @param load evaluates a part of this file
  */
 export async function serveCall(
   world: World,
-  [directory = "", agent = ""]: readonly string[],
+  directory: string,
+  agent: number,
   act: () => Promise<number>,
-  load: (part: string) => unknown,
 ): Promise<number> {
   const slot = slotIn(directory);
-  needed.forEach(load);
   const answer = holdForWriting(slot.answer);
   const asked = waitForLine(slot.request);
   world.write(slot.ready, `${world.pid}\n`);
