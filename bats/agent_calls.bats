@@ -7,14 +7,14 @@ setup() {
   set_up_hosts
   [ -n "${OCINET_TEST_AGENT-}" ] || serve_calls
   in_host ip netns add box
-  in_host ip netns exec box sleep 1000 3>&- &
-  BOX_PID=$!
+  background holder in_host ip netns exec box sleep 1000
+  BOX_PID=$(<"$BATS_TEST_TMPDIR/background/holder")
   wait_for in_box
   CALLS=/proc/$HOST_PID/root/run/ocinet/calls
 }
 
 teardown() {
-  kill "$BOX_PID"
+  stop holder
   in_host ip netns delete box
   tear_down_hosts
 }
