@@ -30,7 +30,14 @@ serve_calls() {
   wait_for agent_waits
 }
 
-agent_waits() { compgen -G "/proc/$HOST_PID/root/run/ocinet/calls/*/*/ready" >/dev/null; }
+# agent_waits: one of its processes is free
+agent_waits() {
+  local ready
+  for ready in "/proc/$HOST_PID/root/run/ocinet/calls"/*/*/ready; do
+    [ ! -e "$ready" ] || [ -e "${ready%ready}caller" ] || return 0
+  done
+  return 1
+}
 
 tear_down_hosts() {
   remove_containers

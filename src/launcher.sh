@@ -36,10 +36,11 @@ call_agent() {
       set +C
       [ -n "$claimed" ] || continue
       # shellcheck disable=SC2094 # nothing is written there
-      # The process knows us by our descriptor 3. Nothing waits when a FIFO is opened for both; read ends when the process has.
+      # The process knows us by our descriptor 3, and takes 7 to 9 for its streams: ours are others while we print and read.
+      # Nothing waits when a FIFO is opened for both. What is read ends when the process has ended.
       {
-        { printf '%s\n' "$$" >&3 && read -r status <&5; } 2>&6 6>&-
-      } 6>&2 2>/dev/null 3<>"$slot/request" 4<>"$slot/answer" 5<"$slot/answer" 4>&-
+        printf '%s\n' "$$" >&3 && read -r status <&5
+      } 9>&2 2>/dev/null 7<&0 8>&1 3<>"$slot/request" 4<>"$slot/answer" 5<"$slot/answer" 4>&-
       case $status in "" | *[!0-9]*) input=$slot/input && return ;; *) exit "$status" ;; esac
     done
   done

@@ -18,10 +18,10 @@ export interface Adoption {
   /** Keeps a FIFO open for writing until this process ends, whether it has a reader or not. @returns writes to it */
   holdForWriting(fifo: string): (text: string) => void;
   /**
-   * Replaces standard input, output and error by those of another process.
+   * Replaces standard input, output and error by descriptors of another process.
    * @returns false if this cannot be done such that all is as if we had inherited them; then nothing has changed
    */
-  takeStreams(pid: number): boolean;
+  takeStreams(pid: number, descriptors: readonly number[]): boolean;
   /** Replaces the environment, the working directory and the mask for new files' modes. */
   take(adopted: Adopted): void;
   /** Reads some bytes of standard input; undefined at its end. */

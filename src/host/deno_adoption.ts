@@ -42,14 +42,14 @@ export const denoAdoption: Adoption = {
     const file = Deno.openSync(fifo, { read: true, write: true });
     return (text) => void file.writeSync(new TextEncoder().encode(text));
   },
-  takeStreams: (pid) => {
+  takeStreams: (pid, descriptors) => {
     const libc = openLibc();
     if (!libc) return false;
     const taken: number[] = [];
-    for (const stream of [0, 1, 2]) {
-      const fd = duplicate(libc, pid, stream) ?? openAnew(libc, pid, stream);
+    descriptors.forEach((descriptor, stream) => {
+      const fd = duplicate(libc, pid, descriptor) ?? openAnew(libc, `/proc/${pid}/fd/${descriptor}`, stream);
       if (fd !== undefined) taken.push(fd);
-    }
+    });
     const isWhole = taken.length === 3;
     taken.forEach((fd, stream) => {
       if (isWhole) libc.dup3(fd, stream, 0);
@@ -71,10 +71,10 @@ export const denoAdoption: Adoption = {
 };
 
 /** The very same open file, with its offset and flags. Where the kernel does not let us, undefined. */
-function duplicate({ syscall, close }: Libc, pid: number, stream: number): number | undefined {
+function duplicate({ syscall, close }: Libc, pid: number, descriptor: number): number | undefined {
   const process = Number(syscall(pidfdOpen, BigInt(pid), 0n, 0n));
   if (process < 0) return undefined;
-  const fd = Number(syscall(pidfdGetfd, BigInt(process), BigInt(stream), 0n));
+  const fd = Number(syscall(pidfdGetfd, BigInt(process), BigInt(descriptor), 0n));
   close(process);
   return fd < 0 ? undefined : fd;
 }
@@ -83,8 +83,7 @@ function duplicate({ syscall, close }: Libc, pid: number, stream: number): numbe
  * The file opened once more, for which it must have no offset. Without O_NONBLOCK that would wait where a pipe has no
  * process at its other end.
  */
-function openAnew({ open, fcntl }: Libc, pid: number, stream: number): number | undefined {
-  const path = `/proc/${pid}/fd/${stream}`;
+function openAnew({ open, fcntl }: Libc, path: string, stream: number): number | undefined {
   try {
     const { isFifo, isCharDevice } = Deno.statSync(path);
     if (!isFifo && !isCharDevice) return undefined;

@@ -28,17 +28,17 @@ export const nodeAdoption: Adoption = {
     const fd = openSync(fifo, "r+");
     return (text) => void writeSync(fd, text);
   },
-  takeStreams: (pid) => {
+  takeStreams: (pid, descriptors) => {
     const { closeSync } = builtin<typeof Fs>("node:fs");
-    const streams = [0, 1, 2];
-    const held = streams.map((stream) => open(pid, stream));
+    const paths = descriptors.map((descriptor) => `/proc/${pid}/fd/${descriptor}`);
+    const held = paths.map(open);
     const isWhole = !held.includes(undefined);
     // Node has no dup2(2). A file that is opened gets the lowest number that is free.
     if (isWhole) {
-      for (const stream of streams) {
+      paths.forEach((path, stream) => {
         closeSync(stream);
-        if (open(pid, stream) !== stream) throw new Error(`Cannot take over stream ${stream} of ${pid}`);
-      }
+        if (open(path, stream) !== stream) throw new Error(`Cannot take over ${path}`);
+      });
     }
     held.forEach((fd) => fd === undefined || closeSync(fd));
     return isWhole;
@@ -69,9 +69,8 @@ export const nodeAdoption: Adoption = {
  * Node cannot get another process's open file itself (pidfd_getfd(2)), so that must have no offset. Without O_NONBLOCK
  * opening would wait where a pipe has no process at its other end.
  */
-function open(pid: number, stream: number): number | undefined {
+function open(path: string, stream: number): number | undefined {
   const { constants, openSync, statSync } = builtin<typeof Fs>("node:fs");
-  const path = `/proc/${pid}/fd/${stream}`;
   try {
     const stats = statSync(path);
     if (!stats.isFIFO() && !stats.isCharacterDevice()) return undefined;

@@ -38,11 +38,14 @@ export async function serveCall(
   return 0;
 }
 
+/** Where a launcher has its standard streams while it waits (src/launcher.sh). */
+const streamsOfLauncher = [7, 8, 9];
+
 /** Takes the caller's place; undefined if its launcher has to do it. */
 function take(world: World, slot: Slot, pid: number): Caller | undefined {
   try {
     const caller = readCaller(world, slot, pid);
-    if (!takeStreams(pid)) throw new NotServed("its streams cannot be taken over");
+    if (!takeStreams(pid, streamsOfLauncher)) throw new NotServed("its streams cannot be taken over");
     adopt(caller.adopted, slot.input);
     return caller;
   } catch (error) {
