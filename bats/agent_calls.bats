@@ -118,6 +118,7 @@ without_chance() { sed -E 's/"created": "[^"]*"//; s/(fd6f:6369:6e65:28::)[0-9a-
   refused setpriv --no-new-privs
   refused prlimit --nofile=100
   refused sh -c 'exec "$@" <&-' sh
+  # shellcheck disable=SC2016 # the inner shell's
   # What runs is not this program, whatever it writes.
   run -0 in_host bash -c 'for slot in /run/ocinet/calls/*/*/; do
     echo $$ >"$slot/caller"
@@ -136,7 +137,7 @@ without_chance() { sed -E 's/"created": "[^"]*"//; s/(fd6f:6369:6e65:28::)[0-9a-
     background own as_user "$OCINET" agent --workers 1
     own_waits() { compgen -G "$HOST_DIR/user/run/ocinet/calls/*/*/ready" >/dev/null; }
     wait_for own_waits
-    run -0 as_user env PATH=/nonexistent "$OCINET" ls
+    run -0 --separate-stderr as_user env PATH=/nonexistent "$OCINET" ls
     [ "$output" = "ID  STATE  NETWORKS  PORTS" ]
     stop own
     run ! own_waits
