@@ -152,7 +152,7 @@ ask() {
     >"$BATS_TEST_TMPDIR/asked" 2>&1 3>&- &
   ASKED=$!
   exec 7>"$BATS_TEST_TMPDIR/input"
-  wait_for busy
+  wait_for busy || fail "No process took the call:" "$(ls "$CALLS"/*/*)" "$(<"$BATS_TEST_TMPDIR/agent.log")"
 }
 
 @test "a call gives its result when the process that serves it is killed, and frees it when it is killed itself" {
