@@ -51,8 +51,8 @@ story() {
   conf='{ "cniVersion": "1.0.0", "name": "net", "type": "bridge", "bridge": "br0",
     "ipam": { "type": "static", "addresses": [{ "address": "10.1.1.9/24" }] } }'
   echo "$conf" >"$BATS_TEST_TMPDIR/net.conf"
-  local plugin=(env "CNI_CONTAINERID=$id" CNI_IFNAME=eth0 CNI_NETNS=/run/netns/box)
-  local cni=(env "NETCONFPATH=$BATS_TEST_TMPDIR" "$OCINET" cni)
+  local plugin=(/usr/bin/env "CNI_CONTAINERID=$id" CNI_IFNAME=eth0 CNI_NETNS=/run/netns/box)
+  local cni=(/usr/bin/env "NETCONFPATH=$BATS_TEST_TMPDIR" "$OCINET" cni)
   # Each stream is a pipe of its own.
   call() {
     local input=$1

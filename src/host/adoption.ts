@@ -1,5 +1,5 @@
-import { denoAdoption } from "./deno_adoption.ts";
-import { nodeAdoption } from "./node_adoption.ts";
+import { denoAdoption } from "./deno/adoption.ts";
+import { nodeAdoption } from "./node/adoption.ts";
 import { onDeno, ownProcess } from "./runtime.ts";
 
 /** What a process takes over from another one, beside its standard streams. */

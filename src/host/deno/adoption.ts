@@ -1,5 +1,5 @@
-import type { Adoption } from "./adoption.ts";
-import { libcNames } from "./deno.ts";
+import type { Adoption } from "../adoption.ts";
+import { libcNames } from "./libc.ts";
 
 const symbols = {
   open: { parameters: ["buffer", "i32", "i32"], result: "i32" },

@@ -1,8 +1,8 @@
 import type * as Fs from "node:fs";
 import type * as Net from "node:net";
-import type { Adoption } from "./adoption.ts";
-import { builtin } from "./node.ts";
-import { pauseUntilReady } from "./output.ts";
+import type { Adoption } from "../adoption.ts";
+import { builtin } from "./builtin.ts";
+import { pauseUntilReady } from "../output.ts";
 
 const buffer = new Uint8Array(65536);
 
