@@ -6,7 +6,7 @@ import { eager } from "./parts.ts";
  * The most bytes, because each costs time at every start. Deno reads and hashes the whole file, and Node scans it to its
  * end: a hundred thousand bytes take one to three in a hundred of a hook's time. The eager part is compiled as well, by
  * Deno when it is new, by Node every time, which costs five times as much. Of the file, 45,000 are Commander's and what
- * it imports.
+ * it imports, and 14,000 the agent's calls'.
  */
 const budget = { file: 772_000, [eager]: 250_000 };
 
