@@ -54,6 +54,7 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
   relay: ["src/host/relay/relay.ts"],
   resolver: ["src/host/deno/datagrams.ts", "src/host/resolver/resolver.ts"],
   overlay: ["src/drivers/ipam/cluster.ts", "src/drivers/main/overlay.ts", "src/wire/overlay/requests.ts"],
+  calls: ["src/commands/worker.ts"],
   people: ["src/commands/program.ts"],
   networks: [
     "src/features/container/live_networks.ts",

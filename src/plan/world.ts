@@ -402,6 +402,7 @@ export const packages: Readonly<Record<string, string>> = {
   getent: "libc-bin",
   tail: "coreutils",
   env: "coreutils",
+  mkfifo: "coreutils",
   hostname: "hostname",
   slirp4netns: "slirp4netns",
   pasta: "passt",
