@@ -6,7 +6,7 @@
 import type { World } from "../../plan/world.ts";
 import { messageOf } from "../../wire/cni/error.ts";
 import { type InTurn, turns } from "../../engine/turns.ts";
-import { type Agent, report } from "./agent_state.ts";
+import { type Agent, lingerOf, report } from "./agent_state.ts";
 import { serve } from "./agent_requests.ts";
 import { agentSocket } from "../../wire/overlay/requests.ts";
 import { type ClusterConfig, readClusterConfig } from "./cluster_config.ts";
@@ -21,7 +21,7 @@ import { mirror } from "./mirror.ts";
 import { writeNetworkFiles } from "./network_files.ts";
 import { putBack } from "./put_back.ts";
 import { followTunnel, resumeTunnel } from "./tunnel.ts";
-import { sweepClaims } from "./sweep.ts";
+import { sweepClaims, sweepElsewhere } from "./sweep.ts";
 
 /** Milliseconds between two looks at everything, and between a change and the look that follows it. */
 const [lookEvery, settle] = [3000, 30];
@@ -66,9 +66,9 @@ function newAgent(world: World, state: string, config: ClusterConfig, tell: (lin
   };
   const wake = () => agent.wake();
   return Object.assign(agent, {
-    hosts: mirror(etcd, keys.hosts, wake),
+    hosts: mirror(etcd, keys.hosts, wake, lingerOf(config)),
     networks: mirror(etcd, keys.networks, wake),
-    services: mirror(etcd, keys.services, wake),
+    services: mirror(etcd, keys.services, wake, lingerOf(config)),
   });
 }
 
@@ -96,7 +96,12 @@ function loop(agent: Agent, inTurn: InTurn): { stop(): void } {
     plan(settle);
   };
   // Beside what goes in turn: a network that takes long to mend must not cost the lease.
-  const beating = setInterval(() => void beat(agent), agent.config.leaseSeconds * 1000 / 3);
+  let isBeating = false;
+  const beating = setInterval(() => {
+    if (isBeating) return;
+    isBeating = true;
+    void beat(agent).finally(() => isBeating = false);
+  }, agent.config.leaseSeconds * 1000 / 3);
   return {
     stop: () => {
       state.ended = true;
@@ -114,6 +119,7 @@ async function pass(agent: Agent, sweeps: boolean): Promise<void> {
     () => report(agent, "tunnel", undefined),
     (error) => report(agent, "tunnel", messageOf(error)),
   );
+  if (sweeps) await sweepElsewhere(agent).catch((error) => agent.tell(messageOf(error)));
   for (const joined of [...agent.joined.values()]) {
     const topic = `network ${joined.network.name}`;
     try {

@@ -39,6 +39,10 @@ export interface Agent {
   hasLeft?: true;
   /** The host's lease, once it has one. */
   lease?: string;
+  /** The last renewing of it that was begun. */
+  beating?: Promise<void>;
+  /** Which reading of the networks has been searched for addresses of this host's on those that it has no part in. */
+  searched?: number;
   underlay?: Underlay;
   /** The host's WireGuard, once an encrypted network needs it, and the configuration that it was given. */
   tunnel?: {
@@ -71,6 +75,11 @@ export function etcdOf({ store }: Agent): Etcd {
   return store.etcd;
 }
 
+/** Milliseconds in which the hosts have put back what etcd lost. */
+export function lingerOf({ leaseSeconds }: ClusterConfig): number {
+  return leaseSeconds * 1000;
+}
+
 /** The cluster's keys. */
 export function keysOf({ config }: Pick<Agent, "config">): ReturnType<typeof keysBelow> {
   return keysBelow(config.prefix);
@@ -87,7 +96,7 @@ export function report(agent: Agent, topic: string, problem: string | undefined)
 
 /** The hosts that are alive, by name. */
 export function livingHosts(agent: Agent): ReadonlyMap<string, HostRecord> {
-  const entries = [...agent.hosts.entries].flatMap(([name, { value }]) => {
+  const entries = [...agent.hosts.held].flatMap(([name, { value }]) => {
     try {
       return [[name, parseHost(value)] as const];
     } catch (error) {

@@ -3,6 +3,7 @@ import type { World } from "../../plan/world.ts";
 import type { HttpAnswer } from "../../plan/http.ts";
 import type { ClusterConfig } from "./cluster_config.ts";
 import { EtcdError, refusal, saidIn } from "./etcd_error.ts";
+import { secretOf, tlsOf } from "./etcd_secrets.ts";
 import {
   compareOf,
   type Condition,
@@ -66,8 +67,11 @@ interface Client {
   /** The endpoint that answered last. */
   current: number;
   token?: string;
-  /** Why nobody answered, or the user was refused, and until when that is taken for the answer. */
-  failed?: { readonly error: EtcdError; readonly until: number };
+  /**
+   * Why nobody answered, or the user was refused, and until when that is taken for the answer; after that for all but one,
+   * which tries.
+   */
+  failed?: { readonly error: EtcdError; readonly until: number; isTried?: true };
   /** The highest revision seen. */
   revision: bigint;
   /** Ends all watches: what they would tell can no longer be relied on. */
@@ -113,24 +117,41 @@ async function list(ask: Ask, prefix: string): Promise<Listing> {
   }
 }
 
-/** Asks the endpoint that answered last, then the others. */
+/** Asks, unless it is known that nobody answers. While that is not known to be over, one call alone tries: no two wait. */
 async function call(client: Client, path: string, body: unknown): Promise<Json> {
+  const { failed } = client;
+  if (failed && (performance.now() < failed.until || failed.isTried)) throw failed.error;
+  if (failed) failed.isTried = true;
+  try {
+    return await callAny(client, path, body);
+  } finally {
+    if (client.failed === failed) delete client.failed;
+  }
+}
+
+/** Asks the endpoint that answered last, then the others. */
+async function callAny(client: Client, path: string, body: unknown): Promise<Json> {
   const { endpoints } = client.config;
   const began = performance.now();
-  if (client.failed && began < client.failed.until) throw client.failed.error;
   const problems: string[] = [];
+  const first = client.current;
   for (let tries = 0; tries < endpoints.length; tries++) {
     const left = limit - (performance.now() - began);
     if (left < 50) break;
     const timeoutMs = Math.round(left / (endpoints.length - tries));
+    // Its own count: other calls move on meanwhile, too.
+    const at = (first + tries) % endpoints.length;
     try {
-      return await callOne(client, client.current, path, body, timeoutMs);
+      const answer = await callOne(client, at, path, body, timeoutMs);
+      client.current = at;
+      return answer;
     } catch (error) {
       if (error instanceof EtcdError && !error.unreachable) throw error;
-      problems.push(`${endpoints[client.current]}: ${(error as Error).message}`);
+      problems.push(`${endpoints[at]}: ${(error as Error).message}`);
+      if (client.current !== at) continue;
       // What was watched there is as silent.
       endWatches(client);
-      client.current = (client.current + 1) % endpoints.length;
+      client.current = (at + 1) % endpoints.length;
     }
   }
   throw failing(
@@ -158,18 +179,18 @@ async function callOne(
   again = false,
 ): Promise<Json> {
   const { world, config } = client;
+  const before = client.revision;
   const headers = await authorization(client, at, timeoutMs);
   const answer = await world.http({
     ...{ url: `${config.endpoints[at]}${path}`, body: JSON.stringify(body), headers, timeoutMs },
     tls: tlsOf(world, config),
   });
   const json = parseAnswer(answer);
-  if (answer.status === 200) return seen(client, json);
-  if (
-    !again && client.token !== undefined &&
-    /invalid auth token|auth.* revision|permission_denied/i.test(saidIn(json))
-  ) {
-    delete client.token;
+  if (answer.status === 200) return seen(client, json, before);
+  const isTokenOver = /invalid auth token|auth.* revision|permission_denied/i.test(saidIn(json));
+  if (!again && config.user !== undefined && isTokenOver) {
+    // Another call may have a new one by now.
+    if (client.token === headers["authorization"]) delete client.token;
     return await callOne(client, at, path, body, timeoutMs, true);
   }
   throw refusal(config, answer.status, json);
@@ -189,12 +210,15 @@ function parseAnswer({ status, body }: HttpAnswer): Json {
   }
 }
 
-/** A revision below the last one: etcd was restored from a backup, and watches that wait for later ones are silent. */
-function seen(client: Client, json: Json): Json {
+/**
+ * A revision below the one that was known when it was asked: etcd was restored from a backup, and watches that wait for
+ * later ones are silent. Answers may overtake each other.
+ */
+function seen(client: Client, json: Json, before: bigint): Json {
   const header = (json["header"] ?? (json["result"] as Json | undefined)?.["header"]) as Json | undefined;
   const revision = BigInt(String(header?.["revision"] ?? client.revision));
-  if (revision < client.revision) endWatches(client);
-  client.revision = revision;
+  if (revision < before) endWatches(client);
+  if (revision < before || revision > client.revision) client.revision = revision;
   return json;
 }
 
@@ -221,25 +245,6 @@ async function authorization(client: Client, at: number, timeoutMs: number): Pro
     client.token = json["token"];
   }
   return { authorization: client.token };
-}
-
-function tlsOf(world: World, { ca, cert, key }: ClusterConfig) {
-  return {
-    ...(ca === undefined ? {} : { ca: textOf(world, ca) }),
-    ...(cert === undefined ? {} : { cert: textOf(world, cert) }),
-    ...(key === undefined ? {} : { key: secretOf(world, key) }),
-  };
-}
-
-function textOf(world: World, path: string): string {
-  const text = world.read(path);
-  if (text === undefined) throw new EtcdError(`Cannot read ${path}: there is no such file`);
-  return text;
-}
-
-function secretOf(world: World, path: string): string {
-  if (((world.stat(path)?.mode ?? 0) & 0o077) === 0) return textOf(world, path);
-  throw new EtcdError(`Cannot use ${path}: others may read it; chmod 600 ${path}`);
 }
 
 interface Watching {

@@ -18,7 +18,7 @@ export async function followNames(agent: Agent, joined: Joined): Promise<void> {
   await publishNames(agent, joined);
   const { names, claims, network } = joined;
   if (!names.synced || !claims.synced) return;
-  const { files, problems } = await remoteNames(names.entries, claims.entries, agent.config.name);
+  const { files, problems } = await remoteNames(names.held, claims.held, agent.config.name);
   report(
     agent,
     `names on network ${network.name}`,

@@ -53,7 +53,7 @@ export async function publishMembers(agent: Agent): Promise<void> {
 /** All members of all hosts; what cannot be read is told. */
 export function members(agent: Agent): readonly Member[] {
   const problems: string[] = [];
-  const all = [...agent.services.entries].flatMap(([key, entry]) => {
+  const all = [...agent.services.held].flatMap(([key, entry]) => {
     try {
       return [readMember(key, entry)];
     } catch (error) {
