@@ -204,7 +204,7 @@ claims_are() { [ "$(keys | grep -c /addresses/)" = "$1" ]; }
 # none_lost NAME: by the ping that has gone on since it was started
 none_lost() {
   ended "$1" INT
-  grep -q " 0% packet loss" "$BATS_TEST_TMPDIR/$1.log"
+  grep -q " 0% packet loss" "$BATS_TEST_TMPDIR/$1.log" || fail "lost:" "$(cat "$BATS_TEST_TMPDIR/$1.log")"
 }
 
 keys_have() { keys | grep -qx "$1"; }

@@ -75,9 +75,9 @@ export function etcdOf({ store }: Agent): Etcd {
   return store.etcd;
 }
 
-/** Milliseconds in which the hosts have put back what etcd lost. */
+/** Milliseconds in which the hosts have put back what etcd lost: they hear of it, and then look for it. */
 export function lingerOf({ leaseSeconds }: ClusterConfig): number {
-  return leaseSeconds * 1000;
+  return leaseSeconds * 1000 + 10_000;
 }
 
 /** The cluster's keys. */

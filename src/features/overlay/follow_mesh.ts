@@ -117,7 +117,7 @@ async function meshNetworks(agent: Agent, meshed: readonly Member[]): Promise<re
       `Cannot lead all ports of services: other hosts on their networks are more than ${mostPairs}`,
     );
   }
-  report(agent, "mesh", problems[0]);
+  report(agent, "mesh", problems.toSorted()[0]);
   return marked;
 }
 

@@ -19,11 +19,8 @@ export async function followNames(agent: Agent, joined: Joined): Promise<void> {
   const { names, claims, network } = joined;
   if (!names.synced || !claims.synced) return;
   const { files, problems } = await remoteNames(names.held, claims.held, agent.config.name);
-  report(
-    agent,
-    `names on network ${network.name}`,
-    problems[0] && `network "${network.name}": ${problems[0]}`,
-  );
+  const [first] = problems.toSorted();
+  report(agent, `names on network ${network.name}`, first && `network "${network.name}": ${first}`);
   await writeRemote(agent.world, agent.state, network.name, files);
 }
 

@@ -48,12 +48,13 @@ function unset({ world }: Agent, { digest }: Joined, steps: readonly Step[]): re
   return steps.filter(({ id, tool }) => tool === "ip" && id.kind === "link-setting");
 }
 
-async function mendPeers(agent: Agent, joined: Joined): Promise<void> {
+/** Has the tables say where the endpoints of other hosts are. @throws StepError */
+export async function mendPeers(agent: Agent, joined: Joined): Promise<void> {
   const { world, config } = agent;
   const { network, digest } = joined;
   const names = linkNames(digest);
   const wanted = wantedEntries(network, joined.claims.held, await hostsOn(agent, network), config.name);
-  report(agent, `claims on network ${network.name}`, wanted.problems[0]);
+  report(agent, `claims on network ${network.name}`, wanted.problems.toSorted()[0]);
   const now = performance.now();
   const known = joined.applied && now - joined.applied.looked < lookEvery ? joined.applied : undefined;
   const table = guardTable(network);

@@ -64,6 +64,6 @@ function reportTaken(
       ];
     })
   );
-  report(agent, `addresses on network ${network.name}`, problems[0]);
+  report(agent, `addresses on network ${network.name}`, problems.toSorted()[0]);
   return problems.length > 0;
 }

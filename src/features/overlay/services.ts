@@ -63,7 +63,7 @@ export function members(agent: Agent): readonly Member[] {
       return [];
     }
   });
-  report(agent, "services", problems[0]);
+  report(agent, "services", problems.toSorted()[0]);
   return all;
 }
 
