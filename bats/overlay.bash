@@ -80,7 +80,7 @@ start_store() {
   started "store$1" ip netns exec "$LAN" etcd --name "m$1" --data-dir "$dir/$STORE$1" "${@:2}" \
     --listen-client-urls "https://192.0.2.25$1:2379" --advertise-client-urls "https://192.0.2.25$1:2379" \
     --listen-peer-urls "http://127.0.0.1:238$1" --initial-advertise-peer-urls "http://127.0.0.1:238$1" \
-    --initial-cluster "$STORES" --heartbeat-interval 50 --election-timeout 500 \
+    --initial-cluster "$STORES" \
     --client-cert-auth --trusted-ca-file "$dir/ca.pem" --cert-file "$dir/server.pem" --key-file "$dir/server.key"
 }
 
@@ -126,7 +126,7 @@ make_stores() {
   ctl auth enable
   ETCD_USER=root:other
   (umask 077 && echo secret >"$dir/password")
-  MEMBER_SETTINGS=$(jq -n --arg dir "$dir" '{ endpoints: [1, 2, 3 | "https://192.0.2.25\(.):2379"], ca: "\($dir)/ca.pem",
+  MEMBER_SETTINGS=$(jq -n --arg dir "$dir" '{ endpoints: [1, 2, 3 | "https://192.0.2.25\(.):2379"], leaseSeconds: 10, ca: "\($dir)/ca.pem",
     cert: "\($dir)/client.pem", key: "\($dir)/client.key", user: "ocinet", passwordFile: "\($dir)/password" }')
 }
 

@@ -11,6 +11,7 @@ import { serve } from "./agent_requests.ts";
 import { agentSocket } from "../../wire/overlay/requests.ts";
 import { type ClusterConfig, readClusterConfig } from "./cluster_config.ts";
 import { connect } from "./etcd.ts";
+import { EtcdError } from "./etcd_error.ts";
 import { beat } from "./host_lease.ts";
 import { keysBelow } from "./keys.ts";
 import { follow, leaveUnused, resume } from "./local_networks.ts";
@@ -134,6 +135,7 @@ async function pass(agent: Agent, sweeps: boolean): Promise<void> {
       report(agent, topic, undefined);
     } catch (error) {
       report(agent, topic, `network "${joined.network.name}": ${messageOf(error)}`);
+      noteLease(agent, error);
     }
   }
   try {
@@ -142,8 +144,16 @@ async function pass(agent: Agent, sweeps: boolean): Promise<void> {
     report(agent, "ports of services", undefined);
   } catch (error) {
     report(agent, "ports of services", messageOf(error));
+    noteLease(agent, error);
   }
   writeNetworkFiles(agent);
+}
+
+/** Without its lease the host enters the cluster anew at once; nothing is told with the old one any more. */
+function noteLease(agent: Agent, error: unknown): void {
+  if (!(error instanceof EtcdError && error.leaseEnded)) return;
+  delete agent.lease;
+  void beat(agent);
 }
 
 /** SIGHUP has it look at the kernel's tables at once; the others end it. */

@@ -177,6 +177,11 @@ test("what etcd loses by its revision is held until it is put back, or for a whi
   await until(() => keys(seen.entries) === "1");
   assert.equal(keys(seen.held), "1 2");
   assert.equal(seen.held.get("1")!.value, "again");
+  // As when its lease was restored, too, and ends.
+  etcd.delete("/ocinet/a/1");
+  await until(() => keys(seen.entries) === "");
+  assert.equal(keys(seen.held), "1 2");
+  etcd.put("/ocinet/a/1", "again");
   await until(() => keys(seen.held) === "1");
   seen.stop();
 });

@@ -148,6 +148,8 @@ async function callAny(client: Client, path: string, body: unknown): Promise<Jso
     } catch (error) {
       if (error instanceof EtcdError && !error.unreachable) throw error;
       problems.push(`${endpoints[at]}: ${(error as Error).message}`);
+      // Restored from a backup, etcd does not refuse a token of later, but waits until it comes to be.
+      delete client.token;
       if (client.current !== at) continue;
       // What was watched there is as silent.
       endWatches(client);

@@ -35,6 +35,7 @@ export function mirror(etcd: Etcd, prefix: string, changed: () => void, linger =
     reads: 0,
     problem: undefined as string | undefined,
     revision: 0n,
+    lingers: undefined as ReturnType<typeof setTimeout> | undefined,
     lost: new Map<string, KeyValue>(),
     merged: undefined as ReadonlyMap<string, KeyValue> | undefined,
   };
@@ -50,7 +51,9 @@ export function mirror(etcd: Etcd, prefix: string, changed: () => void, linger =
     state.entries = new Map(keys.map((one) => [one.key.slice(prefix.length), one]));
     if (BigInt(revision) < state.revision) {
       state.lost = new Map([...state.lost, ...before].filter(([key]) => !state.entries.has(key)));
-      setTimeout(() => {
+      clearTimeout(state.lingers);
+      state.lingers = setTimeout(() => {
+        state.lingers = undefined;
         state.lost.clear();
         state.merged = undefined;
         if (!stopping.signal.aborted) changed();
@@ -64,7 +67,11 @@ export function mirror(etcd: Etcd, prefix: string, changed: () => void, linger =
     changed();
     await etcd.watch(prefix, String(BigInt(revision) + 1n), (events) => {
       for (const { key, value } of events) {
-        set(key.slice(prefix.length), value);
+        const name = key.slice(prefix.length);
+        const gone = state.entries.get(name) ?? state.lost.get(name);
+        set(name, value);
+        // Leases that a backup brings back end before their hosts have come to renew their own.
+        if (!value && gone && state.lingers !== undefined) state.lost.set(name, gone);
         if (value && BigInt(value.modified) > state.revision) state.revision = BigInt(value.modified);
       }
       if (events.length > 0) changed();
