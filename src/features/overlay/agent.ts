@@ -163,7 +163,10 @@ function untilSignal(agent: Agent): Promise<void> {
     agent.world.onSignals(["SIGTERM", "SIGINT", "SIGHUP"], (name) => {
       if (name !== "SIGHUP") return resolve();
       if (agent.mesh) agent.mesh = { ...agent.mesh, looked: -Infinity };
-      for (const joined of agent.joined.values()) delete joined.applied;
+      for (const joined of agent.joined.values()) {
+        delete joined.applied;
+        delete joined.inspected;
+      }
       agent.wake();
     });
   });

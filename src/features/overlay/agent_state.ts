@@ -64,6 +64,10 @@ export interface Joined {
   readonly published: Map<string, string>;
   /** What the kernel's tables have, as far as is known without looking. */
   applied?: { readonly entries: PeerEntries; readonly hosts: ReadonlySet<string>; readonly looked: number };
+  /** When the links and rules were looked at, in milliseconds of the monotonic clock. */
+  inspected?: number;
+  /** When the names of other hosts' containers are to be looked at again, in milliseconds of the monotonic clock. */
+  namesDue?: number;
   /** Which reading of networks and claims has been held against what is recorded here. */
   compared?: string;
   /** Until when it is kept although no container has an address on it, in milliseconds of the monotonic clock. */

@@ -168,6 +168,7 @@ async function reconcileLinks(agent: Agent, joined: Joined, local: LocalNetwork)
     },
   });
   delete joined.applied;
+  delete joined.inspected;
   const { vxlan } = linkNames(local.digest);
   const without = { ...to, steps: steps.filter((step) => !isOf(vxlan, step)) };
   if (from) await reconcile(agent, [{ from, to: without }], here);

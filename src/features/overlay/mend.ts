@@ -11,15 +11,17 @@ import { hostsOn } from "./tunnel.ts";
 
 /** Where lines are run: all of it is the host's. */
 export const here = { host: [], container: [] };
-/** Milliseconds after which the kernel's tables are looked at again. */
-const lookEvery = 20_000;
+/** Milliseconds after which the kernel's tables are looked at again, and links and rules. */
+const [lookEvery, inspectEvery] = [20_000, 2500];
 
 /** Makes the host's side of a network as it is to be, as far as that can be told. @throws Error, StepError */
 export async function mend(agent: Agent, joined: Joined): Promise<void> {
   const { world, state } = agent;
   const record = readPlugin(world, state, overlayKey(joined.network.name));
   if (record === undefined) return;
-  const again = [
+  // Not with each endpoint that comes: it takes several programs.
+  const isDue = performance.now() - (joined.inspected ?? -Infinity) >= inspectEvery;
+  const again = !isDue ? [] : [
     ...(await findDrift(world, here, record.steps)).again,
     ...unset(agent, joined, record.steps),
   ];
@@ -29,6 +31,7 @@ export async function mend(agent: Agent, joined: Joined): Promise<void> {
     // Nothing of it is taken back where a part fails: it is tried again.
     await apply(world, here, again.map(withoutUndo));
   }
+  if (isDue) joined.inspected = performance.now();
   if (agent.hosts.synced && joined.claims.synced) await mendPeers(agent, joined);
 }
 

@@ -55,6 +55,26 @@ export function wantedEntries(
 interface Valid {
   readonly address: string;
   readonly claim: AddressClaim;
+  /** The MAC address is that which follows from this address. */
+  readonly hasOwnMac: boolean;
+}
+
+/** What claims come to by themselves, for the subnets that they were looked at with: there may be many thousands. */
+const judged = new WeakMap<KeyValue, { readonly subnets: string; readonly valid: Valid | undefined }>();
+
+function judge(
+  network: OverlayNetwork,
+  subnets: string,
+  address: string,
+  entry: KeyValue,
+): Valid | undefined {
+  const known = judged.get(entry);
+  if (known?.subnets === subnets) return known.valid;
+  const claim = readClaim(entry);
+  const isOne = claim && parseAddress(address) === address && subnetOf(network, address) !== undefined;
+  const valid = isOne ? { address, claim, hasOwnMac: claim.mac === macOfAddress(address) } : undefined;
+  judged.set(entry, { subnets, valid });
+  return valid;
 }
 
 /** A MAC address follows from the address of the network's first family; with it goes one owner's address of the other. */
@@ -63,27 +83,24 @@ function validClaims(
   claims: ReadonlyMap<string, KeyValue>,
 ): { readonly valid: readonly Valid[]; readonly problems: readonly string[] } {
   const problems: string[] = [];
-  const all = [...claims].flatMap(([key, entry]): readonly Valid[] => {
-    const claim = readClaim(entry);
-    if (claim && parseAddress(key) === key && subnetOf(network, key) !== undefined) {
-      return [{ address: key, claim }];
-    }
-    problems.push(
-      `Cannot use ${JSON.stringify(key.slice(0, 80))} on network "${network.name}": it is no claim`,
-    );
-    return [];
-  });
-  const owners = new Map(all.filter(hasOwnMac).map(({ claim }) => [claim.mac, ownerOf(claim)] as const));
-  const valid = all.filter((one) => hasOwnMac(one) || owners.get(one.claim.mac) === ownerOf(one.claim));
-  const known = new Set(valid);
-  for (const { address } of all.filter((one) => !known.has(one))) {
-    problems.push(`Cannot use ${address} on network "${network.name}": its MAC address is another's`);
+  const subnets = network.subnets.join(" ");
+  const [own, others] = [[] as Valid[], [] as Valid[]];
+  for (const [key, entry] of claims) {
+    const one = judge(network, subnets, key, entry);
+    if (one) (one.hasOwnMac ? own : others).push(one);
+    else {problems.push(
+        `Cannot use ${JSON.stringify(key.slice(0, 80))} on network "${network.name}": it is no claim`,
+      );}
   }
-  return { valid, problems };
-}
-
-function hasOwnMac({ address, claim }: Valid): boolean {
-  return claim.mac === macOfAddress(address);
+  if (others.length === 0) return { valid: own, problems };
+  const owners = new Map(own.map(({ claim }) => [claim.mac, ownerOf(claim)] as const));
+  for (const one of others) {
+    if (owners.get(one.claim.mac) === ownerOf(one.claim)) own.push(one);
+    else {problems.push(
+        `Cannot use ${one.address} on network "${network.name}": its MAC address is another's`,
+      );}
+  }
+  return { valid: own, problems };
 }
 
 function ownerOf({ host, id, ifname }: AddressClaim): string {
