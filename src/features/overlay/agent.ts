@@ -75,17 +75,20 @@ function newAgent(world: World, state: string, config: ClusterConfig, tell: (lin
 
 /** Looks at everything now and then, and soon after each change; renews the lease meanwhile. */
 function loop(agent: Agent, inTurn: InTurn): { stop(): void } {
-  const state: { timer?: ReturnType<typeof setTimeout>; soon: boolean; ended: boolean } = {
+  const state: { timer?: ReturnType<typeof setTimeout>; soon: boolean; looks: boolean; ended: boolean } = {
     soon: false,
+    looks: false,
     ended: false,
   };
   let swept = 0;
   const look = async () => {
     state.soon = false;
+    state.looks = true;
     const isDue = performance.now() - swept >= lookEvery;
     if (isDue) swept = performance.now();
     await inTurn(() => pass(agent, isDue)).catch((error) => agent.tell(messageOf(error)));
-    if (!state.ended && !state.soon) plan(lookEvery);
+    state.looks = false;
+    if (!state.ended) plan(state.soon ? settle : lookEvery);
   };
   const plan = (milliseconds: number) => {
     clearTimeout(state.timer);
@@ -94,7 +97,8 @@ function loop(agent: Agent, inTurn: InTurn): { stop(): void } {
   agent.wake = () => {
     if (state.soon || state.ended) return;
     state.soon = true;
-    plan(settle);
+    // Another look begins when this one has ended: a row of them would keep those waiting who want an address.
+    if (!state.looks) plan(settle);
   };
   // Beside what goes in turn: a network that takes long to mend must not cost the lease.
   let isBeating = false;

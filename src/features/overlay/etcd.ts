@@ -22,7 +22,8 @@ import {
 /** What can be asked. Every call ends within five seconds. @throws EtcdError */
 export interface Etcd {
   get(key: string): Promise<KeyValue | undefined>;
-  list(prefix: string): Promise<Listing>;
+  /** @param heard is called with each page */
+  list(prefix: string, heard?: () => void): Promise<Listing>;
   /** Makes all changes if all conditions hold. @returns whether they did */
   change(conditions: readonly Condition[], writes: readonly Write[]): Promise<boolean>;
   /** @returns the lease's number */
@@ -84,7 +85,7 @@ export function connect(world: World, config: ClusterConfig): Etcd {
   const ask = (path: string, body: unknown) => call(client, path, body);
   return {
     get: async (key) => keysOf(await ask("/v3/kv/range", { key: encode(key) }))[0],
-    list: (prefix) => list(ask, prefix),
+    list: (prefix, heard) => list(ask, prefix, heard),
     change: async (conditions, writes) => {
       const compare = conditions.map(compareOf);
       const answer = await ask("/v3/kv/txn", { compare, success: writes.map(requestOf) });
@@ -103,7 +104,7 @@ export function connect(world: World, config: ClusterConfig): Etcd {
 
 type Ask = (path: string, body: unknown) => Promise<Json>;
 
-async function list(ask: Ask, prefix: string): Promise<Listing> {
+async function list(ask: Ask, prefix: string, heard = () => {}): Promise<Listing> {
   const keys: KeyValue[] = [];
   const [end, limit] = [encode(endOf(prefix)), String(page)];
   let [key, revision] = [encode(prefix), "0"];
@@ -112,6 +113,7 @@ async function list(ask: Ask, prefix: string): Promise<Listing> {
     if (revision === "0") revision = String((answer["header"] as Json)["revision"]);
     const found = keysOf(answer);
     keys.push(...found);
+    heard();
     if (answer["more"] !== true || found.length === 0) return { revision, keys };
     key = encode(`${found.at(-1)!.key}\0`);
   }

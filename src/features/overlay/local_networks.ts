@@ -74,9 +74,13 @@ export async function join(agent: Agent, name: string): Promise<JoinedAnswer> {
   };
 }
 
-/** @throws Error when it has not been read in time */
+/** A large network takes longer, as long as etcd answers. @throws Error when it has not been read in time */
 async function untilRead(one: Mirror, name: string, until: number): Promise<void> {
   await one.wait(Math.max(0, until - performance.now()));
+  for (let tries = 0, pages = 0; tries < 3 && !one.synced && one.pages > pages; tries++) {
+    pages = one.pages;
+    await one.wait(patience);
+  }
   if (one.synced) return;
   throw new Error(`Cannot join network "${name}": ${one.problem ?? "Cannot reach etcd: no answer yet"}`);
 }

@@ -69,7 +69,9 @@ export async function mendPeers(agent: Agent, joined: Joined): Promise<void> {
     ...peerSteps(entries, wanted, names),
   ];
   delete joined.applied;
-  if (steps.length > 0) await apply(world, here, steps);
+  // Side by side: none of these tables needs another's entry.
+  const tools = [...new Set(steps.map(({ tool }) => tool))];
+  await Promise.all(tools.map((one) => apply(world, here, steps.filter(({ tool }) => tool === one))));
   joined.applied = { entries: wanted, hosts: wanted.hosts, looked: known?.looked ?? now };
 }
 

@@ -12,8 +12,9 @@ export interface Mirror {
   readonly held: ReadonlyMap<string, KeyValue>;
   /** It has been read once. */
   readonly synced: boolean;
-  /** How often all of it has been read. */
+  /** How often all of it has been read, and how many pages of it. */
   readonly reads: number;
+  readonly pages: number;
   /** Why it may be out of date, or undefined. */
   readonly problem: string | undefined;
   /** Waits until it has been read once, or the time is over. */
@@ -33,6 +34,7 @@ export function mirror(etcd: Etcd, prefix: string, changed: () => void, linger =
   const state = {
     entries: new Map<string, KeyValue>(),
     reads: 0,
+    pages: 0,
     problem: undefined as string | undefined,
     revision: 0n,
     lingers: undefined as ReturnType<typeof setTimeout> | undefined,
@@ -46,7 +48,7 @@ export function mirror(etcd: Etcd, prefix: string, changed: () => void, linger =
     state.merged = undefined;
   };
   const follow = async () => {
-    const { revision, keys } = await etcd.list(prefix);
+    const { revision, keys } = await etcd.list(prefix, () => void state.pages++);
     const before = state.entries;
     state.entries = new Map(keys.map((one) => [one.key.slice(prefix.length), one]));
     if (BigInt(revision) < state.revision) {
@@ -91,6 +93,9 @@ export function mirror(etcd: Etcd, prefix: string, changed: () => void, linger =
     },
     get reads() {
       return state.reads;
+    },
+    get pages() {
+      return state.pages;
     },
     get problem() {
       return state.problem;

@@ -107,7 +107,7 @@ function ownerOf({ host, id, ifname }: AddressClaim): string {
   return `${host} ${id} ${ifname}`;
 }
 
-/** What turns one state of the tables into another: what is gone, then what is new. */
+/** What turns one state of the tables into another: of each tool's, what is gone, then what is new. */
 export function peerSteps(
   now: PeerEntries,
   wanted: PeerEntries,
@@ -118,24 +118,32 @@ export function peerSteps(
   const gone = (step: Step): Step => ({ ...step, removes: true, onError: "ignore" } as Step);
   const neighbour = (address: string, run: string) =>
     line("ip", "host", { kind: "neighbour", address, link: bridge }, run);
-  return [
-    ...[...now.neighbours].filter(([address]) => !wanted.neighbours.has(address))
-      .map(([address]) => gone(neighbour(address, words`neigh del ${address} dev ${bridge}`))),
-    ...[...now.forwarded].filter((mac) => !wanted.forwarded.has(mac))
-      .map((mac) => gone(fdb(mac, words`fdb del ${mac} dev ${vxlan} master`))),
-    ...[...now.vteps].filter(([mac]) => !wanted.vteps.has(mac))
-      .map(([mac, host]) => gone(fdb(mac, words`fdb del ${mac} dev ${vxlan} dst ${host}`))),
+  const steps: Step[] = [];
+  // Loops, not copies: there may be many thousands, of which a few change.
+  for (const mac of now.forwarded) {
+    if (!wanted.forwarded.has(mac)) steps.push(gone(fdb(mac, words`fdb del ${mac} dev ${vxlan} master`)));
+  }
+  for (const [mac, host] of now.vteps) {
+    if (!wanted.vteps.has(mac)) steps.push(gone(fdb(mac, words`fdb del ${mac} dev ${vxlan} dst ${host}`)));
+  }
+  for (const [mac, host] of wanted.vteps) {
     // `append` and `add` leave a MAC address where it was; only `replace` moves it.
-    ...[...wanted.vteps].filter(([mac, host]) => now.vteps.get(mac) !== host)
-      .map(([mac, host]) => fdb(mac, words`fdb replace ${mac} dev ${vxlan} dst ${host}`)),
+    if (now.vteps.get(mac) !== host) steps.push(fdb(mac, words`fdb replace ${mac} dev ${vxlan} dst ${host}`));
+  }
+  for (const mac of wanted.forwarded) {
     // Sticky: a container that uses the address does not take the entry away.
-    ...[...wanted.forwarded].filter((mac) => !now.forwarded.has(mac))
-      .map((mac) => fdb(mac, words`fdb replace ${mac} dev ${vxlan} master static sticky`)),
-    ...[...wanted.neighbours].filter(([address, mac]) => now.neighbours.get(address) !== mac)
-      .map(([address, mac]) =>
-        neighbour(address, words`neigh replace ${address} lladdr ${mac} dev ${bridge} nud permanent`)
-      ),
-  ];
+    if (now.forwarded.has(mac)) continue;
+    steps.push(fdb(mac, words`fdb replace ${mac} dev ${vxlan} master static sticky`));
+  }
+  for (const address of now.neighbours.keys()) {
+    if (wanted.neighbours.has(address)) continue;
+    steps.push(gone(neighbour(address, words`neigh del ${address} dev ${bridge}`)));
+  }
+  for (const [address, mac] of wanted.neighbours) {
+    if (now.neighbours.get(address) === mac) continue;
+    steps.push(neighbour(address, words`neigh replace ${address} lladdr ${mac} dev ${bridge} nud permanent`));
+  }
+  return steps;
 }
 
 /** Looks at the kernel's tables. */

@@ -51,9 +51,9 @@ test("an endpoint that moves to another host is led there, one that comes home o
   ]);
   const home = wantedEntries(network, claims(["10.9.0.3", "h1", "c2"]), hosts, "h1");
   assert.deepEqual(lines(peerSteps(before, home, names)), [
-    "ip neigh del 10.9.0.3 dev ov0",
     "bridge fdb del 02:6f:0a:09:00:03 dev vx0 master",
     "bridge fdb del 02:6f:0a:09:00:03 dev vx0 dst 192.0.2.2",
+    "ip neigh del 10.9.0.3 dev ov0",
   ]);
   assert.deepEqual(peerSteps(before, before, names), []);
 });
