@@ -523,6 +523,24 @@ answers() {
   up 2 c26 shop
   wait_for pings "$(address_of c26)" inside c11
   [ "$(oci 1 cluster status --json | jq -c .problems)" = "[]" ]
+  # What is wrong between the hosts is found by packets, and rights without a write.
+  ip -n "$LAN" link set dev p2 mtu 1400
+  run ! oci 1 cluster status
+  [[ $output == *'packets of 1450 bytes do not come back from host "h2" at 192.0.2.2 on network "shop"'* ]]
+  ip netns exec "$LAN" nft -f - <<'RULES'
+table bridge cut {
+  chain forwarded {
+    type filter hook forward priority 0
+    udp dport 4789 drop
+  }
+}
+RULES
+  ctl role grant-permission ocinet --prefix=true read /ocinet/
+  run oci 1 doctor --json
+  [[ $output == *"permission denied"*"give the user rights on /ocinet/"* ]]
+  ctl role grant-permission ocinet --prefix=true readwrite /ocinet/
+  run ! oci 1 cluster status
+  [[ $output == *'nothing comes back from host "h2" at 192.0.2.2 on network "shop": let UDP port 4789 in'* ]]
 }
 
 # host_is_gone NAME: its lease has ended

@@ -1,6 +1,7 @@
 import type { World } from "../../plan/world.ts";
 import type { ClusterConfig, Underlay } from "./cluster_config.ts";
 import type { Etcd } from "./etcd.ts";
+import type { KeyValue } from "./etcd_wire.ts";
 import { type HostRecord, keysBelow, type OverlayNetwork, parseHost, parseNetwork } from "./keys.ts";
 import type { Mirror } from "./mirror.ts";
 import type { Store } from "./networks.ts";
@@ -98,11 +99,16 @@ export function report(agent: Agent, topic: string, problem: string | undefined)
   agent.tell(problem ?? `${topic}: in order again`);
 }
 
+/** Hosts that have been read, by what etcd told. */
+const read = new WeakMap<KeyValue, HostRecord>();
+
 /** The hosts that are alive, by name. */
 export function livingHosts(agent: Agent): ReadonlyMap<string, HostRecord> {
-  const entries = [...agent.hosts.held].flatMap(([name, { value }]) => {
+  const entries = [...agent.hosts.held].flatMap(([name, entry]) => {
     try {
-      return [[name, parseHost(value)] as const];
+      const host = read.get(entry) ?? parseHost(entry.value);
+      read.set(entry, host);
+      return [[name, host] as const];
     } catch (error) {
       report(
         agent,

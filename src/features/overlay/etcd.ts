@@ -3,6 +3,7 @@ import type { World } from "../../plan/world.ts";
 import type { HttpAnswer } from "../../plan/http.ts";
 import type { ClusterConfig } from "./cluster_config.ts";
 import { EtcdError, refusal, saidIn } from "./etcd_error.ts";
+import { list } from "./etcd_list.ts";
 import { secretOf, tlsOf } from "./etcd_secrets.ts";
 import {
   compareOf,
@@ -50,6 +51,8 @@ export interface MemberStatus {
   readonly endpoint: string;
   readonly version?: string;
   readonly problem?: string;
+  /** How many seconds its clock is ahead of this host's. */
+  readonly ahead?: number;
 }
 
 /** Milliseconds in which a call has to have ended, whatever the number of endpoints. */
@@ -58,8 +61,6 @@ const limit = 5000;
 const silence = 60_000;
 /** Milliseconds in which nobody is asked again, after nobody answered, and after the user was refused. */
 const [unreachablePause, refusalPause] = [1000, 10_000];
-/** Keys of one page. */
-const page = 2000;
 
 /** The state of a client. */
 interface Client {
@@ -73,6 +74,8 @@ interface Client {
    * which tries.
    */
   failed?: { readonly error: EtcdError; readonly until: number; isTried?: true };
+  /** How many seconds the endpoints' clocks were ahead of this host's, by their number. */
+  readonly ahead: Map<number, number>;
   /** The highest revision seen. */
   revision: bigint;
   /** Ends all watches: what they would tell can no longer be relied on. */
@@ -81,7 +84,9 @@ interface Client {
 
 /** A client. It asks nothing yet. */
 export function connect(world: World, config: ClusterConfig): Etcd {
-  const client: Client = { world, config, current: 0, revision: 0n, watches: new AbortController() };
+  const client: Client = {
+    ...{ world, config, current: 0, ahead: new Map(), revision: 0n, watches: new AbortController() },
+  };
   const ask = (path: string, body: unknown) => call(client, path, body);
   return {
     get: async (key) => keysOf(await ask("/v3/kv/range", { key: encode(key) }))[0],
@@ -100,23 +105,6 @@ export function connect(world: World, config: ClusterConfig): Etcd {
     watch: (prefix, from, tell, signal) => watch(client, { prefix, from, tell, signal }),
     status: () => Promise.all(config.endpoints.map((_, i) => memberStatus(client, i))),
   };
-}
-
-type Ask = (path: string, body: unknown) => Promise<Json>;
-
-async function list(ask: Ask, prefix: string, heard = () => {}): Promise<Listing> {
-  const keys: KeyValue[] = [];
-  const [end, limit] = [encode(endOf(prefix)), String(page)];
-  let [key, revision] = [encode(prefix), "0"];
-  for (;;) {
-    const answer = await ask("/v3/kv/range", { key, range_end: end, limit, revision });
-    if (revision === "0") revision = String((answer["header"] as Json)["revision"]);
-    const found = keysOf(answer);
-    keys.push(...found);
-    heard();
-    if (answer["more"] !== true || found.length === 0) return { revision, keys };
-    key = encode(`${found.at(-1)!.key}\0`);
-  }
 }
 
 /** Asks, unless it is known that nobody answers. While that is not known to be over, one call alone tries: no two wait. */
@@ -190,6 +178,8 @@ async function callOne(
     tls: tlsOf(world, config),
   });
   const json = parseAnswer(answer);
+  const date = Date.parse(answer.date ?? "");
+  if (!Number.isNaN(date)) client.ahead.set(at, Math.round((date - Date.now()) / 1000));
   if (answer.status === 200) return seen(client, json, before);
   const isTokenOver = /invalid auth token|auth.* revision|permission_denied/i.test(saidIn(json));
   if (!again && config.user !== undefined && isTokenOver) {
@@ -287,7 +277,14 @@ async function memberStatus(client: Client, at: number): Promise<MemberStatus> {
   const endpoint = client.config.endpoints[at]!;
   try {
     const answer = await callOne(client, at, "/v3/maintenance/status", {}, limit);
-    return { endpoint, version: String(answer["version"]) };
+    const errors = Array.isArray(answer["errors"]) ? answer["errors"].map(String) : [];
+    const problem = errors[0] ?? ((answer["leader"] ?? "0") === "0" ? "it knows no leader" : undefined);
+    const ahead = client.ahead.get(at);
+    return {
+      ...{ endpoint, version: String(answer["version"]) },
+      ...(problem === undefined ? {} : { problem }),
+      ...(ahead === undefined ? {} : { ahead }),
+    };
   } catch (error) {
     return { endpoint, problem: (error as Error).message };
   }

@@ -12,6 +12,8 @@ import { type NamesRecord, parseNames, writeRecord } from "./keys.ts";
 
 /** A file of names of a container of this host, and of all others. "~" comes last: own containers are found first. */
 const [ownFile, remoteFile, oldFile] = [/^([^~. ][^ ]*) ([^ ]+)$/, "~ hosts", /^~[0-9a-f]{32} [^ ]+$/];
+/** The most lines of other hosts' names: each container's hosts file has all of them, and of that a megabyte is read. */
+const mostLines = 5000;
 /** How many times as long as writing names took it is left alone: endpoints of a large network come first. */
 const rest = 10;
 
@@ -120,7 +122,14 @@ export function remoteNames(
       if (isTheirs) lines.push([address, ...names].join(" "));
     }
   }
-  return { lines, problems };
+  if (lines.length > mostLines) {
+    problems.push(
+      `Cannot tell ${
+        lines.length - mostLines
+      } lines of names: hosts files have the first ${mostLines} of other hosts`,
+    );
+  }
+  return { lines: lines.slice(0, mostLines), problems };
 }
 
 async function writeRemote(world: World, state: string, network: string, text: string): Promise<void> {

@@ -40,6 +40,19 @@ test("names of other hosts' containers are lines, whatever their order in etcd",
   assert.deepEqual(problems, []);
 });
 
+test("a hosts file has so many names of other hosts and no more", () => {
+  const place = (i: number) => `10.9.${1 + (i >> 8)}.${i & 255}`;
+  const all = Array.from({ length: 5010 }, (_, i) => i);
+  const claims = new Map(all.flatMap((i) => claimed("h2", `c${i}`, place(i))));
+  const { lines, problems } = remoteNames(
+    new Map(all.map((i) => [`h2/c${i}/eth0`, told([place(i)], `c${i}`)])),
+    claims,
+    "h1",
+  );
+  assert.equal(lines.length, 5000);
+  assert.match(problems[0]!, /^Cannot tell 10 lines of names/);
+});
+
 test("names that another host's container, nobody, or a hostile host has are not written down", () => {
   // The address is another host's, another container's, or nobody's; a name could end the line, or be the host itself.
   const { lines } = remote(

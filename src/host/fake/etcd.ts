@@ -123,7 +123,7 @@ class Store {
         this.expire(String(body["ID"]));
         return header();
       case "/v3/maintenance/status":
-        return { ...header(), version: "3.4.23" };
+        return { ...header(), version: "3.4.23", leader: "1" };
     }
   }
 
