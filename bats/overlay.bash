@@ -47,6 +47,14 @@ LINES
   exec {ready}<&-
 }
 
+# remove_member NUMBER: the host is gone, and all that it knew
+remove_member() {
+  kill "${HOST_PIDS[$1]}"
+  ip -n "$LAN" link del dev "p$1"
+  ip netns delete "$LAN-h$1"
+  rm -r "$BATS_TEST_TMPDIR"/{etc,run,wg}"$1"
+}
+
 # on NUMBER COMMAND...: on that host
 on() { nsenter --target "${HOST_PIDS[$1]}" --net --mount --wdns="$PWD" -- "${@:2}"; }
 
@@ -109,7 +117,8 @@ make_certificates() {
 
 # make_stores: three members, and a user who has rights on the prefix alone; the hosts that are made after it use them
 make_stores() {
-  local i dir=$BATS_TEST_TMPDIR
+  local i
+  local dir=$BATS_TEST_TMPDIR
   STORE=store STORES=m1=http://127.0.0.1:2381,m2=http://127.0.0.1:2382,m3=http://127.0.0.1:2383
   make_certificates
   for i in 1 2 3; do
@@ -126,8 +135,8 @@ make_stores() {
   ctl auth enable
   ETCD_USER=root:other
   (umask 077 && echo secret >"$dir/password")
-  MEMBER_SETTINGS=$(jq -n --arg dir "$dir" '{ endpoints: [1, 2, 3 | "https://192.0.2.25\(.):2379"], leaseSeconds: 10, ca: "\($dir)/ca.pem",
-    cert: "\($dir)/client.pem", key: "\($dir)/client.key", user: "ocinet", passwordFile: "\($dir)/password" }')
+  MEMBER_SETTINGS=$(jq -n --arg dir "$dir" '{ endpoints: [1, 2, 3 | "https://192.0.2.25\(.):2379"],
+    leaseSeconds: 10, ca: "\($dir)/ca.pem", cert: "\($dir)/client.pem", key: "\($dir)/client.key", user: "ocinet", passwordFile: "\($dir)/password" }')
 }
 
 # restore_stores FILE: all members begin anew from a backup

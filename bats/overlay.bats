@@ -444,8 +444,7 @@ answers() {
   make_stores
   local i
   for i in 1 2; do
-    kill "${HOST_PIDS[$i]}"
-    ip netns delete "$LAN-h$i"
+    remove_member "$i"
     make_member "$i"
   done
   OCINET_RUNTIME=deno oci 1 cluster create --subnet 10.9.0.0/24 shop
@@ -513,9 +512,7 @@ answers() {
   wait_for claims_are_of c11 c14 c15 c21 c22 c23
   # A host dies, and is installed anew under its name: what it had is given back, also on networks that it has no part in.
   ended agent2 KILL
-  kill "${HOST_PIDS[2]}"
-  ip netns delete "$LAN-h2"
-  rm -r "$BATS_TEST_TMPDIR"/{etc,run}2
+  remove_member 2
   make_member 2
   start_agent 2
   wait_for claims_are_of c11 c14 c15

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { newFake } from "../../host/fake.ts";
 import { newEtcd } from "../../host/fake/etcd.ts";
 import { newRecord, type PluginRecord, writeRecord } from "../../engine/record.ts";
+import { stateDirectory } from "../../engine/state.ts";
 import type { World } from "../../plan/world.ts";
 import { parseClusterConfig } from "./cluster_config.ts";
 import { connect } from "./etcd.ts";
@@ -38,11 +39,11 @@ const place = (host: string, address: string, encrypted = false) => ({
 
 /** @param passes bytes that come back, by address */
 function worldWith(passes: Readonly<Record<string, number>>): World {
-  const { world, place } = newFake();
-  place("/usr/sbin/ping", "");
+  const { world } = newFake();
+  world.write("/usr/sbin/ping", "", 0o755);
   writeRecord(
     world,
-    "/run/ocinet",
+    stateDirectory(world),
     newRecord<PluginRecord>(world, {
       ...{ ...overlayKey("shop"), container: { netns: "", identity: "" }, steps: [] },
       request: { type: "overlay", mtu: 1450 },
