@@ -52,7 +52,7 @@ remove_member() {
   kill "${HOST_PIDS[$1]}"
   ip -n "$LAN" link del dev "p$1"
   ip netns delete "$LAN-h$1"
-  rm -r "$BATS_TEST_TMPDIR"/{etc,run,wg}"$1"
+  rm -r "${BATS_TEST_TMPDIR:?}"/{etc,run,wg}"$1"
 }
 
 # on NUMBER COMMAND...: on that host

@@ -40,15 +40,34 @@ export function wantedEntries(
   const [vteps, neighbours] = [new Map<string, string>(), new Map<string, string>()];
   const { valid, problems } = validClaims(network, claims);
   const members = new Set<string>();
+  const own = hosts.get(ownHost);
+  const strange = new Set<string>();
   for (const { address, claim } of valid) {
     const host = hosts.get(claim.host);
     if (claim.host === ownHost || host === undefined) continue;
+    // One line that the kernel refuses would cost all those behind it.
+    if (own && family(own.underlay) !== family(host.underlay)) {
+      strange.add(claim.host);
+      continue;
+    }
     members.add(host.underlay);
     vteps.set(claim.mac, host.underlay);
     neighbours.set(address, claim.mac);
     if (family(address) === 6) neighbours.set(linkLocalFrom(claim.mac), claim.mac);
   }
-  return { vteps, forwarded: new Set(vteps.keys()), neighbours, hosts: members, problems };
+  const foreign = [...strange].map((name) =>
+    `Cannot reach host "${name}": its underlay has ${hosts.get(name)!.underlay}, and this host's ${
+      own!.underlay
+    }; ` +
+    'set "underlay" to addresses of one family on all hosts'
+  );
+  return {
+    vteps,
+    forwarded: new Set(vteps.keys()),
+    neighbours,
+    hosts: members,
+    problems: [...foreign, ...problems],
+  };
 }
 
 /** An address that somebody has. */
