@@ -117,8 +117,7 @@ make_certificates() {
 
 # make_stores: three members, and a user who has rights on the prefix alone; the hosts that are made after it use them
 make_stores() {
-  local i
-  local dir=$BATS_TEST_TMPDIR
+  local i dir=$BATS_TEST_TMPDIR
   STORE=store STORES=m1=http://127.0.0.1:2381,m2=http://127.0.0.1:2382,m3=http://127.0.0.1:2383
   make_certificates
   for i in 1 2 3; do
@@ -136,7 +135,7 @@ make_stores() {
   ETCD_USER=root:other
   (umask 077 && echo secret >"$dir/password")
   MEMBER_SETTINGS=$(jq -n --arg dir "$dir" '{ endpoints: [1, 2, 3 | "https://192.0.2.25\(.):2379"],
-    leaseSeconds: 10, ca: "\($dir)/ca.pem", cert: "\($dir)/client.pem", key: "\($dir)/client.key", user: "ocinet", passwordFile: "\($dir)/password" }')
+    leaseSeconds: 60, ca: "\($dir)/ca.pem", cert: "\($dir)/client.pem", key: "\($dir)/client.key", user: "ocinet", passwordFile: "\($dir)/password" }')
 }
 
 # restore_stores FILE: all members begin anew from a backup
