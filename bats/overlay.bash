@@ -32,8 +32,9 @@ address add 192.0.2.$1/24 dev eth0
 route add default via 192.0.2.254
 LINES
   mkdir -p "$BATS_TEST_TMPDIR/etc$1/net.d" "$BATS_TEST_TMPDIR"/{run,wg}"$1"
-  jq -n --arg etcd "$ETCD" --arg name "h$1" '{ endpoints: [$etcd], $name, underlay: "eth0", leaseSeconds: 3 }' \
-    >"$BATS_TEST_TMPDIR/etc$1/cluster.json"
+  # shellcheck disable=SC2153 # MEMBER_SETTINGS may be unset
+  jq -n --arg etcd "$ETCD" --arg name "h$1" --argjson more "${MEMBER_SETTINGS-{\}}" \
+    '{ endpoints: [$etcd], $name, underlay: "eth0", leaseSeconds: 3 } + $more' >"$BATS_TEST_TMPDIR/etc$1/cluster.json"
   # shellcheck disable=SC2016 # the inner shell's
   exec {ready}< <(exec nsenter --net="/run/netns/$host" unshare --mount --propagation slave bash -euc '
     mount -t sysfs sysfs /sys
@@ -44,6 +45,14 @@ LINES
     exec sleep infinity >/dev/null 2>&1' member "$BATS_TEST_TMPDIR"/{etc,run,wg}"$1" 3>&-)
   read -r "HOST_PIDS[$1]" <&"$ready"
   exec {ready}<&-
+}
+
+# remove_member NUMBER: the host is gone, and all that it knew
+remove_member() {
+  kill "${HOST_PIDS[$1]}"
+  ip -n "$LAN" link del dev "p$1"
+  ip netns delete "$LAN-h$1"
+  rm -r "${BATS_TEST_TMPDIR:?}"/{etc,run,wg}"$1"
 }
 
 # on NUMBER COMMAND...: on that host
@@ -73,8 +82,80 @@ start_etcd() {
   wait_for keys >/dev/null || fail "etcd does not start:" "$(tail -n 5 "$BATS_TEST_TMPDIR/etcd.log")"
 }
 
+# start_store NUMBER [OPTION...]: that of three members of an etcd that asks for client certificates
+start_store() {
+  local dir=$BATS_TEST_TMPDIR
+  started "store$1" ip netns exec "$LAN" etcd --name "m$1" --data-dir "$dir/$STORE$1" "${@:2}" \
+    --listen-client-urls "https://192.0.2.25$1:2379" --advertise-client-urls "https://192.0.2.25$1:2379" \
+    --listen-peer-urls "http://127.0.0.1:238$1" --initial-advertise-peer-urls "http://127.0.0.1:238$1" \
+    --initial-cluster "$STORES" \
+    --client-cert-auth --trusted-ca-file "$dir/ca.pem" --cert-file "$dir/server.pem" --key-file "$dir/server.key"
+}
+
+# ctl ARGS...: etcdctl, of the members whose numbers are in AT
+ctl() {
+  local i endpoints=""
+  for i in ${AT:-1 2 3}; do endpoints+=,https://192.0.2.25$i:2379; done
+  ETCDCTL_API=3 ip netns exec "$LAN" etcdctl --endpoints "${endpoints:1}" --cacert "$BATS_TEST_TMPDIR/ca.pem" \
+    --cert "$BATS_TEST_TMPDIR/client.pem" --key "$BATS_TEST_TMPDIR/client.key" ${ETCD_USER:+--user "$ETCD_USER"} "$@"
+}
+
+# make_certificates: of an authority, of etcd's server, and of a client, who is nobody by it
+make_certificates() {
+  local dir=$BATS_TEST_TMPDIR name
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=authority \
+    -keyout "$dir/ca.key" -out "$dir/ca.pem" 2>/dev/null
+  # With users etcd's gateway takes no certificate with a common name.
+  for name in server client; do
+    openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj "/O=$name" -keyout "$dir/$name.key" \
+      -out "$dir/$name.csr" 2>/dev/null
+    openssl x509 -req -in "$dir/$name.csr" -CA "$dir/ca.pem" -CAkey "$dir/ca.key" -CAcreateserial -days 2 \
+      -extfile <(echo "subjectAltName = IP:192.0.2.251, IP:192.0.2.252, IP:192.0.2.253") -out "$dir/$name.pem" 2>/dev/null
+    chmod 600 "$dir/$name.key"
+  done
+}
+
+# make_stores: three members, and a user who has rights on the prefix alone; the hosts that are made after it use them
+make_stores() {
+  local i dir=$BATS_TEST_TMPDIR
+  STORE=store STORES=m1=http://127.0.0.1:2381,m2=http://127.0.0.1:2382,m3=http://127.0.0.1:2383
+  make_certificates
+  for i in 1 2 3; do
+    ip -n "$LAN" address add "192.0.2.25$i/24" dev lan
+    start_store "$i"
+  done
+  wait_for ctl endpoint health
+  ctl role add ocinet
+  ctl role grant-permission ocinet --prefix=true readwrite /ocinet/
+  ctl user add ocinet:secret
+  ctl user grant-role ocinet ocinet
+  ctl user add root:other
+  ctl user grant-role root root
+  ctl auth enable
+  ETCD_USER=root:other
+  (umask 077 && echo secret >"$dir/password")
+  MEMBER_SETTINGS=$(jq -n --arg dir "$dir" '{ endpoints: [1, 2, 3 | "https://192.0.2.25\(.):2379"],
+    leaseSeconds: 60, ca: "\($dir)/ca.pem", cert: "\($dir)/client.pem", key: "\($dir)/client.key", user: "ocinet", passwordFile: "\($dir)/password" }')
+}
+
+# restore_stores FILE: all members begin anew from a backup
+restore_stores() {
+  local i
+  for i in 1 2 3; do ended "store$i" KILL; done
+  STORE=restored
+  for i in 1 2 3; do
+    ETCDCTL_API=3 etcdctl snapshot restore "$1" --name "m$i" --data-dir "$BATS_TEST_TMPDIR/restored$i" \
+      --initial-cluster "$STORES" --initial-advertise-peer-urls "http://127.0.0.1:238$i" >/dev/null 2>&1
+    start_store "$i"
+  done
+  wait_for ctl endpoint health
+}
+
 # keys: all there are in etcd
-keys() { ETCDCTL_API=3 ip netns exec "$LAN" etcdctl --endpoints "$ETCD" get --keys-only --prefix /ocinet/ | sed '/^$/d'; }
+keys() {
+  if [ -n "${ETCD_USER-}" ]; then ctl get --keys-only --prefix /ocinet/ | sed '/^$/d' && return; fi
+  ETCDCTL_API=3 ip netns exec "$LAN" etcdctl --endpoints "$ETCD" get --keys-only --prefix /ocinet/ | sed '/^$/d'
+}
 
 # start_agent NUMBER: and waits until its host is in the cluster
 start_agent() {
@@ -88,7 +169,7 @@ is_member() { grep -q "is in the cluster" "$BATS_TEST_TMPDIR/agent$1.log"; }
 # up NUMBER CONTAINER NETWORK [OPTION...]: a namespace on that host's network; sets ADDRESS4 and ADDRESS6
 up() {
   [ -e "/run/netns/$LAN-$2" ] || ip netns add "$LAN-$2"
-  wait_for on "$1" test -e "/etc/ocinet/net.d/overlay-$3.conflist"
+  wait_for on "$1" test -e "/etc/ocinet/net.d/overlay-${3%%:*}.conflist"
   oci "$1" up --net "$3" "${@:4}" "/run/netns/$LAN-$2"
 }
 
@@ -114,6 +195,7 @@ lost() { run ! "${@:2}" busybox ping -q -c 2 -i 0.1 -W 1 "$1"; }
 
 remove_cluster() {
   local name
+  [ -n "${BATS_TEST_COMPLETED-}" ] || tail -n 20 "$BATS_TEST_TMPDIR"/agent?.log || true
   for name in "${!RUNNING[@]}"; do ended "$name" KILL; done
   ((${#HOST_PIDS[@]} == 0)) || kill "${HOST_PIDS[@]}" 2>/dev/null || true
   for name in $(ip netns list | awk -v lan="$LAN" 'index($1, lan) == 1 { print $1 }'); do ip netns delete "$name"; done

@@ -182,12 +182,14 @@ claims_are() { [ "$(keys | grep -c /addresses/)" = "$1" ]; }
   wait_for claims_are 4
   up 1 c12 shop
   wait_for pings "$(address_of c12)" inside c21
-  # All that etcd knew is lost.
+  # All that etcd knew is lost, and no packet.
+  started steady ip netns exec "$LAN-c11" busybox ping -i 0.2 "$(address_of c21)"
   ended etcd KILL
   rm -r "$BATS_TEST_TMPDIR/etcd"
   start_etcd
   wait_for claims_are 5
   wait_for keys_have /ocinet/networks/shop
+  none_lost steady
   up 2 c23 shop
   wait_for pings "$(address_of c23)" inside c11
   down 2 c23
@@ -197,6 +199,12 @@ claims_are() { [ "$(keys | grep -c /addresses/)" = "$1" ]; }
   down 1 c12
   wait_for only_hosts_left
   oci 1 cluster rm shop
+}
+
+# none_lost NAME: by the ping that has gone on since it was started
+none_lost() {
+  ended "$1" INT
+  grep -q " 0% packet loss" "$BATS_TEST_TMPDIR/$1.log" || fail "lost:" "$(cat "$BATS_TEST_TMPDIR/$1.log")"
 }
 
 keys_have() { keys | grep -qx "$1"; }
@@ -431,26 +439,14 @@ answers() {
   [[ $all == $1 ]]
 }
 
-@test "etcd with TLS, client certificates and a user, on either runtime" {
+@test "three members of etcd with TLS and a user; members, agents and hosts that fail, and a backup" {
   ended etcd KILL
-  make_certificates
-  ETCD=https://192.0.2.254:2379
-  local tls=("$BATS_TEST_TMPDIR"/{ca,client}.pem "$BATS_TEST_TMPDIR/client.key")
-  started etcd ip netns exec "$LAN" etcd --data-dir "$BATS_TEST_TMPDIR/etcd2" --listen-client-urls "$ETCD" \
-    --advertise-client-urls "$ETCD" --listen-peer-urls http://127.0.0.1:2380 --client-cert-auth \
-    --trusted-ca-file "${tls[0]}" --cert-file "$BATS_TEST_TMPDIR/server.pem" --key-file "$BATS_TEST_TMPDIR/server.key"
-  wait_for ctl endpoint health
-  ctl role add ocinet
-  ctl role grant-permission ocinet --prefix=true readwrite /ocinet/
-  ctl user add ocinet:secret
-  ctl user grant-role ocinet ocinet
-  ctl user add root:other
-  ctl user grant-role root root
-  ctl auth enable
-  (umask 077 && echo secret >"$BATS_TEST_TMPDIR/password")
-  jq -n --arg etcd "$ETCD" --arg dir "$BATS_TEST_TMPDIR" '{ endpoints: ["https://192.0.2.253:2379", $etcd], name: "h1",
-    underlay: "eth0", ca: "\($dir)/ca.pem", cert: "\($dir)/client.pem", key: "\($dir)/client.key", user: "ocinet",
-    passwordFile: "\($dir)/password" }' >"$BATS_TEST_TMPDIR/etc1/cluster.json"
+  make_stores
+  local i
+  for i in 1 2; do
+    remove_member "$i"
+    make_member "$i"
+  done
   OCINET_RUNTIME=deno oci 1 cluster create --subnet 10.9.0.0/24 shop
   [ "$(OCINET_RUNTIME=node oci 1 cluster ls)" = "shop 10.9.0.0/24 4097" ]
   # A file that others may read is refused, and so is a wrong password, without the word itself.
@@ -460,24 +456,97 @@ answers() {
   (umask 077 && rm "$BATS_TEST_TMPDIR/password" && echo wrong-word >"$BATS_TEST_TMPDIR/password")
   run ! oci 1 cluster ls
   [[ $output == *'Cannot use etcd as ocinet: '* && $output != *wrong-word* ]]
+  echo secret >"$BATS_TEST_TMPDIR/password"
+  both_agents
+  oci 1 cluster create --subnet 10.8.0.0/24 second
+  up 1 c11 shop
+  up 2 c21 shop
+  up 2 c22 second
+  wait_for pings "$(address_of c21)" inside c11
+  # From here on nothing is lost between these two.
+  started steady ip netns exec "$LAN-c11" busybox ping -i 0.2 "$(address_of c21)"
+  # A member is killed; an agent as well, and is back before the member is.
+  ended store1 KILL
+  ended agent1 KILL
+  start_agent 1
+  up 1 c12 shop:IP=10.9.0.50
+  wait_for pings 10.9.0.50 inside c21
+  # Without a majority nothing starts. What ends is given back later.
+  ended store2 KILL
+  ip netns add "$LAN-c13"
+  run ! oci 1 up --net shop "/run/netns/$LAN-c13"
+  [[ $output == *"Cannot reach etcd: "* ]]
+  start_store 1
+  start_store 2
+  wait_for ctl endpoint health
+  up 1 c13 shop
+  wait_for pings "$(address_of c13)" inside c21
+  # The backup has an address of host 1 that a container of host 2 has had since.
+  AT=1 ctl snapshot save "$BATS_TEST_TMPDIR/backup" >/dev/null 2>&1
+  down 1 c12
+  up 2 c23 shop:IP=10.9.0.50
+  up 1 c14 shop
+  wait_for pings 10.9.0.50 inside c11
+  restore_stores "$BATS_TEST_TMPDIR/backup"
+  wait_for claim_is shop/10.9.0.50 h2 "$LAN-c23"
+  wait_for claim_is "shop/$(address_of c14)" h1 "$LAN-c14"
+  up 2 c24 shop
+  wait_for pings "$(address_of c24)" inside c11
+  wait_for pings "$(address_of c14)" inside c21
+  pings 10.9.0.50 inside c11
+  none_lost steady
+  # A host is cut off; much happens on both sides, of which etcd then forgets the course.
+  ip -n "$LAN" link set dev p2 down
+  down 1 c13
+  up 1 c15 shop
+  down 2 c24
+  ip netns add "$LAN-c25"
+  run ! oci 2 up --net shop "/run/netns/$LAN-c25"
+  [[ $output == *"Cannot reach etcd: "* ]]
+  ctl compaction --physical "$(ctl endpoint status -w json | jq '.[0].Status.header.revision')" >/dev/null
+  pings 10.9.0.50 inside c21
+  ip -n "$LAN" link set dev p2 up
+  wait_for pings "$(address_of c15)" inside c21
+  wait_for pings 10.9.0.50 inside c11
+  wait_for claims_are_of c11 c14 c15 c21 c22 c23
+  # A host dies, and is installed anew under its name: what it had is given back, also on networks that it has no part in.
+  ended agent2 KILL
+  remove_member 2
+  make_member 2
+  start_agent 2
+  wait_for claims_are_of c11 c14 c15
+  oci 2 cluster rm second
+  up 2 c26 shop
+  wait_for pings "$(address_of c26)" inside c11
+  [ "$(oci 1 cluster status --json | jq -c .problems)" = "[]" ]
+  # What is wrong between the hosts is found by packets, and rights without a write.
+  ip -n "$LAN" link set dev p2 mtu 1400
+  run ! oci 1 cluster status
+  [[ $output == *'packets of 1450 bytes do not come back from host "h2" at 192.0.2.2 on network "shop"'* ]]
+  ip netns exec "$LAN" nft -f - <<'RULES'
+table bridge cut {
+  chain forwarded {
+    type filter hook forward priority 0
+    udp dport 4789 drop
+  }
+}
+RULES
+  ctl role grant-permission ocinet --prefix=true read /ocinet/
+  run oci 1 doctor --json
+  [[ $output == *"permission denied"*"give the user rights on /ocinet/"* ]]
+  ctl role grant-permission ocinet --prefix=true readwrite /ocinet/
+  run ! oci 1 cluster status
+  [[ $output == *'nothing comes back from host "h2" at 192.0.2.2 on network "shop": let UDP port 4789 in'* ]]
 }
 
-ctl() {
-  ETCDCTL_API=3 ip netns exec "$LAN" etcdctl --endpoints "$ETCD" --cacert "$BATS_TEST_TMPDIR/ca.pem" \
-    --cert "$BATS_TEST_TMPDIR/client.pem" --key "$BATS_TEST_TMPDIR/client.key" "$@"
+# claim_is NETWORK/ADDRESS HOST ID: who has it in etcd
+claim_is() {
+  [ "$(ctl get --print-value-only "/ocinet/addresses/$1" | jq -r '.host + " " + .id')" = "$2 $3" ]
 }
 
-# make_certificates: of an authority, of etcd's server, and of a client, who is nobody by it
-make_certificates() {
-  local dir=$BATS_TEST_TMPDIR name
-  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=authority \
-    -keyout "$dir/ca.key" -out "$dir/ca.pem" 2>/dev/null
-  # With users etcd's gateway takes no certificate with a common name.
-  for name in server client; do
-    openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj "/O=$name" -keyout "$dir/$name.key" \
-      -out "$dir/$name.csr" 2>/dev/null
-    openssl x509 -req -in "$dir/$name.csr" -CA "$dir/ca.pem" -CAkey "$dir/ca.key" -CAcreateserial -days 2 \
-      -extfile <(echo "subjectAltName = IP:192.0.2.254") -out "$dir/$name.pem" 2>/dev/null
-    chmod 600 "$dir/$name.key"
-  done
+# claims_are_of CONTAINER...: those of all networks, in order
+claims_are_of() {
+  local all
+  all=$(ctl get --print-value-only --prefix /ocinet/addresses/ | sed '/^$/d' | jq -r .id | sed "s/^$LAN-//; /^\$/d" | sort)
+  [ "$all" = "$(printf '%s\n' "$@")" ]
 }

@@ -75,7 +75,7 @@ async function askAgent(world: World, requests: readonly string[]): Promise<Answ
   if (requests.length === 0) return [];
   const socket = agentSocket(world.env("OCINET_STATE_DIR"));
   const answers = await Promise.all(requests.map(async (request) => {
-    const answer = await world.request(socket, request, { looks: true, patience: 20 }).catch(() => undefined);
+    const answer = await world.request(socket, request, { looks: true }).catch(() => undefined);
     return answer === undefined ? [] : [[request, answer] as const];
   }));
   return answers.flat();

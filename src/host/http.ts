@@ -31,7 +31,7 @@ export function http(request: HttpRequest): Promise<HttpAnswer> {
       answer.on("error", fail).on("aborted", () => fail(new Error("the connection was cut")));
       readAnswer(answer, request, timer.start, (text) => {
         timer.stop();
-        resolve({ status: answer.statusCode ?? 0, body: text });
+        resolve({ status: answer.statusCode ?? 0, body: text, date: answer.headers.date });
       });
     });
     sent.end(body);

@@ -25,6 +25,8 @@ export interface HttpRequest {
 export interface HttpAnswer {
   readonly status: number;
   readonly body: string;
+  /** When it was given by the server's clock, as HTTP says it. */
+  readonly date?: string | undefined;
 }
 
 /** A request that a client sent: POST with JSON. */

@@ -61,7 +61,7 @@ export async function lease(conf: Conf, at: Attachment, world: World): Promise<L
 }
 
 async function ask(world: World, socket: string, request: string) {
-  const answer = await world.request(socket, request, { patience: 20 }).catch((error) => {
+  const answer = await world.request(socket, request).catch((error) => {
     throw new CniError("unavailable", `Cannot reach the agent on ${socket}: ${startAgent}`, messageOf(error));
   });
   try {

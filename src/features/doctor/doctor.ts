@@ -1,4 +1,5 @@
 import type { World } from "../../plan/world.ts";
+import { clusterChecks } from "./cluster.ts";
 import { fileChecks } from "./files.ts";
 import { type Check, type Finding, findingsOf, lack, ok } from "./finding.ts";
 import { forwardingChecks } from "./forwarding.ts";
@@ -26,6 +27,7 @@ const checks: readonly Check[] = [
   ...systemdChecks,
   ...forwardingChecks,
   ...resolverChecks,
+  ...clusterChecks,
   ...historyChecks,
 ];
 

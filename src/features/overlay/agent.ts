@@ -6,11 +6,12 @@
 import type { World } from "../../plan/world.ts";
 import { messageOf } from "../../wire/cni/error.ts";
 import { type InTurn, turns } from "../../engine/turns.ts";
-import { type Agent, report } from "./agent_state.ts";
+import { type Agent, lingerOf, report } from "./agent_state.ts";
 import { serve } from "./agent_requests.ts";
 import { agentSocket } from "../../wire/overlay/requests.ts";
 import { type ClusterConfig, readClusterConfig } from "./cluster_config.ts";
 import { connect } from "./etcd.ts";
+import { EtcdError } from "./etcd_error.ts";
 import { beat } from "./host_lease.ts";
 import { keysBelow } from "./keys.ts";
 import { follow, leaveUnused, resume } from "./local_networks.ts";
@@ -21,7 +22,7 @@ import { mirror } from "./mirror.ts";
 import { writeNetworkFiles } from "./network_files.ts";
 import { putBack } from "./put_back.ts";
 import { followTunnel, resumeTunnel } from "./tunnel.ts";
-import { sweepClaims } from "./sweep.ts";
+import { sweepClaims, sweepElsewhere } from "./sweep.ts";
 
 /** Milliseconds between two looks at everything, and between a change and the look that follows it. */
 const [lookEvery, settle] = [3000, 30];
@@ -66,25 +67,28 @@ function newAgent(world: World, state: string, config: ClusterConfig, tell: (lin
   };
   const wake = () => agent.wake();
   return Object.assign(agent, {
-    hosts: mirror(etcd, keys.hosts, wake),
+    hosts: mirror(etcd, keys.hosts, wake, lingerOf(config)),
     networks: mirror(etcd, keys.networks, wake),
-    services: mirror(etcd, keys.services, wake),
+    services: mirror(etcd, keys.services, wake, lingerOf(config)),
   });
 }
 
 /** Looks at everything now and then, and soon after each change; renews the lease meanwhile. */
 function loop(agent: Agent, inTurn: InTurn): { stop(): void } {
-  const state: { timer?: ReturnType<typeof setTimeout>; soon: boolean; ended: boolean } = {
+  const state: { timer?: ReturnType<typeof setTimeout>; soon: boolean; looks: boolean; ended: boolean } = {
     soon: false,
+    looks: false,
     ended: false,
   };
   let swept = 0;
   const look = async () => {
     state.soon = false;
+    state.looks = true;
     const isDue = performance.now() - swept >= lookEvery;
     if (isDue) swept = performance.now();
     await inTurn(() => pass(agent, isDue)).catch((error) => agent.tell(messageOf(error)));
-    if (!state.ended && !state.soon) plan(lookEvery);
+    state.looks = false;
+    if (!state.ended) plan(state.soon ? settle : lookEvery);
   };
   const plan = (milliseconds: number) => {
     clearTimeout(state.timer);
@@ -93,10 +97,16 @@ function loop(agent: Agent, inTurn: InTurn): { stop(): void } {
   agent.wake = () => {
     if (state.soon || state.ended) return;
     state.soon = true;
-    plan(settle);
+    // Another look begins when this one has ended: a row of them would keep those waiting who want an address.
+    if (!state.looks) plan(settle);
   };
   // Beside what goes in turn: a network that takes long to mend must not cost the lease.
-  const beating = setInterval(() => void beat(agent), agent.config.leaseSeconds * 1000 / 3);
+  let isBeating = false;
+  const beating = setInterval(() => {
+    if (isBeating) return;
+    isBeating = true;
+    void beat(agent).finally(() => isBeating = false);
+  }, agent.config.leaseSeconds * 1000 / 3);
   return {
     stop: () => {
       state.ended = true;
@@ -114,6 +124,7 @@ async function pass(agent: Agent, sweeps: boolean): Promise<void> {
     () => report(agent, "tunnel", undefined),
     (error) => report(agent, "tunnel", messageOf(error)),
   );
+  if (sweeps) await sweepElsewhere(agent).catch((error) => agent.tell(messageOf(error)));
   for (const joined of [...agent.joined.values()]) {
     const topic = `network ${joined.network.name}`;
     try {
@@ -128,6 +139,7 @@ async function pass(agent: Agent, sweeps: boolean): Promise<void> {
       report(agent, topic, undefined);
     } catch (error) {
       report(agent, topic, `network "${joined.network.name}": ${messageOf(error)}`);
+      noteLease(agent, error);
     }
   }
   try {
@@ -136,8 +148,16 @@ async function pass(agent: Agent, sweeps: boolean): Promise<void> {
     report(agent, "ports of services", undefined);
   } catch (error) {
     report(agent, "ports of services", messageOf(error));
+    noteLease(agent, error);
   }
   writeNetworkFiles(agent);
+}
+
+/** Without its lease the host enters the cluster anew at once; nothing is told with the old one any more. */
+function noteLease(agent: Agent, error: unknown): void {
+  if (!(error instanceof EtcdError && error.leaseEnded)) return;
+  delete agent.lease;
+  void beat(agent);
 }
 
 /** SIGHUP has it look at the kernel's tables at once; the others end it. */
@@ -147,7 +167,10 @@ function untilSignal(agent: Agent): Promise<void> {
     agent.world.onSignals(["SIGTERM", "SIGINT", "SIGHUP"], (name) => {
       if (name !== "SIGHUP") return resolve();
       if (agent.mesh) agent.mesh = { ...agent.mesh, looked: -Infinity };
-      for (const joined of agent.joined.values()) delete joined.applied;
+      for (const joined of agent.joined.values()) {
+        delete joined.applied;
+        delete joined.inspected;
+      }
       agent.wake();
     });
   });

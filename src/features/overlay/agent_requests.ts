@@ -75,7 +75,7 @@ async function claim(agent: Agent, request: AgentRequest & { readonly do: "claim
   if (!agent.joined.has(request.network)) await join(agent, request.network);
   const joined = updateNetwork(agent.joined.get(request.network)!, knownNetwork(agent, request.network));
   const who = { host: agent.config.name, id: request.id, ifname: request.ifname };
-  const known = { ...joined, claims: joined.claims.entries };
+  const known = { ...joined, claims: joined.claims.entries, held: joined.claims.held };
   const claimed = await claimAddresses(agent.store, known, who, request.wanted);
   noteClaims(agent, joined, who, claimed.ips.map(({ address }) => addressOf(address)));
   joined.keptUntil = 0;

@@ -1,6 +1,7 @@
 import type { World } from "../../plan/world.ts";
 import type { ClusterConfig, Underlay } from "./cluster_config.ts";
 import type { Etcd } from "./etcd.ts";
+import type { KeyValue } from "./etcd_wire.ts";
 import { type HostRecord, keysBelow, type OverlayNetwork, parseHost, parseNetwork } from "./keys.ts";
 import type { Mirror } from "./mirror.ts";
 import type { Store } from "./networks.ts";
@@ -39,6 +40,10 @@ export interface Agent {
   hasLeft?: true;
   /** The host's lease, once it has one. */
   lease?: string;
+  /** The last renewing of it that was begun. */
+  beating?: Promise<void>;
+  /** Which reading of the networks has been searched for addresses of this host's on those that it has no part in. */
+  searched?: number;
   underlay?: Underlay;
   /** The host's WireGuard, once an encrypted network needs it, and the configuration that it was given. */
   tunnel?: {
@@ -60,6 +65,10 @@ export interface Joined {
   readonly published: Map<string, string>;
   /** What the kernel's tables have, as far as is known without looking. */
   applied?: { readonly entries: PeerEntries; readonly hosts: ReadonlySet<string>; readonly looked: number };
+  /** When the links and rules were looked at, in milliseconds of the monotonic clock. */
+  inspected?: number;
+  /** When the names of other hosts' containers are to be looked at again, in milliseconds of the monotonic clock. */
+  namesDue?: number;
   /** Which reading of networks and claims has been held against what is recorded here. */
   compared?: string;
   /** Until when it is kept although no container has an address on it, in milliseconds of the monotonic clock. */
@@ -69,6 +78,11 @@ export interface Joined {
 /** The client of the agent's cluster. */
 export function etcdOf({ store }: Agent): Etcd {
   return store.etcd;
+}
+
+/** Milliseconds in which the hosts have put back what etcd lost: they hear of it, and then look for it. */
+export function lingerOf({ leaseSeconds }: ClusterConfig): number {
+  return leaseSeconds * 1000 + 10_000;
 }
 
 /** The cluster's keys. */
@@ -85,11 +99,16 @@ export function report(agent: Agent, topic: string, problem: string | undefined)
   agent.tell(problem ?? `${topic}: in order again`);
 }
 
+/** Hosts that have been read, by what etcd told. */
+const read = new WeakMap<KeyValue, HostRecord>();
+
 /** The hosts that are alive, by name. */
 export function livingHosts(agent: Agent): ReadonlyMap<string, HostRecord> {
-  const entries = [...agent.hosts.entries].flatMap(([name, { value }]) => {
+  const entries = [...agent.hosts.held].flatMap(([name, entry]) => {
     try {
-      return [[name, parseHost(value)] as const];
+      const host = read.get(entry) ?? parseHost(entry.value);
+      read.set(entry, host);
+      return [[name, host] as const];
     } catch (error) {
       report(
         agent,

@@ -159,3 +159,64 @@ test("a mirror follows changes, stays as it was while nobody answers, and reads 
   await until(() => values() === "4=four");
   seen.stop();
 });
+
+test("what etcd loses by its revision is held until it is put back, or for a while", async () => {
+  const etcd = newEtcd();
+  for (const key of ["1", "2", "3"]) etcd.put(`/ocinet/a/${key}`, key);
+  const seen = mirror(connect(hostWorld(etcd, "192.0.2.1"), config), "/ocinet/a/", () => {}, 400);
+  const keys = (of: ReadonlyMap<string, unknown>) => [...of.keys()].sort().join(" ");
+  await until(() => keys(seen.entries) === "1 2 3");
+  // That is no loss: its revision goes on.
+  etcd.cut();
+  etcd.delete("/ocinet/a/3");
+  await until(() => keys(seen.held) === "1 2");
+  etcd.wipe();
+  await until(() => keys(seen.entries) === "");
+  assert.equal(keys(seen.held), "1 2");
+  etcd.put("/ocinet/a/1", "again");
+  await until(() => keys(seen.entries) === "1");
+  assert.equal(keys(seen.held), "1 2");
+  assert.equal(seen.held.get("1")!.value, "again");
+  // As when its lease was restored, too, and ends.
+  etcd.delete("/ocinet/a/1");
+  await until(() => keys(seen.entries) === "");
+  assert.equal(keys(seen.held), "1 2");
+  etcd.put("/ocinet/a/1", "again");
+  await until(() => keys(seen.held) === "1");
+  seen.stop();
+});
+
+test("while nobody answers one call alone finds out, and the others are told at once", async () => {
+  const etcd = newEtcd();
+  let answer = () => {};
+  const silent = new Promise<void>((resolve) => answer = resolve);
+  let isSilent = false;
+  const world = {
+    ...hostWorld(etcd, "192.0.2.1"),
+    http: async (request: Parameters<World["http"]>[0]) => {
+      if (isSilent) await silent;
+      return await etcd.http(request);
+    },
+  };
+  const client = connect(world, config);
+  const refusal = () => client.get("/a").then(() => "none", ({ message }: Error) => message);
+  etcd.fail("unreachable");
+  assert.match(await refusal(), /connection refused/);
+  const asked = etcd.calls.length;
+  assert.match(await refusal(), /connection refused/);
+  assert.equal(etcd.calls.length, asked);
+  // Once that is over, the first that asks waits, and no other.
+  isSilent = true;
+  etcd.fail(undefined);
+  let first: Promise<unknown> | undefined;
+  for (let i = 0; i < 500 && first === undefined; i++) {
+    const tried = client.get("/a");
+    const pause = new Promise((resolve) => setTimeout(resolve, 10, "waits"));
+    if (await Promise.race([tried.catch(() => {}), pause]) === "waits") first = tried;
+    await pause;
+  }
+  assert.match(await refusal(), /connection refused/);
+  answer();
+  assert.equal(await first, undefined);
+  assert.equal(await client.get("/a"), undefined);
+});

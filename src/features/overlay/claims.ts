@@ -24,6 +24,8 @@ export interface KnownNetwork {
   readonly created: string;
   /** Its claims by address. */
   readonly claims: ReadonlyMap<string, KeyValue>;
+  /** Those, and what etcd has lost and will have again. */
+  readonly held?: ReadonlyMap<string, KeyValue>;
 }
 
 /** How many addresses are tried when others take them first. */
@@ -44,7 +46,7 @@ export async function claimAddresses(
   refuseStrangers(network, wanted);
   const before = claimsOf(claims, who);
   if (before.length > 0 && wanted.every((one) => before.includes(one))) return shown(network, before);
-  const places = freePlaces(network, claims);
+  const places = freePlaces(network, known.held ?? claims);
   for (let tries = 0; tries < attempts; tries++) {
     const { value: place, done } = places.next();
     if (done === true) break;

@@ -1,5 +1,6 @@
 /** What people ask of a cluster. */
 import { stateDirectory } from "../../engine/state.ts";
+import { parseAddress } from "../../net/address.ts";
 import type { World } from "../../plan/world.ts";
 import { messageOf } from "../../wire/cni/error.ts";
 import {
@@ -12,10 +13,12 @@ import {
 import type { AgentStatus } from "./agent_requests.ts";
 import { readClusterConfig } from "./cluster_config.ts";
 import { connect, type MemberStatus } from "./etcd.ts";
+import type { KeyValue } from "./etcd_wire.ts";
 import { type HostRecord, keysBelow, type OverlayNetwork, parseHost } from "./keys.ts";
 import { encryptionProblem } from "./tunnel.ts";
 import { createNetwork, listNetworks, type NetworkWish, type Store } from "./networks.ts";
 import { readClaim } from "./claims.ts";
+import { type Place, probeWays } from "./probe.ts";
 
 /** The cluster that this host is configured for. @throws Error when it is for none */
 export function openStore(world: World): Store {
@@ -55,7 +58,7 @@ export async function clusterStatus(world: World): Promise<ClusterStatus> {
   const [agent, etcd] = [await agentStatus(world), await store.etcd.status()];
   const seen = await lookAt(store, (problem) => problems.push(problem)).catch((error) => {
     problems.push(messageOf(error));
-    return { hosts: [], networks: [] };
+    return { hosts: [], networks: [], places: [] };
   });
   const dead = seen.networks.flatMap(({ hosts }) => hosts).filter((name) =>
     !seen.hosts.some((one) => one.name === name)
@@ -65,11 +68,31 @@ export async function clusterStatus(world: World): Promise<ClusterStatus> {
       `host "${name}" has addresses and is not there; start its agent, or give them back with "ocinet cluster forget ${name}"`,
     );
   }
-  for (const { endpoint, problem } of etcd) {
-    if (problem !== undefined) problems.push(`etcd at ${endpoint}: ${problem}`);
-  }
+  problems.push(...etcdProblems(etcd), ...await probeWays(world, config, seen.places, seen.hosts));
   problems.push(...("problem" in agent ? [agent.problem] : agent.problems));
-  return { host: config.name, agent, etcd, ...seen, problems: [...new Set(problems)] };
+  const { hosts, networks } = seen;
+  return { host: config.name, agent, etcd, hosts, networks, problems: [...new Set(problems)] };
+}
+
+/** Seconds by which clocks may differ. */
+const mostAhead = 60;
+
+function etcdProblems(members: readonly MemberStatus[]): readonly string[] {
+  return members.flatMap(({ endpoint, problem, ahead = 0 }) => [
+    ...(problem === undefined ? [] : [`etcd at ${endpoint}: ${problem}`]),
+    ...(Math.abs(ahead) <= mostAhead ? [] : [
+      `the clock of this host and that of etcd at ${endpoint} differ by ${
+        Math.abs(ahead)
+      } s: networks do not go by it, ` +
+      "certificates and WireGuard do; set it, as by systemd-timesyncd or chrony",
+    ]),
+  ]);
+}
+
+/** Asks for what the agent will need, and changes nothing: etcd looks at rights before it looks at conditions. */
+async function tryRights({ etcd, prefix }: Store): Promise<void> {
+  const key = `${prefix}hosts/.probe`;
+  await etcd.change([{ key, created: "1" }], [{ put: key, value: "" }, { delete: key }]);
 }
 
 async function agentStatus(world: World): Promise<ClusterStatus["agent"]> {
@@ -84,6 +107,7 @@ async function agentStatus(world: World): Promise<ClusterStatus["agent"]> {
 
 async function lookAt(store: Store, tell: (problem: string) => void) {
   const keys = keysBelow(store.prefix);
+  await tryRights(store);
   const hosts = (await store.etcd.list(keys.hosts)).keys.flatMap(({ key, value }) => {
     const name = key.slice(keys.hosts.length);
     try {
@@ -93,12 +117,29 @@ async function lookAt(store: Store, tell: (problem: string) => void) {
       return [];
     }
   });
+  const places: Place[] = [];
   const networks = await Promise.all((await listNetworks(store, tell)).map(async (network) => {
-    const claims = (await store.etcd.list(keys.addresses(network.name))).keys;
+    const prefix = keys.addresses(network.name);
+    const claims = (await store.etcd.list(prefix)).keys;
+    places.push(...placesOf(network, claims.map((one) => ({ address: one.key.slice(prefix.length), one }))));
     const members = claims.flatMap((entry) => readClaim(entry)?.host ?? []);
     return { ...network, addresses: claims.length, hosts: [...new Set(members)].toSorted() };
   }));
-  return { hosts, networks };
+  return { hosts, networks, places };
+}
+
+/** The first address of each host's own on a network. */
+function placesOf(
+  { name, encrypted }: OverlayNetwork,
+  claims: readonly { readonly address: string; readonly one: KeyValue }[],
+): readonly Place[] {
+  const places = new Map<string, Place>();
+  for (const { address, one } of claims) {
+    const claim = readClaim(one);
+    if (claim?.id !== "" || parseAddress(address) !== address || places.has(claim.host)) continue;
+    places.set(claim.host, { network: name, encrypted: encrypted === true, host: claim.host, address });
+  }
+  return [...places.values()];
 }
 
 /** Has this host's WireGuard use a new key. @returns its public part @throws Error when the agent cannot be asked */

@@ -3,6 +3,8 @@ import type { World } from "../../plan/world.ts";
 import type { HttpAnswer } from "../../plan/http.ts";
 import type { ClusterConfig } from "./cluster_config.ts";
 import { EtcdError, refusal, saidIn } from "./etcd_error.ts";
+import { list } from "./etcd_list.ts";
+import { secretOf, tlsOf } from "./etcd_secrets.ts";
 import {
   compareOf,
   type Condition,
@@ -21,7 +23,8 @@ import {
 /** What can be asked. Every call ends within five seconds. @throws EtcdError */
 export interface Etcd {
   get(key: string): Promise<KeyValue | undefined>;
-  list(prefix: string): Promise<Listing>;
+  /** @param heard is called with each page */
+  list(prefix: string, heard?: () => void): Promise<Listing>;
   /** Makes all changes if all conditions hold. @returns whether they did */
   change(conditions: readonly Condition[], writes: readonly Write[]): Promise<boolean>;
   /** @returns the lease's number */
@@ -48,6 +51,8 @@ export interface MemberStatus {
   readonly endpoint: string;
   readonly version?: string;
   readonly problem?: string;
+  /** How many seconds its clock is ahead of this host's. */
+  readonly ahead?: number;
 }
 
 /** Milliseconds in which a call has to have ended, whatever the number of endpoints. */
@@ -56,8 +61,6 @@ const limit = 5000;
 const silence = 60_000;
 /** Milliseconds in which nobody is asked again, after nobody answered, and after the user was refused. */
 const [unreachablePause, refusalPause] = [1000, 10_000];
-/** Keys of one page. */
-const page = 2000;
 
 /** The state of a client. */
 interface Client {
@@ -66,8 +69,13 @@ interface Client {
   /** The endpoint that answered last. */
   current: number;
   token?: string;
-  /** Why nobody answered, or the user was refused, and until when that is taken for the answer. */
-  failed?: { readonly error: EtcdError; readonly until: number };
+  /**
+   * Why nobody answered, or the user was refused, and until when that is taken for the answer; after that for all but one,
+   * which tries.
+   */
+  failed?: { readonly error: EtcdError; readonly until: number; isTried?: true };
+  /** How many seconds the endpoints' clocks were ahead of this host's, by their number. */
+  readonly ahead: Map<number, number>;
   /** The highest revision seen. */
   revision: bigint;
   /** Ends all watches: what they would tell can no longer be relied on. */
@@ -76,11 +84,13 @@ interface Client {
 
 /** A client. It asks nothing yet. */
 export function connect(world: World, config: ClusterConfig): Etcd {
-  const client: Client = { world, config, current: 0, revision: 0n, watches: new AbortController() };
+  const client: Client = {
+    ...{ world, config, current: 0, ahead: new Map(), revision: 0n, watches: new AbortController() },
+  };
   const ask = (path: string, body: unknown) => call(client, path, body);
   return {
     get: async (key) => keysOf(await ask("/v3/kv/range", { key: encode(key) }))[0],
-    list: (prefix) => list(ask, prefix),
+    list: (prefix, heard) => list(ask, prefix, heard),
     change: async (conditions, writes) => {
       const compare = conditions.map(compareOf);
       const answer = await ask("/v3/kv/txn", { compare, success: writes.map(requestOf) });
@@ -97,40 +107,43 @@ export function connect(world: World, config: ClusterConfig): Etcd {
   };
 }
 
-type Ask = (path: string, body: unknown) => Promise<Json>;
-
-async function list(ask: Ask, prefix: string): Promise<Listing> {
-  const keys: KeyValue[] = [];
-  const [end, limit] = [encode(endOf(prefix)), String(page)];
-  let [key, revision] = [encode(prefix), "0"];
-  for (;;) {
-    const answer = await ask("/v3/kv/range", { key, range_end: end, limit, revision });
-    if (revision === "0") revision = String((answer["header"] as Json)["revision"]);
-    const found = keysOf(answer);
-    keys.push(...found);
-    if (answer["more"] !== true || found.length === 0) return { revision, keys };
-    key = encode(`${found.at(-1)!.key}\0`);
+/** Asks, unless it is known that nobody answers. While that is not known to be over, one call alone tries: no two wait. */
+async function call(client: Client, path: string, body: unknown): Promise<Json> {
+  const { failed } = client;
+  if (failed && (performance.now() < failed.until || failed.isTried)) throw failed.error;
+  if (failed) failed.isTried = true;
+  try {
+    return await callAny(client, path, body);
+  } finally {
+    if (client.failed === failed) delete client.failed;
   }
 }
 
 /** Asks the endpoint that answered last, then the others. */
-async function call(client: Client, path: string, body: unknown): Promise<Json> {
+async function callAny(client: Client, path: string, body: unknown): Promise<Json> {
   const { endpoints } = client.config;
   const began = performance.now();
-  if (client.failed && began < client.failed.until) throw client.failed.error;
   const problems: string[] = [];
+  const first = client.current;
   for (let tries = 0; tries < endpoints.length; tries++) {
     const left = limit - (performance.now() - began);
     if (left < 50) break;
     const timeoutMs = Math.round(left / (endpoints.length - tries));
+    // Its own count: other calls move on meanwhile, too.
+    const at = (first + tries) % endpoints.length;
     try {
-      return await callOne(client, client.current, path, body, timeoutMs);
+      const answer = await callOne(client, at, path, body, timeoutMs);
+      client.current = at;
+      return answer;
     } catch (error) {
       if (error instanceof EtcdError && !error.unreachable) throw error;
-      problems.push(`${endpoints[client.current]}: ${(error as Error).message}`);
+      problems.push(`${endpoints[at]}: ${(error as Error).message}`);
+      // Restored from a backup, etcd does not refuse a token of later, but waits until it comes to be.
+      delete client.token;
+      if (client.current !== at) continue;
       // What was watched there is as silent.
       endWatches(client);
-      client.current = (client.current + 1) % endpoints.length;
+      client.current = (at + 1) % endpoints.length;
     }
   }
   throw failing(
@@ -158,18 +171,20 @@ async function callOne(
   again = false,
 ): Promise<Json> {
   const { world, config } = client;
+  const before = client.revision;
   const headers = await authorization(client, at, timeoutMs);
   const answer = await world.http({
     ...{ url: `${config.endpoints[at]}${path}`, body: JSON.stringify(body), headers, timeoutMs },
     tls: tlsOf(world, config),
   });
   const json = parseAnswer(answer);
-  if (answer.status === 200) return seen(client, json);
-  if (
-    !again && client.token !== undefined &&
-    /invalid auth token|auth.* revision|permission_denied/i.test(saidIn(json))
-  ) {
-    delete client.token;
+  const date = Date.parse(answer.date ?? "");
+  if (!Number.isNaN(date)) client.ahead.set(at, Math.round((date - Date.now()) / 1000));
+  if (answer.status === 200) return seen(client, json, before);
+  const isTokenOver = /invalid auth token|auth.* revision|permission_denied/i.test(saidIn(json));
+  if (!again && config.user !== undefined && isTokenOver) {
+    // Another call may have a new one by now.
+    if (client.token === headers["authorization"]) delete client.token;
     return await callOne(client, at, path, body, timeoutMs, true);
   }
   throw refusal(config, answer.status, json);
@@ -189,12 +204,15 @@ function parseAnswer({ status, body }: HttpAnswer): Json {
   }
 }
 
-/** A revision below the last one: etcd was restored from a backup, and watches that wait for later ones are silent. */
-function seen(client: Client, json: Json): Json {
+/**
+ * A revision below the one that was known when it was asked: etcd was restored from a backup, and watches that wait for
+ * later ones are silent. Answers may overtake each other.
+ */
+function seen(client: Client, json: Json, before: bigint): Json {
   const header = (json["header"] ?? (json["result"] as Json | undefined)?.["header"]) as Json | undefined;
   const revision = BigInt(String(header?.["revision"] ?? client.revision));
-  if (revision < client.revision) endWatches(client);
-  client.revision = revision;
+  if (revision < before) endWatches(client);
+  if (revision < before || revision > client.revision) client.revision = revision;
   return json;
 }
 
@@ -221,25 +239,6 @@ async function authorization(client: Client, at: number, timeoutMs: number): Pro
     client.token = json["token"];
   }
   return { authorization: client.token };
-}
-
-function tlsOf(world: World, { ca, cert, key }: ClusterConfig) {
-  return {
-    ...(ca === undefined ? {} : { ca: textOf(world, ca) }),
-    ...(cert === undefined ? {} : { cert: textOf(world, cert) }),
-    ...(key === undefined ? {} : { key: secretOf(world, key) }),
-  };
-}
-
-function textOf(world: World, path: string): string {
-  const text = world.read(path);
-  if (text === undefined) throw new EtcdError(`Cannot read ${path}: there is no such file`);
-  return text;
-}
-
-function secretOf(world: World, path: string): string {
-  if (((world.stat(path)?.mode ?? 0) & 0o077) === 0) return textOf(world, path);
-  throw new EtcdError(`Cannot use ${path}: others may read it; chmod 600 ${path}`);
 }
 
 interface Watching {
@@ -278,7 +277,14 @@ async function memberStatus(client: Client, at: number): Promise<MemberStatus> {
   const endpoint = client.config.endpoints[at]!;
   try {
     const answer = await callOne(client, at, "/v3/maintenance/status", {}, limit);
-    return { endpoint, version: String(answer["version"]) };
+    const errors = Array.isArray(answer["errors"]) ? answer["errors"].map(String) : [];
+    const problem = errors[0] ?? ((answer["leader"] ?? "0") === "0" ? "it knows no leader" : undefined);
+    const ahead = client.ahead.get(at);
+    return {
+      ...{ endpoint, version: String(answer["version"]) },
+      ...(problem === undefined ? {} : { problem }),
+      ...(ahead === undefined ? {} : { ahead }),
+    };
   } catch (error) {
     return { endpoint, problem: (error as Error).message };
   }

@@ -5,6 +5,8 @@ import type { Json } from "./etcd_wire.ts";
 export class EtcdError extends Error {
   /** It could not be asked, as opposed to one that it refused. */
   readonly unreachable: boolean;
+  /** What was to go with a lease was refused, because the lease has ended. */
+  leaseEnded?: true;
   constructor(message: string, unreachable = false) {
     super(message);
     this.unreachable = unreachable;
@@ -35,6 +37,11 @@ export function refusal({ prefix, user, path }: ClusterConfig, status: number, j
         user ?? "nobody"
       }: ${said}; give the user rights on ${prefix}, or change "user" in ${path}`,
     );
+  }
+  if (/lease not found/i.test(said)) {
+    return Object.assign(new EtcdError("The host's lease in etcd has ended; it enters the cluster anew"), {
+      leaseEnded: true as const,
+    });
   }
   return new EtcdError(`Cannot do it in etcd: ${said} (status ${status})`, status >= 500);
 }

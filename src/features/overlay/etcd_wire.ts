@@ -93,5 +93,8 @@ export function encode(text: string): string {
 }
 
 function decode(text: string): string {
-  return new TextDecoder().decode(Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0)));
+  const bytes = atob(text);
+  // Most of it is ASCII, and there may be very much of it.
+  if (/^[\x20-\x7e]*$/.test(bytes)) return bytes;
+  return new TextDecoder().decode(Uint8Array.from(bytes, (letter) => letter.charCodeAt(0)));
 }

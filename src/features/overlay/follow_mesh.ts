@@ -81,9 +81,9 @@ async function meshNetworks(agent: Agent, meshed: readonly Member[]): Promise<re
   const names = [...new Set(meshed.map(({ network }) => network))].toSorted();
   for (const joined of names.flatMap((name) => agent.joined.get(name) ?? [])) {
     const on = meshed.filter(({ network }) => network === joined.network.name);
-    const isThere = (host: string) => host === agent.config.name || agent.hosts.entries.has(host);
-    const hosts = hostsOf(joined.claims.entries, isThere);
-    const targets = targetsOf(joined.network, joined.claims.entries, on, hosts)
+    const isThere = (host: string) => host === agent.config.name || agent.hosts.held.has(host);
+    const hosts = hostsOf(joined.claims.held, isThere);
+    const targets = targetsOf(joined.network, joined.claims.held, on, hosts)
       .filter(({ service, protocol, hostPort }) => {
         const [port, owner] = [
           `${protocol} ${hostPort}`,
@@ -117,7 +117,7 @@ async function meshNetworks(agent: Agent, meshed: readonly Member[]): Promise<re
       `Cannot lead all ports of services: other hosts on their networks are more than ${mostPairs}`,
     );
   }
-  report(agent, "mesh", problems[0]);
+  report(agent, "mesh", problems.toSorted()[0]);
   return marked;
 }
 

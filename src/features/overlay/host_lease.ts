@@ -3,14 +3,24 @@ import { type Agent, etcdOf, keysOf, livingHosts, report } from "./agent_state.t
 import { findUnderlay } from "./cluster_config.ts";
 import { parseHost, writeRecord } from "./keys.ts";
 
-/** Keeps the host in the cluster: renews its lease, and writes its record again where that is gone or not right. */
-export async function beat(agent: Agent): Promise<void> {
+/**
+ * Keeps the host in the cluster: renews its lease, and writes its record again where that is gone or not right. One after
+ * the other: of two leases the record would have one, and the other would be renewed.
+ */
+export function beat(agent: Agent): Promise<void> {
+  agent.beating = (agent.beating ?? Promise.resolve()).then(() => beatOnce(agent));
+  return agent.beating;
+}
+
+async function beatOnce(agent: Agent): Promise<void> {
   if (agent.hasLeft) return;
   try {
     agent.underlay = await findUnderlay(agent.world, agent.config);
     const alive = agent.lease !== undefined && await etcdOf(agent).keepAlive(agent.lease);
     const entry = agent.hosts.entries.get(agent.config.name);
-    if (!alive || agent.hosts.synced && entry?.value !== recordOf(agent)) await register(agent);
+    if (!alive || agent.hosts.synced && entry?.value !== recordOf(agent)) {
+      await register(agent, alive ? agent.lease : undefined);
+    }
     report(agent, "cluster", undefined);
   } catch (error) {
     report(agent, "cluster", (error as Error).message);
@@ -24,17 +34,18 @@ function recordOf({ world, config, underlay, tunnel }: Agent): string {
   return writeRecord({ underlay: address, mtu, port: config.port, instance, ...shown });
 }
 
-/** @throws Error when another host has the name, or other hosts use another port */
-async function register(agent: Agent): Promise<void> {
+/** @param held a lease that the host has @throws Error when another host has the name, or others use another port */
+async function register(agent: Agent, held: string | undefined): Promise<void> {
   const { config } = agent;
   refuseOtherPorts(agent);
   const [key, value] = [keysOf(agent).host(config.name), recordOf(agent)];
-  const lease = await etcdOf(agent).grant(config.leaseSeconds);
+  const lease = held ?? await etcdOf(agent).grant(config.leaseSeconds);
   const put = [{ put: key, value, lease }] as const;
   const done = await etcdOf(agent).change([{ key, created: "0" }], put) || await takeOver(agent, key, put);
   if (!done) throw new Error(`Cannot enter the cluster as "${config.name}" now; it is tried again`);
   agent.hosts.note(config.name, { key, value, created: "0", modified: "0" });
   agent.lease = lease;
+  if (lease === held) return;
   // What goes with the lease is to have the new one.
   agent.wake();
   agent.tell(`host "${config.name}" is in the cluster, with underlay address ${agent.underlay!.address}`);

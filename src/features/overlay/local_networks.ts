@@ -1,7 +1,6 @@
 import { digest } from "../../net/names.ts";
 import type { Step } from "../../plan/step.ts";
-import { apply, StepError } from "../../engine/apply.ts";
-import { findDrift } from "../../engine/drift.ts";
+import { StepError } from "../../engine/apply.ts";
 import { hasBootEnded } from "../../engine/namespace.ts";
 import { newRecord, type PluginRecord, readPlugin, removeRecord } from "../../engine/record.ts";
 import { reconcile } from "../../engine/reconcile.ts";
@@ -12,33 +11,20 @@ import {
   type Joined,
   keysOf,
   knownNetwork,
-  report,
+  lingerOf,
   updateNetwork,
 } from "./agent_state.ts";
 import { claimAddresses, claimsOf, claimValue, readClaim, releaseAddresses } from "./claims.ts";
 import type { KeyValue } from "./etcd_wire.ts";
 import { parseNetwork } from "./keys.ts";
-import {
-  bridgeMac,
-  guardStep,
-  guardTable,
-  linkNames,
-  linkSteps,
-  type LocalNetwork,
-  mtuOf,
-  withLength,
-} from "./links.ts";
+import { bridgeMac, guardStep, linkNames, linkSteps, type LocalNetwork, mtuOf, withLength } from "./links.ts";
 import { hasContainers, overlayKey } from "./local_records.ts";
 import { dropNames } from "./member_names.ts";
-import { mirror } from "./mirror.ts";
+import { here, mend } from "./mend.ts";
+import { type Mirror, mirror } from "./mirror.ts";
 import { isMeshed } from "./services.ts";
 import { hostsOn, openTunnel, tunnelLink, underlayOf } from "./tunnel.ts";
-import { guardSteps, observeEntries, observeGuard, peerSteps, wantedEntries } from "./peers.ts";
 
-/** Where lines are run: all of it is the host's. */
-const here = { host: [], container: [] };
-/** Milliseconds after which the kernel's tables are looked at again. */
-const lookEvery = 20_000;
 /** Milliseconds that a network is kept for a container that is about to claim an address. */
 const joinGrace = 10_000;
 /** Milliseconds that a request waits for etcd. */
@@ -63,8 +49,8 @@ async function open(agent: Agent, network: Joined["network"], created: string): 
   const { addresses, names } = keysOf(agent);
   const joined: Joined = {
     ...{ network, created, digest: await digest(network.name), keptUntil: 0 },
-    claims: mirror(etcdOf(agent), addresses(network.name), agent.wake),
-    names: mirror(etcdOf(agent), names(network.name), agent.wake),
+    claims: mirror(etcdOf(agent), addresses(network.name), agent.wake, lingerOf(agent.config)),
+    names: mirror(etcdOf(agent), names(network.name), agent.wake, lingerOf(agent.config)),
     published: new Map(),
   };
   agent.joined.set(network.name, joined);
@@ -73,18 +59,30 @@ async function open(agent: Agent, network: Joined["network"], created: string): 
 
 /** Has the network's links on this host. @throws Error when there is no such network, or etcd cannot be reached */
 export async function join(agent: Agent, name: string): Promise<JoinedAnswer> {
-  await agent.networks.wait(patience);
+  const until = performance.now() + patience;
+  await untilRead(agent.networks, name, until);
   const known = knownNetwork(agent, name) ?? await newNetwork(agent, name);
   const joined = agent.joined.get(name) ?? await open(agent, known.network, known.created);
   updateNetwork(joined, known);
   joined.keptUntil = performance.now() + joinGrace;
-  await joined.claims.wait(patience);
+  await untilRead(joined.claims, name, until);
   const local = await makeLinks(agent, joined);
   const { bridge } = linkNames(joined.digest);
   return {
     ...{ bridge, mac: bridgeMac(local), internal: joined.network.internal },
     mtu: Math.min(await currentMtu(agent, joined), recordedMtu(agent, name)),
   };
+}
+
+/** A large network takes longer, as long as etcd answers. @throws Error when it has not been read in time */
+async function untilRead(one: Mirror, name: string, until: number): Promise<void> {
+  await one.wait(Math.max(0, until - performance.now()));
+  for (let tries = 0, pages = 0; tries < 3 && !one.synced && one.pages > pages; tries++) {
+    pages = one.pages;
+    await one.wait(patience);
+  }
+  if (one.synced) return;
+  throw new Error(`Cannot join network "${name}": ${one.problem ?? "Cannot reach etcd: no answer yet"}`);
 }
 
 /** One that was made a moment ago, elsewhere. */
@@ -136,7 +134,7 @@ async function makeLinks(agent: Agent, joined: Joined): Promise<LocalNetwork> {
 /** The host's own addresses on the network, which are claimed for it the first time. */
 async function ownAddresses(agent: Agent, joined: Joined): Promise<readonly string[]> {
   const who = { host: agent.config.name, id: "", ifname: "" };
-  const known = { ...joined, claims: joined.claims.entries };
+  const known = { ...joined, claims: joined.claims.entries, held: joined.claims.held };
   const before = claimsOf(known.claims, who);
   if (before.length > 0) return before.map((address) => withLength(joined.network, address));
   const { ips } = await claimAddresses(agent.store, known, who);
@@ -174,6 +172,7 @@ async function reconcileLinks(agent: Agent, joined: Joined, local: LocalNetwork)
     },
   });
   delete joined.applied;
+  delete joined.inspected;
   const { vxlan } = linkNames(local.digest);
   const without = { ...to, steps: steps.filter((step) => !isOf(vxlan, step)) };
   if (from) await reconcile(agent, [{ from, to: without }], here);
@@ -197,66 +196,6 @@ function explainLink(error: unknown, { network, port }: LocalNetwork): unknown {
     ? 'the kernel has no VXLAN; load it with "modprobe vxlan"'
     : error.details;
   return new Error(`Cannot make the VXLAN link of network "${network.name}": ${reason}`);
-}
-
-/** Makes the host's side of a network as it is to be, as far as that can be told. @throws Error, StepError */
-export async function mend(agent: Agent, joined: Joined): Promise<void> {
-  const { world, state } = agent;
-  const record = readPlugin(world, state, overlayKey(joined.network.name));
-  if (record === undefined) return;
-  const again = [
-    ...(await findDrift(world, here, record.steps)).again,
-    ...unset(agent, joined, record.steps),
-  ];
-  if (again.length > 0) {
-    agent.tell(`network "${joined.network.name}": made again what was missing`);
-    delete joined.applied;
-    // Nothing of it is taken back where a part fails: it is tried again.
-    await apply(world, here, again.map(withoutUndo));
-  }
-  if (agent.hosts.synced && joined.claims.synced) await mendPeers(agent, joined);
-}
-
-function withoutUndo(step: Step): Step {
-  const { undo: _, ...rest } = step as Step & { undo?: unknown };
-  return rest as Step;
-}
-
-/** Links that were set down, and settings that a port loses when it leaves its bridge. */
-function unset({ world }: Agent, { digest }: Joined, steps: readonly Step[]): readonly Step[] {
-  const { bridge, vxlan } = linkNames(digest);
-  const read = (path: string) => world.read(`/sys/class/net/${path}`)?.trim();
-  const isDown = (link: string) => (Number(read(`${link}/flags`) ?? "1") & 1) === 0;
-  const lost = read(`${vxlan}/brport/neigh_suppress`) === "0" || read(`${vxlan}/brport/learning`) === "1";
-  const down = [bridge, vxlan].filter(isDown);
-  if (!lost && down.length === 0) return [];
-  return steps.filter(({ id, tool }) => tool === "ip" && id.kind === "link-setting");
-}
-
-async function mendPeers(agent: Agent, joined: Joined): Promise<void> {
-  const { world, config } = agent;
-  const { network, digest } = joined;
-  const names = linkNames(digest);
-  const wanted = wantedEntries(network, joined.claims.entries, await hostsOn(agent, network), config.name);
-  report(agent, `claims on network ${network.name}`, wanted.problems[0]);
-  const now = performance.now();
-  const known = joined.applied && now - joined.applied.looked < lookEvery ? joined.applied : undefined;
-  const table = guardTable(network);
-  const guard = known?.hosts ?? await observeGuard(world, table);
-  if (guard === undefined) await apply(world, here, [withoutUndo(guardOf(agent, joined))]);
-  const entries = known?.entries ?? await observeEntries(world, names);
-  const steps = [
-    ...guardSteps(table, guard ?? new Set(), wanted.hosts),
-    ...peerSteps(entries, wanted, names),
-  ];
-  delete joined.applied;
-  if (steps.length > 0) await apply(world, here, steps);
-  joined.applied = { entries: wanted, hosts: wanted.hosts, looked: known?.looked ?? now };
-}
-
-function guardOf({ world, state }: Agent, { network }: Joined): Step {
-  const record = readPlugin(world, state, overlayKey(network.name));
-  return record!.steps.find(({ id }) => id.kind === "table")!;
 }
 
 /** Follows the underlay's address and the network's own record. */

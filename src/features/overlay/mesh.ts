@@ -66,21 +66,15 @@ function ruleOf(mark: number, more = ""): string {
     words` lookup ${firstTable + mark}`;
 }
 
+/** What makes a chain, and what adds a rule to it. */
+const chain = (name: string, hook = "") => `add chain ${meshTable} ${name}${hook && ` { type ${hook}; }`}\n`;
+const add = (...texts: readonly string[]) =>
+  texts.map((text) => text === "" ? "" : `add rule ${meshTable} ${text}\n`).join("");
+
 /** The rules, in nft's words: they replace those that are there. @param clusterHosts underlay addresses of all hosts */
 export function meshRules(networks: readonly MeshNetwork[], clusterHosts: readonly string[]): string {
-  const own = (text: string) => text === "" ? "" : `add rule ${meshTable} ${text}\n`;
-  const add = (...texts: readonly string[]) => texts.map(own).join("");
-  const chain = (name: string, hook = "") =>
-    `add chain ${meshTable} ${name}${hook && ` { type ${hook}; }`}\n`;
   const head = `add table ${meshTable}\ndelete table ${meshTable}\n`;
   if (networks.length === 0) return head;
-  const targets = networks.flatMap((network) =>
-    network.targets.map((target) => ({
-      network,
-      target,
-      name: words`${target.protocol}_${target.hostPort}`,
-    }))
-  );
   return head + `add table ${meshTable}\n` + chain("ports") +
     chain("asked", "nat hook prerouting priority -105") +
     chain("asking", "nat hook output priority -105") +
@@ -95,47 +89,64 @@ export function meshRules(networks: readonly MeshNetwork[], clusterHosts: readon
       "asking ip6 daddr ::1 return",
       "asking fib daddr type local jump ports",
     ) +
-    targets.map(({ network, target, name }) =>
-      chain(name) + add(
-        `ports ${target.protocol} dport ${target.hostPort} goto ${name}`,
-        `${name} ${setMark("ct", network.internal ? masqueraded : kept)}`,
-        // A client with a way back that does not lead through this host is answered through this host all the same.
-        `${name} fib saddr type local ${setMark("ct", masqueraded)}`,
-        ...([4, 6] as const).flatMap((f) => {
-          // What has a link-local address is not led on by routers.
-          const near = [...clusterHosts, ...network.subnets, "fe80::/10"].filter((one) => family(one) === f);
-          if (near.length === 0) return [];
-          const list = near.map((one) => words`${one}`).join(", ");
-          return [`${name} ${ipOf(f)} saddr { ${list} } ${setMark("ct", masqueraded)}`];
-        }),
-        translation(name, target, 4),
-        translation(name, target, 6),
-      )
-    ).join("") +
+    networks.flatMap((network) => network.targets.map((target) => portRules(network, target, clusterHosts)))
+      .join("") +
     add(
       `led ct direction original ${hasMark(kept)} ${setMark("meta", kept)}`,
-      // Masquerading might take the gateway's address, which every host has.
-      ...networks.flatMap(({ bridge, own }) =>
-        own.map((address) =>
-          words`leaving oifname ${bridge} meta nfproto ipv${family(address)} ct direction original ` +
-          `${hasMark(masqueraded)} snat ${ipOf(family(address))} to ` + words`${address}`
-        )
-      ),
-      // Answers come and go by the bridge: its containers are not to be told of a shorter way.
+      ...networks.flatMap(leavingRules),
+    ) +
+    // Answers come and go by the bridge: its containers are not to be told of a shorter way.
+    add(
       ...networks.flatMap(({ bridge }) =>
         ["icmp type redirect", "icmpv6 type nd-redirect"].map((what) =>
           words`told oifname ${bridge} ` + `${what} drop`
         )
       ),
     ) +
-    pairs(networks).map(({ network, host, mark }) => {
-      const link = words`iifname ${network.bridge}`;
-      const from = network.subnets.map((subnet) =>
-        words`came ` + link + words` ether saddr ${host.mac} ` +
-        ipOf(family(subnet)) + words` saddr != ${subnet} ct state new ` + setMark("ct", mark)
-      );
-      return add(...from, `came ${link} ct direction reply ${hasMark(mark)} ${setMark("meta", mark)}`);
-    }).join("");
+    add(...pairs(networks).flatMap(comingRules));
+}
+
+/** The chain of a port, which leads to a member. */
+function portRules(network: MeshNetwork, target: MeshTarget, clusterHosts: readonly string[]): string {
+  const name = words`${target.protocol}_${target.hostPort}`;
+  return chain(name) + add(
+    `ports ${target.protocol} dport ${target.hostPort} goto ${name}`,
+    `${name} ${setMark("ct", network.internal ? masqueraded : kept)}`,
+    // A client with a way back that does not lead through this host is answered through this host all the same.
+    `${name} fib saddr type local ${setMark("ct", masqueraded)}`,
+    ...([4, 6] as const).flatMap((f) => {
+      // What has a link-local address is not led on by routers.
+      const near = [...clusterHosts, ...network.subnets, "fe80::/10"].filter((one) => family(one) === f);
+      if (near.length === 0) return [];
+      const list = near.map((one) => words`${one}`).join(", ");
+      return [`${name} ${ipOf(f)} saddr { ${list} } ${setMark("ct", masqueraded)}`];
+    }),
+    translation(name, target, 4),
+    translation(name, target, 6),
+  );
+}
+
+/** Masquerading might take the gateway's address, which every host has. */
+function leavingRules({ bridge, own }: MeshNetwork): readonly string[] {
+  return own.map((address) =>
+    words`leaving oifname ${bridge} meta nfproto ipv${family(address)} ct direction original ` +
+    `${hasMark(masqueraded)} snat ${ipOf(family(address))} to ` + words`${address}`
+  );
+}
+
+/** Connections from another host are marked with its number, and answers by the mark. */
+function comingRules(
+  { network: { bridge, subnets }, host, mark }: ReturnType<typeof pairs>[number],
+): readonly string[] {
+  const link = words`iifname ${bridge}`;
+  return [
+    ...subnets.map((subnet) =>
+      words`came ` + link + words` ether saddr ${host.mac} ` + ipOf(family(subnet)) +
+      words` saddr != ${subnet} ct state new ` +
+      setMark("ct", mark)
+    ),
+    `came ${link} ct direction reply ${hasMark(mark)} ${setMark("meta", mark)}`,
+  ];
 }
 
 function translation(name: string, { protocol, affinity, members }: MeshTarget, f: Family): string {

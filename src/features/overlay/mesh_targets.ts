@@ -15,12 +15,15 @@ export interface ServiceTarget extends MeshTarget {
 
 /** The hosts that have addresses of their own on a network, as far as they are there, in the order of their names. */
 export function hostsOf(claims: Entries, isThere: (host: string) => boolean): readonly MeshHost[] {
-  const hosts = new Map<string, MeshHost>();
-  for (const [address, entry] of claims) {
+  const own = [...claims].flatMap(([address, entry]) => {
     const claim = readClaim(entry);
-    if (claim === undefined || claim.id !== "" || !isThere(claim.host)) continue;
-    const { addresses } = hosts.get(claim.host) ?? { addresses: [] };
-    hosts.set(claim.host, { name: claim.host, addresses: [...addresses, address], mac: claim.mac });
+    return claim?.id === "" && isThere(claim.host) ? [{ address, claim }] : [];
+  });
+  const hosts = new Map<string, MeshHost>();
+  // Not as etcd told them: that is another order after each reading.
+  for (const { address, claim: { host, mac } } of own.toSorted((a, b) => a.address < b.address ? -1 : 1)) {
+    const before = hosts.get(host) ?? { name: host, addresses: [], mac };
+    hosts.set(host, { ...before, addresses: [...before.addresses, address] });
   }
   return [...hosts.values()].toSorted((a, b) => a.name < b.name ? -1 : 1);
 }

@@ -5,10 +5,16 @@ import type { KeyValue } from "./etcd_wire.ts";
 export interface Mirror {
   /** By key, without the prefix. */
   readonly entries: ReadonlyMap<string, KeyValue>;
+  /**
+   * The same, and for a while what etcd has lost, by its revision: it was made anew, or restored from a backup. Those whom
+   * it concerns put it back meanwhile, and what goes by it goes on.
+   */
+  readonly held: ReadonlyMap<string, KeyValue>;
   /** It has been read once. */
   readonly synced: boolean;
-  /** How often all of it has been read. */
+  /** How often all of it has been read, and how many pages of it. */
   readonly reads: number;
+  readonly pages: number;
   /** Why it may be out of date, or undefined. */
   readonly problem: string | undefined;
   /** Waits until it has been read once, or the time is over. */
@@ -21,26 +27,54 @@ export interface Mirror {
 /** How often reading is tried anew, in milliseconds; at random within half of it, for hosts not to do so together. */
 const pause = 1000;
 
-/** Starts one. @param changed is called after each change, and when it has been read */
-export function mirror(etcd: Etcd, prefix: string, changed: () => void): Mirror {
+/** Starts one. @param changed is called after each change, and when it has been read @param linger milliseconds */
+export function mirror(etcd: Etcd, prefix: string, changed: () => void, linger = 0): Mirror {
   const stopping = new AbortController();
   const waiting = new Set<() => void>();
   const state = {
     entries: new Map<string, KeyValue>(),
     reads: 0,
+    pages: 0,
     problem: undefined as string | undefined,
+    revision: 0n,
+    lingers: undefined as ReturnType<typeof setTimeout> | undefined,
+    lost: new Map<string, KeyValue>(),
+    merged: undefined as ReadonlyMap<string, KeyValue> | undefined,
+  };
+  const set = (key: string, value: KeyValue | undefined) => {
+    if (value) state.entries.set(key, value);
+    else state.entries.delete(key);
+    state.lost.delete(key);
+    state.merged = undefined;
   };
   const follow = async () => {
-    const { revision, keys } = await etcd.list(prefix);
+    const { revision, keys } = await etcd.list(prefix, () => void state.pages++);
+    const before = state.entries;
     state.entries = new Map(keys.map((one) => [one.key.slice(prefix.length), one]));
+    if (BigInt(revision) < state.revision) {
+      state.lost = new Map([...state.lost, ...before].filter(([key]) => !state.entries.has(key)));
+      clearTimeout(state.lingers);
+      state.lingers = setTimeout(() => {
+        state.lingers = undefined;
+        state.lost.clear();
+        state.merged = undefined;
+        if (!stopping.signal.aborted) changed();
+      }, linger);
+    }
+    state.merged = undefined;
+    state.revision = BigInt(revision);
     state.reads++;
     state.problem = undefined;
     waiting.forEach((tell) => tell());
     changed();
     await etcd.watch(prefix, String(BigInt(revision) + 1n), (events) => {
       for (const { key, value } of events) {
-        if (value) state.entries.set(key.slice(prefix.length), value);
-        else state.entries.delete(key.slice(prefix.length));
+        const name = key.slice(prefix.length);
+        const gone = state.entries.get(name) ?? state.lost.get(name);
+        set(name, value);
+        // Leases that a backup brings back end before their hosts have come to renew their own.
+        if (!value && gone && state.lingers !== undefined) state.lost.set(name, gone);
+        if (value && BigInt(value.modified) > state.revision) state.revision = BigInt(value.modified);
       }
       if (events.length > 0) changed();
     }, stopping.signal);
@@ -50,11 +84,18 @@ export function mirror(etcd: Etcd, prefix: string, changed: () => void): Mirror 
     get entries() {
       return state.entries;
     },
+    get held() {
+      if (state.lost.size === 0) return state.entries;
+      return state.merged ??= new Map([...state.lost, ...state.entries]);
+    },
     get synced() {
       return state.reads > 0;
     },
     get reads() {
       return state.reads;
+    },
+    get pages() {
+      return state.pages;
     },
     get problem() {
       return state.problem;
@@ -67,7 +108,7 @@ export function mirror(etcd: Etcd, prefix: string, changed: () => void): Mirror 
           resolve();
         });
       }),
-    note: (key, value) => void (value ? state.entries.set(key, value) : state.entries.delete(key)),
+    note: set,
     stop: () => stopping.abort(),
   };
 }

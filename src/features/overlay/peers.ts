@@ -40,21 +40,60 @@ export function wantedEntries(
   const [vteps, neighbours] = [new Map<string, string>(), new Map<string, string>()];
   const { valid, problems } = validClaims(network, claims);
   const members = new Set<string>();
+  const own = hosts.get(ownHost);
+  const strange = new Set<string>();
   for (const { address, claim } of valid) {
     const host = hosts.get(claim.host);
     if (claim.host === ownHost || host === undefined) continue;
+    // One line that the kernel refuses would cost all those behind it.
+    if (own && family(own.underlay) !== family(host.underlay)) {
+      strange.add(claim.host);
+      continue;
+    }
     members.add(host.underlay);
     vteps.set(claim.mac, host.underlay);
     neighbours.set(address, claim.mac);
     if (family(address) === 6) neighbours.set(linkLocalFrom(claim.mac), claim.mac);
   }
-  return { vteps, forwarded: new Set(vteps.keys()), neighbours, hosts: members, problems };
+  const foreign = [...strange].map((name) =>
+    `Cannot reach host "${name}": its underlay has ${hosts.get(name)!.underlay}, and this host's ${
+      own!.underlay
+    }; ` +
+    'set "underlay" to addresses of one family on all hosts'
+  );
+  return {
+    vteps,
+    forwarded: new Set(vteps.keys()),
+    neighbours,
+    hosts: members,
+    problems: [...foreign, ...problems],
+  };
 }
 
 /** An address that somebody has. */
 interface Valid {
   readonly address: string;
   readonly claim: AddressClaim;
+  /** The MAC address is that which follows from this address. */
+  readonly hasOwnMac: boolean;
+}
+
+/** What claims come to by themselves, for the subnets that they were looked at with: there may be many thousands. */
+const judged = new WeakMap<KeyValue, { readonly subnets: string; readonly valid: Valid | undefined }>();
+
+function judge(
+  network: OverlayNetwork,
+  subnets: string,
+  address: string,
+  entry: KeyValue,
+): Valid | undefined {
+  const known = judged.get(entry);
+  if (known?.subnets === subnets) return known.valid;
+  const claim = readClaim(entry);
+  const isOne = claim && parseAddress(address) === address && subnetOf(network, address) !== undefined;
+  const valid = isOne ? { address, claim, hasOwnMac: claim.mac === macOfAddress(address) } : undefined;
+  judged.set(entry, { subnets, valid });
+  return valid;
 }
 
 /** A MAC address follows from the address of the network's first family; with it goes one owner's address of the other. */
@@ -63,34 +102,31 @@ function validClaims(
   claims: ReadonlyMap<string, KeyValue>,
 ): { readonly valid: readonly Valid[]; readonly problems: readonly string[] } {
   const problems: string[] = [];
-  const all = [...claims].flatMap(([key, entry]): readonly Valid[] => {
-    const claim = readClaim(entry);
-    if (claim && parseAddress(key) === key && subnetOf(network, key) !== undefined) {
-      return [{ address: key, claim }];
-    }
-    problems.push(
-      `Cannot use ${JSON.stringify(key.slice(0, 80))} on network "${network.name}": it is no claim`,
-    );
-    return [];
-  });
-  const owners = new Map(all.filter(hasOwnMac).map(({ claim }) => [claim.mac, ownerOf(claim)] as const));
-  const valid = all.filter((one) => hasOwnMac(one) || owners.get(one.claim.mac) === ownerOf(one.claim));
-  const known = new Set(valid);
-  for (const { address } of all.filter((one) => !known.has(one))) {
-    problems.push(`Cannot use ${address} on network "${network.name}": its MAC address is another's`);
+  const subnets = network.subnets.join(" ");
+  const [own, others] = [[] as Valid[], [] as Valid[]];
+  for (const [key, entry] of claims) {
+    const one = judge(network, subnets, key, entry);
+    if (one) (one.hasOwnMac ? own : others).push(one);
+    else {problems.push(
+        `Cannot use ${JSON.stringify(key.slice(0, 80))} on network "${network.name}": it is no claim`,
+      );}
   }
-  return { valid, problems };
-}
-
-function hasOwnMac({ address, claim }: Valid): boolean {
-  return claim.mac === macOfAddress(address);
+  if (others.length === 0) return { valid: own, problems };
+  const owners = new Map(own.map(({ claim }) => [claim.mac, ownerOf(claim)] as const));
+  for (const one of others) {
+    if (owners.get(one.claim.mac) === ownerOf(one.claim)) own.push(one);
+    else {problems.push(
+        `Cannot use ${one.address} on network "${network.name}": its MAC address is another's`,
+      );}
+  }
+  return { valid: own, problems };
 }
 
 function ownerOf({ host, id, ifname }: AddressClaim): string {
   return `${host} ${id} ${ifname}`;
 }
 
-/** What turns one state of the tables into another: what is gone, then what is new. */
+/** What turns one state of the tables into another: of each tool's, what is gone, then what is new. */
 export function peerSteps(
   now: PeerEntries,
   wanted: PeerEntries,
@@ -101,24 +137,32 @@ export function peerSteps(
   const gone = (step: Step): Step => ({ ...step, removes: true, onError: "ignore" } as Step);
   const neighbour = (address: string, run: string) =>
     line("ip", "host", { kind: "neighbour", address, link: bridge }, run);
-  return [
-    ...[...now.neighbours].filter(([address]) => !wanted.neighbours.has(address))
-      .map(([address]) => gone(neighbour(address, words`neigh del ${address} dev ${bridge}`))),
-    ...[...now.forwarded].filter((mac) => !wanted.forwarded.has(mac))
-      .map((mac) => gone(fdb(mac, words`fdb del ${mac} dev ${vxlan} master`))),
-    ...[...now.vteps].filter(([mac]) => !wanted.vteps.has(mac))
-      .map(([mac, host]) => gone(fdb(mac, words`fdb del ${mac} dev ${vxlan} dst ${host}`))),
+  const steps: Step[] = [];
+  // Loops, not copies: there may be many thousands, of which a few change.
+  for (const mac of now.forwarded) {
+    if (!wanted.forwarded.has(mac)) steps.push(gone(fdb(mac, words`fdb del ${mac} dev ${vxlan} master`)));
+  }
+  for (const [mac, host] of now.vteps) {
+    if (!wanted.vteps.has(mac)) steps.push(gone(fdb(mac, words`fdb del ${mac} dev ${vxlan} dst ${host}`)));
+  }
+  for (const [mac, host] of wanted.vteps) {
     // `append` and `add` leave a MAC address where it was; only `replace` moves it.
-    ...[...wanted.vteps].filter(([mac, host]) => now.vteps.get(mac) !== host)
-      .map(([mac, host]) => fdb(mac, words`fdb replace ${mac} dev ${vxlan} dst ${host}`)),
+    if (now.vteps.get(mac) !== host) steps.push(fdb(mac, words`fdb replace ${mac} dev ${vxlan} dst ${host}`));
+  }
+  for (const mac of wanted.forwarded) {
     // Sticky: a container that uses the address does not take the entry away.
-    ...[...wanted.forwarded].filter((mac) => !now.forwarded.has(mac))
-      .map((mac) => fdb(mac, words`fdb replace ${mac} dev ${vxlan} master static sticky`)),
-    ...[...wanted.neighbours].filter(([address, mac]) => now.neighbours.get(address) !== mac)
-      .map(([address, mac]) =>
-        neighbour(address, words`neigh replace ${address} lladdr ${mac} dev ${bridge} nud permanent`)
-      ),
-  ];
+    if (now.forwarded.has(mac)) continue;
+    steps.push(fdb(mac, words`fdb replace ${mac} dev ${vxlan} master static sticky`));
+  }
+  for (const address of now.neighbours.keys()) {
+    if (wanted.neighbours.has(address)) continue;
+    steps.push(gone(neighbour(address, words`neigh del ${address} dev ${bridge}`)));
+  }
+  for (const [address, mac] of wanted.neighbours) {
+    if (now.neighbours.get(address) === mac) continue;
+    steps.push(neighbour(address, words`neigh replace ${address} lladdr ${mac} dev ${bridge} nud permanent`));
+  }
+  return steps;
 }
 
 /** Looks at the kernel's tables. */

@@ -38,6 +38,17 @@ test("other hosts' endpoints are entries in three tables; our own and dead hosts
   ]);
 });
 
+test("a host whose underlay is of another family is told, and costs no other its entries", () => {
+  const mixed = new Map([...hosts, ["h3", host("2001:db8::3")]]);
+  const all = claims(["10.9.0.3", "h3", "c3"], ["10.9.0.4", "h2", "c2"]);
+  const { vteps, problems } = wantedEntries(network, all, mixed, "h1");
+  assert.deepEqual([...vteps.values()], ["192.0.2.2"]);
+  assert.match(
+    problems[0]!,
+    /^Cannot reach host "h3": its underlay has 2001:db8::3, and this host's 192\.0\.2\.1/,
+  );
+});
+
 test("an IPv6 endpoint has its link-local address, too", () => {
   const wanted = wantedEntries(network, claims(["fd00:9::3", "h2", "c2"]), hosts, "h1");
   assert.deepEqual([...wanted.neighbours.keys()], ["fd00:9::3", "fe80::6f:ff:fe00:3"]);
@@ -51,9 +62,9 @@ test("an endpoint that moves to another host is led there, one that comes home o
   ]);
   const home = wantedEntries(network, claims(["10.9.0.3", "h1", "c2"]), hosts, "h1");
   assert.deepEqual(lines(peerSteps(before, home, names)), [
-    "ip neigh del 10.9.0.3 dev ov0",
     "bridge fdb del 02:6f:0a:09:00:03 dev vx0 master",
     "bridge fdb del 02:6f:0a:09:00:03 dev vx0 dst 192.0.2.2",
+    "ip neigh del 10.9.0.3 dev ov0",
   ]);
   assert.deepEqual(peerSteps(before, before, names), []);
 });

@@ -1,5 +1,5 @@
-import { type Agent, etcdOf, type Joined, keysOf } from "./agent_state.ts";
-import { claimValue } from "./claims.ts";
+import { type Agent, etcdOf, type Joined, keysOf, report } from "./agent_state.ts";
+import { claimValue, readClaim } from "./claims.ts";
 import { attachmentsOn } from "./local_records.ts";
 import { writeNetwork } from "./keys.ts";
 
@@ -13,6 +13,7 @@ export async function putBack(agent: Agent, joined: Joined): Promise<void> {
   const reads = `${networks.reads} ${claims.reads}`;
   if (!networks.synced || !claims.synced || joined.compared === reads) return;
   const own = attachmentsOn(agent, network.name);
+  const isTaken = reportTaken(agent, joined, own);
   const lost = own.filter(({ addresses }) => addresses.some((address) => !claims.entries.has(address)));
   const keys = keysOf(agent);
   if (own.length > 0 && !networks.entries.has(network.name)) {
@@ -38,5 +39,31 @@ export async function putBack(agent: Agent, joined: Joined): Promise<void> {
       }, which etcd had lost`,
     );
   }
-  joined.compared = reads;
+  // What a backup gives to another is put back once that has given it up.
+  if (!isTaken) joined.compared = reads;
+}
+
+/** Says which address of a container of this host is another's in etcd, as after a restore from an older backup. */
+function reportTaken(
+  agent: Agent,
+  { network, claims }: Joined,
+  own: ReturnType<typeof attachmentsOn>,
+): boolean {
+  const problems = own.flatMap(({ id, ifname, addresses }) =>
+    addresses.flatMap((address) => {
+      const entry = claims.entries.get(address);
+      const claim = entry && readClaim(entry);
+      if (claim === undefined) return [];
+      if (claim.host === agent.config.name && claim.id === id && claim.ifname === ifname) return [];
+      return [
+        `Cannot have address ${address} of ${id === "" ? "this host" : `container "${id}"`} on network ` +
+        `"${network.name}" in etcd: ${
+          claim.id === "" ? "" : `container "${claim.id}" on `
+        }host "${claim.host}" ` +
+        "has it; take one of the two down",
+      ];
+    })
+  );
+  report(agent, `addresses on network ${network.name}`, problems.toSorted()[0]);
+  return problems.length > 0;
 }

@@ -50,12 +50,17 @@ export async function publishMembers(agent: Agent): Promise<void> {
   }
 }
 
+/** Members that have been read, by what etcd told. */
+const read = new WeakMap<KeyValue, Member>();
+
 /** All members of all hosts; what cannot be read is told. */
 export function members(agent: Agent): readonly Member[] {
   const problems: string[] = [];
-  const all = [...agent.services.entries].flatMap(([key, entry]) => {
+  const all = [...agent.services.held].flatMap(([key, entry]) => {
     try {
-      return [readMember(key, entry)];
+      const known = read.get(entry) ?? readMember(key, entry);
+      read.set(entry, known);
+      return [known];
     } catch (error) {
       problems.push(
         `Cannot use the service at ${JSON.stringify(key.slice(0, 80))}: ${(error as Error).message}`,
@@ -63,7 +68,7 @@ export function members(agent: Agent): readonly Member[] {
       return [];
     }
   });
-  report(agent, "services", problems[0]);
+  report(agent, "services", problems.toSorted()[0]);
   return all;
 }
 

@@ -2,9 +2,10 @@ import { tryLockToRemove } from "../../engine/locks.ts";
 import { containerFile, recordFile } from "../../engine/record.ts";
 import { containerPaths } from "../../engine/state.ts";
 import { digest, identifierProblem } from "../../net/names.ts";
-import { type Agent, type Joined } from "./agent_state.ts";
+import { type Agent, etcdOf, type Joined, keysOf } from "./agent_state.ts";
 import { claimsOf, readClaim, releaseAddresses } from "./claims.ts";
-import type { AddressClaim } from "./keys.ts";
+import { type AddressClaim } from "./keys.ts";
+import { hasContainers } from "./local_records.ts";
 
 /**
  * Gives back addresses of this host's containers of which nothing is recorded: an attaching was cut short, or a
@@ -28,6 +29,25 @@ export async function sweepClaims(agent: Agent, joined: Joined): Promise<void> {
       world.removeEmpty(`${agent.state}/locks`);
     }
   }
+}
+
+/**
+ * Gives back addresses of this host's on networks that it has no part in, as when it was installed anew under its name.
+ * Once for each reading of the networks: what this agent claims is on networks that it has joined.
+ */
+export async function sweepElsewhere(agent: Agent): Promise<void> {
+  const { networks, config, lease } = agent;
+  if (!networks.synced || lease === undefined || agent.searched === networks.reads) return;
+  const reads = networks.reads;
+  for (const name of networks.entries.keys()) {
+    if (agent.joined.has(name) || hasContainers(agent, name)) continue;
+    const prefix = keysOf(agent).addresses(name);
+    const { keys } = await etcdOf(agent).list(prefix);
+    for (const { key, value } of keys.filter((one) => readClaim(one)?.host === config.name)) {
+      await etcdOf(agent).change([{ key, value }], [{ delete: key }]);
+    }
+  }
+  agent.searched = reads;
 }
 
 function isRecorded({ world, state }: Agent, { network }: Joined, { id, ifname }: AddressClaim): boolean {

@@ -229,7 +229,7 @@ async function wantedPeers(agent: Agent): Promise<readonly Peer[]> {
       peers.push({ key: tunnel!.key, address: await tunnelAddress(name), endpoint });
     }
   }
-  report(agent, "keys", problems[0]);
+  report(agent, "keys", problems.toSorted()[0]);
   return peers;
 }
 

@@ -28,8 +28,16 @@ export interface FakeEtcd {
   put(key: string, value: string): void;
   /** From now on nobody answers, or with that status and text; undefined: as usual. */
   fail(how: "unreachable" | { readonly status: number; readonly message: string } | undefined): void;
+  /** Deletes a key as another program would. */
+  delete(key: string): void;
   /** Loses all that it has. */
   wipe(): void;
+  /** Cuts all watches; what happens until they are made anew is told then. */
+  cut(): void;
+  /** Forgets how it came to be as it is: a watch from before is told so, and then nothing. */
+  compact(): void;
+  /** What `restore` brings back, with the revision. */
+  backup(): () => void;
   readonly calls: readonly string[];
   /** The numbers of living leases. */
   readonly leases: readonly string[];
@@ -60,11 +68,17 @@ export function newEtcd(): FakeEtcd {
       failing = how;
       if (how) store.cutWatches();
     },
-    wipe: () => {
-      store.keys.clear();
-      store.leases.clear();
-      store.revision = 1n;
-      store.cutWatches();
+    delete: (key) => store.delete(key),
+    wipe: () => store.reset([], [], 1n),
+    cut: () => store.cutWatches(),
+    compact: () => {
+      store.compacted = store.revision;
+      store.history.length = 0;
+    },
+    backup: () => {
+      const { revision } = store;
+      const [keys, leases] = [[...store.keys], [...store.leases]];
+      return () => store.reset(keys, leases, revision);
     },
     get leases() {
       return [...store.leases];
@@ -77,6 +91,9 @@ class Store {
   readonly keys = new Map<string, Key>();
   readonly leases = new Set<string>();
   readonly watchers = new Set<Watcher>();
+  /** What has happened since it was compacted. */
+  readonly history: { readonly key: string; readonly revision: bigint; readonly event: unknown }[] = [];
+  compacted = 0n;
   private lastLease = 7668682544421675000n;
 
   answer(path: string, body: Json): unknown {
@@ -106,7 +123,7 @@ class Store {
         this.expire(String(body["ID"]));
         return header();
       case "/v3/maintenance/status":
-        return { ...header(), version: "3.4.23" };
+        return { ...header(), version: "3.4.23", leader: "1" };
     }
   }
 
@@ -158,7 +175,18 @@ class Store {
     for (const key of [...this.keys.keys()]) if (key >= from && key < end) this.delete(key);
   }
 
-  private delete(key: string): void {
+  reset(keys: readonly (readonly [string, Key])[], leases: readonly string[], revision: bigint): void {
+    this.keys.clear();
+    this.leases.clear();
+    keys.forEach(([key, one]) => this.keys.set(key, one));
+    leases.forEach((one) => this.leases.add(one));
+    this.revision = revision;
+    this.history.length = 0;
+    this.compacted = 0n;
+    this.cutWatches();
+  }
+
+  delete(key: string): void {
     if (!this.keys.delete(key)) return;
     this.revision++;
     this.tell(key, { type: "DELETE", kv: { key: btoa(key), mod_revision: String(this.revision) } });
@@ -170,19 +198,33 @@ class Store {
   }
 
   private tell(key: string, event: unknown): void {
-    const line = JSON.stringify({ result: { header: { revision: String(this.revision) }, events: [event] } });
+    this.history.push({ key, revision: this.revision, event });
+    const line = this.lineOf(event);
     for (const one of this.watchers) if (key >= one.key && key < one.end) one.tell(line);
+  }
+
+  private lineOf(event: unknown): string {
+    return JSON.stringify({ result: { header: { revision: String(this.revision) }, events: [event] } });
   }
 
   watch(request: Json, { tell, signal }: HttpRequest): Promise<HttpAnswer> {
     return new Promise((_, fail) => {
       const watcher = { key: plain(request["key"]), end: plain(request["range_end"]), tell: tell!, fail };
-      this.watchers.add(watcher);
+      const from = BigInt(String(request["start_revision"] ?? "0"));
+      if (from > this.compacted) this.watchers.add(watcher);
       signal?.addEventListener("abort", () => {
         this.watchers.delete(watcher);
         fail(new Error("aborted"));
       });
-      tell!(JSON.stringify({ result: { header: { revision: String(this.revision) }, created: true } }));
+      const header = { revision: String(this.revision) };
+      tell!(JSON.stringify({ result: { header, created: true } }));
+      if (from <= this.compacted) {
+        const compact_revision = String(this.compacted);
+        return tell!(JSON.stringify({ result: { header, canceled: true, compact_revision } }));
+      }
+      for (const { key, revision, event } of [...this.history]) {
+        if (revision >= from && key >= watcher.key && key < watcher.end) tell!(this.lineOf(event));
+      }
     });
   }
 

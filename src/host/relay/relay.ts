@@ -6,10 +6,9 @@ import { forwardConnections } from "./connections.ts";
 import { forwardDatagrams } from "./datagrams.ts";
 import { relayInside } from "./inside.ts";
 import type { Common, Forward, Request } from "./port.ts";
+import { serveRequests } from "./requests.ts";
 import { roomOf } from "./room.ts";
 
-/** The longest request in bytes. */
-const longestRequest = 4096;
 /** The largest number of log lines of a process: the file may be in memory. */
 const mostLines = 1000;
 
@@ -27,7 +26,9 @@ export async function relay([side, socket, ...rest]: readonly string[]): Promise
     else {
       const [inside] = rest;
       await tie(inside!);
-      await listen(socket!, { inside: inside!, room, log: logger() });
+      const common = { inside: inside!, room, log: logger() };
+      const entries = new Map<number, Entry>();
+      await serveRequests(socket!, (text) => answer(common, entries, text));
     }
   } catch (error) {
     service.tell(messageOf(error));
@@ -56,21 +57,6 @@ function logger(): (line: string) => void {
 interface Entry {
   readonly request: Request;
   readonly forward: Forward;
-}
-
-/** Answers as slirp4netns does: one JSON request per connection. */
-function listen(path: string, common: Common): Promise<void> {
-  const entries = new Map<number, Entry>();
-  const server = builtin<typeof Net>("node:net").createServer({ allowHalfOpen: true }, (socket) => {
-    let text = "";
-    socket.on("error", () => {}).setEncoding("utf8");
-    socket.on("data", (part: string) => {
-      text += part;
-      if (text.length > longestRequest) socket.destroy();
-    });
-    socket.on("end", async () => socket.end(JSON.stringify(await answer(common, entries, text))));
-  });
-  return new Promise((resolve, reject) => void server.on("error", reject).listen({ path }, resolve));
 }
 
 async function answer(common: Common, entries: Map<number, Entry>, text: string): Promise<unknown> {

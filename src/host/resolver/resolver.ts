@@ -1,10 +1,10 @@
 import type * as Fs from "node:fs";
-import type * as Net from "node:net";
 import { oneLine } from "../../wire/cni/output.ts";
 import { messageOf } from "../../wire/cni/error.ts";
 import type { Zone } from "../../wire/dns/zone.ts";
 import { builtin } from "../node/builtin.ts";
 import { service } from "../node/process.ts";
+import { serveRequests } from "../relay/requests.ts";
 import { type Room, roomOf } from "../relay/room.ts";
 import { answer, newResolver, type Resolver, setNetworks } from "./answering.ts";
 import { directoryAt } from "./directory.ts";
@@ -13,8 +13,6 @@ import { type Listener, listenOn } from "./listener.ts";
 
 /** Milliseconds: how long it waits for its first network, and how often it looks whether there is none any more. */
 const pause = { first: 10_000, next: 60_000 };
-/** The longest request that is read, in bytes. */
-const longestRequest = 4096;
 /** The most that is noted in a life: the file may be in memory. */
 const mostLines = 1000;
 
@@ -96,25 +94,11 @@ async function endUnused(running: Service): Promise<void> {
   await listen(running).catch(() => service.exit(1));
 }
 
-/** Answers a request a connection, in JSON, as the relay does. */
+/** Answers requests at its socket, and looks after each whether it is still needed. */
 function listen(running: Service): Promise<void> {
-  const { socket: path } = running;
-  builtin<typeof Fs>("node:fs").rmSync(path, { force: true });
-  const server = builtin<typeof Net>("node:net").createServer({ allowHalfOpen: true }, (socket) => {
-    let text = "";
-    socket.on("error", () => {}).setEncoding("utf8");
-    socket.on("data", (part: string) => {
-      text += part;
-      if (text.length > longestRequest) socket.destroy();
-    });
-    socket.on("end", async () => {
-      socket.end(JSON.stringify(await respond(running, text)));
-      await endUnused(running);
-    });
-  });
-  return new Promise((resolve, reject) => {
-    server.on("error", reject).listen({ path }, () => resolve());
-  });
+  const { socket } = running;
+  builtin<typeof Fs>("node:fs").rmSync(socket, { force: true });
+  return serveRequests(socket, (text) => respond(running, text), () => void endUnused(running));
 }
 
 /** `follow` the networks as they are now, and say whether `network` is served; `show` all that are. */
