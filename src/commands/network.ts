@@ -2,7 +2,8 @@ import { type Option, type OptionValues, UsageError } from "../wire/oci/options.
 import { oneLine, printJson } from "../wire/cni/output.ts";
 import { messageOf } from "../wire/cni/error.ts";
 import { identifierProblem } from "../net/names.ts";
-import { absolutePath, type World } from "../plan/world.ts";
+import { absolutePath } from "../plan/files.ts";
+import type { World } from "../plan/world.ts";
 import { containerIds } from "../engine/record.ts";
 import { stateDirectory } from "../engine/state.ts";
 import { describeContainer } from "../features/container/describe.ts";

@@ -24,7 +24,8 @@ import {
   type Step,
   type Sysctl,
 } from "../plan/step.ts";
-import { createWithDirectory, endedBy, type Output, whyFailed, type World } from "../plan/world.ts";
+import { createWithDirectory } from "../plan/files.ts";
+import { endedBy, type Output, whyFailed, type World } from "../plan/world.ts";
 import { endFlows } from "./conntrack.ts";
 import { hasForwardChain, passForwardPolicy } from "./forward_policy.ts";
 import { freeAbandoned, holderIn, holderOf } from "./taken.ts";

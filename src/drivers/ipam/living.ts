@@ -1,6 +1,7 @@
 import { family, parseAddress } from "../../net/address.ts";
 import { parseElements } from "../../plan/nft_listing.ts";
-import { createWithDirectory, type World } from "../../plan/world.ts";
+import { createWithDirectory } from "../../plan/files.ts";
+import type { World } from "../../plan/world.ts";
 
 /**
  * Reserves again the addresses of containers that run, where the directory of reservations is not there: it may have been

@@ -1,6 +1,7 @@
 import { readRows } from "../../plan/ip_json.ts";
 import { ownAlias } from "../../plan/ip.ts";
-import { removeAbandoned, whyFailed, type World } from "../../plan/world.ts";
+import { removeAbandoned } from "../../plan/files.ts";
+import { whyFailed, type World } from "../../plan/world.ts";
 import type { Collected } from "../../engine/collected.ts";
 import { isRoot } from "../../engine/user.ts";
 import { allNetworks, findNetwork, type Network } from "./catalog.ts";
