@@ -49,7 +49,7 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
     "src/features/networks/names.ts",
     "src/features/networks/services.ts",
   ],
-  egress: ["src/net/egress.ts", "src/plan/egress.ts", "src/plan/tc.ts"],
+  egress: ["src/net/egress.ts", "src/plan/egress.ts"],
   network: ["src/features/container/network_change.ts"],
   relay: ["src/host/relay/relay.ts"],
   resolver: ["src/host/deno/datagrams.ts", "src/host/resolver/resolver.ts"],
