@@ -80,10 +80,13 @@ interface Member {
 
 /** Starts processes until enough of them wait. */
 async function fill(pool: State): Promise<void> {
-  const waiting = [...pool.members].filter(({ slot }) => pool.world.stat(slot.caller) === undefined);
   const room = pool.count * mostTimes - pool.members.size;
-  const missing = Math.min(pool.count - waiting.length, room);
+  const missing = Math.min(pool.count - countWaiting(pool), room);
   for (let i = 0; i < missing; i++) await startOne(pool);
+}
+
+function countWaiting({ world, members }: State): number {
+  return [...members].filter(({ slot }) => world.stat(slot.caller) === undefined).length;
 }
 
 async function startOne(pool: State): Promise<void> {
@@ -112,7 +115,8 @@ function after(pool: State, member: Member, code: number): void {
   else if (!wasReady && !pool.isEnding) {
     failed(pool, `a process that was to wait for calls ended with status ${code}`);
   }
-  if (!pool.isEnding) void pool.inTurn(() => fill(pool));
+  // While others wait, the next look is soon enough: a start takes a processor from the call that may follow at once.
+  if (!pool.isEnding && countWaiting(pool) === 0) void pool.inTurn(() => fill(pool));
 }
 
 function failed(pool: State, problem: string): void {
