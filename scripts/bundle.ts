@@ -1,13 +1,13 @@
 /**
  * Bundles src/main.ts into an eager part and the lazily loaded ones (parts.ts), each module in one of them. esbuild makes
- * each part twice: first to find which modules it adds to the parts before it, and what it takes of the others; then as it
- * will be, exporting what the others take.
+ * each part several times: first to find which modules it adds to the parts before it; then to find what it takes of the
+ * others, until nothing new is found; then as it will be, exporting what the others take.
  */
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { build, type Plugin } from "esbuild";
 import { eager, parts } from "./parts.ts";
-import { type Alias, checkConstant, importsOf, type Names, stubsOf } from "./stubs.ts";
+import { type Alias, checkConstant, importsOf, type Names, type StandIn, standIn, stubsOf } from "./stubs.ts";
 
 /** A part as a minified script, with its source map as JSON. */
 export interface Part {
@@ -31,42 +31,59 @@ export async function bundle(version: string): Promise<readonly Part[]> {
   const deferred = new Map(
     Object.entries(parts).flatMap(([part, modules]) => modules.map((module) => [module, part] as const)),
   );
-  const owners = new Map<string, string>();
+  const owners = new Map(deferred);
   const short = shortener();
-  const drafts = [await draft(version, eager, `import "./${main}";`, deferred, owners)];
-  for (const part of Object.keys(parts)) {
-    drafts.push(
-      await draft(version, part, exportsOf(part, drafts.slice(0, 1), deferred, short), owners, owners),
-    );
+  const names = [eager, ...Object.keys(parts)];
+  let drafts: readonly Draft[] = [];
+  for (const name of names) {
+    const listed = name === eager ? [main] : parts[name]!;
+    const entry = [
+      entryOf(name, drafts, deferred, short),
+      ...listed.map((module) => `import "./${module}";`),
+    ];
+    drafts = [...drafts, await draft(version, name, entry.join("\n"), owners)];
   }
-  return await Promise.all(drafts.map((one) => {
-    const exports = exportsOf(one.name, drafts, owners, short);
-    return finish(
-      version,
-      one,
-      one.name === eager ? `import "./${main}";\n${exports}` : exports,
-      owners,
-      short,
+  for (;;) {
+    const before = drafts;
+    drafts = await Promise.all(
+      names.map((name) => draft(version, name, entryOf(name, before, owners, short), owners)),
     );
-  }));
+    if (JSON.stringify(drafts.map(takenBy)) === JSON.stringify(before.map(takenBy))) break;
+  }
+  for (const module of drafts.flatMap(({ takes }) => [...takes.keys()])) checkConstant(module, read(module));
+  return await Promise.all(
+    drafts.map((one) => finish(version, one, entryOf(one.name, drafts, owners, short), owners, short)),
+  );
 }
 
-/** @param elsewhere the modules of other parts @param owners those of this one are added to */
+function takenBy({ takes }: Draft): readonly unknown[] {
+  return [...takes];
+}
+
+/** What a part is made from: the program, for the eager one, and what others take of it. */
+function entryOf(
+  part: string,
+  drafts: readonly Draft[],
+  owners: ReadonlyMap<string, string>,
+  short: Shorten,
+): string {
+  const exports = exportsOf(part, drafts, owners, short);
+  return part === eager ? `import "./${main}";\n${exports}` : exports;
+}
+
+/** @param owners the parts of the modules that have one; those that this part reaches first are added */
 async function draft(
   version: string,
   name: string,
   entry: string,
-  elsewhere: ReadonlyMap<string, string>,
   owners: Map<string, string>,
 ): Promise<Draft> {
   const leaveOut = onModules((module) =>
-    elsewhere.has(module) ? { path: `elsewhere:${module}`, external: true } : undefined
+    (owners.get(module) ?? name) === name ? undefined : { path: `elsewhere:${module}`, external: true }
   );
   const { text, reached } = await run(version, name, [virtual("entry", () => entry), leaveOut]);
-  const takes = importsOf(text, read);
-  for (const module of takes.keys()) checkConstant(module, read(module));
   for (const module of reached) owners.set(module, name);
-  return { name, takes };
+  return { name, takes: importsOf(text, read) };
 }
 
 async function finish(
@@ -79,7 +96,9 @@ async function finish(
   const aliases = (module: string) =>
     takes.get(module)!.map((name) => ({ name, short: short(module, name) }));
   const taken = (owner: string) =>
-    [...takes.keys()].filter((module) => owners.get(module) === owner).flatMap(aliases);
+    [...takes.keys()].filter((module) => owners.get(module) === owner).flatMap((module) =>
+      standInOf(owner, module, aliases(module)).others
+    );
   return await run(version, name, [
     virtual("entry", () => entry),
     virtual(
@@ -90,7 +109,7 @@ async function finish(
             { part: owners.get(module)!, module, source: read(module) },
             aliases(module),
           )
-          : reexports(owners.get(module)!, aliases(module)),
+          : lazily(owners.get(module)!, module, aliases(module)),
     ),
     virtual(
       "part",
@@ -103,7 +122,19 @@ async function finish(
   ]);
 }
 
-/** What the other parts have there. */
+/** What a lazily loaded part has in the place of a module of another. */
+function lazily(owner: string, module: string, aliases: readonly Alias[]): string {
+  const { lines, others } = standInOf(owner, module, aliases);
+  return [...lines, ...others.length ? [reexports(owner, others)] : []].join("\n");
+}
+
+/** The eager part is there already, and so needs no functions that load it. */
+function standInOf(owner: string, module: string, aliases: readonly Alias[]): StandIn {
+  if (owner === eager) return { lines: [], others: aliases };
+  const part = JSON.stringify(owner);
+  return standIn(read(module), aliases, (short) => `(...all) => ocinetPart(${part}).${short}(...all)`);
+}
+
 function reexports(owner: string, aliases: readonly Alias[]): string {
   return `export { ${
     aliases.map(({ name, short }) => `${short} as ${name}`).join(", ")
@@ -164,7 +195,7 @@ async function run(
     sourcemap: "external",
     sourcesContent: false,
     define: { OCINET_VERSION: JSON.stringify(version) },
-    plugins: [nodeBuffer, ...plugins, lazyNode],
+    plugins: [nodeBuffer, events, ...plugins, lazyNode],
   });
   const file = (path: string) => outputFiles.find((file) => file.path === resolve(path))!.text;
   const isReal = (module: string) => !/^(entry|elsewhere|part):/.test(module);
@@ -197,11 +228,24 @@ function virtual(namespace: string, contents: (path: string) => string): Plugin 
   };
 }
 
-/** Resolves node: modules at their first use, without require or import. */
+/**
+ * Resolves a node: module at the first use of one of its exports, without require or import. Deno takes a third of a
+ * start to set up its Node layer, and our dependencies import more of it than they use.
+ */
 const lazyNode: Plugin = virtual(
   "node",
-  (path) => `module.exports = process.getBuiltinModule(${JSON.stringify(`node:${path}`)})`,
+  (path) =>
+    `module.exports = new Proxy({}, { get: (_, name) => process.getBuiltinModule(${
+      JSON.stringify(`node:${path}`)
+    })[name] })`,
 );
+
+/** Commander inherits from this class at once. The npm package has it without Deno's Node layer. */
+const events: Plugin = {
+  name: "events",
+  setup: ({ onResolve }) =>
+    onResolve({ filter: /^node:events$/ }, () => ({ path: resolve("node_modules/events/events.js") })),
+};
 
 /** Node's own, by the name that dns-packet has for it. */
 const nodeBuffer: Plugin = {

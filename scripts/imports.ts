@@ -38,6 +38,9 @@ const order: readonly (readonly string[])[] = [
 const hidden: Readonly<Record<string, readonly string[]>> = {
   host: ["drivers/plugin", "drivers/main", "drivers/ipam", "drivers/meta", "drivers/uplinks", "drivers"],
 };
+/** Where a runtime's own API is used. */
+const [nodeOnly, denoOnly] = ["src/host/node/", "src/host/deno/"];
+
 const forTests = ["node:test", "node:assert/strict"];
 /** Tests work on the real file system. */
 const realWorld = "src/host/runtime.ts";
@@ -87,12 +90,12 @@ function importReason(file: string, code: readonly Token[], i: number): string |
 
 function nodeReason(file: string, specifier: string): string | undefined {
   if (
-    file === "src/host/node.ts" || file === httpClient ||
+    file.startsWith(nodeOnly) || file === httpClient ||
     services.some((service) => file.startsWith(service)) && !file.endsWith("_test.ts")
   ) return;
   if (file === packets && specifier === "node:buffer") return;
   if (!file.endsWith("_test.ts") && !file.startsWith("src/laws/")) {
-    return `only src/host/node.ts may import ${specifier}`;
+    return `only ${nodeOnly} may import ${specifier}`;
   }
   if (!forTests.includes(specifier)) return `a test may import ${forTests.join(" and ")}, not ${specifier}`;
 }
@@ -100,14 +103,12 @@ function nodeReason(file: string, specifier: string): string | undefined {
 function nameReason(file: string, code: readonly Token[], i: number): string | undefined {
   const [before, at, after] = [code[i - 1], code[i], code[i + 1]];
   if (at?.kind !== "word" || file === guard) return;
-  if (at.text === "Deno" && !/^src\/host\/deno(_.*)?\.ts$/.test(file)) {
-    return "only src/host/deno*.ts may name Deno";
-  }
+  if (at.text === "Deno" && !file.startsWith(denoOnly)) return `only ${denoOnly} may name Deno`;
   // Somebody else's method may be called process, as ipaddr.js's is.
   const global = before?.text !== "." || code[i - 2]?.text === "globalThis";
   const used = after?.text === "." || after?.text === "[" || after?.text === "?";
-  if (at.text === "process" && global && used && file !== "src/host/node.ts") {
-    return "only src/host/node.ts may name process";
+  if (at.text === "process" && global && used && !file.startsWith(nodeOnly)) {
+    return `only ${nodeOnly} may name process`;
   }
 }
 

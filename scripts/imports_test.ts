@@ -85,17 +85,17 @@ test("the relay has Node's sockets, and nothing else of a runtime's", () => {
   assert.equal(findings("src/host/relay/join.ts", `process.exit();\nDeno.exit();`).length, 2);
 });
 
-test("node: belongs to host/node.ts and Deno to host/deno.ts", () => {
+test("node: belongs to host/node/ and Deno to host/deno/", () => {
   const node = `import type * as Fs from "node:fs";\nprocess.exit();`;
-  assert.deepEqual(findings("src/host/node.ts", node), []);
-  assert.deepEqual(findings("src/host/deno.ts", node), [
-    "src/host/deno.ts:1: only src/host/node.ts may import node:fs",
-    "src/host/deno.ts:2: only src/host/node.ts may name process",
+  assert.deepEqual(findings("src/host/node/files.ts", node), []);
+  assert.deepEqual(findings("src/host/deno/files.ts", node), [
+    "src/host/deno/files.ts:1: only src/host/node/ may import node:fs",
+    "src/host/deno/files.ts:2: only src/host/node/ may name process",
   ]);
-  assert.deepEqual(findings("src/host/deno.ts", `Deno.exit(0);`), []);
+  assert.deepEqual(findings("src/host/deno/files.ts", `Deno.exit(0);`), []);
   assert.deepEqual(findings("src/main.ts", `\nglobalThis.Deno?.exit(globalThis.process.pid);`), [
-    "src/main.ts:2: only src/host/deno*.ts may name Deno",
-    "src/main.ts:2: only src/host/node.ts may name process",
+    "src/main.ts:2: only src/host/deno/ may name Deno",
+    "src/main.ts:2: only src/host/node/ may name process",
   ]);
 });
 
@@ -115,7 +115,7 @@ test("words in strings, templates, comments and patterns are no code; holes are"
     `ipaddr.process(said);`,
     "const bad = `a ${Deno.pid} b`;",
   ].join("\n");
-  assert.deepEqual(findings("src/main.ts", source), ["src/main.ts:5: only src/host/deno*.ts may name Deno"]);
+  assert.deepEqual(findings("src/main.ts", source), ["src/main.ts:5: only src/host/deno/ may name Deno"]);
 });
 
 test("tests may work on the real system", () => {

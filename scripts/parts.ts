@@ -1,9 +1,11 @@
 /**
- * The parts of dist/ocinet that are evaluated only when one of their functions is called, by the modules that the eager
- * part leaves out. What only these import comes with them; what the eager part has as well they take from it. The eager
- * part may import nothing of them but functions.
+ * The parts of dist/ocinet that are evaluated only when one of their functions is called, by the modules that the others
+ * leave out. What only these modules import comes with them; what a part before has as well they take from it. The eager
+ * part may import nothing of them but functions and literals. When a lazily loaded part imports something else of
+ * another, both are evaluated together.
  */
 export const parts: Readonly<Record<string, readonly string[]>> = {
+  udhcpc: ["src/plan/udhcpc.ts"],
   drivers: [
     "src/drivers/ipam/dhcp.ts",
     "src/drivers/ipam/static.ts",
@@ -35,7 +37,7 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
   leftovers: ["src/engine/old_records.ts", "src/features/cni_plugin/reference_leftovers.ts"],
   check: ["src/features/cni_plugin/check.ts"],
   cni: ["src/commands/cni.ts", "src/features/cni_runtime/cache.ts", "src/features/cni_runtime/runtime.ts"],
-  listen: ["src/host/deno_listen.ts"],
+  sockets: ["src/host/deno/listen.ts", "src/host/deno/sockets.ts", "src/host/node/sockets.ts"],
   run: ["src/commands/run.ts", "src/commands/supervise.ts"],
   names: [
     "src/features/container/asked_resolvers.ts",
@@ -45,8 +47,28 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
   egress: ["src/net/egress.ts", "src/plan/egress.ts"],
   network: ["src/features/container/network_change.ts"],
   relay: ["src/host/relay/relay.ts"],
-  resolver: ["src/host/deno_datagrams.ts", "src/host/resolver/resolver.ts"],
+  resolver: ["src/host/deno/datagrams.ts", "src/host/resolver/resolver.ts"],
   overlay: ["src/drivers/ipam/cluster.ts", "src/drivers/main/overlay.ts", "src/wire/overlay/requests.ts"],
+  people: ["src/commands/program.ts"],
+  networks: [
+    "src/features/container/live_networks.ts",
+    "src/features/networks/create.ts",
+    "src/features/networks/describe.ts",
+    "src/features/networks/filters.ts",
+    "src/features/networks/mistakes.ts",
+    "src/features/networks/remove.ts",
+    "src/features/networks/template.ts",
+  ],
+  ports: ["src/features/container/live_ports.ts"],
+  doctor: ["src/features/doctor/doctor.ts"],
+  map: [
+    "src/features/map/html.ts",
+    "src/features/map/model.ts",
+    "src/features/map/svg.ts",
+    "src/features/map/text.ts",
+  ],
+  helper: ["src/features/helper/service.ts"],
+  completion: ["src/commands/completion.ts"],
   agent: [
     "src/features/overlay/agent.ts",
     "src/features/overlay/cluster.ts",
@@ -60,7 +82,6 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
   ],
   docker: ["src/features/docker_plugin/serve.ts"],
   trace: ["src/features/trace/trace.ts"],
-  people: ["src/commands/program.ts"],
 };
 
 /** The part that is evaluated at every start. */

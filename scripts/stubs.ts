@@ -37,26 +37,47 @@ export function checkConstant(module: string, source: string): void {
   );
 }
 
+/** What a part has in the place of a module of another. */
+export interface StandIn {
+  /** Functions that load that part when they are called, and literals. */
+  readonly lines: readonly string[];
+  /** What can be had by neither. */
+  readonly others: readonly Alias[];
+}
+
+/** @param source of the module @param stub the expression of a function that calls that of the other part */
+export function standIn(source: string, aliases: readonly Alias[], stub: (short: string) => string): StandIn {
+  const lines: string[] = [], others: Alias[] = [];
+  for (const alias of aliases) {
+    const { name, short } = alias;
+    const literal = new RegExp(`^export const ${name} = ("[^"]*"|true|[0-9]+);$`, "m").exec(source);
+    if (literal) lines.push(literal[0]);
+    else if (new RegExp(`^export (async )?function ${name}\\b`, "m").test(source)) {
+      lines.push(`export const ${name} = ${stub(short)};`);
+    } else others.push(alias);
+  }
+  return { lines, others };
+}
+
 /**
- * What the eager part has in the place of a module of another: functions that load that part, and literals.
- * @throws Error naming what can be had by neither
+ * What the eager part has in the place of a module of another.
+ * @throws Error naming what is neither a function nor a literal
  */
 export function stubsOf(
   { part, module, source }: { readonly part: string; readonly module: string; readonly source: string },
   aliases: readonly Alias[],
 ): string {
-  const lines = aliases.map(({ name, short }) => {
-    if (new RegExp(`^export (async )?function ${name}\\b`, "m").test(source)) {
-      return `export const ${name} = /* @__PURE__ */ stub(${JSON.stringify(part)}, ${
-        JSON.stringify(short)
-      });`;
-    }
-    const literal = new RegExp(`^export const ${name} = ("[^"]*"|true|[0-9]+);$`, "m").exec(source);
-    if (literal) return literal[0];
+  const { lines, others } = standIn(
+    source,
+    aliases,
+    (short) => `/* @__PURE__ */ stub(${JSON.stringify(part)}, ${JSON.stringify(short)})`,
+  );
+  if (others.length) {
     throw new Error(
-      `Cannot load ${module} lazily: the eager part takes "${name}" of it, which is neither a function nor a literal; ` +
-        "move that to a module of the eager part",
+      `Cannot load ${module} lazily: the eager part takes "${
+        others[0]!.name
+      }" of it, which is neither a function nor a literal; move that to a module of the eager part`,
     );
-  });
+  }
   return ['import { stub } from "./src/host/part.ts";', ...lines].join("\n");
 }

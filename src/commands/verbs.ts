@@ -55,7 +55,7 @@ export interface Typed {
   /** Names of the flags that were set. */
   readonly flags: ReadonlySet<string>;
   readonly version: string;
-  readonly screen: Screen;
+  readonly screen: () => Screen;
   /** All of the standard input. */
   stdin(): Promise<string>;
 }
@@ -175,7 +175,7 @@ export const verbs: readonly Verb[] = [
     text: "draw networks, containers, published ports and ways to the world",
     example: "ocinet map\n  ocinet map --html > map.html",
     flags: mapFlags,
-    act: (world, { flags, screen }) => map(world, flags, screen),
+    act: (world, { flags, screen }) => map(world, flags, screen()),
   },
   {
     usage: "inspect <ids...>",

@@ -1,5 +1,5 @@
 import { typedLines } from "../plan/batch.ts";
-import type { Output, World } from "../plan/world.ts";
+import type { Actions, Output, World } from "../plan/world.ts";
 
 /**
  * A World that changes nothing: changes are printed instead. A program's input is printed line by line, which for `ip`
@@ -7,9 +7,7 @@ import type { Output, World } from "../plan/world.ts";
  */
 export function dryWorld(world: World, tell: (line: string) => void): World {
   const ended: string[] = [];
-  return {
-    ...world,
-    read: (path) => ended.some((process) => path.startsWith(process)) ? undefined : world.read(path),
+  const actions: Actions = {
     write: () => {},
     create: () => true,
     put: (path, text) => {
@@ -36,6 +34,11 @@ export function dryWorld(world: World, tell: (line: string) => void): World {
       return Promise.resolve('{"return":{}}');
     },
     http: () => Promise.reject(new Error("a dry run sends no requests")),
+    serveHttp: notDry,
+    listen: notDry,
+    watch: notDry,
+    hold: notDry,
+    start: notDry,
     run: async (argv, options = {}) => {
       if (options.looks) return await world.run(argv, options);
       const problem = await ruleProblem(world, argv, options.stdin);
@@ -45,6 +48,14 @@ export function dryWorld(world: World, tell: (line: string) => void): World {
       return { code: 0, stdout: says, stderr: "" };
     },
   };
+  const read = (path: string) =>
+    ended.some((process) => path.startsWith(process)) ? undefined : world.read(path);
+  return { ...world, read, ...actions };
+}
+
+/** What no command does that has --dry-run. */
+function notDry(): never {
+  throw new Error("a dry run starts no service and no program that stays");
 }
 
 /**

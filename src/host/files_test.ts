@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
-import { builtin } from "./node.ts";
+import { builtin } from "./node/builtin.ts";
 import { realWorld } from "./runtime.ts";
 
 const world = realWorld();

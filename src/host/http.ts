@@ -2,7 +2,8 @@ import type * as Http from "node:http";
 import type * as Https from "node:https";
 import { type HttpAnswer, type HttpRequest, type HttpService, longestAnswer } from "../plan/http.ts";
 import type { Listening } from "../plan/world.ts";
-import { builtin, setUmask } from "./node.ts";
+import { builtin } from "./node/builtin.ts";
+import { setUmask } from "./node/process.ts";
 
 /**
  * Sends a POST request. Both runtimes use Node's modules, because Node's fetch supports no client certificates. Every

@@ -1,11 +1,11 @@
-import type { World } from "../plan/world.ts";
+import type { Surroundings } from "../plan/world.ts";
 
 /** In milliseconds: how long to wait for a lock before a message is printed. */
 const patience = 3000;
 
 /** Waits for a lock. After a while, prints the process that holds it to standard error. */
 export async function tellWait<T>(
-  world: World,
+  world: Surroundings,
   path: string,
   wait: Promise<T>,
   tell: (text: string) => void,
@@ -32,14 +32,14 @@ export function lockFailed(path: string, reason: string): Error {
 }
 
 /** The process that has a lock: /proc/locks may name flock(1), which has ended; an open file says what it has locked. */
-export function holderOf(world: World, path: string): string {
+export function holderOf(world: Surroundings, path: string): string {
   const pid = world.list("/proc").find((name) => /^[0-9]+$/.test(name) && holds(world, name, path));
   if (pid === undefined) return "";
   const words = (world.read(`/proc/${pid}/cmdline`) ?? "").split("\0").join(" ").trim();
   return `, which process ${pid} has (${words.length > 200 ? `...${words.slice(-200)}` : words})`;
 }
 
-function holds(world: World, pid: string, path: string): boolean {
+function holds(world: Surroundings, pid: string, path: string): boolean {
   try {
     return world.list(`/proc/${pid}/fd`).some((fd) =>
       world.readLink(`/proc/${pid}/fd/${fd}`) === path &&

@@ -1,6 +1,8 @@
 import type { World } from "../plan/world.ts";
-import { denoProcess, denoWorld, isFirstDeno2 } from "./deno.ts";
-import { ignoreDebugger, nodeProcess, nodeWorld, provideBuiltins } from "./node.ts";
+import { denoProcess, isFirstDeno2 } from "./deno/process.ts";
+import { denoWorld } from "./deno/world.ts";
+import { ignoreDebugger, nodeProcess, provideBuiltins } from "./node/process.ts";
+import { nodeWorld } from "./node/world.ts";
 
 /** Whether the runtime is Deno; otherwise it is Node. */
 export const onDeno = "Deno" in globalThis;

@@ -37,11 +37,8 @@ export interface Pinned {
   release(): void;
 }
 
-/**
- * Everything impure. The real one, a test's and the one of `--dry-run` differ only here.
- * Paths are absolute. What is missing reads as undefined or empty; any other failure throws, naming the path.
- */
-export interface World {
+/** This process: what it is, and how it was called. */
+export interface Self {
   readonly runtime: "deno" | "node";
   readonly pid: number;
   readonly uid: number;
@@ -54,13 +51,15 @@ export interface World {
    * the runtime can see to it.
    */
   confined(paths: readonly string[], more?: Confinement): readonly string[];
-
   env(name: string): string | undefined;
   /** The whole environment, for programs that get it passed on. */
   environment(): Readonly<Record<string, string>>;
   /** The shell that waits to be told what to become (src/launcher.sh), where that is what started us. */
   readonly caller?: Caller;
+}
 
+/** What is read of the file system. Paths are absolute. What is missing reads as undefined or empty. */
+export interface Reading {
   read(path: string): string | undefined;
   /** The same where it may be no UTF-8: a character for each byte. */
   readBytes(path: string): string | undefined;
@@ -75,7 +74,10 @@ export interface World {
    * directory that others write, this is how to be sure that what was looked at is what is used.
    */
   pin(path: string, link?: "follow"): Pinned | undefined;
+}
 
+/** What changes the file system. */
+export interface Writing {
   /**
    * Replaces the file whole: readers see the old text or the new one. No link is ever written through.
    * @param mode of the new file, whatever the umask
@@ -92,7 +94,10 @@ export interface World {
   remove(path: string): void;
   /** Removes a directory unless something is in it. */
   removeEmpty(path: string): void;
+}
 
+/** Locks of flock(2), which end with the process that has them. */
+export interface Locking {
   /** Waits for the exclusive flock(2) on a file it makes, with its directory; the file goes when it is let go. */
   lock(path: string): Promise<() => void>;
   /** Like `lock`, but answers undefined when somebody has it. */
@@ -101,11 +106,27 @@ export interface World {
   share(directory: string): Promise<() => void>;
   /** Takes the exclusive one, also of a file, or answers undefined when somebody shares it. */
   tryOwn(directory: string): Promise<(() => void) | undefined>;
+}
 
+/** What starts programs. */
+export interface Programs {
   /** Runs a program found on PATH or in the system's own directories, with a clean environment unless one is given. */
   run(argv: readonly string[], options?: RunOptions): Promise<Output>;
   /** What a program says on stderr. Everything stands still meanwhile: it is for what hardly anybody has to ask. */
   ask(argv: readonly string[]): string;
+  /** Starts a program, and tells each line that it says; it ends when we do. */
+  watch(argv: readonly string[], tell: (line: string) => void): Watched;
+  /**
+   * Starts a program that says a line once it is ready, and stays until it is let go.
+   * @throws Error with what it said when it ends before, or is not ready in time; then all of its session is killed
+   */
+  hold(argv: readonly string[]): Promise<Held>;
+  /** Starts a program in our place: with our standard streams, and the environment given. */
+  start(argv: readonly string[], env: Readonly<Record<string, string>>): Started;
+}
+
+/** Sockets. */
+export interface Sockets {
   /**
    * Sends one request to a unix socket, ends the sending side, and gives the whole answer.
    * @throws Error when nobody listens there, or the answer is not there in time
@@ -117,29 +138,39 @@ export interface World {
   serveHttp(service: HttpService): Promise<Listening>;
   /** Answers whoever connects to a unix socket, until it is closed. @throws Error when it cannot listen there */
   listen(at: ListenAt, patience: Patience, serve: Serve): Promise<Listening>;
-  /** Tells a person one line that does not keep what they want from being done. */
-  warn(line: string): void;
-  /** Starts a program, and tells each line that it says; it ends when we do. */
-  watch(argv: readonly string[], tell: (line: string) => void): Watched;
   /** Whether nobody listens on the TCP port of a host's address; a reason other than that counts as free. */
   canListen(address: string, port: number): Promise<boolean>;
   /** Whether programs can listen on an address in our network namespace. A link-local one counts as one that they cannot. */
   hasAddress(address: string): Promise<boolean>;
+}
+
+/** Other processes, and signals. */
+export interface Processes {
   /** Whether a process has the pid, even one that /proc hides. */
   exists(pid: number): boolean;
   /** Sends a signal to a process, or to a process group by its negative number; false when there is none. */
   signal(pid: number, name: Signal | "SIGKILL"): boolean;
-
-  /**
-   * Starts a program that says a line once it is ready, and stays until it is let go.
-   * @throws Error with what it said when it ends before, or is not ready in time; then all of its session is killed
-   */
-  hold(argv: readonly string[]): Promise<Held>;
-  /** Starts a program in our place: with our standard streams, and the environment given. */
-  start(argv: readonly string[], env: Readonly<Record<string, string>>): Started;
   /** From now on these signals are told, and no longer act on us. */
   onSignals(names: readonly Signal[], tell: (name: Signal) => void): void;
 }
+
+/** What a function needs that only looks for programs and files. */
+export type Surroundings = Self & Reading;
+
+/**
+ * Everything impure, in facets. The real one, a test's and the one of `--dry-run` differ only here. Any failure but that
+ * something is missing throws, naming the path.
+ */
+export interface World extends Self, Reading, Writing, Locking, Programs, Sockets, Processes {
+  /** Tells a person one line that does not keep what they want from being done. */
+  warn(line: string): void;
+}
+
+/** What cannot change anything, here or elsewhere. */
+type Harmless = keyof (Self & Reading) | "ask" | "canListen" | "hasAddress" | "exists" | "onSignals" | "warn";
+
+/** The members that may change something: a dry run has to have each of its own. */
+export type Actions = Omit<World, Harmless>;
 
 /** What else a confined service may. */
 export interface Confinement {
@@ -336,18 +367,18 @@ export const programDirectories = [
 ] as const;
 
 /** The absolute path of a program, or undefined. */
-export function findProgram(world: World, name: string): string | undefined {
+export function findProgram(world: Surroundings, name: string): string | undefined {
   return searchPath(world).map((dir) => `${dir}/${name}`).find((file) => isProgram(world, file));
 }
 
 /** The directories where programs are looked for, for us and for what we run. */
-export function searchPath(world: World): readonly string[] {
+export function searchPath(world: Surroundings): readonly string[] {
   const path = world.env("PATH")?.split(":").filter((dir) => dir.startsWith("/")) ?? [];
   return [...new Set([...path, ...programDirectories])];
 }
 
 /** A directory that may not be read, as after `su`, has no program for us. */
-function isProgram(world: World, file: string): boolean {
+function isProgram(world: Surroundings, file: string): boolean {
   try {
     const stat = world.stat(file);
     return stat?.kind === "file" && (stat.mode & 0o111) !== 0;
@@ -387,7 +418,7 @@ export const packages: Readonly<Record<string, string>> = {
 };
 
 /** Like `findProgram`. @throws Error naming the program and the package that has it. */
-export function needProgram(world: World, name: string): string {
+export function needProgram(world: Surroundings, name: string): string {
   if (name.startsWith("/")) return name;
   const found = findProgram(world, name);
   if (found) return found;

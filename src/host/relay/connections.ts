@@ -1,6 +1,6 @@
 import type * as Net from "node:net";
 import { proxyHeader } from "../../net/proxy_protocol.ts";
-import { builtin } from "../node.ts";
+import { builtin } from "../node/builtin.ts";
 import { breakOff, join } from "./join.ts";
 import { firstLine } from "./line.ts";
 import { listenWithRoom } from "./listening.ts";

@@ -1,6 +1,6 @@
 import type * as Dgram from "node:dgram";
 import type * as Net from "node:net";
-import { builtin } from "../node.ts";
+import { builtin } from "../node/builtin.ts";
 import { frame, unframe } from "./frames.ts";
 import { mostWaiting } from "./inside.ts";
 import { type Common, destinationLine, type Forward, isForeign, refusal, type Request } from "./port.ts";

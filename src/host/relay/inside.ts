@@ -1,6 +1,6 @@
 import type * as Dgram from "node:dgram";
 import type * as Net from "node:net";
-import { builtin } from "../node.ts";
+import { builtin } from "../node/builtin.ts";
 import { frame, unframe } from "./frames.ts";
 import { join } from "./join.ts";
 import { firstLine } from "./line.ts";

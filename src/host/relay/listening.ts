@@ -1,5 +1,5 @@
 import type * as Net from "node:net";
-import { builtin } from "../node.ts";
+import { builtin } from "../node/builtin.ts";
 import { onDeno } from "../runtime.ts";
 import { breakOff } from "./join.ts";
 import type { Forward } from "./port.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { builtin } from "../node.ts";
+import { builtin } from "../node/builtin.ts";
 import { realWorld } from "../runtime.ts";
 import { type Listener, listenWithRoom } from "./listening.ts";
 import { type Room, roomOf } from "./room.ts";

@@ -1,6 +1,7 @@
 import type * as Net from "node:net";
 import { messageOf } from "../../wire/cni/error.ts";
-import { builtin, service } from "../node.ts";
+import { builtin } from "../node/builtin.ts";
+import { service } from "../node/process.ts";
 import { forwardConnections } from "./connections.ts";
 import { forwardDatagrams } from "./datagrams.ts";
 import { relayInside } from "./inside.ts";

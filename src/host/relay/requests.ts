@@ -1,5 +1,5 @@
 import type * as Net from "node:net";
-import { builtin } from "../node.ts";
+import { builtin } from "../node/builtin.ts";
 
 /** The longest request in bytes. */
 const longestRequest = 4096;

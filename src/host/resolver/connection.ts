@@ -1,5 +1,5 @@
 import type * as Net from "node:net";
-import { builtin } from "../node.ts";
+import { builtin } from "../node/builtin.ts";
 import { type Asking, random } from "./pool.ts";
 
 /** The same by TCP, one connection for a question. */

@@ -1,7 +1,7 @@
 import type * as Dgram from "node:dgram";
-import { builtin } from "../node.ts";
+import { builtin } from "../node/builtin.ts";
 import { onDeno } from "../runtime.ts";
-import { openDatagrams as openOnDeno } from "../deno_datagrams.ts";
+import { openDatagrams as openOnDeno } from "../deno/datagrams.ts";
 
 /** The other end of a datagram. */
 export interface Remote {

@@ -2,7 +2,7 @@ import type * as Fs from "node:fs";
 import { identifierProblem } from "../../net/names.ts";
 import { parseMember } from "../../wire/dns/member.ts";
 import { type Zone, type ZoneMember, zoneOf } from "../../wire/dns/zone.ts";
-import { builtin } from "../node.ts";
+import { builtin } from "../node/builtin.ts";
 
 /** What the state directory tells of the members of networks. */
 export interface Directory {

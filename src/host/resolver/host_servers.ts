@@ -1,7 +1,7 @@
 import type * as Fs from "node:fs";
 import { parseAddress } from "../../net/address.ts";
 import { parseResolvConf } from "../../net/resolv_conf.ts";
-import { builtin } from "../node.ts";
+import { builtin } from "../node/builtin.ts";
 import { readText } from "./directory.ts";
 
 /**

@@ -1,4 +1,4 @@
-import type { Datagrams, Hear, Remote } from "./resolver/datagrams.ts";
+import type { Datagrams, Hear, Remote } from "../resolver/datagrams.ts";
 
 /** The longest datagram there is. */
 const longest = 65_535;

@@ -1,4 +1,4 @@
-import type { ListenAt, Listening, Patience, Serve, Unheard } from "../plan/world.ts";
+import type { ListenAt, Listening, Patience, Serve, Unheard } from "../../plan/world.ts";
 
 /** The first line from a client, or the reason why there is none. */
 type Heard = { readonly line: string } | { readonly unheard: Unheard };

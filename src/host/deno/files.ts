@@ -1,0 +1,119 @@
+import { type Pinned, type Reading, type Stat, temporaryName, type Writing } from "../../plan/world.ts";
+import { pin as pinByNode, writeTemporary as writeOwned } from "../node/files.ts";
+import { textOfBytes } from "../output.ts";
+import { close, hasLibc, open } from "./libc.ts";
+
+/** What Deno reads of the file system. */
+export const denoReading: Reading = {
+  read: (path) => orUndefined(() => Deno.readTextFileSync(path)),
+  readBytes: (path) => orUndefined(() => textOfBytes(Deno.readFileSync(path))),
+  readStart: (path, bytes) => orUndefined(() => readStart(path, bytes)),
+  list: (path) => orUndefined(() => Array.from(Deno.readDirSync(path), (entry) => entry.name)) ?? [],
+  stat: (path, link) => orUndefined(() => toStat(link ? Deno.lstatSync(path) : Deno.statSync(path))),
+  readLink: (path) => orUndefined(() => Deno.readLinkSync(path)),
+  pin: (path, link) => hasLibc() ? orUndefined(() => pin(path, link)) : pinByNode(path, link),
+};
+
+/** What Deno changes in the file system. */
+export const denoWriting: Writing = {
+  write: (path, text, mode = 0o600, owner) => {
+    const temporary = owner ? writeOwned(path, text, mode, owner) : writeTemporary(path, text, mode);
+    try {
+      Deno.renameSync(temporary, path);
+    } catch (error) {
+      Deno.removeSync(temporary);
+      throw error;
+    }
+  },
+  create: (path, text, mode = 0o600) => {
+    const temporary = writeTemporary(path, text, mode);
+    try {
+      Deno.linkSync(temporary, path);
+      return true;
+    } catch (error) {
+      if (error instanceof Deno.errors.AlreadyExists) return false;
+      throw error;
+    } finally {
+      Deno.removeSync(temporary);
+    }
+  },
+  put: (path, text) => Deno.writeTextFileSync(path, text, { create: false }),
+  symlink: (target, path) => Deno.symlinkSync(target, path),
+  makeDirectory: (path, mode = 0o700) => Deno.mkdirSync(path, { recursive: true, mode }),
+  remove: (path) => void orUndefined(() => Deno.removeSync(path, { recursive: true })),
+  removeEmpty: (path) => {
+    try {
+      Deno.removeSync(path);
+    } catch { /* It is not there, or not empty: both are fine. */ }
+  },
+};
+
+/** See node/files.ts: `createNew` is O_EXCL, which follows no link. */
+function writeTemporary(path: string, text: string, mode: number): string {
+  const temporary = temporaryName(path, Deno.pid);
+  try {
+    Deno.writeTextFileSync(temporary, text, { mode, createNew: true });
+  } catch (error) {
+    // What has the name by chance is another's, and stays.
+    if (!(error instanceof Deno.errors.AlreadyExists)) orUndefined(() => Deno.removeSync(temporary));
+    throw error;
+  }
+  return temporary;
+}
+
+/** Deno has no way to pass flags to open(2) but its Node layer, which would cost a hook ten times as much. */
+function pin(path: string, link?: "follow"): Pinned {
+  const noFollow = Deno.build.arch === "aarch64" ? 0o100000 : 0o400000;
+  const [pathOnly, closeOnExec] = [0o10000000, 0o2000000];
+  const fd = open(path, pathOnly | closeOnExec | (link ? 0 : noFollow));
+  // Why it could not be opened is in errno, which is out of reach; looking gives the same error, or there was a race.
+  if (fd < 0) {
+    (link ? Deno.statSync : Deno.lstatSync)(path);
+    throw new Deno.errors.NotFound(path);
+  }
+  const held = `/proc/${Deno.readLinkSync("/proc/self")}/fd/${fd}`;
+  const info = Deno.statSync(held);
+  return {
+    path: held,
+    stat: { ...toStat(info), gid: info.gid ?? 0, links: info.nlink ?? 1, isLink: info.isSymlink },
+    release: () => close(fd),
+  };
+}
+
+export function orUndefined<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (isMissing(error)) return undefined;
+    throw error;
+  }
+}
+
+/** Of a process that ends while its file in /proc is open, reading gives ESRCH, for which Deno has no class. */
+function isMissing(error: unknown): boolean {
+  return error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory ||
+    String(error).includes("(os error 3)");
+}
+
+function readStart(path: string, bytes: number): string {
+  const [buffer, file] = [new Uint8Array(bytes), Deno.openSync(path)];
+  try {
+    let length = 0;
+    for (let read: number | null = 1; read && length < bytes; length += read ?? 0) {
+      read = file.readSync(buffer.subarray(length));
+    }
+    return new TextDecoder().decode(buffer.subarray(0, length));
+  } finally {
+    file.close();
+  }
+}
+
+function toStat(info: Deno.FileInfo): Stat {
+  return {
+    kind: info.isFile ? "file" : info.isDirectory ? "directory" : info.isSocket ? "socket" : "other",
+    identity: `${info.dev}:${info.ino}`,
+    uid: info.uid ?? 0,
+    modified: info.mtime?.getTime() ?? 0,
+    mode: (info.mode ?? 0) & 0o7777,
+  };
+}

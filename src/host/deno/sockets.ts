@@ -1,0 +1,49 @@
+import { noAnswer, type RequestOptions, usualPatience } from "../../plan/world.ts";
+
+/** See `World.canListen`. */
+export function canListen(hostname: string, port: number): Promise<boolean> {
+  try {
+    Deno.listen({ hostname, port }).close();
+    return Promise.resolve(true);
+  } catch (error) {
+    return Promise.resolve(!(error instanceof Deno.errors.AddrInUse));
+  }
+}
+
+/** See `World.hasAddress`. */
+export function hasAddress(hostname: string): Promise<boolean> {
+  try {
+    Deno.listen({ hostname, port: 0 }).close();
+    return Promise.resolve(true);
+  } catch {
+    return Promise.resolve(false);
+  }
+}
+
+/** See `World.request`. */
+export async function request(
+  socket: string,
+  text: string,
+  { patience = usualPatience }: RequestOptions = {},
+): Promise<string> {
+  const connection = await Deno.connect({ transport: "unix", path: socket });
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => {
+      reject(noAnswer(patience));
+      connection.close();
+    }, patience * 1000);
+  });
+  try {
+    return await Promise.race([converse(connection, text), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+async function converse(connection: Deno.UnixConn, text: string): Promise<string> {
+  const writer = connection.writable.getWriter();
+  await writer.write(new TextEncoder().encode(text));
+  await connection.closeWrite();
+  return await new Response(connection.readable).text();
+}

@@ -1,0 +1,42 @@
+import type * as Fs from "node:fs";
+import type { Self, World } from "../../plan/world.ts";
+import { oneLine } from "../../wire/cni/output.ts";
+import { http, serveHttp } from "../http.ts";
+import { builtin } from "./builtin.ts";
+import { nodeReading, nodeWriting } from "./files.ts";
+import { nodeLocking } from "./locks.ts";
+import { nodeProcesses, tell } from "./process.ts";
+import { nodePrograms } from "./programs.ts";
+import { canListen, hasAddress, listen, request } from "./sockets.ts";
+
+/** The world through Node's API. */
+export function nodeWorld(): World {
+  const surroundings = { ...nodeSelf(), ...nodeReading() };
+  return {
+    ...surroundings,
+    ...nodeWriting(),
+    ...nodeLocking(surroundings),
+    ...nodePrograms(surroundings),
+    ...{ request, http, serveHttp, listen, canListen, hasAddress },
+    ...nodeProcesses,
+    warn: (line) => tell(`ocinet: ${oneLine(line)}\n`),
+  };
+}
+
+function nodeSelf(): Self {
+  // src/launcher.sh says why.
+  const debuggerNowhere = "--inspect-port=[ff02::1]:9229";
+  const file = builtin<typeof Fs>("node:fs").realpathSync(process.argv[1]!);
+  const self = [process.execPath, debuggerNowhere, file];
+  return {
+    runtime: "node",
+    pid: process.pid,
+    uid: process.getuid!(),
+    runtimePath: process.execPath,
+    self,
+    // Its permissions do not reach as far as sockets.
+    confined: () => self,
+    env: (name) => process.env[name],
+    environment: () => ({ ...process.env }) as Record<string, string>,
+  };
+}
