@@ -92,7 +92,7 @@ function etcdProblems(members: readonly MemberStatus[]): readonly string[] {
 /** Asks for what the agent will need, and changes nothing: etcd looks at rights before it looks at conditions. */
 async function tryRights({ etcd, prefix }: Store): Promise<void> {
   const key = `${prefix}hosts/.probe`;
-  await etcd.change([{ key, created: "1" }], [{ put: key, value: "" }, { delete: key }]);
+  await etcd.change([{ key, created: "1" }], [{ put: key, value: "" }]);
 }
 
 async function agentStatus(world: World): Promise<ClusterStatus["agent"]> {
