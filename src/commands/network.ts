@@ -177,7 +177,7 @@ export async function networkList(
   flags: ReadonlySet<string>,
 ): Promise<Report> {
   const keys = ["name", "id", "driver", "label", "scope", "type", "dangling"];
-  const isWanted = parseFilters(given.get("filter") ?? [], keys);
+  const isWanted = parseFilters(given.get("filter") ?? [], keys, world.now);
   const endpoints = await endpointsIn(world, stateDirectory(world));
   const networks = (await allNetworks(world)).filter((network) =>
     isWanted({ network, isUsed: endpoints.some((one) => one.network === network.name) })
@@ -266,7 +266,7 @@ async function removeFromCluster(world: World, term: string): Promise<string | u
 /** Removes the networks that nobody is on; of an overlay network other hosts may have containers. */
 export async function networkPrune(world: World, given: OptionValues): Promise<Report> {
   const state = stateDirectory(world);
-  const isWanted = parseFilters(given.get("filter") ?? [], ["label", "label!", "until"]);
+  const isWanted = parseFilters(given.get("filter") ?? [], ["label", "label!", "until"], world.now);
   await collect(world, state, containerIds(world, state), "patient");
   const names = await pruneNetworks(
     world,

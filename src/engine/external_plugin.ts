@@ -79,7 +79,7 @@ export async function callExternal(world: World, call: ExternalCall): Promise<un
   const file = findPlugin(world, call.type, call.path);
   const words = { CNI_COMMAND: call.command, ...call.env, CNI_PATH: call.path.join(":") };
   const stdin = JSON.stringify(call.request);
-  const [began, patience] = [Date.now(), call.patience ?? 300_000];
+  const [began, patience] = [world.now(), call.patience ?? 300_000];
   const { code, stdout, stderr } = await runPlugin(world, file, {
     stdin,
     timeout: patience,
@@ -88,7 +88,7 @@ export async function callExternal(world: World, call: ExternalCall): Promise<un
     dry: { shows: shownCall(file, words, stdin), says: JSON.stringify(supposedAnswer(call)) },
     passOn: true,
   });
-  if (code !== 0 && Date.now() - began >= patience) {
+  if (code !== 0 && world.now() - began >= patience) {
     const problem = `Cannot wait for plugin "${call.type}" any longer: it has not ended`;
     throw new CniError("internal", `${problem} after ${patience / 1000} s`, stderr.trim());
   }

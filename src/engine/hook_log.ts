@@ -5,5 +5,5 @@ import type { World } from "../plan/world.ts";
 export function note(world: World, state: string, line: string): void {
   const path = `${state}/hook.log`;
   const old = (world.read(path) ?? "").split("\n").slice(-100).join("\n");
-  world.write(path, `${old}${new Date().toISOString()} ${oneLine(line)}\n`);
+  world.write(path, `${old}${new Date(world.now()).toISOString()} ${oneLine(line)}\n`);
 }

@@ -58,6 +58,9 @@ export interface FakeOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** The number of our own process. */
   readonly firstPid?: number;
+  /** Its clock and its chance; by default those of this process. */
+  readonly now?: () => number;
+  readonly random?: () => number;
 }
 
 /** The machine. */
@@ -445,7 +448,8 @@ function locksOf({ locks, tree }: Machine, state: State): Locks {
 }
 
 function worldOf(machine: Machine, self: FakeProcess, state: State): World {
-  const { kernel, options: { uid = 0, env = {} } } = machine;
+  const { kernel, options } = machine;
+  const { uid = 0, env = {} } = options;
   const never = (what: string) => () => {
     throw new Error(`the machine in memory has no ${what}`);
   };
@@ -464,6 +468,8 @@ function worldOf(machine: Machine, self: FakeProcess, state: State): World {
     ...locksOf(machine, state),
     run: (argv, options) => run(machine, state, argv, options),
     ask: () => "",
+    now: options.now ?? Date.now,
+    random: options.random ?? Math.random,
     warn: () => {},
     request: (socket) => request(machine, state, socket),
     canListen: () => Promise.resolve(true),

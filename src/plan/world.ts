@@ -154,6 +154,14 @@ export interface Processes {
   onSignals(names: readonly Signal[], tell: (name: Signal) => void): void;
 }
 
+/** Time and chance, which a test sets. What must not be foreseen, such as an id, is from `crypto`. */
+export interface Chance {
+  /** Milliseconds since 1970. */
+  now(): number;
+  /** From 0 up to, but not, 1. */
+  random(): number;
+}
+
 /** What a function needs that only looks for programs and files. */
 export type Surroundings = Self & Reading;
 
@@ -161,13 +169,20 @@ export type Surroundings = Self & Reading;
  * Everything impure, in facets. The real one, a test's and the one of `--dry-run` differ only here. Any failure but that
  * something is missing throws, naming the path.
  */
-export interface World extends Self, Reading, Writing, Locking, Programs, Sockets, Processes {
+export interface World extends Self, Reading, Writing, Locking, Programs, Sockets, Processes, Chance {
   /** Tells a person one line that does not keep what they want from being done. */
   warn(line: string): void;
 }
 
 /** What cannot change anything, here or elsewhere. */
-type Harmless = keyof (Self & Reading) | "ask" | "canListen" | "hasAddress" | "exists" | "onSignals" | "warn";
+type Harmless =
+  | keyof (Self & Reading & Chance)
+  | "ask"
+  | "canListen"
+  | "hasAddress"
+  | "exists"
+  | "onSignals"
+  | "warn";
 
 /** The members that may change something: a dry run has to have each of its own. */
 export type Actions = Omit<World, Harmless>;

@@ -236,7 +236,7 @@ function* order({ world, directory, set }: Search, last: string | undefined): Ge
     yield candidate;
   }
   for (let i = 0; i < throws; i++) {
-    const candidate = anyOf(set);
+    const candidate = anyOf(set, world.random);
     if (candidate && world.stat(`${directory}/${candidate.address}`) === undefined) yield candidate;
   }
   const names = new Set(world.list(directory));

@@ -307,6 +307,7 @@ function counting(names: Set<string>, marker: string): { readonly world: World; 
     stat: (path: string) => counted(names.has(leaf(path)) ? {} : undefined),
     list: () => counted([...names]),
     create: (path: string) => counted(!names.has(leaf(path)) && !!names.add(leaf(path))),
+    random: Math.random,
   } as unknown as World;
   return count;
 }

@@ -142,11 +142,11 @@ function* count(range: Range, from: bigint, to: bigint): Generator<Candidate> {
 }
 
 /** A random address of a set; undefined if it is a gateway. */
-export function anyOf(set: RangeSet): Candidate | undefined {
-  const range = set[Math.floor(Math.random() * set.length)]!;
+export function anyOf(set: RangeSet, random: () => number): Candidate | undefined {
+  const range = set[Math.floor(random() * set.length)]!;
   const [first, last] = [toNumber(range.start), toNumber(range.end)];
   const size = Number(last - first + 1n);
-  const address = fromNumber(first + BigInt(Math.floor(Math.random() * size)), family(range.subnet));
+  const address = fromNumber(first + BigInt(Math.floor(random() * size)), family(range.subnet));
   return address === range.gateway ? undefined : { address, range };
 }
 

@@ -82,7 +82,7 @@ const aMoment = 60_000;
 /** Whether a reservation is empty, and not just being written. */
 export function isEmpty(world: World, path: string): boolean {
   const stat = world.stat(path);
-  return stat !== undefined && Date.now() - stat.modified > aMoment && world.read(path) === "";
+  return stat !== undefined && world.now() - stat.modified > aMoment && world.read(path) === "";
 }
 
 /** Releases an empty reservation. */

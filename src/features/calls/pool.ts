@@ -140,7 +140,7 @@ function isForsaken(world: World, { caller }: Slot): boolean {
   if (claimed === undefined) return false;
   const [pid] = readPids(world, caller);
   return pid === undefined
-    ? Date.now() - claimed.modified > untilNamed
+    ? world.now() - claimed.modified > untilNamed
     : world.stat(`/proc/${pid}`) === undefined;
 }
 

@@ -154,7 +154,7 @@ function firstRecord(
   claims: readonly Step[],
 ): ContainerRecord {
   return newRecord(world, {
-    ...{ ...containerKey(id), created: new Date().toISOString(), phase: "planning" as const },
+    ...{ ...containerKey(id), created: new Date(world.now()).toISOString(), phase: "planning" as const },
     ...{ container: lasting ?? container, ports, limits: options.limits },
     ...(runtimeId === undefined ? {} : { runtimeId }),
     ...(session ? { session: { lowestPort: session.lowestPort } } : {}),

@@ -108,7 +108,7 @@ const sampleSize = 4;
 export async function collectOpportunistically(world: World, state: string): Promise<void> {
   try {
     const ids = containerIds(world, state);
-    const start = Math.floor(Math.random() * ids.length);
+    const start = Math.floor(world.random() * ids.length);
     const some = Array.from(
       { length: Math.min(sampleSize, ids.length) },
       (_, i) => ids[(start + i) % ids.length]!,

@@ -54,7 +54,7 @@ export async function createNetwork(
     if (options.configFrom !== undefined) findConfiguration(networks, options.configFrom);
     refuseSharing(networks, name, main);
     const write = (ipam: readonly IpamConfig[], ipamConf: unknown) => {
-      const created = new Date().toISOString();
+      const created = new Date(world.now()).toISOString();
       const text = fileOf(name, main, { ...options, id, created, ipam }, ipamConf);
       if (createWithDirectory(world, `${configDirectory(world)}/net.d/${name}.conflist`, text)) return;
       throw duplicate(name);
@@ -85,7 +85,7 @@ async function createConfiguration(
   const [id, ipam] = [newId(), readIpam(options)];
   const stored = {
     id,
-    created: new Date().toISOString(),
+    created: new Date(world.now()).toISOString(),
     labels,
     options: own,
     ipam,

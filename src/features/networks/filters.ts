@@ -11,9 +11,10 @@ type Test = (candidate: Candidate) => boolean;
 /**
  * Reads `--filter KEY=VALUE` as Docker does: of one key one is enough, of labels all are needed, and all keys are.
  * @param known keys that may be used
+ * @param now milliseconds since 1970
  * @throws Error naming a filter that cannot be read
  */
-export function parseFilters(values: readonly string[], known: readonly string[]): Test {
+export function parseFilters(values: readonly string[], known: readonly string[], now: () => number): Test {
   const byKey = new Map<string, Test[]>();
   for (const value of values) {
     const at = value.indexOf("=");
@@ -25,7 +26,7 @@ export function parseFilters(values: readonly string[], known: readonly string[]
     if (!known.includes(key)) {
       throw new Error(`invalid filter '${key}'; there are: ${known.join(", ")}`);
     }
-    byKey.set(key, [...byKey.get(key) ?? [], test(key, value.slice(at + 1), isNot)]);
+    byKey.set(key, [...byKey.get(key) ?? [], test(key, value.slice(at + 1), isNot, now)]);
   }
   return (candidate) =>
     [...byKey].every(([key, tests]) =>
@@ -33,7 +34,7 @@ export function parseFilters(values: readonly string[], known: readonly string[]
     );
 }
 
-function test(key: string, value: string, isNot: boolean): Test {
+function test(key: string, value: string, isNot: boolean, now: () => number): Test {
   switch (key) {
     case "name":
       return matching(value, ({ name }) => name);
@@ -48,7 +49,7 @@ function test(key: string, value: string, isNot: boolean): Test {
     case "dangling":
       return dangling(value);
     case "until":
-      return until(value);
+      return until(value, now());
     default:
       return (candidate) => hasLabel(candidate.network, value) !== isNot;
   }
@@ -85,12 +86,12 @@ function hasLabel({ labels }: Network, value: string): boolean {
 }
 
 /** A time, in seconds since 1970 or as RFC 3339 has it, or how long ago: 10m, 1h30m. */
-function until(value: string): Test {
+function until(value: string, now: number): Test {
   const ago = [...value.matchAll(/([0-9.]+)(h|m|s)/g)];
   const units = { h: 3_600_000, m: 60_000, s: 1000 };
   const isAgo = /^([0-9.]+(h|m|s))+$/.test(value);
   const time = isAgo
-    ? Date.now() - ago.reduce((sum, [, number, unit]) => sum + Number(number) * units[unit as "h"], 0)
+    ? now - ago.reduce((sum, [, number, unit]) => sum + Number(number) * units[unit as "h"], 0)
     : /^[0-9]+(\.[0-9]+)?$/.test(value)
     ? Number(value) * 1000
     : Date.parse(value);

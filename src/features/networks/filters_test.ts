@@ -29,7 +29,7 @@ const all = [
 ];
 
 function names(...filters: readonly string[]): string {
-  const isWanted = parseFilters(filters, keys);
+  const isWanted = parseFilters(filters, keys, Date.now);
   return all.filter((network) => isWanted({ network, isUsed: network.name === "xfoo" })).map(({ name }) =>
     name
   )

@@ -179,7 +179,7 @@ async function callOne(
   });
   const json = parseAnswer(answer);
   const date = Date.parse(answer.date ?? "");
-  if (!Number.isNaN(date)) client.ahead.set(at, Math.round((date - Date.now()) / 1000));
+  if (!Number.isNaN(date)) client.ahead.set(at, Math.round((date - world.now()) / 1000));
   if (answer.status === 200) return seen(client, json, before);
   const isTokenOver = /invalid auth token|auth.* revision|permission_denied/i.test(saidIn(json));
   if (!again && config.user !== undefined && isTokenOver) {

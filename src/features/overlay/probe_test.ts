@@ -87,6 +87,7 @@ test("of a member of etcd its clock, its leader and its alarms are told", async 
   const etcd = newEtcd();
   const world = (body: object, date: number) =>
     ({
+      now: Date.now,
       http: async (request: Parameters<World["http"]>[0]) => {
         const answer = await etcd.http(request);
         const merged = JSON.stringify({ ...JSON.parse(answer.body), ...body });

@@ -18,6 +18,8 @@ export function denoWorld(): World {
     ...denoPrograms(surroundings),
     ...{ request, http, serveHttp, listen, canListen, hasAddress },
     ...denoProcesses(surroundings),
+    now: Date.now,
+    random: Math.random,
     warn: (line) => tell(`ocinet: ${oneLine(line)}\n`),
   };
 }

@@ -19,6 +19,8 @@ export function nodeWorld(): World {
     ...nodePrograms(surroundings),
     ...{ request, http, serveHttp, listen, canListen, hasAddress },
     ...nodeProcesses,
+    now: Date.now,
+    random: Math.random,
     warn: (line) => tell(`ocinet: ${oneLine(line)}\n`),
   };
 }
