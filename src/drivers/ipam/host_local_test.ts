@@ -308,6 +308,7 @@ function counting(names: Set<string>, marker: string): { readonly world: World; 
     list: () => counted([...names]),
     create: (path: string) => counted(!names.has(leaf(path)) && !!names.add(leaf(path))),
     random: Math.random,
+    now: Date.now,
   } as unknown as World;
   return count;
 }
