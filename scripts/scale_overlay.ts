@@ -238,7 +238,6 @@ try {
   console.error(agentLog().split("\n").slice(-6).join("\n"));
   Deno.exitCode = 1;
 } finally {
-  Deno.copyFileSync(`${directory}/agent.log`, "/tmp/scale_agent.log");
   Deno.removeSync(directory, { recursive: true });
   Deno.exit();
 }
