@@ -161,7 +161,7 @@ keys() {
 
 # start_agent NUMBER: and waits until its host is in the cluster
 start_agent() {
-  started "agent$1" nsenter --target "${HOST_PIDS[$1]}" --net --mount --wdns="$PWD" -- "$OCINET" agent
+  started "agent$1" nsenter --target "${HOST_PIDS[$1]}" --net --mount --wdns="$PWD" -- "$OCINET" agent --workers 0
   wait_for is_member "$1"
   wait_for grep -q listening "$BATS_TEST_TMPDIR/agent$1.log"
 }

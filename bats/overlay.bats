@@ -172,7 +172,7 @@ claims_are() { [ "$(keys | grep -c /addresses/)" = "$1" ]; }
   pings "$(address_of c21)" inside c11
   # An agent that starts without etcd takes nothing down.
   ended agent1 KILL
-  started agent1 nsenter --target "${HOST_PIDS[1]}" --net --mount --wdns="$PWD" -- "$OCINET" agent
+  started agent1 nsenter --target "${HOST_PIDS[1]}" --net --mount --wdns="$PWD" -- "$OCINET" agent --workers 0
   wait_for grep -q listening "$BATS_TEST_TMPDIR/agent1.log"
   pings "$(address_of c21)" inside c11
   # A container can end; its address is given back later.
