@@ -351,7 +351,8 @@ seen_packets() { ip netns exec "$LAN" nft list chain bridge seen forwarded | awk
   # What a host's program has is left to it.
   run -0 grep -h "Cannot lead" "$BATS_TEST_TMPDIR"/agent?.log
   [[ $output == *"Cannot lead port 8082 to service \"web\" on this host: a program or a container of it has the port; "* ]]
-  [ "$(wc -l <<<"$output")" = 1 ]
+  [[ $output == *"Cannot lead port 5354/udp to service \"web\" on this host: a program or a container of it has the port; "* ]]
+  [ "$(wc -l <<<"$output")" = 2 ]
   [ "$(on 3 nft list chain inet ocinet_mesh ports | grep -c goto)" = 3 ]
   [ "$(on 1 nft list chain inet ocinet_mesh ports | grep -c goto)" = 5 ]
   # Datagrams of one client go on to one member.

@@ -75,7 +75,7 @@ export async function closeMesh(agent: Agent): Promise<void> {
 }
 
 async function meshNetworks(agent: Agent, meshed: readonly Member[]): Promise<readonly MeshNetwork[]> {
-  const problems: string[] = [];
+  const problems = new Map<string, string>();
   const owners = new Map<string, string>();
   const networks: MeshNetwork[] = [];
   const names = [...new Set(meshed.map(({ network }) => network))].toSorted();
@@ -86,22 +86,24 @@ async function meshNetworks(agent: Agent, meshed: readonly Member[]): Promise<re
     const targets = targetsOf(joined.network, joined.claims.held, on, hosts)
       .filter(({ service, protocol, hostPort }) => {
         const [port, owner] = [
-          `${protocol} ${hostPort}`,
+          portOf({ protocol, hostPort }),
           `service "${service}" of network "${joined.network.name}"`,
         ];
         const other = owners.get(port) ?? owner;
         owners.set(port, other);
         if (other !== owner) {
-          problems.push(`Cannot lead port ${hostPort} to ${owner}: ${other} has it; publish another port`);
+          problems.set(port, `Cannot lead ${port} to ${owner}: ${other} has it; publish another port`);
         }
         return other === owner;
       });
     const free = await Promise.all(targets.map((target) => isFree(agent, target)));
-    targets.filter((_, i) => !free[i]).forEach(({ hostPort, service }) =>
-      problems.push(
-        `Cannot lead port ${hostPort} to service "${service}" on this host: a program or a container of it has the port; stop it, or publish another one`,
-      )
-    );
+    for (const target of targets.filter((_, i) => !free[i])) {
+      const port = portOf(target);
+      problems.set(
+        port,
+        `Cannot lead ${port} to service "${target.service}" on this host: a program or a container of it has the port; stop it, or publish another one`,
+      );
+    }
     networks.push({
       bridge: linkNames(joined.digest).bridge,
       subnets: joined.network.subnets,
@@ -113,12 +115,20 @@ async function meshNetworks(agent: Agent, meshed: readonly Member[]): Promise<re
   }
   const marked = withMarks(agent, networks);
   if (marked.some(({ hosts }) => hosts.some(({ mark }) => mark === undefined))) {
-    problems.push(
+    problems.set(
+      "ports of services",
       `Cannot lead all ports of services: other hosts on their networks are more than ${mostPairs}`,
     );
   }
-  report(agent, "mesh", problems.toSorted()[0]);
+  const told = [...agent.problems.keys()].filter((topic) => /^port |^ports of services$/.test(topic));
+  told.filter((topic) => !problems.has(topic)).forEach((topic) => report(agent, topic, undefined));
+  problems.forEach((problem, topic) => report(agent, topic, problem));
   return marked;
+}
+
+/** A port of the host as messages have it: "port 80", "port 53/udp". */
+function portOf({ protocol, hostPort }: Pick<MeshTarget, "protocol" | "hostPort">): string {
+  return `port ${hostPort}${protocol === "tcp" ? "" : `/${protocol}`}`;
 }
 
 /** Each pair of a network and another host has a mark, which it keeps. */
