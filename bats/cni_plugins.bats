@@ -48,7 +48,7 @@ leaves_nothing() {
     [ -z "${since[$type]-}" ] || refused 1 "incompatible CNI versions" "$type" ADD "$(conf "$type" "{}" 0.2.0)"
     count=$((count + 1))
   done
-  equal 21 $count
+  equal 23 $count
 }
 
 @test "VERSION, and a call with nothing set, start nothing and look at nothing" {
