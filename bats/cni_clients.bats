@@ -3,6 +3,7 @@
 # shellcheck disable=SC2154 # of bats
 load lib
 load cni
+load docker
 
 setup() {
   set_up_hosts
@@ -114,14 +115,8 @@ in_web() { in_process "$(podman inspect --format '{{.State.Pid}}' web)" "$@"; }
 
 # start_containerd: with an image "example.org/busybox:test"
 start_containerd() {
-  local at=$BATS_TEST_TMPDIR/containerd id
-  mkdir "$at" "$at/image"
-  tar -C "$(busybox_rootfs)" -cf "$at/image/layer.tar" .
-  id=$(sha256sum <"$at/image/layer.tar" | cut -d' ' -f1)
-  jq -n --arg id "sha256:$id" '{ architecture: "amd64", os: "linux", config: { Env: ["PATH=/bin"] },
-    rootfs: { type: "layers", diff_ids: [$id] } }' >"$at/image/config.json"
-  jq -n '[{ Config: "config.json", RepoTags: ["example.org/busybox:test"], Layers: ["layer.tar"] }]' >"$at/image/manifest.json"
-  tar -C "$at/image" -cf "$at/image.tar" manifest.json config.json layer.tar
+  local at=$BATS_TEST_TMPDIR/containerd
+  make_image "$at" example.org/busybox:test
   printf 'version = 2\nroot = "%s"\nstate = "/run/containerd"\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n' \
     "$at/root" >"$at/config.toml"
   background containerd in_host containerd --config "$at/config.toml"

@@ -18,6 +18,25 @@ set_up_hosts() {
   mkdir -p "$STATE_DIR" "$NET_DIR" "$BATS_TEST_TMPDIR"/{containers,background}
   chmod 755 "$BATS_TEST_TMPDIR"
   export OCINET_STATE_DIR=$STATE_DIR
+  [ -z "${OCINET_TEST_AGENT-}" ] || serve_calls
+}
+
+# serve_calls: an agent of the host's, whose processes wait for calls; with `scripts/bats --agent` every test has it
+serve_calls() {
+  # Not in the state directory, which tests look at.
+  in_host sh -c 'mkdir -p /run/ocinet/calls && mountpoint -q /run/ocinet/calls ||
+    mount -t tmpfs -o mode=700 tmpfs /run/ocinet/calls'
+  background agent in_host "$OCINET" agent --workers 2
+  wait_for agent_waits
+}
+
+# agent_waits: one of its processes is free
+agent_waits() {
+  local ready
+  for ready in "/proc/$HOST_PID/root/run/ocinet/calls"/*/*/ready; do
+    [ ! -e "$ready" ] || [ -e "${ready%ready}caller" ] || return 0
+  done
+  return 1
 }
 
 tear_down_hosts() {
@@ -96,7 +115,7 @@ processes() {
   local pid
   for pid in $(test_pids); do
     tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | sed 's/ $/\n/'
-  done | sort
+  done | if [ -n "${OCINET_TEST_AGENT-}" ]; then grep -vE ' agent --workers 2$| worker /run/ocinet/calls/'; else cat; fi | sort
 }
 
 no_processes() { [ -z "$(processes)" ]; }

@@ -101,6 +101,14 @@ knows() {
   run -0 ocinet repair a
   equal "" "$output"
 
+  # A network of another directory.
+  mkdir "$BATS_TEST_TMPDIR/own"
+  network "$BATS_TEST_TMPDIR/own/far.conflist" far bridge 10.8.0.0/24
+  refuses "network far not found" connect far c
+  net connect --net-dir "$BATS_TEST_TMPDIR/own" far c
+  equal "eth1 10.8.0.2/24" "$(addresses c | grep eth1)"
+  net disconnect --net-dir "$BATS_TEST_TMPDIR/own" far c
+
   # The greatest priority has the way out.
   net disconnect db a
   run ! grep store <<<"$(hosts_of a)"

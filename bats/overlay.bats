@@ -350,7 +350,7 @@ seen_packets() { ip netns exec "$LAN" nft list chain bridge seen forwarded | awk
   on 3 nft list set inet ocinet unforwarded6 | grep -qF '"eth0" . "eth0"'
   # What a host's program has is left to it.
   run -0 grep -h "Cannot lead" "$BATS_TEST_TMPDIR"/agent?.log
-  [[ $output == *"Cannot lead port 8082 to service \"web\" on this host: a program or a container of it has the port; "* ]]
+  [[ $output == *"Cannot lead port 5354 to service \"web\" on this host: a program or a container of it has the port; "* ]]
   [ "$(wc -l <<<"$output")" = 1 ]
   [ "$(on 3 nft list chain inet ocinet_mesh ports | grep -c goto)" = 3 ]
   [ "$(on 1 nft list chain inet ocinet_mesh ports | grep -c goto)" = 5 ]

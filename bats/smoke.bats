@@ -104,7 +104,7 @@ container_runs() {
     run -0 in_host env -i PATH="$bin" "$OCINET" version --json
     jq -e --arg runtime $runtime '.runtime == $runtime' <<<"$output"
   done
-  run -1 in_host env -i PATH=/nowhere "$OCINET" ls
+  run -1 in_host env -i PATH=/nowhere OCINET_AGENT=no "$OCINET" ls
   [ "$output" = "ocinet: Cannot start: neither deno (2 or later) nor node (20.16 or later) is on PATH; install one" ]
   run -1 env OCINET_RUNTIME=nodejs "$OCINET" ls
   [ "$output" = 'ocinet: Cannot start: OCINET_RUNTIME is "nodejs", and not deno, node, or the path of one' ]

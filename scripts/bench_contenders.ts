@@ -32,6 +32,7 @@ export const groups: Readonly<Record<string, Group>> = {
     title: "bridge, masquerade and one published port",
     base: "netavark",
     contenders: {
+      "ocinet hook, agent on Deno": withAgent(Deno.execPath(), hook(Deno.execPath())),
       "ocinet hook on Deno": hook(Deno.execPath()),
       "ocinet hook on Node": hook("node"),
       "netavark": netavark(),
@@ -42,6 +43,7 @@ export const groups: Readonly<Record<string, Group>> = {
     title: "CNI chain of bridge, host-local, portmap, firewall and tuning",
     base: "ocinet cni, Go plugins",
     contenders: {
+      "ocinet cni, agent on Deno": withAgent(Deno.execPath(), runtime(Deno.execPath())),
       "ocinet cni on Deno": runtime(Deno.execPath()),
       "ocinet cni on Node": runtime("node"),
       "ocinet cni, Go plugins": runtime(Deno.execPath(), reference),
@@ -127,6 +129,22 @@ export function hook(runtime: string, networks = "bench", before: readonly strin
       await run([...before, "dist/ocinet", "hook", "createRuntime", ...words], state(id, pid), env);
     },
     down: async (id) => void await run([...before, "dist/ocinet", "hook", "poststop"], state(id, 0), env),
+  };
+}
+
+/** The same where an agent's processes wait for its calls. */
+function withAgent(runtime: string, contender: Contender): Contender {
+  return {
+    ...contender,
+    prepare: async () => {
+      await contender.prepare?.();
+      const agent = new Deno.Command("dist/ocinet", {
+        ...{ args: ["agent"], env: { OCINET_RUNTIME: runtime } },
+        ...{ stdin: "null", stdout: "null", stderr: "piped" },
+      }).spawn();
+      // It says a line once it serves.
+      await agent.stderr.getReader().read();
+    },
   };
 }
 

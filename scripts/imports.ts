@@ -20,7 +20,7 @@ const order: readonly (readonly string[])[] = [
   ["host"],
   ["engine"],
   ["features/networks", "features/limits"],
-  ["features/overlay"],
+  ["features/overlay", "features/calls"],
   ["features/cni_plugin"],
   ["features/cni_runtime"],
   ["features/rootless", "features/netavark_plugin", "features/docker_plugin"],

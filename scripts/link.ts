@@ -24,7 +24,8 @@ export function link(
   const build = createHash("sha256").update(JSON.stringify([launcher, parts.map(({ text }) => text)]));
   const id = build.digest("hex").slice(0, 16);
   const placed: Placed[] = [];
-  let text = launcher;
+  // The launcher looks for an agent of the same build.
+  let text = launcher.replaceAll("@BUILD@", id);
   for (const part of parts) {
     const { code, table } = takeApart(part);
     // Its head takes a line.

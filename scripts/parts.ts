@@ -8,7 +8,9 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
   udhcpc: ["src/plan/udhcpc.ts"],
   drivers: [
     "src/drivers/ipam/dhcp.ts",
+    "src/drivers/ipam/docker_ipam.ts",
     "src/drivers/ipam/static.ts",
+    "src/drivers/main/docker_network.ts",
     "src/drivers/main/dummy.ts",
     "src/drivers/main/host_device.ts",
     "src/drivers/main/ipvlan.ts",
@@ -20,7 +22,10 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
     "src/drivers/meta/port_conditions.ts",
     "src/drivers/meta/sbr.ts",
     "src/drivers/meta/vrf.ts",
+    "src/engine/plugin_calls.ts",
     "src/features/cni_plugin/later_mac.ts",
+    "src/features/cni_plugin/remote.ts",
+    "src/plan/docker_plugins.ts",
   ],
   rootless: [
     "src/drivers/uplinks/options.ts",
@@ -49,6 +54,7 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
   relay: ["src/host/relay/relay.ts"],
   resolver: ["src/host/deno/datagrams.ts", "src/host/resolver/resolver.ts"],
   overlay: ["src/drivers/ipam/cluster.ts", "src/drivers/main/overlay.ts", "src/wire/overlay/requests.ts"],
+  calls: ["src/commands/worker.ts"],
   people: ["src/commands/program.ts"],
   networks: [
     "src/features/container/live_networks.ts",

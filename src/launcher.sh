@@ -19,6 +19,33 @@ if [ "$CNI_COMMAND" = VERSION ]; then
   esac
 fi
 
+# Where an agent of the same user and build runs (docs/agent.md), processes of its wait for a call, each in a directory of
+# its own, and spare us the start of a runtime. All of this is built into sh: a process would cost what is to be saved.
+# call_agent: ends with the status of the call, or returns if it has not been served. Then what a process had read of
+# standard input is in the file $input, if that is there.
+call_agent() {
+  if [ -O / ]; then set -- /run; else set -- "$XDG_RUNTIME_DIR" /run/user/*; fi
+  for calls; do
+    calls=$calls/ocinet/calls/@BUILD@
+    if [ ! -O "$calls" ] || [ -h "$calls" ]; then continue; fi
+    for slot in "$calls"/*"/ready"; do
+      slot=${slot%"/ready"}
+      # Who makes the file has the slot.
+      set -C
+      { printf '%s\n' "$$" >"$slot/caller"; } 2>/dev/null && claimed=yes || claimed=
+      set +C
+      [ -n "$claimed" ] || continue
+      # shellcheck disable=SC2094 # nothing is written there
+      # The process knows us by our descriptor 3, and takes 7 to 9 for its streams: ours are others while we print and read.
+      # Nothing waits when a FIFO is opened for both. What is read ends when the process has ended.
+      {
+        printf '%s\n' "$$" >&3 && read -r status <&5
+      } 9>&2 2>/dev/null 7<&0 8>&1 3<>"$slot/request" 4<>"$slot/answer" 5<"$slot/answer" 4>&-
+      case $status in "" | *[!0-9]*) input=$slot/input && return ;; *) exit "$status" ;; esac
+    done
+  done
+}
+
 # become_runtime ARGUMENT...: never returns. What it starts may stay when it has ended, so it gets none of the caller's
 # descriptors but the standard streams. sh can close those of one digit, and names the others, but for its own, which are
 # closed on exec: the runtime may have other files by these numbers.
@@ -78,5 +105,12 @@ case "$1 ${2-}" in "run "* | "session exec")
 '
   eval "$ocinet_plan"
 esac
+input='' status=''
+case $OCINET_AGENT:$1 in
+  no:*) ;;
+  *:hook | *:cni | *:plugin | *:up | *:down | *:port | *:ls) call_agent ;;
+  *:) [ -z "$CNI_COMMAND" ] || call_agent ;;
+esac
+[ ! -s "$input" ] || { PATH=$PATH:/usr/bin:/bin cat "$input" - | become_runtime "$@"; exit; }
 become_runtime "$@"
 # */;

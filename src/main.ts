@@ -1,5 +1,6 @@
 // First, before what an old runtime cannot evaluate.
 import "./host/oldest.ts";
+import { load } from "./host/part.ts";
 import { relay } from "./host/relay/relay.ts";
 import { resolve } from "./host/resolver/resolver.ts";
 import { closeInherited, ownProcess, prepareRuntime, realWorld } from "./host/runtime.ts";
@@ -11,6 +12,7 @@ import { isPluginName, plugin } from "./commands/plugin.ts";
 import { type Console, runCommand } from "./commands/program.ts";
 import { readRun, run } from "./commands/run.ts";
 import { supervise } from "./commands/supervise.ts";
+import { worker } from "./commands/worker.ts";
 import type { World } from "./plan/world.ts";
 
 declare const OCINET_VERSION: string;
@@ -25,8 +27,15 @@ async function main(): Promise<number> {
   // It may not even look who called.
   if (verb === "relay") return await relay(rest);
   if (verb === "resolver") return await resolve(rest);
+  if (verb === "worker") return await worker(realWorld(), rest, act, load);
   closeInherited();
   if (verb === "supervise") return await supervise(realWorld(), ownProcess, rest, runByWords);
+  return await act();
+}
+
+/** Does what the arguments, and the name that this file was called by, say. */
+async function act(): Promise<number> {
+  const [verb, ...rest] = ownProcess.args();
   const called = verb === "plugin" ? rest[0] ?? "" : calledAs();
   if (isDaemon(called, ownProcess.args())) {
     ownProcess.print("stderr", noDaemon);

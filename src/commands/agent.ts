@@ -1,20 +1,73 @@
+import { keepWaiting, type Pool } from "../features/calls/pool.ts";
+import { slotsDirectory } from "../features/calls/slot.ts";
 import { runAgent } from "../features/overlay/agent.ts";
+import { clusterFile } from "../features/overlay/cluster_config.ts";
 import { stateDirectory } from "../engine/state.ts";
+import { isRoot } from "../engine/user.ts";
+import { buildId } from "../host/part.ts";
 import { ownProcess } from "../host/runtime.ts";
 import type { World } from "../plan/world.ts";
+import { messageOf } from "../wire/cni/error.ts";
 import { oneLine } from "../wire/cni/output.ts";
+import { type Option, UsageError } from "../wire/oci/options.ts";
 import type { Report } from "./report.ts";
+
+const [usualWorkers, mostWorkers] = [4, 64];
+
+/** What the agent can be told. */
+export const agentOptions: readonly Option[] = [{
+  name: "workers",
+  value: "COUNT",
+  text: `processes that wait for calls, 0 for none (default: ${usualWorkers})`,
+  many: false,
+  annotation: false,
+}];
 
 /** What the help of `agent` says. */
 export const agentHelp = `
-It reads /etc/ocinet/cluster.json, and runs until it is told to end; what it says goes to stderr. Containers on overlay
-networks need it to start. While it does not run, those that do run go on.
+It runs until it is told to end; what it says goes to stderr. Processes of its wait for calls of the same user, and do
+them as if the caller had started a runtime: hook, cni, plugin (also by its name), up, down, port and ls.
+OCINET_AGENT=no has a call go without them.
+
+If there is an /etc/ocinet/cluster.json, root's agent serves overlay networks too. Containers on these need it to start.
+While it does not run, those that do run go on.
 `;
 
-/** Serves overlay networks on this host until it is told to end. */
-export async function agent(world: World): Promise<Report> {
-  await runAgent(world, stateDirectory(world), tell);
+/**
+ * Serves calls of this user, and overlay networks if the host is in a cluster, until it is told to end.
+ * @param workers how many processes are to wait for calls
+ */
+export async function agent(world: World, workers = String(usualWorkers)): Promise<Report> {
+  if (!/^[0-9]{1,2}$/.test(workers) || Number(workers) > mostWorkers) {
+    throw new UsageError(`Cannot have "${workers}" workers: it is a number from 0 to ${mostWorkers}`);
+  }
+  const isInCluster = isRoot(world) && world.stat(clusterFile(world)) !== undefined || Number(workers) === 0;
+  const pool = await serveCalls(world, Number(workers), isInCluster);
+  try {
+    if (isInCluster) await runAgent(world, stateDirectory(world), tell);
+    else await untilSignal(world);
+  } finally {
+    await pool?.stop();
+  }
   return { text: "", json: undefined };
+}
+
+/** @param isOptional whether the agent has other things to do: then it goes on without. */
+async function serveCalls(world: World, workers: number, isOptional: boolean): Promise<Pool | undefined> {
+  if (workers === 0) return undefined;
+  try {
+    const pool = await keepWaiting(world, slotsDirectory(world, buildId()), workers, tell);
+    tell(`serves calls, ${workers} at once`);
+    return pool;
+  } catch (error) {
+    if (!isOptional) throw error;
+    tell(messageOf(error));
+    return undefined;
+  }
+}
+
+function untilSignal(world: World): Promise<void> {
+  return new Promise((resolve) => world.onSignals(["SIGTERM", "SIGINT"], () => resolve()));
 }
 
 /** A line for the log, in which nothing that was read begins another, or moves a terminal's cursor. */

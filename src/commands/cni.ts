@@ -6,7 +6,8 @@ import { fields, parseJson } from "../wire/cni/fields.ts";
 import { printJson } from "../wire/cni/output.ts";
 import { resultFor, versions } from "../wire/cni/result.ts";
 import { type Option, type OptionValues, parseWords, UsageError } from "../wire/oci/options.ts";
-import { absolutePath, type World } from "../plan/world.ts";
+import { absolutePath } from "../plan/files.ts";
+import type { World } from "../plan/world.ts";
 import { cachedList, readCache } from "../features/cni_runtime/cache.ts";
 import {
   addNetwork,

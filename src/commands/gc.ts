@@ -3,6 +3,7 @@ import type { World } from "../plan/world.ts";
 import type { Collected } from "../engine/collected.ts";
 import { refreshAllNames } from "../features/networks/names.ts";
 import { takeOffAbandoned } from "../features/container/network_change.ts";
+import { collectBegunNetworks } from "../features/networks/remove.ts";
 import { collect, collectUnused } from "../features/container/gc.ts";
 import { containerIds } from "../engine/record.ts";
 import { collectRecords } from "../features/cni_plugin/gc.ts";
@@ -18,13 +19,15 @@ export async function gc(world: World, dryRun: boolean): Promise<Report> {
   const containers = await collect(world, state, containerIds(world, state), "patient");
   const changed = await takeOffAbandoned(world, state, containerIds(world, state));
   const plugins = isRoot(world) ? await collectRecords(world, state) : nothing;
+  const networks = dryRun ? nothing : await collectBegunNetworks(world, state);
   const [collected, problems] = [
     [
       ...containers.collected,
       ...changed.map((id) => ({ id, reason: "a change of its networks was given up half-way" })),
       ...plugins.collected,
+      ...networks.collected,
     ],
-    [...containers.problems, ...plugins.problems],
+    [...containers.problems, ...plugins.problems, ...networks.problems],
   ];
   if (!dryRun) await refreshAllNames(world, state);
   // After a dry run those are still there.

@@ -2,10 +2,12 @@ import { oneLine } from "../wire/cni/output.ts";
 import { helperDirectory, helperPolicy } from "../wire/helper/wire.ts";
 import { ownProcess } from "../host/runtime.ts";
 import type { Option } from "../wire/oci/options.ts";
-import { findProgram, type World } from "../plan/world.ts";
+import { findProgram } from "../plan/programs.ts";
+import type { World } from "../plan/world.ts";
 import { runHelper } from "../features/helper/service.ts";
 import { stateDirectory } from "../engine/state.ts";
 import type { Report } from "./report.ts";
+import { unitWord } from "./units.ts";
 
 /** What the service can be told. */
 export const helperOptions: readonly Option[] = [
@@ -102,12 +104,6 @@ SystemCallArchitectures=native
 [Install]
 WantedBy=multi-user.target
 `;
-}
-
-/** A word as systemd reads it in a command (systemd.service(5), "Command lines"). */
-function unitWord(word: string): string {
-  const plain = word.replaceAll("%", "%%").replaceAll("$", "$$$$");
-  return /^[A-Za-z0-9_@%+=:,./$-]+$/.test(plain) ? plain : `"${plain.replace(/["\\]/g, "\\$&")}"`;
 }
 
 const socket = `[Unit]

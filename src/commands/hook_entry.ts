@@ -1,6 +1,7 @@
 import { type HookEntry, hookMark } from "../wire/oci/config.ts";
 import { type OptionValues, toWords } from "../wire/oci/options.ts";
-import { needProgram, programDirectories, type World } from "../plan/world.ts";
+import { needProgram, programDirectories } from "../plan/programs.ts";
+import type { World } from "../plan/world.ts";
 import { containerHookScript } from "../features/container/create_container_hook.ts";
 import { outerUid } from "../engine/user.ts";
 

@@ -11,7 +11,8 @@ import {
   withoutHooks,
 } from "../wire/oci/config.ts";
 import type { OptionValues } from "../wire/oci/options.ts";
-import { absolutePath, type World } from "../plan/world.ts";
+import { absolutePath } from "../plan/files.ts";
+import type { World } from "../plan/world.ts";
 import { type BundleConfig, openBundleConfig } from "../features/container/bundle.ts";
 import { mountProblem } from "../features/container/file_mounts.ts";
 import { chooseNetworks, loadNetworks } from "../features/networks/networks.ts";

@@ -38,7 +38,7 @@ export async function map(world: World, flags: ReadonlySet<string>, screen: Scre
       ...await describeAll(world, state, containerIds(world, state)),
       ...describeInside(world, state),
     ],
-    networks: await allNetworks(world),
+    networks: (await allNetworks(world)).filter(({ configOnly }) => !configOnly),
     endpoints: await endpointsIn(world, state),
     all: flags.has("all"),
   });

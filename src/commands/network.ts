@@ -2,6 +2,7 @@ import { type Option, type OptionValues, UsageError } from "../wire/oci/options.
 import { oneLine, printJson } from "../wire/cni/output.ts";
 import { messageOf } from "../wire/cni/error.ts";
 import { identifierProblem } from "../net/names.ts";
+import { absolutePath } from "../plan/files.ts";
 import type { World } from "../plan/world.ts";
 import { containerIds } from "../engine/record.ts";
 import { stateDirectory } from "../engine/state.ts";
@@ -28,13 +29,21 @@ function option(name: string, value: string, text: string, many: boolean, short?
 
 /** As `docker network create` has them. */
 export const createOptions: readonly Option[] = [
-  option("driver", "DRIVER", "bridge, ptp, macvlan, ipvlan or overlay (default: bridge)", false, "d"),
+  option(
+    "driver",
+    "DRIVER",
+    "bridge, ptp, macvlan, ipvlan, overlay or a plugin of Docker's (default: bridge)",
+    false,
+    "d",
+  ),
   option("subnet", "CIDR", "a subnet; one that is free is chosen if none is given", true),
   option("ip-range", "CIDR", "the part of a subnet that addresses are given from", true),
   option("gateway", "ADDRESS", "the gateway of a subnet (default: its first address)", true),
   option("aux-address", "NAME=ADDRESS", "an address that no container gets", true),
-  option("ipam-driver", "DRIVER", "who gives addresses: default", false),
+  option("ipam-driver", "DRIVER", "who gives addresses: default, or a plugin of Docker's", false),
+  option("ipam-opt", "KEY=VALUE", "an option of an IPAM driver that is a plugin", true),
   option("label", "KEY=VALUE", "a label", true),
+  option("config-from", "NAME", "make it of a configuration", false),
   option(
     "opt",
     "KEY=VALUE",
@@ -48,6 +57,7 @@ export const createFlags = {
   ipv6: "give it an IPv6 subnet as well",
   internal: "containers reach each other and the host, and nothing else",
   attachable: "is kept, and means nothing here",
+  "config-only": "make no network, but a configuration for --config-from",
 };
 
 export const listOptions: readonly Option[] = [
@@ -81,6 +91,7 @@ export async function networkCreate(
   if (given.get("driver")?.at(-1) === overlayDriver) {
     return await createOverlay(world, name, given, flags.has("internal"));
   }
+  const configFrom = given.get("config-from")?.at(-1);
   const { note, ...made } = await createNetwork(world, stateDirectory(world), name, {
     driver: given.get("driver")?.at(-1) ?? "bridge",
     ipamDriver: given.get("ipam-driver")?.at(-1) ?? "default",
@@ -88,9 +99,12 @@ export async function networkCreate(
     ranges: listed("ip-range"),
     gateways: listed("gateway"),
     auxiliary: listed("aux-address"),
+    ipamOptions: pairs("ipam-opt", all("ipam-opt")),
     ipv6: flags.has("ipv6"),
     internal: flags.has("internal"),
     attachable: flags.has("attachable"),
+    configOnly: flags.has("config-only"),
+    ...(configFrom === undefined ? {} : { configFrom }),
     labels: pairs("label", all("label")),
     options: pairs("opt", all("opt")),
   });
@@ -224,7 +238,7 @@ export async function networkRemove(
   const { done, problems } = await each(terms, async (term) => {
     const shared = await removeFromCluster(world, term);
     try {
-      return [await removeNetwork(world, state, term)];
+      return [await removeNetwork(world, state, term, isForced)];
     } catch (error) {
       if (!(error instanceof UnknownNetwork)) throw error;
       // The agent takes the file of one that is gone from the cluster.
@@ -283,8 +297,14 @@ function failed(problems: readonly string[]): Partial<Report> {
   return problems.length === 0 ? {} : { note: problems.map(oneLine).join("; "), code: 1 };
 }
 
+/** Where networks are beside the usual directory. */
+const netDirectory = option("net-dir", "DIR", "one more directory of network files", true);
+
+export const disconnectOptions: readonly Option[] = [netDirectory];
+
 /** As `docker network connect` has them. */
 export const connectOptions: readonly Option[] = [
+  netDirectory,
   option("ip", "ADDRESS", "its IPv4 address", false),
   option("ip6", "ADDRESS", "its IPv6 address", false),
   option("alias", "NAME", "one more name that it has on the network", true),
@@ -305,7 +325,8 @@ export async function networkConnect(
   if (!/^-?[0-9]{1,9}$/.test(priority)) {
     throw new UsageError(`Cannot read --gw-priority ${JSON.stringify(priority)}: it is not a whole number`);
   }
-  const network = findNetwork(await allNetworks(world), term!);
+  const netDirectories = directoriesOf(world, given);
+  const network = findNetwork(await allNetworks(world, netDirectories), term!);
   const state = stateDirectory(world);
   const record = await connectNetwork(world, state, findId(world, state, id!), network, {
     ...(ip === undefined ? {} : { ip }),
@@ -314,6 +335,7 @@ export async function networkConnect(
     ...(ifname === undefined ? {} : { ifname }),
     aliases: given.get("alias") ?? [],
     gwPriority: Number(priority),
+    netDirectories,
   });
   return { json: describeContainer(world, record), text: "" };
 }
@@ -322,9 +344,10 @@ export async function networkConnect(
 export async function networkDisconnect(
   world: World,
   [term, id]: readonly string[],
+  given: OptionValues,
   isForced: boolean,
 ): Promise<Report> {
-  const network = nameOf(await allNetworks(world), term!);
+  const network = nameOf(await allNetworks(world, directoriesOf(world, given)), term!);
   const state = stateDirectory(world);
   const record = await disconnectNetwork(world, state, {
     id: findId(world, state, id!),
@@ -332,6 +355,10 @@ export async function networkDisconnect(
     isForced,
   });
   return { json: record ? describeContainer(world, record) : {}, text: "" };
+}
+
+function directoriesOf(world: World, given: OptionValues): readonly string[] {
+  return (given.get("net-dir") ?? []).map((path) => absolutePath(world, path));
 }
 
 /** Of a network whose file is gone, containers know the name. */

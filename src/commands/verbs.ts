@@ -1,6 +1,6 @@
 import { containerOptions, type Option, type OptionValues, toWords } from "../wire/oci/options.ts";
 import type { World } from "../plan/world.ts";
-import { agent, agentHelp } from "./agent.ts";
+import { agent, agentHelp, agentOptions } from "./agent.ts";
 import * as cluster from "./cluster.ts";
 import { cni, cniOptions } from "./cni.ts";
 import { completion } from "./completion.ts";
@@ -20,6 +20,7 @@ import {
   connectOptions,
   createFlags,
   createOptions,
+  disconnectOptions,
   inspectOptions,
   listOptions,
   networkConnect,
@@ -32,6 +33,7 @@ import {
   pruneOptions,
 } from "./network.ts";
 import { netavarkHelp, netavarkPlugin } from "./netavark_plugin.ts";
+import { printUnit } from "./agent_unit.ts";
 import { port, portOptions } from "./port.ts";
 import { repair } from "./repair.ts";
 import type { Report } from "./report.ts";
@@ -255,9 +257,10 @@ export const verbs: readonly Verb[] = [
     text: "take a running container off a network",
     example: "ocinet network disconnect shop web",
     changes: true,
+    options: disconnectOptions,
     flags: { "f, force": "take down a container that has ended" },
-    act: (world, { words, flags }) =>
-      networkDisconnect(world, words as readonly string[], flags.has("force")),
+    act: (world, { words, given, flags }) =>
+      networkDisconnect(world, words as readonly string[], given, flags.has("force")),
   },
   {
     group: "session",
@@ -317,10 +320,13 @@ export const verbs: readonly Verb[] = [
   },
   {
     usage: "agent",
-    text: "serve overlay networks on this host",
+    text: "serve calls without the start of a runtime, and overlay networks on this host",
     example: "sudo ocinet agent",
     more: agentHelp,
-    act: (world) => agent(world),
+    options: agentOptions,
+    flags: { units: "only print systemd's unit for it, for /etc/systemd/system or ~/.config/systemd/user" },
+    act: (world, { given, flags }) =>
+      flags.has("units") ? printUnit(world) : agent(world, given.get("workers")?.at(-1)),
   },
   {
     group: "cluster",

@@ -67,6 +67,16 @@ export interface Main<Conf> {
   address(conf: Conf, at: Attachment, lease: Lease, made: Result, seen: HostState): Plan;
   /** Steps whose undo reverts an ADD without a record, if the undo of ADD's current steps would not. */
   unrecorded?(at: Attachment, conf: Conf): readonly Step[];
+  /**
+   * Another program makes the link, and is asked for it once the addresses are known. The answers are added to the host's
+   * state.
+   * @throws Error if there is no link
+   */
+  ask?(conf: Conf, at: Attachment, lease: Lease, world: World): Promise<ReadonlyMap<string, string>>;
+  /** Steps that only have an undo, which tells that program that the attachment is over. They are recorded first. */
+  askSteps?(conf: Conf, at: Attachment): readonly Step[];
+  /** The look-ups for `address`, once it has answered. */
+  answerLookups?(conf: Conf, at: Attachment, answers: ReadonlyMap<string, string>): Lookups;
   /** The part of a result that lasts as long as the attachment; by default all of it. */
   lasting?(conf: Conf, made: Result, seen: HostState): Result;
   /** Look-ups for CHECK, in addition to those for ADD and the container's inside. */
@@ -109,6 +119,8 @@ export type Ipam<Conf> = LocalIpam<Conf> | LinkIpam<Conf>;
 /** A type whose addresses are known before the link exists. */
 export interface LocalIpam<Conf> {
   readonly kind: "local";
+  /** Another program gives the addresses, so what releases them is recorded before they are used. */
+  readonly remote?: true;
   /** It reads CNI_ARGS, so ADD refuses unknown keys in them. */
   readonly readsArgs?: true;
   parse(conf: Fields): Conf;

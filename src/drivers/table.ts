@@ -1,9 +1,11 @@
 import { atLeast, oldestVersion, versions } from "../wire/cni/result.ts";
 import * as cluster from "./ipam/cluster.ts";
+import * as dockerIpam from "./ipam/docker_ipam.ts";
 import * as dhcp from "./ipam/dhcp.ts";
 import * as hostLocal from "./ipam/host_local.ts";
 import * as statik from "./ipam/static.ts";
 import * as bridge from "./main/bridge.ts";
+import * as dockerNetwork from "./main/docker_network.ts";
 import * as dummy from "./main/dummy.ts";
 import * as hostDevice from "./main/host_device.ts";
 import * as ipvlan from "./main/ipvlan.ts";
@@ -37,6 +39,8 @@ export const table: Readonly<Record<string, Row>> = Object.assign(
     "bridge": main(bridge),
     "cluster": ipam(cluster),
     "dhcp": ipam(dhcp),
+    "docker-ipam": ipam(dockerIpam),
+    "docker-network": main(dockerNetwork),
     "dummy": main(dummy),
     "firewall": meta(firewall),
     "flannel": delegating(flannel),

@@ -19,7 +19,18 @@ test("what every object has is no type", () => {
 });
 
 test("CNI_ARGS are read by those that the reference has read them", () => {
-  const readers = ["bridge", "cluster", "host-local", "macvlan", "overlay", "static", "tap", "tuning"];
+  const readers = [
+    "bridge",
+    "cluster",
+    "docker-ipam",
+    "docker-network",
+    "host-local",
+    "macvlan",
+    "overlay",
+    "static",
+    "tap",
+    "tuning",
+  ];
   assert.deepEqual(Object.keys(table).filter(readsArgs), readers);
   assert.equal(readsArgs("toString"), false);
 });

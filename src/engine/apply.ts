@@ -12,6 +12,7 @@ import {
 } from "../plan/nft.ts";
 import { type ListedElement, parseElements } from "../plan/nft_listing.ts";
 import { bridgeTable } from "../plan/nft_bridge.ts";
+import { applyCall } from "./plugin_calls.ts";
 import {
   type Claim,
   type Exec,
@@ -23,7 +24,8 @@ import {
   type Step,
   type Sysctl,
 } from "../plan/step.ts";
-import { createWithDirectory, endedBy, type Output, whyFailed, type World } from "../plan/world.ts";
+import { createWithDirectory } from "../plan/files.ts";
+import { endedBy, type Output, whyFailed, type World } from "../plan/world.ts";
 import { endFlows } from "./conntrack.ts";
 import { hasForwardChain, passForwardPolicy } from "./forward_policy.ts";
 import { freeAbandoned, holderIn, holderOf } from "./taken.ts";
@@ -162,6 +164,9 @@ async function applyBatch(world: World, prefixes: Prefixes, batch: Batch, done: 
       break;
     case "conntrack":
       await endFlows(world, prefixes.host, batch.steps as readonly Flows[]).catch(() => {});
+      break;
+    case "call":
+      await applyCall(world, step);
       break;
   }
   done.push(...batch.steps);

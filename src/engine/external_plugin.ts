@@ -4,7 +4,8 @@ import { fields } from "../wire/cni/fields.ts";
 import { isPluginType, type PluginConf } from "../wire/cni/network_list.ts";
 import { emptyResult, resultFor } from "../wire/cni/result.ts";
 import { typedLines } from "../plan/batch.ts";
-import { type Output, type RunOptions, searchPath, type World } from "../plan/world.ts";
+import { searchPath } from "../plan/programs.ts";
+import type { Output, RunOptions, World } from "../plan/world.ts";
 import { table } from "../drivers/table.ts";
 
 /** A call of a plugin that is not ours. */

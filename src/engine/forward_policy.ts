@@ -1,6 +1,7 @@
 import { adminComment } from "../plan/iptables.ts";
 import { passMark } from "../plan/nft.ts";
-import { findProgram, type World } from "../plan/world.ts";
+import { findProgram } from "../plan/programs.ts";
+import type { World } from "../plan/world.ts";
 
 /** The iptables programs, with the names of their families for nft and for the kernel's legacy tables. */
 export const forwardPrograms = [

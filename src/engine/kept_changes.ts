@@ -1,7 +1,8 @@
 import { ownAlias } from "../plan/ip.ts";
 import { linkOf } from "../plan/resource.ts";
 import { isStep, type Line, show, type Step, type Sysctl } from "../plan/step.ts";
-import { createWithDirectory, type World } from "../plan/world.ts";
+import { createWithDirectory } from "../plan/files.ts";
+import type { World } from "../plan/world.ts";
 import { bootId, ownNamespace } from "./process.ts";
 import { linkExists } from "./links.ts";
 import { undo } from "./undo.ts";

@@ -112,7 +112,8 @@ function tryWrite(world: World, state: string, record: BaseRecord): void {
  * they were made in. Claims are files and remain.
  */
 function isStillThere(world: World, record: BaseRecord, step: Step): boolean {
-  return step.tool === "claim" || !hasBootEnded(world, record) && !isHostGone(world, record);
+  // A plugin keeps what it was asked for, too.
+  return isName(step) || step.tool === "call" || !hasBootEnded(world, record) && !isHostGone(world, record);
 }
 
 /** A change of a record with steps to do. */

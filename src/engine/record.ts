@@ -3,7 +3,8 @@ import { identifierProblem } from "../net/names.ts";
 import type { Limits } from "../net/limits.ts";
 import type { PortMapping } from "../net/port_mapping.ts";
 import { isStep, type Step } from "../plan/step.ts";
-import { removeAbandoned, withDirectory, type World } from "../plan/world.ts";
+import { removeAbandoned, withDirectory } from "../plan/files.ts";
+import type { World } from "../plan/world.ts";
 import type { NetworkList } from "../wire/cni/network_list.ts";
 import { parseResult, type Result } from "../wire/cni/result.ts";
 import { oldPluginKeys, readOldContainer, readOldPlugin, removeOldPlugin } from "./old_records.ts";
@@ -126,9 +127,13 @@ export const overlayPart = "overlay network";
 /** The part of a record of an endpoint of Docker's: it is of no container that we know. */
 export const dockerPart = "docker endpoint";
 
+/** The part of a record of a network that plugins of Docker's are making for us. */
+export const networkPart = "docker network";
+
 /** Where a record is. */
 export function recordFile(state: string, { id, network, ifname, part }: RecordKey): string {
   if (part === dockerPart) return `${state}/docker/${id}.json`;
+  if (part === networkPart) return `${state}/plugin-networks/${id}.json`;
   if (part === overlayPart) return `${state}/overlay/${network}.json`;
   const name = network === "" ? part : `${network} ${ifname} ${part}`;
   return `${containerPaths(state, id).directory}/${name}.json`;
@@ -273,7 +278,7 @@ function areTexts(...values: readonly unknown[]): boolean {
 
 /** Removes a record, and the directory of its container with the last one. */
 export function removeRecord(world: World, state: string, key: RecordKey): void {
-  if (key.part === overlayPart || key.part === dockerPart) {
+  if ([overlayPart, dockerPart, networkPart].includes(key.part)) {
     const path = recordFile(state, key);
     world.remove(path);
     return world.removeEmpty(path.slice(0, path.lastIndexOf("/")));

@@ -1,6 +1,7 @@
 import { type Batch, invocation, type Prefixes, stages } from "../plan/batch.ts";
 import { listForwards, refusalIn, removeForward } from "../plan/hostfwd.ts";
 import { tableOf } from "../plan/nft.ts";
+import { undoCall } from "./plugin_calls.ts";
 import {
   type Claim,
   type Exec,
@@ -56,11 +57,11 @@ export async function undo(
     for (const batch of [...lane].reverse()) {
       if (batch.on === "container" && prefixes.container === undefined) continue;
       const resisted = failed.some(isProblem);
-      if (batch.tool !== "claim" || !resisted) {
+      if (!isName(batch) || !resisted) {
         failed.push(...await undoBatch(world, prefixes as Prefixes, batch));
       }
       // A name stays taken while anything may use it; and a program may have to be called again, once the rest is undone.
-      if (resisted && ["claim", "exec"].includes(batch.tool)) {
+      if (resisted && (isName(batch) || batch.tool === "exec")) {
         failed.push({ problem: "", steps: batch.steps });
       }
     }
@@ -74,6 +75,11 @@ export async function undo(
   for (const stage of [...flows, ...others].reverse()) await Promise.all(stage.map(undoLane));
   const problems = failed.filter(isProblem).map(({ problem }) => problem);
   return { problems, left: new Set(problems.length > 0 ? failed.flatMap(({ steps }) => steps) : []) };
+}
+
+/** What is another's to take once it is given back. */
+function isName({ tool }: Batch): boolean {
+  return tool === "claim" || tool === "call";
 }
 
 function isProblem({ problem }: Failed): boolean {
@@ -106,6 +112,8 @@ async function undoEach(world: World, prefixes: Prefixes, batch: Batch): Promise
     case "conntrack":
       await endFlows(world, prefixes.host, batch.steps as readonly Flows[]).catch(() => {});
       return [];
+    case "call":
+      return failed(await undoCall(world, step));
     case "nft":
       return await undoRules(world, prefixes, steps as readonly Line[]);
     default:

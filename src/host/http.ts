@@ -10,7 +10,7 @@ import { setUmask } from "./node/process.ts";
  * request has its own connection, so that replaced certificates take effect at once.
  */
 export function http(request: HttpRequest): Promise<HttpAnswer> {
-  const { url, body, headers, tls, signal } = request;
+  const { url, body, headers, tls, signal, socket } = request;
   const module = url.startsWith("https:")
     ? builtin<typeof Https>("node:https")
     : builtin<typeof Http>("node:http");
@@ -18,6 +18,7 @@ export function http(request: HttpRequest): Promise<HttpAnswer> {
     ...{ method: "POST", agent: false, ...tls },
     headers: { "content-type": "application/json", ...headers },
     ...(signal ? { signal } : {}),
+    ...(socket === undefined ? {} : { socketPath: socket }),
   };
   return new Promise((resolve, reject) => {
     const sent = module.request(url, options);
@@ -89,7 +90,7 @@ export function serveHttp(service: HttpService): Promise<Listening> {
   return new Promise((resolve, reject) => {
     server.once("error", reject);
     const umask = setUmask(0o177);
-    server.listen(socket, () => {
+    server.listen(typeof socket === "number" ? { fd: socket } : socket, () => {
       server.on("error", () => {});
       resolve({ close: () => void server.close() });
     });

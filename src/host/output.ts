@@ -15,9 +15,14 @@ export function writeAll(stream: string, bytes: Uint8Array, write: (part: Uint8A
       const { code } = error as { code?: string };
       if (code === "EPIPE") return;
       if (code !== "EAGAIN") throw new Error(`Cannot write to ${stream}: ${(error as Error).message}`);
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, pause);
+      pauseUntilReady();
     }
   }
+}
+
+/** Sleeps a moment before a stream that was not ready is tried again. */
+export function pauseUntilReady(): void {
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, pause);
 }
 
 /** The names of the streams in messages. */

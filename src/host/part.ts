@@ -37,6 +37,11 @@ function evaluate(name: string): Exports {
   return (0, eval)(scriptOf(found, path))(load);
 }
 
+/** The id of this build: of all that this file does. */
+export function buildId(): string {
+  return ocinetBuild;
+}
+
 /** The function in the eager part that stands for a function of another part. */
 export function stub(part: string, name: string): (...all: unknown[]) => unknown {
   return (...all) => load(part)[name]!(...all);

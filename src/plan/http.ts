@@ -7,7 +7,15 @@ export interface HttpRequest {
   /** The time limit for the answer in milliseconds. For a streamed answer it applies to each line. */
   readonly timeoutMs: number;
   /** PEM texts. */
-  readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string };
+  readonly tls?: {
+    readonly ca?: string;
+    readonly cert?: string;
+    readonly key?: string;
+    /** False: the server's certificate is not verified. */
+    readonly rejectUnauthorized?: boolean;
+  };
+  /** The unix socket to send it to; then only the path and the host name of `url` count. */
+  readonly socket?: string;
   /** Makes the answer a stream: this is called with each line as it arrives. */
   readonly tell?: (line: string) => void;
   readonly signal?: AbortSignal;
@@ -29,7 +37,8 @@ export interface HttpHeard {
 
 /** An HTTP service on a unix socket that only root can use. */
 export interface HttpService {
-  readonly socket: string;
+  /** A path, or the descriptor of a socket that is listened on already. */
+  readonly socket: string | number;
   /** The largest body of a request in bytes. */
   readonly longest: number;
   /** The time limit for receiving a request in milliseconds. */

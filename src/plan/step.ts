@@ -109,8 +109,20 @@ export interface Flows extends Common {
   readonly address?: string;
 }
 
+/**
+ * Calls a method of a plugin by Docker's protocol. `run` and `undo` are the method, a blank and its JSON; either may be
+ * absent. The plugin is found anew each time, because it may have been moved.
+ */
+export interface Call extends Common {
+  readonly tool: "call";
+  readonly on: "host";
+  readonly plugin: string;
+  readonly run?: string;
+  readonly undo?: string;
+}
+
 /** A change to a system. */
-export type Step = Line | Sysctl | Claim | Exec | Spawn | Send | Flows;
+export type Step = Line | Sysctl | Claim | Exec | Spawn | Send | Flows | Call;
 
 /** A key that is equal for steps about the same thing. */
 export function stepKey({ on, id }: Pick<Step, "on" | "id">): string {
@@ -157,6 +169,11 @@ export function send(socket: string, key: string, words: Pick<Send, "run" | "und
   return { tool: "send", on: "host", id: { kind: "request", socket, key }, socket, ...words };
 }
 
+/** Calls a plugin of Docker's. @param key is unique among the calls to the same plugin */
+export function call(plugin: string, key: string, words: Pick<Call, "run" | "undo">): Call {
+  return { tool: "call", on: "host", id: { kind: "request", socket: plugin, key }, plugin, ...words };
+}
+
 /** Deletes UDP flows. */
 export function endFlowsTo(port: string, address?: string): Flows {
   const target = { port, ...(address === undefined ? {} : { address }) };
@@ -170,6 +187,7 @@ const shapes: Readonly<Record<Step["tool"], Readonly<Record<string, "text" | "wo
   spawn: { run: "words", name: "text", pidFile: "text", cmdlineMarker: "text", cleanupPaths: "words" },
   send: { socket: "text" },
   conntrack: { port: "text" },
+  call: { plugin: "text" },
 };
 
 /** Whether a value read from a file is a valid step; the file may be damaged. */
@@ -182,7 +200,7 @@ export function isStep(value: unknown): value is Step {
   const tool = step["tool"] as Step["tool"];
   const may = tool === "exec"
     ? { run: "words", undo: "words" } as const
-    : tool === "send"
+    : tool === "send" || tool === "call"
     ? { run: "text", undo: "text" } as const
     : { undo: "text", again: "words", address: "text" } as const;
   return Object.entries(shapes[tool]).every(([key, kind]) => isOf(kind, step[key])) &&
@@ -249,5 +267,9 @@ function showStep(step: Step): string {
         : `send ${step.socket} ${step.run}`;
     case "conntrack":
       return deletion(step).join(" ");
+    case "call":
+      return step.run === undefined
+        ? `at the end: plugin ${step.plugin} ${step.undo}`
+        : `plugin ${step.plugin} ${step.run}`;
   }
 }

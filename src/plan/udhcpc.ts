@@ -1,4 +1,5 @@
-import { findProgram, type World } from "./world.ts";
+import { findProgram } from "./programs.ts";
+import type { World } from "./world.ts";
 
 /** The time limit for the first lease in seconds; the default of the reference plugin's daemon. */
 export const patience = 10;

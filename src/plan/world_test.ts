@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createWithDirectory, findProgram, needProgram, type Stat, type World } from "./world.ts";
+import { createWithDirectory } from "./files.ts";
+import { findProgram, needProgram } from "./programs.ts";
+import type { Stat, World } from "./world.ts";
 
 /** A World with a PATH and files with modes, and nothing else. */
 function having(path: string | undefined, files: Readonly<Record<string, number | "directory">>): World {

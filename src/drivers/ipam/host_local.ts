@@ -4,7 +4,8 @@ import { type Dns, type Ip, parseRoute, type Result, type Route } from "../../wi
 import { addressOf, parseAddress, parseCidr } from "../../net/address.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import { type Claim, claim as makeClaim } from "../../plan/step.ts";
-import { createWithDirectory, type World } from "../../plan/world.ts";
+import { createWithDirectory } from "../../plan/files.ts";
+import type { World } from "../../plan/world.ts";
 import type { Lease } from "../plugin.ts";
 import {
   forget,

@@ -1,10 +1,12 @@
 import { family, parseAddress } from "../../net/address.ts";
 import { parseElements } from "../../plan/nft_listing.ts";
-import { createWithDirectory, type World } from "../../plan/world.ts";
+import { createWithDirectory } from "../../plan/files.ts";
+import type { World } from "../../plan/world.ts";
 
 /**
  * Reserves again the addresses of containers that run, where the directory of reservations is not there: it may have been
- * emptied. Our rules say which container has which address; one whose link is gone has none.
+ * emptied. Our rules say which container has which address; one whose link is gone has none. They do not say on which
+ * network, and two networks may have one subnet: what another directory beside this one reserves is not reserved again.
  * @param isWanted tells the addresses that the directory is for
  */
 export async function reserveLiving(
@@ -21,11 +23,20 @@ export async function reserveLiving(
   for (const { key, owner = "" } of listed.flat()) {
     const [address, [id, link]] = [parseAddress(key.split(" . ")[1] ?? ""), owner.split(" ")];
     if (!address || !id || !link || !isWanted(address) || !/^[\w.-]+$/.test(link)) continue;
+    if (isReservedBeside(world, directory, address, id)) continue;
     // Without an interface, as plugins before 0.8 wrote it: that is not known any more.
     if (world.stat(`/proc/sys/net/ipv4/conf/${link}`)) {
       createWithDirectory(world, `${directory}/${address}`, id);
     }
   }
+}
+
+/** Whether a container has the address on another network. */
+function isReservedBeside(world: World, directory: string, address: string, id: string): boolean {
+  const above = directory.slice(0, directory.lastIndexOf("/"));
+  return world.list(above).some((network) =>
+    world.read(`${above}/${network}/${address}`)?.trim().split(/\s/)[0] === id
+  );
 }
 
 /** The families of addresses. */

@@ -5,7 +5,8 @@
  * another program is not mistaken for it. The name ".boots" cannot clash: a network's name never starts with a dot.
  */
 import { type Claim, claim } from "../../plan/step.ts";
-import { removeAbandoned, withDirectory, type World } from "../../plan/world.ts";
+import { removeAbandoned, withDirectory } from "../../plan/files.ts";
+import type { World } from "../../plan/world.ts";
 
 /** The directory and network of some reservations. */
 export interface Kept {

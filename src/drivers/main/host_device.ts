@@ -147,7 +147,7 @@ function fail(reason: string): never {
  * fails. The undo first moves it out of the container by its identity, since the container may have renamed it. Only a
  * process in the container's namespace can do that. Then its original settings are restored.
  */
-function moveIn(link: Link, at: Attachment): readonly Step[] {
+export function moveIn(link: Link, at: Attachment): readonly Step[] {
   const { name, up, hardware } = link;
   const interim = interimName(at);
   return [
@@ -223,7 +223,7 @@ function restored(
 }
 
 /** The prefix is not "veth": cleanup removes links with names of that form. */
-function interimName(at: Attachment): string {
+export function interimName(at: Attachment): string {
   return `move${at.digest.slice(0, 11)}`;
 }
 

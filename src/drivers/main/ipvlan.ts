@@ -20,6 +20,7 @@ import {
   addOnMaster,
   findMaster,
   lostOnMaster,
+  makeMaster,
   namesOf,
   needMaster,
   type Parent,
@@ -76,6 +77,7 @@ export function link(conf: Conf, at: Attachment, seen: HostState, before?: Resul
   const parent = parentOf(conf, before);
   const master = findMaster(parent, seen);
   const steps = [
+    ...makeMaster(parent, seen),
     ...addOnMaster({ parent, master, mtu, type: words` type ipvlan mode ${mode}` }, at),
     ...announce(namesOf(parent, at)[0]!, [4, 6]),
   ];

@@ -24,6 +24,7 @@ import {
   checkMtu,
   findMaster,
   lostOnMaster,
+  makeMaster,
   namesOf,
   needMaster,
   type Parent,
@@ -82,6 +83,7 @@ export function link(conf: Conf, at: Attachment, seen: HostState): Plan {
   const type = words` type macvlan mode ${mode}` + (queue === 0 ? "" : words` bcqueuelen ${queue}`);
   return {
     steps: [
+      ...makeMaster(parent, seen),
       ...addOnMaster({ parent, master, mac, mtu, type }, at),
       ...(conf.bringUp.layer3 ? announce(namesOf(parent, at)[0]!, [4, 6]) : []),
       ...bringUp(conf.bringUp, at.ifname),

@@ -179,3 +179,29 @@ test("what cannot be is refused in the reference's words", () => {
   });
   assert.throws(() => link({ master: "a b", linkInContainer: true }), /not one plain word/);
 });
+
+test("a parent that is a VLAN, or a dummy link, is made with the first container and marked as ours", () => {
+  const made = (conf: Record<string, unknown>, what = seen) =>
+    show(link(conf, {}, what).steps).split("\n").filter((line) => !line.startsWith("container: "));
+  const child = (on: string) =>
+    `ip link add link ${on} name vetha1a1a1a1a1a address 02:b2:b2:b2:b2:b2 netns /proc/7/ns/net type macvlan mode bridge`;
+  const vlan = { master: "ens1.50", makeMaster: "vlan" };
+  assert.deepEqual(macvlan.lookups(macvlan.parse(fields(vlan))), { links: ["ens1.50", "ens1"] });
+  assert.deepEqual(made(vlan), [
+    "ip link add link ens1 name ens1.50 type vlan id 50",
+    "ip link set dev ens1.50 alias ocinet",
+    "ip link set dev ens1.50 up",
+    child("ens1.50"),
+  ]);
+  assert.deepEqual(made({ master: "dm-0123", makeMaster: "dummy" }), [
+    "ip link add name dm-0123 type dummy",
+    "ip link set dev dm-0123 alias ocinet",
+    "ip link set dev dm-0123 up",
+    child("dm-0123"),
+  ]);
+  const there = { ...seen, links: new Map([...seen.links, ["ens1.50", { ...ens1, name: "ens1.50" }]]) };
+  assert.deepEqual(made(vlan, there), [child("ens1.50")]);
+  assert.throws(() => link({ master: "ens7.50", makeMaster: "vlan" }), /failed to lookup master "ens7"/);
+  // As the reference has it, unless `network create` has said so.
+  assert.throws(() => link({ master: "ens1.50" }), /failed to lookup master "ens1.50"/);
+});

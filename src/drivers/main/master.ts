@@ -3,6 +3,8 @@ import type { Fields } from "../../wire/cni/fields.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import type { HostState, Link } from "../../plan/host_state.ts";
 import { isNamed } from "../../plan/inside.ts";
+import { ownAlias, setLink } from "../../plan/ip.ts";
+import { macFrom } from "../../net/names.ts";
 import { exec, line, type Step, words } from "../../plan/step.ts";
 import type { Lookups } from "../plugin.ts";
 import { interimName, lostKind, moveIn } from "./move_in.ts";
@@ -13,30 +15,62 @@ export interface Parent {
   readonly master?: string;
   /** The master is in the container's namespace. */
   readonly linkInContainer: boolean;
+  /** The master is made if it is not there: a VLAN of another link (`eth0.50`), or a dummy link. */
+  readonly makes?: "vlan" | "dummy";
 }
 
 /** Reads `master` and `linkInContainer`. */
 export function parseParent(conf: Fields): Parent {
+  const makes = conf.string("makeMaster");
   return {
     master: conf.string("master"),
     linkInContainer: conf.boolean("linkInContainer") ?? false,
+    ...(makes === "vlan" || makes === "dummy" ? { makes } : {}),
   };
 }
 
 /** Looks up the master, unless it is in the container, which is not looked into. */
-export function sightOfMaster({ master, linkInContainer }: Parent): Lookups {
+export function sightOfMaster({ master, linkInContainer, makes }: Parent): Lookups {
   if (linkInContainer) return {};
-  return master === undefined ? { defaultMaster: true } : { links: [master] };
+  if (master === undefined) return { defaultMaster: true };
+  return { links: makes === "vlan" ? [master, vlanOf(master).on] : [master] };
 }
 
 /** The master; undefined if it is in the container. @throws CniError if it does not exist */
-export function findMaster({ master, linkInContainer }: Parent, seen: HostState): Link | undefined {
+export function findMaster({ master, linkInContainer, makes }: Parent, seen: HostState): Link | undefined {
   if (linkInContainer) return undefined;
   const name = master ?? seen.defaultLink;
   if (name === undefined) throw new CniError("internal", "no default route interface found");
   const link = seen.links.get(name);
-  if (!link) throw new CniError("internal", `failed to lookup master "${name}": Link not found`);
-  return link;
+  if (link) return link;
+  const base = makes === "vlan" ? seen.links.get(vlanOf(name).on) : undefined;
+  if (base) return { ...base, name, kind: "vlan" };
+  if (makes === "dummy") return { name, index: 0, mac: macFrom(name), mtu: 1500, kind: "dummy", up: false };
+  const missing = makes === "vlan" ? vlanOf(name).on : name;
+  throw new CniError("internal", `failed to lookup master "${missing}": Link not found`);
+}
+
+/** The link and the VLAN of a name such as `eth0.50`. */
+function vlanOf(name: string): { readonly on: string; readonly id: string } {
+  const at = name.lastIndexOf(".");
+  return { on: name.slice(0, at), id: name.slice(at + 1) };
+}
+
+/**
+ * Makes the master, marked as ours, if it is not there. It stays until the network goes, or `gc` finds that no container
+ * needs it.
+ */
+export function makeMaster({ master: name, makes }: Parent, seen: HostState): readonly Step[] {
+  if (makes === undefined || name === undefined || seen.links.has(name)) return [];
+  const { on, id } = vlanOf(name);
+  const run = makes === "vlan"
+    ? words`link add link ${on} name ${name} type vlan id ${id}`
+    : words`link add name ${name} type dummy`;
+  return [
+    line("ip", "host", { kind: "link", link: name, type: makes }, run, { onError: "ignore-exists" }),
+    setLink("host", name, "alias", ownAlias),
+    setLink("host", name, "up"),
+  ];
 }
 
 /** @throws CniError if the MTU is larger than the master's */

@@ -1,7 +1,7 @@
 import type { Result } from "../../wire/cni/result.ts";
 import { parseAnswer } from "../../plan/dhcp_answer.ts";
 import { exec, line, type Step, words } from "../../plan/step.ts";
-import { packages } from "../../plan/world.ts";
+import { packages } from "../../plan/programs.ts";
 import { keepAddress, leaseFile } from "./dhcp_client.ts";
 import type { UplinkOptions } from "./options.ts";
 import { refuse } from "./refusals.ts";

@@ -17,6 +17,7 @@ import type { World } from "../../plan/world.ts";
 import { findPlugin, typesOf } from "../../engine/external_plugin.ts";
 import {
   askingDirectory,
+  asksAnother,
   callExternalPart,
   checkNamespace,
   type Context,
@@ -28,6 +29,7 @@ import {
   previousResult,
 } from "./call.ts";
 import { rollBack } from "./del.ts";
+import { prepareRemote } from "./remote.ts";
 import { type Namespace, newRecord, type PluginRecord, readPlugin } from "../../engine/record.ts";
 import { type Change, reconcile } from "../../engine/reconcile.ts";
 import { waitForAll } from "../../engine/locks.ts";
@@ -105,6 +107,9 @@ async function prepareOwn(
   }
   const link = parsed.plugin.link(parsed.conf, at, seen, before);
   const addressed = (lease: Lease) => parsed.plugin.address(parsed.conf, at, lease, link.result, seen);
+  if (asksAnother(parsed.plugin, parsed.ipam?.plugin)) {
+    return await prepareRemote(context, parsed, link, seen);
+  }
   if (parsed.externalIpam !== undefined) {
     return await prepareAsked(context, link, externalPlugin(context), addressed);
   }
@@ -181,7 +186,7 @@ async function prepareAddressed(
 }
 
 /** In the reference's words (host-local's allocator/config.go). */
-function checkFamilies({ ips }: Lease, version: string): void {
+export function checkFamilies({ ips }: Lease, version: string): void {
   const several = [4, 6].some((of) => ips.filter(({ address }) => family(address) === of).length > 1);
   if (!several || atLeast(version, "0.3.0")) return;
   throw new CniError(
@@ -264,7 +269,8 @@ export async function perform(all: readonly Prepared[], others: readonly Change[
   });
 }
 
-async function orAbandon<T>(all: readonly Prepared[], action: () => Promise<T>): Promise<T> {
+/** Runs an action. If it fails, what was prepared is given up. */
+export async function orAbandon<T>(all: readonly Prepared[], action: () => Promise<T>): Promise<T> {
   try {
     return await action();
   } catch (error) {
@@ -274,7 +280,8 @@ async function orAbandon<T>(all: readonly Prepared[], action: () => Promise<T>):
   }
 }
 
-async function carryOut(all: readonly Prepared[], others: readonly Change[] = []): Promise<void> {
+/** Does what was prepared, with its records. */
+export async function carryOut(all: readonly Prepared[], others: readonly Change[] = []): Promise<void> {
   const [first] = all;
   if (!first) return;
   await reconcile(

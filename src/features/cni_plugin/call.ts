@@ -161,11 +161,16 @@ export function ipamOf({ call, conf }: Context): Ipam<unknown> | undefined {
   return row?.role === "ipam" ? row.plugin : undefined;
 }
 
-/** Whether somebody is to be asked through the link: then it has to be there, with all that was planned before it. */
+/** Whether another program is to be asked, maybe through the link: what was planned before it has to be done by then. */
 export function asksThroughLink(context: Context): boolean {
   if (externalPart(context) !== undefined) return true;
   const ipam = ipamOf(context);
-  return ipam?.kind === "link";
+  return ipam?.kind === "link" || asksAnother(table[context.call.type]!.plugin, ipam);
+}
+
+/** Whether a plugin of Docker's makes the link, or gives the addresses. */
+export function asksAnother(plugin: object, ipam: object | undefined): boolean {
+  return "ask" in plugin || ipam !== undefined && "remote" in ipam;
 }
 
 /**

@@ -3,7 +3,8 @@ import { CniError } from "../../wire/cni/error.ts";
 import { parseArgs } from "../../wire/cni/args.ts";
 import { type NetworkList, parseNetworkList } from "../../wire/cni/network_list.ts";
 import { type Result, resultFor } from "../../wire/cni/result.ts";
-import { removeAbandoned, type World } from "../../plan/world.ts";
+import { removeAbandoned } from "../../plan/files.ts";
+import type { World } from "../../plan/world.ts";
 import type { RuntimeCall } from "./call.ts";
 
 /** The key of an attachment's entry. */

@@ -72,7 +72,7 @@ export function keepingLeases(
   return { ...network, plugins: network.plugins.map((plugin) => isOwn(plugin) ? keep(plugin) : plugin) };
 }
 
-/** Whether a plugin of the network that is not ours publishes ports. */
+/** Whether a plugin of the network that is not ours publishes ports, or a plugin of Docker's. */
 export function publishesPorts(
   world: World,
   { plugins }: NetworkList,
@@ -80,7 +80,7 @@ export function publishesPorts(
 ): boolean {
   return plugins.some((plugin) =>
     fields(plugin).object("capabilities")?.boolean("portMappings") === true &&
-    !isOwnType(world, plugin.type, directories)
+    (plugin.type === "docker-network" || !isOwnType(world, plugin.type, directories))
   );
 }
 

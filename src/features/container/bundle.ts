@@ -1,5 +1,6 @@
 import { messageOf } from "../../wire/cni/error.ts";
-import { absolutePath, type Pinned, type World } from "../../plan/world.ts";
+import { absolutePath } from "../../plan/files.ts";
+import type { Pinned, World } from "../../plan/world.ts";
 import { pinDirectory } from "../../engine/pinned_path.ts";
 
 /** A bundle's config.json, read once. Other users may be able to change its directory at any time. */

@@ -4,7 +4,8 @@ import { parseElements, showElement } from "../../plan/nft_listing.ts";
 import type { Link } from "../../plan/host_state.ts";
 import { ownAlias } from "../../plan/ip.ts";
 import { parseAddress } from "../../net/address.ts";
-import { removeAbandoned, whyFailed, type World } from "../../plan/world.ts";
+import { removeAbandoned } from "../../plan/files.ts";
+import { whyFailed, type World } from "../../plan/world.ts";
 import { awaitLinks, reasonToGo } from "../../engine/namespace.ts";
 import { detachLocked, readOrRecover } from "./detach.ts";
 import { findPassRules, unpassForwardPolicy } from "../../engine/forward_policy.ts";
@@ -217,17 +218,17 @@ async function unusedTables(world: World, going: string): Promise<readonly Unuse
   return [...found, ...rules];
 }
 
-/** A bridge's gateway on a VLAN is a link `br0.7` of ours, whose other end is the bridge's port `br0+7`. */
+/** Bridges, and parents of macvlan and ipvlan. A bridge's gateway on a VLAN is a link `br0.7` of ours, whose other end is the bridge's port `br0+7`. */
 function unusedBridges(world: World, links: readonly Link[]): readonly Unused[] {
   const ports = new Map<string, string[]>();
   links.forEach(({ name, master = "" }) => ports.set(master, [...ports.get(master) ?? [], name]));
   const own = links.filter(({ alias }) => alias === ownAlias)
     .map(({ name, kind }) => ({ name, kind, bridge: bridgeOf(name, ports) }))
     // Others may have been given our alias by hand.
-    .filter(({ name, kind, bridge }) => name !== bridge || kind === "bridge");
+    .filter(({ name, kind, bridge }) => name !== bridge || ["bridge", "vlan", "dummy"].includes(kind));
   return own.filter(({ bridge }) => (ports.get(bridge) ?? []).every((port) => port.startsWith(`${bridge}+`)))
-    .map(({ name, bridge }) => ({
-      what: name === bridge ? `bridge ${name}` : `link ${name} of bridge ${bridge}`,
+    .map(({ name, kind, bridge }) => ({
+      what: name === bridge ? `${kind} ${name}` : `link ${name} of bridge ${bridge}`,
       remove: () => removeBy(world, `link ${name}`, ["ip", "link", "del", "dev", name]),
     }));
 }

@@ -138,7 +138,7 @@ export function givePorts(
 ): readonly PlannedLink[] {
   const target = publishedThrough(links);
   return links.map((link, i) =>
-    i === target && link.attached.path && publishesPorts(world, link.attached.network, directories)
+    i === target && publishesPorts(world, link.attached.network, directories)
       ? { ...link, attached: { ...link.attached, published } }
       : link
   );

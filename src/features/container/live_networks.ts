@@ -35,6 +35,8 @@ export interface EndpointOptions {
   readonly ifname?: string;
   readonly aliases: readonly string[];
   readonly gwPriority: number;
+  /** More directories of network files, which may have plugins beside them. */
+  readonly netDirectories?: readonly string[];
 }
 
 /** A change of a container's networks, for who has its lock. */
@@ -130,8 +132,9 @@ async function change(world: World, state: string, id: string, make: Change): Pr
   }
 }
 
-function refuseConnecting(record: ContainerRecord, { name, list }: Network): void {
+function refuseConnecting(record: ContainerRecord, { name, list, configOnly }: Network): void {
   const { id, attachments, container } = record;
+  if (configOnly) throw new Error(`cannot create endpoint on configuration-only network ${name}`);
   if (name === "host") {
     throw new Error(
       "cannot connect container to host network - container must be created in host network mode",
@@ -206,7 +209,7 @@ async function linkFor(
   { id, container }: ContainerRecord,
   { network: { name, list, path }, ifname, options }: Wanted,
 ): Promise<PlannedLink> {
-  const directories = listNetDirectories(world, []);
+  const directories = listNetDirectories(world, options.netDirectories ?? []);
   const pathMtu = await defaultMtu(world);
   const chosen = {
     ...{ list: withEndpoint(list!, options), ifname, args: "" },

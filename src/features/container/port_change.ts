@@ -3,7 +3,8 @@ import { type ContainerRecord, readContainer, writeRecord } from "../../engine/r
 import { containerPaths } from "../../engine/state.ts";
 import { undo } from "../../engine/undo.ts";
 import { takeOffChanging } from "./network_change.ts";
-import { removeAbandoned, type World } from "../../plan/world.ts";
+import { removeAbandoned } from "../../plan/files.ts";
+import type { World } from "../../plan/world.ts";
 
 /**
  * A container's record for the holder of its lock, after unfinished changes of a killed ocinet have been undone: added

@@ -1,7 +1,8 @@
 import { fromNumber } from "../../net/address.ts";
 import { collide, parseHostIp, type PortMapping, showMapping } from "../../net/port_mapping.ts";
 import { type Claim, claim } from "../../plan/step.ts";
-import { createWithDirectory, removeAbandoned, type World } from "../../plan/world.ts";
+import { createWithDirectory, removeAbandoned } from "../../plan/files.ts";
+import type { World } from "../../plan/world.ts";
 import { readContainer } from "../../engine/record.ts";
 import { addressesSeenBy, isHostAddress } from "../../engine/routes.ts";
 import { processOnHost } from "../rootless/host_forwarding.ts";

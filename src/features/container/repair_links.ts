@@ -79,7 +79,7 @@ async function makeAgain(
   { all, missing }: { readonly all: readonly Repaired[]; readonly missing: readonly Step[] },
 ): Promise<void> {
   // What runs is started again by itself, and names are claimed still.
-  const steps = missing.filter(({ tool }) => tool !== "spawn" && tool !== "claim" && tool !== "send");
+  const steps = missing.filter(({ tool }) => !["spawn", "claim", "send", "call"].includes(tool));
   for (const { record, wanted } of all) {
     const known = new Set(record.steps.map(stepKey));
     const added = wanted.filter((step) => missing.includes(step) && !known.has(stepKey(step)));

@@ -1,6 +1,7 @@
 import type { World } from "../../plan/world.ts";
 import { messageOf } from "../../wire/cni/error.ts";
 import { contentType } from "../../wire/cnm/protocol.ts";
+import { givenSockets } from "../../engine/listen_fds.ts";
 import { turns } from "../../engine/turns.ts";
 import { sweepEndpoints } from "./endpoints.ts";
 import type { DockerPlugin } from "./plugin.ts";
@@ -28,16 +29,19 @@ export async function serveDocker(
   const inTurn = turns();
   try {
     await sharing(plugin, () => sweepEndpoints(plugin)).catch((error) => tell(messageOf(error)));
-    world.makeDirectory(socket.slice(0, socket.lastIndexOf("/")), 0o755);
-    world.remove(socket);
+    const [given] = givenSockets(world, "enable ocinet-docker.service without its socket");
+    if (!given) {
+      world.makeDirectory(socket.slice(0, socket.lastIndexOf("/")), 0o755);
+      world.remove(socket);
+    }
     const listening = await world.serveHttp({
-      ...{ socket, longest: 1 << 20, wait: 30_000, contentType },
+      ...{ socket: given?.descriptor ?? socket, longest: 1 << 20, wait: 30_000, contentType },
       serve: (heard) => inTurn(() => sharing(plugin, () => answer(plugin, heard))),
     });
-    tell(`listening on ${socket}`);
+    tell(`listening on ${given ? "a socket of systemd's" : socket}`);
     await new Promise<void>((resolve) => world.onSignals(["SIGTERM", "SIGINT"], () => resolve()));
     listening.close();
-    world.remove(socket);
+    if (!given) world.remove(socket);
     await inTurn(() => Promise.resolve());
   } finally {
     unlock();

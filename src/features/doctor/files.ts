@@ -1,4 +1,5 @@
-import { findProgram, type World } from "../../plan/world.ts";
+import { findProgram } from "../../plan/programs.ts";
+import type { World } from "../../plan/world.ts";
 import {
   isHostsOwn,
   reachableServers,

@@ -1,5 +1,6 @@
 import { messageOf } from "../../wire/cni/error.ts";
-import { packages, type World } from "../../plan/world.ts";
+import { packages } from "../../plan/programs.ts";
+import type { World } from "../../plan/world.ts";
 import { isRoot } from "../../engine/user.ts";
 
 /** The result of one check. */

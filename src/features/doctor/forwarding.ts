@@ -1,6 +1,7 @@
 import { passMark } from "../../plan/nft.ts";
 import { type ListedElement, parseElements } from "../../plan/nft_listing.ts";
-import { findProgram, type World } from "../../plan/world.ts";
+import { findProgram } from "../../plan/programs.ts";
+import type { World } from "../../plan/world.ts";
 import {
   endsInReject,
   type ForwardChain,

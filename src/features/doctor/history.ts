@@ -1,6 +1,7 @@
 import { messageOf } from "../../wire/cni/error.ts";
 import { statePath } from "./files.ts";
-import { findProgram, type World } from "../../plan/world.ts";
+import { findProgram } from "../../plan/programs.ts";
+import type { World } from "../../plan/world.ts";
 import { hiddenFiles, misspeltKeys } from "../networks/mistakes.ts";
 import { loadNetworks } from "../networks/networks.ts";
 import { configDirectory } from "../../engine/state.ts";

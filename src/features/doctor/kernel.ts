@@ -1,6 +1,7 @@
 import { baseTableWithoutSockets } from "../../plan/nft.ts";
 import { bridgeTable } from "../../plan/nft_bridge.ts";
-import { findProgram, type World } from "../../plan/world.ts";
+import { findProgram } from "../../plan/programs.ts";
+import type { World } from "../../plan/world.ts";
 import { asRoot, type Check, type Finding, kindOf, lack, ok, warn } from "./finding.ts";
 
 /** A command that succeeds only if the kernel has a feature. */

@@ -1,4 +1,5 @@
-import { findProgram, type World } from "../../plan/world.ts";
+import { findProgram } from "../../plan/programs.ts";
+import type { World } from "../../plan/world.ts";
 import { type Check, type Finding, install, lack, ok, warn } from "./finding.ts";
 import { findBest } from "./uplinks.ts";
 

@@ -1,4 +1,5 @@
-import { findProgram, type Output, type World } from "../../plan/world.ts";
+import { findProgram } from "../../plan/programs.ts";
+import type { Output, World } from "../../plan/world.ts";
 import {
   asRoot,
   type Check,

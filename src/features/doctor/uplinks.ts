@@ -1,7 +1,8 @@
 import { messageOf } from "../../wire/cni/error.ts";
 import { parsePolicy, parseUsernet, showRange } from "../../wire/helper/policy.ts";
 import { helperDirectory, helperPolicy } from "../../wire/helper/wire.ts";
-import { findProgram, type World } from "../../plan/world.ts";
+import { findProgram } from "../../plan/programs.ts";
+import type { World } from "../../plan/world.ts";
 import { helper } from "../../drivers/uplinks/helper.ts";
 import { lxcUserNic, usernet } from "../../drivers/uplinks/lxc_user_nic.ts";
 import { parseOptions } from "../../drivers/uplinks/options.ts";

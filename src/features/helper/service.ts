@@ -14,6 +14,7 @@ import { helperIds, Refusal, serveRequest, sweep } from "./attach.ts";
 import { networkProblems } from "./networks.ts";
 import { type Granted, grantedBy, grantsFor, type HelperUser, readPolicy } from "./users.ts";
 import { restoreRules } from "../container/restore_rules.ts";
+import { givenSockets } from "../../engine/listen_fds.ts";
 import { isRoot } from "../../engine/user.ts";
 
 /** A caller may keep a connection for five seconds before it has said anything, and a user thirty-two at once. */
@@ -191,30 +192,23 @@ async function refresh(service: Service, always: boolean): Promise<void> {
   }
 }
 
-/** Sockets that systemd listens on: LISTEN_FDS and their names, which are users' numbers (sd_listen_fds(3)). */
+/** Sockets that systemd listens on; their names are users' numbers. */
 async function adoptSockets(service: Service): Promise<void> {
   const { world, sockets } = service;
-  const count = Number(world.env("LISTEN_FDS") ?? 0);
-  if (world.env("LISTEN_PID") !== String(world.pid) || !(count > 0)) return;
-  if (world.runtime === "deno") {
-    // Deno's children inherit all descriptors, and one of a user's would have the sockets of all.
-    throw new Error(
-      "Cannot take sockets from systemd on Deno, which would hand them on; set OCINET_RUNTIME=node, or enable " +
-        "ocinet-helper.service without its sockets",
-    );
-  }
-  const names = (world.env("LISTEN_FDNAMES") ?? "").split(":");
-  for (let i = 0; i < count; i++) {
-    const uid = Number(names[i]);
+  // One of a user's programs would have the sockets of all.
+  for (
+    const { descriptor, name } of givenSockets(world, "enable ocinet-helper.service without its sockets")
+  ) {
+    const uid = Number(name);
     const stat = world.stat(helperSocket(uid));
     if (stat?.kind !== "socket" || stat.uid !== uid || (stat.mode & 0o077) !== 0 || uid === 0) {
       throw new Error(
-        `Cannot take socket "${names[i]}" from systemd: ${helperSocket(uid)} is not that user's alone`,
+        `Cannot take socket "${name}" from systemd: ${helperSocket(uid)} is not that user's alone`,
       );
     }
     sockets.set(
       uid,
-      await world.listen({ descriptor: 3 + i }, patience, (heard) => serve(service, uid, heard)),
+      await world.listen({ descriptor }, patience, (heard) => serve(service, uid, heard)),
     );
   }
 }

@@ -1,5 +1,6 @@
 import { parseCidr } from "../../net/address.ts";
-import { digest } from "../../net/names.ts";
+import { configDirectory } from "../../engine/state.ts";
+import { digest, identifierProblem } from "../../net/names.ts";
 import type { World } from "../../plan/world.ts";
 import { fields, parseJson } from "../../wire/cni/fields.ts";
 import type { NetworkList } from "../../wire/cni/network_list.ts";
@@ -19,6 +20,13 @@ export interface Network {
   readonly labels: Readonly<Record<string, string>>;
   readonly options: Readonly<Record<string, string>>;
   readonly ipam: readonly IpamConfig[];
+  /** A plugin of Docker's, or null; absent: our own. */
+  readonly ipamDriver?: string;
+  readonly ipamOptions?: Readonly<Record<string, string>>;
+  /** It is no network, but what others are made of. */
+  readonly configOnly?: boolean;
+  /** The name of the configuration that it was made of. */
+  readonly configFrom?: string;
   /** It is always there, and cannot be removed. */
   readonly predefined: boolean;
   /** Its file, unless it is a built-in one. */
@@ -38,13 +46,40 @@ export interface Stored {
   readonly labels?: Readonly<Record<string, string>>;
   readonly options?: Readonly<Record<string, string>>;
   readonly ipam?: readonly IpamConfig[];
+  /** A plugin of Docker's, or null; absent: our own. */
+  readonly ipamDriver?: string;
+  readonly ipamOptions?: Readonly<Record<string, string>>;
+  readonly configFrom?: string;
 }
 
-/** Every network: files, the built-in ones, and the modes `host` and `none`; in the order of the names. */
-export async function allNetworks(world: World): Promise<readonly Network[]> {
-  const found = await Promise.all(loadNetworks(world, []).map((network) => networkOf(world, network)));
+/**
+ * Every network: files, the built-in ones, and the modes `host` and `none`; in the order of the names.
+ * @param extra more directories of network files
+ */
+export async function allNetworks(world: World, extra: readonly string[] = []): Promise<readonly Network[]> {
+  const found = await Promise.all(loadNetworks(world, extra).map((network) => networkOf(world, network)));
   const modes = await Promise.all([mode("host", "host"), mode("none", "null")]);
-  return [...found, ...modes].sort((a, b) => compareNames(a.name, b.name));
+  return [...found, ...modes, ...configurations(world)].sort((a, b) => compareNames(a.name, b.name));
+}
+
+/** The directory of networks, and the ending of files that are configurations for networks. */
+export function configurationFile(world: World, name: string): string {
+  return `${configDirectory(world)}/net.d/${name}${ending}`;
+}
+const ending = ".netconfig";
+
+function configurations(world: World): readonly Network[] {
+  return world.list(`${configDirectory(world)}/net.d`).flatMap((file) => {
+    const name = file.endsWith(ending) ? file.slice(0, -ending.length) : "";
+    if (identifierProblem(name) !== undefined) return [];
+    const path = configurationFile(world, name);
+    const { id, created = "", ...stored } = readStored(world, path);
+    if (id === undefined) return [];
+    return [{
+      ...{ ...nothingSaid, ipv4: true, ipv6: false, internal: false, ...stored },
+      ...{ name, id, created, driver: "null", configOnly: true, predefined: false, path },
+    }];
+  });
 }
 
 /** An overlay network is on all hosts of a cluster. */
@@ -97,6 +132,9 @@ async function networkOf(world: World, { list, path }: FoundNetwork): Promise<Ne
     labels: stored.labels ?? {},
     options: stored.options ?? optionsOf(list),
     ipam,
+    ...(stored.ipamDriver === undefined ? {} : { ipamDriver: stored.ipamDriver }),
+    ...(stored.configFrom === undefined ? {} : { configFrom: stored.configFrom }),
+    ...(stored.ipamOptions === undefined ? {} : { ipamOptions: stored.ipamOptions }),
     predefined: path === undefined,
     ...(path === undefined ? {} : { path }),
     list,
@@ -107,10 +145,9 @@ async function networkOf(world: World, { list, path }: FoundNetwork): Promise<Ne
 function readStored(world: World, path: string): Partial<Stored> {
   const json = fields(parseJson(world.read(path) ?? "{}")).raw("ocinet");
   if (typeof json !== "object" || json === null) return {};
-  const { id, created, driver, internal, ipv6, attachable, labels, options, ipam } = json as Record<
-    string,
-    unknown
-  >;
+  const stored = json as Record<string, unknown>;
+  const { id, created, driver, internal, ipv6, attachable, labels, options, ipam } = stored;
+  const { ipamDriver, ipamOptions, configFrom } = stored;
   return {
     ...(typeof id === "string" && /^[0-9a-f]{64}$/.test(id) ? { id } : {}),
     ...(typeof created === "string" ? { created } : {}),
@@ -121,6 +158,9 @@ function readStored(world: World, path: string): Partial<Stored> {
     ...(isTexts(labels) ? { labels } : {}),
     ...(isTexts(options) ? { options } : {}),
     ...(Array.isArray(ipam) && ipam.every(isIpam) ? { ipam } : {}),
+    ...(typeof ipamDriver === "string" ? { ipamDriver } : {}),
+    ...(isTexts(ipamOptions) ? { ipamOptions } : {}),
+    ...(typeof configFrom === "string" ? { configFrom } : {}),
   };
 }
 

@@ -1,32 +1,19 @@
 import { identifierProblem } from "../../net/names.ts";
-import type { Family } from "../../net/address.ts";
 import { linkExists } from "../../engine/links.ts";
 import { configDirectory } from "../../engine/state.ts";
 import type { PluginConf } from "../../wire/cni/network_list.ts";
-import { createWithDirectory, type World } from "../../plan/world.ts";
-import { allNetworks, type Network, type Stored } from "./catalog.ts";
-import { type Driver, drivers, mainPlugin } from "./driver_options.ts";
+import { createWithDirectory } from "../../plan/files.ts";
+import type { World } from "../../plan/world.ts";
+import { allNetworks, configurationFile, type Network, type Stored } from "./catalog.ts";
+import { findConfiguration, refuseInConfiguration, withConfiguration } from "./configuration.ts";
+import { type Driver, drivers, gatewayMode, mainPlugin } from "./driver_options.ts";
 import { checkNames } from "./names.ts";
-import { freeSubnet, reachedBy } from "./free_subnet.ts";
-import {
-  type IpamConfig,
-  type IpamOptions,
-  localRanges,
-  overlaps,
-  readIpam,
-  usualGateway,
-} from "./ipam_options.ts";
-
-/** What somebody wants of a new network. */
-export interface NetworkOptions extends IpamOptions {
-  readonly driver: string;
-  readonly ipamDriver: string;
-  readonly ipv6: boolean;
-  readonly internal: boolean;
-  readonly attachable: boolean;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly options: Readonly<Record<string, string>>;
-}
+import { noPlugin } from "./plugin_networks.ts";
+import { completeIpam } from "./complete_ipam.ts";
+import { mainOnPlugin, makeOnPlugins, remoteOf } from "./create_on_plugins.ts";
+import { isRouted, type NetworkOptions, ownIpam, routesOf } from "./network_options.ts";
+import { reachedBy } from "./free_subnet.ts";
+import { type IpamConfig, localRanges, readIpam } from "./ipam_options.ts";
 
 /** A network that was made. */
 export interface Created {
@@ -48,29 +35,70 @@ export async function createNetwork(
   world: World,
   state: string,
   name: string,
-  options: NetworkOptions,
+  asked: NetworkOptions,
 ): Promise<Created> {
   checkName(name);
-  const driver = checkDriver(options.driver);
-  checkIpamDriver(options.ipamDriver);
+  if (asked.configOnly) return await createConfiguration(world, state, name, asked);
+  const options = await withConfiguration(world, name, asked);
+  const remote = await remoteOf(world, options);
+  const driver = remote.driver ? undefined : checkDriver(options.driver);
   const given = readIpam(options);
   const id = newId();
-  const main = mainPlugin({ ...options, id, driver });
+  const main = driver ? mainPlugin({ ...options, id, driver }) : mainOnPlugin(id, options);
   const { names } = options.options;
   if (names !== undefined) checkNames({ name, plugins: [main as PluginConf] }, names);
   const unlock = await world.lock(networksLock(state));
   try {
     const networks = await allNetworks(world);
     if (networks.some((network) => network.name === name)) throw duplicate(name);
+    if (options.configFrom !== undefined) findConfiguration(networks, options.configFrom);
     refuseSharing(networks, name, main);
-    const ipam = await completeIpam(world, networks, { id, name, driver, given, ipv6: options.ipv6 });
-    const created = new Date().toISOString();
-    const text = fileOf(name, main, { ...options, id, driver, created, ipam });
-    if (!createWithDirectory(world, `${configDirectory(world)}/net.d/${name}.conflist`, text)) {
+    const write = (ipam: readonly IpamConfig[], ipamConf: unknown) => {
+      const created = new Date().toISOString();
+      const text = fileOf(name, main, { ...options, id, created, ipam }, ipamConf);
+      if (createWithDirectory(world, `${configDirectory(world)}/net.d/${name}.conflist`, text)) return;
       throw duplicate(name);
+    };
+    const wanted = { id, name, driver: options.driver, given, ipv6: options.ipv6 };
+    if (remote.driver || remote.ipam) {
+      await makeOnPlugins({ world, state, id }, { networks, wanted, options, remote }, write);
+    } else {
+      const ipam = withoutGateways(await completeIpam(world, networks, wanted), given, main);
+      write(ipam, localIpam(ipam, driver!, options));
     }
-    const note = await clashes(world, driver, given);
+    const note = await clashes(world, options.driver, given);
     return { id, name, ...(note === undefined ? {} : { note }) };
+  } finally {
+    unlock();
+  }
+}
+
+/** Makes a configuration, which takes no addresses and has no driver. */
+async function createConfiguration(
+  world: World,
+  state: string,
+  name: string,
+  options: NetworkOptions,
+): Promise<Created> {
+  refuseInConfiguration(options);
+  const { labels, options: own, ipv6, ipamDriver, ipamOptions } = options;
+  const [id, ipam] = [newId(), readIpam(options)];
+  const stored = {
+    id,
+    created: new Date().toISOString(),
+    labels,
+    options: own,
+    ipam,
+    ipv6,
+    ipamDriver,
+    ipamOptions,
+  };
+  const unlock = await world.lock(networksLock(state));
+  try {
+    if ((await allNetworks(world)).some((network) => network.name === name)) throw duplicate(name);
+    const text = `${JSON.stringify({ ocinet: stored }, null, 2)}\n`;
+    if (!createWithDirectory(world, configurationFile(world, name), text)) throw duplicate(name);
+    return { id, name };
   } finally {
     unlock();
   }
@@ -101,13 +129,10 @@ function checkDriver(driver: string): Driver {
   const mode = { host: "host", none: "null", null: "null" }[driver];
   if (mode !== undefined) throw new Error(`only one instance of "${mode}" network is allowed`);
   throw new Error(
-    `could not find a network driver ${JSON.stringify(driver)}; there are: ${drivers.join(", ")}`,
+    `could not find a network driver ${JSON.stringify(driver)}; there are: ${
+      drivers.join(", ")
+    }; ${noPlugin}`,
   );
-}
-
-function checkIpamDriver(driver: string): void {
-  if (["default", "host-local"].includes(driver)) return;
-  throw new Error(`could not find an IPAM driver ${JSON.stringify(driver)}; there are: default, host-local`);
 }
 
 function newId(): string {
@@ -140,76 +165,43 @@ function refuseSharing(
   }
 }
 
-interface IpamWanted {
-  readonly id: string;
-  readonly name: string;
-  readonly driver: Driver;
-  readonly given: readonly IpamConfig[];
-  readonly ipv6: boolean;
+/** The bridge of an isolated network has no address, and takes none from containers. */
+function withoutGateways(
+  ipam: readonly IpamConfig[],
+  given: readonly IpamConfig[],
+  main: Readonly<Record<string, unknown>>,
+): readonly IpamConfig[] {
+  if (main["type"] !== "bridge" || main["isGateway"] !== false) return ipam;
+  return ipam.map(({ Gateway, ...rest }) =>
+    given.some((one) => one.Subnet === rest.Subnet && one.Gateway !== undefined) ? { ...rest, Gateway } : rest
+  ) as readonly IpamConfig[];
 }
 
-/** The subnets that are given, those that have to be found, and their gateways. @throws Error when one is another's */
-async function completeIpam(
-  world: World,
-  networks: readonly Network[],
-  { id, name, driver, given, ipv6 }: IpamWanted,
-): Promise<readonly IpamConfig[]> {
-  const others = networks.flatMap((network) =>
-    network.ipam.map(({ Subnet }) => ({ Subnet, of: network.name }))
-  );
-  for (const { Subnet } of given) {
-    const other = others.find((one) => overlaps(one.Subnet, Subnet));
-    if (other) {
-      throw new Error(
-        `Pool overlaps with other one on this address space: ${Subnet} of network ${name} and ` +
-          `${other.Subnet} of network ${other.of}`,
-      );
-    }
-  }
-  checkFamilies(driver, given);
-  const taken = others.map(({ Subnet }) => Subnet);
-  const has = (of: Family) => given.some(({ Subnet }) => Subnet.includes(":") === (of === 6));
-  const missing: readonly Family[] = [
-    ...(has(4) || (has(6) && !ipv6) ? [] : [4 as const]),
-    ...(ipv6 && !has(6) ? [6 as const] : []),
-  ];
-  const found = await Promise.all(missing.map((of) => freeSubnet(world, of, id, taken)));
-  return [...found.map((Subnet): IpamConfig => ({ Subnet })), ...given]
-    .sort((a, b) => Number(a.Subnet.includes(":")) - Number(b.Subnet.includes(":")))
-    .map((config) => ({ ...config, Gateway: config.Gateway ?? usualGateway(config) }));
+function localIpam(ipam: readonly IpamConfig[], driver: Driver, options: NetworkOptions): unknown {
+  return { type: "host-local", ranges: ipam.map(localRanges), routes: routesOf(ipam, driver, options) };
 }
 
-/** A bridge has one subnet of each family. */
-function checkFamilies(driver: Driver, given: readonly IpamConfig[]): void {
-  const several = [true, false].some((six) =>
-    given.filter(({ Subnet }) => Subnet.includes(":") === six).length > 1
-  );
-  if (several) throw new Error(`${driver} driver doesn't support multiple subnets`);
-}
-
-/** The text of the file of a network. */
+/** The text of the file of a network. @param ipamConf its `ipam`, if it has one */
 function fileOf(
   name: string,
   main: Readonly<Record<string, unknown>>,
   wanted: NetworkOptions & Required<Pick<Stored, "id" | "created" | "driver" | "ipam">>,
+  ipamConf: unknown,
 ): string {
   const { id, created, driver, ipam, internal, attachable, labels, options } = wanted;
-  const isRouted = driver === "bridge" || driver === "ptp";
-  // On a link of the administrator's the gateway is theirs: without one that is named there is no way out.
-  const leads = (config: IpamConfig) =>
-    !internal && (isRouted || wanted.gateways.length > 0 && config.Gateway);
-  const ipamConf = {
-    type: "host-local",
-    ranges: ipam.map(localRanges),
-    routes: ipam.filter(leads).map(({ Subnet }) => ({ dst: Subnet.includes(":") ? "::/0" : "0.0.0.0/0" })),
-  };
+  const { ipamDriver, ipamOptions } = wanted;
   const stored: Stored = {
     ...{ id, created, driver, internal, attachable, labels, options, ipam },
     ipv6: ipam.some(({ Subnet }) => Subnet.includes(":")),
+    ...(ownIpam.includes(ipamDriver) ? {} : { ipamDriver, ipamOptions }),
+    ...(wanted.configFrom === undefined ? {} : { configFrom: wanted.configFrom }),
   };
+  const isOpen = driver === "bridge" && gatewayMode(options, internal) === "nat-unprotected";
   const plugins = [
-    { ...main, ipam: ipamConf },
-    ...(isRouted && !internal ? [{ type: "portmap", capabilities: { portMappings: true } }] : []),
+    { ...main, ...(ipamConf === undefined ? {} : { ipam: ipamConf }) },
+    ...(isRouted(driver) && !internal ? [{ type: "portmap", capabilities: { portMappings: true } }] : []),
+    // Hosts reach all ports by the containers' addresses, containers of other networks do not.
+    ...(isOpen ? [{ type: "firewall", ingressPolicy: "same-bridge" }] : []),
   ];
   return `${JSON.stringify({ cniVersion: "1.0.0", name, ocinet: stored, plugins }, null, 2)}\n`;
 }
@@ -217,10 +209,10 @@ function fileOf(
 /** A subnet that was asked for is given, and what it takes from the host is said. */
 async function clashes(
   world: World,
-  driver: Driver,
+  driver: string,
   given: readonly IpamConfig[],
 ): Promise<string | undefined> {
-  if (driver === "macvlan" || driver === "ipvlan") return undefined;
+  if (!isRouted(driver)) return undefined;
   for (const { Subnet } of given) {
     const reason = await reachedBy(world, Subnet);
     if (reason !== undefined) {

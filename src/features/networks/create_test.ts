@@ -4,14 +4,23 @@ import { newFake } from "../../host/fake.ts";
 import { addAddress, addLink, mainTable, namespaceOf, setUp } from "../../host/fake/kernel.ts";
 import type { World } from "../../plan/world.ts";
 import { allNetworks, findNetwork } from "./catalog.ts";
-import { createNetwork, type NetworkOptions } from "./create.ts";
+import { createNetwork } from "./create.ts";
+import type { NetworkOptions } from "./network_options.ts";
 import { describe } from "./describe.ts";
 import { pruneNetworks, removeNetwork } from "./remove.ts";
 
 const state = "/run/ocinet";
 
 const plain: NetworkOptions = {
-  ...{ driver: "bridge", ipamDriver: "default", subnets: [], ranges: [], gateways: [], auxiliary: [] },
+  ...{
+    driver: "bridge",
+    ipamDriver: "default",
+    ipamOptions: {},
+    subnets: [],
+    ranges: [],
+    gateways: [],
+    auxiliary: [],
+  },
   ...{ ipv6: false, internal: false, attachable: false, labels: {}, options: {} },
 };
 
@@ -198,4 +207,81 @@ test("networks are removed with their addresses, predefined ones stay", async ()
   assert.deepEqual((await allNetworks(world)).map(({ name }) => name), [
     ...["default", "default-restricted", "host", "none"],
   ]);
+});
+
+test("a network is made of a configuration, which takes no addresses itself", async () => {
+  const { world } = machine();
+  const given = {
+    subnets: ["10.5.0.0/24"],
+    ranges: ["10.5.0.128/25"],
+    gateways: ["10.5.0.2"],
+    labels: { eu: "1" },
+  };
+  await create(world, "config", { ...given, configOnly: true, auxiliary: ["a=10.5.0.130"] });
+  const { Driver, ConfigOnly, IPAM } = await shown(world, "config");
+  assert.deepEqual([Driver, ConfigOnly, world.list("/etc/ocinet/net.d")], ["null", true, [
+    "config.netconfig",
+  ]]);
+  await create(world, "shop", { configFrom: "config", internal: true });
+  const made = await shown(world, "shop");
+  assert.deepEqual([made["IPAM"], made["Labels"], made["ConfigFrom"]], [IPAM, { eu: "1" }, {
+    Network: "config",
+  }]);
+  const refuse = (name: string, more: Partial<NetworkOptions>, message: RegExp) =>
+    assert.rejects(create(world, name, more), { message });
+  await refuse("x", { configFrom: "config" }, /^Pool overlaps with other one .* network shop$/);
+  await refuse("x", { configFrom: "nosuch" }, /^configuration network "nosuch" does not exist$/);
+  await refuse("x", { configFrom: "shop" }, /^configuration network "shop" does not exist$/);
+  await refuse("config", {}, /already exists$/);
+  await refuse("x", { configFrom: "config", ipv6: true }, /^user specified configurations are not supported/);
+  await refuse(
+    "x",
+    { configFrom: "config", options: { a: "b" } },
+    /^network driver options are not supported/,
+  );
+  await refuse("x", { configOnly: true, internal: true }, /^configuration network can only contain/);
+  await refuse("x", { configOnly: true, configFrom: "config" }, /cannot depend on another/);
+  await create(world, "lan", { configOnly: true, options: { parent: "eth0" } });
+  await refuse(
+    "x",
+    { configFrom: "lan" },
+    /its option parent is for macvlan or ipvlan; name the driver with -d$/,
+  );
+  await assert.rejects(removeNetwork(world, state, "config"), {
+    message: 'configuration network "config" is in use',
+  });
+  assert.deepEqual(await pruneNetworks(world, state, () => true), ["shop"]);
+  assert.equal(await removeNetwork(world, state, "config"), "config");
+});
+
+test("gateway modes of a bridge, and parents that are made, are as in Docker", async () => {
+  const { world } = machine();
+  const key = "com.docker.network.bridge.gateway_mode_ipv";
+  const plugins = (name: string) => JSON.parse(world.read(`/etc/ocinet/net.d/${name}.conflist`)!).plugins;
+  await create(world, "lone", { internal: true, options: { [`${key}4`]: "isolated" } });
+  assert.deepEqual([plugins("lone")[0].isGateway, (await shown(world, "lone"))["IPAM"]], [
+    false,
+    { Driver: "default", Options: {}, Config: [{ Subnet: await subnetOf(world, "lone") }] },
+  ]);
+  await create(world, "bare", {
+    ipv6: true,
+    options: { [`${key}4`]: "nat-unprotected", [`${key}6`]: "nat-unprotected" },
+  });
+  assert.deepEqual(plugins("bare")[2], { type: "firewall", ingressPolicy: "same-bridge" });
+  const refuse = (options: Record<string, string>, message: RegExp, driver = "bridge") =>
+    assert.rejects(create(world, "x", { driver, options }), { message });
+  await refuse(
+    { [`${key}4`]: "isolated" },
+    /^gateway mode isolated can only be used for an internal network/,
+  );
+  await refuse(
+    { [`${key}4`]: "routed" },
+    /^failed to parse .*gateway_mode_ipv4 value: "routed" \(routed networks/,
+  );
+  await refuse({ [`${key}4`]: "nat", [`${key}6`]: "nat-unprotected" }, /has one for both families$/);
+  await create(world, "lan", { driver: "macvlan", options: { parent: "eth0.50" } });
+  await create(world, "alone", { driver: "ipvlan", internal: true });
+  assert.deepEqual([plugins("lan")[0].master, plugins("lan")[0].makeMaster], ["eth0.50", "vlan"]);
+  assert.match(plugins("alone")[0].master, /^dm-[0-9a-f]{12}$/);
+  await refuse({ parent: "eth0.5000" }, /^invalid subinterface vlan name eth0.5000/, "macvlan");
 });

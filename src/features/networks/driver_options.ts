@@ -20,7 +20,9 @@ export interface Wanted {
 export function mainPlugin({ id, driver, internal, options }: Wanted): Readonly<Record<string, unknown>> {
   const mtu = readMtu(options);
   const common = { type: driver, ...(mtu === undefined ? {} : { mtu }) };
-  if (driver === "macvlan" || driver === "ipvlan") return { ...common, ...onParent(driver, options) };
+  if (driver === "macvlan" || driver === "ipvlan") {
+    return { ...common, ...onParent(id, driver, internal, options) };
+  }
   const masks = readFlag(options, "com.docker.network.bridge.enable_ip_masquerade") ?? true;
   const shared = { ...common, ipMasq: masks && !internal, ...(internal ? { internal } : {}) };
   if (driver === "ptp") return shared;
@@ -29,7 +31,7 @@ export function mainPlugin({ id, driver, internal, options }: Wanted): Readonly<
     ...shared,
     ...(hostBinding === undefined ? {} : { hostBinding }),
     bridge: readBridge(options) ?? `br-${id.slice(0, 12)}`,
-    isGateway: true,
+    isGateway: gatewayMode(options, internal) !== "isolated",
     ...(readFlag(options, "com.docker.network.bridge.enable_icc") === false ? { portIsolation: true } : {}),
   };
 }
@@ -76,7 +78,12 @@ const modes = {
   ipvlan: ["l2", "l3", "l3s"],
 } as const;
 
-function onParent(driver: "macvlan" | "ipvlan", options: Options): Readonly<Record<string, unknown>> {
+function onParent(
+  id: string,
+  driver: "macvlan" | "ipvlan",
+  internal: boolean,
+  options: Options,
+): Readonly<Record<string, unknown>> {
   const { parent } = options;
   const mode = options[`${driver}_mode`] ?? options["mode"];
   const known: readonly string[] = modes[driver];
@@ -91,7 +98,56 @@ function onParent(driver: "macvlan" | "ipvlan", options: Options): Readonly<Reco
   if (parent === "lo") throw new Error(`loopback interface is not a valid ${driver} parent link`);
   const problem = parent === undefined ? undefined : linkNameProblem(parent.slice(0, 15));
   if (problem) throw unreadable("parent", parent!, problem);
-  return { ...(parent === undefined ? {} : { master: parent }), ...(mode === undefined ? {} : { mode }) };
+  return { ...masterOf(id, internal, parent), ...(mode === undefined ? {} : { mode }) };
+}
+
+/** An internal network without a parent has a link of its own; `eth0.50` is made if it is not there. */
+function masterOf(
+  id: string,
+  internal: boolean,
+  parent: string | undefined,
+): Readonly<Record<string, unknown>> {
+  if (parent === undefined) return internal ? { master: `dm-${id.slice(0, 12)}`, makeMaster: "dummy" } : {};
+  const vlan = /^[^.]+\.([0-9]+)$/.exec(parent)?.[1];
+  if (vlan === undefined) return { master: parent };
+  if (Number(vlan) >= 1 && Number(vlan) <= 4094) return { master: parent, makeMaster: "vlan" };
+  throw new Error(
+    `invalid subinterface vlan name ${parent}, example formatting is eth0.10: a VLAN is 1 to 4094`,
+  );
+}
+
+const gatewayModes = ["nat", "nat-unprotected", "isolated"] as const;
+
+/** How containers of a bridge are reached, and reach others. */
+export type GatewayMode = typeof gatewayModes[number];
+
+/**
+ * The gateway mode of a bridge network, which is one for all of its families.
+ * @throws Error for another, or for modes that differ
+ */
+export function gatewayMode(options: Options, internal: boolean): GatewayMode {
+  const modes = ["ipv4", "ipv6"].flatMap((family) => {
+    const key = `com.docker.network.bridge.gateway_mode_${family}`;
+    const text = options[key] || undefined;
+    const mode = gatewayModes.find((one) => one === text);
+    if (text === undefined) return [];
+    if (mode) return [mode];
+    throw unreadable(
+      key,
+      text,
+      text === "routed"
+        ? "routed networks are not done; nat-unprotected without enable_ip_masquerade opens all ports"
+        : `there are ${gatewayModes.join(", ")}`,
+    );
+  });
+  const [mode = "nat", other = mode] = modes;
+  if (mode !== other) {
+    throw new Error(`Cannot use gateway modes ${mode} and ${other}: a network has one for both families`);
+  }
+  if (mode === "isolated" && !internal) {
+    throw new Error("gateway mode isolated can only be used for an internal network; add --internal");
+  }
+  return mode;
 }
 
 function unreadable(key: string, value: string, reason: string): Error {

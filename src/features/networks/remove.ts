@@ -1,9 +1,12 @@
 import { readRows } from "../../plan/ip_json.ts";
 import { ownAlias } from "../../plan/ip.ts";
-import { removeAbandoned, whyFailed, type World } from "../../plan/world.ts";
+import { removeAbandoned } from "../../plan/files.ts";
+import { whyFailed, type World } from "../../plan/world.ts";
+import type { Collected } from "../../engine/collected.ts";
 import { isRoot } from "../../engine/user.ts";
 import { allNetworks, findNetwork, type Network } from "./catalog.ts";
 import { bridgeOf, networksLock } from "./create.ts";
+import { giveUpBegun, removeFromPlugins } from "./plugin_networks.ts";
 import { endpointsIn, type NetworkEndpoint } from "./endpoints.ts";
 
 /** How long a removal waits for those who are just attaching containers: tries, and milliseconds between them. */
@@ -29,22 +32,36 @@ export async function whileNobodyAttaches<T>(world: World, state: string, act: (
 
 /**
  * Removes a network that no container is on: its bridge, what is kept of its addresses, and its file.
+ * @param isForced also if a plugin that has made it does not answer
  * @returns its name
  * @throws Error in Docker's words when it cannot be removed
  */
-export async function removeNetwork(world: World, state: string, term: string): Promise<string> {
-  return await whileNobodyAttaches(world, state, async () => {
+export async function removeNetwork(
+  world: World,
+  state: string,
+  term: string,
+  isForced = false,
+): Promise<string> {
+  const { name, tell } = await whileNobodyAttaches(world, state, async () => {
     const network = findNetwork(await allNetworks(world), term);
     refusePredefined(network);
+    refuseReferenced(network, await allNetworks(world));
     refuseUsed(network, await endpointsIn(world, state));
-    await removeLocked(world, state, network);
-    return network.name;
+    return { name: network.name, tell: await removeLocked(world, state, network) };
   });
+  await tell?.(isForced);
+  return name;
 }
 
 /** @throws Error for one that is always there */
 function refusePredefined({ name, predefined }: Network): void {
   if (predefined) throw new Error(`${name} is a pre-defined network and cannot be removed`);
+}
+
+function refuseReferenced({ name, configOnly }: Network, networks: readonly Network[]): void {
+  if (configOnly && networks.some(({ configFrom }) => configFrom === name)) {
+    throw new Error(`configuration network "${name}" is in use`);
+  }
 }
 
 function refuseUsed({ name }: Network, endpoints: readonly NetworkEndpoint[]): void {
@@ -68,24 +85,45 @@ export async function pruneNetworks(
   state: string,
   isWanted: (network: Network) => boolean,
 ): Promise<readonly string[]> {
-  return await whileNobodyAttaches(world, state, async () => {
+  const gone = await whileNobodyAttaches(world, state, async () => {
     const endpoints = await endpointsIn(world, state);
     const isUsed = ({ name }: Network) => endpoints.some(({ network }) => network === name);
     const going = (await allNetworks(world)).filter((one) =>
-      !one.predefined && !isUsed(one) && isWanted(one)
+      !one.predefined && !one.configOnly && !isUsed(one) && isWanted(one)
     );
-    for (const network of going) await removeLocked(world, state, network);
-    return going.map(({ name }) => name);
+    const removed: { readonly name: string; readonly tell: Tell }[] = [];
+    for (const network of going) {
+      removed.push({ name: network.name, tell: await removeLocked(world, state, network) });
+    }
+    return removed;
   });
+  for (const { tell } of gone) await tell?.(false);
+  return gone.map(({ name }) => name);
 }
 
+/** Tells plugins of Docker's, where the network is theirs. */
+type Tell = ReturnType<typeof removeFromPlugins>;
+
 /** The file goes last: until then it can be tried again. */
-async function removeLocked(world: World, state: string, network: Network): Promise<void> {
+async function removeLocked(world: World, state: string, network: Network): Promise<Tell> {
+  const tell = removeFromPlugins(world, state, network);
   const bridge = isRoot(world) ? bridgeOf(world, network) : undefined;
   if (bridge !== undefined) await removeBridge(world, bridge);
+  const main = network.list?.plugins[0];
+  const master = main?.["master"];
+  if (isRoot(world) && main?.["makeMaster"] !== undefined && typeof master === "string") {
+    await removeMaster(world, master, await allNetworks(world));
+  }
   world.remove(`${state}/networks/${network.name}`);
   world.remove(network.path!);
   removeAbandoned(world, network.path!.slice(0, network.path!.lastIndexOf("/")));
+  return tell;
+}
+
+/** A parent of macvlan or ipvlan that we have made, and that only this network has. */
+async function removeMaster(world: World, master: string, networks: readonly Network[]): Promise<void> {
+  if (networks.filter(({ list }) => list?.plugins[0]?.["master"] === master).length > 1) return;
+  if (world.read(`/sys/class/net/${master}/ifalias`)?.trim() === ownAlias) await removeLink(world, master);
 }
 
 /** One that is ours, and has no ports. */
@@ -93,8 +131,24 @@ export async function removeBridge(world: World, bridge: string): Promise<void> 
   if (world.read(`/sys/class/net/${bridge}/ifalias`)?.trim() !== ownAlias) return;
   const ports = await world.run(["ip", "-json", "link", "show", "master", bridge], { looks: true });
   if (ports.code !== 0 || readRows(ports.stdout).length > 0) return;
-  const output = await world.run(["ip", "link", "del", "dev", bridge]);
+  await removeLink(world, bridge);
+}
+
+async function removeLink(world: World, link: string): Promise<void> {
+  const output = await world.run(["ip", "link", "del", "dev", link]);
   if (output.code !== 0 && !/Cannot find device/.test(output.stderr)) {
-    throw new Error(`Cannot remove bridge ${bridge}: ${whyFailed(output)}`);
+    throw new Error(`Cannot remove link ${link}: ${whyFailed(output)}`);
+  }
+}
+
+/** Gives up networks whose making was cut short before plugins of Docker's had done their part. */
+export async function collectBegunNetworks(world: World, state: string): Promise<Collected> {
+  if (world.list(`${state}/plugin-networks`).length === 0) return { collected: [], problems: [] };
+  const unlock = await world.tryLock(networksLock(state));
+  if (!unlock) return { collected: [], problems: [] };
+  try {
+    return await giveUpBegun(world, state, await allNetworks(world));
+  } finally {
+    unlock();
   }
 }

@@ -2,7 +2,8 @@
 import { readPlugin } from "../../engine/record.ts";
 import { stateDirectory } from "../../engine/state.ts";
 import { family } from "../../net/address.ts";
-import { findProgram, type World } from "../../plan/world.ts";
+import { findProgram } from "../../plan/programs.ts";
+import type { World } from "../../plan/world.ts";
 import type { ClusterConfig } from "./cluster_config.ts";
 import type { HostRecord } from "./keys.ts";
 import { overlayKey } from "./local_records.ts";

@@ -4,7 +4,8 @@
  */
 import { family, parseAddress } from "../../net/address.ts";
 import { digest } from "../../net/names.ts";
-import { findProgram, type Output, whyFailed, type World } from "../../plan/world.ts";
+import { findProgram } from "../../plan/programs.ts";
+import { type Output, whyFailed, type World } from "../../plan/world.ts";
 import { type Agent, type Joined, livingHosts, report } from "./agent_state.ts";
 import { beat } from "./host_lease.ts";
 import type { HostRecord, OverlayNetwork } from "./keys.ts";

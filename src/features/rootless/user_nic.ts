@@ -1,6 +1,7 @@
 import { grantsOf, parseUsernet } from "../../wire/helper/policy.ts";
 import { clientProblem } from "../../plan/udhcpc.ts";
-import { findProgram, type World } from "../../plan/world.ts";
+import { findProgram } from "../../plan/programs.ts";
+import type { World } from "../../plan/world.ts";
 import { usernet } from "../../drivers/uplinks/lxc_user_nic.ts";
 import type { GrantedBridge, Host } from "../../drivers/uplinks/uplink.ts";
 import { linkExists } from "../../engine/links.ts";

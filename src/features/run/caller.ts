@@ -1,5 +1,5 @@
 import type { Caller, World } from "../../plan/world.ts";
-import { needProgram } from "../../plan/world.ts";
+import { needProgram } from "../../plan/programs.ts";
 import { Interrupted, interruptible } from "../../engine/interruption.ts";
 import { identify, isAlive, type ProcessIdentity } from "../../engine/process.ts";
 import { becomeScript, changeEnvironment, type Changes, type Way } from "./script.ts";

@@ -1,5 +1,6 @@
 import { messageOf } from "../../wire/cni/error.ts";
-import { findProgram, type Held, type World } from "../../plan/world.ts";
+import { findProgram } from "../../plan/programs.ts";
+import type { Held, World } from "../../plan/world.ts";
 import { enterUser } from "../../engine/namespace.ts";
 import type { Namespace } from "../../engine/record.ts";
 import type { ProcessIdentity } from "../../engine/process.ts";

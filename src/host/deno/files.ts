@@ -1,4 +1,5 @@
-import { type Pinned, type Reading, type Stat, temporaryName, type Writing } from "../../plan/world.ts";
+import { temporaryName } from "../../plan/files.ts";
+import type { Pinned, Reading, Stat, Writing } from "../../plan/world.ts";
 import { pin as pinByNode, writeTemporary as writeOwned } from "../node/files.ts";
 import { textOfBytes } from "../output.ts";
 import { close, hasLibc, open } from "./libc.ts";

@@ -7,9 +7,12 @@ const symbols = {
 
 let libc: Deno.StaticForeignLibraryInterface<typeof symbols> | undefined;
 
-/** Whether the C library is there, by the name of glibc or of musl. */
+/** The C library's file by the name of glibc, and of musl. */
+export const libcNames = () => ["libc.so.6", `libc.musl-${Deno.build.arch}.so.1`];
+
+/** Whether the C library is there. */
 export function hasLibc(): boolean {
-  for (const name of ["libc.so.6", `libc.musl-${Deno.build.arch}.so.1`]) {
+  for (const name of libcNames()) {
     try {
       libc ??= Deno.dlopen(name, symbols).symbols;
       return true;

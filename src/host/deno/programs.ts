@@ -1,12 +1,11 @@
+import { needProgram, searchPath } from "../../plan/programs.ts";
 import {
   type Held,
   holdPatience,
-  needProgram,
   notReady,
   type Output,
   type Programs,
   type RunOptions,
-  searchPath,
   type Started,
   type Surroundings,
   tookTooLong,

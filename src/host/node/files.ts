@@ -1,12 +1,6 @@
 import type * as Fs from "node:fs";
-import {
-  type Owner,
-  type Pinned,
-  type Reading,
-  type Stat,
-  temporaryName,
-  type Writing,
-} from "../../plan/world.ts";
+import { temporaryName } from "../../plan/files.ts";
+import type { Owner, Pinned, Reading, Stat, Writing } from "../../plan/world.ts";
 import { builtin, codeOf, orUndefined } from "./builtin.ts";
 
 /** What Node reads of the file system. */

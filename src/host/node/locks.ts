@@ -1,6 +1,7 @@
 import type * as ChildProcess from "node:child_process";
 import type * as Fs from "node:fs";
-import { type Locking, needProgram, type Surroundings } from "../../plan/world.ts";
+import { needProgram } from "../../plan/programs.ts";
+import type { Locking, Surroundings } from "../../plan/world.ts";
 import { lockFailed, tellWait } from "../lock.ts";
 import { builtin, orUndefined } from "./builtin.ts";
 import { makeDirectory } from "./files.ts";

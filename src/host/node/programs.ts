@@ -1,14 +1,13 @@
 import type * as ChildProcess from "node:child_process";
 import type * as Os from "node:os";
+import { needProgram, searchPath } from "../../plan/programs.ts";
 import {
   type Held,
   holdPatience,
-  needProgram,
   notReady,
   type Output,
   type Programs,
   type RunOptions,
-  searchPath,
   type Started,
   type Surroundings,
   tookTooLong,

@@ -1,0 +1,42 @@
+/**
+ * A slot is the directory in which a process waits for one call. The agent makes it, its process says that it is ready,
+ * a launcher claims it and never gives it back: the next call has another slot.
+ */
+import type { World } from "../../plan/world.ts";
+import { stateDirectory } from "../../engine/state.ts";
+
+/** The files of a slot. The launcher knows them too (src/launcher.sh). */
+export interface Slot {
+  readonly directory: string;
+  /** A FIFO: the caller writes its pid. */
+  readonly request: string;
+  /** A FIFO: the process answers with the exit status, or `cold`. It keeps it open, so its end is the process's end. */
+  readonly answer: string;
+  /** There when the process waits. It has its pid. */
+  readonly ready: string;
+  /** Made exclusively by the launcher that claims the slot. It has its pid. */
+  readonly caller: string;
+  /** What was read of the caller's standard input. If the process dies, the launcher starts with it. */
+  readonly input: string;
+}
+
+/** The slot of a directory. */
+export function slotIn(directory: string): Slot {
+  const at = (name: string) => `${directory}/${name}`;
+  return {
+    ...{ directory, request: at("request"), answer: at("answer") },
+    ...{ ready: at("ready"), caller: at("caller"), input: at("input") },
+  };
+}
+
+/**
+ * The directory of all slots of the user's agents of one build of this file, beside the state that is kept if
+ * OCINET_STATE_DIR is not set: a launcher has to find it without a runtime.
+ */
+export function slotsDirectory(world: World, build: string): string {
+  const usual = {
+    ...world,
+    env: (name: string) => name === "OCINET_STATE_DIR" ? undefined : world.env(name),
+  };
+  return `${stateDirectory(usual)}/calls/${build}`;
+}
