@@ -195,7 +195,7 @@ async function run(
     sourcemap: "external",
     sourcesContent: false,
     define: { OCINET_VERSION: JSON.stringify(version) },
-    plugins: [nodeBuffer, events, ...plugins, lazyNode],
+    plugins: [nodeBuffer, events, ...plugins, lazyNode, ownNode],
   });
   const file = (path: string) => outputFiles.find((file) => file.path === resolve(path))!.text;
   const isReal = (module: string) => !/^(entry|elsewhere|part):/.test(module);
@@ -228,17 +228,32 @@ function virtual(namespace: string, contents: (path: string) => string): Plugin 
   };
 }
 
+/** Resolves node: modules without require or import, when the part that imports them is evaluated. */
+const ownNode: Plugin = virtual("node", (path) => `module.exports = ${builtinModule(path)}`);
+
 /**
- * Resolves a node: module at the first use of one of its exports, without require or import. Deno takes a third of a
- * start to set up its Node layer, and our dependencies import more of it than they use.
+ * What Commander requires is resolved at the first use of an export. Deno takes a third of a start to set up its Node
+ * layer, and Commander requires more of it than it uses.
  */
-const lazyNode: Plugin = virtual(
-  "node",
-  (path) =>
-    `module.exports = new Proxy({}, { get: (_, name) => process.getBuiltinModule(${
-      JSON.stringify(`node:${path}`)
-    })[name] })`,
-);
+const lazyNode: Plugin = {
+  name: "lazy node",
+  setup({ onResolve, onLoad }) {
+    onResolve(
+      { filter: /^node:/ },
+      ({ path, importer }) =>
+        importer.includes("/node_modules/commander/")
+          ? { path: path.slice(5), namespace: "lazy" }
+          : undefined,
+    );
+    onLoad({ filter: /.*/, namespace: "lazy" }, ({ path }) => ({
+      contents: `module.exports = new Proxy({}, { get: (_, name) => ${builtinModule(path)}[name] })`,
+    }));
+  },
+};
+
+function builtinModule(path: string): string {
+  return `process.getBuiltinModule(${JSON.stringify(`node:${path}`)})`;
+}
 
 /** Commander inherits from this class at once. The npm package has it without Deno's Node layer. */
 const events: Plugin = {
