@@ -309,7 +309,7 @@ pings_out() { as_user "$OCINET" run --uplink slirp4netns -- busybox ping -c 1 -W
     mkdir "$BATS_TEST_TMPDIR/inner"
     note_complaints "$BATS_TEST_TMPDIR/inner"
     in_host sysctl -qw user.max_user_namespaces=0
-    lacks user 'missing sysctl user.max_user_namespaces' '0; nobody may have user namespaces' \
+    lacks user 'missing sysctl user.max_user_namespaces' '0; no user may have user namespaces' \
       'as root: sysctl -w user.max_user_namespaces=15000; to keep it: *' 'missing kernel: user namespaces'
     [[ $(said_of 'kernel: user namespaces' found) == *"No space left"* ]]
     [[ $(said_of 'kernel: user namespaces' remedy) == *user.max_user_namespaces* ]]

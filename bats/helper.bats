@@ -173,7 +173,7 @@ no_watcher() { ! processes | grep -q '^ip -o monitor'; }
   # Asks and closes at once.
   as_user node -e 'const socket = require("net").connect(process.argv[1], () => socket.write(process.argv[2], () => socket.destroy()))' \
     "$(helper_socket)" '{"do":"attach","id":"box","pid":'"$(holder_of box)"$',"ifname":"eth0"}\n'
-  wait_for grep -q 'attach box: taken back, for whoever asked has gone' "$BATS_TEST_TMPDIR/helper.log"
+  wait_for grep -q 'attach box: taken back, because the caller has gone' "$BATS_TEST_TMPDIR/helper.log"
   nothing_attached
 }
 

@@ -71,7 +71,7 @@ as_other() { in_host setpriv --reuid "$OTHER" --regid "$OTHER" --clear-groups --
   run -0 in_host sh -c 'cd /run/ocinet-helper && stat -c "%n %u %a" * .'
   [[ $output == *"$(user_id) $(user_id) 600"*". 0 755" ]]
   run ! grep '^0 ' <<<"$output"
-  helper_log | grep 'passes over "no-such-user" in the policy: there is nobody of that name'
+  helper_log | grep 'passes over "no-such-user" in the policy: there is no user of that name'
   run ! as_other sh -c "echo '{\"do\":\"show\"}' | socat - UNIX-CONNECT:$(helper_socket)"
   [[ $output == *"Permission denied"* ]]
   run ! as_user ln -s /etc/passwd /run/ocinet-helper/link
@@ -112,7 +112,7 @@ as_other() { in_host setpriv --reuid "$OTHER" --regid "$OTHER" --clear-groups --
   refuses 'the host does not have the address 2001:db8:2::1' attach "$pid" '"ports":["[2001:db8:2::1]:8000:80"]'
   in_host ip netns add roots
   ocinet up --id secret -p 8001:80 /run/netns/roots
-  refuses 'Cannot publish "8001:80/tcp": somebody has the port already' attach "$pid" '"ports":["8001:80"]'
+  refuses 'Cannot publish "8001:80/tcp": another program has the port already' attach "$pid" '"ports":["8001:80"]'
   [[ $output != *secret* ]]
   helper_log | grep 'container "secret" has it'
   ocinet down secret
@@ -137,15 +137,15 @@ as_other() { in_host setpriv --reuid "$OTHER" --regid "$OTHER" --clear-groups --
   refuses 'does not grant the port' change publish 8001:80/udp
   refuses 'does not grant the port' change publish 8100-8101:80-81
   refuses 'the host does not have the address 198.51.100.1' change publish 198.51.100.1:8001:80
-  refuses 'Cannot publish "8000:80/tcp": somebody has the port already' change publish 8000:80
+  refuses 'Cannot publish "8000:80/tcp": another program has the port already' change publish 8000:80
   in_host ip netns add roots
   ocinet up --id secret -p 8001:80 /run/netns/roots
-  refuses 'Cannot publish "8001:80/tcp": somebody has the port already' change publish 8001:80
+  refuses 'Cannot publish "8001:80/tcp": another program has the port already' change publish 8001:80
   [[ $output != *secret* ]]
   ocinet down secret
   in_host ip netns delete roots
   # All or none.
-  refuses 'Cannot publish "8000:80/tcp": somebody has the port already' change publish 8002:80\",\"8000:80
+  refuses 'Cannot publish "8000:80/tcp": another program has the port already' change publish 8002:80\",\"8000:80
   change publish 8001:80 | jq -e .return
   refuses 'Cannot publish ports of "box": it is not attached' others publish 8002:80
   jq -e '.return == false' <<<"$(others unpublish 8001:80)"
@@ -164,7 +164,7 @@ as_other() { in_host setpriv --reuid "$OTHER" --regid "$OTHER" --clear-groups --
   policy "TEST_USER veth ocinet0 2" "TEST_USER port 8000-8100/tcp"
   as_user node -e 'const socket = require("net").connect(process.argv[1], () => socket.write(process.argv[2], () => socket.destroy()))' \
     "$(helper_socket)" $'{"do":"publish","id":"box","ports":["8005:80"]}\n'
-  wait_for grep -q 'publish box: taken back, for whoever asked has gone' "$BATS_TEST_TMPDIR/helper.log"
+  wait_for grep -q 'publish box: taken back, because the caller has gone' "$BATS_TEST_TMPDIR/helper.log"
   run ! grep 8005 < <(in_host nft list ruleset)
   stop box
   wait_for nothing_attached

@@ -61,14 +61,14 @@ broken() {
 
   stop tcp4-80
   stop tcp6-80
-  equal "listener: nobody listens" "$(traced :8080)"
+  equal "listener: no process listens" "$(traced :8080)"
   background lonely in_container a socat TCP4-LISTEN:80,fork,bind=127.0.0.1 SYSTEM:cat
   wait_for in_container a sh -c 'ss -Hltn "sport = :80" | grep -q .'
   equal "listener: 127.0.0.1:80" "$(traced :8080)"
   stop lonely
   background holder in_host socat TCP4-LISTEN:8080,fork SYSTEM:cat
   wait_for in_host sh -c 'ss -Hltn "sport = :8080" | grep -q .'
-  [[ "$(traced :8080)" == "host service: process "*" (socat) listens"*"listener: nobody listens" ]]
+  [[ "$(traced :8080)" == "host service: process "*" (socat) listens"*"listener: no process listens" ]]
   stop holder
 
   delete_container a

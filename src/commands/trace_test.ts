@@ -197,7 +197,7 @@ test("a port that is not published says who has it", async () => {
   const made = await machine();
   await onlyWrong(made, ["box", ":81"], {
     layer: "port",
-    found: "not published; nobody has it in nft",
+    found: "not published; no container has it in nft",
     remedy: "ocinet port add box 81:PORT publishes it",
   });
   await onlyWrong(made, ["other", ":8080"], {

@@ -347,7 +347,7 @@ export const verbs: readonly Verb[] = [
   {
     group: "cluster",
     usage: "rm <networks...>",
-    text: "remove overlay networks that nobody uses",
+    text: "remove overlay networks that no container uses",
     example: "ocinet cluster rm shop",
     act: (world, { words }) => cluster.remove(world, words as readonly string[]),
   },

@@ -129,7 +129,7 @@ export interface Programs {
 export interface Sockets {
   /**
    * Sends one request to a unix socket, ends the sending side, and gives the whole answer.
-   * @throws Error when nobody listens there, or the answer is not there in time
+   * @throws Error when no process listens there, or the answer is not there in time
    */
   request(socket: string, text: string, options?: RequestOptions): Promise<string>;
   /** Sends an HTTP request with JSON. @throws Error when there is no answer, or not in time */
@@ -138,7 +138,7 @@ export interface Sockets {
   serveHttp(service: HttpService): Promise<Listening>;
   /** Answers whoever connects to a unix socket, until it is closed. @throws Error when it cannot listen there */
   listen(at: ListenAt, patience: Patience, serve: Serve): Promise<Listening>;
-  /** Whether nobody listens on the TCP port of a host's address; a reason other than that counts as free. */
+  /** Whether no process listens on the TCP port of a host's address; a reason other than that counts as free. */
   canListen(address: string, port: number): Promise<boolean>;
   /** Whether programs can listen on an address in our network namespace. A link-local one counts as one that they cannot. */
   hasAddress(address: string): Promise<boolean>;

@@ -29,7 +29,7 @@ export const lxcUserNic = {
   doubt: ({ userNic }) => {
     const { name, servesDhcp } = chooseBridge(userNic!, {})!;
     if (servesDhcp) return undefined;
-    return `nobody on this host serves DHCP on bridge "${name}"; if somebody beyond it does, ask for it by its name`;
+    return `no process on this host serves DHCP on bridge "${name}"; if a server beyond it does, ask for it by its name`;
   },
   refusal: (mapping) =>
     refuse(

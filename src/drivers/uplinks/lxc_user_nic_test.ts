@@ -110,7 +110,7 @@ test("lxc-user-nic works where it is, has power, and grants a bridge that is the
 
 test("where nobody on the host serves DHCP it is doubted, and it refuses every port", () => {
   assert.equal(lxcUserNic.doubt(hostWith([lan, served])), undefined);
-  assert.match(lxcUserNic.doubt(hostWith([lan]))!, /^nobody on this host serves DHCP on bridge "br0"; /);
+  assert.match(lxcUserNic.doubt(hostWith([lan]))!, /^no process on this host serves DHCP on bridge "br0"; /);
   assert.match(
     lxcUserNic.refusal(parsePublish("8080:80")[0]!),
     /: lxc-user-nic forwards no ports; the relay does, /,

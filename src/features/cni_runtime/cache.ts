@@ -47,7 +47,7 @@ export function loadCache(world: World, call: Cached): CacheEntry | undefined {
   if (text === undefined) return undefined;
   const entry = parseCache(text, nameOf(call), `cache file ${path}`);
   if (entry === undefined) {
-    throw new CniError("decode", `Cannot use ${path}: it is of a kind that nobody knows`);
+    throw new CniError("decode", `Cannot use ${path}: its kind is unknown`);
   }
   return entry;
 }

@@ -285,17 +285,17 @@ const cases: readonly (readonly [string, Machine, string])[] = [
   [
     "max_user_namespaces 0",
     { uid: 1000, files: { "/proc/sys/user/max_user_namespaces": "0\n" } },
-    'missing sysctl user.max_user_namespaces: 0; nobody may have user namespaces -> as root: sysctl -w user.max_user_namespaces=15000; to keep it: echo "user.max_user_namespaces = 15000" >>/etc/sysctl.d/ocinet.conf',
+    'missing sysctl user.max_user_namespaces: 0; no user may have user namespaces -> as root: sysctl -w user.max_user_namespaces=15000; to keep it: echo "user.max_user_namespaces = 15000" >>/etc/sysctl.d/ocinet.conf',
   ],
   [
     "max_net_namespaces 0, without procps",
     { uid: 0, without: ["sysctl"], files: { "/proc/sys/user/max_net_namespaces": "0\n" } },
-    'missing sysctl user.max_net_namespaces: 0; nobody may have network namespaces -> echo 15000 >/proc/sys/user/max_net_namespaces; to keep it: echo "user.max_net_namespaces = 15000" >>/etc/sysctl.d/ocinet.conf',
+    'missing sysctl user.max_net_namespaces: 0; no user may have network namespaces -> echo 15000 >/proc/sys/user/max_net_namespaces; to keep it: echo "user.max_net_namespaces = 15000" >>/etc/sysctl.d/ocinet.conf',
   ],
   [
     "unprivileged_userns_clone 0",
     { uid: 1000, files: { "/proc/sys/kernel/unprivileged_userns_clone": "0\n" } },
-    'missing sysctl kernel.unprivileged_userns_clone: 0; nobody but root may have user namespaces -> as root: sysctl -w kernel.unprivileged_userns_clone=1; to keep it: echo "kernel.unprivileged_userns_clone = 1" >>/etc/sysctl.d/ocinet.conf',
+    'missing sysctl kernel.unprivileged_userns_clone: 0; only root may have user namespaces -> as root: sysctl -w kernel.unprivileged_userns_clone=1; to keep it: echo "kernel.unprivileged_userns_clone = 1" >>/etc/sysctl.d/ocinet.conf',
   ],
   [
     "AppArmor's restriction",

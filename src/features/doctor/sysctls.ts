@@ -17,21 +17,21 @@ const rows: readonly Setting[] = [
   },
   {
     key: "user.max_user_namespaces",
-    judge: notZero({ needs: "rootless", value: "15000", meaning: "nobody may have user namespaces" }),
+    judge: notZero({ needs: "rootless", value: "15000", meaning: "no user may have user namespaces" }),
   },
   // Only these of the container's sysctls are ours. The runtime and config.json decide on the others.
   {
     key: "user.max_net_namespaces",
-    judge: notZero({ needs: "both", value: "15000", meaning: "nobody may have network namespaces" }),
+    judge: notZero({ needs: "both", value: "15000", meaning: "no user may have network namespaces" }),
   },
   {
     key: "user.max_mnt_namespaces",
-    judge: notZero({ needs: "both", value: "15000", meaning: "nobody may have mounts of their own" }),
+    judge: notZero({ needs: "both", value: "15000", meaning: "no user may have mounts of their own" }),
   },
   // This sysctl exists in Debian's kernels up to version 10, and in some others.
   {
     key: "kernel.unprivileged_userns_clone",
-    judge: notZero({ needs: "rootless", value: "1", meaning: "nobody but root may have user namespaces" }),
+    judge: notZero({ needs: "rootless", value: "1", meaning: "only root may have user namespaces" }),
   },
   { key: "kernel.apparmor_restrict_unprivileged_userns", judge: judgeAppArmor },
   {

@@ -131,7 +131,7 @@ function lookAtOwnService(world: World, name: string): readonly Finding[] {
   try {
     parsePolicy(readPolicy(world, helperPolicy), helperPolicy);
   } catch (error) {
-    return warn(name, messageOf(error), `edit ${helperPolicy}; the service serves nobody until then`);
+    return warn(name, messageOf(error), `edit ${helperPolicy}; the service serves no user until then`);
   }
   const users = world.list(helperDirectory).filter((file) => /^[0-9]+$/.test(file));
   return users.length > 0 ? ok(name, `listens for users ${users.join(", ")}`) : warn(
@@ -166,7 +166,7 @@ async function lookAtUserNic(
 function showUsernet(world: World): string {
   const rows = parseUsernet(world.read(usernet) ?? "").filter((rule) => rule.kind === "veth");
   return rows.map(({ who, network, count }) => `${who} ${count} on "${network}"`).join(", ") ||
-    "nobody anything";
+    "no user anything";
 }
 
 async function lookForBest(world: World): Promise<readonly Finding[]> {

@@ -192,7 +192,7 @@ function asRefusal(error: unknown, ifname?: string): unknown {
 /** The part of a failure that concerns the user. All else, such as the owner of a port, is only logged. */
 function ownConcern(error: unknown, ifname: string | undefined): string | undefined {
   if (error instanceof TakenPort) {
-    return `Cannot publish "${showMapping(error.port)}": somebody has the port already`;
+    return `Cannot publish "${showMapping(error.port)}": another program has the port already`;
   }
   // We chose the name on the host.
   if (!/ peer name .*File exists/.test(messageOf(error))) return undefined;

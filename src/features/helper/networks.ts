@@ -35,7 +35,7 @@ export async function networkNamed(world: World, name: string): Promise<NamedNet
   if (type === "bridge" && ipam?.type === "host-local") return { list, ...own };
   throw new Error(
     `Cannot use network "${name}": it is of type "${type}" with addresses by "${
-      ipam?.type ?? "nobody"
+      ipam?.type ?? "no plugin"
     }", and users can ` +
       'be let only onto a "bridge" with "host-local"',
   );

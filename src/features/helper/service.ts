@@ -161,7 +161,7 @@ function keepWatching(
 /** Without its rules a container could speak for others. */
 async function restoreFor({ world, state, tell }: Service): Promise<void> {
   try {
-    if (await restoreRules(world, state)) tell("put rules back: somebody had taken a table of them away");
+    if (await restoreRules(world, state)) tell("put rules back: another program had removed a table of them");
   } catch (error) {
     tell(`could not put rules back: ${messageOf(error)}`);
   }
@@ -216,7 +216,7 @@ async function adoptSockets(service: Service): Promise<void> {
 /** Every user in the policy has a socket, and nobody else. */
 async function renewSockets(service: Service): Promise<void> {
   const { world, sockets, granted, tell } = service;
-  granted.unknown.forEach((who) => tell(`passes over "${who}" in the policy: there is nobody of that name`));
+  granted.unknown.forEach((who) => tell(`passes over "${who}" in the policy: there is no user of that name`));
   const networks = granted.rules.flatMap((rule) => rule.kind === "veth" ? [rule.network] : []);
   const problems = await networkProblems(world, [...new Set(networks)]);
   problems.forEach((problem, name) => tell(`passes over "${name}" in the policy: ${problem}`));
@@ -328,7 +328,7 @@ async function rollBack(
   const turn = (turns.get(user.uid) ?? Promise.resolve()).then(async () => {
     try {
       await serveRequest({ ...service, user, grants }, undoing);
-      tell(`${nameOf(user)}: ${what}: taken back, for whoever asked has gone`);
+      tell(`${nameOf(user)}: ${what}: taken back, because the caller has gone`);
     } catch (error) {
       tell(`${nameOf(user)}: ${what}: ${messageOf(error)}`);
     }

@@ -31,7 +31,7 @@ function unpublished({ described: { id } }: Side, at: string, { entries }: PortS
   const owner = other && ` container "${other.owner?.split(" ")[0] ?? "?"}" has it`;
   const remedy = `ocinet port add ${id} ${at.slice(1).replace(/\/.*/, "")}:PORT publishes it`;
   return hop("port", at, {
-    found: `not published;${owner ?? " nobody has it in nft"}`,
+    found: `not published;${owner ?? " no container has it in nft"}`,
     expected: `published by ${id}`,
     ok: false,
     remedy: other ? `publish another port of ${id}, or take this one from who has it` : remedy,
@@ -64,8 +64,8 @@ function holderHops(side: Side, port: DescribedPort, { onHost }: PortSeen): read
   const isHeld = elementsIn(side.steps).some(({ set }) => /^inet ocinet held[46]$/.test(set));
   if (port.driver !== "nftables" || isHeld) return [];
   return [hop("host service", `${port.hostPort}/${port.protocol} on the host`, {
-    found: onHost.length === 0 ? "nobody listens" : `${onHost.join(", ")} listens`,
-    expected: "nobody listens",
+    found: onHost.length === 0 ? "no process listens" : `${onHost.join(", ")} listens`,
+    expected: "no process listens",
     ok: onHost.length === 0,
     remedy: "end that program, or publish another port: it gets connections that are meant for the container",
   })];
@@ -81,7 +81,7 @@ function listenerHop(side: Side, port: DescribedPort, { inside }: PortSeen): Hop
   const own = inside.filter(({ hostPort }) => hostPort === containerPort);
   const ok = own.some((listener) => isReached(side, listener));
   return hop("listener", at, {
-    found: own.length > 0 ? own.map(tellListener).join(", ") : nobody(inside),
+    found: own.length > 0 ? own.map(tellListener).join(", ") : noListener(inside),
     expected,
     ok,
     remedy: own.length > 0
@@ -100,7 +100,9 @@ function tellListener({ hostIp, family, hostPort }: Listener): string {
   return `${hostIp?.includes(":") ? `[${hostIp}]` : hostIp ?? anywhere}:${hostPort}`;
 }
 
-function nobody(inside: readonly Listener[]): string {
+function noListener(inside: readonly Listener[]): string {
   const others = [...new Set(inside.map(({ hostPort }) => hostPort))].toSorted((a, b) => a - b).slice(0, 10);
-  return others.length === 0 ? "nobody listens" : `nobody listens; on other ports: ${others.join(", ")}`;
+  return others.length === 0
+    ? "no process listens"
+    : `no process listens; on other ports: ${others.join(", ")}`;
 }

@@ -109,12 +109,16 @@ test("a port needs a program that listens on more than the loopback address", ()
   isWrong(
     port({ inside: [] }),
     "listener",
-    "nobody listens",
+    "no process listens",
     /^start the program that is to listen on 80\/tcp/,
   );
   isWrong(
     port({ inside: [{ ...fine.inside![0]!, hostPort: 3000 }] }),
-    ...["listener", "nobody listens; on other ports: 3000", /publish the port that it listens on$/] as const,
+    ...[
+      "listener",
+      "no process listens; on other ports: 3000",
+      /publish the port that it listens on$/,
+    ] as const,
   );
   isWrong(
     port({ inside: on("127.0.0.1") }),

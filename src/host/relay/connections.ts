@@ -48,7 +48,9 @@ async function carry(
     within.write(proxyHeader(request.proxy_protocol, ...ends));
   }
   const answer = await firstLine(within);
-  tell(answer === "" ? undefined : `cannot reach port ${request.guest_port}: ${answer ?? "nobody answers"}`);
+  tell(
+    answer === "" ? undefined : `cannot reach port ${request.guest_port}: ${answer ?? "no process answers"}`,
+  );
   if (answer === "") return join(client, within);
   within.destroy();
   breakOff(client);
