@@ -317,12 +317,12 @@ pings_out() { as_user "$OCINET" run --uplink slirp4netns -- busybox ping -c 1 -W
     remedied user
     runs user
     in_host sysctl -qw user.max_net_namespaces=0
-    lacks user 'missing sysctl user.max_net_namespaces' '0; nobody *' 'as root: sysctl -w user.max_net_namespaces=15000; *' \
+    lacks user 'missing sysctl user.max_net_namespaces' '0; no user *' 'as root: sysctl -w user.max_net_namespaces=15000; *' \
       'missing kernel: user namespaces'
     run ! runs user
     remedied user
     in_host sysctl -qw user.max_mnt_namespaces=0
-    lacks user 'missing sysctl user.max_mnt_namespaces' '0; nobody *' 'as root: sysctl -w user.max_mnt_namespaces=15000; *'
+    lacks user 'missing sysctl user.max_mnt_namespaces' '0; no user *' 'as root: sysctl -w user.max_mnt_namespaces=15000; *'
     run ! runs user
     remedied user
     runs user
@@ -339,7 +339,7 @@ is_apart() { [ "$(readlink "/proc/$1/ns/user")" != "$(readlink /proc/self/ns/use
   done
   in_host mount --bind "$kernel" /proc/sys/kernel
   echo 0 >"$kernel/unprivileged_userns_clone"
-  lacks user 'missing sysctl kernel.unprivileged_userns_clone' '0; nobody but root *' \
+  lacks user 'missing sysctl kernel.unprivileged_userns_clone' '0; only root *' \
     'as root: sysctl -w kernel.unprivileged_userns_clone=1; to keep it: *'
   lacks root 'warning sysctl kernel.unprivileged_userns_clone' '*; rootless containers need it' 'sysctl -w *'
   hide sysctl

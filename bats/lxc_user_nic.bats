@@ -94,7 +94,7 @@ reaches_the_world() {
   grant "TEST_USER veth lxcbr0 5"
   run as_user "$OCINET" doctor --json
   jq -e '.[] | select(.name == "lxc-user-nic") | .status == "ok" and
-    (.found | startswith("bridges: \"lxcbr0\" (") and contains("nobody on this host serves DHCP"))' <<<"$output"
+    (.found | startswith("bridges: \"lxcbr0\" (") and contains("no process on this host serves DHCP"))' <<<"$output"
   launch c1
   [ "$(by c1)" = slirp4netns ]
   # One on another link is none.
