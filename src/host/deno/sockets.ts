@@ -1,15 +1,5 @@
 import { noAnswer, type RequestOptions, usualPatience } from "../../plan/world.ts";
 
-/** See `World.canListen`. */
-export function canListen(hostname: string, port: number): Promise<boolean> {
-  try {
-    Deno.listen({ hostname, port }).close();
-    return Promise.resolve(true);
-  } catch (error) {
-    return Promise.resolve(!(error instanceof Deno.errors.AddrInUse));
-  }
-}
-
 /** See `World.hasAddress`. */
 export function hasAddress(hostname: string): Promise<boolean> {
   try {

@@ -5,8 +5,9 @@ import { denoReading, denoWriting } from "./files.ts";
 import { listen } from "./listen.ts";
 import { denoLocking } from "./locks.ts";
 import { denoProcesses, ownFile, tell } from "./process.ts";
+import { canListen } from "./ports.ts";
 import { denoPrograms } from "./programs.ts";
-import { canListen, hasAddress, request } from "./sockets.ts";
+import { hasAddress, request } from "./sockets.ts";
 
 /** The world through Deno's own API: its Node layer would cost 25 ms at every start. */
 export function denoWorld(): World {

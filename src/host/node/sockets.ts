@@ -9,16 +9,7 @@ import {
   type Unheard,
   usualPatience,
 } from "../../plan/world.ts";
-import { builtin, codeOf } from "./builtin.ts";
-
-/** See `World.canListen`. */
-export function canListen(host: string, port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const server = builtin<typeof Net>("node:net").createServer();
-    server.on("error", (error) => resolve(codeOf(error) !== "EADDRINUSE"));
-    server.listen({ host, port, ipv6Only: host.includes(":") }, () => server.close(() => resolve(true)));
-  });
-}
+import { builtin } from "./builtin.ts";
 
 /** See `World.hasAddress`. */
 export function hasAddress(host: string): Promise<boolean> {

@@ -6,8 +6,9 @@ import { builtin } from "./builtin.ts";
 import { nodeReading, nodeWriting } from "./files.ts";
 import { nodeLocking } from "./locks.ts";
 import { nodeProcesses, tell } from "./process.ts";
+import { canListen } from "./ports.ts";
 import { nodePrograms } from "./programs.ts";
-import { canListen, hasAddress, listen, request } from "./sockets.ts";
+import { hasAddress, listen, request } from "./sockets.ts";
 
 /** The world through Node's API. */
 export function nodeWorld(): World {
