@@ -8,11 +8,11 @@ import {
   startAgent,
   writeRequest,
 } from "../../wire/overlay/requests.ts";
-import { parseAddress, parseCidr } from "../../net/address.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import { send } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import type { Lease } from "../plugin.ts";
+import { wantedAddress, wantedAddresses } from "./wanted.ts";
 
 /** The addresses are known before the link exists. */
 export const kind = "local";
@@ -28,20 +28,10 @@ export const readsArgs = true;
 
 /** Reads the `ipam` object. Only routes come from it; everything else is in the cluster. */
 export function parse(conf: Fields): Conf {
-  const asked = [
-    conf.object("runtimeConfig")?.strings("ips"),
-    conf.object("args")?.object("cni")?.strings("ips"),
-  ];
   return {
     routes: conf.object("ipam")?.objects("routes")?.map(parseRoute) ?? [],
-    wanted: (asked.find((ips) => ips?.length) ?? []).map(wantedAddress),
+    wanted: wantedAddresses(conf),
   };
-}
-
-function wantedAddress(text: string): string {
-  const address = parseAddress(text) ?? parseCidr(text)?.address;
-  if (address === undefined) throw new CniError("invalidConfig", `Cannot use address "${text}": it is none`);
-  return address;
 }
 
 /** Asks the host's agent to claim addresses in the cluster. Undoing the attachment releases them. */

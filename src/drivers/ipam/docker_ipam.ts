@@ -2,13 +2,14 @@ import { CniError, messageOf } from "../../wire/cni/error.ts";
 import type { Fields } from "../../wire/cni/fields.ts";
 import { parseRoute, type Route } from "../../wire/cni/result.ts";
 import { parseLeased } from "../../wire/cnm/client.ts";
-import { contains, parseAddress, parseCidr } from "../../net/address.ts";
+import { contains, parseCidr } from "../../net/address.ts";
 import { macFrom } from "../../net/names.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import { call } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import { activatePlugin, askPlugin, callPlugin, patiently } from "../../plan/docker_plugins.ts";
 import type { Lease } from "../plugin.ts";
+import { wantedAddress, wantedAddresses } from "./wanted.ts";
 
 /** The addresses are known before the link exists. */
 export const kind = "local";
@@ -44,21 +45,11 @@ export function parse(conf: Fields): Conf {
   });
   const plugin = ipam?.string("plugin");
   if (plugin === undefined) throw new CniError("invalidConfig", 'Cannot use ipam: it names no "plugin"');
-  const asked = [
-    conf.object("runtimeConfig")?.strings("ips"),
-    conf.object("args")?.object("cni")?.strings("ips"),
-  ];
   return {
     ...{ plugin, pools, needsMac: ipam?.boolean("needsMac") ?? false },
     routes: ipam?.objects("routes")?.map(parseRoute) ?? [],
-    wanted: (asked.find((ips) => ips?.length) ?? []).map(wantedAddress),
+    wanted: wantedAddresses(conf),
   };
-}
-
-function wantedAddress(text: string): string {
-  const address = parseAddress(text) ?? parseCidr(text)?.address;
-  if (address === undefined) throw new CniError("invalidConfig", `Cannot use address "${text}": it is none`);
-  return address;
 }
 
 /**
