@@ -120,10 +120,15 @@ async function meshNetworks(agent: Agent, meshed: readonly Member[]): Promise<re
       `Cannot lead all ports of services: other hosts on their networks are more than ${mostPairs}`,
     );
   }
+  reportPorts(agent, problems);
+  return marked;
+}
+
+/** Tells which ports cannot be led, and which can again. @param problems by topic */
+function reportPorts(agent: Agent, problems: ReadonlyMap<string, string>): void {
   const told = [...agent.problems.keys()].filter((topic) => /^port |^ports of services$/.test(topic));
   told.filter((topic) => !problems.has(topic)).forEach((topic) => report(agent, topic, undefined));
   problems.forEach((problem, topic) => report(agent, topic, problem));
-  return marked;
 }
 
 /** A port of the host as messages have it: "port 80", "port 53/udp". */
