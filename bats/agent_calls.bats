@@ -39,7 +39,8 @@ busy() {
   local caller
   for caller in "$CALLS"/*/*/caller; do
     SLOT=${caller%/caller}
-    [ -s "$caller" ] && WORKER=$(<"$SLOT/ready") && return
+    # A slot whose call has just ended goes while it is read.
+    [ -s "$caller" ] && WORKER=$(cat "$SLOT/ready" 2>/dev/null) && return
   done
   return 1
 }

@@ -81,6 +81,6 @@ quick_look() {
   in_host bash -c '
     ip -o link; ip netns exec box ip -o link; ip netns exec box ip route
     nft list ruleset
-    find "$@" -type f' look "$STATE_DIR" "$HOST_DIR/cni" | sed -E 's/^[0-9]+: //; s/@[^:]*:/:/; s/ state [A-Z]*//; s/(,LOWER_UP|NO-CARRIER,)//; s/link-netns [^ ]*//'
+    find "$@" -type f' look "$STATE_DIR" "$HOST_DIR/cni" | sed -E 's/^[0-9]+: //; s/@[^:]*:/:/; s/ state [A-Z]*//; s/(,LOWER_UP|NO-CARRIER,)//; s/ linkdown//; s/link-netns [^ ]*//'
   processes
 }

@@ -180,10 +180,12 @@ snapshot() {
     volatile=".ifindex, .link_index, .operstate, .stats64, .stats, .valid_life_time, .preferred_life_time, .tentative,
       .forward_delay_timer, .hold_timer, .message_age_timer, .hello_timer, .tcn_timer, .topology_change_timer,
       .gc_timer, .multicast_querier, .fdb_n_learned"
-    json() { jq -S -c ".[] | walk(if type == \"object\" then del($volatile) else . end)"; }
+    # The kernel notes a carrier that came or went up to a second later.
+    json() { jq -S -c ".[] | walk(if type == \"object\" then del($volatile) else . end) |
+      .flags |= (. // [] | . - [\"NO-CARRIER\", \"LOWER_UP\"])"; }
     links() { ip -d -j link | json; }
     addresses() { ip -j address | json; }
-    routes() { for family in -4 -6; do ip $family route show table all | sed "s/ expires [0-9]*sec//"; done; }
+    routes() { for family in -4 -6; do ip $family route show table all | sed "s/ expires [0-9]*sec//; s/ linkdown//"; done; }
     rules() { for family in -4 -6; do ip $family rule; done; }
     neighbours() { for family in -4 -6; do ip $family neigh show nud permanent; ip $family neigh show proxy; done; }
     ruleset() { nft list ruleset | sed -E "s/packets [0-9]+ bytes [0-9]+/packets N bytes N/; s/ expires [0-9a-z]+//g"; }
