@@ -2,9 +2,22 @@
 # anything. Loaded by `load lib`; a file with a setup or teardown of its own calls set_up_hosts and tear_down_hosts.
 bats_require_minimum_version 1.5.0
 load hosts
+# shellcheck disable=SC2034 # for bats
+BATS_TEST_RETRIES=1
 
 setup() { set_up_hosts; }
 teardown() { tear_down_hosts; }
+
+# tell_first_try: a test that fails at first is told of, though it may succeed at the second try, on a machine that is less
+# busy then. It is to be mended all the same.
+tell_first_try() {
+  ((BATS_TEST_TRY_NUMBER <= BATS_TEST_RETRIES)) || return 0
+  {
+    printf 'Failed at the first try: %s: %s\n' "${BATS_TEST_FILENAME##*/}" "$BATS_TEST_DESCRIPTION"
+    printf '  line %s\n' "${BATS_DEBUG_LAST_STACK_TRACE[@]}"
+    { cat "$BATS_OUT" && printf '%s\n' "${output-}" "${stderr-}"; } | tail -n 12
+  } | sed 's/^/# /' >&3
+}
 
 set_up_hosts() {
   PROJECT=$(cd "$BATS_TEST_DIRNAME/.." && pwd)
@@ -40,6 +53,7 @@ agent_waits() {
 }
 
 tear_down_hosts() {
+  [ -n "${BATS_TEST_COMPLETED-}" ] || tell_first_try
   remove_containers
   stop_background
   local left=""
@@ -49,7 +63,7 @@ tear_down_hosts() {
     remove_cgroup
     remove_hosts
   fi
-  [ -z "$left" ] || fail "This test left behind:"$'\n'"$left"
+  [ -z "$left" ] || { tell_first_try && fail "This test left behind:"$'\n'"$left"; }
 }
 
 fail() {

@@ -7,7 +7,10 @@ setup() {
   OCINET=$PROJECT/dist/ocinet
   make_cluster "$(hosts_of_test)"
 }
-teardown() { remove_cluster; }
+teardown() {
+  [ -n "${BATS_TEST_COMPLETED-}" ] || tell_first_try
+  remove_cluster
+}
 
 hosts_of_test() { if [[ $BATS_TEST_DESCRIPTION == *"three hosts"* ]]; then echo 3; else echo 2; fi; }
 

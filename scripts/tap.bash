@@ -19,13 +19,15 @@ tap() {
   return "$status"
 }
 
-# failures NAME: each failed test with the first lines and the last lines of what it said
+# failures NAME: each failed test with the first lines and the last lines of what it said; and each that failed at the first
+# try alone (bats/lib.bash)
 failures() {
   awk -v name="$1" '
     function flush(  i) {
       for (i = 1; i <= n; i++) if (i <= 12 || i > n - 12) print lines[i]
       n = 0
     }
+    /^# Failed at the first try: / { flush(); failed = 1; sub(/^# /, "") }
     /^(not )?ok / { flush(); failed = /^not ok / && tolower($0) !~ /# (skip|todo)/ }
     failed { lines[++n] = n == 1 ? name ": " $0 : $0 }
     END { flush() }'
