@@ -41,7 +41,10 @@ call_agent() {
       {
         printf '%s\n' "$$" >&3 && read -r status <&5
       } 9>&2 2>/dev/null 7<&0 8>&1 3<>"$slot/request" 4<>"$slot/answer" 5<"$slot/answer" 4>&-
-      case $status in "" | *[!0-9]*) input=$slot/input && return ;; *) exit "$status" ;; esac
+      case $status in "" | *[!0-9]*) ;; *) exit "$status" ;; esac
+      [ -z "$OCINET_DEBUG" ] || printf 'ocinet: The agent does not serve this call: %s\n' "${status#cold }" >&2
+      input=$slot/input
+      return
     done
   done
 }

@@ -1,4 +1,4 @@
-import { serveCall } from "../features/calls/worker.ts";
+import { serveCalls } from "../features/calls/worker.ts";
 import type { World } from "../plan/world.ts";
 import { rehearse } from "./rehearse.ts";
 
@@ -6,18 +6,18 @@ import { rehearse } from "./rehearse.ts";
 const needed = ["drivers", "tuning", "names", "check"];
 
 /**
- * Serves one call for the agent that has started us.
- * @param words the slot's directory and the agent's pid
+ * Serves calls for the agent that has started us.
+ * @param words the directory of all slots, what ours are called, and the agent's pid
  * @param act does what this process's arguments say, and returns the exit status
  * @param load evaluates a part of this file
  */
 export async function worker(
   world: World,
-  [directory = "", agent = ""]: readonly string[],
+  [directory = "", name = "", agent = ""]: readonly string[],
   act: () => Promise<number>,
   load: (part: string) => unknown,
 ): Promise<number> {
   needed.forEach(load);
   await rehearse(world);
-  return await serveCall(world, directory, Number(agent), act);
+  return await serveCalls(world, { directory, name, agent: Number(agent), act });
 }

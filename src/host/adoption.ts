@@ -11,17 +11,25 @@ export interface Adopted {
   readonly umask: number;
 }
 
+/** A FIFO that is open for writing. */
+export interface HeldFifo {
+  write(text: string): void;
+  letGo(): void;
+}
+
 /** What each runtime does of it in its own way. */
 export interface Adoption {
   /** Waits until a line can be read from a FIFO. Meanwhile the FIFO is open for writing too, so it does not end. */
   waitForLine(fifo: string): Promise<string>;
-  /** Keeps a FIFO open for writing until this process ends, whether it has a reader or not. @returns writes to it */
-  holdForWriting(fifo: string): (text: string) => void;
+  /** Keeps a FIFO open for writing until it is let go or this process ends, whether it has a reader or not. */
+  holdForWriting(fifo: string): HeldFifo;
   /**
    * Replaces standard input, output and error by descriptors of another process.
    * @returns false if this cannot be done such that all is as if we had inherited them; then nothing has changed
    */
   takeStreams(pid: number, descriptors: readonly number[]): boolean;
+  /** Replaces standard input, output and error by /dev/null. @returns false if what was not written may come later */
+  leaveStreams(): boolean;
   /** Replaces the environment, the working directory and the mask for new files' modes. */
   take(adopted: Adopted): void;
   /** Reads some bytes of standard input; undefined at its end. */
@@ -32,6 +40,21 @@ export interface Adoption {
 const adoption: Adoption = onDeno ? denoAdoption : nodeAdoption;
 
 export const { waitForLine, holdForWriting, takeStreams } = adoption;
+
+/** What this process has of its own: no arguments, its environment, the root directory, and a mask that shuts out others. */
+export function ownPlace(environment: Readonly<Record<string, string>>): Adopted {
+  return { args: [], environment, directory: "/", umask: 0o077 };
+}
+
+/**
+ * Gives back what was adopted. Pipes of the caller's end only once no process has them any more.
+ * @returns false if what the caller did not take may be written to the next one's streams
+ */
+export function leave(own: Adopted): boolean {
+  const isDone = adoption.leaveStreams();
+  adoption.take(own);
+  return isDone;
+}
 
 /**
  * Goes on as if this process had been started as the other one was.

@@ -1,9 +1,7 @@
-/** Processes that wait, each in a slot of its own, for one call each. */
+/** Processes that wait for calls, each in a slot of its own. */
 import type { Started, World } from "../../plan/world.ts";
-import { whyFailed } from "../../plan/world.ts";
 import { readPids } from "../../engine/process.ts";
-import { type InTurn, turns } from "../../engine/turns.ts";
-import { type Slot, slotIn } from "./slot.ts";
+import { type Slot, slotIn, slotsOf } from "./slot.ts";
 
 /** Milliseconds between two looks at the slots, and from a failed start to the next one. */
 const [lookEvery, afterFailure] = [1000, 2000];
@@ -14,7 +12,7 @@ const [lastCalls, untilNamed] = [10_000, 5000];
 /** While calls take long there are at most so many times more processes than are to wait. */
 const mostTimes = 4;
 
-/** The exit status of a process that did not serve its caller. */
+/** The exit status of a process that ends as it should, but not with a call that it has served. */
 export const notServed = 3;
 
 /** The processes that an agent keeps waiting. */
@@ -40,10 +38,10 @@ export async function keepWaiting(
   removeLeft(world, directory);
   const pool: State = {
     ...{ world, directory, count, tell, members: new Set(), made: 0, served: 0 },
-    ...{ inTurn: turns(), isEnding: false, pauseUntil: 0 },
+    ...{ isEnding: false, pauseUntil: 0 },
   };
-  await pool.inTurn(() => fill(pool));
-  const timer = setInterval(() => void pool.inTurn(() => look(pool)), lookEvery);
+  fill(pool);
+  const timer = setInterval(() => look(pool), lookEvery);
   return {
     stop: async () => {
       pool.isEnding = true;
@@ -51,7 +49,9 @@ export async function keepWaiting(
       const ended = Promise.all([...pool.members].map((member) => end(pool, member)));
       await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, lastCalls))]);
       tell(`served ${pool.served} calls`);
-      for (const { slot } of pool.members) world.remove(slot.ready);
+      for (const member of pool.members) {
+        slotsOfMember(pool, member).forEach(({ ready }) => world.remove(ready));
+      }
       removeLeft(world, directory);
       unlock();
       [directory, directory.slice(0, directory.lastIndexOf("/"))].forEach(world.removeEmpty);
@@ -65,7 +65,6 @@ interface State {
   readonly count: number;
   readonly tell: (line: string) => void;
   readonly members: Set<Member>;
-  readonly inTurn: InTurn;
   made: number;
   served: number;
   isEnding: boolean;
@@ -74,31 +73,37 @@ interface State {
 }
 
 interface Member {
-  readonly slot: Slot;
+  /** What its slots are called. */
+  readonly name: string;
   readonly started: Started;
 }
 
+function slotsOfMember({ world, directory }: State, { name }: Member): readonly Slot[] {
+  return slotsOf(world, directory, name);
+}
+
 /** Starts processes until enough of them wait. */
-async function fill(pool: State): Promise<void> {
+function fill(pool: State): void {
   const room = pool.count * mostTimes - pool.members.size;
   const missing = Math.min(pool.count - countWaiting(pool), room);
-  for (let i = 0; i < missing; i++) await startOne(pool);
+  for (let i = 0; i < missing; i++) startOne(pool);
 }
 
-function countWaiting({ world, members }: State): number {
-  return [...members].filter(({ slot }) => world.stat(slot.caller) === undefined).length;
+/** Those that serve no call: they wait, or soon will. */
+function countWaiting(pool: State): number {
+  return [...pool.members].filter((member) => !isServing(pool, member)).length;
 }
 
-async function startOne(pool: State): Promise<void> {
+function isServing(pool: State, member: Member): boolean {
+  return slotsOfMember(pool, member).some(({ caller }) => pool.world.stat(caller) !== undefined);
+}
+
+function startOne(pool: State): void {
   const { world, directory } = pool;
   if (pool.isEnding || performance.now() < pool.pauseUntil) return;
-  const slot = slotIn(`${directory}/${world.pid}-${pool.made++}`);
-  world.makeDirectory(slot.directory, 0o700);
-  const made = await world.run(["mkfifo", "-m", "600", slot.request, slot.answer]);
-  if (made.code !== 0) return failed(pool, `Cannot make FIFOs in ${slot.directory}: ${whyFailed(made)}`);
-  if (pool.isEnding) return world.remove(slot.directory);
-  const words = [...world.self, "worker", slot.directory, String(world.pid)];
-  const member = { slot, started: world.start(words, world.environment()) };
+  const name = `${world.pid}-${pool.made++}`;
+  const words = [...world.self, "worker", directory, name, String(world.pid)];
+  const member = { name, started: world.start(words, world.environment()) };
   pool.members.add(member);
   member.started.ended.then((code) => after(pool, member, code));
 }
@@ -106,17 +111,23 @@ async function startOne(pool: State): Promise<void> {
 /** Does what follows the end of a process. */
 function after(pool: State, member: Member, code: number): void {
   const { world } = pool;
-  const { slot } = member;
+  const slots = slotsOfMember(pool, member);
   pool.members.delete(member);
-  const wasReady = world.stat(slot.ready) !== undefined;
-  world.remove(slot.ready);
-  if (code === 0) pool.served++;
-  if (code === 0 || code === notServed) world.remove(slot.directory);
-  else if (!wasReady && !pool.isEnding) {
+  const wasReady = slots.some(({ ready, served }) =>
+    [ready, served].some((path) => world.stat(path) !== undefined)
+  );
+  pool.served += Math.max(0, ...slots.map(({ served }) => Number(world.read(served) ?? 0))) +
+    (code === 0 ? 1 : 0);
+  for (const slot of slots) {
+    world.remove(slot.ready);
+    // The caller of one that has died needs the rest.
+    if (code === 0 || code === notServed) world.remove(slot.directory);
+  }
+  if (code !== 0 && !wasReady && !pool.isEnding) {
     failed(pool, `a process that was to wait for calls ended with status ${code}`);
   }
   // While others wait, the next look is soon enough: a start takes a processor from the call that may follow at once.
-  if (!pool.isEnding && countWaiting(pool) === 0) void pool.inTurn(() => fill(pool));
+  if (!pool.isEnding && countWaiting(pool) === 0) fill(pool);
 }
 
 function failed(pool: State, problem: string): void {
@@ -125,13 +136,14 @@ function failed(pool: State, problem: string): void {
 }
 
 /** Frees the slots of callers that were killed, and makes up for those whose calls take long. */
-async function look(pool: State): Promise<void> {
+function look(pool: State): void {
   const { world, directory } = pool;
-  for (const { slot, started } of pool.members) {
-    if (isForsaken(world, slot)) world.signal(started.pid, "SIGKILL");
+  for (const member of pool.members) {
+    const isKept = slotsOfMember(pool, member).some((slot) => isForsaken(world, slot));
+    if (isKept) world.signal(member.started.pid, "SIGKILL");
   }
-  removeLeft(world, directory, new Set([...pool.members].map(({ slot }) => slot.directory)));
-  await fill(pool);
+  removeLeft(world, directory, new Set([...pool.members].map(({ name }) => name)));
+  fill(pool);
 }
 
 /** Whether it was claimed by a caller that is gone. */
@@ -144,11 +156,14 @@ function isForsaken(world: World, { caller }: Slot): boolean {
     : world.stat(`/proc/${pid}`) === undefined;
 }
 
-/** Removes slots of processes that have ended, once their callers need them no more. */
-function removeLeft(world: World, directory: string, kept: ReadonlySet<string> = new Set()): void {
+/**
+ * Removes slots of processes that have ended, once their callers need them no more.
+ * @param members what the slots of those that have not are called
+ */
+function removeLeft(world: World, directory: string, members: ReadonlySet<string> = new Set()): void {
   for (const name of world.list(directory).filter((name) => /^[0-9]/.test(name))) {
     const slot = slotIn(`${directory}/${name}`);
-    if (kept.has(slot.directory)) continue;
+    if (members.has(name.split(".")[0]!)) continue;
     const [pid] = readPids(world, slot.ready);
     const isUsed = pid !== undefined && world.stat(`/proc/${pid}`) !== undefined;
     const isWanted = world.stat(slot.caller) !== undefined && !isForsaken(world, slot);
@@ -157,7 +172,7 @@ function removeLeft(world: World, directory: string, kept: ReadonlySet<string> =
 }
 
 /** Ends a process that waits, or waits for one that serves. */
-async function end({ world }: State, { slot, started }: Member): Promise<void> {
-  if (world.stat(slot.caller) === undefined) world.signal(started.pid, "SIGTERM");
-  await started.ended;
+async function end(pool: State, member: Member): Promise<void> {
+  if (!isServing(pool, member)) pool.world.signal(member.started.pid, "SIGTERM");
+  await member.started.ended;
 }

@@ -6,8 +6,10 @@ import { keepWaiting, notServed } from "./pool.ts";
 import { slotIn } from "./slot.ts";
 
 /** Waits as a process of the agent's does, and answers as the line says that it is sent: a status, `cold`, or nothing. */
-const worker = `exec 3<>"$1/request" 4<>"$1/answer"
-echo $$ >"$1/new" && mv "$1/new" "$1/ready"
+const worker = `slot=$1/$2.0
+mkdir "$slot" && mkfifo "$slot/request" "$slot/answer"
+exec 3<>"$slot/request" 4<>"$slot/answer"
+echo $$ >"$slot/new" && mv "$slot/new" "$slot/ready"
 read -r line <&3
 case $line in die) exit 9 ;; cold) echo cold >&4; exit ${notServed} ;; hang) exec sleep 1000 ;; esac
 echo "$line" >&4`;
@@ -49,7 +51,7 @@ echo "$2" >&3; read -r answer <&5; echo "$answer"`;
   return (await world.run(["sh", "-c", script, "sh", slot!, line])).stdout.trim();
 }
 
-test("each process serves one call, and another takes its place", async () => {
+test("another process takes the place of one that has ended, whether it has served or not", async () => {
   await inDirectory(async (world, directory) => {
     const told: string[] = [];
     const pool = await keepWaiting(world, directory, 2, (line) => told.push(line));

@@ -1,6 +1,6 @@
 /**
- * A slot is the directory in which a process waits for one call. The agent makes it, its process says that it is ready,
- * a launcher claims it and never gives it back: the next call has another slot.
+ * A slot is the directory in which a process waits for one call. The process makes it and says that it is ready; a launcher
+ * claims it and never gives it back: the next call has another slot, also of the same process.
  */
 import type { World } from "../../plan/world.ts";
 import { stateDirectory } from "../../engine/state.ts";
@@ -14,10 +14,24 @@ export interface Slot {
   readonly answer: string;
   /** There when the process waits. It has its pid. */
   readonly ready: string;
+  /** How many calls the process has served before this one. */
+  readonly served: string;
   /** Made exclusively by the launcher that claims the slot. It has its pid. */
   readonly caller: string;
   /** What was read of the caller's standard input. If the process dies, the launcher starts with it. */
   readonly input: string;
+}
+
+/** The directories of a process's slots, one after the other, are its name with a number. */
+export function slotDirectory(directory: string, name: string, number: number): string {
+  return `${directory}/${name}.${number}`;
+}
+
+/** Those slots of a process that are there: the one it waits or serves in, and for a moment the one before. */
+export function slotsOf(world: World, directory: string, name: string): readonly Slot[] {
+  return world.list(directory).filter((entry) => entry.startsWith(`${name}.`)).map((entry) =>
+    slotIn(`${directory}/${entry}`)
+  );
 }
 
 /** The slot of a directory. */
@@ -25,7 +39,7 @@ export function slotIn(directory: string): Slot {
   const at = (name: string) => `${directory}/${name}`;
   return {
     ...{ directory, request: at("request"), answer: at("answer") },
-    ...{ ready: at("ready"), caller: at("caller"), input: at("input") },
+    ...{ ready: at("ready"), served: at("served"), caller: at("caller"), input: at("input") },
   };
 }
 

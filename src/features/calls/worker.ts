@@ -1,63 +1,138 @@
-import { adopt, holdForWriting, takeStreams, waitForLine } from "../../host/adoption.ts";
-import type { World } from "../../plan/world.ts";
+import { adopt, holdForWriting, leave, ownPlace, takeStreams, waitForLine } from "../../host/adoption.ts";
+import { whyFailed, type World } from "../../plan/world.ts";
+import { messageOf } from "../../wire/cni/error.ts";
+import { oneLine } from "../../wire/cni/output.ts";
 import { isAlive } from "../../engine/process.ts";
 import { type Caller, NotServed, readCaller } from "./caller.ts";
 import { notServed } from "./pool.ts";
-import { type Slot, slotIn } from "./slot.ts";
+import { type Slot, slotDirectory, slotIn } from "./slot.ts";
 
 /** Milliseconds between two looks at whether the caller is there, and at whether the agent is. */
 const [callerEvery, agentEvery] = [50, 2000];
 
+/** What a process may have served and take of memory, in kB: a runtime may keep something of each call. */
+const [mostCalls, mostMemory] = [1000, 100_000];
+
+/** What a process that serves calls is given. */
+export interface Service {
+  /** Of all slots. */
+  readonly directory: string;
+  /** What its slots are called. */
+  readonly name: string;
+  /** The pid of the process that has started it. */
+  readonly agent: number;
+  /** Does what this process's arguments say. @returns the exit status */
+  act(): Promise<number>;
+}
+
 /**
- * Waits in a slot for one call, and serves it in place of the runtime that the caller's launcher would have started: with
- * its arguments, environment, directory and streams, in a process that does nothing else.
- * @param agent the pid of the process that has started us
- * @param act does what this process's arguments say, and returns the exit status
+ * Waits for calls, and serves each in place of the runtime that the caller's launcher would have started: with its
+ * arguments, environment, directory and streams. It serves the next one only if nothing is left of the one before: no
+ * descriptor, child, signal handler, mask or privilege. Otherwise it ends, and the agent starts another process.
  */
-export async function serveCall(
-  world: World,
-  directory: string,
-  agent: number,
-  act: () => Promise<number>,
-): Promise<number> {
-  const slot = slotIn(directory);
+export async function serveCalls(world: World, service: Service): Promise<number> {
+  const own = ownPlace(world.environment());
+  leave(own);
+  let [slot, served] = [await makeSlot(world, service, 0), 0];
+  for (let number = 1;; number++) {
+    const call = await serveCall(world, slot, service);
+    if (call.isServed) served++;
+    if (number === mostCalls) return call.isServed ? 0 : notServed;
+    const last = slot.directory;
+    const isDone = leave(own);
+    slot = await makeSlot(world, service, number);
+    world.write(slot.served, `${served}\n`);
+    world.remove(last);
+    const isAsBefore = isDone && traits(world, service.directory) === call.before;
+    if (!isAsBefore || memoryOf(world) > mostMemory) return notServed;
+  }
+}
+
+function memoryOf(world: World): number {
+  return Number(/^VmRSS:\s*([0-9]+) kB$/m.exec(world.read("/proc/self/status") ?? "")?.[1] ?? Infinity);
+}
+
+async function makeSlot(world: World, { directory, name }: Service, number: number): Promise<Slot> {
+  const slot = slotIn(slotDirectory(directory, name, number));
+  world.makeDirectory(slot.directory, 0o700);
+  const made = await world.run(["mkfifo", "-m", "600", slot.request, slot.answer]);
+  if (made.code !== 0) throw new Error(`Cannot make FIFOs in ${slot.directory}: ${whyFailed(made)}`);
+  return slot;
+}
+
+/**
+ * What a call could leave in a process, in a text that is the same if it has left nothing.
+ * @param slots the directory of all slots, whose files do not count
+ */
+export function traits(world: Pick<World, "list" | "read" | "readLink">, slots: string): string {
+  const links = (directory: string) =>
+    world.list(directory).map((name) => [name, world.readLink(`${directory}/${name}`)] as const)
+      // /proc/PID/fd is what lists it.
+      .filter(([, target]) =>
+        target && !target.startsWith(`${slots}/`) && !/^\/proc\/[0-9]+\/fd$/.test(target)
+      )
+      .map((link) => link.join(" ")).sort();
+  const kept =
+    /^(Uid|Gid|Groups|SigBlk|SigIgn|SigCgt|CapInh|CapPrm|CapEff|CapBnd|CapAmb|NoNewPrivs|Seccomp):.*$/gm;
+  const status = (world.read("/proc/self/status") ?? "").match(kept) ?? ["unknown"];
+  const children = world.list("/proc/self/task").map((thread) =>
+    world.read(`/proc/self/task/${thread}/children`) ?? ""
+  );
+  return [...links("/proc/self/fd"), ...links("/proc/self/ns"), ...status, children.join("")].join("\n");
+}
+
+/** A call that has ended. */
+interface Call {
+  /** Otherwise the launcher was told to do it. */
+  readonly isServed: boolean;
+  /** What this process was like while it waited for the call. */
+  readonly before: string;
+}
+
+async function serveCall(world: World, slot: Slot, { agent, act, directory }: Service): Promise<Call> {
   const answer = holdForWriting(slot.answer);
   const asked = waitForLine(slot.request);
   world.write(slot.ready, `${world.pid}\n`);
-  const pid = await whileThere(asked, () => world.stat(`/proc/${agent}`) !== undefined, agentEvery);
+  // Deno begins to listen for signals some time after it has started.
+  let before = traits(world, directory);
+  const isAgentThere = () => {
+    before = traits(world, directory);
+    return world.stat(`/proc/${agent}`) !== undefined;
+  };
+  const pid = await whileThere(asked, isAgentThere, agentEvery);
   if (pid === undefined) return endAtOnce(world);
   const caller = take(world, slot, Number(pid));
-  if (!caller) {
-    answer("cold\n");
-    return notServed;
-  }
-  const code = await whileThere(act(), () => isAlive(world, caller.process), callerEvery);
+  const answered = caller instanceof NotServed
+    ? `cold ${oneLine(caller.message)}`
+    : await whileThere(act(), () => isAlive(world, caller.process), callerEvery);
   // What a caller that was killed had begun is cut short as if it had been this process.
-  if (code === undefined) return endAtOnce(world);
-  answer(`${code}\n`);
-  return 0;
+  if (answered === undefined) return endAtOnce(world);
+  // The agent may see the slot after the caller has ended.
+  [slot.ready, slot.caller].forEach(world.remove);
+  answer.write(`${answered}\n`);
+  answer.letGo();
+  return { isServed: typeof answered === "number", before };
 }
 
 /** Where a launcher has its standard streams while it waits (src/launcher.sh). */
 const streamsOfLauncher = [7, 8, 9];
 
-/** Takes the caller's place; undefined if its launcher has to do it. */
-function take(world: World, slot: Slot, pid: number): Caller | undefined {
+/** Takes the caller's place; says why not if its launcher has to do the call. */
+function take(world: World, slot: Slot, pid: number): Caller | NotServed {
   try {
     const caller = readCaller(world, slot, pid);
-    if (!takeStreams(pid, streamsOfLauncher)) throw new NotServed("its streams cannot be taken over");
+    if (!takeStreams(pid, streamsOfLauncher)) return new NotServed("its streams cannot be taken over");
     adopt(caller.adopted, slot.input);
     return caller;
   } catch (error) {
-    if (world.env("OCINET_DEBUG")) world.warn(`call of ${pid} is not served: ${error}`);
-    return undefined;
+    return error instanceof NotServed ? error : new NotServed(messageOf(error));
   }
 }
 
 /** Without anything that would be done at an orderly end. */
-function endAtOnce(world: World): number {
+function endAtOnce(world: World): never {
   world.signal(world.pid, "SIGKILL");
-  return 1;
+  throw new Error("killed itself");
 }
 
 /** The result; undefined when what is asked now and then is not there any more. */

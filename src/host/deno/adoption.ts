@@ -1,5 +1,6 @@
 import type { Adoption } from "../adoption.ts";
 import { libcNames } from "./libc.ts";
+import { endOutput } from "./process.ts";
 
 const symbols = {
   open: { parameters: ["buffer", "i32", "i32"], result: "i32" },
@@ -12,18 +13,26 @@ const symbols = {
 /** System calls that the C library has no function for, or has one only of late; the same on every architecture. */
 const [pidfdOpen, pidfdGetfd] = [434n, 438n];
 
-const flags = { writeOnly: 1, noControllingTerminal: 0o400, nonBlocking: 0o4000, closeOnExec: 0o2000000 };
+const flags = {
+  writeOnly: 1,
+  readWrite: 2,
+  noControllingTerminal: 0o400,
+  nonBlocking: 0o4000,
+  closeOnExec: 0o2000000,
+};
 const setFlags = 4;
 
 type Libc = Deno.StaticForeignLibraryInterface<typeof symbols>;
 
+let opened: Libc | undefined;
+
 function openLibc(): Libc | undefined {
-  for (const name of libcNames()) {
+  for (const name of opened ? [] : libcNames()) {
     try {
-      return Deno.dlopen(name, symbols).symbols;
+      return opened = Deno.dlopen(name, symbols).symbols;
     } catch { /* Then by the next name. */ }
   }
-  return undefined;
+  return opened;
 }
 
 const buffer = new Uint8Array(65536);
@@ -40,7 +49,10 @@ export const denoAdoption: Adoption = {
   },
   holdForWriting: (fifo) => {
     const file = Deno.openSync(fifo, { read: true, write: true });
-    return (text) => void file.writeSync(new TextEncoder().encode(text));
+    return {
+      write: (text) => void file.writeSync(new TextEncoder().encode(text)),
+      letGo: () => file.close(),
+    };
   },
   takeStreams: (pid, descriptors) => {
     const libc = openLibc();
@@ -55,6 +67,14 @@ export const denoAdoption: Adoption = {
       if (isWhole) libc.dup3(fd, stream, 0);
       libc.close(fd);
     });
+    return isWhole;
+  },
+  leaveStreams: () => {
+    const isWhole = endOutput();
+    const { open, dup3, close } = openLibc()!;
+    const nowhere = open(new TextEncoder().encode("/dev/null\0"), flags.readWrite | flags.closeOnExec, 0);
+    [0, 1, 2].forEach((stream) => dup3(nowhere, stream, 0));
+    close(nowhere);
     return isWhole;
   },
   take: ({ environment, directory, umask }) => {

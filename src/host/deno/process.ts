@@ -76,10 +76,18 @@ function readStdin(): Promise<string> {
 /** Writes all of it, even where standard output does not block. */
 export function printBytes(to: "stdout" | "stderr", bytes: Uint8Array): void {
   const stream = to === "stdout" ? standardOutput() : Deno.stderr;
-  writeAll(streamNames[to], bytes, (part) => stream.writeSync(part));
+  writeAll(streamNames[to], bytes, (part) => {
+    try {
+      return stream.writeSync(part);
+    } catch (error) {
+      isOutputWhole = false;
+      throw error;
+    }
+  });
 }
 
 let pipe: Deno.FsFile | undefined;
+let isOutputWhole = true;
 
 /**
  * Deno has a buffer before its standard output, so that of a write which fails because the caller's pipe is full and does
@@ -91,6 +99,16 @@ function standardOutput(): Pick<Deno.FsFile, "writeSync"> {
     if (Deno.statSync(path).isFifo) return pipe ??= Deno.openSync(path, { write: true });
   } catch { /* Of another user's pipe that is not allowed. */ }
   return Deno.stdout;
+}
+
+/**
+ * Closes what standard output was opened anew as.
+ * @returns false if Deno's buffer may keep something that could not be written
+ */
+export function endOutput(): boolean {
+  pipe?.close();
+  pipe = undefined;
+  return isOutputWhole;
 }
 
 /** What a program's entry needs of its process. */

@@ -24,9 +24,9 @@ export const nodeAdoption: Adoption = {
     });
   },
   holdForWriting: (fifo) => {
-    const { openSync, writeSync } = builtin<typeof Fs>("node:fs");
+    const { closeSync, openSync, writeSync } = builtin<typeof Fs>("node:fs");
     const fd = openSync(fifo, "r+");
-    return (text) => void writeSync(fd, text);
+    return { write: (text) => void writeSync(fd, text), letGo: () => closeSync(fd) };
   },
   takeStreams: (pid, descriptors) => {
     const { closeSync } = builtin<typeof Fs>("node:fs");
@@ -42,6 +42,14 @@ export const nodeAdoption: Adoption = {
     }
     held.forEach((fd) => fd === undefined || closeSync(fd));
     return isWhole;
+  },
+  leaveStreams: () => {
+    const { closeSync, openSync } = builtin<typeof Fs>("node:fs");
+    [0, 1, 2].forEach((stream) => {
+      closeSync(stream);
+      openSync("/dev/null", "r+");
+    });
+    return true;
   },
   take: ({ environment, directory, umask }) => {
     for (const name of Object.keys(process.env)) delete process.env[name];
