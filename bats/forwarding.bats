@@ -187,7 +187,7 @@ second_lan() {
   equal 192.0.2.2 "$(ask tcp 192.0.2.1 8080 in_peer)"
   local version
   for version in 4 6; do
-    background "late$version" in_host socat "TCP$version-LISTEN:8080,fork,reuseaddr$([ $version = 4 ] || echo ,ipv6only=1)" EXEC:"echo late"
+    background "late$version" in_host socat "TCP$version-LISTEN:8080,fork,reuseaddr$([ $version = 4 ] || echo ,ipv6only=1)" SYSTEM:"read -r hello; echo late"
   done
   wait_for listens tcp 8080 in_host
   equal late "$(ask tcp 192.0.2.1 8080 in_peer)"

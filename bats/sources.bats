@@ -149,7 +149,7 @@ counted_is() { [ "$(counted "${@:2}")" = "$1" ]; }
   equal 192.0.2.2 "$(ask tcp 192.0.2.1 81 in_peer)"
   # A port on all addresses takes nothing of what programs have on others of 127.0.0.0/8 (nerdctl#4526).
   ocinet port add one 5300:80
-  background resolver in_host socat TCP-LISTEN:5300,bind=127.0.0.53,fork,reuseaddr EXEC:"echo resolver"
+  background resolver in_host socat TCP-LISTEN:5300,bind=127.0.0.53,fork,reuseaddr SYSTEM:"read -r hello; echo resolver"
   wait_for listens_once 5300 in_host
   equal resolver "$(ask tcp 127.0.0.53 5300 in_host)"
   ask tcp 127.0.0.1 5300 in_host
