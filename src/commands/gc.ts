@@ -16,7 +16,7 @@ const nothing: Collected = { collected: [], problems: [] };
 /** Takes away what ended containers left, and what containers shared once none is left. */
 export async function gc(world: World, dryRun: boolean): Promise<Report> {
   const state = stateDirectory(world);
-  const containers = await collect(world, state, containerIds(world, state), "patient");
+  const containers = await collect(world, state, containerIds(world, state), "waits");
   const changed = await takeOffAbandoned(world, state, containerIds(world, state));
   const plugins = isRoot(world) ? await collectRecords(world, state) : nothing;
   const networks = dryRun ? nothing : await collectBegunNetworks(world, state);

@@ -18,7 +18,7 @@ export interface ExternalCall {
   readonly env: Readonly<Record<string, string>>;
   readonly path: readonly string[];
   /** The time limit in milliseconds; five minutes by default, because a DHCP server may be slow. */
-  readonly patience?: number;
+  readonly timeoutMs?: number;
 }
 
 /**
@@ -79,18 +79,18 @@ export async function callExternal(world: World, call: ExternalCall): Promise<un
   const file = findPlugin(world, call.type, call.path);
   const words = { CNI_COMMAND: call.command, ...call.env, CNI_PATH: call.path.join(":") };
   const stdin = JSON.stringify(call.request);
-  const [began, patience] = [world.now(), call.patience ?? 300_000];
+  const [began, timeoutMs] = [world.now(), call.timeoutMs ?? 300_000];
   const { code, stdout, stderr } = await runPlugin(world, file, {
     stdin,
-    timeout: patience,
+    timeout: timeoutMs,
     // A hook may have no PATH. The reference's plugins need one to find iptables.
     env: { PATH: searchPath(world).join(":"), ...world.environment(), ...words },
     dry: { shows: shownCall(file, words, stdin), says: JSON.stringify(supposedAnswer(call)) },
     passOn: true,
   });
-  if (code !== 0 && world.now() - began >= patience) {
+  if (code !== 0 && world.now() - began >= timeoutMs) {
     const problem = `Cannot wait for plugin "${call.type}" any longer: it has not ended`;
-    throw new CniError("internal", `${problem} after ${patience / 1000} s`, stderr.trim());
+    throw new CniError("internal", `${problem} after ${timeoutMs / 1000} s`, stderr.trim());
   }
   if (code !== 0) throw externalError(code, stdout, stderr);
   if (stdout.trim() === "") {

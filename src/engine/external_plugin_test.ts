@@ -20,7 +20,7 @@ test("a plugin that does not end is not waited for, nor is what it has started",
       env: {},
       path: [path],
     } as const;
-    await assert.rejects(callExternal(world, { ...call, patience: 200 }), {
+    await assert.rejects(callExternal(world, { ...call, timeoutMs: 200 }), {
       code: 999,
       message: 'Cannot wait for plugin "slow" any longer: it has not ended after 0.2 s',
     });

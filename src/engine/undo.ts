@@ -210,12 +210,12 @@ function byTable(steps: readonly Line[]): readonly (readonly Line[])[] {
 async function undoSend(world: World, step: Send): Promise<readonly string[]> {
   const undo = step.undo ?? await removalOf(world, step);
   if (undo === undefined) return [];
-  const problem = refusalIn(await world.request(step.socket, undo, { patience: 10 }).catch(() => "{}"));
+  const problem = refusalIn(await world.request(step.socket, undo, { timeoutSeconds: 10 }).catch(() => "{}"));
   return problem === undefined ? [] : [`Cannot take back "${show([step])}": ${problem}`];
 }
 
 async function removalOf(world: World, step: Send): Promise<string | undefined> {
-  const list = await world.request(step.socket, listForwards, { looks: true, patience: 10 })
+  const list = await world.request(step.socket, listForwards, { looks: true, timeoutSeconds: 10 })
     .catch(() => undefined);
   return list === undefined ? undefined : removeForward(step, list);
 }

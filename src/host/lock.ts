@@ -1,7 +1,7 @@
 import type { Surroundings } from "../plan/world.ts";
 
 /** In milliseconds: how long to wait for a lock before a message is printed. */
-const patience = 3000;
+const silenceMs = 3000;
 
 /** Waits for a lock. After a while, prints the process that holds it to standard error. */
 export async function tellWait<T>(
@@ -12,7 +12,7 @@ export async function tellWait<T>(
 ): Promise<T> {
   const timer = setTimeout(
     () => tell(`ocinet: Waiting for the lock ${path}${holderOf(world, path)}\n`),
-    patience,
+    silenceMs,
   );
   try {
     return await wait;

@@ -104,7 +104,7 @@ export interface Asking {
 }
 
 /** A plugin may be just starting. */
-export const patiently: Asking = { pauses };
+export const withRetries: Asking = { pauses };
 
 /**
  * Calls a method of a plugin.

@@ -2,7 +2,7 @@ import { findProgram } from "./programs.ts";
 import type { World } from "./world.ts";
 
 /** The time limit for the first lease in seconds; the default of the reference plugin's daemon. */
-export const patience = 10;
+export const timeoutSeconds = 10;
 
 /** A script for udhcpc's events that stores the lease in the working directory, for `parseAnswer`. */
 export const writeLease = "env -0 >new; mv new lease; : >log";

@@ -137,7 +137,7 @@ export interface Sockets {
   /** Serves HTTP, until it is closed. @throws Error when it cannot listen there */
   serveHttp(service: HttpService): Promise<Listening>;
   /** Answers whoever connects to a unix socket, until it is closed. @throws Error when it cannot listen there */
-  listen(at: ListenAt, patience: Patience, serve: Serve): Promise<Listening>;
+  listen(at: ListenAt, limits: ListenLimits, serve: Serve): Promise<Listening>;
   /** Whether no process listens on the TCP port of a host's address; a reason other than that counts as free. */
   canListen(address: string, port: number): Promise<boolean>;
   /** Whether programs can listen on an address in our network namespace. A link-local one counts as one that they cannot. */
@@ -226,11 +226,11 @@ export interface Held {
 export type ListenAt = { readonly path: string } | { readonly descriptor: number };
 
 /** How much is heard of those who connect. */
-export interface Patience {
+export interface ListenLimits {
   /** The longest line, in bytes. */
   readonly longest: number;
-  /** Milliseconds in which it has to come. */
-  readonly wait: number;
+  /** In which it has to come. */
+  readonly timeoutMs: number;
   /** The most connections at once; others are told and closed. */
   readonly most: number;
 }
@@ -266,7 +266,7 @@ export interface Started {
 }
 
 /** Milliseconds that a program which is held may take until it is ready. */
-export const holdPatience = 20_000;
+export const holdTimeoutMs = 20_000;
 
 /** How a program is run. */
 export interface RunOptions {
@@ -312,18 +312,18 @@ export interface RequestOptions {
   /** It changes nothing: a dry run asks too. */
   readonly looks?: boolean;
   /** Seconds in which the answer has to come. */
-  readonly patience?: number;
+  readonly timeoutSeconds?: number;
 }
 
 /** How long a request waits for its answer unless it is told otherwise, in seconds. */
-export const usualPatience = 60;
+export const usualTimeoutSeconds = 60;
 
 /** What a request fails with whose answer does not come in time. */
-export function noAnswer(patience: number): Error {
-  return new Error(`no answer within ${patience} seconds`);
+export function noAnswer(timeoutSeconds: number): Error {
+  return new Error(`no answer within ${timeoutSeconds} seconds`);
 }
 
 /** What a program fails with that is held, and is not ready in time. */
 export function notReady(words: readonly string[]): Error {
-  return new Error(`${words.slice(0, 3).join(" ")} is not ready after ${holdPatience / 1000} seconds`);
+  return new Error(`${words.slice(0, 3).join(" ")} is not ready after ${holdTimeoutMs / 1000} seconds`);
 }

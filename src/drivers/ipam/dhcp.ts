@@ -4,7 +4,7 @@ import type { Attachment } from "../../plan/attachment.ts";
 import { parseAnswer } from "../../plan/dhcp_answer.ts";
 import { setLink } from "../../plan/ip.ts";
 import type { Step } from "../../plan/step.ts";
-import { clientProblem, patience } from "../../plan/udhcpc.ts";
+import { clientProblem, timeoutSeconds } from "../../plan/udhcpc.ts";
 import { type Output, whyFailed, type World } from "../../plan/world.ts";
 import type { Lease } from "../plugin.ts";
 import { clientFiles, keepClient, lend } from "./dhcp_client.ts";
@@ -73,7 +73,7 @@ export function readLease(
   if (code !== 0) {
     throw new CniError(
       "tryAgainLater",
-      `Cannot get an address for "${ifname}" by DHCP: no server has given one within ${patience} s`,
+      `Cannot get an address for "${ifname}" by DHCP: no server has given one within ${timeoutSeconds} s`,
       whyFailed(output).slice(-1000),
     );
   }

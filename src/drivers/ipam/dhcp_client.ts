@@ -1,6 +1,6 @@
 import type { Attachment } from "../../plan/attachment.ts";
 import { type Exec, exec, type Spawn } from "../../plan/step.ts";
-import { type Asking, clientWords, orBusybox, patience, writeLease } from "../../plan/udhcpc.ts";
+import { type Asking, clientWords, orBusybox, timeoutSeconds, writeLease } from "../../plan/udhcpc.ts";
 
 /** The files in the client's directory. */
 export function clientFiles(directory: string) {
@@ -47,7 +47,7 @@ for name in deconfig bound renew; do printf '%s\\n' "$event" >$name; done
 setsid nsenter --net="$netns" "$@" 8>ready 9>life </dev/null >>log 2>&1 &
 client=$!; echo $client >pid
 setsid sh -c "$keep" sh "$netns" $client <life >/dev/null 2>&1 &
-timeout ${patience} head -c 1 ready >/dev/null
+timeout ${timeoutSeconds} head -c 1 ready >/dev/null
 [ -e lease ] || nsenter --net="$netns" ip -br link show dev "$ifname" >>log 2>&1
 rm life ready || kill $client $!`;
 

@@ -7,7 +7,7 @@ import { macFrom } from "../../net/names.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import { call } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
-import { activatePlugin, askPlugin, callPlugin, patiently } from "../../plan/docker_plugins.ts";
+import { activatePlugin, askPlugin, callPlugin, withRetries } from "../../plan/docker_plugins.ts";
 import type { Lease } from "../plugin.ts";
 import { wantedAddress, wantedAddresses } from "./wanted.ts";
 
@@ -66,7 +66,7 @@ export async function lease(conf: Conf, at: Attachment, world: World): Promise<L
   const taken: Leased[] = [];
   const giveUp = () => taken.forEach((one) => void callPlugin(world, plugin, release(one)).catch(() => {}));
   try {
-    await activatePlugin(world, plugin, "IpamDriver", patiently);
+    await activatePlugin(world, plugin, "IpamDriver", withRetries);
     for (const { id, subnet, gateway } of pools) {
       const answer = await askPlugin(world, plugin, "IpamDriver.RequestAddress", {
         PoolID: id,

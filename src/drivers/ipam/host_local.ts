@@ -82,7 +82,7 @@ function nested(from: Fields | undefined, key: string): readonly (readonly Field
  * How many addresses are tried in order, and then at random, before the whole directory is read. If all are taken,
  * `looks` reservations are checked for being empty.
  */
-const [patience, throws, looks] = [16, 128, 256];
+const [mostTries, throws, looks] = [16, 128, 256];
 
 /** Addresses of containers that run stay theirs where the directory was emptied. */
 export async function prepare({ dataDir, sets }: Conf, { network }: Attachment, world: World): Promise<void> {
@@ -232,7 +232,7 @@ function showSet(set: RangeSet): string {
 function* order({ world, directory, set }: Search, last: string | undefined): Generator<Candidate> {
   let tries = 0;
   for (const candidate of candidates(set, last)) {
-    if (tries++ === patience) break;
+    if (tries++ === mostTries) break;
     yield candidate;
   }
   for (let i = 0; i < throws; i++) {

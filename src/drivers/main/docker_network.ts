@@ -17,7 +17,7 @@ import { setLink } from "../../plan/ip.ts";
 import type { Plan } from "../../plan/plan.ts";
 import { call, type Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
-import { activatePlugin, askPlugin, patiently } from "../../plan/docker_plugins.ts";
+import { activatePlugin, askPlugin, withRetries } from "../../plan/docker_plugins.ts";
 import type { Lease, Lookups } from "../plugin.ts";
 import { interimName, moveIn } from "./host_device.ts";
 import { addressed, chooseMac, configure, parseWantedMac, resultOf, type WantedMac } from "./move_in.ts";
@@ -99,7 +99,7 @@ export async function ask(
   world: World,
 ): Promise<ReadonlyMap<string, string>> {
   const { plugin, ports } = conf;
-  await activatePlugin(world, plugin, "NetworkDriver", patiently);
+  await activatePlugin(world, plugin, "NetworkDriver", withRetries);
   const given = { addresses: ips.map(({ address }) => address), ...macOf(conf, at) };
   const name = nameOf(conf, at);
   const created = await askPlugin(world, plugin, "NetworkDriver.CreateEndpoint", {

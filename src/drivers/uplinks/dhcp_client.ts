@@ -1,5 +1,5 @@
 import type { Spawn } from "../../plan/step.ts";
-import { clientWords, orBusybox, patience, writeLease } from "../../plan/udhcpc.ts";
+import { clientWords, orBusybox, timeoutSeconds, writeLease } from "../../plan/udhcpc.ts";
 import { keepRunning } from "./supervise.ts";
 import type { Entrance, Target } from "./uplink.ts";
 
@@ -45,10 +45,10 @@ for name in deconfig bound renew; do printf '%s\\n' "$event" >$name; done
 ${orBusybox}
 setpriv --pdeathsig TERM "$@" 8>&4 3<&- 4>&- >>log 2>&1 &
 exec 4>&- 5>&-; echo $! >>"$d/uplink.pid"
-timeout --foreground ${patience} cat <&3; waited=$?
+timeout --foreground ${timeoutSeconds} cat <&3; waited=$?
 if [ -e lease ]; then [ $waited = 0 ] || cat <&3
 elif [ $waited = 0 ]; then cat log
-else echo "no DHCP server on bridge \\"$bridge\\" has answered within ${patience} s; have root start one there" \\
+else echo "no DHCP server on bridge \\"$bridge\\" has answered within ${timeoutSeconds} s; have root start one there" \\
   "(systemctl start lxc-net, or dnsmasq), or use another uplink, such as --uplink slirp4netns"
 fi >&2
 kill $! 2>/dev/null; wait $!`;

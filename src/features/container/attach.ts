@@ -120,7 +120,7 @@ async function attachLocked(
   };
   try {
     // Of those who have the ports, some may have ended without our hearing of it.
-    await collect(world, state, findConflicting(world, state, options.ports, id), "patient");
+    await collect(world, state, findConflicting(world, state, options.ports, id), "waits");
     await takePorts(world, state, options.ports, id);
     await connect(world, state, { request, links, root: source.root, forwarding, fold, flush });
     if (namedBy(links).length > 0) await refreshNames(world, state, namedBy(links));

@@ -56,17 +56,17 @@ async function reasonFor(world: World, state: string, id: string): Promise<strin
 
 /**
  * Takes down containers whose state no longer matters. One that somebody is busy with is left to them.
- * @param patience whether to wait for what has ended only just
+ * @param waits whether to wait for what has ended only just
  */
 export async function collect(
   world: World,
   state: string,
   ids: readonly string[],
-  patience?: "patient",
+  waits?: "waits",
 ): Promise<Collected> {
   const collected: Stale[] = [];
   const problems: string[] = [];
-  if (patience) await Promise.allSettled(ids.map((id) => awaitEnd(world, state, id)));
+  if (waits) await Promise.allSettled(ids.map((id) => awaitEnd(world, state, id)));
   for (const id of ids) {
     try {
       const reason = await collectOne(world, state, id);

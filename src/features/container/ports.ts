@@ -122,7 +122,7 @@ async function settle(world: World, state: string, port: PortMapping, id: string
   for (let waited = 0;; waited += 5) {
     const conflicting = findFirstConflicting(world, state, port, id);
     if (conflicting === undefined) return;
-    if (conflicting < id || waited >= patienceWith(world, state, conflicting)) {
+    if (conflicting < id || waited >= longestWait(world, state, conflicting)) {
       throw new TakenPort(port, `container "${conflicting}" has it`);
     }
     await new Promise((resolve) => setTimeout(resolve, 5));
@@ -130,7 +130,7 @@ async function settle(world: World, state: string, port: PortMapping, id: string
 }
 
 /** How long to wait for the other container, in milliseconds. One that is being attached may be slow to check. */
-function patienceWith(world: World, state: string, conflicting: string): number {
+function longestWait(world: World, state: string, conflicting: string): number {
   try {
     return readContainer(world, state, conflicting)?.phase === "planning" ? 10_000 : 200;
   } catch {

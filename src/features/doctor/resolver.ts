@@ -21,7 +21,7 @@ async function lookAtResolver(world: World): Promise<readonly Finding[]> {
   const shown = networks.join(", ");
   try {
     const request = JSON.stringify({ execute: "show" });
-    const answer = await world.request(resolverSocket(state), request, { looks: true, patience: 5 });
+    const answer = await world.request(resolverSocket(state), request, { looks: true, timeoutSeconds: 5 });
     const { addresses } = (JSON.parse(answer) as { return: { addresses: readonly Served[] } }).return;
     const failed = addresses.find(({ problem }) => problem !== undefined);
     if (!failed) return ok(name, `serves ${shown}`);

@@ -18,7 +18,7 @@ import { givenSockets } from "../../engine/listen_fds.ts";
 import { isRoot } from "../../engine/user.ts";
 
 /** A caller may keep a connection for five seconds before it has said anything, and a user thirty-two at once. */
-const patience = { longest: longestRequest, wait: 5000, most: 32 };
+const limits = { longest: longestRequest, timeoutMs: 5000, most: 32 };
 
 /** What the service knows, and goes on learning. */
 interface Service {
@@ -208,7 +208,7 @@ async function adoptSockets(service: Service): Promise<void> {
     }
     sockets.set(
       uid,
-      await world.listen({ descriptor }, patience, (heard) => serve(service, uid, heard)),
+      await world.listen({ descriptor }, limits, (heard) => serve(service, uid, heard)),
     );
   }
 }
@@ -236,7 +236,7 @@ async function listenFor(service: Service, uid: number): Promise<Listening> {
   const path = helperSocket(uid);
   // We have the lock: whose it was is no more.
   world.remove(path);
-  const socket = await world.listen({ path }, patience, (heard) => serve(service, uid, heard));
+  const socket = await world.listen({ path }, limits, (heard) => serve(service, uid, heard));
   const { code, stderr } = await world.run(["chown", String(uid), path]);
   if (code === 0) return socket;
   socket.close();
@@ -255,9 +255,9 @@ async function serve(service: Service, uid: number, heard: Parameters<Serve>[0])
 }
 
 const unheard: Readonly<Record<Unheard, string>> = {
-  "too many": `Cannot hear more than ${patience.most} requests of one user at once; try again later`,
+  "too many": `Cannot hear more than ${limits.most} requests of one user at once; try again later`,
   "too long": `Cannot read a request longer than ${longestRequest} bytes`,
-  "too late": `Cannot wait longer than ${patience.wait / 1000} seconds for a request`,
+  "too late": `Cannot wait longer than ${limits.timeoutMs / 1000} seconds for a request`,
   "nothing": "Cannot read a request: nothing was said",
 };
 

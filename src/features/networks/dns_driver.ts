@@ -42,7 +42,8 @@ async function follow(
   isNeeded: boolean,
 ): Promise<string | undefined> {
   const request = JSON.stringify({ execute: "follow", arguments: { network } });
-  const ask = async () => refusalIn(await world.request(resolverSocket(state), request, { patience: 20 }));
+  const ask = async () =>
+    refusalIn(await world.request(resolverSocket(state), request, { timeoutSeconds: 20 }));
   try {
     return await ask();
   } catch (error) {

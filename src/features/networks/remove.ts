@@ -10,7 +10,7 @@ import { giveUpBegun, removeFromPlugins } from "./plugin_networks.ts";
 import { endpointsIn, type NetworkEndpoint } from "./endpoints.ts";
 
 /** How long a removal waits for those who are just attaching containers: tries, and milliseconds between them. */
-const patience = { tries: 600, pause: 50 };
+const retries = { tries: 600, pause: 50 };
 
 /**
  * Does something while no container is being attached, and no network made or removed.
@@ -19,10 +19,10 @@ const patience = { tries: 600, pause: 50 };
 export async function whileNobodyAttaches<T>(world: World, state: string, act: () => Promise<T>): Promise<T> {
   const unlock = await world.lock(networksLock(state));
   try {
-    for (let tries = 0; tries < patience.tries; tries++) {
+    for (let tries = 0; tries < retries.tries; tries++) {
       const release = await world.tryOwn(state);
       if (release) return await act().finally(release);
-      await new Promise((resolve) => setTimeout(resolve, patience.pause));
+      await new Promise((resolve) => setTimeout(resolve, retries.pause));
     }
     throw new Error("Cannot change networks: containers are being attached all the time; try again later");
   } finally {

@@ -32,7 +32,7 @@ export function serve(
   world.remove(path);
   return world.listen(
     { path },
-    { longest: longestRequest, wait: 10_000, most: 256 },
+    { longest: longestRequest, timeoutMs: 10_000, most: 256 },
     async (heard): Promise<Served> => {
       if ("unheard" in heard) {
         return {

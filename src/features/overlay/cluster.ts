@@ -98,7 +98,10 @@ async function tryRights({ etcd, prefix }: Store): Promise<void> {
 async function agentStatus(world: World): Promise<ClusterStatus["agent"]> {
   const socket = agentSocket(stateDirectory(world));
   try {
-    const answer = await world.request(socket, writeRequest({ do: "status" }), { looks: true, patience: 5 });
+    const answer = await world.request(socket, writeRequest({ do: "status" }), {
+      looks: true,
+      timeoutSeconds: 5,
+    });
     return parseAnswer(answer) as AgentStatus;
   } catch {
     return { problem: `the agent of this host does not answer; ${startAgent}` };
@@ -155,7 +158,7 @@ export async function leaveCluster(world: World, force: boolean): Promise<void> 
 
 async function askAgent(world: World, request: AgentRequest): Promise<unknown> {
   const socket = agentSocket(stateDirectory(world));
-  const answer = await world.request(socket, writeRequest(request), { patience: 20 }).catch((error) => {
+  const answer = await world.request(socket, writeRequest(request), { timeoutSeconds: 20 }).catch((error) => {
     throw new Error(`Cannot ask the agent of this host: ${messageOf(error)}; ${startAgent}`);
   });
   return parseAnswer(answer);

@@ -28,7 +28,7 @@ import { hostsOn, openTunnel, tunnelLink, underlayOf } from "./tunnel.ts";
 /** Milliseconds that a network is kept for a container that is about to claim an address. */
 const joinGrace = 10_000;
 /** Milliseconds that a request waits for etcd. */
-const patience = 4500;
+const timeoutMs = 4500;
 
 /** The networks that the host took part in when the last agent ended. */
 export async function resume(agent: Agent): Promise<void> {
@@ -59,7 +59,7 @@ async function open(agent: Agent, network: Joined["network"], created: string): 
 
 /** Has the network's links on this host. @throws Error when there is no such network, or etcd cannot be reached */
 export async function join(agent: Agent, name: string): Promise<JoinedAnswer> {
-  const until = performance.now() + patience;
+  const until = performance.now() + timeoutMs;
   await untilRead(agent.networks, name, until);
   const known = knownNetwork(agent, name) ?? await newNetwork(agent, name);
   const joined = agent.joined.get(name) ?? await open(agent, known.network, known.created);
@@ -79,7 +79,7 @@ async function untilRead(one: Mirror, name: string, until: number): Promise<void
   await one.wait(Math.max(0, until - performance.now()));
   for (let tries = 0, pages = 0; tries < 3 && !one.synced && one.pages > pages; tries++) {
     pages = one.pages;
-    await one.wait(patience);
+    await one.wait(timeoutMs);
   }
   if (one.synced) return;
   throw new Error(`Cannot join network "${name}": ${one.problem ?? "Cannot reach etcd: no answer yet"}`);

@@ -43,7 +43,10 @@ export async function serviceFor(world: World): Promise<Pick<Host, "service">> {
   const socket = helperSocket(outerUid(world));
   if (world.stat(socket)?.kind !== "socket") return {};
   try {
-    const answer = await world.request(socket, writeRequest({ do: "show" }), { looks: true, patience: 5 });
+    const answer = await world.request(socket, writeRequest({ do: "show" }), {
+      looks: true,
+      timeoutSeconds: 5,
+    });
     return { service: { socket, offer: parseOffer(answer) } };
   } catch (error) {
     return { service: { socket, offer: messageOf(error) } };

@@ -1,4 +1,4 @@
-import type { ListenAt, Listening, Patience, Serve, Unheard } from "../../plan/world.ts";
+import type { ListenAt, Listening, ListenLimits, Serve, Unheard } from "../../plan/world.ts";
 
 /** The first line from a client, or the reason why there is none. */
 type Heard = { readonly line: string } | { readonly unheard: Unheard };
@@ -7,13 +7,13 @@ type Heard = { readonly line: string } | { readonly unheard: Unheard };
  * Serves clients of a unix socket with Deno's own API. Sockets of Deno's Node layer lack close-on-exec (seen in 2.9.5,
  * not in 2.0), so every program we run would inherit the sockets of all users.
  */
-export function listen(at: ListenAt, patience: Patience, serve: Serve): Promise<Listening> {
+export function listen(at: ListenAt, limits: ListenLimits, serve: Serve): Promise<Listening> {
   if (!("path" in at)) return Promise.reject(new Error("Cannot listen on a descriptor: Deno has no way to"));
   const umask = Deno.umask(0o177);
   try {
     const listener = Deno.listen({ transport: "unix", path: at.path });
     const listening = { open: true };
-    void acceptAll(listener, listening, patience, serve);
+    void acceptAll(listener, listening, limits, serve);
     return Promise.resolve({
       close: () => {
         listening.open = false;
@@ -30,16 +30,16 @@ export function listen(at: ListenAt, patience: Patience, serve: Serve): Promise<
 async function acceptAll(
   listener: Deno.UnixListener,
   listening: { readonly open: boolean },
-  patience: Patience,
+  limits: ListenLimits,
   serve: Serve,
 ): Promise<void> {
   let connections = 0;
   while (listening.open) {
     try {
       const connection = await listener.accept();
-      const crowded = connections++ >= patience.most;
+      const crowded = connections++ >= limits.most;
       // An error with one client must not end the service.
-      void converse(connection, crowded, patience, serve).catch(() => {}).finally(() => {
+      void converse(connection, crowded, limits, serve).catch(() => {}).finally(() => {
         connections--;
         connection.close();
       });
@@ -54,12 +54,12 @@ async function acceptAll(
 async function converse(
   connection: Deno.UnixConn,
   crowded: boolean,
-  patience: Patience,
+  limits: ListenLimits,
   serve: Serve,
 ): Promise<void> {
-  const heard = crowded ? { unheard: "too many" } as const : await hear(connection, patience);
+  const heard = crowded ? { unheard: "too many" } as const : await hear(connection, limits);
   const { answer, undelivered } = await serve(heard);
-  const delivered = await within(patience.wait, say(connection, answer), false);
+  const delivered = await within(limits.timeoutMs, say(connection, answer), false);
   if (!delivered) await undelivered?.();
 }
 
@@ -74,9 +74,13 @@ async function say(connection: Deno.UnixConn, text: string): Promise<boolean> {
   }
 }
 
-function hear(connection: Deno.UnixConn, { longest, wait }: Patience): Promise<Heard> {
+function hear(connection: Deno.UnixConn, { longest, timeoutMs }: ListenLimits): Promise<Heard> {
   const late: Heard = { unheard: "too late" };
-  return within(wait, firstLine(connection, longest).catch(() => ({ unheard: "nothing" } as const)), late);
+  return within(
+    timeoutMs,
+    firstLine(connection, longest).catch(() => ({ unheard: "nothing" } as const)),
+    late,
+  );
 }
 
 /** The first line, with or without a newline. */

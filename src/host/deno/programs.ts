@@ -1,7 +1,7 @@
 import { needProgram, searchPath } from "../../plan/programs.ts";
 import {
   type Held,
-  holdPatience,
+  holdTimeoutMs,
   notReady,
   type Output,
   type Programs,
@@ -103,7 +103,7 @@ async function hold(world: Surroundings, [program, ...args]: readonly string[]):
   }).spawn();
   let [isReady, isLate] = [false, false];
   const group = program === "setsid" ? -child.pid : child.pid;
-  const timer = setTimeout(() => isLate = signal(group, "SIGKILL"), holdPatience);
+  const timer = setTimeout(() => isLate = signal(group, "SIGKILL"), holdTimeoutMs);
   // An unshare(1) that cannot make the namespaces leaves the process that was to map ids in them (2.38): that waits for
   // ever, and has our pipes.
   if (group < 0) child.status.then(() => isReady || signal(group, "SIGKILL"));

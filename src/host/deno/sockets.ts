@@ -1,4 +1,4 @@
-import { noAnswer, type RequestOptions, usualPatience } from "../../plan/world.ts";
+import { noAnswer, type RequestOptions, usualTimeoutSeconds } from "../../plan/world.ts";
 
 /** See `World.hasAddress`. */
 export function hasAddress(hostname: string): Promise<boolean> {
@@ -14,15 +14,15 @@ export function hasAddress(hostname: string): Promise<boolean> {
 export async function request(
   socket: string,
   text: string,
-  { patience = usualPatience }: RequestOptions = {},
+  { timeoutSeconds = usualTimeoutSeconds }: RequestOptions = {},
 ): Promise<string> {
   const connection = await Deno.connect({ transport: "unix", path: socket });
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
-      reject(noAnswer(patience));
+      reject(noAnswer(timeoutSeconds));
       connection.close();
-    }, patience * 1000);
+    }, timeoutSeconds * 1000);
   });
   try {
     return await Promise.race([converse(connection, text), late]);

@@ -3,7 +3,7 @@ import type * as Os from "node:os";
 import { needProgram, searchPath } from "../../plan/programs.ts";
 import {
   type Held,
-  holdPatience,
+  holdTimeoutMs,
   notReady,
   type Output,
   type Programs,
@@ -109,7 +109,7 @@ function hold(world: Surroundings, [program, ...args]: readonly string[]): Promi
   let isLate = false;
   const group = () => program === "setsid" ? -child.pid! : child.pid!;
   const endRest = () => signal(group(), "SIGKILL");
-  const timer = setTimeout(() => isLate = endRest(), holdPatience);
+  const timer = setTimeout(() => isLate = endRest(), holdTimeoutMs);
   // See deno/programs.ts.
   if (program === "setsid") child.once("exit", endRest);
   return new Promise((resolve, reject) => {

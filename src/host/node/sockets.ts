@@ -2,12 +2,12 @@ import type * as Net from "node:net";
 import {
   type ListenAt,
   type Listening,
+  type ListenLimits,
   noAnswer,
-  type Patience,
   type RequestOptions,
   type Serve,
   type Unheard,
-  usualPatience,
+  usualTimeoutSeconds,
 } from "../../plan/world.ts";
 import { builtin } from "./builtin.ts";
 
@@ -24,12 +24,12 @@ export function hasAddress(host: string): Promise<boolean> {
 export function request(
   socket: string,
   text: string,
-  { patience = usualPatience }: RequestOptions = {},
+  { timeoutSeconds = usualTimeoutSeconds }: RequestOptions = {},
 ): Promise<string> {
   return new Promise((resolve, reject) => {
     let answer = "";
     const connection = builtin<typeof Net>("node:net").connect({ path: socket, allowHalfOpen: true });
-    const timer = setTimeout(() => connection.destroy(noAnswer(patience)), patience * 1000);
+    const timer = setTimeout(() => connection.destroy(noAnswer(timeoutSeconds)), timeoutSeconds * 1000);
     connection.setEncoding("utf8").on("data", (part: string) => answer += part);
     connection.on("error", reject).on("close", () => clearTimeout(timer));
     connection.on("end", () => {
@@ -41,14 +41,14 @@ export function request(
 }
 
 /** See `World.listen`. */
-export function listen(at: ListenAt, patience: Patience, serve: Serve): Promise<Listening> {
+export function listen(at: ListenAt, limits: ListenLimits, serve: Serve): Promise<Listening> {
   const open = new Set<Net.Socket>();
   const server = builtin<typeof Net>("node:net").createServer({ allowHalfOpen: true }, (socket) => {
-    const crowded = open.size >= patience.most;
+    const crowded = open.size >= limits.most;
     open.add(socket.on("close", () => open.delete(socket)).on("error", () => {}));
-    const hearing = crowded ? Promise.resolve("too many" as const) : hear(socket, patience);
+    const hearing = crowded ? Promise.resolve("too many" as const) : hear(socket, limits);
     // Whatever goes wrong with one of them must not end us.
-    converse(socket, hearing, patience, serve).catch(() => socket.destroy());
+    converse(socket, hearing, limits, serve).catch(() => socket.destroy());
   });
   return new Promise((resolve, reject) => {
     server.once("error", reject);
@@ -65,14 +65,14 @@ export function listen(at: ListenAt, patience: Patience, serve: Serve): Promise<
 async function converse(
   socket: Net.Socket,
   hearing: Promise<Unheard | { readonly line: string }>,
-  { wait }: Patience,
+  { timeoutMs }: ListenLimits,
   serve: Serve,
 ): Promise<void> {
   const heard = await hearing;
   const { answer, undelivered } = await serve(typeof heard === "string" ? { unheard: heard } : heard);
   let timer;
   const delivered = await new Promise<boolean>((resolve) => {
-    timer = setTimeout(() => resolve(false), wait);
+    timer = setTimeout(() => resolve(false), timeoutMs);
     socket.once("error", () => resolve(false)).once("close", () => resolve(false));
     if (socket.destroyed) resolve(false);
     else socket.end(answer, () => resolve(!socket.errored));
@@ -85,12 +85,12 @@ async function converse(
 /** The first line that comes, with or without its end. */
 function hear(
   socket: Net.Socket,
-  { longest, wait }: Patience,
+  { longest, timeoutMs }: ListenLimits,
 ): Promise<Unheard | { readonly line: string }> {
   const parts: Uint8Array[] = [];
   let size = 0;
   return new Promise((resolve) => {
-    const timer = setTimeout(() => settle("too late"), wait);
+    const timer = setTimeout(() => settle("too late"), timeoutMs);
     const settle = (heard: Unheard | { readonly line: string }) => {
       clearTimeout(timer);
       socket.removeAllListeners("data").pause();

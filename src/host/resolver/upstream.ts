@@ -16,7 +16,7 @@ export interface Forwarded {
 export type Mute = Map<string, number>;
 
 /** Milliseconds: how long each server may take in the first round and in the next one, and all of them together. */
-const patience = { first: 700, next: 1500, all: 4500 };
+const timeoutsMs = { first: 700, next: 1500, all: 4500 };
 /** Milliseconds that a server which did not answer is asked last. */
 const muteTime = 30_000;
 /** The most servers of which that is remembered. */
@@ -28,10 +28,10 @@ const mostMute = 1000;
  * @returns what was answered, by the id of the question, or undefined
  */
 export async function askWorld(pool: Pool, mute: Mute, asked: Forwarded): Promise<Uint8Array | undefined> {
-  const until = Date.now() + patience.all;
+  const until = Date.now() + timeoutsMs.all;
   const isMute = (server: string) => (mute.get(server) ?? 0) > Date.now();
   let refusal: Uint8Array | undefined;
-  for (const limit of [patience.first, patience.next]) {
+  for (const limit of [timeoutsMs.first, timeoutsMs.next]) {
     // Those that are mute come last.
     const servers = [...asked.servers].sort((a, b) => Number(isMute(a)) - Number(isMute(b)));
     for (const server of servers) {
