@@ -59,17 +59,17 @@ export async function runAgent(world: World, state: string, tell: (line: string)
 }
 
 function newAgent(world: World, state: string, config: ClusterConfig, tell: (line: string) => void): Agent {
-  const etcd = connect(world, config);
+  const store = { etcd: connect(world, config), prefix: config.prefix, random: world.random };
   const keys = keysBelow(config.prefix);
   const agent = {
-    ...{ world, state, config, tell, store: { etcd, prefix: config.prefix } },
+    ...{ world, state, config, tell, store },
     ...{ joined: new Map(), problems: new Map(), published: new Map(), wake: () => {}, end: () => {} },
   };
   const wake = () => agent.wake();
   return Object.assign(agent, {
-    hosts: mirror(etcd, keys.hosts, wake, lingerOf(config)),
-    networks: mirror(etcd, keys.networks, wake),
-    services: mirror(etcd, keys.services, wake, lingerOf(config)),
+    hosts: mirror(store, keys.hosts, wake, lingerOf(config)),
+    networks: mirror(store, keys.networks, wake),
+    services: mirror(store, keys.services, wake, lingerOf(config)),
   });
 }
 

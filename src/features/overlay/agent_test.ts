@@ -37,11 +37,17 @@ function agentOn(world: World, name = "h1"): Agent & { readonly said: string[] }
   const etcd = connect(world, config);
   const said: string[] = [];
   return {
-    ...{ world, state: "/s", config: { ...config, name }, store: { etcd, prefix: config.prefix }, said },
     ...{
-      hosts: mirror(etcd, "/ocinet/hosts/", () => {}),
-      networks: mirror(etcd, "/ocinet/networks/", () => {}),
-      services: mirror(etcd, "/ocinet/services/", () => {}),
+      world,
+      state: "/s",
+      config: { ...config, name },
+      store: { etcd, prefix: config.prefix, random: Math.random },
+      said,
+    },
+    ...{
+      hosts: mirror({ etcd, random: Math.random }, "/ocinet/hosts/", () => {}),
+      networks: mirror({ etcd, random: Math.random }, "/ocinet/networks/", () => {}),
+      services: mirror({ etcd, random: Math.random }, "/ocinet/services/", () => {}),
     },
     ...{
       joined: new Map(),
@@ -143,7 +149,11 @@ test("a mirror follows changes, stays as it was while nobody answers, and reads 
   const etcd = newEtcd();
   etcd.put("/ocinet/a/1", "one");
   etcd.put("/ocinet/ab/2", "not of it");
-  const seen = mirror(connect(hostWorld(etcd, "192.0.2.1"), config), "/ocinet/a/", () => {});
+  const seen = mirror(
+    { etcd: connect(hostWorld(etcd, "192.0.2.1"), config), random: Math.random },
+    "/ocinet/a/",
+    () => {},
+  );
   const values = () => [...seen.entries].map(([key, { value }]) => `${key}=${value}`).sort().join(" ");
   await until(() => values() === "1=one");
   etcd.put("/ocinet/a/2", "two");
@@ -163,7 +173,12 @@ test("a mirror follows changes, stays as it was while nobody answers, and reads 
 test("what etcd loses by its revision is held until it is put back, or for a while", async () => {
   const etcd = newEtcd();
   for (const key of ["1", "2", "3"]) etcd.put(`/ocinet/a/${key}`, key);
-  const seen = mirror(connect(hostWorld(etcd, "192.0.2.1"), config), "/ocinet/a/", () => {}, 400);
+  const seen = mirror(
+    { etcd: connect(hostWorld(etcd, "192.0.2.1"), config), random: Math.random },
+    "/ocinet/a/",
+    () => {},
+    400,
+  );
   const keys = (of: ReadonlyMap<string, unknown>) => [...of.keys()].sort().join(" ");
   await until(() => keys(seen.entries) === "1 2 3");
   // That is no loss: its revision goes on.

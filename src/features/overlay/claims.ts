@@ -46,7 +46,7 @@ export async function claimAddresses(
   refuseStrangers(network, wanted);
   const before = claimsOf(claims, who);
   if (before.length > 0 && wanted.every((one) => before.includes(one))) return shown(network, before);
-  const places = freePlaces(network, known.held ?? claims);
+  const places = freePlaces(network, known.held ?? claims, store.random);
   for (let tries = 0; tries < attempts; tries++) {
     const { value: place, done } = places.next();
     if (done === true) break;
@@ -175,12 +175,16 @@ function addressAt(subnet: string, place: bigint): string {
 }
 
 /** Places in the smallest subnet that nobody has as far as is known: some at random, then each in turn. */
-function* freePlaces({ subnets }: OverlayNetwork, claims: ReadonlyMap<string, KeyValue>): Generator<bigint> {
+function* freePlaces(
+  { subnets }: OverlayNetwork,
+  claims: ReadonlyMap<string, KeyValue>,
+  random: () => number,
+): Generator<bigint> {
   const sizes = subnets.map(sizeOf);
   const size = Number(sizes.reduce((a, b) => a < b ? a : b, 1n << 31n));
   const isKnown = (place: bigint) => subnets.some((subnet) => claims.has(addressAt(subnet, place)));
   for (let i = 0; i < attempts; i++) {
-    const place = BigInt(2 + Math.floor(Math.random() * size));
+    const place = BigInt(2 + Math.floor(random() * size));
     if (!isKnown(place)) yield place;
   }
   for (let i = 0; i < Math.min(size, 65536); i++) if (!isKnown(BigInt(2 + i))) yield BigInt(2 + i);

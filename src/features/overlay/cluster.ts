@@ -23,7 +23,7 @@ import { type Place, probeWays } from "./probe.ts";
 /** The cluster that this host is configured for. @throws Error when it is for none */
 export function openStore(world: World): Store {
   const config = readClusterConfig(world);
-  return { etcd: connect(world, config), prefix: config.prefix };
+  return { etcd: connect(world, config), prefix: config.prefix, random: world.random };
 }
 
 /**
@@ -169,10 +169,10 @@ async function askAgent(world: World, request: AgentRequest): Promise<unknown> {
  * @returns how many there were
  * @throws Error when the host is alive
  */
-export async function forgetHost({ etcd, prefix }: Store, name: string): Promise<number> {
-  const keys = keysBelow(prefix);
+export async function forgetHost(store: Store, name: string): Promise<number> {
+  const [{ etcd }, keys] = [store, keysBelow(store.prefix)];
   let count = 0;
-  for (const network of await listNetworks({ etcd, prefix })) {
+  for (const network of await listNetworks(store)) {
     for (const entry of (await etcd.list(keys.addresses(network.name))).keys) {
       if (readClaim(entry)?.host !== name) continue;
       const { key, value } = entry;

@@ -120,9 +120,9 @@ function newMachine(etcd: ReturnType<typeof newEtcd>, marks?: string): Machine {
     read: (path) =>
       path.startsWith("/proc/sys/") ? path.endsWith("rp_filter") ? "2\n" : "1\n" : base.read(path),
   };
-  const store = { etcd: connect(world, config), prefix: config.prefix };
+  const store = { etcd: connect(world, config), prefix: config.prefix, random: Math.random };
   const [keys, linger, changed] = [keysOf({ config }), lingerOf(config) / 50, () => {}];
-  const follow = (prefix: string) => mirror(store.etcd, prefix, changed, linger);
+  const follow = (prefix: string) => mirror(store, prefix, changed, linger);
   const joined: Joined = {
     ...{ network, created: "1", digest: "0".repeat(64), keptUntil: 0, published: new Map() },
     ...{ claims: follow(keys.addresses("shop")), names: follow(keys.names("shop")) },

@@ -49,8 +49,8 @@ async function open(agent: Agent, network: Joined["network"], created: string): 
   const { addresses, names } = keysOf(agent);
   const joined: Joined = {
     ...{ network, created, digest: await digest(network.name), keptUntil: 0 },
-    claims: mirror(etcdOf(agent), addresses(network.name), agent.wake, lingerOf(agent.config)),
-    names: mirror(etcdOf(agent), names(network.name), agent.wake, lingerOf(agent.config)),
+    claims: mirror(agent.store, addresses(network.name), agent.wake, lingerOf(agent.config)),
+    names: mirror(agent.store, names(network.name), agent.wake, lingerOf(agent.config)),
     published: new Map(),
   };
   agent.joined.set(network.name, joined);

@@ -1,5 +1,7 @@
+import { messageOf } from "../../wire/cni/error.ts";
 import type { Etcd } from "./etcd.ts";
-import type { KeyValue } from "./etcd_wire.ts";
+import type { Event, KeyValue } from "./etcd_wire.ts";
+import type { Store } from "./networks.ts";
 
 /** All that is under a prefix of etcd's, kept up to date. While etcd cannot be reached it stays as it was. */
 export interface Mirror {
@@ -28,101 +30,128 @@ export interface Mirror {
 const pause = 1000;
 
 /** Starts one. @param changed is called after each change, and when it has been read @param linger milliseconds */
-export function mirror(etcd: Etcd, prefix: string, changed: () => void, linger = 0): Mirror {
-  const stopping = new AbortController();
-  const waiting = new Set<() => void>();
-  const state = {
-    entries: new Map<string, KeyValue>(),
-    reads: 0,
-    pages: 0,
-    problem: undefined as string | undefined,
-    revision: 0n,
-    lingers: undefined as ReturnType<typeof setTimeout> | undefined,
-    lost: new Map<string, KeyValue>(),
-    merged: undefined as ReadonlyMap<string, KeyValue> | undefined,
-  };
-  const set = (key: string, value: KeyValue | undefined) => {
-    if (value) state.entries.set(key, value);
-    else state.entries.delete(key);
-    state.lost.delete(key);
-    state.merged = undefined;
-  };
-  const follow = async () => {
-    const { revision, keys } = await etcd.list(prefix, () => void state.pages++);
-    const before = state.entries;
-    state.entries = new Map(keys.map((one) => [one.key.slice(prefix.length), one]));
-    if (BigInt(revision) < state.revision) {
-      state.lost = new Map([...state.lost, ...before].filter(([key]) => !state.entries.has(key)));
-      clearTimeout(state.lingers);
-      state.lingers = setTimeout(() => {
-        state.lingers = undefined;
-        state.lost.clear();
-        state.merged = undefined;
-        if (!stopping.signal.aborted) changed();
-      }, linger);
-    }
-    state.merged = undefined;
-    state.revision = BigInt(revision);
-    state.reads++;
-    state.problem = undefined;
-    waiting.forEach((tell) => tell());
-    changed();
-    await etcd.watch(prefix, String(BigInt(revision) + 1n), (events) => {
-      for (const { key, value } of events) {
-        const name = key.slice(prefix.length);
-        const gone = state.entries.get(name) ?? state.lost.get(name);
-        set(name, value);
-        // Leases that a backup brings back end before their hosts have come to renew their own.
-        if (!value && gone && state.lingers !== undefined) state.lost.set(name, gone);
-        if (value && BigInt(value.modified) > state.revision) state.revision = BigInt(value.modified);
-      }
-      if (events.length > 0) changed();
-    }, stopping.signal);
-  };
-  void repeat(follow, stopping.signal, (problem) => state.problem = problem);
-  return {
-    get entries() {
-      return state.entries;
-    },
-    get held() {
-      if (state.lost.size === 0) return state.entries;
-      return state.merged ??= new Map([...state.lost, ...state.entries]);
-    },
-    get synced() {
-      return state.reads > 0;
-    },
-    get reads() {
-      return state.reads;
-    },
-    get pages() {
-      return state.pages;
-    },
-    get problem() {
-      return state.problem;
-    },
-    wait: (milliseconds) =>
-      state.reads > 0 ? Promise.resolve() : new Promise((resolve) => {
-        const timer = setTimeout(resolve, milliseconds);
-        waiting.add(() => {
-          clearTimeout(timer);
-          resolve();
-        });
-      }),
-    note: set,
-    stop: () => stopping.abort(),
-  };
+export function mirror(
+  { etcd, random }: Pick<Store, "etcd" | "random">,
+  prefix: string,
+  changed: () => void,
+  linger = 0,
+): Mirror {
+  const made = new EtcdMirror(etcd, prefix, changed, linger);
+  void repeat(made, random);
+  return made;
 }
 
-async function repeat(
-  action: () => Promise<void>,
-  signal: AbortSignal,
-  fail: (problem: string) => void,
-): Promise<void> {
-  while (!signal.aborted) {
+class EtcdMirror implements Mirror {
+  entries: Map<string, KeyValue> = new Map();
+  reads = 0;
+  pages = 0;
+  problem: string | undefined;
+  readonly #etcd: Etcd;
+  readonly #prefix: string;
+  readonly #changed: () => void;
+  readonly #linger: number;
+  readonly #stopping = new AbortController();
+  readonly #waiting = new Set<() => void>();
+  #revision = 0n;
+  /** What etcd has lost, until the timer ends. */
+  #lost: Map<string, KeyValue> = new Map();
+  #lingers: ReturnType<typeof setTimeout> | undefined;
+  #merged: ReadonlyMap<string, KeyValue> | undefined;
+
+  constructor(etcd: Etcd, prefix: string, changed: () => void, linger: number) {
+    [this.#etcd, this.#prefix, this.#changed, this.#linger] = [etcd, prefix, changed, linger];
+  }
+
+  get held(): ReadonlyMap<string, KeyValue> {
+    if (this.#lost.size === 0) return this.entries;
+    return this.#merged ??= new Map([...this.#lost, ...this.entries]);
+  }
+
+  get synced(): boolean {
+    return this.reads > 0;
+  }
+
+  get isStopped(): boolean {
+    return this.#stopping.signal.aborted;
+  }
+
+  wait(milliseconds: number): Promise<void> {
+    if (this.synced) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, milliseconds);
+      this.#waiting.add(() => {
+        clearTimeout(timer);
+        resolve();
+      });
+    });
+  }
+
+  note(key: string, value: KeyValue | undefined): void {
+    if (value) this.entries.set(key, value);
+    else this.entries.delete(key);
+    this.#lost.delete(key);
+    this.#merged = undefined;
+  }
+
+  stop(): void {
+    this.#stopping.abort();
+  }
+
+  /** Reads all, and then what changes, until that fails. */
+  async follow(): Promise<void> {
+    await this.#readAll();
+    await this.#etcd.watch(
+      this.#prefix,
+      String(this.#revision + 1n),
+      (events) => this.#take(events),
+      this.#stopping.signal,
+    );
+  }
+
+  async #readAll(): Promise<void> {
+    const { revision, keys } = await this.#etcd.list(this.#prefix, () => void this.pages++);
+    const before = this.entries;
+    this.entries = new Map(keys.map((one) => [one.key.slice(this.#prefix.length), one]));
+    if (BigInt(revision) < this.#revision) this.#keepLost(before);
+    this.#merged = undefined;
+    this.#revision = BigInt(revision);
+    this.reads++;
+    this.problem = undefined;
+    this.#waiting.forEach((tell) => tell());
+    this.#changed();
+  }
+
+  #keepLost(before: ReadonlyMap<string, KeyValue>): void {
+    this.#lost = new Map([...this.#lost, ...before].filter(([key]) => !this.entries.has(key)));
+    clearTimeout(this.#lingers);
+    this.#lingers = setTimeout(() => {
+      this.#lingers = undefined;
+      this.#lost.clear();
+      this.#merged = undefined;
+      if (!this.isStopped) this.#changed();
+    }, this.#linger);
+  }
+
+  #take(events: readonly Event[]): void {
+    for (const { key, value } of events) {
+      const name = key.slice(this.#prefix.length);
+      const gone = this.entries.get(name) ?? this.#lost.get(name);
+      this.note(name, value);
+      // Leases that a backup brings back end before their hosts have come to renew their own.
+      if (!value && gone && this.#lingers !== undefined) this.#lost.set(name, gone);
+      if (value && BigInt(value.modified) > this.#revision) this.#revision = BigInt(value.modified);
+    }
+    if (events.length > 0) this.#changed();
+  }
+}
+
+/** Follows anew whenever following has failed. */
+async function repeat(followed: EtcdMirror, random: () => number): Promise<void> {
+  while (!followed.isStopped) {
     const began = performance.now();
-    await action().catch((error) => fail((error as Error).message));
+    await followed.follow().catch((error) => followed.problem = messageOf(error));
     // A watch that ended after a while is made anew at once.
     if (performance.now() - began > pause) continue;
-    await new Promise((resolve) => setTimeout(resolve, pause * (0.5 + Math.random() / 2)));
+    await new Promise((resolve) => setTimeout(resolve, pause * (0.5 + random() / 2)));
   }
 }

@@ -29,6 +29,8 @@ export interface NetworkWish {
 export interface Store {
   readonly etcd: Etcd;
   readonly prefix: string;
+  /** What chance chooses by: see `Chance.random`. */
+  readonly random: () => number;
 }
 
 /** All networks of the cluster by name; those that cannot be read are left out, and told. */

@@ -10,7 +10,11 @@ import { createNetwork, listNetworks, removeNetwork, type Store } from "./networ
 
 function storeOn(etcd: FakeEtcd, endpoints = ["http://192.0.2.9:2379"]): Store {
   const config = parseClusterConfig(JSON.stringify({ endpoints, underlay: "eth0" }), "/c.json", "h1");
-  return { etcd: connect({ http: etcd.http } as unknown as World, config), prefix: config.prefix };
+  return {
+    etcd: connect({ http: etcd.http } as unknown as World, config),
+    prefix: config.prefix,
+    random: Math.random,
+  };
 }
 
 async function known(store: Store, name: string) {

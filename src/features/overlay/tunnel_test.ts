@@ -74,10 +74,15 @@ async function agentOn(machine: ReturnType<typeof hostWorld>) {
   const config = parseClusterConfig('{"endpoints":["http://e:1"],"underlay":"eth0"}', "/c.json", "h1");
   const client = connect(machine.world, config);
   const agent = {
-    ...{ world: machine.world, state: "/s", config, store: { etcd: client, prefix: config.prefix } },
-    hosts: mirror(client, "/ocinet/hosts/", () => {}),
-    networks: mirror(client, "/ocinet/networks/", () => {}),
-    services: mirror(client, "/ocinet/services/", () => {}),
+    ...{
+      world: machine.world,
+      state: "/s",
+      config,
+      store: { etcd: client, prefix: config.prefix, random: Math.random },
+    },
+    hosts: mirror({ etcd: client, random: Math.random }, "/ocinet/hosts/", () => {}),
+    networks: mirror({ etcd: client, random: Math.random }, "/ocinet/networks/", () => {}),
+    services: mirror({ etcd: client, random: Math.random }, "/ocinet/services/", () => {}),
     ...{
       joined: new Map([["a", { network } as Joined]]),
       problems: new Map(),
