@@ -75,6 +75,7 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
   ],
   helper: ["src/features/helper/service.ts"],
   completion: ["src/commands/completion.ts"],
+  topics: ["src/commands/topics.ts"],
   agent: [
     "src/features/overlay/agent.ts",
     "src/features/overlay/cluster.ts",

@@ -5,6 +5,8 @@ export interface Option {
   /** Another tool's name for the option; the command line accepts it too. */
   readonly also?: string;
   readonly value: string;
+  /** It may stand without its value, which then reads as an empty one; of commands alone. */
+  readonly bare?: true;
   readonly text: string;
   /** The option may be repeated; the values add up. */
   readonly many: boolean;
