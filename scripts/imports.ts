@@ -25,7 +25,7 @@ const order: readonly (readonly string[])[] = [
   ["features/cni_runtime"],
   ["features/rootless", "features/netavark_plugin", "features/docker_plugin"],
   ["features/container"],
-  ["features/run", "features/map"],
+  ["features/run", "features/map", "features/top"],
   ["features/session", "features/helper"],
   ["features/doctor"],
   ["features/trace"],

@@ -5,6 +5,7 @@ import { loadNetworks } from "../features/networks/networks.ts";
 import { containerIds } from "../engine/record.ts";
 import { stateDirectory } from "../engine/state.ts";
 import type { World } from "../plan/world.ts";
+import { outputOptions } from "./help.ts";
 import type { Report } from "./report.ts";
 import { allTopics } from "./topics.ts";
 import type { Verb } from "./verbs.ts";
@@ -109,13 +110,14 @@ function helpedBy(verbs: readonly Verb[], words: readonly string[]): readonly Ca
   return [...beforeVerb(verbs, words), ...words.length > 1 ? [] : topics];
 }
 
-function optionsOf({ options = [], flags = {}, changes, runs }: Verb): readonly Candidate[] {
+function optionsOf(verb: Verb): readonly Candidate[] {
   return [
-    ...options.map(({ name, text }): Candidate => [`--${name}`, text]),
-    ...Object.entries(flags).map(([name, text]): Candidate => [`--${name.replace(/^., /, "")}`, text]),
-    ...runs ? [] : [["--json", "answer in JSON"] as const],
-    ...changes ? [["--dry-run", "print what would be done"] as const] : [],
-    ["--help", "say more"],
+    ...(verb.options ?? []).map(({ name, text }): Candidate => [`--${name}`, text]),
+    ...Object.entries(verb.flags ?? {}).map((
+      [name, text],
+    ): Candidate => [`--${name.replace(/^., /, "")}`, text]),
+    ...outputOptions(verb).map(([words, text]): Candidate => [words.split(" ")[0]!, text]),
+    ["--help"],
   ];
 }
 

@@ -9,7 +9,7 @@ const headings: Readonly<Record<string, readonly string[]>> = {
   "CNI:": ["cni", "install-plugins"],
   "Engines:": ["docker-plugin", "netavark-plugin"],
   "Several hosts:": ["cluster", "agent"],
-  "This machine:": ["doctor", "trace", "gc", "repair", "completion", "help", "version"],
+  "This machine:": ["doctor", "trace", "top", "gc", "repair", "completion", "help", "version"],
 };
 
 /** A command's heading, and its place among all. */

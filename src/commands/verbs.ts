@@ -46,6 +46,7 @@ import {
   sessionStatus,
   sessionStop,
 } from "./session.ts";
+import { top } from "./top.ts";
 import { topicNamed, topicPage } from "./topics.ts";
 import { trace, traceHelp } from "./trace.ts";
 import { up, upOptions } from "./up.ts";
@@ -311,6 +312,22 @@ export const verbs: readonly Verb[] = [
     act: (world, { words: [id, target] }) => trace(world, id!, target),
   },
   {
+    usage: "top",
+    text: "show what containers receive and send, the busiest first, until q is typed",
+    example: "ocinet top\n  ocinet top --json --interval 5",
+    options: [{
+      ...{ name: "interval", value: "SECONDS", text: "between measurements (default: 2)" },
+      ...{ many: false, annotation: false },
+    }],
+    flags: { once: "measure once, as where output is no terminal" },
+    act: (world, { given, flags, screen }) =>
+      top(
+        world,
+        flags.has("once") || flags.has("json") || !screen().isTerminal,
+        given.get("interval")?.at(-1),
+      ),
+  },
+  {
     usage: "helper",
     text: "serve ordinary users as root: plug their containers into networks, as far as a policy grants",
     example: "sudo ocinet helper",
@@ -429,7 +446,7 @@ export const verbs: readonly Verb[] = [
   },
   {
     usage: "help <topic>",
-    text: "say more of a command or a topic; help topic NAME where a command has the topic's name",
+    text: "say more of a command or a topic; help topic NAME, where both have the name",
     example: "ocinet help ports\n  ocinet help topic agent",
     // Reached only with a topic (program.ts).
     act: (_, { words: [name], screen }) => {

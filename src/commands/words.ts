@@ -2,7 +2,16 @@ import { UsageError } from "../wire/oci/options.ts";
 
 /** Words that other tools have for a command of ours, and that can mean nothing else here. */
 const synonyms: Readonly<Record<string, string>> = {
-  ...{ ps: "ls", list: "ls", prune: "gc", attach: "up", detach: "down", show: "inspect", ports: "port" },
+  ...{
+    ps: "ls",
+    list: "ls",
+    prune: "gc",
+    attach: "up",
+    detach: "down",
+    show: "inspect",
+    ports: "port",
+    stats: "top",
+  },
 };
 
 /** What to do instead of what other tools have, and ocinet has not. */
