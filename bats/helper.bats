@@ -334,7 +334,7 @@ two_are_up() { [ "$(as_user "$OCINET" ls --json | jq 'map(select(.state == "up" 
   run ! grep . < <(printf '/proc/%s/fd\n' $pids | xargs -I{} find {} -lname "socket:\[$inode\]")
   stop helper
 
-  # On Deno whoever is run would have it.
+  # On Deno every program that is run would have it.
   in_host rm "$(helper_socket)"
   activated deno
   wait_for in_host test -S "$(helper_socket)"

@@ -227,7 +227,7 @@ two_at_once() {
   unanswered tcp 192.0.2.1 8080 in_peer
 }
 
-# serves ID: somebody listens on port 80 of its network
+# serves ID: a program listens on port 80 of its network
 serves() {
   in_host nsenter --net="/proc/$(oc inspect "$1" | jq '.[0].pid')/ns/net" -- ss -Hltn "sport = :80" | grep -q .
 }

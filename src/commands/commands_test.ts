@@ -30,7 +30,7 @@ test("a container is known by its id, the path it was attached by, and the begin
   assert.equal(await idsOf("box"), "box");
   assert.equal(await idsOf("/run/netns/box"), "box");
   assert.equal(await idsOf("2adb"), long);
-  // A name is nobody's beginning.
+  // A name is not shortened.
   await assert.rejects(async () => await idsOf("bo"), /"bo": it is not attached; see ocinet ls$/);
   await assert.rejects(
     async () => await repair(world, ["bo"]),

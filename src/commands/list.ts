@@ -13,7 +13,7 @@ export async function list(world: World): Promise<Report> {
   const state = stateDirectory(world);
   const own = await describeAll(world, state, containerIds(world, state));
   const all = [...own, ...describeInside(world, state)];
-  // Whoever looks for root's containers should not take an empty table for an answer.
+  // A user who looks for root's containers should not take an empty table for an answer.
   const isElsewhere = all.length === 0 && !isRoot(world) && world.stat("/run/ocinet") !== undefined;
   const note = isElsewhere ? { note: "none of yours; sudo ocinet ls shows those of root" } : {};
   return { json: all, text: containersText(all), ...note };

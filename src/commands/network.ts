@@ -263,7 +263,7 @@ async function removeFromCluster(world: World, term: string): Promise<string | u
   return network.name;
 }
 
-/** Removes the networks that nobody is on; of an overlay network other hosts may have containers. */
+/** Removes the networks that no container is on; of an overlay network other hosts may have containers. */
 export async function networkPrune(world: World, given: OptionValues): Promise<Report> {
   const state = stateDirectory(world);
   const isWanted = parseFilters(given.get("filter") ?? [], ["label", "label!", "until"], world.now);

@@ -90,9 +90,9 @@ export function guardTable({ vni }: OverlayNetwork): string {
 }
 
 /**
- * Packets of the network's VNI are taken from its hosts alone, and sent by nobody but the host itself: not by containers,
+ * Packets of the network's VNI are taken from its hosts alone, and sent by the host itself alone: not by containers,
  * to their gateway or through it (the sender's address would then be the host's own). conntrack has no part in them, so
- * that nobody's masquerading changes their source. Others' VXLAN on the same port is not touched.
+ * that no masquerading changes their source. Others' VXLAN on the same port is not touched.
  */
 export function guardStep(local: LocalNetwork): Step {
   const { network: { vni, internal }, port, tunnel } = local;

@@ -58,7 +58,7 @@ export function setNetworks(resolver: Resolver, zones: readonly Zone[]): void {
 }
 
 /**
- * Answers a question of a member of the network by whose address it came. Nobody else is answered.
+ * Answers a question of a member of the network by whose address it came. No other is answered.
  * @returns undefined where there is no answer
  */
 export async function answer(resolver: Resolver, asked: Asked): Promise<Uint8Array | undefined> {
