@@ -108,7 +108,7 @@ without_chance() { sed -E 's/"created": "[^"]*"//; s/(fd6f:6369:6e65:28::)[0-9a-
   [ "$(<"$BATS_TEST_TMPDIR/file")" = "$(printf '%s\n' before "ID  STATE  NETWORKS  PORTS" after)" ]
 }
 
-@test "who asks from another place, with less power or for another runtime is not served" {
+@test "a caller from another place, with less power or for another runtime is not served" {
   served "$OCINET" ls
   refused env OCINET_AGENT=no
   refused env OCINET_RUNTIME=/nonexistent/deno

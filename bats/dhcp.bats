@@ -389,7 +389,7 @@ host_knows() { [ "$(in_host ip -j neigh show 10.9.0.50 | jq -r '.[0].lladdr')" =
   run -1 cni_traces
 }
 
-@test "who starts the reference plugin's daemon is told that there is none, by either name" {
+@test "a start of the reference plugin's daemon is told that there is none, by either name" {
   run -0 --separate-stderr in_host "$BIN/dhcp" daemon -socketpath /run/cni/dhcp.sock
   [[ -z $output && $stderr == "ocinet: no DHCP daemon is needed, and none was started: "* ]]
   run -0 --separate-stderr ocinet dhcp daemon

@@ -278,7 +278,7 @@ is_collected() { [[ $(ocinet gc) == "$1: its namespace /run/netns/$1 is gone"* ]
   assert_same_snapshot "$BATS_TEST_TMPDIR/before"
 }
 
-@test "who is busy with a container is left to it" {
+@test "a command that is busy with a container is left to it" {
   box one --net blue
   change_record one '.phase = "planned"'
   mkdir -p "$STATE_DIR/locks"

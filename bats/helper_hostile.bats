@@ -160,7 +160,7 @@ as_other() { in_host setpriv --reuid "$OTHER" --regid "$OTHER" --clear-groups --
   jq -e .return <<<"$(change unpublish 8001:80)"
   run -0 in_host sh -c "nft list map inet ocinet ports4"
   [[ $output == *"tcp . 8000 "* && $output != *8001* ]]
-  # Who has gone before the answer has nothing.
+  # A client that has gone before the answer has nothing.
   policy "TEST_USER veth ocinet0 2" "TEST_USER port 8000-8100/tcp"
   as_user node -e 'const socket = require("net").connect(process.argv[1], () => socket.write(process.argv[2], () => socket.destroy()))' \
     "$(helper_socket)" $'{"do":"publish","id":"box","ports":["8005:80"]}\n'
@@ -234,7 +234,7 @@ SCRIPT
 
 @test "a thousand connections at once: some are heard, the others told, and no other user waits for them" {
   start_helper "TEST_USER veth ocinet0 2" "$OTHER veth ocinet0 2"
-  # All connect, none says anything; then the other user asks, who has a socket of their own. Who does not even get into
+  # All connect, none says anything; then the other user asks, on a socket of its own. A client that does not even get into
   # the kernel's queue tries again.
   background crowd as_user node -e '
     const [path, many] = [process.argv[1], 1000];
@@ -363,7 +363,7 @@ make_frames() {
   )
 }
 
-@test "who takes another address in the container is heard no more, and who takes its own again is" {
+@test "a container that takes another address is heard no more, and one that takes its own again is" {
   start_helper "TEST_USER veth ocinet0 2"
   hold_namespace box
   run -0 attach "$(holder_of box)"
@@ -388,7 +388,7 @@ make_frames() {
   [ "$(ask tcp 192.0.2.2 8000 inside)" = 192.0.2.1 ]
 }
 
-@test "who asks cannot get at the process that asks the kernel for them, nor make other users wait for it" {
+@test "a user who asks cannot get at the process that asks the kernel for them, nor make other users wait for it" {
   local wrappers=$BATS_TEST_TMPDIR/wrappers pid asking
   mkdir -m 1777 "$wrappers"
   # shellcheck disable=SC2016 # the inner shell's

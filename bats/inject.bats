@@ -142,7 +142,7 @@ namespaces() { jq -r '.linux.namespaces[].type' "$CONFIG" | tr '\n' ' '; }
   inject --net host
   inject --remove
   same
-  # Who gives the bundle another namespace meanwhile, keeps that.
+  # A user who gives the bundle another namespace meanwhile keeps that.
   inject --net host
   set_config "$BUNDLE" '.linux.namespaces += [{type: "network", path: "/run/netns/other"}]'
   inject --remove

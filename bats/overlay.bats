@@ -55,7 +55,7 @@ both_agents() {
   lost "$(address_of c21)" inside o21
   lost "$(address_of c11)" inside o21
   lost "$(address_of o21)" inside c11
-  # Who is no member cannot send into it: from the underlay, and from a container through its host.
+  # A host that is no member cannot send into it: from the underlay, and from a container through its host.
   inject_from "$LAN" 192.0.2.2 192.0.2.254
   inject_from "$LAN-o31" 192.0.2.2 "$(address_of o31)"
   # Everything that was made ends.

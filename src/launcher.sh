@@ -30,7 +30,7 @@ call_agent() {
     if [ ! -O "$calls" ] || [ -h "$calls" ]; then continue; fi
     for slot in "$calls"/*"/ready"; do
       slot=${slot%"/ready"}
-      # Who makes the file has the slot.
+      # The caller that makes the file has the slot.
       set -C
       { printf '%s\n' "$$" >"$slot/caller"; } 2>/dev/null && claimed=yes || claimed=
       set +C

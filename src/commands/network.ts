@@ -40,7 +40,7 @@ export const createOptions: readonly Option[] = [
   option("ip-range", "CIDR", "the part of a subnet that addresses are given from", true),
   option("gateway", "ADDRESS", "the gateway of a subnet (default: its first address)", true),
   option("aux-address", "NAME=ADDRESS", "an address that no container gets", true),
-  option("ipam-driver", "DRIVER", "who gives addresses: default, or a plugin of Docker's", false),
+  option("ipam-driver", "DRIVER", "what gives addresses: default, or a plugin of Docker's", false),
   option("ipam-opt", "KEY=VALUE", "an option of an IPAM driver that is a plugin", true),
   option("label", "KEY=VALUE", "a label", true),
   option("config-from", "NAME", "make it of a configuration", false),

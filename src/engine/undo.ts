@@ -48,7 +48,7 @@ export async function undo(
   steps: readonly Step[],
 ): Promise<Undone> {
   const failed: Failed[] = [];
-  // Who is ended forgets what it was asked for.
+  // A program that is ended forgets what it was asked for.
   const ended = new Set(
     steps.flatMap((step) => step.tool === "spawn" && step.undoBy !== "gc" ? step.cleanupPaths : []),
   );

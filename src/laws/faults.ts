@@ -19,7 +19,7 @@ export interface Action {
   readonly next: { add(world: World): Promise<unknown>; remove(world: World): Promise<unknown> };
   /** Lines of what it works on, which was there before. */
   readonly own?: RegExp;
-  /** What is shared has no record: who takes it away looks. */
+  /** What is shared has no record: the call that takes it away looks. */
   readonly unrecorded?: boolean;
   /** The action succeeds with a full disk: it takes away. */
   readonly takesAway?: boolean;

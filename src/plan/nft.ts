@@ -362,7 +362,7 @@ function shared({ undo: _, ...guard }: Line): Line {
   return { ...guard, undoBy: "gc" };
 }
 
-/** Who is not on the link that has the address asks no resolver there. */
+/** A container that is not on the link with the address asks no resolver there. */
 export function guardResolver(address: string): Line {
   return shared(element(`inet ocinet resolvers${family(address)}`, words`${address}`));
 }

@@ -35,7 +35,7 @@ interface Service {
 
 /**
  * Serves ordinary users until it is told to end: plugs veths into network namespaces of theirs, as far as the policy
- * grants, and takes them away again when these end. Who asks is told by the socket, of which each user has their own.
+ * grants, and takes them away again when these end. The user is known by the socket, of which each has their own.
  * @throws Error when it cannot begin
  */
 export async function runHelper(

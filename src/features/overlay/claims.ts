@@ -14,7 +14,7 @@ import {
 } from "./keys.ts";
 import type { Store } from "./networks.ts";
 
-/** Who wants an address, on which host. */
+/** The attachment that wants an address, and its host. */
 export type Claimant = Omit<AddressClaim, "mac">;
 
 /** A network whose addresses are known, as of a moment ago. */

@@ -156,7 +156,7 @@ async function callAny(client: Client, path: string, body: unknown): Promise<Jso
   );
 }
 
-/** Who waits in a row for the same failure is told it at once; and a wrong password is not tried all the time. */
+/** Callers that wait in a row for the same failure are told it at once; and a wrong password is not tried all the time. */
 function failing(client: Client, milliseconds: number, error: EtcdError): EtcdError {
   client.failed = { error, until: performance.now() + milliseconds };
   return error;

@@ -125,7 +125,7 @@ export function guardStep(local: LocalNetwork): Step {
   };
 }
 
-/** Who is on another network comes in by published ports alone, whichever host the container is on. */
+/** A container of another network comes in by published ports alone, whichever host the container is on. */
 function routingRules(table: string, bridge: string, internal: boolean): readonly string[] {
   const name = words`"${bridge}"`;
   const unasked = "ct state != { established, related } ct status ! dnat drop";
