@@ -116,7 +116,7 @@ without_chance() { sed -E 's/"created": "[^"]*"//; s/(fd6f:6369:6e65:28::)[0-9a-
 }
 serves_again() { served "$OCINET" ls >/dev/null && grep -qs '[1-9]' "$CALLS"/*/*/served; }
 
-@test "who asks from another place, with less power or for another runtime is not served" {
+@test "a caller from another place, with less power or for another runtime is not served" {
   served "$OCINET" ls
   refused env OCINET_AGENT=no
   refused env OCINET_RUNTIME=/nonexistent/deno

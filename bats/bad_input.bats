@@ -200,7 +200,7 @@ annotated() {
   run -0 ocinet inject --print --net default "$(bundle_path a)"
   run -1 ocinet inject --net x "$(bundle_path a)"
   [[ $output == "ocinet: error loading $file: Cannot read network file $file: it is not JSON: "* ]]
-  # A version that nobody knows is in nobody's way.
+  # A version that is not known does no harm.
   echo '{"name": "x", "type": "ptp", "cniVersion": "9.0.0"}' >"$NET_DIR/x.conf"
   refuses 'Cannot use cniVersion "9.0.0" of network "x": known are 0.1.0, 0.2.0, 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0' --net x
   rm "$NET_DIR/x.conf"

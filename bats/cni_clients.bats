@@ -156,7 +156,7 @@ is_stopped_task() { ctr task ls | grep -E "^$1 .*STOPPED"; }
   run -0 ctr_run client --rm -- sh -c 'ip -o address show eth0; ip route; wget -q -O - http://10.22.0.2/hosts && echo got it'
   [[ $output == *"inet 10.22.0.3/16"*"default via 10.22.0.1 dev eth0"*"got it"* ]]
   in_host test ! -e /var/lib/cni/networks/ctr/10.22.0.3
-  # ctr does not take down what it has detached; whoever reads libcni's cache can.
+  # ctr does not take down what it has detached; a program that reads libcni's cache can.
   end_task web
   in_host test -e /var/lib/cni/networks/ctr/10.22.0.2
   in_host env CNI_PATH="$BIN" "$OCINET" cni gc ctr

@@ -70,7 +70,7 @@ witness() {
       eval "$FINALLY"' witness "${@:2}"
 }
 
-# Reads what a witness saw, without what nobody chose, and without what differs on purpose.
+# Reads what a witness saw, without what is random, and without what differs on purpose.
 ignore_what_differs() {
   # Names of veths, of which ours says what it is where it leads to a VLAN's link on the host, and MAC addresses other than
   # those with "be:ef", which a test chose.

@@ -164,7 +164,7 @@ lan() {
   same macvlan "$(conf macvlan "{ master: \"lan0\", ipam: { $ipam, request: [{ option: \"121\" }], provide: [
     { option: \"host-name\", value: \"unused\", fromArg: \"NAME\" }, { option: \"60\", value: \"a vendor\" }] } }" 0.4.0)"
   same macvlan "$(conf macvlan "{ master: \"lan0\", ipam: { $ipam, request: [{ option: \"3\", skipDefault: true }, { option: \"1\" }] } }" 0.2.0)"
-  # From a bridge the reference takes the link before it gives the address back, so nobody hears that (plugins#791); and it
+  # From a bridge the reference takes the link before it gives the address back, so no caller hears that (plugins#791); and it
   # takes 0 and 255, which are no options: with them the server understands nothing of what it asks for.
   VARIABLES=() FINALLY=""
   same bridge "$(conf bridge "{ bridge: \"lan0\", ipam: { $ipam } }" 1.0.0)"

@@ -5,7 +5,7 @@ REFERENCE=/usr/lib/cni
 # list VERSION PLUGIN[, PLUGIN...]: the network "net"
 list() { jq -nc --arg version "$1" '{ cniVersion: $version, name: "net", plugins: ['"$2"'] }'; }
 
-# The host, the container if it is there, and what is kept of attachments; where host-local goes on is nobody's.
+# The host, the container if it is there, and what is kept of attachments; where host-local goes on belongs to none.
 everything() {
   links_of in_box 2>/dev/null
   snapshot | sed '/^== state files/,/^==/ { /^[dlf] /d }'

@@ -120,7 +120,7 @@ RULES
   neighbour "$BIN" "$list"
   # By looking, theirs makes them.
   in_host nft 'add table ip nat; add table ip6 nat'
-  # In the chain that the administrator's is called from, the rule for a policy of DROP is put by whoever is next.
+  # In the chain that the administrator's is called from, the rule for a policy of DROP is put by the next call.
   PLUGINS=$BIN libcni ADD "$list"
   PLUGINS=$BIN libcni DEL "$list"
   everything >"$before"

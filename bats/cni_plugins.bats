@@ -53,7 +53,7 @@ leaves_nothing() {
 
 @test "VERSION, and a call with nothing set, start nothing and look at nothing" {
   local command runtime processes
-  # Whoever acts looks at what there is: so would they be seen to.
+  # A command that acts looks at what there is: so would they be seen to.
   looks_of DEL "$(conf bridge)"
   grep -qF "\"$STATE_DIR" "$BATS_TEST_TMPDIR/trace"
   for runtime in deno node; do
@@ -297,7 +297,7 @@ publishes() {
   run -0 publishes c2 box2 "$second" 8081
   in_host ip netns delete box2
   ocinet up /run/netns/box3 --net default -p 8081-8082:80-81
-  # What was written down of it takes nothing from whoever has the port now.
+  # What was written down of it takes nothing from the container that has the port now.
   run -0 ocinet gc
   [[ $(elements ports4) == *"tcp . 8081 : 172.16.28."*" . 80"* ]]
   ocinet down box3

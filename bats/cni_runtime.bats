@@ -66,7 +66,7 @@ says() {
   run -0 cni add net /run/netns/box
   cni del net /run/netns/box
   equal "ADD list DEL list ADD single DEL single" "$(calls)"
-  # A version that nobody knows is for a plugin to refuse.
+  # A version that is not known is for a plugin to refuse.
   echo '{ "cniVersion": "9.9.9", "name": "new", "plugins": [{ "type": "loopback" }] }' >"$CONF/05-new.conflist"
   run -0 cni add other /run/netns/box
   run -0 cni del other /run/netns/box
@@ -126,7 +126,7 @@ says() {
   equal "600 700" "$(stat -c %a "$(cached net)" "$HOST_DIR/cni/results" | xargs)"
   CNI_CONTAINERID=c1 says 1 'Cannot attach "eth0" of container "c1" to network "net": it is attached already' add net /run/netns/box
   run -0 cni check --container-id c1 net /run/netns/box
-  # Whoever takes it down need not know its ports; they are kept, too.
+  # The caller that takes it down need not know its ports; they are kept, too.
   stop tcp4-80
   stop tcp6-80
   run -0 cni del --container-id c1 net /run/netns/box
@@ -134,7 +134,7 @@ says() {
   run -0 cni del --container-id c1 net /run/netns/box
 }
 
-@test "a plugin of somebody else's, at each place of a chain" {
+@test "a plugin that is not ours, at each place of a chain" {
   recorder "$BIN/warp"
   export CNI_CONTAINERID=c1 CNI_ARGS="IgnoreUnknown=1;A=B" CAP_ARGS='{ "speed": { "max": 9 }, "noise": 1, "other": 2 }'
   local plugins version

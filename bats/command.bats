@@ -220,7 +220,7 @@ holder_is_apart() {
   run -0 ocinet --help
   [[ $output == "Usage: ocinet "*"Example:"* ]]
   local commands verb
-  mapfile -t commands < <(sed -n '/^Containers/,/^Example/s/^  \([a-z][a-z-]*\) .*/\1/p' <<<"$output")
+  mapfile -t commands < <(sed -n '/^Containers/,/^Topics/s/^  \([a-z][a-z-]*\) .*/\1/p' <<<"$output")
   ((${#commands[@]} >= 15))
   [ "${commands[0]}" = run ]
   [ "$output" = "$(ocinet help)" ]
@@ -229,6 +229,9 @@ holder_is_apart() {
     run -0 --separate-stderr ocinet "$verb" --help
     [[ $output == "Usage: ocinet $verb "*"Example:"*"ocinet $verb"* && -z $stderr ]] || fail "$verb --help:" "$output"
   done
+  run -0 --separate-stderr ocinet help topic agent
+  [[ $output == "agent: "*"Examples:"* && -z $stderr ]]
+  misuse "unknown command 'enviroment'" ocinet help enviroment
 }
 
 @test "wrong use is told from failure: 2, and 1" {

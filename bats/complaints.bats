@@ -275,7 +275,7 @@ number_of_rules() { in_host nft -a list ruleset | grep -cE '# handle [0-9]+$' ; 
 
 # --- 6. UDP
 
-@test "UDP flows are not flushed on DEL (#1190): ours are, and nobody else's" {
+@test "UDP flows are not flushed on DEL (#1190): ours are, and no others" {
   local chained
   adds bridge "$(bridge_conf)"
   chained=$(with_result "$(conf portmap '{ "runtimeConfig": { "portMappings": [{ "hostPort": 5353, "containerPort": 53, "protocol": "udp" }] } }')" "$RESULT")

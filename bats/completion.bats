@@ -26,6 +26,7 @@ offers_in_fish() {
     equal --proxy-protocol "$(offers_in_$shell "ocinet up --proxy")"
     equal default-restricted "$(offers_in_$shell "ocinet up --net default-")"
     equal box "$(offers_in_$shell "ocinet down b")"
+    equal environment "$(offers_in_$shell "ocinet help env")"
   done
   ocinet completion zsh >"$SCRIPTS/_ocinet"
   run -0 in_host timeout 60 zsh -f "$PROJECT/bats/complete.zsh" "$SCRIPTS" \

@@ -264,7 +264,7 @@ killed_after() {
   in_host ip link delete port0
 }
 
-# plug: joins to the LAN whoever has the tap "eth0" in the box, once there is one; so does a virtual machine's monitor
+# plug: joins to the LAN the program that has the tap "eth0" in the box, once there is one; so does a virtual machine's monitor
 plug() {
   local cable=$BATS_TEST_TMPDIR/cable
   background outside in_host socat TUN,tun-type=tap,tun-name=tap0,iff-no-pi,iff-up "UNIX-LISTEN:$cable,type=5,unlink-early"
@@ -337,7 +337,7 @@ host_knows() { [ "$(in_host ip -j neigh show 10.9.0.50 | jq -r '.[0].lladdr')" =
   leaves_nothing
 }
 
-@test "containers on a network of --net, too: names from the server, delete, gc, and a dry run that asks nobody" {
+@test "containers on a network of --net, too: names from the server, delete, gc, and a dry run that asks no server" {
   dhcp_server 10.9.0.50,10.9.0.50 "${names[@]}"
   echo "$NET" >"$NET_DIR/net.conf"
   remember
@@ -389,7 +389,7 @@ host_knows() { [ "$(in_host ip -j neigh show 10.9.0.50 | jq -r '.[0].lladdr')" =
   run -1 cni_traces
 }
 
-@test "who starts the reference plugin's daemon is told that there is none, by either name" {
+@test "a start of the reference plugin's daemon is told that there is none, by either name" {
   run -0 --separate-stderr in_host "$BIN/dhcp" daemon -socketpath /run/cni/dhcp.sock
   [[ -z $output && $stderr == "ocinet: no DHCP daemon is needed, and none was started: "* ]]
   run -0 --separate-stderr ocinet dhcp daemon

@@ -188,7 +188,7 @@ in_passing() {
   assert_same_snapshot "$BATS_TEST_TMPDIR/before"
 }
 
-@test "the port of a container that has ended goes to who wants it, whoever is asked" {
+@test "the port of a container that has ended goes to the next that wants it, whichever command is asked" {
   local n
   for n in {4..6}; do box "box$n" --net blue -p "808$n:80"; done
   end_box box5
@@ -226,7 +226,7 @@ is_collected() { [[ $(ocinet gc) == "$1: its namespace /run/netns/$1 is gone"* ]
 @test "nor is a later namespace with a container's path the container's" {
   in_host ip netns add named
   ocinet up /run/netns/named --net blue
-  # While somebody is in there, the kernel gives its number to no other, and the container has its link.
+  # While a process is in there, the kernel gives its number to no other, and the container has its link.
   background holder in_host ip netns exec named sleep 1000
   in_host ip netns delete named
   in_host ip netns add named
@@ -278,7 +278,7 @@ is_collected() { [[ $(ocinet gc) == "$1: its namespace /run/netns/$1 is gone"* ]
   assert_same_snapshot "$BATS_TEST_TMPDIR/before"
 }
 
-@test "who is busy with a container is left to it" {
+@test "a command that is busy with a container is left to it" {
   box one --net blue
   change_record one '.phase = "planned"'
   mkdir -p "$STATE_DIR/locks"

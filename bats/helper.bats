@@ -167,7 +167,7 @@ stop_background_but_helper() {
 }
 no_watcher() { ! processes | grep -q '^ip -o monitor'; }
 
-@test "who has gone before the answer has nothing" {
+@test "a client that has gone before the answer has nothing" {
   start_helper "TEST_USER veth ocinet0 2"
   hold_namespace box
   # Asks and closes at once.
@@ -289,7 +289,7 @@ two_are_up() { [ "$(as_user "$OCINET" ls --json | jq 'map(select(.state == "up" 
   refused_beside c5 --uplink helper
   delete_container c3
   wait_for nothing_attached
-  # Who is named anew has a socket once the service is told to look.
+  # A user who is named anew has a socket once the service is told to look.
   policy "TEST_USER veth shop 1"
   kill -HUP "$(helper_pid)"
   wait_for in_host test -S "$(helper_socket)"
@@ -334,7 +334,7 @@ two_are_up() { [ "$(as_user "$OCINET" ls --json | jq 'map(select(.state == "up" 
   run ! grep . < <(printf '/proc/%s/fd\n' $pids | xargs -I{} find {} -lname "socket:\[$inode\]")
   stop helper
 
-  # On Deno whoever is run would have it.
+  # On Deno every program that is run would have it.
   in_host rm "$(helper_socket)"
   activated deno
   wait_for in_host test -S "$(helper_socket)"

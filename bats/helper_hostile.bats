@@ -43,7 +43,7 @@ as_other() { in_host setpriv --reuid "$OTHER" --regid "$OTHER" --clear-groups --
   background other as_other unshare --user --map-root-user --net sh -c 'echo ready; exec sleep 1000'
   background roots in_host unshare --net sh -c 'echo ready; exec sleep 1000'
   background hosts as_user sh -c 'echo ready; exec sleep 1000'
-  # The user namespace is the user's, but not the network namespace; and the other way round nobody can have it.
+  # The user namespace is the user's, but not the network namespace; and the other way round no user can have it.
   background half as_user unshare --user --map-root-user sh -c 'echo ready; exec sleep 1000'
   background made in_host unshare --user --net sh -c 'echo ready; exec sleep 1000'
   local name pid
@@ -99,7 +99,7 @@ as_other() { in_host setpriv --reuid "$OTHER" --regid "$OTHER" --clear-groups --
   refuses 'for a reason that root finds in the' attach "$pid" '"network":"missing"'
   refuses 'for a reason that root finds in the' attach "$pid" '"network":"wrong"'
   helper_log | grep 'Cannot use network "wrong": it is of type "macvlan"'
-  # Beside the network's file stands a program that makes it, as nobody knows how.
+  # Beside the network's file stands a program that makes it, in a way that is not known.
   echo '{ "cniVersion": "1.0.0", "name": "foreign", "plugins": [{ "type": "bridge", "ipam": { "type": "host-local", "subnet": "10.9.0.0/24" } },
     { "type": "theirs" }] }' >"$NET_DIR/foreign.conflist"
   install -m 755 /bin/true "$NET_DIR/theirs"
@@ -126,7 +126,7 @@ as_other() { in_host setpriv --reuid "$OTHER" --regid "$OTHER" --clear-groups --
   [ "$(helpers_containers | wc -l)" = 1 ]
 }
 
-@test "ports of what is attached come and go as far as the policy grants, and nobody else's do" {
+@test "ports of what is attached come and go as far as the policy grants, and those of others do not" {
   start_helper "TEST_USER veth ocinet0 2" "TEST_USER port 8000-8100/tcp" "$OTHER veth ocinet0 2" "$OTHER port 8000-8100/tcp"
   change() { says_to_helper "{\"do\":\"$1\",\"id\":\"box\",\"ports\":[\"$2\"]}"; }
   others() { printf '%s' "{\"do\":\"$1\",\"id\":\"box\",\"ports\":[\"$2\"]}" | as_other socat -t 60 - "UNIX-CONNECT:/run/ocinet-helper/$OTHER"; }
@@ -160,7 +160,7 @@ as_other() { in_host setpriv --reuid "$OTHER" --regid "$OTHER" --clear-groups --
   jq -e .return <<<"$(change unpublish 8001:80)"
   run -0 in_host sh -c "nft list map inet ocinet ports4"
   [[ $output == *"tcp . 8000 "* && $output != *8001* ]]
-  # Who has gone before the answer has nothing.
+  # A client that has gone before the answer has nothing.
   policy "TEST_USER veth ocinet0 2" "TEST_USER port 8000-8100/tcp"
   as_user node -e 'const socket = require("net").connect(process.argv[1], () => socket.write(process.argv[2], () => socket.destroy()))' \
     "$(helper_socket)" $'{"do":"publish","id":"box","ports":["8005:80"]}\n'
@@ -232,9 +232,9 @@ SCRIPT
   nothing_attached
 }
 
-@test "a thousand connections at once: some are heard, the others told, and nobody else waits for them" {
+@test "a thousand connections at once: some are heard, the others told, and no other user waits for them" {
   start_helper "TEST_USER veth ocinet0 2" "$OTHER veth ocinet0 2"
-  # All connect, none says anything; then the other user asks, who has a socket of their own. Who does not even get into
+  # All connect, none says anything; then the other user asks, on a socket of its own. A client that does not even get into
   # the kernel's queue tries again.
   background crowd as_user node -e '
     const [path, many] = [process.argv[1], 1000];
@@ -363,7 +363,7 @@ make_frames() {
   )
 }
 
-@test "who takes another address in the container is heard no more, and who takes its own again is" {
+@test "a container that takes another address is heard no more, and one that takes its own again is" {
   start_helper "TEST_USER veth ocinet0 2"
   hold_namespace box
   run -0 attach "$(holder_of box)"
@@ -379,7 +379,7 @@ make_frames() {
   [ "$(ask tcp 192.0.2.2 8000 inside)" = 192.0.2.1 ]
   run -0 in_host ip neigh show 172.16.29.77
   [[ $output != *lladdr* ]]
-  # What keeps it to its own is there again when somebody has taken all rules away.
+  # What keeps it to its own is there again when all rules were taken away.
   in_host nft flush ruleset
   wait_for grep -q 'put rules back: ' "$BATS_TEST_TMPDIR/helper.log"
   inside ip route replace default via 172.16.29.1 src 172.16.29.77
@@ -388,7 +388,7 @@ make_frames() {
   [ "$(ask tcp 192.0.2.2 8000 inside)" = 192.0.2.1 ]
 }
 
-@test "who asks cannot get at the process that asks the kernel for them, nor make anybody wait for it" {
+@test "a user who asks cannot get at the process that asks the kernel for them, nor make other users wait for it" {
   local wrappers=$BATS_TEST_TMPDIR/wrappers pid asking
   mkdir -m 1777 "$wrappers"
   # shellcheck disable=SC2016 # the inner shell's

@@ -96,7 +96,7 @@ end() {
   equal "" "$(leased)"
 }
 
-# Addresses that are taken; .NAME would be a file that somebody had begun
+# Addresses that are taken; .NAME would be a file that a process had begun
 leased() { find "$LEASES" -mindepth 2 ! -name lock ! -name 'last_reserved_ip.*' -printf '%f\n'; }
 
 @test "a small range is given out to the last address, by both, and then refused by both" {
@@ -141,7 +141,7 @@ leased() { find "$LEASES" -mindepth 2 ! -name lock ! -name 'last_reserved_ip.*' 
   equal "$address" "$(leased)"
 }
 
-@test "whoever has an address is given no second one: by both in the same words, whoever gave the first" {
+@test "an attachment that has an address is given no second one: by both in the same words, whichever gave the first" {
   shared_network 10.1.1.0/24
   local first second
   for first in reference own; do

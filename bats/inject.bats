@@ -142,7 +142,7 @@ namespaces() { jq -r '.linux.namespaces[].type' "$CONFIG" | tr '\n' ' '; }
   inject --net host
   inject --remove
   same
-  # Who gives the bundle another namespace meanwhile, keeps that.
+  # A user who gives the bundle another namespace meanwhile keeps that.
   inject --net host
   set_config "$BUNDLE" '.linux.namespaces += [{type: "network", path: "/run/netns/other"}]'
   inject --remove
@@ -326,7 +326,7 @@ refused_of_user() {
   inject
   [ "$(jq -c '.hooks | keys' "$CONFIG")" = '["createContainer","createRuntime","poststop"]' ]
   jq -e '.hooks.createContainer | length == 1 and .[0].args[0] == "sh"' "$CONFIG"
-  # Where nobody waits for it, as now, it has nothing to do.
+  # Where no process waits for it, as now, it has nothing to do.
   run -0 as_user "$(jq -r '.hooks.createContainer[0].path' "$CONFIG")" -c "$(jq -r '.hooks.createContainer[0].args[2]' "$CONFIG")"
   [ -z "$output" ]
   inject --remove

@@ -97,7 +97,7 @@ run_in_vm() { "$PROJECT/scripts/run-in-vm" "$@"; }
 
 # --- what a test started
 
-# Whoever becomes its parent, a process stays in the test's cgroup; only root's containers get cgroups of their own,
+# Whichever process becomes its parent, a process stays in the test's cgroup; only root's containers get cgroups of their own,
 # whose names begin alike (make_bundle).
 make_cgroup() {
   local root
@@ -385,7 +385,7 @@ listens() {
 # ask tcp|udp ADDRESS PORT PLACE...: what a server says to a client there; fails after twenty seconds without an answer
 ask() { ask_within 20 "$@"; }
 
-# unanswered tcp|udp ADDRESS PORT PLACE...: nobody answers there within a second, nor within another
+# unanswered tcp|udp ADDRESS PORT PLACE...: no answer comes from there within a second, nor within another
 unanswered() {
   run ! ask_within 1 "$@"
   run ! ask_within 1 "$@"

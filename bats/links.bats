@@ -88,7 +88,7 @@ LINES
   refused net "no default route interface found"
 }
 
-@test "a name that is taken in the container is left to whoever has it" {
+@test "a name that is taken in the container is left to the link that has it" {
   in_host ip link add name port1 type veth peer name port0
   plugin macvlan '{ "type": "macvlan", "master": "port0" }'
   plugin tap '{ "type": "tap" }'

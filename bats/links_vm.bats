@@ -120,7 +120,7 @@ vlans_of() {
   wait_for any_hardware
   name=$(hardware)
   device=$(readlink -f "/sys/class/net/$name/device")
-  # The emulator has a server; its client keeps a namespace that nobody else has for as long as it takes to notice.
+  # The emulator has a server; its client keeps a namespace that no other process has for as long as it takes to notice.
   plugin net "{ \"type\": \"host-device\", \"kernelpath\": \"$device\", \"ipam\": { \"type\": \"dhcp\" } }"
   followed_by net "$TUNING"
   ip -j link show dev "$name" | jq 'del(.[].ifindex)' >"$BATS_TEST_TMPDIR/link"

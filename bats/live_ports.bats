@@ -25,7 +25,7 @@ load contained
   unanswered tcp 192.0.2.1 8081 in_peer
   ask tcp 127.0.0.1 8082 in_host
   ask udp 192.0.2.1 5353 in_peer
-  # Somebody else may have them now.
+  # Another container may have them now.
   launch b crun --net blue -p 8080-8081:80-81
   delete_container a
   delete_container b

@@ -90,7 +90,7 @@ reaches_the_world() {
   [[ $output == *'Cannot publish "8082:80/tcp" without root: lxc-user-nic forwards no ports; the relay does, '* ]]
 }
 
-@test "it is the second choice: after root's service, and only where somebody on the host serves DHCP on its bridge" {
+@test "it is the second choice: after root's service, and only where a program on the host serves DHCP on its bridge" {
   grant "TEST_USER veth lxcbr0 5"
   run as_user "$OCINET" doctor --json
   jq -e '.[] | select(.name == "lxc-user-nic") | .status == "ok" and
@@ -140,7 +140,7 @@ serves_dhcp() { in_host ss -Hlun "sport = :67" | grep -q "%$1:"; }
   [[ $output == *': /etc/lxc/lxc-usernet grants you no more links on "lxcbr0"; end a container that has one, or have root grant more' ]]
   delete_container c1
   wait_for nothing_of_ours
-  # A link of that name is somebody else's.
+  # A link of that name is another program's.
   hold_namespace box
   in_box() { as_user nsenter --target "$(holder_of box)" --user --preserve-credentials --net "$@"; }
   in_box ip link add name eth0 type bridge
@@ -157,7 +157,7 @@ refuses() {
   [ -z "$(ls "$(user_state)/containers")" ] || [ "$(ls "$(user_state)/containers")" = c1 ]
 }
 
-@test "where nobody answers there is an error in time, with the remedy, and nothing else" {
+@test "where no server answers there is an error in time, with the remedy, and nothing else" {
   grant "TEST_USER veth lxcbr0 1"
   refused c1 --uplink lxc-user-nic
   [[ $output == *'no DHCP server on bridge "lxcbr0" has answered within 10 s; have root start one there (systemctl start lxc-net, or dnsmasq), '* ]]

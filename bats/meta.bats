@@ -147,7 +147,7 @@ root_qdisc() { in_host tc qdisc show dev "$1" root | sed 's/ refcnt [0-9]*//; s/
 
 # --- firewall
 
-@test "without a policy nobody outside reaches a container; with one they do" {
+@test "without a policy no host outside reaches a container; with one they do" {
   list shut 10.1.1.0/24,fd00:1::/64 '{ "type": "firewall" }'
   list open 10.1.2.0/24,fd00:2::/64 '{ "type": "firewall", "backend": "", "ingressPolicy": "open" }'
   route_to_containers
@@ -342,7 +342,7 @@ is_heard() {
   in_host ip netns delete a
 }
 
-@test "a sysctl that tuning of several networks sets is what one of them wants, then what it was, unless somebody else has set it since" {
+@test "a sysctl that tuning of several networks sets is what one of them wants, then what it was, unless another program has set it since" {
   local first
   add_box a
   first=$(somaxconn)
@@ -357,7 +357,7 @@ is_heard() {
 
 somaxconn() { in_box a sysctl -n net.core.somaxconn; }
 
-# both COMMAND:N:VALUE...: of tuning, for network N, or of somebody else; after it the sysctl has that value
+# both COMMAND:N:VALUE...: of tuning, for network N, or of another program; after it the sysctl has that value
 both() {
   local step command n value conf
   for step; do
@@ -501,7 +501,7 @@ forwarded() { in_box router nstat -asz IpForwDatagrams | awk '/ForwDatagrams/ { 
 
 # --- portmap
 
-@test "portmap masquerades all, or nobody" {
+@test "portmap masquerades all, or none" {
   list every 10.1.1.0/24 '{ "type": "portmap", "masqAll": true, "markMasqBit": 3 }'
   list nobody 10.1.2.0/24 '{ "type": "portmap", "snat": false, "backend": "iptables" }'
   add_box a
@@ -527,7 +527,7 @@ forwarded() { in_box router nstat -asz IpForwDatagrams | awk '/ForwDatagrams/ { 
   in_host iptables-nft -t nat -A POSTROUTING -m mark --mark 1 -j MASQUERADE
   remember a
   ocinet up --net-dir "$NET_DIR" --net blue -p 8080:80 /run/netns/a
-  # One that comes later is in nobody's way.
+  # One that comes later is in no other's way.
   ocinet port add a 8081:80
   serve tcp 80 in_box a
   in_peer ip address add 192.0.2.3/24 dev eth0

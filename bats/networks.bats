@@ -135,7 +135,7 @@ knows() {
   true
 }
 
-@test "who is killed while connecting leaves nothing that the next command does not end" {
+@test "a command that is killed while connecting leaves nothing that the next command does not end" {
   net create --subnet 10.5.0.0/24 shop
   net create --subnet 10.6.0.0/24 db
   launch a runc --net shop

@@ -167,7 +167,7 @@ LINES
   equal "10.86.28.2/24 10.87.0.2/16 fd6f:6369:6e65:31::2/64 fd6f:6369:6e66:28::2/64" \
     "$(in_box ip -j address | jq -r '.[].addr_info[] | select(.scope == "global") | "\(.local)/\(.prefixlen)"' | sort | xargs)"
   in_box busybox ping -q -c 1 -W 20 192.0.2.2
-  # Who comes next is a neighbour, though the subnet is reached by now.
+  # The next container is a neighbour, though the subnet is reached by now.
   in_host ip address flush dev cloud0
   ocinet up /run/netns/box2
   equal 10.86.28.3/24 "$(in_host ip netns exec box2 ip -4 -j address show dev eth0 | jq -r '.[].addr_info[] | "\(.local)/\(.prefixlen)"')"

@@ -102,7 +102,7 @@ ctl() {
     --cert "$BATS_TEST_TMPDIR/client.pem" --key "$BATS_TEST_TMPDIR/client.key" ${ETCD_USER:+--user "$ETCD_USER"} "$@"
 }
 
-# make_certificates: of an authority, of etcd's server, and of a client, who is nobody by it
+# make_certificates: of an authority, of etcd's server, and of a client, which it makes no user
 make_certificates() {
   local dir=$BATS_TEST_TMPDIR name
   openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=authority \

@@ -55,7 +55,7 @@ both_agents() {
   lost "$(address_of c21)" inside o21
   lost "$(address_of c11)" inside o21
   lost "$(address_of o21)" inside c11
-  # Who is no member cannot send into it: from the underlay, and from a container through its host.
+  # A host that is no member cannot send into it: from the underlay, and from a container through its host.
   inject_from "$LAN" 192.0.2.2 192.0.2.254
   inject_from "$LAN-o31" 192.0.2.2 "$(address_of o31)"
   # Everything that was made ends.
@@ -79,7 +79,7 @@ both_agents() {
 
 listens_on_80() { inside c21 ss -Hltn "sport = :80" | grep -q .; }
 
-# inject_from NAMESPACE TO LOCAL: frames of the network "shop", which reach nobody
+# inject_from NAMESPACE TO LOCAL: frames of the network "shop", which reach no container
 inject_from() {
   ip -n "$1" link add name bad type vxlan id 4097 dstport 4789 remote "$2" local "$3"
   ip -n "$1" link set dev bad up address 02:00:00:00:00:99
@@ -220,7 +220,7 @@ keys_have() { keys | grep -qx "$1"; }
   wait_for pings "$(address_of c21)" inside c11
   run ! oci 1 cluster forget h2
   [[ $output == *'Cannot forget host "h2": it is alive'* ]]
-  # Nobody gets an address that another has, or one of no container's.
+  # No container gets an address that another has, and no host one of no container's.
   run ! oci 1 up --net "shop:IP=$(address_of c21)" "/run/netns/$LAN-c21"
   [[ $output == *"host \"h2\" has it"* ]]
   # Cut off for longer than its lease, it is back when the others hear of it.

@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# Many containers at once: each gets an address of its own, a port goes to one of those who want it, and nobody is
+# Many containers at once: each gets an address of its own, a port goes to one of those that want it, and none is
 # disturbed by gc, which runs beside them all the time.
 load lib
 load contained

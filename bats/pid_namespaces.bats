@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# Who cannot see a process does not take it for dead: in another PID namespace, and where /proc hides it.
+# A command that cannot see a process does not take it for dead: in another PID namespace, and where /proc hides it.
 # shellcheck disable=SC2154 # what run sets
 load lib
 

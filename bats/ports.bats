@@ -17,7 +17,7 @@ from_peer() {
   unanswered udp 192.0.2.1 8080 in_peer
 }
 
-@test "ports and masquerading that somebody has flushed are there again after repair" {
+@test "ports and masquerading that were flushed are there again after repair" {
   launch a runc -p 8080:80
   launch b crun -p 8081:80
   serve tcp 80 in_container b
@@ -183,7 +183,7 @@ unpublished_ports() {
   done
 }
 
-@test "a UDP flow is led to whoever has the port now" {
+@test "a UDP flow is led to the container that has the port now" {
   keep_asking() {
     in_peer socat "UDP4:192.0.2.1:5353,sourceport=4000" SYSTEM:"echo hello; timeout 20 head -n 1 >$BATS_TEST_TMPDIR/answer" &&
       cat "$BATS_TEST_TMPDIR/answer"
@@ -201,7 +201,7 @@ unpublished_ports() {
   equal 192.0.2.2 "$(keep_asking)"
 }
 
-@test "a range of UDP ports takes as many processes as one, and ends nobody else's flows" {
+@test "a range of UDP ports takes as many processes as one, and ends no other flows" {
   local flow="-s 172.16.28.9 -d 198.51.100.1 --sport 4000 --dport 5353 -r 198.51.100.1 -q 192.0.2.1 --reply-port-src 5353"
   local program=$BATS_TEST_TMPDIR/programs/conntrack
   in_host ip netns add box

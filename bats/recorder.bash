@@ -1,4 +1,4 @@
-# A CNI plugin of somebody else's, for tests of those who call one.
+# A CNI plugin that is not ours, for tests of what calls one.
 
 # recorder FILE: a plugin that writes down how it is called, in $CALLS, and what it is given, in $CALLS.COMMAND.NAME; hands
 # on the result that it was given; and fails, in its own words, at the command that $CALLS.fails names

@@ -207,7 +207,7 @@ relay_processes() {
   run -0 as_user "$OCINET" repair c1
   [ "$output" = "c1: relay had ended, and runs again" ]
   [ "$(ask tcp 192.0.2.1 8080 in_peer)" = 10.0.2.100 ]
-  # Or by whoever comes by.
+  # Or by any call that comes by.
   { read -r pid; read -r before; } < <(uplink_pids c1)
   kill -KILL "$pid" "$before"
   wait_for gone "$before"

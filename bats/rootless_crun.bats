@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# An ordinary user's containers into which a runtime lets nobody from outside: crun's, and runc's that join namespaces
+# An ordinary user's containers into which a runtime lets no process from outside: crun's, and runc's that join namespaces
 # by path. There the createContainer hook lets us in.
 # shellcheck disable=SC2154 # what run sets
 load lib
@@ -52,7 +52,7 @@ no_meetings() { [ -z "$(ls "$(user_state)/meetings")" ]; }
   bundle c1 -p 8080:80 -p '[::1]:8081:80'
   set_args "$(path_of c1)" echo over
   note_container c1 "$(path_of c1)"
-  # Whoever waited for something of ours to go by itself would wait for good.
+  # A test that waited for something of ours to go by itself would wait for good.
   background crun runtime_of "$(path_of c1)" run --bundle "$(path_of c1)" c1
   wait_for gone "$(<"$BATS_TEST_TMPDIR/background/crun")"
   [ "$(<"$BATS_TEST_TMPDIR/crun.log")" = over ] || fail "$(<"$BATS_TEST_TMPDIR/crun.log")"

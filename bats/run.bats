@@ -123,7 +123,7 @@ streams() {
   local look='echo out; echo err >&2; ls -l /proc/self/fd | sed "s/.*[0-9] \([0-9]* ->\)/\1/; /proc/d"'
   run -0 --separate-stderr oc run --net none -- sh -c "$look" </dev/null
   [ "$output" = "$(as_who sh -c "$look" </dev/null 2>&1 | grep -v err)" ] && [ "$stderr" = err ]
-  # Who reads no more is noticed.
+  # A reader that is gone is noticed.
   oc run --net none yes | head -n 1
   [ "${PIPESTATUS[0]}" = 141 ]
 }
@@ -227,7 +227,7 @@ two_at_once() {
   unanswered tcp 192.0.2.1 8080 in_peer
 }
 
-# serves ID: somebody listens on port 80 of its network
+# serves ID: a program listens on port 80 of its network
 serves() {
   in_host nsenter --net="/proc/$(oc inspect "$1" | jq '.[0].pid')/ns/net" -- ss -Hltn "sport = :80" | grep -q .
 }

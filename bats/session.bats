@@ -146,7 +146,7 @@ answers() { ask_within 1 "$@" >/dev/null; }
   wait_for no_session
 }
 
-@test "who starts it may be killed over that" {
+@test "the command that starts it may be killed over that" {
   local began
   for began in 0.1 0.2 0.3; do
     as_user timeout --signal KILL "$began" "$OCINET" session start || true

@@ -16,7 +16,7 @@ chain() {
   echo "$plugins" >"$NET_DIR/$1.conflist"
 }
 
-with_each_runtime "a plugin of somebody else's runs after ours, and is told what CNI says" after_ours
+with_each_runtime "a plugin that is not ours runs after ours, and is told what CNI says" after_ours
 after_ours() {
   recorder "$NET_DIR/warp"
   chain blue 10.1.1.0/24
@@ -62,7 +62,7 @@ after_ours() {
   [ ! -e "$HOST_DIR/cni/networks/20-theirs/10.1.2.2" ]
 }
 
-@test "ours after theirs: an interface of somebody else's is tuned, limited and published" {
+@test "ours after theirs: an interface that is not ours is tuned, limited and published" {
   cp "$theirs/bridge" "$NET_DIR/bridge"
   chain blue 10.1.1.0/24 '{ "type": "tuning", "mtu": 1400 }' '{ "type": "bandwidth", "ingressRate": 8000000, "ingressBurst": 8000000 }'
   in_host sysctl -q net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1
@@ -79,7 +79,7 @@ after_ours() {
   equal "" "$(find "$HOST_DIR/cni/networks/blue" -name '10.*')"
 }
 
-@test "addresses from somebody else under a bridge of ours" {
+@test "addresses from a plugin that is not ours under a bridge of ours" {
   cp "$theirs/host-local" "$NET_DIR/host-local"
   network blue.conf blue bridge 10.1.1.0/24
   launch a crun --net blue
@@ -254,7 +254,7 @@ killed_up() {
   in_host ip netns delete box
 }
 
-@test "a type that nobody has, and an id that CNI refuses, are refused before anything is made" {
+@test "a type that no program has, and an id that CNI refuses, are refused before anything is made" {
   network blue.conf blue weft 10.1.1.0/24
   in_host ip netns add box
   run -1 --separate-stderr ocinet up --net blue /run/netns/box

@@ -28,6 +28,12 @@ broken() {
   mended
 }
 
+# counts: something went into and out of a
+counts() {
+  ocinet top --json --interval 0.1 | jq -e '.[0] | .id == "a" and .network == "blue" and .ifname == "eth0" and .rxBytes > 0 and
+    .txBytes > .txPackets and .rxPackets > 0 and .txDropped >= 0'
+}
+
 @test "trace tells what is wrong on the way, one thing after the other" {
   network blue.conf blue bridge 10.1.1.0/24
   launch a runc --net blue -p 8080:80
@@ -70,6 +76,20 @@ broken() {
   wait_for in_host sh -c 'ss -Hltn "sport = :8080" | grep -q .'
   [[ "$(traced :8080)" == "host service: process "*" (socat) listens"*"listener: no process listens" ]]
   stop holder
+
+  # What comes and goes is counted as the container sees it, whatever else is asked of it meanwhile.
+  background sender in_peer sh -c 'while :; do busybox ping -q -c 1 -s 1000 -W 1 192.0.2.1; done'
+  background answering in_container a sh -c 'while :; do busybox ping -q -c 1 -s 1000 -W 1 192.0.2.2; done'
+  wait_for counts
+  local runtime said
+  for runtime in deno node; do
+    # script(1) has a terminal for it, and gives it q; what stty says of that is the same afterwards.
+    said=$(OCINET_RUNTIME=$runtime in_host script -qec "stty rows 24 columns 100; stty -a; '$OCINET' top; stty -a" /dev/null < <(printf q) | tr -d '\r')
+    [[ $said == *$'\e[?1049h\e[?25l\e[HID '*$'\na   blue     eth0 '*$'\e[J'*$'\e[?25h\e[?1049l'* ]] || fail "$said"
+    equal "$(sed '1,/\x1b\[?25l/!d; s/\x1b.*//; s/^q//' <<<"$said")" "$(sed -n '/\x1b\[?1049l/,$p' <<<"$said" | sed 's/.*\x1b\[?1049l//')"
+  done
+  stop answering
+  stop sender
 
   delete_container a
   run ! ocinet trace a

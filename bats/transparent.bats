@@ -56,7 +56,7 @@ same_as_unshare() {
   done
 }
 
-# said_by COMMAND...: what the probe says by it, and nobody has anything to complain of
+# said_by COMMAND...: what the probe says by it, and nothing is complained of
 said_by() {
   local status=0
   as_caller "$@" </dev/null 2>"$PLACE/complaints" || status=$?

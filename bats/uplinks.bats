@@ -197,7 +197,7 @@ only_the_container_is_left() { [ "$(processes)" = "sleep 1000" ]; }
   [ "$(by c1)" = pasta ]
   grep -E '^[0-9:.]+ 20[0-9]{2}_[0-9]{2}$' "$(user_state)/pasta.version"
   delete_container c1
-  # Here it would answer nobody.
+  # Here it would answer no container.
   launch c1 --net default-restricted -p 5353:53/udp
   [ "$(by c1)" = slirp4netns ]
   delete_container c1

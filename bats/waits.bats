@@ -18,7 +18,7 @@ on() {
   "$2"
 }
 
-on_each "output is whole in a pipe that does not block, quiet in one that nobody reads, and an error on a full disk" output_is_whole
+on_each "output is whole in a pipe that does not block, quiet in one that no process reads, and an error on a full disk" output_is_whole
 output_is_whole() {
   local bundle=$BATS_TEST_TMPDIR/bundle
   mkdir "$bundle"

@@ -92,7 +92,7 @@ async function* lines(stream: ReadableStream<Uint8Array>): AsyncGenerator<string
   }
 }
 
-/** Nothing is made by it, so nobody needs a host of their own. */
+/** Nothing is made by it, so no contender needs a host of its own. */
 async function compareVersion(rounds: number): Promise<void> {
   const directory = Deno.makeTempDirSync();
   Deno.symlinkSync(Deno.realPathSync("dist/ocinet"), `${directory}/bridge`);
@@ -114,7 +114,7 @@ async function compareVersion(rounds: number): Promise<void> {
   }
 }
 
-/** On a host that ends with us: then nobody holds its standard input. */
+/** On a host that ends with us: then no process holds its standard input. */
 async function compareRootless(words: readonly string[]): Promise<void> {
   const measure = [Deno.execPath(), "run", "-A", "scripts/bench_rootless.ts", ...words];
   const child = new Deno.Command("scripts/bench_host", { args: measure, stdin: "piped" }).spawn();

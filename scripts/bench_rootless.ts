@@ -66,7 +66,7 @@ const figures = await measure(subjects);
 report(times, subjects, missing, figures);
 Deno.exit(0);
 
-/** Nobody waits for us any more. The host, which this is the first process of, ends too. */
+/** No process waits for us any more. The host, which this is the first process of, ends too. */
 async function endWithInput(): Promise<void> {
   for await (const _ of Deno.stdin.readable);
   Deno.exit(1);

@@ -44,7 +44,7 @@ export const ways: Readonly<Record<string, Way>> = {
   "podman slirp4netns, rootlesskit": podman("rootlesskit"),
 };
 
-/** A way and the one of somebody else's by the same programs, which it is to equal, or to come this near to. */
+/** A way and another tool's by the same programs, which it is to equal, or to come this near to. */
 export interface Aim {
   readonly way: string;
   readonly other: string;

@@ -1,6 +1,6 @@
 /**
  * fuzz_processes.ts SEED DIRECTORY: gives changed input to dist/ocinet as whole processes, and prints TAP: how they end,
- * and what is on which stream. It is to be run where nobody minds what is made; the directory is for what is in files.
+ * and what is on which stream. It is to be run where what is made does no harm; the directory is for what is in files.
  */
 import { cniWords, configurations, containerWords, environment, network, state } from "./fuzz_inputs.ts";
 import { mutatedJson, mutatedWords, pick, type Random, randomOf } from "./fuzz_mutate.ts";

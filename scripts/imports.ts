@@ -25,7 +25,7 @@ const order: readonly (readonly string[])[] = [
   ["features/cni_runtime"],
   ["features/rootless", "features/netavark_plugin", "features/docker_plugin"],
   ["features/container"],
-  ["features/run", "features/map"],
+  ["features/run", "features/map", "features/top"],
   ["features/session", "features/helper"],
   ["features/doctor"],
   ["features/trace"],
@@ -104,7 +104,7 @@ function nameReason(file: string, code: readonly Token[], i: number): string | u
   const [before, at, after] = [code[i - 1], code[i], code[i + 1]];
   if (at?.kind !== "word" || file === guard) return;
   if (at.text === "Deno" && !file.startsWith(denoOnly)) return `only ${denoOnly} may name Deno`;
-  // Somebody else's method may be called process, as ipaddr.js's is.
+  // A method of another package may be called process, as ipaddr.js's is.
   const global = before?.text !== "." || code[i - 2]?.text === "globalThis";
   const used = after?.text === "." || after?.text === "[" || after?.text === "?";
   if (at.text === "process" && global && used && !file.startsWith(nodeOnly)) {

@@ -1,13 +1,16 @@
 /** Manual pages, made of the table that the help is made of (src/commands/verbs.ts). */
 import {
   headingOf,
+  inGroups,
   optionHeading,
   outputHeading,
   outputOptions,
+  ownHeading,
   summary,
   wrap,
 } from "../src/commands/help.ts";
-import { groups, type Verb, verbs } from "../src/commands/verbs.ts";
+import { allTopics, topicNamed } from "../src/commands/topics.ts";
+import { exampleOf, groups, type Verb, verbs } from "../src/commands/verbs.ts";
 
 /** A page of section 1: its file's name, and what is in it, in man(7)'s macros. */
 export interface Page {
@@ -54,26 +57,17 @@ function programPage(): readonly string[] {
         line(sentence(text)),
       ]),
     ]),
+    ".SH TOPICS",
+    "Each is in",
+    ".BR ocinet\\-help (1),",
+    "and printed by ocinet help TOPIC.",
+    ...definitions(allTopics().map(({ name, text }) => [name, text])),
     ".SH EXIT STATUS",
-    ...definitions([
-      ["0", "Done."],
-      ["1", "Failed."],
-      ["2", "Wrong use: an unknown command or option, or a value that cannot be right."],
-      ["125", "Of run and session exec: the command was not started. Any other status is the command's."],
-    ]),
+    ...definitions(topicNamed("exit-codes")!.rows),
     ".SH ENVIRONMENT",
-    ...definitions([
-      ["OCINET_STATE_DIR", "The directory of the state, instead of the one below FILES."],
-      ["OCINET_RUNTIME", "deno, node, or the path of one: what runs the program."],
-      ["OCINET_DEBUG", "Errors tell where they were thrown."],
-    ]),
+    ...definitions(topicNamed("environment")!.rows),
     ".SH FILES",
-    ...definitions([
-      ["/etc/ocinet/net.d, ~/.config/ocinet/net.d", "Networks, as CNI configurations."],
-      ["/run/ocinet, $XDG_RUNTIME_DIR/ocinet", "State, and hook.log, which tells why a hook failed."],
-      ["/etc/ocinet/helper.conf", "What the helper grants to users."],
-      ["/etc/ocinet/cluster.json", "How a host takes part in networks over several hosts."],
-    ]),
+    ...definitions(topicNamed("files")!.rows),
     ".SH EXAMPLES",
     ...example("ocinet run -p 8080:80 -- python3 -m http.server 80"),
   ];
@@ -108,24 +102,39 @@ function verbPage(verb: Verb): readonly string[] {
     ...verb.more === undefined ? [] : [".SH DESCRIPTION", ...paragraphs(verb.more)],
     ".SH OPTIONS",
     ...headings.flatMap((heading) => [
-      ...heading === "Options:" ? [] : [`.SS ${quoted(heading.replace(/:$/, ""))}`],
+      ...heading === ownHeading ? [] : [`.SS ${quoted(heading.replace(/:$/, ""))}`],
       ...definitions(rows.filter(([own]) => own === heading).map(([, words, text]) => [words, text])),
     ]),
     ".SH EXAMPLES",
     ...example(verb.example),
+    ...nameOf(verb) === "help" ? topicSections() : [],
     ...seeAlso(verb.group === undefined ? ["ocinet"] : ["ocinet", `ocinet-${verb.group}`]),
   ];
 }
 
+/** All topics, each below a heading of its own. */
+function topicSections(): readonly string[] {
+  return allTopics().flatMap(({ name, text, rows, more, examples, of = [] }) => [
+    `.SH ${quoted(name.toUpperCase())}`,
+    line(sentence(text)),
+    ...definitions(rows),
+    ...more === undefined ? [] : [".PP", line(more)],
+    ".PP",
+    ...example((examples ?? of.map(exampleOf)).join("\n")),
+  ]);
+}
+
 function optionRows(verb: Verb): readonly Row[] {
-  const own = (verb.options ?? []).map((option): Row => [
+  const own = inGroups(verb.options ?? []).map((option): Row => [
     optionHeading(option),
-    `${option.short ? `-${option.short}, ` : ""}--${option.name} ${option.value}`,
+    `${option.short ? `-${option.short}, ` : ""}--${option.name} ${
+      option.bare ? `[${option.value}]` : option.value
+    }`,
     option.text + (option.many ? "; may be repeated" : ""),
   ]);
   const flags = Object.entries(verb.flags ?? {}).map(([name, text]): Row => {
     const [letter, long] = name.split(", ");
-    return ["Options:", long === undefined ? `--${letter}` : `-${letter}, --${long}`, text];
+    return [ownHeading, long === undefined ? `--${letter}` : `-${letter}, --${long}`, text];
   });
   const output = outputOptions(verb).map(([words, text]): Row => [
     outputHeading,
@@ -133,8 +142,8 @@ function optionRows(verb: Verb): readonly Row[] {
     text,
   ]);
   // Options without a heading come first: they follow .SH OPTIONS itself.
-  const all = [...own, ...flags, ["Options:", "-h, --help", "print help"] as const, ...output];
-  return all.toSorted((a, b) => Number(a[0] !== "Options:") - Number(b[0] !== "Options:"));
+  const all = [...own, ...flags, ...output, [outputHeading, "-h, --help", "print help"] as const];
+  return all.toSorted((a, b) => Number(a[0] !== ownHeading) - Number(b[0] !== ownHeading));
 }
 
 function nameOf({ usage }: Verb): string {

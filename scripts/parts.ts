@@ -75,6 +75,8 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
   ],
   helper: ["src/features/helper/service.ts"],
   completion: ["src/commands/completion.ts"],
+  topics: ["src/commands/topics.ts"],
+  top: ["src/commands/top.ts"],
   agent: [
     "src/features/overlay/agent.ts",
     "src/features/overlay/cluster.ts",

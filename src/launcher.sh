@@ -2,7 +2,7 @@
 ":" /*
 # These lines are both shell and JavaScript: sh runs them and becomes a runtime, JavaScript reads a string and a comment,
 # which nothing in them may end. Deno goes first because it starts faster. --no-config keeps a package.json nearby from
-# loading its Node layer. What it has compiled it keeps where nobody else can write, which saves a sixth of a hook: for
+# loading its Node layer. What it has compiled it keeps where no other user can write, which saves a sixth of a hook: for
 # root that is not below a HOME that sudo may have left. Without a working directory it does not start.
 # SIGUSR1 has both runtimes listen for a debugger (deno#35738), which would let every user of the machine run code as us.
 # Deno never gets it if it is blocked before; Node unblocks all signals, but cannot listen on a multicast address.
@@ -30,7 +30,7 @@ call_agent() {
     if [ ! -O "$calls" ] || [ -h "$calls" ]; then continue; fi
     for slot in "$calls"/*"/ready"; do
       slot=${slot%"/ready"}
-      # Who makes the file has the slot.
+      # The caller that makes the file has the slot.
       set -C
       { printf '%s\n' "$$" >"$slot/caller"; } 2>/dev/null && claimed=yes || claimed=
       set +C
@@ -99,7 +99,7 @@ pass_on() {
 }
 
 # This process becomes the command, so that its caller has just what unshare would have given: no signal, descriptor, limit
-# or byte of an argument goes through a runtime. A supervisor, nobody's child and in a session of its own, makes the network,
+# or byte of an argument goes through a runtime. A supervisor, with init as its parent and in a session of its own, makes the network,
 # says what to become, and takes the network away once this process has ended.
 case "$1 ${2-}" in "run "* | "session exec")
   ocinet_plan=$( (exec </dev/null 2>&1 && apart=setsid && become_runtime supervise "$$" "$#" &) | pass_on)

@@ -20,7 +20,7 @@ declare const OCINET_VERSION: string;
 /** Options by which a person gives themselves away. */
 const typedOnly = ["--help", "-h", "--json", "--dry-run", "--log-level"];
 
-/** Who calls decides what this file is; only what that needs is evaluated. */
+/** The caller decides what this file is; only what that needs is evaluated. */
 async function main(): Promise<number> {
   await prepareRuntime();
   const [verb, ...rest] = ownProcess.args();

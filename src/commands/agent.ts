@@ -11,6 +11,7 @@ import { messageOf } from "../wire/cni/error.ts";
 import { oneLine } from "../wire/cni/output.ts";
 import { type Option, UsageError } from "../wire/oci/options.ts";
 import type { Report } from "./report.ts";
+import { unitsOption } from "./units.ts";
 
 const [usualWorkers, mostWorkers] = [4, 64];
 
@@ -21,6 +22,9 @@ export const agentOptions: readonly Option[] = [{
   text: `processes that wait for calls, 0 for none (default: ${usualWorkers})`,
   many: false,
   annotation: false,
+}, {
+  ...unitsOption,
+  text: `${unitsOption.text} or ~/.config/systemd/user`,
 }];
 
 /** What the help of `agent` says. */
@@ -74,5 +78,5 @@ function untilSignal(world: World): Promise<void> {
 function tell(line: string): void {
   try {
     ownProcess.print("stderr", `ocinet agent: ${oneLine(line)}\n`);
-  } catch { /* Nobody reads it (any more); that is no reason to stop serving. */ }
+  } catch { /* No process reads it (any more); that is no reason to stop serving. */ }
 }

@@ -1,13 +1,13 @@
 import type { World } from "../plan/world.ts";
 import { isRoot } from "../engine/user.ts";
 import type { Report } from "./report.ts";
-import { unitWord } from "./units.ts";
+import { unitsReport, unitWord } from "./units.ts";
 
 /**
  * The agent's unit for systemd. Calls are served only in the namespaces of the agent, so nothing in it may make any
  * (ProtectSystem= and the like do). Programs that a call leaves running are in its control group, and have to outlive it.
  */
-export function printUnit(world: World): Promise<Report> {
+export function agentUnit(world: World, directory: string): Report {
   const text = `[Unit]
 Description=Calls of ocinet without the start of a runtime, and networks over several hosts
 Documentation=man:ocinet(1)
@@ -23,7 +23,8 @@ ${isRoot(world) ? hardening : ""}
 [Install]
 WantedBy=${isRoot(world) ? "multi-user" : "default"}.target
 `;
-  return Promise.resolve({ text, json: { "ocinet-agent.service": text } });
+  const next = `systemctl ${isRoot(world) ? "" : "--user "}enable --now ocinet-agent`;
+  return unitsReport(world, directory, { "ocinet-agent.service": text }, next);
 }
 
 /** What no network needs. */

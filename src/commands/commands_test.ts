@@ -30,7 +30,7 @@ test("a container is known by its id, the path it was attached by, and the begin
   assert.equal(await idsOf("box"), "box");
   assert.equal(await idsOf("/run/netns/box"), "box");
   assert.equal(await idsOf("2adb"), long);
-  // A name is nobody's beginning.
+  // A name is not shortened.
   await assert.rejects(async () => await idsOf("bo"), /"bo": it is not attached; see ocinet ls$/);
   await assert.rejects(
     async () => await repair(world, ["bo"]),
@@ -112,6 +112,10 @@ test("completion knows commands, options, networks and containers", async () => 
   assert.deepEqual(words("in"), ["inject", "inspect", "install-plugins"]);
   assert.deepEqual(words("session", "sta"), ["start", "status"]);
   assert.deepEqual(words("help", "re"), ["repair"]);
+  assert.deepEqual(words("help", "po"), ["port", "ports"]);
+  assert.deepEqual(words("help", "topic", "ag"), ["agent"]);
+  assert.deepEqual(words("help", "network", "cre"), ["create"]);
+  assert.deepEqual(words("he"), ["helper", "help"]);
   assert.deepEqual(words("down", "b"), ["box"]);
   assert.deepEqual(words("port", "rm", ""), [long, "box"]);
   assert.deepEqual(words("network", "rm", "default", "sh"), ["shop"]);

@@ -5,7 +5,9 @@ import { loadNetworks } from "../features/networks/networks.ts";
 import { containerIds } from "../engine/record.ts";
 import { stateDirectory } from "../engine/state.ts";
 import type { World } from "../plan/world.ts";
+import { outputOptions } from "./help.ts";
 import type { Report } from "./report.ts";
+import { allTopics } from "./topics.ts";
 import type { Verb } from "./verbs.ts";
 
 /** A shell's part: it hands over the words before and under the cursor, and shows what comes, a line each. */
@@ -68,7 +70,7 @@ export function candidates(
     const name = [...group === undefined ? [] : [group], usage.split(" ")[0]!];
     return words.length > name.length && name.every((word, i) => words[i] === word);
   });
-  return (verb ? afterVerb(world, verb, words) : beforeVerb(verbs, words)).filter(([word]) =>
+  return (verb ? afterVerb(world, verbs, verb, words) : beforeVerb(verbs, words)).filter(([word]) =>
     word.startsWith(last)
   );
 }
@@ -76,34 +78,46 @@ export function candidates(
 function beforeVerb(verbs: readonly Verb[], words: readonly string[]): readonly Candidate[] {
   const [first, ...rest] = words;
   const inside = rest.length > 0 ? verbs.filter(({ group }) => group === first) : verbs;
-  if (rest.length > 1 || (rest.length === 1 && first === "help")) {
-    return rest.length > 1 ? [] : beforeVerb(verbs, rest);
-  }
+  if (rest.length > 1) return [];
   const own = inside.filter(({ group }) => rest.length > 0 || group === undefined).map((
     { usage, text },
   ): Candidate => [usage.split(" ")[0]!, text]);
   const groups = rest.length > 0
     ? []
     : [...new Set(inside.flatMap(({ group }) => group ?? []))].map((group): Candidate => [group]);
-  return [...own, ...groups, ...rest.length > 0 ? [] : [["help"] as const]];
+  return [...own, ...groups];
 }
 
-function afterVerb(world: World, verb: Verb, words: readonly string[]): readonly Candidate[] {
+function afterVerb(
+  world: World,
+  verbs: readonly Verb[],
+  verb: Verb,
+  words: readonly string[],
+): readonly Candidate[] {
   const [before, last] = [words.at(-2) ?? "", words.at(-1) ?? ""];
   const options = verb.options ?? [];
   const valued = options.find(({ name, short }) => before === `--${name}` || before === `-${short}`);
   if (valued) return valuesOf(world, valued, last);
   if (last.startsWith("-")) return optionsOf(verb);
+  if (verb.usage.startsWith("help ")) return helpedBy(verbs, words.slice(1));
   return argumentsOf(world, verb, before);
 }
 
-function optionsOf({ options = [], flags = {}, changes, runs }: Verb): readonly Candidate[] {
+/** What `help` takes: commands and topics. */
+function helpedBy(verbs: readonly Verb[], words: readonly string[]): readonly Candidate[] {
+  const topics = allTopics().map(({ name, text }): Candidate => [name, text]);
+  if (words.length === 2 && words[0] === "topic") return topics;
+  return [...beforeVerb(verbs, words), ...words.length > 1 ? [] : topics];
+}
+
+function optionsOf(verb: Verb): readonly Candidate[] {
   return [
-    ...options.map(({ name, text }): Candidate => [`--${name}`, text]),
-    ...Object.entries(flags).map(([name, text]): Candidate => [`--${name.replace(/^., /, "")}`, text]),
-    ...runs ? [] : [["--json", "answer in JSON"] as const],
-    ...changes ? [["--dry-run", "print what would be done"] as const] : [],
-    ["--help", "say more"],
+    ...(verb.options ?? []).map(({ name, text }): Candidate => [`--${name}`, text]),
+    ...Object.entries(verb.flags ?? {}).map((
+      [name, text],
+    ): Candidate => [`--${name.replace(/^., /, "")}`, text]),
+    ...outputOptions(verb).map(([words, text]): Candidate => [words.split(" ")[0]!, text]),
+    ["--help"],
   ];
 }
 

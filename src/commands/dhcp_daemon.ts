@@ -1,5 +1,5 @@
 /**
- * What whoever starts the reference plugin's daemon is told. It is no failure: addresses come by DHCP without it, and a
+ * What a start of the reference plugin's daemon is answered. It is no failure: addresses come by DHCP without it, and a
  * service that has it for a command should not be one that failed.
  */
 export const noDaemon =

@@ -8,7 +8,7 @@ import type { World } from "../plan/world.ts";
 import { oneLine } from "../wire/cni/output.ts";
 import type { Option, OptionValues } from "../wire/oci/options.ts";
 import type { Report } from "./report.ts";
-import { unitWord } from "./units.ts";
+import { unitsOption, unitsReport, unitWord } from "./units.ts";
 
 const usual = { socket: "/run/docker/plugins/ocinet.sock", data: "/var/lib/ocinet/docker" };
 
@@ -16,7 +16,7 @@ const usual = { socket: "/run/docker/plugins/ocinet.sock", data: "/var/lib/ocine
 export const dockerOptions: readonly Option[] = [
   option("socket", "PATH", `where Docker finds it (default: ${usual.socket})`),
   option("data", "DIR", `where networks and addresses are kept (default: ${usual.data})`),
-  option("units", "DIR", "only write systemd's units for it into a directory, such as /etc/systemd/system"),
+  unitsOption,
 ];
 
 function option(name: string, value: string, text: string): Option {
@@ -55,12 +55,8 @@ function writeUnits(world: World, directory: string, given: OptionValues): Repor
     "ocinet-docker.service": serviceUnit(command),
     ...(node === undefined ? {} : { "ocinet-docker.socket": socketUnit(socket) }),
   };
-  const paths = Object.entries(units).map(([name, text]) => {
-    world.write(`${directory}/${name}`, text, 0o644);
-    return `${directory}/${name}`;
-  });
   const next = `systemctl enable --now ocinet-docker.${node === undefined ? "service" : "socket"}`;
-  return { json: paths, text: `${paths.join("\n")}\n${next}\n` };
+  return unitsReport(world, directory, units, next);
 }
 
 function serviceUnit(command: readonly string[]): string {
@@ -97,5 +93,5 @@ WantedBy=sockets.target
 function tell(line: string): void {
   try {
     ownProcess.print("stderr", `ocinet docker-plugin: ${oneLine(line)}\n`);
-  } catch { /* Nobody reads it (any more); that is no reason to stop serving. */ }
+  } catch { /* No process reads it (any more); that is no reason to stop serving. */ }
 }

@@ -9,7 +9,7 @@ const headings: Readonly<Record<string, readonly string[]>> = {
   "CNI:": ["cni", "install-plugins"],
   "Engines:": ["docker-plugin", "netavark-plugin"],
   "Several hosts:": ["cluster", "agent"],
-  "This machine:": ["doctor", "trace", "gc", "repair", "completion", "version"],
+  "This machine:": ["doctor", "trace", "top", "gc", "repair", "completion", "help", "version"],
 };
 
 /** A command's heading, and its place among all. */
@@ -20,15 +20,28 @@ export function headingOf(name: string): { readonly heading: string; readonly pl
   return { heading, place: Math.max(found, 0) * 100 + (found < 0 ? 99 : names.indexOf(name)) };
 }
 
+/** Headings of options in the order of the help, after those that are of a command's own. */
 const optionHeadings: Readonly<Record<string, readonly string[]>> = {
-  "Ports:": ["publish", "service", "publish-mesh", "affinity", "port-driver", "proxy-protocol"],
+  "Network:": ["net", "net-dir"],
+  "Ports:": ["publish", "service", "publish-mesh", "affinity", "proxy-protocol"],
   "Names:": ["dns", "dns-search", "dns-opt", "dns-domain", "hosts-entry", "hostname"],
   "Limits:": ["egress", "rate-in", "rate-out"],
+  "Without root:": ["uplink", "port-driver"],
 };
+
+/** The heading of options that are of a command's own. */
+export const ownHeading = "Options:";
 
 /** What an option is for; most are of a command's own. */
 export function optionHeading({ name }: Pick<Option, "name">): string {
-  return Object.entries(optionHeadings).find(([, names]) => names.includes(name))?.[0] ?? "Options:";
+  return Object.entries(optionHeadings).find(([, names]) => names.includes(name))?.[0] ?? ownHeading;
+}
+
+/** Options in the order of their headings. */
+export function inGroups(options: readonly Option[]): readonly Option[] {
+  const places = [ownHeading, ...Object.keys(optionHeadings)];
+  const placeOf = (option: Option) => places.indexOf(optionHeading(option));
+  return options.toSorted((a, b) => placeOf(a) - placeOf(b));
 }
 
 /** What ocinet is, in one sentence. */
@@ -44,9 +57,7 @@ export function outputOptions(
 ): readonly (readonly [words: string, text: string])[] {
   return [
     ...runs ? [] : [["--json", "answer in JSON"] as const],
-    ...changes
-      ? [["--dry-run", "print what would be done, as lines for ip and nft, and do nothing"] as const]
-      : [],
+    ...changes ? [["--dry-run", "print what would be done, and do nothing"] as const] : [],
     ["--log-level <level>", "error, or debug to tell every program that is run"],
   ];
 }

@@ -7,7 +7,7 @@ import type { World } from "../plan/world.ts";
 import { runHelper } from "../features/helper/service.ts";
 import { stateDirectory } from "../engine/state.ts";
 import type { Report } from "./report.ts";
-import { unitWord } from "./units.ts";
+import { unitsOption, unitsReport, unitWord } from "./units.ts";
 
 /** What the service can be told. */
 export const helperOptions: readonly Option[] = [
@@ -18,13 +18,7 @@ export const helperOptions: readonly Option[] = [
     many: false,
     annotation: false,
   },
-  {
-    name: "units",
-    value: "DIR",
-    text: "only write systemd's units for it into a directory, such as /etc/systemd/system",
-    many: false,
-    annotation: false,
-  },
+  unitsOption,
 ];
 
 export const helperHelp = `
@@ -35,7 +29,7 @@ Lines of the policy, as in lxc-usernet(5), and ports besides:
 It says on stderr what it does and refuses. SIGHUP has it look again who is in which group.
 `;
 
-/** Serves ordinary users until it is told to end, or writes the units by which systemd has that done. */
+/** Serves ordinary users until it is told to end, or prints or writes the units by which systemd has that done. */
 export async function helper(
   world: World,
   { policy = helperPolicy, units }: { readonly policy?: string; readonly units?: string },
@@ -49,18 +43,14 @@ export async function helper(
 function tell(line: string): void {
   try {
     ownProcess.print("stderr", `ocinet helper: ${oneLine(line)}\n`);
-  } catch { /* Nobody reads it (any more); that is no reason to stop serving. */ }
+  } catch { /* No process reads it (any more); that is no reason to stop serving. */ }
 }
 
 function writeUnits(world: World, directory: string, policy: string): Report {
   const units = { "ocinet-helper.service": service(world, policy), "ocinet-helper@.socket": socket };
-  const paths = Object.entries(units).map(([name, text]) => {
-    world.write(`${directory}/${name}`, text, 0o644);
-    return `${directory}/${name}`;
-  });
   const next =
     "systemctl enable --now ocinet-helper.service, or for one user at their first request ocinet-helper@UID.socket";
-  return { json: paths, text: `${paths.join("\n")}\n${next}\n` };
+  return unitsReport(world, directory, units, next);
 }
 
 /** What the service cannot do without; `bats/helper.bash` runs it with no more. */

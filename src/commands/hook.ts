@@ -84,7 +84,7 @@ function givenOf(words: readonly string[], { annotations }: State): OptionValues
   return withAnnotations(parseWords(words), annotations);
 }
 
-/** Nobody would let us in. */
+/** The container would not let us in. */
 function checkInjected(world: World, state: State): void {
   const config = configOf(world, state);
   if (config && isInjected(config, "createContainer")) return;

@@ -18,7 +18,7 @@ export function hookEntries(world: World, given: OptionValues): Readonly<Record<
   return { createRuntime: entry("createRuntime", toWords(given)), poststop: entry("poststop", []) };
 }
 
-/** One more for a container with a user namespace: from outside some runtimes let nobody in. */
+/** One more for a container with a user namespace: from outside some runtimes let no process in. */
 export function insideEntry(world: World): Readonly<Record<string, HookEntry>> {
   const entry = {
     path: needProgram(world, "sh"),

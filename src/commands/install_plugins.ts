@@ -11,7 +11,7 @@ const callers = {
 };
 
 /**
- * Makes a file for each plugin type that calls this one, under the type's name. It is no link: who copies another plugin
+ * Makes a file for each plugin type that calls this one, under the type's name. It is no link: a user who copies another plugin
  * over it, as installers do, would write into the file that it leads to.
  * @param remove takes away those that are ours instead
  * @throws Error when a name is taken by something else; then none is made

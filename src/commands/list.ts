@@ -13,7 +13,7 @@ export async function list(world: World): Promise<Report> {
   const state = stateDirectory(world);
   const own = await describeAll(world, state, containerIds(world, state));
   const all = [...own, ...describeInside(world, state)];
-  // Whoever looks for root's containers should not take an empty table for an answer.
+  // A user who looks for root's containers should not take an empty table for an answer.
   const isElsewhere = all.length === 0 && !isRoot(world) && world.stat("/run/ocinet") !== undefined;
   const note = isElsewhere ? { note: "none of yours; sudo ocinet ls shows those of root" } : {};
   return { json: all, text: containersText(all), ...note };
@@ -27,11 +27,14 @@ export function containersText(containers: readonly Description[]): string {
     : tableText(["ID", "STATE", "NETWORKS", "PORTS", "REASON"], rows);
 }
 
-/** @param id of 64 digits, as podman makes them, is shown by its beginning, which every command takes */
+/** An id of 64 digits, as podman makes them, by its beginning, which every command takes. */
+export function shortId(id: string): string {
+  return /^[0-9a-f]{64}$/.test(id) ? id.slice(0, 12) : id;
+}
+
 function row({ id, state, reason = "", networks, ports }: Description): readonly string[] {
   const joined = networks.flatMap(({ name, ips }) =>
     ips.map((ip) => `${name}:ip${family(ip)}=${ip.split("/")[0]}`)
   );
-  const short = /^[0-9a-f]{64}$/.test(id) ? id.slice(0, 12) : id;
-  return [short, state, joined.join(", "), joinPorts(ports).join(", "), reason];
+  return [shortId(id), state, joined.join(", "), joinPorts(ports).join(", "), reason];
 }

@@ -40,7 +40,7 @@ export const createOptions: readonly Option[] = [
   option("ip-range", "CIDR", "the part of a subnet that addresses are given from", true),
   option("gateway", "ADDRESS", "the gateway of a subnet (default: its first address)", true),
   option("aux-address", "NAME=ADDRESS", "an address that no container gets", true),
-  option("ipam-driver", "DRIVER", "who gives addresses: default, or a plugin of Docker's", false),
+  option("ipam-driver", "DRIVER", "what gives addresses: default, or a plugin of Docker's", false),
   option("ipam-opt", "KEY=VALUE", "an option of an IPAM driver that is a plugin", true),
   option("label", "KEY=VALUE", "a label", true),
   option("config-from", "NAME", "make it of a configuration", false),
@@ -263,7 +263,7 @@ async function removeFromCluster(world: World, term: string): Promise<string | u
   return network.name;
 }
 
-/** Removes the networks that nobody is on; of an overlay network other hosts may have containers. */
+/** Removes the networks that no container is on; of an overlay network other hosts may have containers. */
 export async function networkPrune(world: World, given: OptionValues): Promise<Report> {
   const state = stateDirectory(world);
   const isWanted = parseFilters(given.get("filter") ?? [], ["label", "label!", "until"], world.now);

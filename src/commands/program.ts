@@ -5,10 +5,21 @@ import { loggingWorld } from "../host/logging.ts";
 import type { Option, OptionValues } from "../wire/oci/options.ts";
 import type { World } from "../plan/world.ts";
 import { failure, traceOf } from "./failure.ts";
-import { headingOf, helpLayout, optionHeading, outputHeading, outputOptions, summary, wrap } from "./help.ts";
+import {
+  headingOf,
+  helpLayout,
+  inGroups,
+  optionHeading,
+  outputHeading,
+  outputOptions,
+  ownHeading,
+  summary,
+  wrap,
+} from "./help.ts";
 import type { Report } from "./report.ts";
 import type { Screen } from "./map.ts";
-import { groups, type Typed, type Verb, verbs } from "./verbs.ts";
+import { allTopics, topicList, topicNamed, topicOf } from "./topics.ts";
+import { groups, nameOf, type Typed, type Verb, verbs } from "./verbs.ts";
 import { asMeant } from "./words.ts";
 
 /** What a command line needs of the process it runs in. */
@@ -34,8 +45,11 @@ export async function runCommand(world: World, console: Console, version: string
     .configureHelp(helpLayout).enablePositionalOptions()
     .addHelpText(
       "after",
-      "\nExample:\n  ocinet run -p 8080:80 -- python3 -m http.server 80\n" +
-        "ocinet help COMMAND says more of a command.",
+      () =>
+        `\n${
+          topicList(console.columns?.() ?? 80)
+        }\nExample:\n  ocinet run -p 8080:80 -- python3 -m http.server 80\n` +
+        "ocinet help COMMAND or TOPIC says more.",
     );
   for (const verb of verbs.toSorted((a, b) => placeOf(a) - placeOf(b))) {
     addVerb(groupOf(program, verb), verb).action(async (...all: unknown[]) => {
@@ -52,9 +66,7 @@ export async function runCommand(world: World, console: Console, version: string
     });
   }
   try {
-    await configured(program, console).parseAsync([...asMeant(console.args(), Object.keys(groups))], {
-      from: "user",
-    });
+    await configured(program, console).parseAsync(wordsOf(program, console), { from: "user" });
     return code;
   } catch (error) {
     if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
@@ -62,6 +74,17 @@ export async function runCommand(world: World, console: Console, version: string
     console.print("stderr", failed.text + traceOf(world, error));
     return failed.code;
   }
+}
+
+/** What was typed, as it is meant; what is neither a command nor a topic becomes an unknown command that is like one. */
+function wordsOf(program: Command, console: Console): string[] {
+  const words = asMeant(console.args(), Object.keys(groups), verbs.map(nameOf));
+  const [first, topic] = words;
+  if (first !== "help" || topic === undefined || topicNamed(topic) || topic.startsWith("-")) {
+    return [...words];
+  }
+  for (const { name } of allTopics()) if (!verbs.some((verb) => nameOf(verb) === name)) program.command(name);
+  return [topic];
 }
 
 /** Commands copy these settings from the program only when they are made by it, and ours are made before. */
@@ -99,7 +122,13 @@ function groupOf(program: Command, { group }: Verb): Command {
     program.command(group).description(text).exitOverride().enablePositionalOptions().helpCommand(false)
       .helpGroup(headingOf(group).heading).configureHelp(helpLayout)
       .showHelpAfterError(`(ocinet ${group} --help says more)`)
-      .addHelpText("after", `\nExample:\n  ${example}`);
+      .addHelpText("after", `\nExample:\n  ${example}${topicLine(group)}`);
+}
+
+/** A line that names the topic which a command, or a group of commands, is about. */
+function topicLine(command: string): string {
+  const topic = topicOf(command);
+  return topic === undefined ? "" : `\nMore: ocinet help topic ${topic}`;
 }
 
 function placeOf({ group, usage }: Verb): number {
@@ -108,23 +137,26 @@ function placeOf({ group, usage }: Verb): number {
 
 function addVerb(program: Command, verb: Verb): Command {
   const { usage, text, example, more = "", runs = false, options, flags, group } = verb;
-  const name = [...group === undefined ? [] : [group], usage.split(" ")[0]!].join(" ");
+  const name = nameOf(verb);
   const command: Command = program.command(usage).description(text).exitOverride().passThroughOptions(runs)
     .configureHelp(helpLayout).showHelpAfterError(`(ocinet ${name} --help says more)`)
-    .addHelpText("after", () => `${wrap(more, widthOf(command))}\nExample:\n  ${example}`);
+    .addHelpText("after", () => `${wrap(more, widthOf(command))}\nExample:\n  ${example}${topicLine(name)}`);
   if (group === undefined) command.helpGroup(headingOf(name).heading);
-  options?.forEach((option) => addOption(command, option));
+  const isOwn = (option: Option) => optionHeading(option) === ownHeading;
+  const all = inGroups(options ?? []);
+  all.filter(isOwn).forEach((option) => addOption(command, option));
   Object.entries(flags ?? {}).forEach(([name, text]) => {
     const [letter, long] = name.split(", ");
     command.option(long === undefined ? `--${letter}` : `-${letter}, --${long}`, text);
   });
+  all.filter((option) => !isOwn(option)).forEach((option) => addOption(command, option));
   for (const [words, text] of outputOptions(verb)) {
     const made = new CommanderOption(words, text).helpGroup(outputHeading);
     command.addOption(
       words.startsWith("--log-level") ? made.choices(["error", "debug"]).default("error") : made,
     );
   }
-  return command;
+  return command.addHelpOption(new CommanderOption("-h, --help", "print help").helpGroup(outputHeading));
 }
 
 /** The terminal's width, or 80 columns. */
@@ -133,31 +165,31 @@ function widthOf(command: Command): number {
 }
 
 function addOption(command: Command, option: Option): void {
-  const { name, short, also, value, text, many } = option;
+  const { name, short, also, value, text, many, bare } = option;
+  const valued = bare ? `[${value}]` : `<${value}>`;
   const make = (words: string) => {
     const made = new CommanderOption(words, text).helpGroup(optionHeading(option));
     return many
       ? made.argParser((one: string, all: readonly string[] | undefined) => [...all ?? [], one])
       : made;
   };
-  command.addOption(make(`${short ? `-${short}, ` : ""}--${name} <${value}>`));
+  command.addOption(make(`${short ? `-${short}, ` : ""}--${name} ${valued}`));
   // The name that it has elsewhere is taken, and not told.
-  if (also !== undefined) command.addOption(make(`--${also} <${value}>`).hideHelp());
+  if (also !== undefined) command.addOption(make(`--${also} ${valued}`).hideHelp());
 }
 
 /** Commander's values by option, whose keys are in camel case; directories from where they were typed. */
 function givenOf(world: World, { options }: Verb, own: Readonly<Record<string, unknown>>): OptionValues {
   return new Map((options ?? []).flatMap(({ name, also, value: kind }) => {
-    const values = [name, ...also === undefined ? [] : [also]].flatMap((one) =>
-      own[camelCase(one)] as string ?? []
+    const typed = [name, ...also === undefined ? [] : [also]].flatMap((one) =>
+      own[camelCase(one)] as string | true ?? []
     );
-    if (values.length === 0) return [];
-    return [[
-      name,
-      kind === "DIR"
-        ? values.map((path) => path.startsWith("/") ? path : `${world.readLink("/proc/self/cwd")}/${path}`)
-        : values,
-    ]];
+    if (typed.length === 0) return [];
+    // True stands for an option without its value.
+    const values = typed.map((value) => value === true ? "" : value);
+    const absolute = (path: string) =>
+      /^(\/|$)/.test(path) ? path : `${world.readLink("/proc/self/cwd")}/${path}`;
+    return [[name, kind === "DIR" ? values.map(absolute) : values]];
   }));
 }
 

@@ -37,9 +37,11 @@ export function reportOf(hops: readonly Hop[]): Report {
   };
 }
 
-export const traceHelp = `TARGET is one of
+export const traceHelp = `
+TARGET is one of
   world          the way out, which is what no target means
   ADDRESS        such as 192.0.2.7
   ID             another container
   :PORT[/udp]    a published port of CONTAINER, as those outside see it
-Nothing is changed, and nothing is sent: the kernel's state is held against what is recorded.`;
+Nothing is changed, and nothing is sent: the kernel's state is held against what is recorded.
+`;

@@ -1,3 +1,42 @@
+import type { World } from "../plan/world.ts";
+import type { Option } from "../wire/oci/options.ts";
+import type { Report } from "./report.ts";
+
+/** The option of a service that prints its units, or writes them into a directory. */
+export const unitsOption: Option = {
+  name: "units",
+  value: "DIR",
+  bare: true,
+  text: "only print systemd's units for it, or write them into a directory, such as /etc/systemd/system",
+  many: false,
+  annotation: false,
+};
+
+/**
+ * Writes systemd's units into a directory, or prints them where that is empty; of several each begins with its name.
+ * @param texts by name
+ * @param next what to do once they are in place
+ */
+export function unitsReport(
+  world: World,
+  directory: string,
+  texts: Readonly<Record<string, string>>,
+  next: string,
+): Report {
+  const units = Object.entries(texts);
+  if (directory === "") {
+    const text = units.length === 1
+      ? units[0]![1]
+      : units.map(([name, text]) => `# /etc/systemd/system/${name}\n${text}`).join("\n");
+    return { json: texts, text };
+  }
+  const paths = units.map(([name, text]) => {
+    world.write(`${directory}/${name}`, text, 0o644);
+    return `${directory}/${name}`;
+  });
+  return { json: paths, text: `${paths.join("\n")}\n${next}\n` };
+}
+
 /** A word as systemd reads it in a command (systemd.service(5), "Command lines"). */
 export function unitWord(word: string): string {
   const plain = word.replaceAll("%", "%%").replaceAll("$", "$$$$");

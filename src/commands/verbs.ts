@@ -33,7 +33,7 @@ import {
   pruneOptions,
 } from "./network.ts";
 import { netavarkHelp, netavarkPlugin } from "./netavark_plugin.ts";
-import { printUnit } from "./agent_unit.ts";
+import { agentUnit } from "./agent_unit.ts";
 import { port, portOptions } from "./port.ts";
 import { repair } from "./repair.ts";
 import type { Report } from "./report.ts";
@@ -46,6 +46,8 @@ import {
   sessionStatus,
   sessionStop,
 } from "./session.ts";
+import { top } from "./top.ts";
+import { topicNamed, topicPage } from "./topics.ts";
 import { trace, traceHelp } from "./trace.ts";
 import { up, upOptions } from "./up.ts";
 
@@ -194,7 +196,7 @@ export const verbs: readonly Verb[] = [
   },
   {
     usage: "repair <ids...>",
-    text: "start what connects rootless containers again where it has died",
+    text: "make again what is missing of containers: links, addresses, rules, settings, programs",
     example: "ocinet repair box",
     changes: true,
     act: (world, { words }) => repair(world, words as readonly string[]),
@@ -220,7 +222,7 @@ export const verbs: readonly Verb[] = [
   {
     group: "network",
     usage: "inspect <networks...>",
-    text: "show all that is known of networks and who is on them, as JSON",
+    text: "show all that is known of networks and their containers, as JSON",
     example: "ocinet network inspect shop | jq '.[0].Containers'",
     options: inspectOptions,
     act: (world, { words, given }) => networkInspect(world, words as readonly string[], given),
@@ -310,6 +312,22 @@ export const verbs: readonly Verb[] = [
     act: (world, { words: [id, target] }) => trace(world, id!, target),
   },
   {
+    usage: "top",
+    text: "show what containers receive and send, the busiest first, until q is typed",
+    example: "ocinet top\n  ocinet top --json --interval 5",
+    options: [{
+      ...{ name: "interval", value: "SECONDS", text: "between measurements (default: 2)" },
+      ...{ many: false, annotation: false },
+    }],
+    flags: { once: "measure once, as where output is no terminal" },
+    act: (world, { given, flags, screen }) =>
+      top(
+        world,
+        flags.has("once") || flags.has("json") || !screen().isTerminal,
+        given.get("interval")?.at(-1),
+      ),
+  },
+  {
     usage: "helper",
     text: "serve ordinary users as root: plug their containers into networks, as far as a policy grants",
     example: "sudo ocinet helper",
@@ -321,12 +339,15 @@ export const verbs: readonly Verb[] = [
   {
     usage: "agent",
     text: "serve calls without the start of a runtime, and overlay networks on this host",
-    example: "sudo ocinet agent",
+    example: "sudo ocinet agent\n  sudo ocinet agent --units /etc/systemd/system",
     more: agentHelp,
     options: agentOptions,
-    flags: { units: "only print systemd's unit for it, for /etc/systemd/system or ~/.config/systemd/user" },
-    act: (world, { given, flags }) =>
-      flags.has("units") ? printUnit(world) : agent(world, given.get("workers")?.at(-1)),
+    act: (world, { given }) => {
+      const units = given.get("units")?.at(-1);
+      return units === undefined
+        ? agent(world, given.get("workers")?.at(-1))
+        : Promise.resolve(agentUnit(world, units));
+    },
   },
   {
     group: "cluster",
@@ -424,6 +445,16 @@ export const verbs: readonly Verb[] = [
     act: (world, { words }) => completion(world, verbs, words as readonly string[]),
   },
   {
+    usage: "help <topic>",
+    text: "say more of a command or a topic; help topic NAME, where both have the name",
+    example: "ocinet help ports\n  ocinet help topic agent",
+    // Reached only with a topic (program.ts).
+    act: (_, { words: [name], screen }) => {
+      const topic = topicNamed(name)!;
+      return Promise.resolve({ text: topicPage(topic, exampleOf, screen().columns), json: topic });
+    },
+  },
+  {
     usage: "version",
     text: "print the version",
     example: "ocinet version",
@@ -431,3 +462,13 @@ export const verbs: readonly Verb[] = [
       Promise.resolve({ text: `ocinet ${version}\n`, json: { version, runtime } }),
   },
 ];
+
+/** The words of a command. */
+export function nameOf({ group, usage }: Verb): string {
+  return `${group === undefined ? "" : `${group} `}${usage.split(" ")[0]}`;
+}
+
+/** The example of a command or of a group of commands, which may have several lines. */
+export function exampleOf(name: string): string {
+  return (verbs.find((verb) => nameOf(verb) === name) ?? groups[name as keyof typeof groups]).example;
+}

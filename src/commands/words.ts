@@ -2,7 +2,16 @@ import { UsageError } from "../wire/oci/options.ts";
 
 /** Words that other tools have for a command of ours, and that can mean nothing else here. */
 const synonyms: Readonly<Record<string, string>> = {
-  ...{ ps: "ls", list: "ls", prune: "gc", attach: "up", detach: "down", show: "inspect", ports: "port" },
+  ...{
+    ps: "ls",
+    list: "ls",
+    prune: "gc",
+    attach: "up",
+    detach: "down",
+    show: "inspect",
+    ports: "port",
+    stats: "top",
+  },
 };
 
 /** What to do instead of what other tools have, and ocinet has not. */
@@ -24,13 +33,18 @@ const instead: Readonly<Record<string, string>> = {
 };
 
 /**
- * The words of a command line as they are meant: `help X` is `X --help`, and words of other tools are ours.
+ * The words of a command line as they are meant: `help X` is `X --help` for a command, and words of other tools are ours.
  * @param groups the words that have commands of their own
+ * @param commands all commands, those of a group with its word before them
  * @throws UsageError for a command that ocinet has not and other tools have, with what to do instead
  */
-export function asMeant(words: readonly string[], groups: readonly string[] = []): readonly string[] {
+export function asMeant(
+  words: readonly string[],
+  groups: readonly string[] = [],
+  commands: readonly string[] = [],
+): readonly string[] {
   const [first = "", ...rest] = words;
-  if (first === "help") return [...asMeant(rest, groups), "--help"];
+  if (first === "help") return helpAsMeant(rest, groups, commands);
   if (groups.includes("network")) {
     // A network's command without the word before it.
     if (first === "connect" || first === "disconnect") return ["network", ...words];
@@ -46,4 +60,24 @@ export function asMeant(words: readonly string[], groups: readonly string[] = []
   const advice = Object.hasOwn(instead, first) ? instead[first] : undefined;
   if (advice) throw new UsageError(`There is no command "${first}": ${advice}`);
   return Object.hasOwn(synonyms, first) ? [synonyms[first]!, ...rest] : words;
+}
+
+/** What comes after `help`: a command, which tells of itself, or else a topic. After `topic` it is always one. */
+function helpAsMeant(
+  words: readonly string[],
+  groups: readonly string[],
+  commands: readonly string[],
+): readonly string[] {
+  const [first] = words;
+  if (first === undefined) return ["--help"];
+  if (first === "topic") return ["help", ...words.slice(1)];
+  if (first === "help" || first.startsWith("-")) return ["help", first.replace(/^h.*/, "--help")];
+  // It is a topic's name too, and says more of it than of the one command.
+  if (first === "networks") return ["help", first];
+  const meant = asMeant(words, groups, commands);
+  if (groups.includes(meant[0]!)) {
+    const isKnown = meant.length === 1 || commands.includes(`${meant[0]} ${meant[1]}`);
+    return [...meant.slice(0, 2), ...isKnown ? ["--help"] : []];
+  }
+  return commands.includes(meant[0]!) ? [meant[0]!, "--help"] : ["help", ...words];
 }

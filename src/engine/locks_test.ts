@@ -23,7 +23,7 @@ test("where one of several locks cannot be had, the others are let go", async ()
   assert.notEqual(await world.tryLock("/s/locks/a"), undefined);
 });
 
-test("a full disk keeps nobody from taking away, and two are not at it at once", async () => {
+test("a full disk keeps no call from taking away, and two are not at it at once", async () => {
   const { world } = fullDisk();
   const release = await lockToRemove(world, "/s/locks/c1", "/s/containers/c1");
   await assert.rejects(

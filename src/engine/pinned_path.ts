@@ -13,7 +13,7 @@ interface Walk {
 
 /**
  * Opens the directory at a path. The path may lead through directories that other users can write. So if root calls
- * this, it follows only links that nobody but root could have made, and takes each step from the directory that it has
+ * this, it follows only links that root alone could have made, and takes each step from the directory that it has
  * opened.
  * @returns undefined if there is none
  * @throws Error naming a link that another user may have made

@@ -28,7 +28,7 @@ test("a process is known by when it started, whatever its command is called", ()
   }
 });
 
-test("a zombie, or nobody, is not alive", () => {
+test("a zombie, or a pid without a process, is not alive", () => {
   for (const state of ["Z", "X"]) {
     assert.equal(identify(having({ "/proc/7/stat": stat("a", state, "1") }), 7), undefined);
   }

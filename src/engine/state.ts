@@ -6,7 +6,7 @@ import { isRoot, outerUid, seesOwners } from "./user.ts";
 /**
  * Where state lives that is no longer true after a reboot.
  * An ordinary user's is in the runtime directory, found without the environment, which hooks may not have.
- * @throws Error when what has that name is no directory, belongs to somebody else, or others may write into it
+ * @throws Error when what has that name is no directory, belongs to another user, or others may write into it
  */
 export function stateDirectory(world: World): string {
   const said = world.env("OCINET_STATE_DIR");
@@ -35,7 +35,7 @@ function makeOwn(world: World, directory: string): void {
 }
 
 /**
- * Whoever may rename a directory above could put another in its place, whose records we would take for ours and undo.
+ * A user who may rename a directory above could put another in its place, whose records we would take for ours and undo.
  * Where the sticky bit is, as in /tmp, what is ours cannot be renamed.
  */
 function checkParents(world: World, directory: string): void {
@@ -67,7 +67,7 @@ function isOfSessionAround(world: World, directory: string): boolean {
     world.stat(`${directory}/containers/session`) !== undefined;
 }
 
-/** Of a link somebody else may be the author, who would choose which of the user's directories we take for ours. */
+/** Of a link another user may be the author, who would choose which of the user's directories we take for ours. */
 function checkOwner(world: World, directory: string): void {
   const stat = world.stat(directory, "itself");
   // A dry run makes none.
@@ -192,7 +192,7 @@ export function unknownFile(world: World, state: string, path: string): string |
 }
 
 /**
- * For a container of which nothing is written down, so that what is there may be somebody else's.
+ * For a container of which nothing is written down, so that what is there may be another program's.
  * @throws Error naming a file that is not ours
  */
 export function refuseUnknownFiles(world: World, state: string, id: string): void {

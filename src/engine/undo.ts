@@ -48,7 +48,7 @@ export async function undo(
   steps: readonly Step[],
 ): Promise<Undone> {
   const failed: Failed[] = [];
-  // Who is ended forgets what it was asked for.
+  // A program that is ended forgets what it was asked for.
   const ended = new Set(
     steps.flatMap((step) => step.tool === "spawn" && step.undoBy !== "gc" ? step.cleanupPaths : []),
   );
@@ -206,7 +206,7 @@ function byTable(steps: readonly Line[]): readonly (readonly Line[])[] {
   return [...new Set(steps.map(tableOf))].map((table) => steps.filter((step) => tableOf(step) === table));
 }
 
-/** Whoever does not answer has forgotten it, or undoes it by itself. */
+/** A service that does not answer has forgotten it, or undoes it by itself. */
 async function undoSend(world: World, step: Send): Promise<readonly string[]> {
   const undo = step.undo ?? await removalOf(world, step);
   if (undo === undefined) return [];

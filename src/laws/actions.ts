@@ -156,7 +156,7 @@ function endingsOf(way: Way, type: string): readonly Ending[] {
       end: async (world) => {
         if (way !== containers) await remove(world);
         await way.add(world, type, "c1").catch((error) => {
-          // It may have been added although nobody heard of it, or the other has its ports by now.
+          // It may have been added although no caller heard of it, or the other has its ports by now.
           if (!refused.test(textOf(error))) throw error;
         });
         await remove(world);

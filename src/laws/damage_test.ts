@@ -83,7 +83,7 @@ test("when the state directory was emptied, the next container has no running on
       await containers.add(fake.world, network, "c2");
       for (const address of addressesOf("c2")) assert.ok(!running.includes(address), address);
     } else {
-      // Its port is another's, who is named.
+      // Its port is another container's, which is named.
       await assert.rejects(containers.add(fake.world, network, "c2"), /container "c[01]" has it/);
     }
     await down(fake.world, ["c0", "c1", "c2"]);

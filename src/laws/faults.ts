@@ -19,7 +19,7 @@ export interface Action {
   readonly next: { add(world: World): Promise<unknown>; remove(world: World): Promise<unknown> };
   /** Lines of what it works on, which was there before. */
   readonly own?: RegExp;
-  /** What is shared has no record: who takes it away looks. */
+  /** What is shared has no record: the call that takes it away looks. */
   readonly unrecorded?: boolean;
   /** The action succeeds with a full disk: it takes away. */
   readonly takesAway?: boolean;
@@ -170,7 +170,7 @@ interface Failed {
   readonly error: Error;
 }
 
-/** All is as before, or there is a record; and whoever called is told what was wrong. */
+/** All is as before, or there is a record; and the caller is told what was wrong. */
 function checkFailed({ unrecorded }: Action, { end }: Dumps, { now, fault: { kind }, error }: Failed): void {
   const isTold = (line: string) => isBegun.test(line) || error instanceof Killed && isLease.test(line);
   const left = missingFrom(now, end).filter((line) => !isTold(line));
@@ -215,7 +215,7 @@ interface Newcomer {
   readonly lines: readonly string[];
 }
 
-/** Attaches another container: what it is given is used by nobody. */
+/** Attaches another container: what it is given is used by no other. */
 async function add(next: Action["next"], fake: Fake, before: readonly string[]): Promise<Newcomer> {
   // Of the free addresses the first is given: that which was given back last.
   for (const directory of [`${state}/networks`, "/var/lib/cni/networks"]) {

@@ -64,7 +64,7 @@ const subnetFile =
 
 /**
  * What is there, as far as it matters: an allocator goes on from the last address wherever it was, and a container's
- * loopback link is nobody's but its own.
+ * loopback link is its own alone.
  */
 export function dumpOf(fake: Fake): readonly string[] {
   return fake.dump().filter((line) => !passing.some((pattern) => pattern.test(line)))
@@ -86,14 +86,14 @@ function shorten(line: string): string {
 }
 
 const passing = [
-  // The resolver ends by itself, a while after the last name is gone that somebody was killed over.
+  // The resolver ends by itself, a while after the last name is gone whose removal was cut short by a kill.
   /^process .* resolver \/run\/ocinet\/resolver\/socket|^file \/run\/ocinet\/resolver\//,
   /^directory /,
   // Begun by a process that was killed, in a directory that is not ours to look through.
   /^file \/(run\/cni\/tuning|var\/lib\/cni\/flannel)\/\.[^/]+\.[0-9]+\.[0-9]+ /,
   /\/last_reserved_ip\.[0-9]+ /,
   /^\/run\/netns\/[^:]+: (link lo|address \S+ dev lo|sysctl \S+ of lo|route .* dev lo) ?/,
-  // What a killed process leaves of a lock is a file that nobody has locked.
+  // What a killed process leaves of a lock is a file that no process has locked.
   /^(file|directory) \/run\/ocinet\/locks(\/| |$)/,
 ];
 

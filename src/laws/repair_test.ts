@@ -18,7 +18,7 @@ import { networkTypes } from "./networks.ts";
 
 const hostOf = ({ kernel }: Fake) => namespaceOf(kernel, kernel.own);
 
-/** Two containers on a bridge, something that somebody does to the machine, and repair of both. */
+/** Two containers on a bridge, something that another program does to the machine, and repair of both. */
 async function repaired(damage: (fake: Fake) => void) {
   const fake = await hostWith(containers, "portmap");
   await containers.add(fake.world, "portmap", "c1");
@@ -32,7 +32,7 @@ async function repaired(damage: (fake: Fake) => void) {
   return { told, lost };
 }
 
-test("repair turns forwarding on again that somebody has switched off", async () => {
+test("repair turns forwarding on again that was switched off", async () => {
   const { told, lost } = await repaired((fake) => {
     hostOf(fake).sysctls["net/ipv4/ip_forward"] = "0";
   });
@@ -40,7 +40,7 @@ test("repair turns forwarding on again that somebody has switched off", async ()
   assert.deepEqual(lost, []);
 });
 
-test("repair makes a bridge again that somebody has deleted, with its ports and addresses", async () => {
+test("repair makes a bridge again that was deleted, with its ports and addresses", async () => {
   const { told, lost } = await repaired((fake) => {
     const host = hostOf(fake);
     deleteLink(fake.kernel, host, linkNamed(host, "br0")!);
@@ -49,7 +49,7 @@ test("repair makes a bridge again that somebody has deleted, with its ports and 
   assert.deepEqual(lost, []);
 });
 
-test("repair makes a container's link again that somebody has deleted", async () => {
+test("repair makes a container's link again that was deleted", async () => {
   const { told, lost } = await repaired((fake) => {
     const host = hostOf(fake);
     const links = [...host.links.values()].filter(({ name }) => name.startsWith("veth"));

@@ -6,7 +6,7 @@ import { allowOnly } from "./egress.ts";
 const rulesOf = (...destinations: Parameters<typeof allowOnly>[0]) =>
   allowOnly(destinations).run.split("listener-report } accept; ")[1]?.split(" };")[0];
 
-test("nowhere but to whoever asked first", () => {
+test("nowhere but to hosts that asked first", () => {
   assert.equal(
     allowOnly([]).run,
     "table inet ocinet_egress { chain allowed { oifname lo accept; ct state established,related accept; " +

@@ -9,8 +9,8 @@ export function absolutePath(world: World, path: string): string {
 }
 
 /**
- * Does something with a file whose directory may be missing, or vanish: who gives up the last file in it takes it along.
- * Whether it is there a moment later says nothing, a rival may have made it anew; the error says it.
+ * Does something with a file whose directory may be missing, or vanish: the process that gives up the last file in it
+ * takes it along. Whether it is there a moment later says nothing, a rival may have made it anew; the error says it.
  */
 export function withDirectory<T>(world: World, path: string, mode: number, act: () => T): T {
   const directory = path.slice(0, path.lastIndexOf("/"));

@@ -135,7 +135,7 @@ export function addRoute(
 }
 
 /**
- * Gives a link of ours that somebody has renamed its name again: rules and records know it by that. Before Linux 6.2 it has
+ * Gives a link of ours that was renamed its name again: rules and records know it by that. Before Linux 6.2 it has
  * to be down meanwhile. It is no setting of a link: done again later, it could meet another one of that name.
  */
 export function renameLink(now: string, name: string): Exec {

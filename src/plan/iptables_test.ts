@@ -21,7 +21,7 @@ COMMIT
 # Completed
 `;
 
-test("dropFrom() takes chains with the rules that lead to them, and nobody else's", () => {
+test("dropFrom() takes chains with the rules that lead to them, and no others", () => {
   const chains = ["CNI-623e1c388032b20529218ecc", "CNI-0000"];
   assert.equal(
     dropFrom(saved, { table: "nat", chains }),

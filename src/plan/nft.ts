@@ -46,7 +46,7 @@ const links = [
   "add set inet ocinet unforwarded6 { type ifname . ifname; }",
 ];
 
-/** Sets of what containers share: their elements stay until the table goes, and serve nobody by themselves. */
+/** Sets of what containers share: their elements stay until the table goes, and serve no container by themselves. */
 export const sharedSets: readonly string[] = [
   "bridges",
   "internal",
@@ -362,7 +362,7 @@ function shared({ undo: _, ...guard }: Line): Line {
   return { ...guard, undoBy: "gc" };
 }
 
-/** Who is not on the link that has the address asks no resolver there. */
+/** A container that is not on the link with the address asks no resolver there. */
 export function guardResolver(address: string): Line {
   return shared(element(`inet ocinet resolvers${family(address)}`, words`${address}`));
 }
@@ -456,7 +456,7 @@ export function forwardPort(owner: string, port: PublishedPort, beside = false):
   return { ...made, run: `create element ${probe}; delete element ${probe}; ${made.run}` };
 }
 
-/** The port is the container's whoever listens on it: the caller of a CNI plugin may do so only to hold it. */
+/** The port is the container's, whichever program listens on it: the caller of a CNI plugin may do so only to hold it. */
 export function holdPort({ protocol, hostPort, address }: PublishedPort): Line {
   return element(`inet ocinet held${family(address)}`, words`${protocol} . ${hostPort}`);
 }
@@ -514,7 +514,7 @@ export function forwards(steps: readonly Step[]): boolean {
   return elementsIn(steps).some(({ set }) => /^inet ocinet (contained|passed)/.test(set));
 }
 
-/** What adding an element is for, in words for whoever is told that it cannot be. */
+/** What adding an element is for, in words for the message that it cannot be. */
 export function showElementStep(step: Step): string {
   const [{ set, key } = { set: "", key: "" }] = elementsIn([step]);
   const words = key.replaceAll('"', "").split(" . ");

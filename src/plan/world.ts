@@ -100,11 +100,11 @@ export interface Writing {
 export interface Locking {
   /** Waits for the exclusive flock(2) on a file it makes, with its directory; the file goes when it is let go. */
   lock(path: string): Promise<() => void>;
-  /** Like `lock`, but answers undefined when somebody has it. */
+  /** Like `lock`, but answers undefined when a process has it. */
   tryLock(path: string): Promise<(() => void) | undefined>;
   /** Waits for the shared flock(2) on a directory that is there. */
   share(directory: string): Promise<() => void>;
-  /** Takes the exclusive one, also of a file, or answers undefined when somebody shares it. */
+  /** Takes the exclusive one, also of a file, or answers undefined when a process shares it. */
   tryOwn(directory: string): Promise<(() => void) | undefined>;
 }
 
@@ -112,7 +112,7 @@ export interface Locking {
 export interface Programs {
   /** Runs a program found on PATH or in the system's own directories, with a clean environment unless one is given. */
   run(argv: readonly string[], options?: RunOptions): Promise<Output>;
-  /** What a program says on stderr. Everything stands still meanwhile: it is for what hardly anybody has to ask. */
+  /** What a program says on stderr. Everything stands still meanwhile: it is for what is hardly ever asked. */
   ask(argv: readonly string[]): string;
   /** Starts a program, and tells each line that it says; it ends when we do. */
   watch(argv: readonly string[], tell: (line: string) => void): Watched;
@@ -136,7 +136,7 @@ export interface Sockets {
   http(request: HttpRequest): Promise<HttpAnswer>;
   /** Serves HTTP, until it is closed. @throws Error when it cannot listen there */
   serveHttp(service: HttpService): Promise<Listening>;
-  /** Answers whoever connects to a unix socket, until it is closed. @throws Error when it cannot listen there */
+  /** Answers clients that connect to a unix socket, until it is closed. @throws Error when it cannot listen there */
   listen(at: ListenAt, limits: ListenLimits, serve: Serve): Promise<Listening>;
   /** Whether no process listens on the TCP port of a host's address; a reason other than that counts as free. */
   canListen(address: string, port: number): Promise<boolean>;
@@ -222,7 +222,7 @@ export interface Held {
   letGo(): Promise<void>;
 }
 
-/** Where to listen: at a path that is not there, for nobody but root until its owner is changed; or on a descriptor. */
+/** Where to listen: at a path that is not there, for root alone until its owner is changed; or on a descriptor. */
 export type ListenAt = { readonly path: string } | { readonly descriptor: number };
 
 /** How much is heard of those who connect. */
@@ -235,13 +235,13 @@ export interface ListenLimits {
   readonly most: number;
 }
 
-/** Why somebody who connected is not heard. */
+/** Why a client that connected is not heard. */
 export type Unheard = "too many" | "too long" | "too late" | "nothing";
 
 /** Answers a line. */
 export type Serve = (heard: { readonly line: string } | { readonly unheard: Unheard }) => Promise<Served>;
 
-/** An answer, and what is to be done if whoever asked has gone before it reached them. */
+/** An answer, and what is to be done if the client has gone before it reached it. */
 export interface Served {
   readonly answer: string;
   undelivered?(): Promise<void>;
@@ -307,7 +307,7 @@ export function whyFailed(output: Output): string {
     (stderr.trim() || stdout.trim() || `it ended with status ${code} and said nothing`);
 }
 
-/** How somebody is asked. */
+/** How a service is asked. */
 export interface RequestOptions {
   /** It changes nothing: a dry run asks too. */
   readonly looks?: boolean;

@@ -40,7 +40,7 @@ test("addresses are claimed by the agent, and given back by undoing a step", asy
   assert.deepEqual(parseRequest(step.undo!), { do: "release", ...owner });
 });
 
-test("who cannot be asked is named with the remedy, and a refusal in the agent's words", async () => {
+test("an agent that cannot be asked is named with the remedy, and a refusal in the agent's words", async () => {
   const conf = cluster.parse(fields({ ipam: { type: "cluster" } }));
   const away = answering(() => Promise.reject(new Error("refused"))).world;
   await assert.rejects(cluster.lease(conf, at, away), {

@@ -106,7 +106,7 @@ test(
 );
 
 test(
-  "the gateway is nobody's, wherever it lies, however full the set is",
+  "the gateway is given to no container, wherever it lies, however full the set is",
   inDirectory((root) => {
     const conf = parse(root, { subnet: "10.1.2.0/27", gateway: "10.1.2.30" });
     for (let i = 1; i < 30; i++) assert.equal(take(conf, container(`c${i}`)), `10.1.2.${i}/27`);
@@ -217,7 +217,7 @@ test(
 );
 
 test(
-  "all that an attachment holds is given back, and nobody else's",
+  "all that an attachment holds is given back, and no other's",
   inDirectory((root) => {
     const conf = parse(root, small);
     world.makeDirectory(`${root}/n1`);
@@ -280,7 +280,7 @@ test(
 
 /** Names in a directory, and how often the directory is read. */
 test(
-  "whoever has an address is given no other of that range set, by name or not",
+  "an attachment that has an address is given no other of that range set, by name or not",
   inDirectory((root) => {
     const conf = parse(root, { ranges: [[small], [{ subnet: "fd00::/64" }]] });
     take(conf, container("a"));

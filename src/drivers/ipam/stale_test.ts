@@ -125,7 +125,7 @@ test(
 );
 
 test(
-  "an empty reservation is nobody's once it is older than it takes to make one",
+  "an empty reservation belongs to no container once it is older than it takes to make one",
   machine((_boot, { dataDir }) => {
     const path = `${dataDir}/n1/10.1.1.2`;
     const later: World = {

@@ -337,7 +337,7 @@ test("no name of a bridge reaches a line or a path unless it can be one", () => 
   assert.throws(() => parse({ bridge: "x".repeat(128) }), { code: 7 });
 });
 
-test("a bridge of ours that somebody has renamed has its name again, and there is no second one", () => {
+test("a bridge of ours that was renamed has its name again, and there is no second one", () => {
   const found = seeing({ name: "br8", alias: "ocinet" });
   const seen = { ...found, links: new Map([["br7", found.links.get("br8")!]]) };
   const { steps, result } = link({ bridge: "br7" }, seen);

@@ -153,7 +153,11 @@ test("a veth of another's making is found by its index, and the ifb is as large"
   assert.deepEqual(bandwidth.lookups(conf, at), none);
   const text = show(plan(both, made, seeing(4)).steps);
   assert.match(text, / mtu 1400 txqueuelen 0 up type ifb\ntc qdisc add dev vetha root /);
-  assert.match(show(plan(both, made).steps), /dev vethb root/, "the last one, where nobody could look");
+  assert.match(
+    show(plan(both, made).steps),
+    /dev vethb root/,
+    "the last one, where it was not possible to look",
+  );
 });
 
 test("an ifb link that the result names already is the one to take down", () => {

@@ -53,7 +53,7 @@ test("helper asks for a port of a container that runs, and its undoing is known 
   });
 });
 
-test("helper works where it answers, has room, and is not to keep somebody in", () => {
+test("helper works where it answers, has room, and is not to keep a container in", () => {
   const { service, ...without } = host;
   const offering = (offer: string | { networks: { name: string; free: number }[]; ports: [] }) => ({
     ...host,

@@ -31,7 +31,7 @@ function connect(options: string) {
 const asks =
   "udhcpc -f -R -i eth0 -p /c1/dhcp/pid -s /bin/sh -t 5 -T 2 -V  -o -O 1 -O 3 -O 6 -O 15 -O 119 -O 121";
 
-test("lxc-user-nic plugs in a link that undoing knows by what nobody else's has, then a client asks through it", () => {
+test("lxc-user-nic plugs in a link that undoing knows by what no other has, then a client asks through it", () => {
   const { steps } = connect("mac=02:00:00:00:00:99");
   assert.equal(
     show(steps),
@@ -108,7 +108,7 @@ test("lxc-user-nic works where it is, has power, and grants a bridge that is the
   for (const [found, expected] of rows) assert.equal(found, expected);
 });
 
-test("where nobody on the host serves DHCP it is doubted, and it refuses every port", () => {
+test("where no program on the host serves DHCP it is doubted, and it refuses every port", () => {
   assert.equal(lxcUserNic.doubt(hostWith([lan, served])), undefined);
   assert.match(lxcUserNic.doubt(hostWith([lan]))!, /^no process on this host serves DHCP on bridge "br0"; /);
   assert.match(

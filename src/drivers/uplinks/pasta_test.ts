@@ -80,7 +80,7 @@ test("pasta's options all take effect", () => {
   assert.equal(result.interfaces[0]!.mac, "02:00:00:00:00:01");
 });
 
-test("pasta has IPv6 where the host can route it, and somebody wants it", () => {
+test("pasta has IPv6 where the host can route it, and it is wanted", () => {
   const routes = { 4: true, 6: false };
   for (const plan of [connect("ipv6=false"), connect("", [], { host: { ...host, routes } })]) {
     assert.match(show(plan.steps), / --ipv4-only /);

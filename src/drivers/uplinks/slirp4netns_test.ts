@@ -62,7 +62,7 @@ test("slirp4netns leaves no way out of default-restricted, not even for names or
   assert.deepEqual(result.dns, {});
 });
 
-test("slirp4netns does without IPv6 where the kernel has none, or nobody wants it", () => {
+test("slirp4netns does without IPv6 where the kernel has none, or it is not wanted", () => {
   assert.doesNotMatch(show(connect("", "", { host: { ...host, ipv6: false } }).steps), /ipv6|fd00/);
   assert.doesNotMatch(show(connect("ipv6=false").steps), /ipv6|fd00/);
 });

@@ -42,7 +42,7 @@ import { undoClaim } from "../../engine/undo.ts";
  * @throws CniError with the code that the specification, or the reference plugin, has for it
  */
 export async function add(context: Context): Promise<Result> {
-  // Nobody takes away what containers share while somebody has the directory in common with us.
+  // No process takes away what containers share while we share the lock on the directory.
   const release = await waitForAll([context.world.share(context.state), lock(context)]);
   try {
     const prepared = await prepare(context, previousResult(context));
@@ -195,7 +195,7 @@ export function checkFamilies({ ips }: Lease, version: string): void {
   );
 }
 
-/** Somebody who is asked for addresses through the link. */
+/** A server that is asked for addresses through the link. */
 interface Asked {
   /** What has to be done to ask, once the link is there; undoing it gives back what was given. */
   readonly steps: readonly Step[];
@@ -215,7 +215,7 @@ function externalPlugin(context: Context): Asked {
   };
 }
 
-/** @throws CniError code 50 when nobody can be asked at all */
+/** @throws CniError code 50 when no server can be asked at all */
 function ownClient(context: Context, plugin: LinkIpam<unknown>, conf: unknown): Asked {
   const { world, at } = context;
   const [directory, reason] = [askingDirectory(context), plugin.exhausted(conf, at, world)];

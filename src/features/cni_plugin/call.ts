@@ -31,7 +31,7 @@ export interface Context {
   readonly container: Namespace;
   /** The container as it is recorded, and how to run programs on either side, if not by what the call names. */
   readonly entered?: { readonly recorded: Namespace; readonly prefixes: Prefixes };
-  /** The MAC address that a plugin after this one sets: whoever is asked through the link has to see that one. */
+  /** The MAC address that a plugin after this one sets: a server that is asked through the link has to see that one. */
   readonly laterMac?: string;
   /** The call was one of a type that leaves its work to another; `call` is the other's. */
   readonly delegation?: Delegation;

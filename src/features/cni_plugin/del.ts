@@ -232,7 +232,7 @@ function rememberedResult({ world, state, key, call }: Context): Result | undefi
   }
 }
 
-/** Whoever made the container's link, it has this name; unless another network's ADD made it, and this one's failed. */
+/** Whichever program made the container's link, it has this name; unless another network's ADD made it, and this one's failed. */
 function deleteLink({ world, state, key, call, at: { ifname } }: Context): readonly Step[] {
   const row = table[call.type];
   if (row?.role !== "main" || row.plugin.keepsLink === true) return [];
@@ -274,7 +274,7 @@ function validAttachments({ conf }: Context): ReadonlySet<string> {
   }));
 }
 
-/** What is another network namespace's is left to whoever is in there. */
+/** What is another network namespace's is left to the processes in there. */
 async function collect({ world, state, call, delegation }: Context, key: RecordKey): Promise<void> {
   const record = readPlugin(world, state, key);
   if (

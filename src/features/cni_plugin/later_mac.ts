@@ -4,7 +4,7 @@ import type { Step } from "../../plan/step.ts";
 import type { Context } from "./call.ts";
 
 /**
- * Gives the container's link the MAC address that a later plugin is going to set, before anybody is asked through it: a
+ * Gives the container's link the MAC address that a later plugin is going to set, before a server is asked through it: a
  * server leases to the one that it sees (podman#1136). A link that was there before gets its own back.
  */
 export function setLaterMac({ laterMac, at: { ifname } }: Context, made: Result): readonly Step[] {

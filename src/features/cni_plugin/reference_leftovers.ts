@@ -51,7 +51,7 @@ function isRecorded({ world, state, key }: Context, link: string): boolean {
   );
 }
 
-/** The host's ends of the container's veths, which stay while nobody says in which namespace their other ends are. */
+/** The host's ends of the container's veths, which stay while it is not known in which namespace their other ends are. */
 function hostEnds(type: string, { interfaces }: Result): readonly Interface[] {
   if (type !== "bridge" && type !== "ptp") return [];
   const names = hostLinks({ ...emptyResult, interfaces }).filter((name) => /^veth[0-9a-f]{8}$/.test(name));

@@ -53,7 +53,7 @@ test("a type of ours is ours, unless a file beside the networks has its name, an
   }
 });
 
-test("a type of somebody else's has a file, for addresses as well", () => {
+test("a type that is not ours has a file, for addresses as well", () => {
   const rows = [
     network({ type: "bridge" }, { type: "warp" }),
     network({ type: "ptp", ipam: { type: "warp" } }),
@@ -82,7 +82,7 @@ test("addresses that are ours to give are kept where those of all networks are",
   assert.deepEqual(kept(having("/extra/ptp"), ["ptp"], own), [own, undefined]);
 });
 
-test("ports are published by a plugin of somebody else's that can", () => {
+test("ports are published by a plugin that is not ours and can", () => {
   const can = { portMappings: true };
   const rows = [
     [true, { type: "x", capabilities: can }],
@@ -116,7 +116,7 @@ test("of default routes the first network's stays, if it is in the main table", 
   ]);
 });
 
-test("an interface that is ours is closed to other networks, and one of somebody else's is left alone", () => {
+test("an interface that is ours is closed to other networks, and one that is not ours is left alone", () => {
   const result = { ...emptyResult, interfaces: [{ name: "blue0" }], ips: [{ address: "10.1.1.2/24" }] };
   const attached = (list: typeof bridge) => ({
     attached: { ifname: "eth0", network: list, path: pluginPath(directories()) } as unknown as Attached,

@@ -66,7 +66,7 @@ export async function attach(
   request: Request,
 ): Promise<ContainerRecord | undefined> {
   const { id } = request;
-  // Nobody takes away what containers share while somebody has the directory in common with us.
+  // No process takes away what containers share while we share the lock on the directory.
   const release = await waitForAll([world.share(state), world.lock(containerPaths(state, id).lock)]);
   try {
     const old = request.replace ? await readOrRecover(world, state, id) : readContainer(world, state, id);
@@ -207,7 +207,7 @@ interface Connecting {
   flush(steps: readonly Step[], results: readonly Result[], rootless?: RootlessPlan): Promise<void>;
 }
 
-/** Plans as much as can be planned at once, and does it: all of it, unless somebody has to be asked in between. */
+/** Plans as much as can be planned at once, and does it: all of it, unless a server has to be asked in between. */
 async function connect(world: World, state: string, connecting: Connecting): Promise<void> {
   const { request: { id, options }, links, flush } = connecting;
   const names = await resolveNames(world, options.limits);
@@ -260,7 +260,7 @@ interface Linked {
   readonly rootless?: RootlessPlan;
 }
 
-/** Plans the links; of those that somebody has to be asked for, what comes before the answer is done. */
+/** Plans the links; of those that a server has to be asked for, what comes before the answer is done. */
 async function planLinksOf(world: World, state: string, connecting: Connecting): Promise<Linked> {
   const { request, links, root, forwarding } = connecting;
   // A port that is taken is refused before anything is made.
@@ -367,7 +367,7 @@ function filesOf(
   return provideFiles(world, containerPaths(state, id).directory, wanted, found, rootfs);
 }
 
-/** The first way, of this and those instead of it, that nobody refuses, with what is true of it; or one that need not ask. */
+/** The first way, of this and those instead of it, that no driver refuses, with what is true of it; or one that need not ask. */
 async function firstGranted(
   plan: RootlessPlan,
   doFirst: (plan: RootlessPlan) => Promise<void>,

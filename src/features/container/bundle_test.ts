@@ -148,7 +148,7 @@ test("a config that its user made read-only is not replaced", () => {
   assert.equal(real.read(config), "own");
 });
 
-test("of links to a directory root follows only those that nobody else can have made", () => {
+test("of links to a directory root follows only those that no other user can have made", () => {
   const rows = [
     [true, { uid: 0, mode: 0o755 }, { uid: 0 }],
     [true, { uid: 0, mode: 0o1777 }, { uid: 0 }],

@@ -21,7 +21,7 @@ export const containerHookScript = `read -r self _ _ init _ </proc/self/stat
 while read -r inside outside _; do [ "$inside" != 0 ] || uid=$outside; done </proc/self/uid_map
 for state in "$OCINET_STATE_DIR" "$XDG_RUNTIME_DIR/ocinet" "/run/user/$uid/ocinet" "/tmp/ocinet-$uid"; do
   cd -P "$state" 2>/dev/null && [ -O . ] || continue
-  # Where anybody may make what has that name, we follow no link.
+  # Where any user may make what has that name, we follow no link.
   [ "$PWD" = "$state" ] || [ "$state" != "/tmp/ocinet-$uid" ] || continue
   meeting=$state/meetings/$init
   [ -O "$meeting" ] || continue

@@ -83,7 +83,7 @@ interface Mounted {
   readonly name: "resolv.conf" | "hosts" | "hostname";
   /** The text of a file of ours, or the host's file as it is. */
   readonly content: { readonly text: string } | { readonly path: string };
-  /** Somebody asked for it by name: it has to work. */
+  /** It was asked for by name: it has to work. */
   readonly asked: boolean;
 }
 

@@ -31,7 +31,7 @@ import { isRoot } from "../../engine/user.ts";
 
 /**
  * Why a container's state no longer matters, or undefined when it does, or is another network namespace's to judge.
- * Somebody may be busy with it, unless we have its lock.
+ * A process may be busy with it, unless we have its lock.
  * @throws Error naming the file when its record cannot be read, and something of it is still there, or there is none,
  *   and what is there is not ours
  */
@@ -55,7 +55,7 @@ async function reasonFor(world: World, state: string, id: string): Promise<strin
 }
 
 /**
- * Takes down containers whose state no longer matters. One that somebody is busy with is left to them.
+ * Takes down containers whose state no longer matters. One that a process is busy with is left to that process.
  * @param waits whether to wait for what has ended only just
  */
 export async function collect(
@@ -118,7 +118,7 @@ export async function collectOpportunistically(world: World, state: string): Pro
   } catch { /* Whatever it is, it is not this container's concern; `ocinet gc` will say. */ }
 }
 
-/** A thing that containers share, with nobody left to share it. */
+/** A thing that containers share, with no container left to share it. */
 interface Unused {
   readonly what: string;
   remove(): Promise<void>;
@@ -136,7 +136,7 @@ export async function collectUnused(
   gone: readonly string[],
 ): Promise<readonly string[]> {
   removeAbandoned(world, state);
-  // Whoever attaches a container shares the directory meanwhile: what they see is not to vanish under them.
+  // A process that attaches a container shares the directory meanwhile: what it sees is not to vanish under it.
   const release = await world.tryOwn(state);
   if (!release) return [];
   try {
@@ -198,7 +198,7 @@ function isForwarding(key: string): boolean {
   return forwardingSysctls.includes(key) || key.endsWith("/accept_ra");
 }
 
-/** A table with an element in it serves somebody whose state we do not see: then there are none. */
+/** A table with an element in it serves a container whose state we do not see: then there are none. */
 async function unusedTables(world: World, going: string): Promise<readonly Unused[] | undefined> {
   const found: Unused[] = [];
   for (const [family, drop] of [["inet", dropTable], ["bridge", dropBridgeTable]] as const) {
@@ -284,7 +284,7 @@ function innerState(world: World, state: string): readonly Unused[] {
   }));
 }
 
-/** Takes away locks that nobody has: who is killed leaves the file. */
+/** Takes away locks that no process has: one that is killed leaves the file. */
 async function removeLocks(world: World, state: string): Promise<void> {
   const directory = `${state}/locks`;
   for (const name of world.list(directory)) (await world.tryLock(`${directory}/${name}`))?.();

@@ -49,7 +49,7 @@ export interface Source {
   readonly pathMtu?: number | undefined;
 }
 
-/** What a link has that nobody names an MTU for; and the least that IPv6 works with. */
+/** What a link has that no MTU is named for; and the least that IPv6 works with. */
 const [usualMtu, leastMtu] = [1500, 1280];
 
 /** Reads the configuration of a network for a container. @throws Error for what cannot be used */
@@ -129,7 +129,7 @@ function checkVersion({ name, cniVersion }: NetworkList): void {
   );
 }
 
-/** The ports go to a plugin of somebody else's that publishes them, where the network has one. */
+/** The ports go to a plugin that is not ours and publishes them, where the network has one. */
 export function givePorts(
   world: World,
   links: readonly PlannedLink[],

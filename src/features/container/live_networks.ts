@@ -61,7 +61,7 @@ export async function connectNetwork(
     checkName(world, record, ifname);
     const link = await linkFor(world, state, record, { network, ifname, options });
     const attachments = [...record.attachments, link.attached];
-    // Should we be killed, who comes next takes it off.
+    // Should we be killed, the next command takes it off.
     const begun = writeRecord<ContainerRecord>(world, state, { ...record, attachments, changing: ifname });
     try {
       const linked = await makeLink(world, state, begun, link);

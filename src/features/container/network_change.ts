@@ -64,7 +64,7 @@ export async function takeOffChanging(
   return done;
 }
 
-/** The same for each of these containers that somebody was killed over. @returns their ids */
+/** The same for each of these containers over which a process was killed. @returns their ids */
 export async function takeOffAbandoned(
   world: World,
   state: string,

@@ -61,7 +61,7 @@ test("each port is a file named for its address, in a directory for the port", (
   assert.deepEqual(claims.map(({ owner }) => owner), ["c1", "c1", "c1", "c1"]);
 });
 
-test("a rival is whoever has the port on an address that is ours too", () => {
+test("a rival is a program that has the port on an address that is ours too", () => {
   const world = having({
     "/s/ports/tcp/80/4 127.0.0.1": "c2",
     "/s/ports/tcp/80/.4 10.0.0.1.7.0": "half written",

@@ -60,7 +60,7 @@ export async function repairLinks(world: World, state: string, id: string): Prom
   }
 }
 
-/** A bridge that somebody has renamed is not made a second time. */
+/** A bridge that was renamed is not made a second time. */
 async function renameBack(
   world: World,
   prefixes: Prefixes,

@@ -105,7 +105,7 @@ test("addresses are given once, in turn, and back", async () => {
   assert.equal(part["PoolID"], "ocinetLocal/10.8.0.0/16/10.8.9.0/24");
 });
 
-test("an endpoint on a parent is a link of its type, and nobody publishes on it", async () => {
+test("an endpoint on a parent is a link of its type, and no port is published on it", async () => {
   const fake = newFake();
   await fake.world.run(["ip", "link", "add", "name", "eth0", "type", "dummy"]);
   await call(fake, "NetworkDriver.CreateNetwork", created({ type: "macvlan", parent: "eth0" }));

@@ -120,7 +120,7 @@ async function publishFor(asking: Asking, { id, ports }: ChangePorts): Promise<b
   }
 }
 
-/** Those that are not published are none of anybody's any more. @returns whether there were any */
+/** Those that are not published belong to no container any more. @returns whether there were any */
 async function unpublishFor(asking: Asking, { id, ports }: ChangePorts): Promise<boolean> {
   const { world, state } = asking;
   const asked = new Set(ports.map(showMapping));

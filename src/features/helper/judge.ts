@@ -10,7 +10,7 @@ import type { Held, World } from "../../plan/world.ts";
  * effective id and no capability may change links there. Naming a link without a change changes nothing, and takes
  * CAP_NET_ADMIN over the namespace (rtnetlink(7)).
  *
- * The asking process is no way in for that user. Its real user is another, so nobody but root may trace it, open what
+ * The asking process is no way in for that user. Its real user is another, so root alone may trace it, open what
  * it has open or limit it (ptrace(2), "Ptrace access mode checking"), a core dump included. It is root's program, has
  * /dev/null thrice and nothing else, and starts no other. The user can stop or kill it: that is a no, in five seconds.
  *
@@ -35,7 +35,7 @@ export interface Judged {
 
 /**
  * The network namespace of a process, if it is the user's.
- * @returns undefined for all others, whether they are somebody else's, the host's, or not there
+ * @returns undefined for all others, whether they are another user's, the host's, or not there
  */
 export async function judgeNamespace(
   world: World,

@@ -63,7 +63,7 @@ function ownNetwork(ipv6: boolean): NetworkList {
   return builtIn("ocinet0", { isDefaultGateway: true, ipMasq: true, ipam: { type: "host-local", ranges } });
 }
 
-/** A bridge that somebody else keeps, and has the gateway's addresses: containers have others of the same subnets. */
+/** A bridge that another program keeps, and has the gateway's addresses: containers have others of the same subnets. */
 async function bridgeNamed(world: World, name: string): Promise<NetworkList | undefined> {
   const { links } = await askLinks(world, { links: [name], reached: [], macs: [] });
   const { kind, addresses: own = [] } = links.get(name) ?? {};

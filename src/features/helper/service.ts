@@ -35,7 +35,7 @@ interface Service {
 
 /**
  * Serves ordinary users until it is told to end: plugs veths into network namespaces of theirs, as far as the policy
- * grants, and takes them away again when these end. Who asks is told by the socket, of which each user has their own.
+ * grants, and takes them away again when these end. The user is known by the socket, of which each has their own.
  * @throws Error when it cannot begin
  */
 export async function runHelper(
@@ -103,7 +103,7 @@ function awaitSignals(service: Service): Promise<void> {
   );
 }
 
-/** With a namespace its veth ends, and the kernel tells of that; as it does when somebody takes our tables away. */
+/** With a namespace its veth ends, and the kernel tells of that; as it does when another program takes our tables away. */
 function watchKernel(service: Service): { stop(): void } {
   const { world } = service;
   const links = keepWatching(
@@ -121,7 +121,7 @@ function watchKernel(service: Service): { stop(): void } {
   return { stop: () => [links, tables].forEach(({ stop }) => stop()) };
 }
 
-/** Acts whenever a program says such a line, and after it had to be started again: what it missed nobody has told. */
+/** Acts whenever a program says such a line, and after it had to be started again: what it missed was not told. */
 function keepWatching(
   world: World,
   argv: readonly string[],
@@ -213,7 +213,7 @@ async function adoptSockets(service: Service): Promise<void> {
   }
 }
 
-/** Every user in the policy has a socket, and nobody else. */
+/** Every user in the policy has a socket, and no other user. */
 async function renewSockets(service: Service): Promise<void> {
   const { world, sockets, granted, tell } = service;
   granted.unknown.forEach((who) => tell(`passes over "${who}" in the policy: there is no user of that name`));
@@ -316,7 +316,7 @@ function undoingOf(request: HelperRequest): HelperRequest | undefined {
   return request.do === "publish" ? { ...request, do: "unpublish" } : undefined;
 }
 
-/** Nobody waits any more for what was done. */
+/** No client waits any more for what was done. */
 async function rollBack(
   service: Service,
   user: HelperUser,

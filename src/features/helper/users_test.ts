@@ -41,7 +41,7 @@ test("users are found by name and number, members by their group's list and thei
   assert.deepEqual(grantsFor(granted, 0), { networks: new Map(), ports: [] });
 });
 
-test("a policy counts only if nobody but root can have written it", () => {
+test("a policy counts only if root alone can have written it", () => {
   const having = (uid: number, mode: number) =>
     ({
       stat: () => ({ kind: "file", identity: "", uid, modified: 0, mode }),

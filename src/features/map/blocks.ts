@@ -25,7 +25,7 @@ export interface Block {
   readonly cells: readonly Cell[];
 }
 
-/** A text that may be anybody's, in printable ASCII: nothing of it acts on a terminal, or has another width. */
+/** A text that any user may have written, in printable ASCII: nothing of it acts on a terminal, or has another width. */
 export function plain(text: string): string {
   return oneLine(text).replaceAll(
     /[^\x20-\x7e]/gu,

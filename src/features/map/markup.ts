@@ -9,7 +9,7 @@ const entities: Readonly<Record<string, string>> = {
   "'": "&#39;",
 };
 
-/** A text that may be anybody's, for HTML and XML, between tags and in quotes. */
+/** A text that any user may have written, for HTML and XML, between tags and in quotes. */
 export function escaped(text: string): string {
   return plain(text).replaceAll(/[&<>"']/g, (letter) => entities[letter]!);
 }

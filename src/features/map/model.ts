@@ -140,14 +140,14 @@ function linkOf({ list }: Network): string | undefined {
 /** Types whose interfaces are on a link of the host's. */
 const onLinks = ["macvlan", "ipvlan", "vlan", "host-device"];
 
-/** The way of a network's own, whoever is on it. */
+/** The way of a network's own, whichever containers are on it. */
 function wayOf(network: Network, isUsed: boolean, withDefault: ReadonlySet<string>): MapWay {
   const { name, driver, internal, list } = network;
   const link = linkOf(network);
   const way = (kind: WayKind): MapWay => ({ network: name, kind });
   if (!list) return way(driver === "host" ? "host" : "none");
   if (internal) return way("internal");
-  // Of an overlay network the cluster says whether it is internal; then nobody has a default route by it.
+  // Of an overlay network the cluster says whether it is internal; then no container has a default route by it.
   if (driver === "overlay") return way(isUsed && !withDefault.has(name) ? "internal" : "masquerade");
   if (list.plugins.some((plugin) => plugin["ipMasq"] === true)) return way("masquerade");
   if (!onLinks.includes(list.plugins[0]!.type)) return way("routed");

@@ -27,7 +27,7 @@ export async function completeNetwork(world: World, network: PodmanNetwork, give
     ...(typeof link === "string" ? { network_interface: link } : {}),
     ...(subnets.length > 0 ? { subnets: [...before, ...subnets.map((subnet) => ({ subnet }))] } : {}),
     ...(leases ? { ipam_options: { ...given["ipam_options"] as Json, driver: "dhcp" } } : {}),
-    // Nobody answers names on it.
+    // No resolver answers names on it.
     ...(network.dnsServers.length === 0 ? { dns_enabled: false } : {}),
   };
 }

@@ -110,7 +110,7 @@ async function mode(name: string, driver: string): Promise<Network> {
 
 const nothingSaid = { attachable: false, labels: {}, options: {}, ipam: [] };
 
-/** Of a network that nobody gave an id. */
+/** Of a network that was given no id. */
 async function derivedId(name: string): Promise<string> {
   return (await digest("network", name)).slice(0, 64);
 }
@@ -218,5 +218,5 @@ export function findNetwork(networks: readonly Network[], term: string): Network
   throw new UnknownNetwork(`network ${term} not found`);
 }
 
-/** Nobody knows the network. */
+/** No program knows the network. */
 export class UnknownNetwork extends Error {}

@@ -33,7 +33,7 @@ export interface Remote {
   readonly skips: readonly Family[];
 }
 
-/** Finds out which drivers are plugins. @throws Error for one that nobody has, or that does not answer */
+/** Finds out which drivers are plugins. @throws Error for one that no plugin has, or that does not answer */
 export async function remoteOf(world: World, options: NetworkOptions): Promise<Remote> {
   const { driver, ipamDriver } = options;
   const isKnown = [...drivers, "host", "none", "null"].includes(driver);

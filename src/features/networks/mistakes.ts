@@ -1,4 +1,4 @@
-/** What is likely a mistake in the files of networks, and passes: keys that nobody reads, names that two files have. */
+/** What is likely a mistake in the files of networks, and passes: keys that no plugin reads, names that two files have. */
 import { messageOf } from "../../wire/cni/error.ts";
 import { type Fields, fields } from "../../wire/cni/fields.ts";
 import type { PluginConf } from "../../wire/cni/network_list.ts";
@@ -32,7 +32,7 @@ type Asked = Map<string, Set<string>>;
 
 /**
  * Keys of a network that a type of ours does not read, and that are nearly one that it reads, a sentence each. Others pass:
- * CNI lets them be somebody else's.
+ * CNI lets them be another program's.
  */
 export function misspeltKeys(world: World, { path, list }: FoundNetwork): readonly string[] {
   const whole = path === undefined ? {} : objectIn(world.read(path));

@@ -55,7 +55,7 @@ function driverOf({ names }: NetworkList): NameDriver {
 /** One of a container's networks, with its addresses there. */
 type Endpoint = Pick<Attached, "network" | "ifname" | "aliases" | "result">;
 
-/** Who a container is, and whom it asks for names of the world if somebody said so. */
+/** A container's names, and the servers that it asks for names of the world if they were given. */
 export interface Named {
   readonly id: string;
   readonly hostname?: string | undefined;

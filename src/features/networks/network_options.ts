@@ -1,6 +1,6 @@
 import type { IpamConfig, IpamOptions } from "./ipam_options.ts";
 
-/** What somebody wants of a new network. */
+/** What is wanted of a new network. */
 export interface NetworkOptions extends IpamOptions {
   readonly driver: string;
   readonly ipamDriver: string;

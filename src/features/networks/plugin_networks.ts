@@ -70,7 +70,7 @@ export async function giveUp(making: Making): Promise<void> {
 }
 
 /**
- * Gives up networks whose making was cut short. Nobody may be making networks meanwhile.
+ * Gives up networks whose making was cut short. No process may be making networks meanwhile.
  */
 export async function giveUpBegun(
   world: World,
@@ -322,7 +322,7 @@ function removalOf({ id, list }: Network): readonly Step[] {
 
 /**
  * Records that plugins are to remove a network, whose file is about to go.
- * @returns what tells them, once nobody is kept from attaching: one of them may have to attach something itself. It
+ * @returns what tells them, once no process is kept from attaching: one of them may have to attach something itself. It
  * throws an Error if one does not answer; unless it is forced, the network is there again then
  */
 export function removeFromPlugins(

@@ -76,7 +76,7 @@ function refuseUsed({ name }: Network, endpoints: readonly NetworkEndpoint[]): v
 }
 
 /**
- * Removes the networks that nobody is on.
+ * Removes the networks that no container is on.
  * @param isWanted says which of them may go
  * @returns their names
  */

@@ -13,7 +13,7 @@ export function resolverSocket(state: string): string {
 const readySeconds = 60;
 
 /**
- * Starts the keeper unless there is one, and returns once the resolver can be asked. Who has the lock is the one: the
+ * Starts the keeper unless there is one, and returns once the resolver can be asked. The process with the lock is the one: the
  * keeper and the resolver hold it, and the kernel gives it back. One that is about to end has removed its socket.
  */
 const start = `keep=$1 d=$2; shift

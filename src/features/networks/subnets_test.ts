@@ -109,7 +109,7 @@ test("while containers have addresses of a subnet, the next has one of it; witho
   assert.equal((await chosen({ routes, files: { ...last, "/leases/10.86.28.7": "c1" } })).subnets, second);
   assert.equal((await chosen({ routes, files: { ...last, "/leases/10.86.28.3": "c0" } })).subnets, second);
   assert.equal((await chosen({ routes, files: last })).subnets.split(" ")[0], "192.168.228.0/24");
-  // What was in the way may have gone: who comes back finds the subnet that it had.
+  // What was in the way may have gone: a container that comes back finds the subnet that it had.
   assert.equal((await chosen({ routes: lan, files: last })).subnets, second);
 });
 

@@ -123,7 +123,7 @@ export function livingHosts(agent: Agent): ReadonlyMap<string, HostRecord> {
 
 /**
  * Takes over a network's record as etcd has it now.
- * @throws Error for one that is no longer encrypted: who may write to etcd must not have it go on in clear text
+ * @throws Error for one that is no longer encrypted: a client that may write to etcd must not have it go on in clear text
  */
 export function updateNetwork(
   joined: Joined,

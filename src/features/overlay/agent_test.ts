@@ -116,7 +116,7 @@ test("what is wrong is said once, and that it is in order again", async () => {
   assert.equal(agent.said.length, 1);
   assert.match(agent.said[0]!, /Cannot reach etcd: http:\/\/192\.0\.2\.9:2379: connection refused/);
   etcd.fail(undefined);
-  // For a moment nobody is asked again.
+  // For a moment no endpoint is asked again.
   for (let i = 0; i < 500 && agent.problems.size > 0; i++) {
     await new Promise((resolve) => setTimeout(resolve, 10));
     await beat(agent);
@@ -134,7 +134,7 @@ test("a host that leaves does so only when etcd can be told, and does not come b
   await assert.rejects(leaveCluster(agent, true), /Cannot reach etcd/);
   assert.equal(agent.hasLeft, undefined);
   etcd.fail(undefined);
-  // For a moment nobody is asked again.
+  // For a moment no endpoint is asked again.
   for (let i = 0; i < 500 && !agent.hasLeft; i++) {
     await leaveCluster(agent, false).catch(() => {});
     await new Promise((resolve) => setTimeout(resolve, 10));
@@ -145,7 +145,7 @@ test("a host that leaves does so only when etcd can be told, and does not come b
   stop(agent);
 });
 
-test("a mirror follows changes, stays as it was while nobody answers, and reads all again afterwards", async () => {
+test("a mirror follows changes, stays as it was while no endpoint answers, and reads all again afterwards", async () => {
   const etcd = newEtcd();
   etcd.put("/ocinet/a/1", "one");
   etcd.put("/ocinet/ab/2", "not of it");
@@ -201,7 +201,7 @@ test("what etcd loses by its revision is held until it is put back, or for a whi
   seen.stop();
 });
 
-test("while nobody answers one call alone finds out, and the others are told at once", async () => {
+test("while no endpoint answers one call alone finds out, and the others are told at once", async () => {
   const etcd = newEtcd();
   let answer = () => {};
   const silent = new Promise<void>((resolve) => answer = resolve);

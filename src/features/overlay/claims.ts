@@ -14,7 +14,7 @@ import {
 } from "./keys.ts";
 import type { Store } from "./networks.ts";
 
-/** Who wants an address, on which host. */
+/** The attachment that wants an address, and its host. */
 export type Claimant = Omit<AddressClaim, "mac">;
 
 /** A network whose addresses are known, as of a moment ago. */
@@ -122,7 +122,7 @@ async function refuseTaken(
   }
 }
 
-/** Gives back what somebody has. @throws EtcdError when it cannot be done now */
+/** Gives back what an attachment has. @throws EtcdError when it cannot be done now */
 export async function releaseAddresses(
   { etcd, prefix }: Store,
   { network, claims }: Pick<KnownNetwork, "network" | "claims">,
@@ -134,7 +134,7 @@ export async function releaseAddresses(
   }
 }
 
-/** The addresses that somebody has. */
+/** The addresses that an attachment has. */
 export function claimsOf(claims: ReadonlyMap<string, KeyValue>, who: Claimant): readonly string[] {
   return [...claims].filter(([, entry]) => {
     const claim = readClaim(entry);
@@ -174,7 +174,7 @@ function addressAt(subnet: string, place: bigint): string {
   return fromNumber(toNumber(addressOf(subnet)) + place, family(subnet));
 }
 
-/** Places in the smallest subnet that nobody has as far as is known: some at random, then each in turn. */
+/** Places in the smallest subnet that are free as far as is known: some at random, then each in turn. */
 function* freePlaces(
   { subnets }: OverlayNetwork,
   claims: ReadonlyMap<string, KeyValue>,

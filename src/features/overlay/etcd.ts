@@ -59,7 +59,7 @@ export interface MemberStatus {
 const limit = 5000;
 /** Milliseconds of silence after which a watch is made anew. */
 const silence = 60_000;
-/** Milliseconds in which nobody is asked again, after nobody answered, and after the user was refused. */
+/** Milliseconds in which no endpoint is asked again, after none answered, and after the user was refused. */
 const [unreachablePause, refusalPause] = [1000, 10_000];
 
 /** The state of a client. */
@@ -70,7 +70,7 @@ interface Client {
   current: number;
   token?: string;
   /**
-   * Why nobody answered, or the user was refused, and until when that is taken for the answer; after that for all but one,
+   * Why no endpoint answered, or the user was refused, and until when that is taken for the answer; after that for all but one,
    * which tries.
    */
   failed?: { readonly error: EtcdError; readonly until: number; isTried?: true };
@@ -107,7 +107,7 @@ export function connect(world: World, config: ClusterConfig): Etcd {
   };
 }
 
-/** Asks, unless it is known that nobody answers. While that is not known to be over, one call alone tries: no two wait. */
+/** Asks, unless it is known that no endpoint answers. While that is not known to be over, one call alone tries: no two wait. */
 async function call(client: Client, path: string, body: unknown): Promise<Json> {
   const { failed } = client;
   if (failed && (performance.now() < failed.until || failed.isTried)) throw failed.error;
@@ -156,7 +156,7 @@ async function callAny(client: Client, path: string, body: unknown): Promise<Jso
   );
 }
 
-/** Who waits in a row for the same failure is told it at once; and a wrong password is not tried all the time. */
+/** Callers that wait in a row for the same failure are told it at once; and a wrong password is not tried all the time. */
 function failing(client: Client, milliseconds: number, error: EtcdError): EtcdError {
   client.failed = { error, until: performance.now() + milliseconds };
   return error;

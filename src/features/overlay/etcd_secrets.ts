@@ -18,7 +18,7 @@ function textOf(world: World, path: string): string {
   return text;
 }
 
-/** A file that nobody but its owner may read. @throws EtcdError */
+/** A file that its owner alone may read. @throws EtcdError */
 export function secretOf(world: World, path: string): string {
   if (((world.stat(path)?.mode ?? 0) & 0o077) === 0) return textOf(world, path);
   throw new EtcdError(`Cannot use ${path}: others may read it; chmod 600 ${path}`);

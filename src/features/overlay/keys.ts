@@ -209,7 +209,7 @@ export function gatewayOf(subnet: string): string {
   return plus(addressOf(subnet), 1n);
 }
 
-/** Whether an address of the subnet may be given to somebody. */
+/** Whether an address of the subnet may be given away. */
 export function isFree(subnet: string, address: string): boolean {
   return contains(subnet, address) && address !== addressOf(subnet) && address !== gatewayOf(subnet) &&
     (family(subnet) === 6 || address !== lastOf(subnet));

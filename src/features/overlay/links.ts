@@ -90,9 +90,9 @@ export function guardTable({ vni }: OverlayNetwork): string {
 }
 
 /**
- * Packets of the network's VNI are taken from its hosts alone, and sent by nobody but the host itself: not by containers,
+ * Packets of the network's VNI are taken from its hosts alone, and sent by the host itself alone: not by containers,
  * to their gateway or through it (the sender's address would then be the host's own). conntrack has no part in them, so
- * that nobody's masquerading changes their source. Others' VXLAN on the same port is not touched.
+ * that no masquerading changes their source. Others' VXLAN on the same port is not touched.
  */
 export function guardStep(local: LocalNetwork): Step {
   const { network: { vni, internal }, port, tunnel } = local;
@@ -125,7 +125,7 @@ export function guardStep(local: LocalNetwork): Step {
   };
 }
 
-/** Who is on another network comes in by published ports alone, whichever host the container is on. */
+/** A container of another network comes in by published ports alone, whichever host the container is on. */
 function routingRules(table: string, bridge: string, internal: boolean): readonly string[] {
   const name = words`"${bridge}"`;
   const unasked = "ct state != { established, related } ct status ! dnat drop";

@@ -53,8 +53,8 @@ test("a hosts file has so many names of other hosts and no more", () => {
   assert.match(problems[0]!, /^Cannot tell 10 lines of names/);
 });
 
-test("names that another host's container, nobody, or a hostile host has are not written down", () => {
-  // The address is another host's, another container's, or nobody's; a name could end the line, or be the host itself.
+test("names that another host's container, no container, or a hostile host has are not written down", () => {
+  // The address is another host's, another container's, or no container's; a name could end the line, or be the host itself.
   const { lines } = remote(
     ["h3/web/eth0", told(["10.9.0.3"], "thief")],
     ["h2/web2/eth0", told(["10.9.0.3"], "thief")],

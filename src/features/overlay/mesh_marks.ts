@@ -4,7 +4,7 @@ import { parseObject } from "../../wire/overlay/requests.ts";
 /** The highest mark of a pair of a network and another host. */
 export const mostPairs = 0x7d;
 
-/** Where they are kept: connections have them for as long as they last, whoever comes, goes, or starts anew. */
+/** Where they are kept: connections have them for as long as they last, whichever hosts come, go, or start anew. */
 const fileOf = (state: string) => `${state}/mesh.json`;
 
 /**

@@ -108,7 +108,7 @@ test("packets go to a member by its host, answers by the host that was asked, an
   assert.equal(leftovers.length, 2 * (mostPairs + 1));
 });
 
-test("a host keeps its mark whoever comes and goes, and is given that of one that is gone only when none is free", () => {
+test("a host keeps its mark whichever hosts come and go, and is given that of one that is gone only when none is free", () => {
   const first = giveMarks(new Map(), ["ov1/h2", "ov1/h3"]);
   assert.deepEqual([...first], [["ov1/h2", 1], ["ov1/h3", 2]]);
   const second = giveMarks(first, ["ov1/h1", "ov1/h3"]);
@@ -173,7 +173,7 @@ test("a port leads to members whose address is theirs, on hosts that are there a
     led(member("h2", "b", ["10.9.0.5", "fd00:9::5"]), member("h1", "a", ["10.9.0.4", "fd00:9::4"])),
     [["web", false, "10.9.0.4", "fd00:9::4", "10.9.0.5"]],
   );
-  // Another's address, one that nobody has, one outside of the network, and a host that is gone.
+  // Another's address, one that no container has, one outside of the network, and a host that is gone.
   assert.deepEqual(led(member("h2", "b", ["10.9.0.4", "10.9.0.8"])), []);
   assert.deepEqual(led(member("h2", "d", ["192.0.2.7"]), member("h3", "c", ["10.9.0.6"])), []);
   // As soon as one member wants it, clients stay where they are.

@@ -152,7 +152,7 @@ function freeVni(others: readonly OverlayNetwork[]): number {
   return vni;
 }
 
-/** Removes a network that nobody has an address on. @throws Error naming who has */
+/** Removes a network without addresses that are taken. @throws Error naming the containers that have some */
 export async function removeNetwork(store: Store, name: string): Promise<void> {
   const { etcd, prefix } = store;
   const { network: networkKey, vni, addresses, names } = keysBelow(prefix);

@@ -70,7 +70,7 @@ export function wantedEntries(
   };
 }
 
-/** An address that somebody has. */
+/** An address that is taken. */
 interface Valid {
   readonly address: string;
   readonly claim: AddressClaim;

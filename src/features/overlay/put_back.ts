@@ -5,7 +5,7 @@ import { writeNetwork } from "./keys.ts";
 
 /**
  * Puts back what etcd has lost, as when it was made anew: a network that containers of this host are on, and their
- * addresses. A network can be removed only when nobody has an address on it, so one that is missing was lost.
+ * addresses. A network can be removed only when no address on it is taken, so one that is missing was lost.
  */
 export async function putBack(agent: Agent, joined: Joined): Promise<void> {
   const { networks } = agent;

@@ -9,7 +9,7 @@ import { hasContainers } from "./local_records.ts";
 
 /**
  * Gives back addresses of this host's containers of which nothing is recorded: an attaching was cut short, or a
- * container went while the agent was away. Whoever is attaching has a lock.
+ * container went while the agent was away. A process that is attaching has a lock.
  */
 export async function sweepClaims(agent: Agent, joined: Joined): Promise<void> {
   const { config, world } = agent;
@@ -57,7 +57,7 @@ function isRecorded({ world, state }: Agent, { network }: Joined, { id, ifname }
     world.stat(containerFile(state, id)) !== undefined;
 }
 
-/** The locks of whoever attaches it: a hook has the container's, a CNI plugin the interface's. */
+/** The locks of the process that attaches it: a hook has the container's, a CNI plugin the interface's. */
 async function lockBoth(
   { world, state }: Agent,
   { network }: Joined,

@@ -33,7 +33,7 @@ test("a container's network is one that the host has no route into", async () =>
   assert.equal(await cidrOf("slirp4netns", wide), "192.168.230.0/24");
 });
 
-test("what somebody asks for stays, and an uplink without such a network gets none", async () => {
+test("what is asked for stays, and an uplink without such a network gets none", async () => {
   assert.equal(await cidrOf("slirp4netns:cidr=10.0.2.0/24", lan), "10.0.2.0/24");
   assert.equal(await cidrOf("helper", lan), undefined);
 });

@@ -43,7 +43,7 @@ test("a port that is root's is said to be, whatever else the uplink has against 
   assert.match(String(by(helper, "80:80", {}, { limits: { rateIn: 1 } })), /\(it grants: none\)$/);
 });
 
-test("who insists gets that one, or the reason", () => {
+test("an option that insists on one gets that one, or the reason", () => {
   assert.deepEqual(by(pasta, "8080:80", { driver: "relay" }), {});
   assert.deepEqual(by(pasta, "8080:80", { proxyProtocol: "v1" }), { proxyProtocol: "v1" });
   assert.match(String(by(slirp4netns, "[::1]:8080:80", { driver: "uplink" })), /IPv4 addresses only/);

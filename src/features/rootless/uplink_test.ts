@@ -143,7 +143,7 @@ test("root's service is the best where it answers, and no problem where it is no
   assert.equal(await uplinkWith(""), "pasta");
 });
 
-test("lxc-user-nic comes after root's service, where somebody serves DHCP, or where it is asked for", async () => {
+test("lxc-user-nic comes after root's service, where a program serves DHCP, or where it is asked for", async () => {
   const { world } = having({ [slirp]: "" });
   const uplinkWith = async (servesDhcp: boolean, more: { uplink?: string; published?: string } = {}) => {
     const bridges = [{ name: "lxcbr0", there: true, servesDhcp }];

@@ -26,7 +26,7 @@ export function findUserNic(world: World): string | undefined {
   return findProgram(world, "lxc-user-nic") ?? files.find((file) => world.stat(file)?.kind === "file");
 }
 
-/** In a user namespace that is not the host's links' own, root is nobody there, and setuid gives no power over them. */
+/** In a user namespace that is not the host's links' own, root has no rights there, and setuid gives no power over them. */
 function powerless(world: World, path: string): string | undefined {
   const { uid, mode } = world.stat(path)!;
   if (world.stat("/proc/sys/net/ipv4/ip_forward")?.uid !== 0) {

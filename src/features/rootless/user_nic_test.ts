@@ -67,7 +67,7 @@ test("what is granted to the user or a group of theirs is found, and which of it
       { name: "gone", there: false, servesDhcp: false },
     ],
   });
-  // Without a socket on the port nobody is asked whose it is.
+  // Without a socket on the port no service is asked whose it is.
   assert.deepEqual(ran, ["getent group 50", "getent group 51"]);
 });
 

@@ -19,7 +19,7 @@ export interface Command {
   become(way: Omit<Way, "env">, changes: Changes): void;
 }
 
-/** Milliseconds for which what is being done is waited for when nobody wants it any more. */
+/** Milliseconds for which what is being done is waited for when it is not wanted any more. */
 const grace = 2000;
 
 /** The process that waits for us. @throws Error when none does */

@@ -87,7 +87,7 @@ shift 2
 end "$of" "$@" 2>/dev/null
 kill -KILL "$spared"`;
 
-/** Words that do so, for whoever may enter them. */
+/** Words that do so, for a process that may enter them. */
 export function endingOf(
   { pid, startTime }: ProcessIdentity,
   kinds: readonly Kind[],

@@ -37,7 +37,7 @@ function freeId(world: World, state: string, pid: number): string {
 
 /**
  * Makes namespaces, connects them, has the process that waits for us become the command in them, and takes all of it away
- * again once that has ended. What goes wrong then is noted in hook.log: nobody is there any more to be told.
+ * again once that has ended. What goes wrong then is noted in hook.log: no caller is there any more to be told.
  * @throws Error when it was not run
  */
 export async function runConnected(world: World, state: string, { id, options, words }: Run): Promise<void> {

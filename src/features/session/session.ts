@@ -44,9 +44,9 @@ mkdir /run/lock; cd /`;
 
 /**
  * Two shells hold the namespaces, and each the end of a fifo that the other reads from: whichever is killed, the other sees
- * it and kills what is left. A third, nobody's child, waits until whoever starts the session is done with that, or killed
- * over it, which is when nothing is written down of this holder, and so nobody would find it. To open a fifo at one end
- * would wait for the other, which a killed shell never opens; hence both at once, to begin with.
+ * it and kills what is left. A third, with init as its parent, waits until the process that starts the session is done
+ * with that, or killed over it: then nothing is written down of this holder, and no process would find it. To open a fifo
+ * at one end would wait for the other, which a killed shell never opens; hence both at once, to begin with.
  */
 const hold = `${endAll}
 ${showOwnLinks}
@@ -125,7 +125,7 @@ async function start(world: World, state: string, options: AttachOptions): Promi
     });
     return record!;
   } catch (error) {
-    // Of what is not written down it learns that nobody wants it.
+    // Of what is not written down it learns that it is not wanted.
     await holder.letGo();
     throw error;
   }

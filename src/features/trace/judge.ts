@@ -55,7 +55,7 @@ function chainHops({ emptyChains, forwarded, from }: Seen): readonly Hop[] {
   })];
 }
 
-/** Each chain of somebody else's has its own say in what is forwarded. */
+/** Each chain of another program's has its own say in what is forwarded. */
 function firewallHops({ forward }: Seen): readonly Hop[] {
   return forward.map(({ name, status, found, remedy = "" }) =>
     hop("firewall", name, { found, expected: "lets containers' traffic pass", ok: status === "ok", remedy })

@@ -1,4 +1,4 @@
-/** Whether a published port leads to the container, and to somebody who listens there. */
+/** Whether a published port leads to the container, and to a program that listens there. */
 import { elementsIn } from "../../plan/nft.ts";
 import type { DescribedPort } from "../container/describe.ts";
 import type { Listener } from "../container/ports.ts";

@@ -188,7 +188,7 @@ test("a next hop that does not answer, a setting, an address and a host's route 
   isWrong(seen({ hostWay: { problem: "no route" } }), "host route", "no route", /^give the host a route/);
 });
 
-test("a container that nobody may enter is not judged inside, and one of CNI's is not for repair", () => {
+test("a container that may not be entered is not judged inside, and one of CNI's is not for repair", () => {
   const { inside: _, way: _way, ...outside } = side("web", 2);
   const [first] = judge(seen({ from: { ...outside, closed: "it is user 1000's, who may trace it" } }));
   assert.deepEqual([first!.layer, first!.ok, first!.found], [

@@ -65,7 +65,7 @@ function recordedRoutes({ steps }: Side, address: string): readonly Recorded[] {
     });
 }
 
-/** Who has no entry is asked with the first packet; who did not answer has one that says so. */
+/** A neighbour without an entry is asked with the first packet; one that did not answer has an entry that says so. */
 function neighbourHops(side: Side, address: string): readonly Hop[] {
   const { way, neighbour, described: { id } } = side;
   if (way?.dev === undefined || way.type === "local") return [];

@@ -27,7 +27,7 @@ import type { Seen, Side, Target, Way } from "./seen.ts";
 /** Stands for the world: a root name server's. Only routes are asked for it; nothing is sent. */
 const anywhere4 = "198.41.0.4";
 
-/** Who is looked at. */
+/** The container that is looked at. */
 interface Container {
   readonly described: Description;
   readonly record: BaseRecord;

@@ -38,7 +38,7 @@ export function readSwitches(
   }));
 }
 
-/** Those of our chains that the target's packets come by, and that have no rule: somebody has flushed them. */
+/** Those of our chains that the target's packets come by, and that have no rule: they were flushed. */
 export async function readEmptyChains(world: World, { kind }: Target): Promise<readonly string[]> {
   const names = ["forward", "postrouting", ...(kind === "port" ? ["prerouting", "ports_on_all"] : [])];
   const empty = await Promise.all(names.map(async (name) => {

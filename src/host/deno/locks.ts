@@ -41,7 +41,7 @@ async function lock(
       file.close();
       return undefined;
     }
-    // Whoever had it may have removed the name while we waited; then the lock on this inode is worth nothing.
+    // The process that had it may have removed the name while we waited; then the lock on this inode is worth nothing.
     const named = orUndefined(() => Deno.statSync(path));
     if (named !== undefined && named.ino === file.statSync().ino) {
       return () => {

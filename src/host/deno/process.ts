@@ -91,7 +91,7 @@ let isOutputWhole = true;
 
 /**
  * Deno has a buffer before its standard output, so that of a write which fails because the caller's pipe is full and does
- * not block nobody knows how much was taken (2.9.5). The same pipe, opened anew, blocks.
+ * not block it is not known how much was taken (2.9.5). The same pipe, opened anew, blocks.
  */
 function standardOutput(): Pick<Deno.FsFile, "writeSync"> {
   try {

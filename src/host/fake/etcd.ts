@@ -22,11 +22,11 @@ export interface FakeEtcd {
   http(request: HttpRequest): Promise<HttpAnswer>;
   /** All keys with their values, as plain text. */
   dump(): Readonly<Record<string, string>>;
-  /** Ends a lease, as when nobody has renewed it. */
+  /** Ends a lease, as when it was not renewed. */
   expire(lease: string): void;
   /** Puts a key as another program would. */
   put(key: string, value: string): void;
-  /** From now on nobody answers, or with that status and text; undefined: as usual. */
+  /** From now on it does not answer, or with that status and text; undefined: as usual. */
   fail(how: "unreachable" | { readonly status: number; readonly message: string } | undefined): void;
   /** Deletes a key as another program would. */
   delete(key: string): void;

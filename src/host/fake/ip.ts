@@ -283,7 +283,10 @@ function showLinks(place: Place, words: readonly string[]): string {
   const found = namespace.links.filter((link) =>
     (name === undefined || link.name === name) && (on === undefined || link.master === on)
   );
-  if (isJson(options)) return `${JSON.stringify(found.map((link) => linkRow(place, link)))}\n`;
+  const statistics = (link: FakeLink) => options.includes("-s") ? { stats64: link.counters } : {};
+  if (isJson(options)) {
+    return `${JSON.stringify(found.map((link) => ({ ...linkRow(place, link), ...statistics(link) })))}\n`;
+  }
   return found.map(({ index, name }) => `${index}: ${name}: <>\n`).join("");
 }
 

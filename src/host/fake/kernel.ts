@@ -34,6 +34,8 @@ export interface FakeLink {
   addresses: FakeAddress[];
   /** The attributes of its kind, in `ip`'s words. */
   details: Record<string, unknown>;
+  /** What went through it; a test sets them. */
+  counters: Record<"rx" | "tx", { bytes: number; packets: number; dropped: number }>;
   /** The flags of a bridge port's VLANs, by id. */
   vlans: Record<string, string>;
   /** The qdiscs, by parent. */
@@ -197,6 +199,7 @@ export function newLink(index: number, name: string, kind: string): FakeLink {
   return {
     ...{ index, name, kind, mac: madeUp(index), mtu: 1500, up: false, alias: "", queueLength: 1000 },
     ...{ promiscuous: false, allMulticast: false, hairpin: false, isolated: false, hardware: false },
+    counters: { rx: { bytes: 0, packets: 0, dropped: 0 }, tx: { bytes: 0, packets: 0, dropped: 0 } },
     ...{ addresses: [], details: {}, vlans: {}, queues: {}, filters: [], sysctls: {} },
   };
 }

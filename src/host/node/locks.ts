@@ -33,7 +33,7 @@ async function lock(
     }
     const unlock = await tellWait(world, path, flock(world, fd, how), tell);
     if (!unlock) return undefined;
-    // Whoever had it may have removed the name while we waited; then the lock on this inode is worth nothing.
+    // The process that had it may have removed the name while we waited; then the lock on this inode is worth nothing.
     if (orUndefined(() => fs.statSync(path))?.ino === fs.fstatSync(fd).ino) {
       return () => {
         fs.unlinkSync(path);

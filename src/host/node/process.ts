@@ -37,7 +37,7 @@ export function setUmask(mask: number): number {
   return process.umask(mask);
 }
 
-/** Deno 2.0 has no such function, and makes one only while nobody is waiting for it. */
+/** Deno 2.0 has no such function, and makes one only while no code is waiting for it. */
 export async function provideBuiltins(): Promise<void> {
   const global: { getBuiltinModule?: typeof process.getBuiltinModule } = process;
   if (global.getBuiltinModule) return;
@@ -75,7 +75,7 @@ export const nodeProcess = {
 
 /** What a service that works through Node's layer, which Deno has as well, needs of its process. */
 export const service = {
-  /** Once nobody can write into standard input any more. */
+  /** Once no process can write into standard input any more. */
   inputEnds: (): Promise<void> =>
     new Promise((resolve) => {
       process.stdin.on("end", resolve).on("close", resolve).on("error", () => resolve()).resume();
@@ -83,7 +83,7 @@ export const service = {
   ready: (): void => void process.stdout.write("ready\n"),
   tell: (line: string): void => void process.stderr.write(`${line}\n`),
   exit: (code: number): never => process.exit(code),
-  /** What nobody expected is told, and ends nothing. */
+  /** An unexpected error is told, and ends nothing. */
   survive: (tell: (problem: unknown) => void): void =>
     void process.on("uncaughtException", tell).on("unhandledRejection", tell),
 };

@@ -58,7 +58,7 @@ export function setNetworks(resolver: Resolver, zones: readonly Zone[]): void {
 }
 
 /**
- * Answers a question of a member of the network by whose address it came. Nobody else is answered.
+ * Answers a question of a member of the network by whose address it came. No other is answered.
  * @returns undefined where there is no answer
  */
 export async function answer(resolver: Resolver, asked: Asked): Promise<Uint8Array | undefined> {
@@ -79,7 +79,7 @@ export async function answer(resolver: Resolver, asked: Asked): Promise<Uint8Arr
   return asked.byConnection || world.length <= query.said ? world : cut(world, query);
 }
 
-/** Of a container on internal networks alone nothing leaves. Who names servers of their own asks those. */
+/** Of a container on internal networks alone nothing leaves. One that names servers of its own asks those. */
 function serversFor(resolver: Resolver, member: ZoneMember, zones: readonly Zone[]): readonly string[] {
   if (zones.every(({ internal }) => internal)) return [];
   const own = zones.map((zone) =>

@@ -34,14 +34,14 @@ function resolver(zone = shop) {
 const asked = { bytes: ask("web"), from: "10.5.0.2", network: "shop", byConnection: false };
 const rcode = (bytes: Uint8Array | undefined) => bytes && bytes[3]! & 15;
 
-test("members are answered, and nobody else", async () => {
+test("members are answered, and no others", async () => {
   assert.deepEqual([...(await answer(resolver(), asked))!.slice(-4)], [10, 5, 0, 2]);
   assert.equal(await answer(resolver(), { ...asked, from: "10.5.0.9" }), undefined);
   assert.equal(await answer(resolver(), { ...asked, bytes: Uint8Array.from([1, 2, 3]) }), undefined);
   assert.equal(rcode(await answer(resolver(), { ...asked, bytes: new Uint8Array(5000) })), 1);
 });
 
-test("what nobody can be asked fails at once: from an internal network, of ourselves, and of too many", async () => {
+test("what no server can be asked fails at once: from an internal network, of ourselves, and of too many", async () => {
   const world = { ...asked, bytes: ask("example.com") };
   for (const zone of [inner, shop]) assert.equal(rcode(await answer(resolver(zone), world)), 2);
   assert.equal(rcode(await answer(resolver(), { ...world, from: "10.5.0.3" })), 2);

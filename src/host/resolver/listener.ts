@@ -93,7 +93,7 @@ function converse(socket: Net.Socket, from: string, answering: Answering): void 
     answering(question, from, true).catch(() => undefined).then((answer) => {
       waiting--;
       if (socket.destroyed) return;
-      // Who is not answered, or does not read, need not stay.
+      // A client that is not answered, or does not read, need not stay.
       if (!answer || socket.writableLength > 1 << 20) return void socket.destroy();
       socket.write(framed(answer));
       if (ended && waiting === 0) socket.end();

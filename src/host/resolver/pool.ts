@@ -28,7 +28,7 @@ interface Source {
 export type Pool = Map<4 | 6, Promise<Source>[]>;
 
 const size = 16;
-/** So many questions, then a source is closed and another port is taken: who forges answers has to guess port and id. */
+/** So many questions, then a source is closed and another port is taken: a forger of answers has to guess port and id. */
 const mostUses = 64;
 
 /** @returns the answer of the server that was asked, to what was asked; undefined when it does not come in time */

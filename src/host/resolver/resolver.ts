@@ -84,7 +84,7 @@ function follow({ resolver, room, listeners }: Service): readonly Zone[] {
 }
 
 /**
- * Ends where nobody is left. First its socket goes: who comes to a network after that sees that another one has to be
+ * Ends where no container is left. First its socket goes: a container that comes after that sees that another one has to be
  * started; who came before is seen here.
  */
 async function endUnused(running: Service): Promise<void> {

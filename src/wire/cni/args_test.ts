@@ -21,7 +21,7 @@ test("a pair that is none is refused", () => {
   }
 });
 
-test("who reads them refuses a = in a value, and keys that nobody reads, unless the caller says to ignore them", () => {
+test("a plugin that reads them refuses a = in a value, and keys that no plugin reads, unless the caller says to ignore them", () => {
   checkArgs("IgnoreUnknown=0;IP=10.0.0.1;MAC=02:00:00:00:00:01;GATEWAY=10.0.0.1");
   for (const yes of ["1", "true", "TRUE"]) checkArgs(`IgnoreUnknown=${yes};K8S_POD_NAME=a`);
   assert.throws(() => checkArgs("IgnoreUnknown=1;A=B=C"), { message: 'ARGS: invalid pair "A=B=C"' });

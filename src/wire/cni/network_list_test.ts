@@ -52,7 +52,7 @@ test("the highest version that both know is taken", () => {
     [{ cniVersions: ["0.4.0", "1.0.0"] }, "1.0.0"],
     [{ cniVersion: "1.1.0", cniVersions: ["0.4.0"] }, "1.1.0"],
     [{ cniVersion: "0.4.0", cniVersions: ["9.0.0"] }, "0.4.0"],
-    // Whoever uses it may know it.
+    // The plugin that uses it may know it.
     [{ cniVersion: "9.9.9" }, "9.9.9"],
     [{ cniVersion: "9.9.9", cniVersions: ["9.0.0"] }, "9.9.9"],
   ];

@@ -72,7 +72,7 @@ test("neither a name without a dot nor one of a network leaves; the zones of the
   assert.equal(ask("shop.example.com", "A"), "forward");
 });
 
-test("an address is its container's, one of our subnets is nobody's, and others are the world's", () => {
+test("an address is its container's, one of our subnets is no container's, and others are the world's", () => {
   assert.equal(ask("2.0.5.10.in-addr.arpa", "PTR"), "0 PTR web.shop");
   assert.equal(ask("4.0.5.10.in-addr.arpa", "PTR"), "0 PTR 0123456789ab.shop");
   assert.equal(ask("2.0.5.10.in-addr.arpa", "A"), "0");

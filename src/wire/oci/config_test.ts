@@ -62,7 +62,7 @@ test("withHooks() adds to the stages, and sets host name and network namespace",
   });
 });
 
-test("withoutHooks() leaves a namespace that somebody has set since", () => {
+test("withoutHooks() leaves a namespace that was set since", () => {
   const taken = withHooks({ linux }, entries, { ownNamespace: false });
   const mine = { linux: { namespaces: [{ type: "network", path: "/run/netns/mine" }] } };
   assert.deepEqual(withoutHooks({ ...taken, ...mine }), mine);

@@ -5,6 +5,8 @@ export interface Option {
   /** Another tool's name for the option; the command line accepts it too. */
   readonly also?: string;
   readonly value: string;
+  /** It may stand without its value, which then reads as an empty one; of commands alone. */
+  readonly bare?: true;
   readonly text: string;
   /** The option may be repeated; the values add up. */
   readonly many: boolean;
@@ -21,7 +23,7 @@ export const containerOptions: readonly Option[] = [
   { ...option("publish", "PORTS", "[HOSTIP:]HOSTPORT[-END]:PORT[-END][/tcp|udp|sctp]", true), short: "p" },
   option("service", "NAME", "be a member of a service of its overlay networks, which has the name", false),
   option("publish-mesh", "PORTS", "HOSTPORT:PORT[/udp]: on every host of the cluster, to any member", true),
-  option("affinity", "BY", "who of a service's members is asked: each in turn (none), or by client", false),
+  option("affinity", "BY", "which member of a service answers: each in turn (none), or by client", false),
   option(
     "dns",
     "SERVER",
@@ -53,7 +55,7 @@ export const containerOptions: readonly Option[] = [
   option(
     "port-driver",
     "NAME",
-    "who forwards ports without root: uplink, relay (default: uplink where it can)",
+    "what forwards ports without root: uplink, relay (default: uplink where it can)",
     false,
   ),
   option("proxy-protocol", "VERSION", "tell the container who connects, by the relay: v1, v2", false),
