@@ -36,7 +36,12 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
     "src/features/rootless/uplink.ts",
   ],
   tuning: ["src/drivers/meta/tuning.ts"],
-  complaints: ["src/engine/tool_problem.ts", "src/net/json_problem.ts", "src/wire/cni/system_error.ts"],
+  complaints: [
+    "src/engine/tool_problem.ts",
+    "src/net/file_problem.ts",
+    "src/net/json_problem.ts",
+    "src/wire/cni/system_error.ts",
+  ],
   recover: ["src/features/container/recover.ts"],
   repair: ["src/features/container/repair_links.ts", "src/features/container/restore_rules.ts"],
   leftovers: ["src/engine/old_records.ts", "src/features/cni_plugin/reference_leftovers.ts"],

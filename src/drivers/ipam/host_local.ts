@@ -4,7 +4,7 @@ import { type Dns, type Ip, parseRoute, type Result, type Route } from "../../wi
 import { addressOf, parseAddress, parseCidr } from "../../net/address.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import { type Claim, claim as makeClaim } from "../../plan/step.ts";
-import { createWithDirectory } from "../../plan/files.ts";
+import { createWithDirectory, readUndamagedFile } from "../../plan/files.ts";
 import type { World } from "../../plan/world.ts";
 import type { Lease } from "../plugin.ts";
 import {
@@ -186,7 +186,7 @@ function takeRequested(search: Search, address: string): Taken {
 function takeNext(search: Search): Taken {
   const { world, directory, set, i } = search;
   const marker = `${directory}/last_reserved_ip.${i}`;
-  const before = world.read(marker);
+  const before = readUndamagedFile(world, marker);
   const last = parseAddress(before?.trim() ?? "");
   for (const candidate of order(search, last)) {
     const taken = take(search, candidate);
@@ -211,7 +211,7 @@ function movePointer(
   };
   write(address);
   return () => {
-    if (world.read(marker) !== address) return;
+    if (readUndamagedFile(world, marker) !== address) return;
     if (before === undefined) world.remove(marker);
     else write(before);
   };
@@ -260,7 +260,7 @@ function reservations({ dataDir }: Conf, { network }: Attachment, world: World):
   const directory = `${dataDir}/${network}`;
   return world.list(directory).filter((name) => parseAddress(name) !== undefined).map((name) => {
     const path = `${directory}/${name}`;
-    return { path, owner: world.read(path)?.trim() ?? "" };
+    return { path, owner: readUndamagedFile(world, path)?.trim() ?? "" };
   });
 }
 

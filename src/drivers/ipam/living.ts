@@ -1,6 +1,6 @@
 import { family, parseAddress } from "../../net/address.ts";
 import { parseElements } from "../../plan/nft_listing.ts";
-import { createWithDirectory } from "../../plan/files.ts";
+import { createWithDirectory, readUndamagedFile } from "../../plan/files.ts";
 import type { World } from "../../plan/world.ts";
 
 /**
@@ -35,7 +35,7 @@ export async function reserveLiving(
 function isReservedBeside(world: World, directory: string, address: string, id: string): boolean {
   const above = directory.slice(0, directory.lastIndexOf("/"));
   return world.list(above).some((network) =>
-    world.read(`${above}/${network}/${address}`)?.trim().split(/\s/)[0] === id
+    readUndamagedFile(world, `${above}/${network}/${address}`)?.trim().split(/\s/)[0] === id
   );
 }
 

@@ -3,6 +3,7 @@ import { helperSocket, parseOffer, writeRequest } from "../../wire/helper/wire.t
 import { addressOf } from "../../net/address.ts";
 import type { PortMapping } from "../../net/port_mapping.ts";
 import { findProgram, packages } from "../../plan/programs.ts";
+import { readUndamagedFile } from "../../plan/files.ts";
 import type { World } from "../../plan/world.ts";
 import { parseOptions } from "../../drivers/uplinks/options.ts";
 import { isRelay } from "../../drivers/uplinks/relay.ts";
@@ -167,7 +168,7 @@ export function problemOf(
 async function knownVersion(world: World, state: string, path: string): Promise<string | undefined> {
   const { identity, modified } = world.stat(path)!;
   const memory = `${state}/pasta.version`;
-  const [file, version] = world.read(memory)?.trim().split(" ") ?? [];
+  const [file, version] = readUndamagedFile(world, memory)?.trim().split(" ") ?? [];
   const own = `${identity}:${modified}`;
   if (file === own) return version;
   const found = await pastaVersion(world, path);
