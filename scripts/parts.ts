@@ -35,7 +35,7 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
     "src/features/rootless/rootless.ts",
     "src/features/rootless/uplink.ts",
   ],
-  tuning: ["src/drivers/meta/tuning.ts"],
+  tuning: ["src/drivers/meta/tuning.ts", "src/features/container/wanted_args.ts"],
   complaints: [
     "src/engine/tool_problem.ts",
     "src/net/file_problem.ts",
