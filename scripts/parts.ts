@@ -45,7 +45,7 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
   recover: ["src/features/container/recover.ts"],
   repair: ["src/features/container/repair_links.ts", "src/features/container/restore_rules.ts"],
   leftovers: ["src/engine/old_records.ts", "src/features/cni_plugin/reference_leftovers.ts"],
-  check: ["src/features/cni_plugin/check.ts"],
+  check: ["src/drivers/ipam/host_local_check.ts", "src/features/cni_plugin/check.ts"],
   cni: ["src/commands/cni.ts", "src/features/cni_runtime/cache.ts", "src/features/cni_runtime/runtime.ts"],
   sockets: ["src/host/deno/listen.ts", "src/host/deno/sockets.ts", "src/host/node/sockets.ts"],
   run: ["src/commands/run.ts", "src/commands/supervise.ts"],
