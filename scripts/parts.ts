@@ -43,7 +43,11 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
     "src/wire/cni/system_error.ts",
   ],
   recover: ["src/features/container/recover.ts"],
-  repair: ["src/features/container/repair_links.ts", "src/features/container/restore_rules.ts"],
+  repair: [
+    "src/features/container/names_again.ts",
+    "src/features/container/repair_links.ts",
+    "src/features/container/restore_rules.ts",
+  ],
   leftovers: ["src/engine/old_records.ts", "src/features/cni_plugin/reference_leftovers.ts"],
   check: ["src/drivers/ipam/host_local_check.ts", "src/features/cni_plugin/check.ts"],
   cni: ["src/commands/cni.ts", "src/features/cni_runtime/cache.ts", "src/features/cni_runtime/runtime.ts"],
