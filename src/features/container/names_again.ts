@@ -62,7 +62,19 @@ function againOf(world: World, run: readonly string[]): readonly (readonly strin
   const words = run.slice(at + 2);
   const files = words.flatMap((word, i) => word === "rw" ? [words.slice(i + 1, i + 3)] : [])
     .filter(([source, target]) => world.stat(source!) && world.stat(target!));
-  return files.length === 0 ? [] : [[...run.slice(0, at), again, "sh", ...files.flat()]];
+  const [, pid] =
+    /^--mount=\/proc\/(\d+)\/ns\/mnt$/.exec(run.find((word) => word.startsWith("--mount=")) ?? "") ?? [];
+  const mounts = world.read(`/proc/${pid}/mountinfo`) ?? "";
+  const isThere = ([source, target]: readonly string[]) =>
+    isFile(world, target!) &&
+    mounts.includes(`${source!.slice(source!.lastIndexOf("/containers/"))} ${target} `);
+  if (files.every(isThere)) return [];
+  return [[...run.slice(0, at), again, "sh", ...files.flat()]];
+}
+
+/** A link may lead elsewhere since: where to is only known inside. */
+function isFile(world: World, path: string): boolean {
+  return world.stat(path, "itself")?.kind === "file";
 }
 
 /** Calls after each change of the host's files about names, looked for every so many milliseconds. */

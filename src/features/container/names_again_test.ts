@@ -69,6 +69,12 @@ test("files of ours are mounted again, over the host's that are there, in the co
     `${directory}/hosts /etc/hosts`,
   ]);
   assert.match(ran[0]![6]!, /-c/);
+  // That is not asked where the kernel shows that all are there.
+  const mounts = ["resolv.conf", "hosts"].map((name) =>
+    `50 20 0:9 /o/containers/c1/${name} /etc/${name} rw - tmpfs x rw`
+  );
+  const read = (path: string) => path.endsWith("/mountinfo") ? mounts.join("\n") : fake.world.read(path);
+  assert.deepEqual([await repairNames({ ...world, read }, state, "c1"), ran.length], [[], 1]);
   fake.tree.remove("/etc/hosts");
   await repairNames(world, state, "c1");
   assert.deepEqual(ran[1]!.slice(-2), [`${directory}/resolv.conf`, "/etc/resolv.conf"]);

@@ -123,7 +123,8 @@ async function choose(
     const found = ports.map((port) => forwarder(uplink, port, forwarding, forwarded));
     const refusal = found.find((port) => typeof port === "string");
     const chosen = { ...candidate, ports: found.filter((port) => typeof port !== "string") };
-    if (refusal !== undefined) refusals.push(refusal);
+    const tooMany = refusal ?? uplink.tooMany?.(chosen.ports.filter(({ relay }) => !relay));
+    if (tooMany !== undefined) refusals.push(tooMany);
     else {
       const rank = (findsNames(uplink) ? 2 : 0) + (chosen.ports.some(({ relay }) => relay) ? 0 : 1);
       if (rank === 3) return chosen;
