@@ -369,6 +369,9 @@ is_apart() { [ "$(readlink "/proc/$1/ns/user")" != "$(readlink /proc/self/ns/use
 
 # --- files and places
 
+# is_told SERVER NAME: a command in the background is told so
+is_told() { in_host grep -qs "nameserver $1" "/proc/$(cat "$BATS_TEST_TMPDIR/background/$2")/root/etc/resolv.conf"; }
+
 @test "resolv.conf" {
   local who
   in_host sh -c ': >/etc/resolv.conf'
@@ -379,6 +382,16 @@ is_apart() { [ "$(readlink "/proc/$1/ns/user")" != "$(readlink /proc/self/ns/use
     printf "nameserver 127.0.0.54\nnameserver 192.0.2.2\n" >/run/systemd/resolve/resolv.conf'
   lacks root 'warning /etc/resolv.conf' '127.0.0.53 is this machine itself*' '* --dns 192.0.2.2'
   [[ $(ocinet run --dns 192.0.2.2 -- cat /etc/resolv.conf) == *"nameserver 192.0.2.2"* ]]
+  # Commands keep the file that they were given when the host replaces its own (rootlesskit#5).
+  for who in root user; do
+    background named-$who as $who "$OCINET" run --dns 192.0.2.53 -- sh -c 'echo ready; exec sleep 1000'
+    wait_for is_told 192.0.2.53 named-$who
+  done
+  in_host sh -c 'sed s/53/54/ /etc/resolv.conf >/etc/new && mv /etc/new /etc/resolv.conf'
+  for who in root user; do
+    wait_for is_told 192.0.2.53 named-$who
+    stop named-$who
+  done
   # Forwarding goes off again.
   ocinet gc
   # slirp4netns and pasta ask it from outside.

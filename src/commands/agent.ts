@@ -1,5 +1,6 @@
 import { keepWaiting, type Pool } from "../features/calls/pool.ts";
 import { slotsDirectory } from "../features/calls/slot.ts";
+import { followHost, renewAll } from "../features/container/names_again.ts";
 import { runAgent } from "../features/overlay/agent.ts";
 import { clusterFile } from "../features/overlay/cluster_config.ts";
 import { stateDirectory } from "../engine/state.ts";
@@ -12,6 +13,9 @@ import { oneLine } from "../wire/cni/output.ts";
 import { type Option, UsageError } from "../wire/oci/options.ts";
 import type { Report } from "./report.ts";
 import { unitsOption } from "./units.ts";
+
+/** Milliseconds between two looks at the host's files about names. */
+const lookEvery = 1000;
 
 const [usualWorkers, mostWorkers] = [4, 64];
 
@@ -46,11 +50,14 @@ export async function agent(world: World, workers = String(usualWorkers)): Promi
     throw new UsageError(`Cannot have "${workers}" workers: it is a number from 0 to ${mostWorkers}`);
   }
   const isInCluster = isRoot(world) && world.stat(clusterFile(world)) !== undefined || Number(workers) === 0;
+  const state = stateDirectory(world);
   const pool = await serveCalls(world, Number(workers), isInCluster);
+  const names = followHost(world, lookEvery, () => renewAll(world, state, tell));
   try {
-    if (isInCluster) await runAgent(world, stateDirectory(world), tell);
+    if (isInCluster) await runAgent(world, state, tell);
     else await untilSignal(world);
   } finally {
+    names.stop();
     await pool?.stop();
   }
   return { text: "", json: undefined };

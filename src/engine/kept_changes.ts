@@ -1,7 +1,7 @@
 import { ownAlias } from "../plan/ip.ts";
 import { linkOf } from "../plan/resource.ts";
 import { isStep, type Line, show, type Step, type Sysctl } from "../plan/step.ts";
-import { createWithDirectory } from "../plan/files.ts";
+import { createWithDirectory, readUndamagedFile } from "../plan/files.ts";
 import type { World } from "../plan/world.ts";
 import { bootId, ownNamespace } from "./process.ts";
 import { linkExists } from "./links.ts";
@@ -52,7 +52,7 @@ function guardOf({ id }: Step, steps: readonly Step[]): Line | undefined {
 export function keptGuards(world: World, state: string): readonly Line[] {
   const directory = directoryOf(state);
   return world.list(directory).flatMap((name) => {
-    const note = parseNote(world.read(`${directory}/${name}`));
+    const note = parseNote(readUndamagedFile(world, `${directory}/${name}`));
     const holds = note?.bootId === bootId(world) && note.host === ownNamespace(world);
     return holds && isStep(note.guard) ? [note.guard] : [];
   });
@@ -88,7 +88,7 @@ export function keptChanges(
   const directory = directoryOf(state);
   return world.list(directory).flatMap((name) => {
     const path = `${directory}/${name}`;
-    const note = parseNote(world.read(path));
+    const note = parseNote(readUndamagedFile(world, path));
     const holds = note?.bootId === bootId(world);
     if (holds && note.host !== ownNamespace(world)) return [];
     const remove = async () => {

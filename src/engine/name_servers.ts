@@ -6,7 +6,7 @@ import type { World } from "../plan/world.ts";
 export const resolvConf = "/etc/resolv.conf";
 
 /** The servers that systemd-resolved uses. They are needed if resolv.conf names only systemd-resolved itself. */
-const resolvedConf = "/run/systemd/resolve/resolv.conf";
+export const resolvedConf = "/run/systemd/resolve/resolv.conf";
 
 /** Whether a server can be reached only from the host: it is on the loopback, or its address has a zone. */
 export function isHostsOwn(server: string): boolean {

@@ -1,3 +1,4 @@
+import { readUndamagedFile } from "../plan/files.ts";
 import type { World } from "../plan/world.ts";
 
 /** A process, identified so that a later one with the same pid is not mistaken for it. */
@@ -127,7 +128,7 @@ export function ownerIsAlive(world: World, pid: number, cmdlineMarker: string): 
 
 /** Reads pids from a file, one a line. Values that kill(2) takes for several processes are left out. */
 export function readPids(world: World, path: string): readonly number[] {
-  return (world.read(path) ?? "").split("\n").map(Number).filter((pid) =>
+  return (readUndamagedFile(world, path) ?? "").split("\n").map(Number).filter((pid) =>
     Number.isSafeInteger(pid) && pid > 1
   );
 }

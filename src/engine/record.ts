@@ -3,7 +3,7 @@ import { identifierProblem } from "../net/names.ts";
 import type { Limits } from "../net/limits.ts";
 import type { PortMapping } from "../net/port_mapping.ts";
 import { isStep, type Step } from "../plan/step.ts";
-import { removeAbandoned, withDirectory } from "../plan/files.ts";
+import { DamagedFile, removeAbandoned, undamaged, withDirectory } from "../plan/files.ts";
 import type { World } from "../plan/world.ts";
 import type { NetworkList } from "../wire/cni/network_list.ts";
 import { parseResult, type Result } from "../wire/cni/result.ts";
@@ -105,9 +105,6 @@ export interface Attached {
   readonly result?: Result;
 }
 
-/** A record that is there, of which nothing can be made. */
-export class DamagedRecord extends Error {}
-
 /** A record of this boot and this network namespace. */
 export function newRecord<R extends BaseRecord>(
   world: World,
@@ -153,7 +150,7 @@ export function writeRecord<R extends BaseRecord>(world: World, state: string, r
 
 /**
  * The record of a container, or undefined when there is none.
- * @throws DamagedRecord naming the file when nothing can be made of it, Error when it is of a later version
+ * @throws DamagedFile naming the file when nothing can be made of it, Error when it is of a later version
  */
 export function readContainer(world: World, state: string, id: string): ContainerRecord | undefined {
   const path = containerFile(state, id);
@@ -166,12 +163,7 @@ export function readContainer(world: World, state: string, id: string): Containe
 
 /** The same; undefined also when nothing can be made of it. @throws Error when it is of a later version */
 export function readUndamaged(world: World, state: string, id: string): ContainerRecord | undefined {
-  try {
-    return readContainer(world, state, id);
-  } catch (error) {
-    if (error instanceof DamagedRecord) return undefined;
-    throw error;
-  }
+  return undamaged(() => readContainer(world, state, id));
 }
 
 /**
@@ -179,16 +171,12 @@ export function readUndamaged(world: World, state: string, id: string): Containe
  * @throws Error when it is of a later version
  */
 export function readPlugin(world: World, state: string, key: RecordKey): PluginRecord | undefined {
-  const path = recordFile(state, key);
-  const text = world.read(path) ??
-    (hasOldPlugins(world, state) ? readOldPlugin(world, state, key) : undefined);
-  if (text === undefined) return undefined;
-  try {
-    return parseRecord(text, path, key.id, isPluginRecord);
-  } catch (error) {
-    if (error instanceof DamagedRecord) return undefined;
-    throw error;
-  }
+  return undamaged(() => {
+    const path = recordFile(state, key);
+    const text = world.read(path) ??
+      (hasOldPlugins(world, state) ? readOldPlugin(world, state, key) : undefined);
+    return text === undefined ? undefined : parseRecord(text, path, key.id, isPluginRecord);
+  });
 }
 
 function parseRecord<R extends BaseRecord>(
@@ -198,7 +186,7 @@ function parseRecord<R extends BaseRecord>(
   isOne: (record: Partial<R>) => boolean,
 ): R {
   const damaged = (problem: string) =>
-    new DamagedRecord(
+    new DamagedFile(
       `Cannot read ${path}: ${problem}; ocinet down ${id} takes away what is found by its name`,
     );
   let record: Partial<R> | null;

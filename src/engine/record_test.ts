@@ -3,7 +3,6 @@ import { test } from "node:test";
 import { newFake } from "../host/fake.ts";
 import {
   containerFile,
-  DamagedRecord,
   newRecord,
   readContainer,
   readPlugin,
@@ -11,6 +10,7 @@ import {
   removeRecord,
   writeRecord,
 } from "./record.ts";
+import { DamagedFile } from "../plan/files.ts";
 import { containerKey, type ContainerRecord, type PluginRecord } from "./record.ts";
 
 const state = "/s";
@@ -57,7 +57,7 @@ test("a damaged record is told by its file, and a plugin's counts as none", () =
     const text of ["", "{", "null", "[]", whole.slice(0, -5), whole.replace('"steps":[]', '"steps":[{}]')]
   ) {
     fake.place(containerFile(state, "c1"), text);
-    assert.throws(() => readContainer(fake.world, state, "c1"), DamagedRecord);
+    assert.throws(() => readContainer(fake.world, state, "c1"), DamagedFile);
     assert.throws(
       () => readContainer(fake.world, state, "c1"),
       /Cannot read \/s\/containers\/c1\/container\.json: /,

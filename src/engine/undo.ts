@@ -13,6 +13,7 @@ import {
   type Step,
   type Sysctl,
 } from "../plan/step.ts";
+import { readUndamagedFile } from "../plan/files.ts";
 import { endedBy, whyFailed, type World } from "../plan/world.ts";
 import { messageOf } from "../wire/cni/error.ts";
 import { endFlows } from "./conntrack.ts";
@@ -222,7 +223,7 @@ async function removalOf(world: World, step: Send): Promise<string | undefined> 
 
 /** Gives up a claim, if it is the owner's. */
 export function undoClaim(world: World, { path, owner }: Claim): void {
-  if (world.read(path)?.trim() !== owner) return;
+  if (readUndamagedFile(world, path)?.trim() !== owner) return;
   world.remove(path);
   world.removeEmpty(path.slice(0, path.lastIndexOf("/")));
 }

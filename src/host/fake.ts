@@ -11,6 +11,7 @@ import {
   type World,
 } from "../plan/world.ts";
 import { addressOf } from "../net/address.ts";
+import { checkFile } from "../plan/files.ts";
 import {
   addNamespace,
   endProcesses,
@@ -75,6 +76,8 @@ export interface Fake {
   readonly log: readonly string[];
   /** Puts a file there, or sets a sysctl that is there. */
   place(path: string, text: string): void;
+  /** Puts a pipe there, in place of what is there. */
+  placePipe(path: string): void;
   /** Makes a network namespace with a name in /run/netns. */
   addNamespace(name: string): string;
   /** Takes that name away. */
@@ -142,6 +145,11 @@ function fakeOf(machine: Machine): Fake {
       if (key !== undefined) return writeSysctl(kernel, kernel.own, key, text);
       tree.makeDirectory(path.slice(0, path.lastIndexOf("/")), 0o755);
       tree.write(path, text, 0o644);
+    },
+    placePipe: (path) => {
+      tree.makeDirectory(path.slice(0, path.lastIndexOf("/")), 0o755);
+      tree.remove(path);
+      tree.write(path, "", 0o600, "pipe");
     },
     addNamespace: (name) => {
       const path = `/run/netns/${name}`;
@@ -307,6 +315,7 @@ function lookAt({ kernel, tree }: Machine, self: FakeProcess | undefined, path: 
   const entry = tree.entry(path);
   if (!entry) return undefined;
   if (entry.kind === "directory") return { kind: "directory", names: tree.names(path) };
+  if (entry.kind === "pipe") return { kind: "pipe" };
   return entry.kind === "symlink" ? { kind: "link", to: entry.text } : { kind: "file", text: entry.text };
 }
 
@@ -316,7 +325,7 @@ function statOf(machine: Machine, self: FakeProcess, path: string): Stat | undef
   const shown = lookAt(machine, self, path);
   if (!shown) return undefined;
   if (shown.kind === "namespace") return { ...own, kind: "other", identity: `4:${shown.inode}` };
-  const kind = shown.kind === "link" ? "other" : shown.kind;
+  const kind = shown.kind === "link" || shown.kind === "pipe" ? "other" : shown.kind;
   if (!entry) return { ...own, kind, identity: `5:${path}` };
   return { ...own, kind, identity: `1:${entry.inode}`, modified: entry.modified, mode: entry.mode };
 }
@@ -326,6 +335,9 @@ function readLinkOf(machine: Machine, self: FakeProcess, path: string): string |
   if (shown?.kind === "namespace") return `${shown.type}:[${shown.inode}]`;
   return shown?.kind === "link" ? shown.to : undefined;
 }
+
+/** Bits of S_IFMT. */
+const types = { pipe: 0o010000, directory: 0o040000 } as const;
 
 type Files = Pick<
   World,
@@ -361,6 +373,9 @@ function filesOf(machine: Machine, self: FakeProcess, state: State): Files {
   };
   const read = (path: string) => {
     const shown = shownAt(path);
+    if (shown && shown.kind in types) {
+      checkFile(path, { mode: types[shown.kind as keyof typeof types], size: 0, rdev: 0 });
+    }
     return shown?.kind === "file" ? shown.text : undefined;
   };
   return {

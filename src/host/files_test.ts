@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { after, test } from "node:test";
+import { readUndamagedFile } from "../plan/files.ts";
 import { builtin } from "./node/builtin.ts";
 import { realWorld } from "./runtime.ts";
 
@@ -122,6 +123,29 @@ test("of a file, the beginning is read, also of one of the kernel's that says li
   assert.equal(world.readStart(`${directory}/none`, 4), undefined);
   const whole = world.read("/proc/self/mountinfo")!;
   assert.equal(world.readStart("/proc/self/mountinfo", 1_000_000), whole);
+});
+
+test("what is no regular file, or too long, is neither opened nor read, and the error says what it is", async () => {
+  const at = (name: string) => `${directory}/${name}`;
+  assert.equal((await world.run(["mkfifo", at("pipe")])).code, 0);
+  assert.equal((await world.run(["truncate", "--size=17M", at("long")])).code, 0);
+  const kinds = { zero: "a character device", null: "" };
+  for (const name of Object.keys(kinds)) world.symlink(`/dev/${name}`, at(name));
+  world.makeDirectory(at("tree"));
+  for (
+    const [name, kind] of [["pipe", "a pipe \\(FIFO\\)"], ["zero", kinds.zero], ["tree", "a directory"], [
+      "long",
+      "larger than 16 MiB",
+    ]]
+  ) {
+    const why = new RegExp(`^Error: Cannot read ${at(name!)}: it is ${kind}.*; remove it$`);
+    for (const read of ["read", "readBytes"] as const) assert.throws(() => world[read](at(name!)), why);
+    assert.equal(readUndamagedFile(world, at(name!)), undefined);
+  }
+  assert.equal(world.read(at("null")), "");
+  // A lock is had all the same.
+  (await world.lock(at("pipe")))();
+  assert.equal(world.stat(at("pipe")), undefined);
 });
 
 test("an address is ours if a socket can be bound to it", async () => {

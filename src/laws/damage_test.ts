@@ -3,6 +3,7 @@ import { test } from "node:test";
 import type { Fake } from "../host/fake.ts";
 import { addNamespace, type FakeProcess, linkNamed, namespaceOf } from "../host/fake/kernel.ts";
 import { describeAll, type Description } from "../features/container/describe.ts";
+import { collect, collectUnused } from "../features/container/gc.ts";
 import { down } from "../commands/down.ts";
 import { containers, hostWith, netnsOf, ways } from "./actions.ts";
 import { dumpOf, missingFrom, state } from "./machine.ts";
@@ -35,6 +36,54 @@ test("a container whose records are damaged is taken down by its name, with its 
       assert.deepEqual([missingFrom(dumpOf(fake), before), missingFrom(before, dumpOf(fake))], [[], []]);
     }
   }
+});
+
+test("whichever file of the state is a pipe or a directory, ls, gc and down do not wait for it, and nothing of the kernel's stays", async () => {
+  const all = (await attached()).fake.tree.files().map(([path]) => path).filter((path) =>
+    path.startsWith(`${state}/`)
+  );
+  assert.ok(all.length > 6, all.join(" "));
+  for (const path of all) {
+    for (const isPipe of [true, false]) {
+      const { fake } = await attached();
+      if (isPipe) fake.placePipe(path);
+      else {
+        fake.world.remove(path);
+        fake.world.makeDirectory(path);
+      }
+      const [told] = await describeAll(fake.world, state, ["c1"]) as [Description];
+      if (path.startsWith(`${directory}/`)) {
+        assert.match(`${told.state} ${told.reason}`, /^partial Cannot read/);
+      }
+      await collect(fake.world, state, ["c1"]);
+      await collectUnused(fake.world, state, []);
+      await containers.remove(fake.world, "portmap", "c1");
+      const { links, tables } = namespaceOf(fake.kernel, fake.kernel.own);
+      assert.doesNotMatch(JSON.stringify([links, tables]), /c1 veth/, path);
+      assert.equal(links.filter(({ name }) => name.startsWith("veth")).length, 1, path);
+    }
+  }
+});
+
+test("what is no regular file in place of a record is told by its kind, with the remedy", async () => {
+  const { fake } = await attached();
+  fake.placePipe(`${directory}/container.json`);
+  const [{ reason }] = await describeAll(fake.world, state, ["c1"]) as [Description];
+  assert.equal(
+    reason,
+    `Cannot read ${directory}/container.json: it is a pipe (FIFO), not a regular file; ` +
+      "ocinet down c1 takes away what is found by its name",
+  );
+});
+
+test("a port whose claim is no regular file is refused, with the file and the remedy", async () => {
+  const fake = await hostWith(containers, "portmap");
+  const claim = `${state}/ports/tcp/8080/any any`;
+  fake.placePipe(claim);
+  await assert.rejects(
+    containers.add(fake.world, "portmap", "c1"),
+    new RegExp(`Cannot read ${claim}: it is a pipe \\(FIFO\\), not a regular file; remove it$`),
+  );
 });
 
 test("records of a later version are refused by name, and nothing of the container is touched", async () => {

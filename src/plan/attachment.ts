@@ -12,6 +12,8 @@ export interface Attachment {
   readonly networkDigest: string;
   /** SHA-512 of network and container concatenated. The reference's plugins derive names from it. */
   readonly referenceDigest?: string;
+  /** Where networks of our own containers reserve addresses that name no directory: a CNI runtime's do it elsewhere. */
+  readonly leases?: string;
   /** The pairs of CNI_ARGS. */
   readonly args: ReadonlyMap<string, string>;
 }

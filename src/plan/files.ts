@@ -1,6 +1,43 @@
 /** What is done with files through a World. */
 
-import type { World } from "./world.ts";
+import { fileProblem } from "../net/file_problem.ts";
+import type { Surroundings, World } from "./world.ts";
+
+/** A file that is there, of which nothing can be made. */
+export class DamagedFile extends Error {}
+
+/**
+ * Refuses what would block who opens it, or never end: a pipe, a socket, a device, a directory, more than 16 MiB.
+ * /dev/null reads as empty, and files of /proc and /sys are regular.
+ * @returns the path
+ * @throws DamagedFile
+ */
+export function checkFile(path: string, { mode, size, rdev }: FileInfo): string {
+  if ((mode! & 0o170000) === 0o100000 ? size <= 1 << 24 : rdev === 0x103) return path;
+  throw new DamagedFile(fileProblem(path, mode!));
+}
+
+/** What stat(2) says; null only where there is no such thing as on Linux. */
+interface FileInfo {
+  readonly mode: number | null;
+  readonly size: number;
+  readonly rdev: number | null;
+}
+
+/** What is read, or undefined where nothing can be made of the file. */
+export function undamaged<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof DamagedFile) return undefined;
+    throw error;
+  }
+}
+
+/** A file's text, where one that cannot be read is to be in the way of nothing. */
+export function readUndamagedFile(world: Surroundings, path: string): string | undefined {
+  return undamaged(() => world.read(path));
+}
 
 /** A person's path, from the directory that we were called in if it is relative. */
 export function absolutePath(world: World, path: string): string {

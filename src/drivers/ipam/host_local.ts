@@ -1,10 +1,10 @@
 import { CniError } from "../../wire/cni/error.ts";
 import { type Fields, fields } from "../../wire/cni/fields.ts";
-import { type Dns, type Ip, parseRoute, type Result, type Route } from "../../wire/cni/result.ts";
+import { type Dns, type Ip, parseRoute, type Route } from "../../wire/cni/result.ts";
 import { addressOf, parseAddress, parseCidr } from "../../net/address.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import { type Claim, claim as makeClaim } from "../../plan/step.ts";
-import { createWithDirectory } from "../../plan/files.ts";
+import { createWithDirectory, readUndamagedFile } from "../../plan/files.ts";
 import type { World } from "../../plan/world.ts";
 import type { Lease } from "../plugin.ts";
 import {
@@ -13,7 +13,6 @@ import {
   giveBackOutlived,
   isEmpty,
   type Kept,
-  outlived,
   remember,
   removeBegun,
 } from "./stale.ts";
@@ -33,7 +32,8 @@ import { parseResolvConf } from "../../net/resolv_conf.ts";
 /** The addresses are known before the link exists. */
 export const kind = "local";
 
-interface Conf {
+/** Its configuration. */
+export interface Conf {
   readonly sets: readonly RangeSet[];
   readonly routes: readonly Route[];
   readonly dataDir: string;
@@ -41,6 +41,11 @@ interface Conf {
   /** The addresses requested by args.cni and runtimeConfig. Those of CNI_ARGS are in the attachment. */
   readonly wanted: readonly string[];
 }
+
+export { checkDrift, collect, exhausted } from "./host_local_check.ts";
+
+/** The reference's directory. */
+const usual = "/var/lib/cni/networks";
 
 /** It reads `IP`. */
 export const readsArgs = true;
@@ -59,7 +64,7 @@ export function parse(conf: Fields): Conf {
   return {
     sets,
     routes: ipam.objects("routes")?.map(parseRoute) ?? [],
-    dataDir: ipam.path("dataDir") ?? "/var/lib/cni/networks",
+    dataDir: ipam.path("dataDir") ?? usual,
     resolvConf: ipam.path("resolvConf"),
     wanted: [
       ...conf.object("args")?.object("cni")?.strings("ips") ?? [],
@@ -82,13 +87,16 @@ function nested(from: Fields | undefined, key: string): readonly (readonly Field
  * How many addresses are tried in order, and then at random, before the whole directory is read. If all are taken,
  * `looks` reservations are checked for being empty.
  */
-const [mostTries, throws, looks] = [16, 128, 256];
+const [mostTries, throws] = [16, 128];
+export const looks = 256;
 
 /** Addresses of containers that run stay theirs where the directory was emptied. */
-export async function prepare({ dataDir, sets }: Conf, { network }: Attachment, world: World): Promise<void> {
-  const all = sets.flat();
+export async function prepare({ dataDir, sets }: Conf, at: Attachment, world: World): Promise<void> {
+  const [all, { network }] = [sets.flat(), at];
   const isWanted = (address: string) => all.some((range) => covers(range, address));
-  await reserveLiving(world, `${dataDir}/${network}`, familiesOf(all.map(({ subnet }) => subnet)), isWanted);
+  const families = familiesOf(all.map(({ subnet }) => subnet));
+  const directory = `${dataDir}/${network}`;
+  await reserveLiving(world, directory, otherDirectory(world, directory, at), families, isWanted);
 }
 
 /**
@@ -129,7 +137,8 @@ export function lease(conf: Conf, at: Attachment, world: World): Lease {
   }
 }
 
-function keptOf({ dataDir }: Conf, { network }: Attachment): Kept {
+/** Where the network's reservations are. */
+export function keptOf({ dataDir }: Conf, { network }: Attachment): Kept {
   return { dataDir, network };
 }
 
@@ -143,7 +152,7 @@ function requested({ wanted }: Conf, at: Attachment): string[] {
 }
 
 /** The content of a reservation, as the reference plugin writes it; without a final newline. */
-function ownerOf({ containerId, ifname }: Attachment): string {
+export function ownerOf({ containerId, ifname }: Attachment): string {
   return `${containerId}\r\n${ifname}`;
 }
 
@@ -163,10 +172,39 @@ interface Taken {
   readonly putBack?: () => void;
 }
 
-function take({ world, directory, at }: Search, { address, range }: Candidate): Taken | undefined {
+function take(search: Search, { address, range }: Candidate): Taken | undefined {
+  const { world, directory, at } = search;
   const claim = makeClaim(`${directory}/${address}`, ownerOf(at));
   const ip: Ip = { address: withLength(address, range), gateway: range.gateway };
-  return createWithDirectory(world, claim.path, claim.owner) ? { ip, claim } : undefined;
+  if (!createWithDirectory(world, claim.path, claim.owner)) return undefined;
+  if (ownerBeside(search, address) === undefined) return { ip, claim };
+  world.remove(claim.path);
+  return undefined;
+}
+
+/**
+ * Where the network's addresses are reserved by the other of `up` and CNI runtimes. Of a session, which has a network of
+ * its own, the host's /etc is another user's.
+ */
+function otherDirectory(
+  world: World,
+  directory: string,
+  { leases, network }: Attachment,
+): string | undefined {
+  if (!leases || world.stat("/etc")?.uid !== world.uid) return undefined;
+  return `${directory === `${leases}/${network}` ? usual : leases}/${network}`;
+}
+
+/**
+ * Who has the address on the same network in the other directory. It is asked once the own reservation is there, so that
+ * of two at the same time not both keep the address.
+ */
+function ownerBeside({ world, directory, at }: Search, address: string): string | undefined {
+  const other = otherDirectory(world, directory, at);
+  const read = () => other && readUndamagedFile(world, `${other}/${address}`);
+  if (!other || read() === undefined) return undefined;
+  giveBackOutlived(world, { dataDir: other.slice(0, -at.network.length - 1), network: at.network });
+  return read();
 }
 
 function takeRequested(search: Search, address: string): Taken {
@@ -175,7 +213,7 @@ function takeRequested(search: Search, address: string): Taken {
   if (address === range.gateway) throw refuse(search, `requested ip ${address} is subnet's gateway`);
   const taken = take(search, { address, range });
   if (taken) return taken;
-  const owner = world.read(`${directory}/${address}`)?.split(/\s/)[0];
+  const owner = (world.read(`${directory}/${address}`) ?? ownerBeside(search, address))?.split(/\s/)[0];
   throw refuse(
     search,
     `requested IP address ${address} is not available in range set ${showSet(set)}`,
@@ -186,7 +224,7 @@ function takeRequested(search: Search, address: string): Taken {
 function takeNext(search: Search): Taken {
   const { world, directory, set, i } = search;
   const marker = `${directory}/last_reserved_ip.${i}`;
-  const before = world.read(marker);
+  const before = readUndamagedFile(world, marker);
   const last = parseAddress(before?.trim() ?? "");
   for (const candidate of order(search, last)) {
     const taken = take(search, candidate);
@@ -211,7 +249,7 @@ function movePointer(
   };
   write(address);
   return () => {
-    if (world.read(marker) !== address) return;
+    if (readUndamagedFile(world, marker) !== address) return;
     if (before === undefined) world.remove(marker);
     else write(before);
   };
@@ -221,7 +259,8 @@ function refuse({ i }: Search, reason: string, details = ""): CniError {
   return new CniError("internal", `failed to allocate for range ${i}: ${reason}`, details);
 }
 
-function showSet(set: RangeSet): string {
+/** The ranges of a set. */
+export function showSet(set: RangeSet): string {
   return set.map(show).join(",");
 }
 
@@ -256,11 +295,16 @@ interface Reservation {
   readonly owner: string;
 }
 
-function reservations({ dataDir }: Conf, { network }: Attachment, world: World): readonly Reservation[] {
+/** All reservations of the network. */
+export function reservations(
+  { dataDir }: Conf,
+  { network }: Attachment,
+  world: World,
+): readonly Reservation[] {
   const directory = `${dataDir}/${network}`;
   return world.list(directory).filter((name) => parseAddress(name) !== undefined).map((name) => {
     const path = `${directory}/${name}`;
-    return { path, owner: world.read(path)?.trim() ?? "" };
+    return { path, owner: readUndamagedFile(world, path)?.trim() ?? "" };
   });
 }
 
@@ -270,7 +314,8 @@ export function release(conf: Conf, at: Attachment, world: World): void {
   owned(conf, at, world).forEach((one) => giveBack(conf, at, world, one));
 }
 
-function giveBack(conf: Conf, at: Attachment, world: World, one: Reservation): void {
+/** Releases an address. */
+export function giveBack(conf: Conf, at: Attachment, world: World, one: Reservation): void {
   world.remove(one.path);
   forget(world, keptOf(conf, at), addressOfFile(one));
 }
@@ -279,8 +324,8 @@ function addressOfFile({ path }: Reservation): string {
   return path.slice(path.lastIndexOf("/") + 1);
 }
 
-/** Plugins before 0.8 wrote only the container's id. */
-function owned(conf: Conf, at: Attachment, world: World): readonly Reservation[] {
+/** The attachment's reservations. Plugins before 0.8 wrote only the container's id. */
+export function owned(conf: Conf, at: Attachment, world: World): readonly Reservation[] {
   const all = reservations(conf, at, world);
   const exact = all.filter(({ owner }) => owner === ownerOf(at));
   return exact.length > 0 ? exact : all.filter(({ owner }) => owner === at.containerId);
@@ -298,51 +343,6 @@ export function held(conf: Conf, at: Attachment, world: World): string | undefin
       "duplicate allocation is not allowed";
   }
   return undefined;
-}
-
-/**
- * The reference's CHECK accepts any one address. We require one of each set. The result's addresses are checked first,
- * because looking for others means reading every reservation.
- */
-export function checkDrift(
-  conf: Conf,
-  at: Attachment,
-  world: World,
-  made: Result | undefined,
-): string | undefined {
-  const own = (made?.ips ?? []).filter(({ address }) =>
-    world.read(`${conf.dataDir}/${at.network}/${addressOf(address)}`)?.trim() === ownerOf(at)
-  );
-  if (own.length >= conf.sets.length || owned(conf, at, world).length >= conf.sets.length) return undefined;
-  return `host-local: Failed to find address added by container ${at.containerId}`;
-}
-
-/** Releases what no attachment in `valid` holds. A file that stays empty is left from a crash. */
-export function collect(conf: Conf, at: Attachment, valid: ReadonlySet<string>, world: World): void {
-  giveBackOutlived(world, keptOf(conf, at));
-  removeBegun(world, keptOf(conf, at));
-  const containers = new Set([...valid].map((attachment) => attachment.split(" ")[0]));
-  for (const one of reservations(conf, at, world)) {
-    const [containerId, ifname] = one.owner.split(/\s+/);
-    const known = ifname === undefined ? containers.has(containerId!) : valid.has(`${containerId} ${ifname}`);
-    const begun = one.owner === "" && !isEmpty(world, one.path);
-    if (!known && !begun) giveBack(conf, at, world, one);
-  }
-}
-
-/** The reason why no address is available, if all addresses of a set are taken. */
-export function exhausted(conf: Conf, at: Attachment, world: World): string | undefined {
-  const directory = `${conf.dataDir}/${at.network}`;
-  const names = new Set(world.list(directory));
-  outlived(world, keptOf(conf, at)).forEach((address) => names.delete(address));
-  const isFree = (address: string, i: number) =>
-    !names.has(address) || (i < looks && isEmpty(world, `${directory}/${address}`));
-  const full = conf.sets.find((set) => {
-    let i = 0;
-    for (const { address } of candidates(set, undefined)) if (isFree(address, i++)) return false;
-    return true;
-  });
-  return full && `no IP addresses available in range set: ${showSet(full)}`;
 }
 
 function readResolvConf(world: World, path: string): Dns {

@@ -1,17 +1,19 @@
 import { family, parseAddress } from "../../net/address.ts";
 import { parseElements } from "../../plan/nft_listing.ts";
-import { createWithDirectory } from "../../plan/files.ts";
+import { createWithDirectory, readUndamagedFile } from "../../plan/files.ts";
 import type { World } from "../../plan/world.ts";
 
 /**
  * Reserves again the addresses of containers that run, where the directory of reservations is not there: it may have been
  * emptied. Our rules say which container has which address; one whose link is gone has none. They do not say on which
  * network, and two networks may have one subnet: what another directory beside this one reserves is not reserved again.
+ * @param other where the same network's addresses may be reserved as well
  * @param isWanted tells the addresses that the directory is for
  */
 export async function reserveLiving(
   world: World,
   directory: string,
+  other: string | undefined,
   families: readonly (4 | 6)[],
   isWanted: (address: string) => boolean,
 ): Promise<void> {
@@ -23,7 +25,7 @@ export async function reserveLiving(
   for (const { key, owner = "" } of listed.flat()) {
     const [address, [id, link]] = [parseAddress(key.split(" . ")[1] ?? ""), owner.split(" ")];
     if (!address || !id || !link || !isWanted(address) || !/^[\w.-]+$/.test(link)) continue;
-    if (isReservedBeside(world, directory, address, id)) continue;
+    if ([directory, other].some((one) => one && isReservedBeside(world, one, address, id))) continue;
     // Without an interface, as plugins before 0.8 wrote it: that is not known any more.
     if (world.stat(`/proc/sys/net/ipv4/conf/${link}`)) {
       createWithDirectory(world, `${directory}/${address}`, id);
@@ -35,7 +37,7 @@ export async function reserveLiving(
 function isReservedBeside(world: World, directory: string, address: string, id: string): boolean {
   const above = directory.slice(0, directory.lastIndexOf("/"));
   return world.list(above).some((network) =>
-    world.read(`${above}/${network}/${address}`)?.trim().split(/\s/)[0] === id
+    readUndamagedFile(world, `${above}/${network}/${address}`)?.trim().split(/\s/)[0] === id
   );
 }
 

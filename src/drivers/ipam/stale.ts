@@ -5,7 +5,7 @@
  * another program is not mistaken for it. The name ".boots" cannot clash: a network's name never starts with a dot.
  */
 import { type Claim, claim } from "../../plan/step.ts";
-import { removeAbandoned, withDirectory } from "../../plan/files.ts";
+import { readUndamagedFile, removeAbandoned, withDirectory } from "../../plan/files.ts";
 import type { World } from "../../plan/world.ts";
 
 /** The directory and network of some reservations. */
@@ -82,7 +82,7 @@ const aMoment = 60_000;
 /** Whether a reservation is empty, and not just being written. */
 export function isEmpty(world: World, path: string): boolean {
   const stat = world.stat(path);
-  return stat !== undefined && world.now() - stat.modified > aMoment && world.read(path) === "";
+  return stat !== undefined && world.now() - stat.modified > aMoment && readUndamagedFile(world, path) === "";
 }
 
 /** Releases an empty reservation. */
@@ -114,7 +114,7 @@ function tryCreate(world: World, path: string): boolean {
 }
 
 function isTheSame(world: World, { dataDir, network }: Kept, path: string): boolean {
-  const [written, address] = [world.read(path), path.slice(path.lastIndexOf("/") + 1)];
+  const [written, address] = [readUndamagedFile(world, path), path.slice(path.lastIndexOf("/") + 1)];
   return written?.replace(/^[0-9]+:/, "") === identify(world, `${dataDir}/${network}/${address}`);
 }
 

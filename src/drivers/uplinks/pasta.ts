@@ -36,6 +36,14 @@ export const pasta = {
     }
     return refuseLow(mapping, host);
   },
+  tooMany: (ports) => {
+    const rules = rangesOf(ports.filter(({ protocol }) => protocol === "tcp")).length +
+      rangesOf(ports.filter(({ protocol }) => protocol === "udp")).length;
+    return rules <= mostRules
+      ? undefined
+      : `Cannot publish ${ports.length} ports by pasta: they are ${rules} rules, and it takes ${mostRules}; consecutive ` +
+        "ports in one range are one rule; or use --uplink slirp4netns, or --port-driver relay";
+  },
   connect: (target, options, ports) => {
     const ipv6 = options.ipv6 && hasIpv6(target.host) && !target.restricted;
     // pasta would watch this process, and take its end for the end of the container.
@@ -124,7 +132,10 @@ interface PortRange {
   readonly count: number;
 }
 
-/** Merges consecutive ports into ranges: pasta allows 255 rules at most. */
+/** How many rules pasta takes (MAX_FWD_RULES). */
+const mostRules = 255;
+
+/** Merges consecutive ports into ranges, each of which is one rule. */
 function rangesOf(ports: readonly PortMapping[]): readonly PortRange[] {
   const ranges: PortRange[] = [];
   for (const port of ports) {

@@ -28,6 +28,8 @@ export interface Uplink {
   losesNames?(host: Host): string | undefined;
   /** The reason why a port cannot be published; undefined if it can. */
   refusal(mapping: PortMapping, host: Host, restricted: boolean): string | undefined;
+  /** The reason why it cannot publish all of these ports together. Absent: it can. */
+  tooMany?(ports: readonly PortMapping[]): string | undefined;
   /** Publishes a port of a running container. Absent: ports can be published only at start. */
   publish?(running: Running, mapping: PortMapping): Send;
   /** Connects the container and its published ports. Call it only if there is no `problem` and no `refusal`. */

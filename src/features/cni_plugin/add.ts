@@ -13,6 +13,7 @@ import { withFirstValues } from "./shared_sysctls.ts";
 import { hasBootEnded, isThere } from "../../engine/namespace.ts";
 import { linkExists } from "../../engine/links.ts";
 import { vethsOf } from "../../plan/ip.ts";
+import { readUndamagedFile } from "../../plan/files.ts";
 import type { World } from "../../plan/world.ts";
 import { findPlugin, typesOf } from "../../engine/external_plugin.ts";
 import {
@@ -86,7 +87,7 @@ export async function prepare(
 function stepsToKeep({ world, delegation }: Context): readonly Step[] {
   const kept = delegation?.kept;
   if (kept === undefined) return [];
-  if (world.read(kept.path)?.trim() !== kept.owner) world.remove(kept.path);
+  if (readUndamagedFile(world, kept.path)?.trim() !== kept.owner) world.remove(kept.path);
   return [kept];
 }
 

@@ -54,6 +54,7 @@ export async function contextOf(world: World, state: string, given: PluginCall):
     at: {
       ...{ containerId, network, ifname, netns, digest: own, networkDigest: shared, referenceDigest },
       args: parseArgs(args),
+      leases: `${state}/networks`,
     },
     container: { netns: path, identity: path === "" ? "" : world.stat(path)?.identity ?? "" },
     ...(delegation ? { delegation } : {}),

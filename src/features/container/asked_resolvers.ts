@@ -1,3 +1,4 @@
+import { readUndamagedFile } from "../../plan/files.ts";
 import type { World } from "../../plan/world.ts";
 import { formatResolvConf, parseResolvConf } from "../../net/resolv_conf.ts";
 
@@ -18,7 +19,7 @@ export function askResolvers(world: World, directory: string, resolvers: readonl
     string,
   ];
   const now = world.readStart(own, most);
-  const [before, written] = [world.read(plain), world.read(last)];
+  const [before, written] = [readUndamagedFile(world, plain), readUndamagedFile(world, last)];
   if (now === undefined || written !== undefined && now !== written) return;
   if (resolvers.length === 0) {
     if (before === undefined) return;

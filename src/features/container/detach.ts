@@ -5,7 +5,6 @@ import { undoRecords } from "../../engine/reconcile.ts";
 import {
   type ContainerRecord,
   damagedPlugin,
-  DamagedRecord,
   pluginKeys,
   type PluginRecord,
   readContainer,
@@ -14,6 +13,7 @@ import {
 } from "../../engine/record.ts";
 import { isSameProcess, type ProcessIdentity } from "../../engine/process.ts";
 import { containerPaths, refuseUnknownFiles } from "../../engine/state.ts";
+import { DamagedFile } from "../../plan/files.ts";
 import type { World } from "../../plan/world.ts";
 import { messageOf } from "../../wire/cni/error.ts";
 import { delExternal } from "../cni_runtime/external_network.ts";
@@ -79,7 +79,7 @@ export async function readOrRecover(
   try {
     return readContainer(world, state, id);
   } catch (error) {
-    if (!(error instanceof DamagedRecord)) throw error;
+    if (!(error instanceof DamagedFile)) throw error;
     refuseUnknownFiles(world, state, id);
     return await recover(world, state, id);
   }

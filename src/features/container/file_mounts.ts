@@ -169,7 +169,7 @@ function holding(held: readonly Pinned[]): readonly string[] {
  * The script for the mounts. A shared mount is made a slave: mounts in the host still propagate to it, but not back.
  * Flags beside `ro` may be locked on the file's own mount (mount_namespaces(7)), so a remount repeats them.
  */
-const mounting = `while [ $# -gt 0 ]; do case $1 in
+export const mounting = `while [ $# -gt 0 ]; do case $1 in
   alone) mount -c --make-slave "$2" || exit; shift 2 ;;
   ro) mount --bind "$2" "$2" && mount -o remount,bind,ro,nosuid,nodev,noexec "$2" && mount -c --bind "$2" "$3" || exit
     shift 3 ;;

@@ -4,7 +4,7 @@ import { parseElements, showElement } from "../../plan/nft_listing.ts";
 import type { Link } from "../../plan/host_state.ts";
 import { ownAlias } from "../../plan/ip.ts";
 import { parseAddress } from "../../net/address.ts";
-import { removeAbandoned } from "../../plan/files.ts";
+import { DamagedFile, readUndamagedFile, removeAbandoned } from "../../plan/files.ts";
 import { whyFailed, type World } from "../../plan/world.ts";
 import { awaitLinks, reasonToGo } from "../../engine/namespace.ts";
 import { detachLocked, readOrRecover } from "./detach.ts";
@@ -12,7 +12,6 @@ import { findPassRules, unpassForwardPolicy } from "../../engine/forward_policy.
 import {
   containerFile,
   containerIds,
-  DamagedRecord,
   pluginKeys,
   readContainer,
   readPlugin,
@@ -45,7 +44,7 @@ async function reasonFor(world: World, state: string, id: string): Promise<strin
     refuseUnknownFiles(world, state, id);
     return "it was given up before anything was done";
   } catch (error) {
-    if (!(error instanceof DamagedRecord)) throw error;
+    if (!(error instanceof DamagedFile)) throw error;
     const living = await findLiving(world, state, id);
     if (living) {
       throw new Error(`${error.message}; its ${living} is still there, so gc leaves it alone`);
@@ -159,7 +158,7 @@ export async function collectUnused(
 /** What is written down of containers, as far as that can be read. */
 function linesOf(world: World, state: string, ids: readonly string[]): string {
   const texts = ids.flatMap((id) => [
-    world.read(containerFile(state, id)) ?? "",
+    readUndamagedFile(world, containerFile(state, id)) ?? "",
     ...pluginKeys(world, state, id).map((key) => JSON.stringify(readPlugin(world, state, key) ?? "")),
   ]);
   return texts.join("\n").replaceAll('\\"', '"');
@@ -250,7 +249,7 @@ function unusedState(world: World, state: string, gone: readonly string[]): read
   const networks = world.list(`${state}/networks`);
   const leased = networks.some((name) =>
     world.list(`${state}/networks/${name}`).filter((file) => parseAddress(file)).some((file) =>
-      !gone.includes(world.read(`${state}/networks/${name}/${file}`)?.split(/\s/)[0] ?? "")
+      !gone.includes(readUndamagedFile(world, `${state}/networks/${name}/${file}`)?.split(/\s/)[0] ?? "")
     )
   );
   const names = [

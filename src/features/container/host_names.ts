@@ -1,6 +1,7 @@
 import { reachableNames } from "../../engine/name_servers.ts";
 import { containerPaths } from "../../engine/state.ts";
 import { formatResolvConf, type ResolvConf } from "../../net/resolv_conf.ts";
+import { readUndamagedFile } from "../../plan/files.ts";
 import type { World } from "../../plan/world.ts";
 
 /** The origin named in the text of a file with the host's name servers. */
@@ -27,9 +28,11 @@ export function toldFile(directory: string): string {
 export function renewNames(world: World, state: string, id: string): readonly string[] {
   const { directory } = containerPaths(state, id);
   const [own, told] = [`${directory}/resolv.conf`, toldFile(directory)];
-  const old = world.read(told);
+  const old = readUndamagedFile(world, told);
   const names = reachableNames(world);
-  if (old === undefined || names.nameservers === undefined || world.read(own) !== old) return [];
+  if (old === undefined || names.nameservers === undefined || readUndamagedFile(world, own) !== old) {
+    return [];
+  }
   const text = formatResolvConf(names, ` from ${fromHost}`);
   if (text === old) return [];
   world.put(own, text);

@@ -1,5 +1,4 @@
 import { CniError } from "../../wire/cni/error.ts";
-import { checkArgs } from "../../wire/cni/args.ts";
 import { fields } from "../../wire/cni/fields.ts";
 import type { NetworkList, PluginConf } from "../../wire/cni/network_list.ts";
 import { type Result, versions } from "../../wire/cni/result.ts";
@@ -13,11 +12,9 @@ import type { World } from "../../plan/world.ts";
 import * as bridge from "../../drivers/main/bridge.ts";
 import { endpointOf } from "../../drivers/main/endpoint.ts";
 import * as portmap from "../../drivers/meta/portmap.ts";
-import { readsArgs } from "../../drivers/table.ts";
 import { attachmentOf } from "../../engine/attachment.ts";
 import { parseChain, together } from "../../engine/chain.ts";
 import { withoutDelegating } from "../../engine/delegation.ts";
-import { typesOf } from "../../engine/external_plugin.ts";
 import {
   externalSteps,
   hasExternal,
@@ -31,6 +28,7 @@ import { checkAliases, checkNames } from "../networks/names.ts";
 import type { ChosenNetwork, NetDirectory } from "../networks/networks.ts";
 import { withFreeSubnets } from "../networks/subnets.ts";
 import type { Request } from "./request.ts";
+import { withWantedArgs } from "./wanted_args.ts";
 
 /** One of a container's interfaces, with the configuration of its network read. */
 export interface PlannedLink {
@@ -106,11 +104,11 @@ async function planLink(
     const kept = keepingLeases(world, list, { directories, dataDir });
     return { attached: { ...attached, network: kept, path: pluginPath(directories) }, at };
   }
-  if (list.plugins.flatMap(typesOf).some(readsArgs)) checkArgs(args);
+  const wanted = args === "" ? list : withWantedArgs(list, args);
   if (!root) return { attached, at };
   // What cannot be used is said before anything is done.
-  parseChain(list.plugins, { dataDir });
-  return { attached: { ...attached, network: keepingLeases(world, list, { directories, dataDir }) }, at };
+  parseChain(wanted.plugins, { dataDir });
+  return { attached: { ...attached, network: keepingLeases(world, wanted, { directories, dataDir }) }, at };
 }
 
 /** What our types that lead to the world by the host's way out take for links whose configuration names no MTU. */

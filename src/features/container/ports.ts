@@ -1,7 +1,7 @@
 import { fromNumber } from "../../net/address.ts";
 import { collide, parseHostIp, type PortMapping, showMapping } from "../../net/port_mapping.ts";
 import { type Claim, claim } from "../../plan/step.ts";
-import { createWithDirectory, removeAbandoned } from "../../plan/files.ts";
+import { createWithDirectory, readUndamagedFile, removeAbandoned } from "../../plan/files.ts";
 import type { World } from "../../plan/world.ts";
 import { readContainer } from "../../engine/record.ts";
 import { addressesSeenBy, isHostAddress } from "../../engine/routes.ts";
@@ -190,7 +190,7 @@ export function findConflicting(
     const directory = directoryOf(state, port);
     const names = world.list(directory).filter((name) => !name.startsWith("."));
     return names.filter((name) => collide(port, readFile(name, port))).map((name) =>
-      world.read(`${directory}/${name}`)
+      readUndamagedFile(world, `${directory}/${name}`)
     );
   });
   return [...new Set(owners.flatMap((owner) => owner === undefined || owner === id ? [] : [owner]))];

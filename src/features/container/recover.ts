@@ -4,6 +4,7 @@ import { removeLinkAtUndo } from "../../plan/ip.ts";
 import { longestInComment } from "../../plan/nft.ts";
 import { type ListedElement, parseChains, parseElements, showElement } from "../../plan/nft_listing.ts";
 import { type Claim, claim, endFlowsTo, line, type Step } from "../../plan/step.ts";
+import { readUndamagedFile } from "../../plan/files.ts";
 import type { World } from "../../plan/world.ts";
 import { linkExists } from "../../engine/links.ts";
 import { containerKey, type ContainerRecord, newRecord } from "../../engine/record.ts";
@@ -72,7 +73,7 @@ function findLeases(world: World, state: string, id: string): readonly FoundLeas
 function leasesOf(world: World, directory: string, network: string, id: string): readonly FoundLease[] {
   return world.list(directory).flatMap((address) => {
     const path = `${directory}/${address}`;
-    const owner = parseAddress(address) === undefined ? undefined : world.read(path)?.trim();
+    const owner = parseAddress(address) === undefined ? undefined : readUndamagedFile(world, path)?.trim();
     const [container, ifname = "eth0"] = owner?.split(/\s+/) ?? [];
     if (container !== id) return [];
     return [{ network, ifname, address, claim: claim(path, owner!) }];
@@ -105,7 +106,7 @@ function findPortClaims(world: World, state: string, id: string): readonly Claim
     world.list(`${state}/ports/${protocol}`).flatMap((port) => {
       const directory = `${state}/ports/${protocol}/${port}`;
       return world.list(directory).map((name) => `${directory}/${name}`)
-        .filter((path) => world.read(path)?.trim() === id)
+        .filter((path) => readUndamagedFile(world, path)?.trim() === id)
         .map((path) => claim(path, id));
     })
   );

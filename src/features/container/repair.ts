@@ -7,7 +7,7 @@ import { type ContainerRecord, readContainer, readUndamaged, writeRecord } from 
 import { note } from "../../engine/hook_log.ts";
 import { judge, ownerIsAlive, ownNamespace, readPids } from "../../engine/process.ts";
 import { refreshNames } from "../networks/names.ts";
-import { renewNames, toldFile } from "./host_names.ts";
+import { repairNames } from "./names_again.ts";
 import { repairLinks } from "./repair_links.ts";
 import { restorePassRule, restoreRules } from "./restore_rules.ts";
 import { forwardAgain } from "../rootless/host_forwarding.ts";
@@ -56,17 +56,6 @@ export async function repairUnsupervised(world: World, state: string, id: string
   if (!deadPrograms(world, record).some(isUnsupervised)) return;
   const unlock = await world.tryLock(containerPaths(state, id).lock);
   if (unlock) await repairLocked(world, state, id).finally(unlock);
-}
-
-async function repairNames(world: World, state: string, id: string): Promise<readonly string[]> {
-  const paths = containerPaths(state, id);
-  if (world.stat(toldFile(paths.directory)) === undefined) return [];
-  const unlock = await world.lock(paths.lock);
-  try {
-    return renewNames(world, state, id);
-  } finally {
-    unlock();
-  }
 }
 
 async function repairPrograms(world: World, state: string, id: string): Promise<readonly string[]> {

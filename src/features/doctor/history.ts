@@ -1,6 +1,7 @@
 import { messageOf } from "../../wire/cni/error.ts";
 import { statePath } from "./files.ts";
 import { findProgram } from "../../plan/programs.ts";
+import { readUndamagedFile } from "../../plan/files.ts";
 import type { World } from "../../plan/world.ts";
 import { hiddenFiles, misspeltKeys } from "../networks/mistakes.ts";
 import { loadNetworks } from "../networks/networks.ts";
@@ -38,7 +39,7 @@ function lookAtNetworks(world: World): readonly Finding[] {
 /** Reports the hook log, because crun does not show a hook's output. */
 function lookAtHookLog(world: World): readonly Finding[] {
   const path = `${statePath(world)}/hook.log`;
-  const failed = (world.read(path) ?? "").split("\n").findLast((line) =>
+  const failed = (readUndamagedFile(world, path) ?? "").split("\n").findLast((line) =>
     / (createRuntime|prestart|createContainer|poststop|auto|agent) [^ ]+: /.test(line)
   );
   return failed === undefined ? [] : ok("last failed hook", `${failed} (${path})`);

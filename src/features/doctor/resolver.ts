@@ -1,3 +1,4 @@
+import { readUndamagedFile } from "../../plan/files.ts";
 import type { World } from "../../plan/world.ts";
 import { parseMember } from "../../wire/dns/member.ts";
 import { resolverSocket } from "../networks/resolver_program.ts";
@@ -46,5 +47,7 @@ function firstOf(world: World, state: string, network: string): string {
 
 function asksResolver(world: World, state: string, network: string): boolean {
   const directory = `${state}/names/${network}`;
-  return world.list(directory).some((file) => parseMember(world.read(`${directory}/${file}`) ?? ""));
+  return world.list(directory).some((file) =>
+    parseMember(readUndamagedFile(world, `${directory}/${file}`) ?? "")
+  );
 }

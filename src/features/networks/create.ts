@@ -11,6 +11,7 @@ import { checkNames } from "./names.ts";
 import { noPlugin } from "./plugin_networks.ts";
 import { completeIpam } from "./complete_ipam.ts";
 import { mainOnPlugin, makeOnPlugins, remoteOf } from "./create_on_plugins.ts";
+import { isNear } from "./near.ts";
 import { isRouted, type NetworkOptions, ownIpam, routesOf } from "./network_options.ts";
 import { reachedBy } from "./free_subnet.ts";
 import { type IpamConfig, localRanges, readIpam } from "./ipam_options.ts";
@@ -21,6 +22,23 @@ export interface Created {
   readonly name: string;
   /** What a person should know of it. */
   readonly note?: string;
+}
+
+/** Options of networks that are read here. */
+const bridgeKeys = ["name", "enable_ip_masquerade", "enable_icc", "host_binding_ipv4"];
+const optionKeys = [
+  ...[...bridgeKeys, "gateway_mode_ipv4", "gateway_mode_ipv6"].map((key) =>
+    `com.docker.network.bridge.${key}`
+  ),
+  ...["com.docker.network.driver.mtu", "mtu", "parent", "mode", "macvlan_mode", "ipvlan_mode", "names"],
+];
+
+/** Options that no driver reads pass, as with Docker, unless they are nearly one that is read. @throws Error naming both */
+function refuseMisspelt(options: Readonly<Record<string, string>>): void {
+  for (const key of Object.keys(options).filter((key) => !optionKeys.includes(key))) {
+    const near = optionKeys.find((one) => isNear(one, key.toLowerCase()));
+    if (near !== undefined) throw new Error(`unknown network option ${key}: did you mean ${near}?`);
+  }
 }
 
 /** Names that mean something else, here or to Docker and podman. */
@@ -42,6 +60,7 @@ export async function createNetwork(
   const options = await withConfiguration(world, name, asked);
   const remote = await remoteOf(world, options);
   const driver = remote.driver ? undefined : checkDriver(options.driver);
+  if (driver) refuseMisspelt(options.options);
   const given = readIpam(options);
   const id = newId();
   const main = driver ? mainPlugin({ ...options, id, driver }) : mainOnPlugin(id, options);

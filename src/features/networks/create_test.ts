@@ -180,6 +180,11 @@ test("what cannot be made is refused in Docker's words, and nothing is made", as
     { driver: "macvlan", options: { macvlan_mode: "x" } },
     /^requested macvlan mode 'x' is not valid/,
   );
+  await refuse(
+    "x",
+    { options: { "com.docker.network.bridge.nam": "br8" } },
+    /^unknown network option com.docker.network.bridge.nam: did you mean com.docker.network.bridge.name\?$/,
+  );
   assert.deepEqual(world.list("/etc/ocinet/net.d"), before);
 });
 

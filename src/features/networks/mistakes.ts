@@ -4,6 +4,7 @@ import { type Fields, fields } from "../../wire/cni/fields.ts";
 import type { PluginConf } from "../../wire/cni/network_list.ts";
 import { table } from "../../drivers/table.ts";
 import type { World } from "../../plan/world.ts";
+import { isNear } from "./near.ts";
 import type { FoundNetwork } from "./networks.ts";
 
 /** Keys that belong to every plugin, or to the list (CNI's SPEC.md, "Network configuration format"). */
@@ -25,6 +26,15 @@ const ofLists = [
   "disableGC",
   "loadOnlyInlinedPlugins",
   "runtimeConfig",
+];
+
+/** Keys of objects whose readers do not say them here: those in lists, and those that runtimes read. */
+const ofInner: readonly (readonly [place: string, keys: readonly string[]])[] = [
+  ["capabilities", ["portMappings", "ipRanges", "bandwidth", "dns", "ips", "mac", "aliases", "deviceID"]],
+  ["ipam.ranges", ["subnet", "rangeStart", "rangeEnd", "gateway"]],
+  ["ipam.routes", ["dst", "gw", "mtu", "advmss", "priority", "table", "scope"]],
+  ["ipam.addresses", ["address", "gateway"]],
+  ["dns", ["nameservers", "domain", "search", "options"]],
 ];
 
 /** Keys that were asked for, by the place of their object: "", "ipam", … */
@@ -67,10 +77,12 @@ function ofPlugin(plugin: PluginConf): readonly string[] {
       // What it refuses is told elsewhere; what it had read by then is known.
     }
   }
+  ofInner.forEach(([place, keys]) => asked.set(place, new Set(keys)));
   // Whose keys are not ours to know.
   if (!table[plugin.type]) asked.delete("");
   if (!table[ipam]) asked.delete("ipam");
   else asked.get("ipam")?.add("type");
+  if (!table[ipam]) ["ranges", "routes", "addresses"].forEach((key) => asked.delete(`ipam.${key}`));
   return nearMisses(plugin, "", asked);
 }
 
@@ -112,18 +124,9 @@ function nearMisses(
     const where = place === "" ? key : `${place}.${key}`;
     if (same === undefined) return near === undefined ? [] : [`"${where}" is not read, "${near}" is`];
     const inner = place === "" ? same : `${place}.${same}`;
-    return isObject(value) ? nearMisses(value, inner, asked) : [];
+    const objects = [value].flat(2).filter(isObject);
+    return [...new Set(objects.flatMap((one) => nearMisses(one, inner, asked)))];
   });
-}
-
-/** Whether two words differ by one letter that is added, left out or another, or by two that have changed places. */
-function isNear(a: string, b: string): boolean {
-  if (Math.abs(a.length - b.length) > 1 || Math.min(a.length, b.length) < 3) return false;
-  let start = 0;
-  while (start < a.length && a[start] === b[start]) start++;
-  const [one, other] = [a.slice(start), b.slice(start)];
-  return one.slice(1) === other || one === other.slice(1) || one.slice(1) === other.slice(1) ||
-    one.slice(2) === other.slice(2) && one[0] === other[1] && one[1] === other[0];
 }
 
 function isObject(value: unknown): value is Readonly<Record<string, unknown>> {

@@ -8,7 +8,13 @@ const directory = "/etc/ocinet/net.d";
 
 test("keys that are nearly those that a type reads are told, and no others", () => {
   const fake = newFake();
-  const ipam = { type: "host-local", subnets: "10.1.0.0/16", subnet: "10.1.1.0/24", rout: [] };
+  const ipam = {
+    ...{ type: "host-local", subnets: "10.1.0.0/16", subnet: "10.1.1.0/24", rout: [] },
+    ...{
+      ranges: [[{ subnet: "10.2.0.0/16", rangeStrt: "10.2.0.9" }]],
+      routes: [{ dts: "0.0.0.0/0" }, { dts: "::/0" }],
+    },
+  };
   const plugins = [
     {
       type: "bridge",
@@ -20,6 +26,7 @@ test("keys that are nearly those that a type reads are told, and no others", () 
       ipam,
     },
     { type: "portmap", conditionV4: ["-i", "eth0"], capabilites: { portMappings: true } },
+    { type: "bandwidth", capabilities: { bandwith: true, "io.example.x": true } },
     { type: "somebody-elses", isGatway: true },
     { type: "tuning", sysctl: { "net.core.somaxcon": "5" }, mttu: 1400 },
   ];
@@ -34,8 +41,11 @@ test("keys that are nearly those that a type reads are told, and no others", () 
     `"isGatway" is not read, "isGateway" is${where("bridge")}`,
     `"brigde" is not read, "bridge" is${where("bridge")}`,
     `"ipam.subnets" is not read, "subnet" is${where("bridge")}`,
+    `"ipam.ranges.rangeStrt" is not read, "rangeStart" is${where("bridge")}`,
+    `"ipam.routes.dts" is not read, "dst" is${where("bridge")}`,
     `"conditionV4" is not read, "conditionsV4" is${where("portmap")}`,
     `"capabilites" is not read, "capabilities" is${where("portmap")}`,
+    `"capabilities.bandwith" is not read, "bandwidth" is${where("bandwidth")}`,
     `"mttu" is not read, "mtu" is${where("tuning")}`,
   ]);
 });

@@ -2,7 +2,7 @@ import { addressOf, lengthOf } from "../../net/address.ts";
 import { identifierProblem } from "../../net/names.ts";
 import type { Attached } from "../../engine/record.ts";
 import { claim, type Step } from "../../plan/step.ts";
-import { removeAbandoned } from "../../plan/files.ts";
+import { readUndamagedFile, removeAbandoned } from "../../plan/files.ts";
 import type { World } from "../../plan/world.ts";
 import { type Member, parseMember } from "../../wire/dns/member.ts";
 import { idsOf } from "../../wire/dns/zone.ts";
@@ -135,7 +135,7 @@ export async function refreshNames(
       if (files.length === 0) world.removeEmpty(directory);
       const texts = files.map((name) => ({
         id: name.split(" ")[0]!,
-        text: world.read(`${directory}/${name}`) ?? "",
+        text: readUndamagedFile(world, `${directory}/${name}`) ?? "",
       }));
       for (const driver of drivers) {
         const own = texts.filter(({ text }) => (parseMember(text) ? dnsDriver : hostsDriver) === driver);

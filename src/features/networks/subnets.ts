@@ -13,6 +13,7 @@ import {
 import { resolvConf, serversIn } from "../../engine/name_servers.ts";
 import { askIp } from "../../engine/links.ts";
 import { type HostRoute, overlap, readRoutes, routeTo, subnetOf } from "../../engine/routes.ts";
+import { readUndamagedFile } from "../../plan/files.ts";
 import type { World } from "../../plan/world.ts";
 
 /** A built-in network, by the file that would stand in for it. */
@@ -69,7 +70,7 @@ export async function withFreeSubnets(world: World, list: NetworkList, choice: C
 
 /** The address that was given last, or "": of a damaged file nothing is known. */
 function lastReserved(world: World, { directory }: Choice, range: number): string {
-  return parseAddress(world.read(`${directory}/last_reserved_ip.${range}`)?.trim() ?? "") ?? "";
+  return parseAddress(readUndamagedFile(world, `${directory}/last_reserved_ip.${range}`)?.trim() ?? "") ?? "";
 }
 
 /**

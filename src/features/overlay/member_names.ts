@@ -3,6 +3,7 @@
  * by is written beside the names of this host's, for the hosts files of all that are on the network.
  */
 import { identifierProblem, linkNameProblem } from "../../net/names.ts";
+import { readUndamagedFile } from "../../plan/files.ts";
 import type { World } from "../../plan/world.ts";
 import { namesDirectory, refreshNames } from "../networks/names.ts";
 import { type Agent, etcdOf, type Joined, keysOf, report } from "./agent_state.ts";
@@ -42,7 +43,9 @@ export function localNames(
   return new Map(
     world.list(directory).flatMap((file) => {
       const [, id, ifname] = ownFile.exec(file) ?? [];
-      const rows = (world.read(`${directory}/${file}`) ?? "").split("\n").filter((line) => line !== "")
+      const rows = (readUndamagedFile(world, `${directory}/${file}`) ?? "").split("\n").filter((line) =>
+        line !== ""
+      )
         .map((line) => line.split(" "));
       if (id === undefined || rows.length === 0) return [];
       return [[`${host}/${id}/${ifname}`, {

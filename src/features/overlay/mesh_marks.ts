@@ -1,3 +1,4 @@
+import { readUndamagedFile } from "../../plan/files.ts";
 import type { World } from "../../plan/world.ts";
 import { parseObject } from "../../wire/overlay/requests.ts";
 
@@ -32,7 +33,7 @@ export function giveMarks(
 
 /** The numbers as they were written last. */
 export function readMarks(world: World, state: string): ReadonlyMap<string, number> {
-  const text = world.read(fileOf(state));
+  const text = readUndamagedFile(world, fileOf(state));
   if (text === undefined) return new Map();
   const isMark = (value: unknown) =>
     Number.isInteger(value) && Number(value) >= 1 && Number(value) <= mostPairs;
@@ -49,5 +50,5 @@ export function readMarks(world: World, state: string): ReadonlyMap<string, numb
 export function writeMarks(world: World, state: string, marks: ReadonlyMap<string, number>): void {
   if (marks.size === 0) return world.remove(fileOf(state));
   const text = JSON.stringify(Object.fromEntries(marks));
-  if (world.read(fileOf(state)) !== text) world.write(fileOf(state), text);
+  if (readUndamagedFile(world, fileOf(state)) !== text) world.write(fileOf(state), text);
 }

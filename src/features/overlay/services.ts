@@ -1,5 +1,6 @@
 /** Who is a member of a service: what this host's containers are is told in etcd, and all hosts read it. */
 import { identifierProblem, linkNameProblem } from "../../net/names.ts";
+import { readUndamagedFile } from "../../plan/files.ts";
 import type { World } from "../../plan/world.ts";
 import { parseObject } from "../../wire/overlay/requests.ts";
 import { servicesDirectory } from "../networks/services.ts";
@@ -22,7 +23,7 @@ export function localMembers(world: World, state: string, host: string): Readonl
       const directory = servicesDirectory(state, network);
       return world.list(directory).flatMap((file) => {
         const [, id, ifname] = /^([^. ][^ ]*) ([^ ]+)$/.exec(file) ?? [];
-        const text = world.read(`${directory}/${file}`);
+        const text = readUndamagedFile(world, `${directory}/${file}`);
         if (id === undefined || text === undefined) return [];
         return [[`${network}/${host}/${id}/${ifname}`, writeRecord(parseObject(text))] as const];
       });

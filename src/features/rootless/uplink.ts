@@ -3,6 +3,7 @@ import { helperSocket, parseOffer, writeRequest } from "../../wire/helper/wire.t
 import { addressOf } from "../../net/address.ts";
 import type { PortMapping } from "../../net/port_mapping.ts";
 import { findProgram, packages } from "../../plan/programs.ts";
+import { readUndamagedFile } from "../../plan/files.ts";
 import type { World } from "../../plan/world.ts";
 import { parseOptions } from "../../drivers/uplinks/options.ts";
 import { isRelay } from "../../drivers/uplinks/relay.ts";
@@ -125,7 +126,8 @@ async function choose(
     const found = ports.map((port) => forwarder(uplink, port, forwarding, forwarded));
     const refusal = found.find((port) => typeof port === "string");
     const chosen = { ...candidate, ports: found.filter((port) => typeof port !== "string") };
-    if (refusal !== undefined) refusals.push(refusal);
+    const tooMany = refusal ?? uplink.tooMany?.(chosen.ports.filter(({ relay }) => !relay));
+    if (tooMany !== undefined) refusals.push(tooMany);
     else {
       const rank = (findsNames(uplink) ? 2 : 0) + (chosen.ports.some(({ relay }) => relay) ? 0 : 1);
       if (rank === 3) return chosen;
@@ -170,7 +172,7 @@ export function problemOf(
 async function knownVersion(world: World, state: string, path: string): Promise<string | undefined> {
   const { identity, modified } = world.stat(path)!;
   const memory = `${state}/pasta.version`;
-  const [file, version] = world.read(memory)?.trim().split(" ") ?? [];
+  const [file, version] = readUndamagedFile(world, memory)?.trim().split(" ") ?? [];
   const own = `${identity}:${modified}`;
   if (file === own) return version;
   const found = await pastaVersion(world, path);

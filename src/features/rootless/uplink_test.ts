@@ -40,7 +40,7 @@ async function chosen(
   restricted = false,
 ): Promise<string> {
   const options = {
-    ports: ports === "" ? [] : parsePublish(ports),
+    ports: ports.split(" ").flatMap((text) => text === "" ? [] : parsePublish(text)),
     restricted,
     ...{ forwarding: {}, limits: {} },
     ...(uplink === undefined ? {} : { uplink: parseUplink(uplink) }),
@@ -55,6 +55,25 @@ test("the best uplink that works is chosen, and another when it is asked for", a
   assert.equal(await chosen(world), "pasta");
   assert.equal(await chosen(world, "", "slirp4netns:mtu=1500"), "slirp4netns");
   assert.equal(await chosen(having({ [slirp]: "" }).world), "slirp4netns");
+});
+
+test("more scattered ports than pasta has rules for are published by another, or refused", async () => {
+  const scattered = (count: number) =>
+    Array.from({ length: count }, (_, i) => `${20000 + 2 * i}:80`).join(" ");
+  const { world } = having({ [pasta]: "pasta 2024_12_11.09478d5", [slirp]: "" });
+  assert.equal(await chosen(world, scattered(255)), "pasta");
+  assert.equal(await chosen(world, `${scattered(254)} 30000-30999:30000-30999`), "pasta");
+  assert.equal(await chosen(world, scattered(256)), "slirp4netns");
+  for (
+    const [there, uplink] of [[world, "pasta"], [
+      having({ [pasta]: "pasta 2024_12_11.09478d5" }).world,
+    ]] as const
+  ) {
+    await assert.rejects(
+      chosen(there, `${scattered(200)} ${scattered(56).replaceAll(" ", "/udp ")}/udp`, uplink),
+      /^Error: Cannot publish 256 ports by pasta: they are 256 rules, and it takes 255; .* --port-driver relay$/,
+    );
+  }
 });
 
 test("an uplink that cannot publish the ports is passed over", async () => {
@@ -201,7 +220,12 @@ test("an uplink by which no names are found comes after the others, unless serve
   const taken = async (more: Partial<Host>, resolv?: string, ports = "") => {
     const host = { ...hostOf(world), ipv6: true, ...more };
     const options = {
-      ...{ ports: ports === "" ? [] : parsePublish(ports), restricted: false, forwarding: {}, limits: {} },
+      ...{
+        ports: ports.split(" ").flatMap((text) => text === "" ? [] : parsePublish(text)),
+        restricted: false,
+        forwarding: {},
+        limits: {},
+      },
       ...(resolv === undefined ? {} : { files: { resolv } }),
     };
     return (await chooseUplink(world, "/state", host, options)).uplink.name;

@@ -9,6 +9,7 @@ import { undo } from "../../engine/undo.ts";
 import { attach } from "../container/attach.ts";
 import { detach } from "../container/detach.ts";
 import { collectOpportunistically } from "../container/gc.ts";
+import { followHost, repairNames } from "../container/names_again.ts";
 import type { AttachOptions } from "../container/options.ts";
 import type { Request } from "../container/request.ts";
 import { type Command, commandOf } from "./caller.ts";
@@ -63,12 +64,25 @@ export async function runConnected(world: World, state: string, { id, options, w
       if (!attached) return;
       const own = cgroup && makeCgroup(world, cgroup) ? { cgroup } : {};
       command.become({ words, enter: enter(container, kinds), ...own }, {});
-      await awaitCommand(world, state, command, holder, kinds);
+      const names = followHost(world, lookEvery, () => renew(world, state, request.id));
+      await awaitCommand(world, state, command, holder, kinds).finally(names.stop);
     } finally {
       await takeAway(world, state, request, holder);
     }
   } finally {
     await holder.letGo();
+  }
+}
+
+/** Milliseconds between two looks at the host's files about names. */
+const lookEvery = 200;
+
+async function renew(world: World, state: string, id: string): Promise<void> {
+  try {
+    const done = await repairNames(world, state, id);
+    done.forEach((line) => note(world, state, `run ${id}: ${line}`));
+  } catch (error) {
+    note(world, state, `run ${id}: ${messageOf(error)}`);
   }
 }
 

@@ -14,6 +14,7 @@ import {
   readUndamaged,
 } from "../../engine/record.ts";
 import { endAll, endingOf, enter, holdNamespaces, type Kind, showOwnLinks } from "../run/namespaces.ts";
+import { repairNames } from "../container/names_again.ts";
 import { repairUnsupervised } from "../container/repair.ts";
 import { containersInside, sessionId } from "../rootless/host_forwarding.ts";
 import { hostOf } from "../rootless/uplink.ts";
@@ -177,6 +178,7 @@ async function findOrStart(world: World, state: string, options: AttachOptions):
   const running = findSession(world, state);
   if (running) {
     await repairUnsupervised(world, state, sessionId).catch(() => {});
+    await repairNames(world, state, sessionId).catch(() => {});
     return running;
   }
   const unlock = await lockStart(world, state);

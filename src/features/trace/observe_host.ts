@@ -4,6 +4,7 @@ import { collide } from "../../net/port_mapping.ts";
 import { elementsIn } from "../../plan/nft.ts";
 import { parseElements } from "../../plan/nft_listing.ts";
 import type { Step } from "../../plan/step.ts";
+import { readUndamagedFile } from "../../plan/files.ts";
 import type { World } from "../../plan/world.ts";
 import { linkExists } from "../../engine/links.ts";
 import { livePrefixes } from "../../engine/namespace.ts";
@@ -111,7 +112,7 @@ async function readInside(
 
 /** The name servers that the container was given, as far as it is known without entering its file system. */
 export function readNameServers(world: World, state: string, described: Description): readonly string[] {
-  const text = world.read(`${containerPaths(state, described.id).directory}/resolv.conf`) ?? "";
+  const text = readUndamagedFile(world, `${containerPaths(state, described.id).directory}/resolv.conf`) ?? "";
   const told = Array.from(text.matchAll(/^nameserver\s+(\S+)/gm), ([, server]) => server!);
   return told.length > 0 ? told : described.networks.flatMap(({ nameservers }) => nameservers);
 }

@@ -1,4 +1,4 @@
-import { temporaryName } from "../../plan/files.ts";
+import { checkFile, temporaryName } from "../../plan/files.ts";
 import type { Pinned, Reading, Stat, Writing } from "../../plan/world.ts";
 import { pin as pinByNode, writeTemporary as writeOwned } from "../node/files.ts";
 import { textOfBytes } from "../output.ts";
@@ -6,8 +6,8 @@ import { close, hasLibc, open } from "./libc.ts";
 
 /** What Deno reads of the file system. */
 export const denoReading: Reading = {
-  read: (path) => orUndefined(() => Deno.readTextFileSync(path)),
-  readBytes: (path) => orUndefined(() => textOfBytes(Deno.readFileSync(path))),
+  read: (path) => orUndefined(() => Deno.readTextFileSync(checked(path))),
+  readBytes: (path) => orUndefined(() => textOfBytes(Deno.readFileSync(checked(path)))),
   readStart: (path, bytes) => orUndefined(() => readStart(path, bytes)),
   list: (path) => orUndefined(() => Array.from(Deno.readDirSync(path), (entry) => entry.name)) ?? [],
   stat: (path, link) => orUndefined(() => toStat(link ? Deno.lstatSync(path) : Deno.statSync(path))),
@@ -96,8 +96,13 @@ function isMissing(error: unknown): boolean {
     String(error).includes("(os error 3)");
 }
 
+/** Looked at before it is opened, which of a pipe would block: Deno has no O_NONBLOCK. */
+function checked(path: string): string {
+  return checkFile(path, Deno.statSync(path));
+}
+
 function readStart(path: string, bytes: number): string {
-  const [buffer, file] = [new Uint8Array(bytes), Deno.openSync(path)];
+  const [buffer, file] = [new Uint8Array(bytes), Deno.openSync(checked(path))];
   try {
     let length = 0;
     for (let read: number | null = 1; read && length < bytes; length += read ?? 0) {

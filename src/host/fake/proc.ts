@@ -19,6 +19,7 @@ export type Shown =
   | { readonly kind: "file"; readonly text: string }
   | { readonly kind: "directory"; readonly names: readonly string[] }
   | { readonly kind: "link"; readonly to: string }
+  | { readonly kind: "pipe" }
   | { readonly kind: "namespace"; readonly type: "net" | "user"; readonly inode: number };
 
 /** Whether a path belongs to the kernel's file systems. */

@@ -2,7 +2,7 @@
 
 /** An entry of the tree. The text of a symbolic link is its target. */
 export interface Entry {
-  readonly kind: "file" | "directory" | "symlink";
+  readonly kind: "file" | "directory" | "symlink" | "pipe";
   readonly text: string;
   readonly mode: number;
   readonly inode: number;
@@ -59,7 +59,7 @@ export class Tree {
   }
 
   /** Creates or replaces a file. Its directory must exist. */
-  write(path: string, text: string, mode: number, kind: "file" | "symlink" = "file"): void {
+  write(path: string, text: string, mode: number, kind: "file" | "symlink" | "pipe" = "file"): void {
     this.#needDirectory(path);
     if (this.entry(path)?.kind === "directory") throw failure("EISDIR", "is a directory", path);
     this.#put(path, { kind, text, mode, inode: this.#inode++, modified: this.#inode });

@@ -1,5 +1,5 @@
 import type * as Fs from "node:fs";
-import { temporaryName } from "../../plan/files.ts";
+import { checkFile, temporaryName } from "../../plan/files.ts";
 import type { Owner, Pinned, Reading, Stat, Writing } from "../../plan/world.ts";
 import { builtin, codeOf, orUndefined } from "./builtin.ts";
 
@@ -7,8 +7,8 @@ import { builtin, codeOf, orUndefined } from "./builtin.ts";
 export function nodeReading(): Reading {
   const fs = builtin<typeof Fs>("node:fs");
   return {
-    read: (path) => orUndefined(() => fs.readFileSync(path, "utf8")),
-    readBytes: (path) => orUndefined(() => fs.readFileSync(path, "latin1")),
+    read: (path) => orUndefined(() => fs.readFileSync(checked(path), "utf8")),
+    readBytes: (path) => orUndefined(() => fs.readFileSync(checked(path), "latin1")),
     readStart: (path, bytes) => orUndefined(() => readStart(path, bytes)),
     list: (path) => orUndefined(() => fs.readdirSync(path)) ?? [],
     stat: (path, link) => orUndefined(() => toStat(link ? fs.lstatSync(path) : fs.statSync(path))),
@@ -127,9 +127,14 @@ function setOwner(fd: number, { uid, gid }: Owner, mode: number): void {
   fs.fchmodSync(fd, mode);
 }
 
+/** Looked at before it is opened, which of a pipe would block. */
+function checked(path: string): string {
+  return checkFile(path, builtin<typeof Fs>("node:fs").statSync(path));
+}
+
 function readStart(path: string, bytes: number): string {
   const fs = builtin<typeof Fs>("node:fs");
-  const [buffer, file] = [new Uint8Array(bytes), fs.openSync(path, "r")];
+  const [buffer, file] = [new Uint8Array(bytes), fs.openSync(checked(path), "r")];
   try {
     let length = 0;
     for (let read = 1; read > 0 && length < bytes; length += read) {

@@ -26,7 +26,8 @@ async function lock(
 ): Promise<(() => void) | undefined> {
   const fs = builtin<typeof Fs>("node:fs");
   while (true) {
-    const fd = orUndefined(() => fs.openSync(path, "a", 0o600));
+    // What has its name may be a pipe, which opened for writing alone would block.
+    const fd = orUndefined(() => fs.openSync(path, "a+", 0o600));
     if (fd === undefined) {
       makeDirectory(path.slice(0, path.lastIndexOf("/")));
       continue;

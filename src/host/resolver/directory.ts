@@ -1,5 +1,6 @@
 import type * as Fs from "node:fs";
 import { identifierProblem } from "../../net/names.ts";
+import { checkFile } from "../../plan/files.ts";
 import { parseMember } from "../../wire/dns/member.ts";
 import { type Zone, type ZoneMember, zoneOf } from "../../wire/dns/zone.ts";
 import { builtin } from "../node/builtin.ts";
@@ -96,10 +97,11 @@ function list(path: string): readonly string[] {
   }
 }
 
-/** The text of a file, or nothing for one that has just gone. */
+/** The text of a file, or nothing for one that has just gone, or is no regular one. */
 export function readText(path: string): string {
   try {
-    return builtin<typeof Fs>("node:fs").readFileSync(path, "utf8");
+    const fs = builtin<typeof Fs>("node:fs");
+    return fs.readFileSync(checkFile(path, fs.statSync(path)), "utf8");
   } catch {
     return "";
   }

@@ -1,0 +1,31 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { realWorld } from "../../host/runtime.ts";
+import { keepRunning } from "./supervise.ts";
+
+const world = realWorld();
+
+test("an uplink that never gets ready is told with the time that it had", async () => {
+  const directory = `/tmp/ocinet-supervise-test.${world.pid}`;
+  world.makeDirectory(`${directory}/bin`);
+  try {
+    // The time is over at once.
+    world.write(`${directory}/bin/timeout`, "#!/bin/sh\nexit 124\n", 0o755);
+    const entrance = {
+      ...{ pid: world.pid, init: world.pid, lasting: world.pid, ownPidNamespace: false },
+      ...{ enter: [], directory, again: ["false"] },
+    };
+    const program = {
+      name: "true",
+      words: () => ["true"],
+      ends: "itself",
+      cmdlineMarker: directory,
+    } as const;
+    const { run } = keepRunning(entrance, { ...program, cleanupPaths: [] });
+    const env = { ...world.environment(), PATH: `${directory}/bin:${world.env("PATH")}` };
+    const { code, stderr } = await world.run(run, { env });
+    assert.deepEqual([code, stderr], [1, "it is not ready after 60 s\n"]);
+  } finally {
+    world.remove(directory);
+  }
+});

@@ -1,0 +1,67 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { parseNetworkList } from "../wire/cni/network_list.ts";
+import { linkNamed, namespaceOf } from "../host/fake/kernel.ts";
+import { newHost, state } from "./machine.ts";
+import { networkOf } from "./networks.ts";
+import { containerOfPath } from "../engine/namespace.ts";
+import { attach } from "../features/container/attach.ts";
+import { describeAll } from "../features/container/describe.ts";
+import { detach } from "../features/container/detach.ts";
+import { parseAttachOptions } from "../features/container/options.ts";
+
+const wanted = "02:00:00:00:00:77";
+
+/** Attaches a container to a network with these arguments. @returns what is then in its namespace */
+async function attached(list: ReturnType<typeof networkOf>, args: string) {
+  const fake = newHost();
+  const netns = fake.addNamespace("box");
+  const before = fake.dump();
+  await attach(fake.world, state, {
+    ...{ id: "c1", container: containerOfPath(fake.world, netns), replace: false },
+    options: parseAttachOptions(new Map()),
+    networks: [{ list, ifname: "eth0", args }],
+  });
+  return { fake, before, inside: namespaceOf(fake.kernel, fake.kernel.mounts[netns]!) };
+}
+
+for (const type of ["ptp", "bridge", "macvlan", "vlan", "host-device", "dummy", "tap", "static", "sbr"]) {
+  test(`a MAC address that --net asks for is the interface's, on ${type}`, async () => {
+    const { fake, inside } = await attached(networkOf(type, "c1"), `MAC=${wanted}`);
+    assert.equal(linkNamed(inside, "eth0")!.mac, wanted);
+    const [told] = await describeAll(fake.world, state, ["c1"]);
+    assert.deepEqual([told!.state, told!.networks[0]!.mac], ["up", wanted]);
+    await detach(fake.world, state, "c1");
+    const { links } = namespaceOf(fake.kernel, fake.kernel.own);
+    assert.ok(!links.some(({ mac }) => mac === wanted), "a device that comes back has its own again");
+  });
+}
+
+const dhcp = '{"cniVersion":"1.1.0","name":"blue","type":"bridge","ipam":{"type":"dhcp"}}';
+const layer2 = '{"cniVersion":"1.1.0","name":"blue","type":"bridge"}';
+const passthru = '{"cniVersion":"1.1.0","name":"blue","type":"macvlan","master":"eth0","mode":"passthru"}';
+
+test("what a network cannot give of what --net asks for is refused, with the reason", async () => {
+  const own = (text: string) => parseNetworkList(text, "blue");
+  const cases = [
+    [networkOf("ipvlan", "c1"), `MAC=${wanted}`, /MAC=02:.*: every interface of an ipvlan has its master's;/],
+    [own(passthru), `MAC=${wanted}`, /MAC=02:.*: in mode "passthru" it has its master's;/],
+    [networkOf("loopback", "c1"), `MAC=${wanted}`, /MAC=02:.*: a loopback interface has none;/],
+    [networkOf("ptp", "c1"), "MAC=zz", /Cannot use MAC address "zz": it is not one/],
+    [
+      own(dhcp),
+      "IP=10.1.1.7",
+      /IP=10.1.1.7: its addresses are from "dhcp", .*or use "host-local" or "static"/,
+    ],
+    [own(layer2), "IP=10.1.1.7", /IP=10.1.1.7: its configuration has no "ipam"/],
+    [networkOf("ptp", "c1"), "GATEWAY=10.1.1.9", /GATEWAY=10.1.1.9: .*"host-local", .*use "static"$/],
+    [networkOf("ptp", "c1"), "ip6=fd00::9", /unknown args \["ip6=fd00::9"\]/],
+  ] as const;
+  for (const [list, args, why] of cases) {
+    await assert.rejects(attached(list, args), (error: Error) => {
+      assert.match(error.message, /^Cannot use network "blue": /);
+      assert.match(error.message, why);
+      return true;
+    });
+  }
+});
