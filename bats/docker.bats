@@ -10,6 +10,7 @@ setup() {
   DATA=$BATS_TEST_TMPDIR/data
   in_host sysctl -q net.ipv4.ip_forward=1
   in_host mount -t tmpfs tmpfs /etc/docker
+  in_host mount -t tmpfs tmpfs /var/lib/ocinet
   in_host mkdir -p /run/docker/plugins
 }
 
@@ -80,6 +81,14 @@ links() { in_host ip -o link | awk -F': ' '{ print $2 }' | grep -E '^(br-|dk|vet
   docker network disconnect back web
   docker exec web sh -c '! ip link show eth1 2>/dev/null'
   peer_gets 8080 web
+  # A container reaches its own port by the host's address; a network's option binds ports to one.
+  equal web "$(docker exec web sh -c 'printf "GET /hostname HTTP/1.0\r\n\r\n" | nc -w 20 192.0.2.1 8080 | tail -n 1')"
+  docker network create -d ocinet -o com.docker.network.bridge.host_binding_ipv4=127.0.0.1 --subnet 10.66.0.0/24 near
+  docker_run till --network near -p 8081:80 -- httpd -f -p 80 -h /etc
+  wait_for ask_within 2 tcp 127.0.0.1 8081 in_host
+  unanswered tcp 192.0.2.1 8081 in_peer
+  docker rm -f till
+  docker network rm near
 
   # The plugin is started again: nothing of it is felt, and it knows all.
   stop_plugin
@@ -221,6 +230,8 @@ both_plugins() {
   launch web runc --net small -p 8080:80
   equal "Activate CreateEndpoint Join ProgramExternalConnectivity " "$(asked)"
   launch db runc --net ours
+  # What gives its address back after a reboot, until it is given back.
+  equal 1 "$(in_host grep -l ReleaseAddress.*10.64.0.2 -r /var/lib/ocinet/leases | wc -l)"
   launch lone runc --net mixed
   equal "eth0 10.62.0.2/24" "$(addresses web)"
   equal "10.62.0.1 eth0" "$(default_routes web)"
@@ -246,6 +257,7 @@ both_plugins() {
   delete_container db
   delete_container lone
   ocinet network rm small ours mixed
+  in_host test ! -e /var/lib/ocinet/leases
   equal "" "$(files | grep -v '/resolver/\|lasting\|hook.log')"
   ocinet gc
   equal "" "$(links)"

@@ -174,7 +174,34 @@ knows() {
   reaches 192.0.2.2 in_container d
   equal "" "$(default_routes d)"
   refuses "network lan is already using parent interface eth0" create -d ipvlan -o parent=eth0 more
+  # Gateway modes: routed opens the published port alone, by the container's address, and leaves the host's port free;
+  # nat-unprotected opens all ports; isolated leaves the bridge without an address.
+  local mode=$bridge.gateway_mode_ipv4
+  net create -o $mode=routed --subnet 10.12.0.0/24 led
+  net create -o $mode=nat-unprotected --subnet 10.13.0.0/24 bare
+  net create --internal -o $mode=isolated -o $bridge.name=alone0 --subnet 10.14.0.0/24 alone
+  in_peer ip route add 10.12.0.0/14 via 192.0.2.1
+  launch e runc --net led -p 8080:80
+  launch f runc --net led -p 8080:80
+  launch g runc --net bare
+  launch h runc --net alone
+  serve tcp 80 in_container e
+  serve tcp 81 in_container e
+  serve tcp 82 in_container g
+  serve tcp 83 in_peer
+  equal 192.0.2.2 "$(ask tcp 10.12.0.2 80 in_peer)"
+  equal 10.12.0.1 "$(ask tcp 10.12.0.2 80 in_container g)"
+  unanswered tcp 10.12.0.2 81 in_peer
+  unanswered tcp 192.0.2.1 8080 in_peer
+  equal 10.12.0.2 "$(ask tcp 192.0.2.2 83 in_container e)"
+  equal "8080:80/tcp routed" "$(ocinet port ls e)"
+  ocinet port add e 8081:81
+  equal 192.0.2.2 "$(ask tcp 10.12.0.2 81 in_peer)"
+  ocinet port rm e 8081
+  unanswered tcp 10.12.0.2 81 in_peer
+  equal 192.0.2.2 "$(ask tcp 10.13.0.2 82 in_peer)"
+  equal "" "$(in_host ip -4 -o address show dev alone0)"
   local id
-  for id in a b c d; do delete_container $id; done
-  net rm inside apart lan
+  for id in a b c d e f g h; do delete_container $id; done
+  net rm inside apart lan led bare alone
 }

@@ -9,6 +9,7 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
   drivers: [
     "src/drivers/ipam/dhcp.ts",
     "src/drivers/ipam/docker_ipam.ts",
+    "src/drivers/ipam/docker_leases.ts",
     "src/drivers/ipam/static.ts",
     "src/drivers/main/docker_network.ts",
     "src/drivers/main/dummy.ts",

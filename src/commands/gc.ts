@@ -6,6 +6,7 @@ import { takeOffAbandoned } from "../features/container/network_change.ts";
 import { collectBegunNetworks } from "../features/networks/remove.ts";
 import { collect, collectUnused } from "../features/container/gc.ts";
 import { containerIds } from "../engine/record.ts";
+import { releaseOutlived } from "../drivers/ipam/docker_leases.ts";
 import { collectRecords } from "../features/cni_plugin/gc.ts";
 import { stateDirectory } from "../engine/state.ts";
 import { isRoot } from "../engine/user.ts";
@@ -19,6 +20,7 @@ export async function gc(world: World, dryRun: boolean): Promise<Report> {
   const containers = await collect(world, state, containerIds(world, state), "waits");
   const changed = await takeOffAbandoned(world, state, containerIds(world, state));
   const plugins = isRoot(world) ? await collectRecords(world, state) : nothing;
+  const leases = dryRun ? { released: [], problems: [] } : await releaseOutlived(world);
   const networks = dryRun ? nothing : await collectBegunNetworks(world, state);
   const [collected, problems] = [
     [
@@ -26,8 +28,9 @@ export async function gc(world: World, dryRun: boolean): Promise<Report> {
       ...changed.map((id) => ({ id, reason: "a change of its networks was given up half-way" })),
       ...plugins.collected,
       ...networks.collected,
+      ...leases.released.map((id) => ({ id, reason: "its container was of an earlier boot" })),
     ],
-    [...containers.problems, ...plugins.problems, ...networks.problems],
+    [...containers.problems, ...plugins.problems, ...networks.problems, ...leases.problems],
   ];
   if (!dryRun) await refreshAllNames(world, state);
   // After a dry run those are still there.

@@ -10,6 +10,7 @@ import { detach } from "../features/container/detach.ts";
 import { parseAttachOptions } from "../features/container/options.ts";
 import { upOptions } from "../commands/up.ts";
 import { answer } from "../features/docker_plugin/requests.ts";
+import { releaseOutlived } from "../drivers/ipam/docker_leases.ts";
 import { allNetworks, findNetwork } from "../features/networks/catalog.ts";
 import { createNetwork } from "../features/networks/create.ts";
 import { describe } from "../features/networks/describe.ts";
@@ -164,6 +165,31 @@ test("what a plugin refuses is told in its words, and all that it was asked for 
     assert.deepEqual(methods(heard.slice(-3)), ["Leave", "DeleteEndpoint", "ReleaseAddress"], method);
     assert.deepEqual(dumpOf(fake), before, method);
   }
+});
+
+test("an address that a container had before a reboot is given back, once, and not while the machine is up", async () => {
+  const { fake, world, heard } = machine();
+  const boot = "/proc/sys/kernel/random/boot_id";
+  fake.place("/etc/machine-id", "m1\n");
+  await createNetwork(world, state, "shop", plain);
+  await up(world, "shop");
+  assert.deepEqual(await releaseOutlived(world), { released: [], problems: [] });
+  // After a reboot there is neither the state directory nor the container.
+  const notes = () => fake.world.list("/var/lib/ocinet/leases");
+  assert.equal(notes().length, 1);
+  const rebooted = (http: World["http"]): World => ({
+    ...world,
+    http,
+    read: (path) => path === boot ? "11111111-0000-4000-8000-000000000000\n" : world.read(path),
+  });
+  heard.splice(0);
+  const unheard = await releaseOutlived(rebooted(() => Promise.reject(new Error("connect ECONNREFUSED"))));
+  assert.match(unheard.problems.join(), /^Cannot ask plugin "wire" of Docker's/);
+  const { released } = await releaseOutlived(rebooted(world.http));
+  assert.match(released.join(), /^plugin wire: \{.*"10\.7\.0\.2"\}$/);
+  assert.match(heard.at(-1)!, /^IpamDriver\.ReleaseAddress .*"10\.7\.0\.2"/);
+  assert.deepEqual(await releaseOutlived(rebooted(world.http)), { released: [], problems: [] });
+  assert.deepEqual(notes(), []);
 });
 
 test("a plugin that is away is told later, and a network is given up whose making was cut short", async () => {

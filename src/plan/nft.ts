@@ -24,6 +24,7 @@ const sets = ofEach((f) => [
   ...["members", "contained", "masquerade", "open", "passed", "apart", "isolated", "unmasked", "masked"].map(
     (set) => `add set inet ocinet ${set}${f} { type ifname . ipv${f}_addr; }`,
   ),
+  `add set inet ocinet opened${f} { type ifname . ipv${f}_addr . inet_proto . inet_service; }`,
   `add set inet ocinet subnets${f} { type ifname . ipv${f}_addr . ipv${f}_addr; flags interval; }`,
   `add set inet ocinet resolvers${f} { type ipv${f}_addr; }`,
   `add set inet ocinet held${f} { type inet_proto . inet_service; }`,
@@ -34,17 +35,17 @@ const sets = ofEach((f) => [
 ]);
 
 const links = [
-  "add set inet ocinet links { type ifname; }",
+  "links { type ifname; }",
   // The same names, as `fib` has them: nft knows these two types apart.
-  "add set inet ocinet routed { typeof fib saddr oifname; }",
-  "add set inet ocinet internal { type ifname; }",
-  "add set inet ocinet no_loopback6 { type inet_proto . inet_service; }",
-  "add set inet ocinet localnet { type ifname; }",
+  "routed { typeof fib saddr oifname; }",
+  "internal { type ifname; }",
+  "no_loopback6 { type inet_proto . inet_service; }",
+  "localnet { type ifname; }",
   // Twice the same name: nft cannot compare iifname with oifname, but it finds such a pair.
-  "add set inet ocinet bridges { type ifname . ifname; }",
-  "add set inet ocinet unforwarded4 { type ifname . ifname; }",
-  "add set inet ocinet unforwarded6 { type ifname . ifname; }",
-];
+  "bridges { type ifname . ifname; }",
+  "unforwarded4 { type ifname . ifname; }",
+  "unforwarded6 { type ifname . ifname; }",
+].map((set) => `add set inet ocinet ${set}`);
 
 /** Sets of what containers share: their elements stay until the table goes, and serve no container by themselves. */
 export const sharedSets: readonly string[] = [
@@ -141,13 +142,15 @@ const portChains: Readonly<Record<string, Chain>> = {
 const masqueradeChains: Readonly<Record<string, Chain>> = {
   published: {
     rules: [
-      ...ofEach((f, ip) => [`oifname . ${ip} daddr @unmasked${f} return`]),
-      ...ofEach((f, ip) => [`oifname . ${ip} daddr @masked${f} masquerade`]),
-      // A container that reaches itself or a neighbour by the host's address has to be answered through the host. What
-      // br_netfilter shows has no iifname here; on a bridge the other link is the same one.
-      ...ofEach((f, ip) =>
-        ["iifname", "oifname"].map((link) => `${link} . ${ip} saddr . ${ip} daddr @subnets${f} masquerade`)
-      ),
+      ...ofEach((f, ip) => [
+        `oifname . ${ip} daddr @unmasked${f} return`,
+        `oifname . ${ip} daddr @masked${f} masquerade`,
+        // A container that reaches itself or a neighbour by the host's address has to be answered through the host. What
+        // br_netfilter shows has no iifname here; on a bridge the other link is the same one.
+        ...["iifname", "oifname"].map((link) =>
+          `${link} . ${ip} saddr . ${ip} daddr @subnets${f} masquerade`
+        ),
+      ]),
       "ip saddr 127.0.0.0/8 masquerade",
       "ip6 saddr ::1 masquerade",
     ],
@@ -223,8 +226,11 @@ const forwardChains: Readonly<Record<string, Chain>> = {
     rules: [
       "ct state established,related goto pass",
       "ct status dnat goto pass",
-      ...ofEach((f, ip) => [`iifname . ${ip} saddr . ${ip} daddr @subnets${f} goto pass`]),
-      ...ofEach((f, ip) => [`oifname . ${ip} daddr @open${f} accept`]),
+      ...ofEach((f, ip) => [
+        `iifname . ${ip} saddr . ${ip} daddr @subnets${f} goto pass`,
+        `oifname . ${ip} daddr @open${f} goto pass`,
+        `oifname . ${ip} daddr . meta l4proto . th dport @opened${f} goto pass`,
+      ]),
       "drop",
     ],
   },
@@ -232,6 +238,8 @@ const forwardChains: Readonly<Record<string, Chain>> = {
     rules: [
       // What the world reaches by the host's address, a neighbour does, too.
       "ct status dnat return",
+      // Answers to a container that has reached an opened port.
+      "ct direction reply return",
       ...ofEach((f, ip) => [
         `iifname . ${ip} daddr @isolated${f} drop`,
         `iifname . ${ip} daddr @apart${f} return`,
@@ -251,11 +259,13 @@ const forwardChains: Readonly<Record<string, Chain>> = {
       "ct state invalid jump invalid",
       "iifname @internal jump from_internal",
       "jump apart",
-      ...ofEach((f, ip) => [`oifname . ${ip} daddr @contained${f} goto contained`]),
-      ...ofEach((f, ip) => [`iifname . ${ip} saddr @contained${f} goto pass`]),
-      ...ofEach((f, ip) => [`iifname . ${ip} saddr @passed${f} goto pass`]),
-      ...ofEach((f, ip) => [`oifname . ${ip} daddr @passed${f} ct state established,related goto pass`]),
-      ...ofEach((f, ip) => [`oifname . ${ip} daddr @passed${f} ct status dnat goto pass`]),
+      ...ofEach((f, ip) => [
+        `oifname . ${ip} daddr @contained${f} goto contained`,
+        `iifname . ${ip} saddr @contained${f} goto pass`,
+        `iifname . ${ip} saddr @passed${f} goto pass`,
+        `oifname . ${ip} daddr @passed${f} ct state established,related goto pass`,
+        `oifname . ${ip} daddr @passed${f} ct status dnat goto pass`,
+      ]),
       ...ofEach((f) => [`meta nfproto ipv${f} iifname . iifname @unforwarded${f} goto unforwarded${f}`]),
     ],
   },
@@ -407,6 +417,15 @@ export function letPass(at: Endpoint, ips: Addresses): readonly Line[] {
 /** The world outside reaches the addresses even where they are contained. */
 export function open(at: Endpoint, ips: Addresses): readonly Line[] {
   return marked("open", at, ips);
+}
+
+/** The world outside, and containers of other networks, reach this port of the container's by its own address. */
+export function openPort(
+  { link }: Endpoint,
+  { address, protocol, port }: Pick<PublishedPort, "address" | "protocol" | "port">,
+): Line {
+  const key = `${memberKey(link, address)} . ${words`${protocol} . ${port}`}`;
+  return element(setOf("opened", address), key);
 }
 
 /** Containers on other bridges that are kept apart do not reach the addresses; nor do, if isolated, those on the same. */

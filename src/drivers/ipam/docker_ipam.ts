@@ -9,6 +9,7 @@ import { call } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import { activatePlugin, askPlugin, callPlugin, withRetries } from "../../plan/docker_plugins.ts";
 import type { Lease } from "../plugin.ts";
+import { noteLease, releaseOutlived } from "./docker_leases.ts";
 import { wantedAddress, wantedAddresses } from "./wanted.ts";
 
 /** The addresses are known before the link exists. */
@@ -67,6 +68,7 @@ export async function lease(conf: Conf, at: Attachment, world: World): Promise<L
   const giveUp = () => taken.forEach((one) => void callPlugin(world, plugin, release(one)).catch(() => {}));
   try {
     await activatePlugin(world, plugin, "IpamDriver", withRetries);
+    await releaseOutlived(world, plugin);
     for (const { id, subnet, gateway } of pools) {
       const answer = await askPlugin(world, plugin, "IpamDriver.RequestAddress", {
         PoolID: id,
@@ -79,8 +81,9 @@ export async function lease(conf: Conf, at: Attachment, world: World): Promise<L
     giveUp();
     throw new CniError("internal", messageOf(error));
   }
+  const notes = await Promise.all(taken.map((one) => noteLease(world, { plugin, undo: release(one) })));
   return {
-    ...{ ips: taken.map(({ id: _, ...ip }) => ip), routes: conf.routes, dns: {}, claims: [] },
+    ...{ ips: taken.map(({ id: _, ...ip }) => ip), routes: conf.routes, dns: {}, claims: notes.flat() },
     steps: taken.map((one) =>
       call(plugin, `address ${at.containerId} ${at.ifname} ${one.address}`, { undo: release(one) })
     ),

@@ -13,6 +13,7 @@ import {
   holdPort,
   masqueradeInbound,
   neighbour,
+  openPort,
   sparePort6,
   tryRules,
   withElements,
@@ -38,6 +39,8 @@ interface Conf {
   readonly held: boolean;
   /** An iptables chain that marks packets that another program shall masquerade. */
   readonly markChain?: string;
+  /** Our own option: the container's ports are opened to other hosts, and no port of the host's is used. */
+  readonly routed: boolean;
 }
 
 /**
@@ -47,14 +50,15 @@ interface Conf {
 export function parse(conf: Fields): Conf {
   const entries = conf.object("runtimeConfig")?.objects("portMappings") ?? [];
   const [backend, markChain] = [parseBackend(conf), parseMarkChain(conf)];
-  const all = conf.boolean("masqAll") ?? false;
+  const [all, routed] = [conf.boolean("masqAll") ?? false, conf.boolean("routed") ?? false];
   return {
     mappings: entries.map(parseMapping),
-    masks: (conf.boolean("snat") ?? true) ? all ? "all" : "needed" : "none",
+    masks: (conf.boolean("snat") ?? !routed) ? all ? "all" : "needed" : "none",
     conditions: conf.has("conditionsV4") || conf.has("conditionsV6")
       ? parseConditions(conf, backend)
       : { 4: "", 6: "" },
     held: true,
+    routed,
     ...(markChain === undefined ? {} : { markChain }),
   };
 }
@@ -161,7 +165,7 @@ export function forwardPorts(conf: Conf, at: Attachment, made: Result, seen: Hos
     steps: [
       ...(masks === "none" || !endpoint ? [] : reachableFromLoopback(endpoint, at, made, ips)),
       ...(endpoint && masks !== "none" && !isOurs(at, made) ? neighbour(endpoint, ips) : []),
-      ...(endpoint ? maskingSteps(conf, endpoint, ips) : []),
+      ...(endpoint && !conf.routed ? maskingSteps(conf, endpoint, ips) : []),
       ...mappings.flatMap((mapping) => forwardMapping(conf, at, mapping, { endpoint, ips, spares6 })),
       ...mappings.flatMap(forgetFlows),
     ],
@@ -178,7 +182,7 @@ interface Target {
 }
 
 function forwardMapping(
-  { conditions, mappings, held }: Conf,
+  { conditions, mappings, held, routed }: Conf,
   at: Attachment,
   mapping: PortMapping,
   { endpoint, ips, spares6 }: Target,
@@ -188,6 +192,7 @@ function forwardMapping(
     .flatMap((address) => {
       const condition = conditions[family(address)];
       const port = { ...mapping, address };
+      if (routed) return endpoint ? [openPort(endpoint, port)] : [];
       const onAll = mapping.hostIp === undefined;
       const beside = [
         ...(onAll && held ? [holdPort(port)] : []),

@@ -48,7 +48,7 @@ test("mappings are read as every client spells them", () => {
   ];
   for (const [entry, wanted] of rows) assert.deepEqual(parse(entry).mappings, [wanted]);
   assert.deepEqual(portmap.parse(fields({})), {
-    ...{ mappings: [], masks: "needed", conditions: { 4: "", 6: "" }, held: true },
+    ...{ mappings: [], masks: "needed", conditions: { 4: "", 6: "" }, held: true, routed: false },
   });
 });
 
@@ -250,6 +250,26 @@ nft add element inet ocinet masked6 { "cni0" . fd00::3 }`;
   }
   assert.equal(lines({ masqAll: true, backend: "nftables" }), `${others}\n${masked}\n${ports}`);
   assert.equal(lines({ snat: false, masqAll: true }), `${masked.replaceAll("masked", "unmasked")}\n${ports}`);
+});
+
+test("routed, the container's own ports are opened, and nothing of the host's is used", () => {
+  const runtimeConfig = {
+    portMappings: [
+      { hostPort: 1, containerPort: 80 },
+      { hostPort: 2, containerPort: 80, hostIP: "0.0.0.0" },
+      { hostPort: 3, containerPort: 53, hostIP: "::1", protocol: "udp" },
+    ],
+  };
+  const conf = portmap.parse(fields({ routed: true, runtimeConfig }));
+  assert.equal(
+    show(portmap.plan(conf, at, made, nothing).steps),
+    `nft add element inet ocinet opened4 { "cni0" . 10.1.2.3 . tcp . 80 }
+nft add element inet ocinet opened6 { "cni0" . fd00::3 . tcp . 80 }
+nft add element inet ocinet opened4 { "cni0" . 10.1.2.3 . tcp . 80 }
+nft add element inet ocinet opened6 { "cni0" . fd00::3 . udp . 53 }
+conntrack -D -p udp --orig-dst ::1 --orig-port-dst 3`,
+  );
+  assert.deepEqual(portmap.evidence(conf, at, made), {});
 });
 
 test("options that cannot be are refused", () => {

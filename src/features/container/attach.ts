@@ -43,6 +43,7 @@ import {
   defaultRouteFilter,
   givePorts,
   naming,
+  opensPorts,
   type PlannedLink,
   plannedLink,
   publish,
@@ -106,7 +107,8 @@ async function attachLocked(
   const forwarding = forwardFromHost(world, ports);
   const links = givePorts(world, planned, source, forwarding.ports);
   const isRecorded = options.mode.kind !== "host";
-  const first = firstRecord(world, request, ports, links, portClaims(state, options.ports, id));
+  const claimed = opensPorts(links) ? [] : options.ports;
+  const first = firstRecord(world, request, ports, links, portClaims(state, claimed, id));
   let done = isRecorded ? writeRecord(world, state, first) : first;
   const fold = newFold(world, state);
   const flush: Connecting["flush"] = async (steps, results, rootless) => {
@@ -120,8 +122,8 @@ async function attachLocked(
   };
   try {
     // Of those who have the ports, some may have ended without our hearing of it.
-    await collect(world, state, findConflicting(world, state, options.ports, id), "waits");
-    await takePorts(world, state, options.ports, id);
+    await collect(world, state, findConflicting(world, state, claimed, id), "waits");
+    await takePorts(world, state, claimed, id);
     await connect(world, state, { request, links, root: source.root, forwarding, fold, flush });
     if (namedBy(links).length > 0) await refreshNames(world, state, namedBy(links));
     return isRecorded ? writeRecord<ContainerRecord>(world, state, { ...done, phase: "done" }) : undefined;

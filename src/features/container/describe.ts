@@ -135,11 +135,11 @@ function describeForward(port: PortMapping, uplink: Uplink | undefined): Describ
 function describeRule(port: PortMapping, byPlugins: boolean, steps: readonly Step[]): DescribedPort {
   const sets = elementsIn(steps).map(({ set }) => set);
   const families = port.family === undefined ? [4, 6] : [port.family];
-  const masked = families.some((family) => sets.includes(`inet ocinet masked${family}`));
+  const has = (set: string) => families.some((family) => sets.includes(`inet ocinet ${set}${family}`));
   return {
     ...describeMapping(port),
-    driver: byPlugins ? "plugins" : "nftables",
-    keepsClientAddress: !masked,
+    driver: byPlugins ? "plugins" : has("opened") ? "routed" : "nftables",
+    keepsClientAddress: !has("masked"),
   };
 }
 

@@ -169,15 +169,20 @@ export function believeAll(links: readonly PlannedLink[], results: readonly Resu
     const others = links.flatMap((link, j) => j === i ? [] : [{ link, ips: results[j]!.ips }]);
     return others.flatMap(({ link, ips }) => [
       ...[...believe(endpoint, ips), ...contain(endpoint, ips)],
-      ...(isMasquerading(link) ? masquerade(endpoint, ips) : []),
+      ...(has(link, "ipMasq") ? masquerade(endpoint, ips) : []),
     ]);
   });
 }
 
-/** Ports lead to the first network that masquerades, or else to the last (rkt, portfwd.go). */
+/** Ports lead to the first network that masquerades or is routed, or else to the last (rkt, portfwd.go). */
 export function publishedThrough(links: readonly PlannedLink[]): number {
-  const masked = links.findIndex(isMasquerading);
-  return masked >= 0 ? masked : links.length - 1;
+  const found = links.findIndex((link) => has(link, "ipMasq") || has(link, "routed"));
+  return found >= 0 ? found : links.length - 1;
+}
+
+/** Whether published ports are opened on the container's address, and leave the host's ports free. */
+export function opensPorts(links: readonly PlannedLink[]): boolean {
+  return links.length > 0 && has(links[publishedThrough(links)]!, "routed");
 }
 
 /** The host's address that published ports have which name none, where a network says it. */
@@ -186,8 +191,9 @@ export function bindingOf(lists: readonly NetworkList[]): string | undefined {
   return said.find((value) => typeof value === "string");
 }
 
-function isMasquerading({ attached }: PlannedLink): boolean {
-  return attached.network.plugins.some((plugin) => plugin["ipMasq"] === true);
+/** Whether a plugin of the network has an option. */
+function has({ attached }: Pick<PlannedLink, "attached">, option: string): boolean {
+  return attached.network.plugins.some((plugin) => plugin[option] === true);
 }
 
 /**
@@ -215,7 +221,7 @@ export async function publish(
   }
   // A bridge that is not ours has ports of other names.
   const port = result.interfaces.some(({ name }) => name === vethFrom(at.digest));
-  const isReflected = attached.network.plugins.some((plugin) => plugin["hairpinMode"] === true);
+  const isReflected = has({ attached }, "hairpinMode");
   const reflected = attached.by === "bridge" && port && !isReflected ? [bridge.reflect(at)] : [];
   const parsed = portmap.parse(
     fields(attached.network.plugins.find(({ type }) => type === "portmap") ?? {}),

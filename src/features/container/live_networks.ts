@@ -23,7 +23,7 @@ import { askResolvers } from "./asked_resolvers.ts";
 import { addLink, guards } from "./attach.ts";
 import { detach } from "./detach.ts";
 import { defaultRouteFilter, type PlannedLink, plannedLink, stepsOf } from "./links.ts";
-import { forwardSteps } from "./live_ports.ts";
+import { claimsFor, forwardSteps } from "./live_ports.ts";
 import { believing, moveDefaults, takeOffChanging } from "./network_change.ts";
 import { notAttached, recordToChange } from "./port_change.ts";
 
@@ -285,8 +285,11 @@ async function movePorts(
 ): Promise<ContainerRecord> {
   const { ports } = after;
   if (ports.length === 0) return after;
-  const lead = (record: ContainerRecord, there: boolean) =>
-    record.attachments.length === 0 ? [] : forwardSteps(world, state, record, ports, there);
+  const lead = async (record: ContainerRecord, there: boolean) =>
+    record.attachments.length === 0 ? [] : [
+      ...claimsFor(state, record, ports),
+      ...await forwardSteps(world, state, record, ports, there),
+    ];
   const [old, now] = await Promise.all([lead(before, true), lead(after, true)]);
   const keys = (steps: readonly Step[]) => new Set(steps.map((step) => JSON.stringify(step)));
   const [going, staying] = [keys(old), keys(now)];

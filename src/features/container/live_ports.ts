@@ -11,7 +11,7 @@ import { attachmentOf } from "../../engine/attachment.ts";
 import { fromHere, prefixesOf } from "../../engine/namespace.ts";
 import { forwarder, type Forwarding, refuseForwardingOfRoot } from "../rootless/forwarding.ts";
 import { type Attached, type ContainerRecord, writeRecord } from "../../engine/record.ts";
-import { bindingOf, publish, publishedThrough } from "./links.ts";
+import { bindingOf, opensPorts, type PlannedLink, publish, publishedThrough } from "./links.ts";
 import { portClaims, TakenPort, takePorts } from "./ports.ts";
 import { planRelay } from "../rootless/relay.ts";
 import { repairUnsupervised } from "./repair.ts";
@@ -51,7 +51,7 @@ export async function addPorts(
     // Steps that other ports share have been done already.
     const known = new Set(record.steps.map(keyOf));
     const isNew = (step: Step) => !known.has(keyOf(step));
-    const claims = portClaims(state, ports, id).filter(isNew);
+    const claims = claimsFor(state, record, ports).filter(isNew);
     const steps = (await forwardSteps(world, state, record, ports)).filter(isNew);
     refuseEntering(record, steps);
     const claimed = { ...record, steps: [...record.steps, ...claims], before: record.steps.length };
@@ -59,7 +59,7 @@ export async function addPorts(
     try {
       // If this process is killed, the next one finds the claims in the record.
       writeRecord(world, state, claimed);
-      await takePorts(world, state, ports, id);
+      if (claims.length > 0) await takePorts(world, state, ports, id);
       await reconcile({ world, state }, [{ from: claimed, to: next }], prefixesOf(record.container));
       return next;
     } catch (error) {
@@ -143,6 +143,19 @@ function refuseEntering({ id, container }: ContainerRecord, steps: readonly Step
   throw new Error(`Cannot change the ports of container "${id}": that takes entering it, and it is a user's`);
 }
 
+/** The claims of the host's ports; none where the container's own are opened. */
+export function claimsFor(
+  state: string,
+  record: ContainerRecord,
+  ports: readonly PortMapping[],
+): readonly Claim[] {
+  return opensPorts(linksOf(record)) ? [] : portClaims(state, ports, record.id);
+}
+
+function linksOf({ id, container, attachments }: ContainerRecord): readonly PlannedLink[] {
+  return attachments.map((attached) => ({ attached, at: attachmentOf(attached, id, container) }));
+}
+
 /** Mappings without a host address get that of the container's network. */
 function boundBy({ attachments }: ContainerRecord, ports: readonly PortMapping[]): readonly PortMapping[] {
   return boundTo(bindingOf(attachments.map(({ network }) => network)), ports);
@@ -204,11 +217,8 @@ export async function forwardSteps(
   ports: readonly PortMapping[],
   there = false,
 ): Promise<readonly Step[]> {
-  const { id, container, attachments } = record;
-  const links = attachments.map((attached) => ({
-    attached,
-    at: attachmentOf(attached, id, container),
-  }));
+  const { id, attachments } = record;
+  const links = linksOf(record);
   const target = links[publishedThrough(links)];
   if (!target?.attached.result) {
     throw new Error(`Cannot change the ports of container "${id}": it has no network`);

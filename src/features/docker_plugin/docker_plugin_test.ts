@@ -122,6 +122,38 @@ test("an endpoint on a parent is a link of its type, and no port is published on
   assert.ok(!fake.dump().some((line) => /dk[0-9a-f]{12}/.test(line)));
 });
 
+test("ports are led from the address that the network binds them to, and back into their own container", async () => {
+  const fake = newFake();
+  const host = "com.docker.network.bridge.host_binding_ipv4";
+  await call(fake, "NetworkDriver.CreateNetwork", created({ [host]: "127.0.0.1" }));
+  await call(fake, "NetworkDriver.CreateEndpoint", { ...name, Interface: given });
+  const ports = { ...name, Options: { "com.docker.network.portmap": portmap } };
+  assert.deepEqual(await call(fake, "NetworkDriver.ProgramExternalConnectivity", ports), {});
+  const made = fake.dump().filter((line) => /^host: element.*8080/.test(line));
+  assert.ok(made.length === 1 && /hostports4.*127\.0\.0\.1 \. tcp \. 8080/.test(made[0]!), made.join("\n"));
+  const record = fake.world.read(`/run/ocinet/docker/${endpoint}.json`)!;
+  assert.match(record, /bridge_slave hairpin on/);
+});
+
+test("gateway modes: routed opens the container's ports, nat-unprotected all, isolated gives no gateway", async () => {
+  const key = "com.docker.network.bridge.gateway_mode_ipv4";
+  const ports = { ...name, Options: { "com.docker.network.portmap": portmap } };
+  const made = async (mode: string, more: Json = {}) => {
+    const fake = newFake();
+    assert.deepEqual(await call(fake, "NetworkDriver.CreateNetwork", created({ [key]: mode }, more)), {});
+    await call(fake, "NetworkDriver.CreateEndpoint", { ...name, Interface: given });
+    return fake;
+  };
+  const routed = await made("routed");
+  assert.deepEqual(await call(routed, "NetworkDriver.ProgramExternalConnectivity", ports), {});
+  const elements = routed.dump().filter((line) => /element/.test(line)).join("\n");
+  assert.match(elements, /opened4.*"br-abababababab" \. 10\.5\.0\.2 \. tcp \. 80/);
+  assert.doesNotMatch(elements, /8080|masquerade4/);
+  assert.ok((await made("nat-unprotected")).dump().some((line) => /open4.*10\.5\.0\.2/.test(line)));
+  const isolated = await made("isolated", { "com.docker.network.internal": true });
+  assert.ok(!isolated.dump().some((line) => /10\.5\.0\.1\/24/.test(line)));
+});
+
 test("an internal network has a bridge, and no way out", async () => {
   const fake = newFake();
   await call(fake, "NetworkDriver.CreateNetwork", created({}, { "com.docker.network.internal": true }));

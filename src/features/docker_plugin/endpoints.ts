@@ -1,7 +1,7 @@
 import { digest } from "../../net/names.ts";
-import type { PortMapping } from "../../net/port_mapping.ts";
+import { boundTo, type PortMapping } from "../../net/port_mapping.ts";
 import type { Attachment } from "../../plan/attachment.ts";
-import { contain } from "../../plan/nft.ts";
+import { contain, keepApart, open } from "../../plan/nft.ts";
 import type { Step } from "../../plan/step.ts";
 import { line, words } from "../../plan/step.ts";
 import { emptyResult, type Ip, type Result } from "../../wire/cni/result.ts";
@@ -9,6 +9,7 @@ import { addressOf, contains } from "../../net/address.ts";
 import type { DockerEndpoint, DockerNetwork, EndpointName } from "../../wire/cnm/network_driver.ts";
 import type { PluginConf } from "../../wire/cni/network_list.ts";
 import type { HostState } from "../../plan/host_state.ts";
+import { reflect } from "../../drivers/main/bridge.ts";
 import { endpointOf } from "../../drivers/main/endpoint.ts";
 import { checkMtu, findMaster } from "../../drivers/main/master.ts";
 import { lookupsOf, type Parsed, parsePlugin, planMeta } from "../../engine/chain.ts";
@@ -26,7 +27,7 @@ import {
 import { reconcile } from "../../engine/reconcile.ts";
 import { vethsOf } from "../../plan/ip.ts";
 import { asCapability } from "../cni_runtime/external_network.ts";
-import { mainOf, needNetwork } from "./networks.ts";
+import { mainOf, modeOf, needNetwork } from "./networks.ts";
 import type { DockerPlugin } from "./plugin.ts";
 
 const here = { host: [], container: [] };
@@ -124,7 +125,7 @@ async function plan(
     return { address, ...(gateway === undefined ? {} : { gateway }) };
   });
   if (main["type"] !== "bridge") return planOnMaster(main, seen, at, { ips, mac: wanted.mac });
-  return planOnBridge(parsed, seen, at, ips);
+  return planOnBridge(parsed, seen, at, { ips, isOpen: modeOf(network) === "nat-unprotected" });
 }
 
 /** The bridge driver's steps on the host. Docker does what is needed in the container. */
@@ -132,7 +133,7 @@ function planOnBridge(
   { plugin, conf }: Parsed & { role: "main" },
   seen: HostState,
   at: Attachment,
-  ips: readonly Ip[],
+  { ips, isOpen }: { readonly ips: readonly Ip[]; readonly isOpen: boolean },
 ): Planned {
   const link = plugin.link(conf, at, seen);
   const lease = { ips, routes: [], dns: {}, claims: [] };
@@ -140,7 +141,11 @@ function planOnBridge(
   const endpoint = endpointOf(at, addressed.result)!;
   const all = addressed === link ? link.steps : [...link.steps, ...addressed.steps];
   return {
-    steps: [...all.filter(({ on }) => on === "host"), ...contain(endpoint, ips)],
+    steps: [
+      ...all.filter(({ on }) => on === "host"),
+      ...contain(endpoint, ips),
+      ...(isOpen ? [...open(endpoint, ips), ...keepApart(endpoint, ips, false)] : []),
+    ],
     result: addressed.result,
   };
 }
@@ -186,25 +191,28 @@ export function note(plugin: DockerPlugin, name: EndpointName, sandbox: string |
 export async function publish(
   plugin: DockerPlugin,
   name: EndpointName,
-  ports: readonly PortMapping[],
+  asked: readonly PortMapping[],
 ): Promise<void> {
   const { world } = plugin;
   const from = needEndpoint(plugin, name);
   const own = from.steps.slice(0, Number(from.request["own"]));
   const bare = { ...from, steps: own };
   if (from.steps.length > own.length) await reconcile(plugin, [{ from, to: bare }], here);
-  if (ports.length === 0) return void writeRecord(world, plugin.state, bare);
-  for (const port of ports) await refuseTaken(plugin, port);
+  if (asked.length === 0) return void writeRecord(world, plugin.state, bare);
+  const network = needNetwork(plugin, name.network);
+  const routed = modeOf(network) === "routed";
+  const ports = boundTo(mainOf(network)["hostBinding"] as string | undefined, asked);
+  if (!routed) { for (const port of ports) await refuseTaken(plugin, port); }
   const at = await attachmentOf(name);
   const made = from.result!;
-  const conf = { type: "portmap", runtimeConfig: { portMappings: ports.map(asCapability) } };
+  const conf = { type: "portmap", routed, runtimeConfig: { portMappings: ports.map(asCapability) } };
   const parsed = parsePlugin(conf, {}) as Parsed & { role: "meta" };
   if (made.interfaces.length === 0) {
     throw new Error("Cannot publish ports on a network of type macvlan or ipvlan: the host is not on it");
   }
   const seen = await observe(world, lookupsOf([{ chain: [parsed], at, made }]), undefined);
   const { steps } = planMeta(parsed, at, made, seen);
-  const more = steps.filter(({ on }) => on === "host");
+  const more = [...(routed ? [] : [reflect(at)]), ...steps.filter(({ on }) => on === "host")];
   await reconcile(plugin, [{ from: bare, to: { ...bare, steps: [...own, ...more] } }], here);
 }
 

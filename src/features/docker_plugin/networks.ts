@@ -1,5 +1,5 @@
 import { overlaps } from "../networks/ipam_options.ts";
-import { mainPlugin } from "../networks/driver_options.ts";
+import { type GatewayMode, gatewayMode, gatewayModeKeys, mainPlugin } from "../networks/driver_options.ts";
 import { driverOf } from "../networks/plugin_options.ts";
 import { removeBridge } from "../networks/remove.ts";
 import type { DockerNetwork } from "../../wire/cnm/network_driver.ts";
@@ -12,13 +12,20 @@ function fileOf({ data }: DockerPlugin, id: string): string {
 
 /** The configuration of a network's main plugin. @throws Error for options that it does not support */
 export function mainOf({ id, internal, options, subnets }: DockerNetwork): Readonly<Record<string, unknown>> {
-  const driver = driverOf(options);
+  const driver = driverOf(options, gatewayModeKeys);
   if (driver === "ptp") {
     throw new Error("Cannot use option type ptp: Docker's networks are of type bridge, macvlan or ipvlan");
   }
   const main = mainPlugin({ id, driver, internal, options });
   const led = subnets.some(({ gateway }) => gateway !== undefined);
-  return driver === "bridge" ? { ...main, isGateway: led, ipMasq: main["ipMasq"] === true && led } : main;
+  return driver === "bridge"
+    ? { ...main, isGateway: led && main["isGateway"] === true, ipMasq: main["ipMasq"] === true && led }
+    : main;
+}
+
+/** The gateway mode of a network, which is `nat` where the driver has none. */
+export function modeOf({ internal, options }: DockerNetwork): GatewayMode {
+  return driverOf(options, gatewayModeKeys) === "bridge" ? gatewayMode(options, internal) : "nat";
 }
 
 /** Stores a network. An equal one that is stored already is not an error. @throws Error if it cannot be used */

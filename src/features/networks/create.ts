@@ -215,12 +215,13 @@ function fileOf(
     ...(ownIpam.includes(ipamDriver) ? {} : { ipamDriver, ipamOptions }),
     ...(wanted.configFrom === undefined ? {} : { configFrom: wanted.configFrom }),
   };
-  const isOpen = driver === "bridge" && gatewayMode(options, internal) === "nat-unprotected";
+  const mode = driver === "bridge" ? gatewayMode(options, internal) : "nat";
+  const portmap = { type: "portmap", capabilities: { portMappings: true } };
   const plugins = [
     { ...main, ...(ipamConf === undefined ? {} : { ipam: ipamConf }) },
-    ...(isRouted(driver) && !internal ? [{ type: "portmap", capabilities: { portMappings: true } }] : []),
+    ...(isRouted(driver) && !internal ? [mode === "routed" ? { ...portmap, routed: true } : portmap] : []),
     // Hosts reach all ports by the containers' addresses, containers of other networks do not.
-    ...(isOpen ? [{ type: "firewall", ingressPolicy: "same-bridge" }] : []),
+    ...(mode === "nat-unprotected" ? [{ type: "firewall", ingressPolicy: "same-bridge" }] : []),
   ];
   return `${JSON.stringify({ cniVersion: "1.0.0", name, ocinet: stored, plugins }, null, 2)}\n`;
 }

@@ -279,10 +279,15 @@ test("gateway modes of a bridge, and parents that are made, are as in Docker", a
     { [`${key}4`]: "isolated" },
     /^gateway mode isolated can only be used for an internal network/,
   );
-  await refuse(
-    { [`${key}4`]: "routed" },
-    /^failed to parse .*gateway_mode_ipv4 value: "routed" \(routed networks/,
-  );
+  await create(world, "led", { options: { [`${key}4`]: "routed" } });
+  assert.deepEqual([plugins("led")[0].ipMasq, plugins("led")[1]], [
+    false,
+    { type: "portmap", capabilities: { portMappings: true }, routed: true },
+  ]);
+  await refuse({ [`${key}4`]: "bridged" }, /"bridged" \(there are nat, nat-unprotected, routed, isolated\)$/);
+  await assert.rejects(create(world, "x", { internal: true, options: { [`${key}4`]: "routed" } }), {
+    message: /^gateway mode routed opens published ports to other hosts, which an internal network/,
+  });
   await refuse({ [`${key}4`]: "nat", [`${key}6`]: "nat-unprotected" }, /has one for both families$/);
   await create(world, "lan", { driver: "macvlan", options: { parent: "eth0.50" } });
   await create(world, "alone", { driver: "ipvlan", internal: true });

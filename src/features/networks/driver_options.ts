@@ -23,15 +23,17 @@ export function mainPlugin({ id, driver, internal, options }: Wanted): Readonly<
   if (driver === "macvlan" || driver === "ipvlan") {
     return { ...common, ...onParent(id, driver, internal, options) };
   }
-  const masks = readFlag(options, "com.docker.network.bridge.enable_ip_masquerade") ?? true;
-  const shared = { ...common, ipMasq: masks && !internal, ...(internal ? { internal } : {}) };
+  const asked = readFlag(options, "com.docker.network.bridge.enable_ip_masquerade") ?? true;
+  const mode = driver === "bridge" ? gatewayMode(options, internal) : "nat";
+  const masks = asked && !internal && mode !== "routed";
+  const shared = { ...common, ipMasq: masks, ...(internal ? { internal } : {}) };
   if (driver === "ptp") return shared;
   const hostBinding = readBinding(options);
   return {
     ...shared,
     ...(hostBinding === undefined ? {} : { hostBinding }),
     bridge: readBridge(options) ?? `br-${id.slice(0, 12)}`,
-    isGateway: gatewayMode(options, internal) !== "isolated",
+    isGateway: mode !== "isolated",
     ...(readFlag(options, "com.docker.network.bridge.enable_icc") === false ? { portIsolation: true } : {}),
   };
 }
@@ -116,7 +118,12 @@ function masterOf(
   );
 }
 
-const gatewayModes = ["nat", "nat-unprotected", "isolated"] as const;
+/** The options that {@link gatewayMode} reads. */
+export const gatewayModeKeys = ["ipv4", "ipv6"].map((family) =>
+  `com.docker.network.bridge.gateway_mode_${family}`
+);
+
+const gatewayModes = ["nat", "nat-unprotected", "routed", "isolated"] as const;
 
 /** How containers of a bridge are reached, and reach others. */
 export type GatewayMode = typeof gatewayModes[number];
@@ -126,23 +133,22 @@ export type GatewayMode = typeof gatewayModes[number];
  * @throws Error for another, or for modes that differ
  */
 export function gatewayMode(options: Options, internal: boolean): GatewayMode {
-  const modes = ["ipv4", "ipv6"].flatMap((family) => {
-    const key = `com.docker.network.bridge.gateway_mode_${family}`;
+  const modes = gatewayModeKeys.flatMap((key) => {
     const text = options[key] || undefined;
     const mode = gatewayModes.find((one) => one === text);
     if (text === undefined) return [];
     if (mode) return [mode];
-    throw unreadable(
-      key,
-      text,
-      text === "routed"
-        ? "routed networks are not done; nat-unprotected without enable_ip_masquerade opens all ports"
-        : `there are ${gatewayModes.join(", ")}`,
-    );
+    throw unreadable(key, text, `there are ${gatewayModes.join(", ")}`);
   });
   const [mode = "nat", other = mode] = modes;
   if (mode !== other) {
     throw new Error(`Cannot use gateway modes ${mode} and ${other}: a network has one for both families`);
+  }
+  if (mode === "routed" && internal) {
+    throw new Error(
+      "gateway mode routed opens published ports to other hosts, which an internal network is closed to; " +
+        "use another mode, or leave out --internal",
+    );
   }
   if (mode === "isolated" && !internal) {
     throw new Error("gateway mode isolated can only be used for an internal network; add --internal");
