@@ -15,9 +15,9 @@ test("an accept that fails for lack of descriptors does not end a service", { sk
     listener.accept = () => failures.length > 0 ? Promise.reject(failures.pop()) : accept();
     return listener;
   }) as typeof Deno.listen;
-  const patience = { longest: 100, wait: 10_000, most: 4 };
+  const limits = { longest: 100, timeoutMs: 10_000, most: 4 };
   try {
-    const listening = await listen({ path }, patience, () => Promise.resolve({ answer: "served" }));
+    const listening = await listen({ path }, limits, () => Promise.resolve({ answer: "served" }));
     assert.equal(await world.request(path, "hello\n"), "served");
     assert.equal(failures.length, 0);
     listening.close();
