@@ -46,6 +46,7 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
   recover: ["src/features/container/recover.ts"],
   repair: [
     "src/features/container/names_again.ts",
+    "src/features/container/repair.ts",
     "src/features/container/repair_links.ts",
     "src/features/container/restore_rules.ts",
   ],
