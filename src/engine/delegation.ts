@@ -3,6 +3,7 @@ import { CniError, messageOf } from "../wire/cni/error.ts";
 import { fields } from "../wire/cni/fields.ts";
 import type { NetworkList, PluginConf } from "../wire/cni/network_list.ts";
 import { type Claim, claim } from "../plan/step.ts";
+import { readUndamagedFile } from "../plan/files.ts";
 import type { World } from "../plan/world.ts";
 import type { Delegating } from "../drivers/plugin.ts";
 import { table } from "../drivers/table.ts";
@@ -112,7 +113,7 @@ function keep(path: string, owner: string): Claim {
 
 /** The file belongs to the container, not to the attachment: it may be of another network by now. */
 function readSaved(world: World, path: string, { network }: PluginCall): Other | undefined {
-  const text = world.read(path)?.trim() ?? "";
+  const text = readUndamagedFile(world, path)?.trim() ?? "";
   try {
     const conf = JSON.parse(text) as Json;
     const [name, type] = ["name", "type"].map((key) => fields(conf).string(key));

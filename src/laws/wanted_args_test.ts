@@ -47,6 +47,8 @@ test("what a network cannot give of what --net asks for is refused, with the rea
     [networkOf("ipvlan", "c1"), `MAC=${wanted}`, /MAC=02:.*: every interface of an ipvlan has its master's;/],
     [own(passthru), `MAC=${wanted}`, /MAC=02:.*: in mode "passthru" it has its master's;/],
     [networkOf("loopback", "c1"), `MAC=${wanted}`, /MAC=02:.*: a loopback interface has none;/],
+    [networkOf("ptp", "c1"), "MAC=01-00-5e-00-00-01", /MAC=01-.*: it is not the address of one link/],
+    [networkOf("bridge", "c1"), "MAC=00:00:00:00:00:00", /MAC=00:.*: it is not the address of one link/],
     [networkOf("ptp", "c1"), "MAC=zz", /Cannot use MAC address "zz": it is not one/],
     [
       own(dhcp),

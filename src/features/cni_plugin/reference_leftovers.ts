@@ -1,5 +1,6 @@
 import { emptyResult, type Interface, type Result } from "../../wire/cni/result.ts";
 import { addressOf } from "../../net/address.ts";
+import { readUndamagedFile } from "../../plan/files.ts";
 import { dropFrom, type Going } from "../../plan/iptables.ts";
 import { dropCommented } from "../../plan/nft_comment.ts";
 import { removeLinkAtUndo } from "../../plan/ip.ts";
@@ -40,7 +41,7 @@ export async function removeLeftovers(context: Context): Promise<void> {
 
 /** Whether host-local has given the address to another container by now, whose rules are the same. */
 function isAnothers({ world, key: { network, id } }: Context, address: string): boolean {
-  const lease = world.read(`/var/lib/cni/networks/${network}/${addressOf(address)}`);
+  const lease = readUndamagedFile(world, `/var/lib/cni/networks/${network}/${addressOf(address)}`);
   return lease !== undefined && lease.split(/\s/)[0] !== id;
 }
 

@@ -83,18 +83,23 @@ export function followHost(world: World, every: number, act: () => Promise<unkno
   const timer = setInterval(() => {
     if (busy.now || !hasChanged()) return;
     busy.now = true;
-    void act().finally(() => busy.now = false);
+    void act().catch(() => {}).finally(() => busy.now = false);
   }, every);
   return { stop: () => clearInterval(timer) };
 }
 
 /** Tells whether they have changed since it was asked last. */
 export function changesOfHost(world: World): () => boolean {
-  const look = () =>
-    [resolvConf, resolvedConf, "/etc/hosts", "/etc/hostname"].map((path) => {
+  const stampOf = (path: string) => {
+    try {
       const stat = world.stat(path);
       return stat && `${stat.identity} ${stat.modified}`;
-    }).join(",");
+    } catch {
+      // Such as a link that leads to itself: it may be mended.
+      return "";
+    }
+  };
+  const look = () => [resolvConf, resolvedConf, "/etc/hosts", "/etc/hostname"].map(stampOf).join(",");
   let before = look();
   return () => before !== (before = look());
 }

@@ -95,6 +95,10 @@ test("the agent tells containers the host's new name servers, and leaves those t
     assert.equal(hasChanged(), false);
     fake.place("/etc/resolv.conf", "nameserver 192.0.2.7\n");
     assert.deepEqual([hasChanged(), hasChanged()], [true, false]);
+    const stat = () => {
+      throw new Error("ELOOP");
+    };
+    assert.equal(changesOfHost({ ...world, stat })(), false);
     const told: string[] = [];
     await renewAll(world, state, (line) => told.push(line));
     assert.match(told.join("\n"), said as RegExp);

@@ -2,6 +2,7 @@ import { readsArgs } from "../../drivers/table.ts";
 import { typesOf } from "../../engine/external_plugin.ts";
 import { checkArgs, parseArgs } from "../../wire/cni/args.ts";
 import { CniError } from "../../wire/cni/error.ts";
+import { parseMac } from "../../net/names.ts";
 import type { NetworkList } from "../../wire/cni/network_list.ts";
 
 /** Which of our types read an argument of a network. MAC is also set for those that do not read it. */
@@ -33,7 +34,16 @@ export function withWantedArgs(list: NetworkList, text: string): NetworkList {
     ? 'in mode "passthru" it has its master\'s; leave it out, or use another mode'
     : sharedMac[main?.type ?? ""];
   if (args.get("MAC") && shared !== undefined) throw refuse("MAC", args, shared);
+  if (isNoLinks(args.get("MAC") ?? "")) {
+    throw refuse("MAC", args, "it is not the address of one link, such as 02:00:00:00:00:01");
+  }
   return isUnread("MAC") ? { ...list, plugins: [...list.plugins, { type: "tuning" }] } : list;
+}
+
+/** A group's address, or none at all, which the kernel gives to no link. What is no MAC address is told elsewhere. */
+function isNoLinks(text: string): boolean {
+  const mac = parseMac(text);
+  return mac !== undefined && (parseInt(mac, 16) % 2 === 1 || /^[0:]+$/.test(mac));
 }
 
 function whyNot(key: string, { plugins }: NetworkList): string {
