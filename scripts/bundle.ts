@@ -6,9 +6,9 @@
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { build, type Plugin } from "esbuild";
-import { smallCommander } from "./commander.ts";
 import { eager, parts } from "./parts.ts";
 import { type Alias, checkConstant, importsOf, type Names, type StandIn, standIn, stubsOf } from "./stubs.ts";
+import { trim } from "./trim.ts";
 
 /** A part as a minified script, with its source map as JSON. */
 export interface Part {
@@ -196,7 +196,7 @@ async function run(
     sourcemap: "external",
     sourcesContent: false,
     define: { OCINET_VERSION: JSON.stringify(version) },
-    plugins: [nodeBuffer, events, smallCommander, ...plugins, lazyNode, ownNode],
+    plugins: [nodeBuffer, events, trim, ...plugins, lazyNode, ownNode],
   });
   const file = (path: string) => outputFiles.find((file) => file.path === resolve(path))!.text;
   const isReal = (module: string) => !/^(entry|elsewhere|part):/.test(module);

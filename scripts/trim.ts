@@ -1,0 +1,54 @@
+/** What dist/ocinet leaves out of packages that do more than ocinet needs. */
+import { readFileSync } from "node:fs";
+import type { Plugin } from "esbuild";
+
+/** A package's file, and what goes of it. */
+export interface Trim {
+  readonly file: RegExp;
+  readonly unused: readonly (readonly [pattern: RegExp, instead: string])[];
+}
+
+/** Commander starts a program for a command: a method, and a function that only it calls. No command of ocinet's is one. */
+export const commander: Trim = {
+  file: /\/commander\/lib\/command\.js$/,
+  unused: [
+    [/\n {2}_executeSubCommand\([^]*?\n {2}\}\n/, "\n  _executeSubCommand() {}\n"],
+    [/\nfunction incrementNodeInspectorPort\([^]*?\n\}\n/, "\n"],
+  ],
+};
+
+/**
+ * dns-packet knows what is in a record of each type. The resolver answers with addresses and names, and of a question it
+ * needs EDNS alone; what it hears from other servers it passes on as it came. A record of another type is bytes.
+ */
+export const dnsPacket: Trim = {
+  file: /\/dns-packet\/index\.js$/,
+  unused: [
+    [/\nconst rtxt = [^]*?(?=\nconst rnull = )/, "\n"],
+    [/\nconst rhinfo = [^]*?(?=\nconst rptr = )/, "\n"],
+    [/\nconst rsrv = [^]*?(?=\nconst ra = )/, "\n"],
+    [/\nconst rdnskey = [^]*?(?=\nconst renc = )/, "\n"],
+    [
+      /\n {4}case '(TXT|HINFO|SRV|CAA|MX|DNSKEY|RRSIG|RP|NSEC3?|SSHFP|DS|NAPTR|TLSA)': return r\w+(?=\n)/g,
+      "\n",
+    ],
+  ],
+};
+
+/** The source without it; its lines stay where they are. @throws Error if it is not as it is known */
+export function trimmed(source: string, { file, unused }: Trim): string {
+  const lines = (part: string) => part.split("\n").length;
+  return unused.reduce((text, [pattern, instead]) => {
+    if (text.search(pattern) < 0) throw new Error(`Cannot leave out what is not in ${file}: ${pattern}`);
+    return text.replace(pattern, (found) => instead + "\n".repeat(lines(found) - lines(instead)));
+  }, source);
+}
+
+/** Bundles them so. */
+export const trim: Plugin = {
+  name: "trim",
+  setup: ({ onLoad }) =>
+    [commander, dnsPacket].forEach((one) =>
+      onLoad({ filter: one.file }, ({ path }) => ({ contents: trimmed(readFileSync(path, "utf8"), one) }))
+    ),
+};
