@@ -302,11 +302,19 @@ two_are_up() { [ "$(as_user "$OCINET" ls --json | jq 'map(select(.state == "up" 
 }
 
 @test "systemd's units are right, and its sockets are taken over" {
+  local unit
   mkdir "$BATS_TEST_TMPDIR/units"
   run -0 ocinet helper --units "$BATS_TEST_TMPDIR/units"
   [[ $output == *"systemctl enable --now ocinet-helper.service"* ]]
   (cd "$BATS_TEST_TMPDIR/units" && cp ocinet-helper@.socket ocinet-helper@1000.socket)
   run -0 systemd-analyze verify "$BATS_TEST_TMPDIR"/units/ocinet-helper{.service,@1000.socket}
+  run -0 ocinet docker-plugin --units "$BATS_TEST_TMPDIR/units"
+  ocinet agent --units >"$BATS_TEST_TMPDIR/units/ocinet-agent.service"
+  for unit in "$BATS_TEST_TMPDIR"/units/ocinet-{docker,agent}*; do
+    # The manual page is not installed here.
+    run -0 --separate-stderr systemd-analyze verify --man=no "$unit"
+    [ -z "$stderr" ] || fail "$unit:" "$stderr"
+  done
   # The unit has as much power as the service had in all these tests.
   [ "$(sed -n 's/^CapabilityBoundingSet=//p' "$BATS_TEST_TMPDIR/units/ocinet-helper.service" | tr -d ' ')" = \
     "$(grep -o 'bounding-set=-all[^ ]*' bats/helper.bash | sed 's/.*-all//; s/,+/CAP_/g' | tr '[:lower:]' '[:upper:]')" ]

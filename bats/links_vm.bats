@@ -50,6 +50,15 @@ load links
   wait_for reaches 10.7.0.2 in_box box
   down box
   in_host ip link delete eth0.7
+  # The same parent is made for a network that names it, and goes with the last one.
+  rm "$NET_DIR/macvlan7.conflist"
+  ocinet network create -d macvlan -o parent=eth0.7 --subnet 10.7.0.0/24 --ip-range 10.7.0.64/26 lan7
+  up box lan7
+  equal 7 "$(in_host ip -d -j link show dev eth0.7 | jq '.[0].linkinfo.info_data.id')"
+  wait_for reaches 10.7.0.2 in_box box
+  down box
+  ocinet network rm lan7
+  run ! in_host ip link show dev eth0.7
 }
 
 @test "dummy, as what is made and as a device of the host's" {
@@ -64,6 +73,20 @@ load links
   down box
   in_host ip -j link show dev dummy0 | jq -e '.[0] | .mtu == 1234 and .ifalias == null'
   in_host ip link delete dummy0
+  # An internal network without a parent has one of its own, by which its containers reach each other.
+  local driver
+  for driver in macvlan ipvlan; do
+    ocinet network create -d $driver --internal --subnet 10.9.0.0/24 apart
+    up box apart
+    up box2 apart
+    equal dummy "$(in_host ip -d -j link | jq -r '.[] | select(.ifname | startswith("dm-")).linkinfo.info_kind')"
+    wait_for reaches 10.9.0.2 in_box box2
+    cannot_reach 192.0.2.2 in_box box2
+    down box
+    down box2
+    ocinet network rm apart
+    run ! grep -q dm- <<<"$(in_host ip -o link)"
+  done
 }
 
 @test "bridge: VLANs, a trunk, and the default VLAN" {

@@ -17,7 +17,7 @@ const nothing: Collected = { collected: [], problems: [] };
 /** Takes away what ended containers left, and what containers shared once none is left. */
 export async function gc(world: World, dryRun: boolean): Promise<Report> {
   const state = stateDirectory(world);
-  const containers = await collect(world, state, containerIds(world, state), "waits");
+  const containers = await collect(world, state, containerIds(world, state), "for links");
   const changed = await takeOffAbandoned(world, state, containerIds(world, state));
   const plugins = isRoot(world) ? await collectRecords(world, state) : nothing;
   const leases = dryRun ? { released: [], problems: [] } : await releaseOutlived(world);

@@ -234,7 +234,7 @@ export async function networkRemove(
   isForced: boolean,
 ): Promise<Report> {
   const state = stateDirectory(world);
-  await collect(world, state, containerIds(world, state), "waits");
+  await collect(world, state, containerIds(world, state), "for links");
   const { done, problems } = await each(terms, async (term) => {
     const shared = await removeFromCluster(world, term);
     try {
@@ -267,7 +267,7 @@ async function removeFromCluster(world: World, term: string): Promise<string | u
 export async function networkPrune(world: World, given: OptionValues): Promise<Report> {
   const state = stateDirectory(world);
   const isWanted = parseFilters(given.get("filter") ?? [], ["label", "label!", "until"], world.now);
-  await collect(world, state, containerIds(world, state), "waits");
+  await collect(world, state, containerIds(world, state), "for links");
   const names = await pruneNetworks(
     world,
     state,

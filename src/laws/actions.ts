@@ -177,7 +177,7 @@ function endingsOf(way: Way, type: string): readonly Ending[] {
 
 export async function gc(world: World): Promise<void> {
   const found = [
-    await collect(world, state, containerIds(world, state), "waits"),
+    await collect(world, state, containerIds(world, state), "for links"),
     await collectRecords(world, state),
   ];
   const problems = found.flatMap(({ problems }) => problems);

@@ -122,7 +122,7 @@ async function attachLocked(
   };
   try {
     // Of those who have the ports, some may have ended without our hearing of it.
-    await collect(world, state, findConflicting(world, state, claimed, id), "waits");
+    await collect(world, state, findConflicting(world, state, claimed, id), "for links and processes");
     await takePorts(world, state, claimed, id);
     await connect(world, state, { request, links, root: source.root, forwarding, fold, flush });
     if (namedBy(links).length > 0) await refreshNames(world, state, namedBy(links));

@@ -55,20 +55,20 @@ async function reasonFor(world: World, state: string, id: string): Promise<strin
 
 /**
  * Takes down containers whose state no longer matters. One that a process is busy with is left to that process.
- * @param waits whether to wait for what has ended only just
+ * @param waits for what to wait: links of what has ended only just, processes that are taking something down
  */
 export async function collect(
   world: World,
   state: string,
   ids: readonly string[],
-  waits?: "waits",
+  waits?: "for links" | "for links and processes",
 ): Promise<Collected> {
   const collected: Stale[] = [];
   const problems: string[] = [];
   if (waits) await Promise.allSettled(ids.map((id) => awaitEnd(world, state, id)));
   for (const id of ids) {
     try {
-      const reason = await collectOne(world, state, id);
+      const reason = await collectOne(world, state, id, waits === "for links and processes" ? mostWait : 0);
       if (reason !== undefined) collected.push({ id, reason });
     } catch (error) {
       problems.push((error as Error).message);
@@ -77,15 +77,27 @@ export async function collect(
   return { collected, problems };
 }
 
+/** Milliseconds that a process may take to take down a container that has ended, before another one is refused its ports. */
+const mostWait = 5000;
+
+/** Tries for so many milliseconds to get a lock. */
+async function lockWithin<T>(wait: number, tryLock: () => Promise<T | undefined>): Promise<T | undefined> {
+  for (let waited = 0;; waited += 20) {
+    const unlock = await tryLock();
+    if (unlock !== undefined || waited >= wait) return unlock;
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
 async function awaitEnd(world: World, state: string, id: string): Promise<void> {
   const record = readUndamaged(world, state, id);
   if (record) await awaitLinks(world, record);
 }
 
-async function collectOne(world: World, state: string, id: string): Promise<string | undefined> {
+async function collectOne(world: World, state: string, id: string, wait = 0): Promise<string | undefined> {
   if (await reasonFor(world, state, id) === undefined) return undefined;
   const paths = containerPaths(state, id);
-  const unlock = await tryLockToRemove(world, paths.lock, paths.directory);
+  const unlock = await lockWithin(wait, () => tryLockToRemove(world, paths.lock, paths.directory));
   if (!unlock) return undefined;
   try {
     // Looked at again: it may have been taken down, or attached anew, before we had the lock.
