@@ -429,7 +429,12 @@ listens() { [ "$(inside "$1" ss -Hltun "sport = :80 or sport = :81 or sport = :5
 is_served() { [ -z "$(inside "$1" ss -Htn "sport = :81")" ]; }
 
 # datagram PORT: what answers the client that has it
-datagram() { echo | ip netns exec "$LAN" socat -t 2 - "UDP4:192.0.2.3:5353,sourceport=$1" | head -n 1; }
+datagram() { wait_for heard "$1" && cat "$BATS_TEST_TMPDIR/heard"; }
+# A datagram may be lost. The next one from this port is of the same flow.
+heard() {
+  echo | ip netns exec "$LAN" socat -t 2 - "UDP4:192.0.2.3:5353,sourceport=$1" | head -n 1 >"$BATS_TEST_TMPDIR/heard"
+  [ -s "$BATS_TEST_TMPDIR/heard" ]
+}
 
 # answers PATTERN HOST [PLACE...]: of four connections to its port 8080, by how many of them; BIND is where they are from
 answers() {

@@ -143,6 +143,8 @@ none_left_to() {
   [ -n "$(given_to "$own")" ]
   touch "$PLACE/over"
   rm "$BATS_TEST_TMPDIR/background/$1"
+  # The next one's wait is not to hold this one.
+  wait_for gone "$own"
 }
 # given_to PID: the descriptors that only the caller can have given it
 given_to() { find "/proc/$1/fd" -lname '*/inherited-*' -printf '%f %l\n' 2>/dev/null | grep .; }

@@ -186,7 +186,7 @@ is_repaired() {
   kill -KILL "$keeper"
   stop_background
   as_user "$OCINET" down c1
-  gone "$pid"
+  wait_for gone "$pid"
   wait_for only_the_container_is_left
 }
 
