@@ -3,7 +3,7 @@ import type { Result } from "../wire/cni/result.ts";
 import { sha512 } from "../net/names.ts";
 import type { Attachment } from "../plan/attachment.ts";
 import type { Going } from "../plan/iptables.ts";
-import type { Commented } from "../plan/nft_comment.ts";
+import type { Commented } from "../plan/nft/comment.ts";
 import type { Step } from "../plan/step.ts";
 import { alone } from "./main/layer3.ts";
 import { namedIfb } from "./meta/bandwidth.ts";

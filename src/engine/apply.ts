@@ -1,17 +1,11 @@
 import { messageOf } from "../wire/cni/error.ts";
 import { type Batch, invocation, type Prefixes, type Stage, stages } from "../plan/batch.ts";
 import { refusalIn } from "../plan/hostfwd.ts";
-import {
-  baseTable,
-  baseTableWithoutSockets,
-  forwards,
-  mapsOfOne,
-  showElementStep,
-  tableOf,
-  takenOnOne,
-} from "../plan/nft.ts";
-import { type ListedElement, parseElements } from "../plan/nft_listing.ts";
-import { bridgeTable } from "../plan/nft_bridge.ts";
+import { forwards, tableOf } from "../plan/nft/element.ts";
+import { mapsOfOne, showElementStep, takenOnOne } from "../plan/nft/ports.ts";
+import { baseTable, baseTableWithoutSockets } from "../plan/nft/table.ts";
+import { type ListedElement, parseElements } from "../plan/nft/listing.ts";
+import { bridgeTable } from "../plan/nft/bridge.ts";
 import { applyCall } from "./plugin_calls.ts";
 import {
   type Claim,

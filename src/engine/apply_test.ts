@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { forwardPort } from "../plan/nft.ts";
+import { forwardPort } from "../plan/nft/ports.ts";
 import type { World } from "../plan/world.ts";
 import { apply, TakenError } from "./apply.ts";
 

@@ -4,7 +4,7 @@
  */
 import { addressOf, family, lengthOf, networkOf } from "../net/address.ts";
 import type { Prefixes } from "../plan/batch.ts";
-import { elementsIn } from "../plan/nft.ts";
+import { elementsIn } from "../plan/nft/element.ts";
 import { setLink } from "../plan/ip.ts";
 import { type AddressResource, linkOf, type LinkResource, type Resource } from "../plan/resource.ts";
 import { line, type Place, type Step, stepKey, words } from "../plan/step.ts";

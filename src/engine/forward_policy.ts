@@ -1,5 +1,5 @@
 import { adminComment } from "../plan/iptables.ts";
-import { passMark } from "../plan/nft.ts";
+import { passMark } from "../plan/nft/chains.ts";
 import { findProgram } from "../plan/programs.ts";
 import type { World } from "../plan/world.ts";
 

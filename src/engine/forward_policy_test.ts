@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { passMark } from "../plan/nft.ts";
+import { passMark } from "../plan/nft/chains.ts";
 import type { World } from "../plan/world.ts";
 import { endsInReject, hasForwardChain, passForwardPolicy } from "./forward_policy.ts";
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { keepUnforwarded } from "../plan/nft.ts";
+import { keepUnforwarded } from "../plan/nft/endpoint.ts";
 import { setSysctl } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
 import { keptChanges, keptGuards, recordKeptChanges } from "./kept_changes.ts";

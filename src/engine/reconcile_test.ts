@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { newFake } from "../host/fake.ts";
-import { element } from "../plan/nft.ts";
+import { element } from "../plan/nft/element.ts";
 import { claim, type Step } from "../plan/step.ts";
 import { reconcile } from "./reconcile.ts";
 import { newRecord, type PluginRecord, readPlugin } from "./record.ts";

@@ -1,5 +1,6 @@
-import { elementsIn, portOnAll } from "../plan/nft.ts";
-import { type ListedElement, parseElements } from "../plan/nft_listing.ts";
+import { elementsIn } from "../plan/nft/element.ts";
+import { portOnAll } from "../plan/nft/ports.ts";
+import { type ListedElement, parseElements } from "../plan/nft/listing.ts";
 import type { Line } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
 

@@ -1,6 +1,6 @@
 import { type Batch, invocation, type Prefixes, stages } from "../plan/batch.ts";
 import { listForwards, refusalIn, removeForward } from "../plan/hostfwd.ts";
-import { tableOf } from "../plan/nft.ts";
+import { tableOf } from "../plan/nft/element.ts";
 import { undoCall } from "./plugin_calls.ts";
 import {
   type Claim,

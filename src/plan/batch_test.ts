@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { invocation, stages, typedLines } from "./batch.ts";
 import { setLink } from "./ip.ts";
-import { element } from "./nft.ts";
+import { element } from "./nft/element.ts";
 import { claim, endFlowsTo, exec, line, send, setSysctl, show, type Step } from "./step.ts";
 
 const step = {

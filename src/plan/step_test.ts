@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { setLink } from "./ip.ts";
-import { element } from "./nft.ts";
+import { element } from "./nft/element.ts";
 import { claim, exec, isStep, line, send, setSysctl, show, type Step, stepKey, words } from "./step.ts";
 
 test("holes become words of the line", () => {

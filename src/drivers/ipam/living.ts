@@ -1,5 +1,5 @@
 import { family, parseAddress } from "../../net/address.ts";
-import { parseElements } from "../../plan/nft_listing.ts";
+import { parseElements } from "../../plan/nft/listing.ts";
 import { createWithDirectory, readUndamagedFile } from "../../plan/files.ts";
 import type { World } from "../../plan/world.ts";
 

@@ -22,8 +22,9 @@ import {
   renameLink,
   setLink,
 } from "../../plan/ip.ts";
-import { guardBridges, join, keepBridgeInternal, masquerade, tryRules } from "../../plan/nft.ts";
-import { allowOnlyMac } from "../../plan/nft_bridge.ts";
+import { guardBridges, join, keepBridgeInternal, masquerade } from "../../plan/nft/endpoint.ts";
+import { tryRules } from "../../plan/nft/table.ts";
+import { allowOnlyMac } from "../../plan/nft/bridge.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { HostState, Link } from "../../plan/host_state.ts";
 import { type Line, setSysctl, type Step } from "../../plan/step.ts";

@@ -2,7 +2,7 @@ import { addressOf } from "../../net/address.ts";
 import { vethFrom } from "../../net/names.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import type { HostState } from "../../plan/host_state.ts";
-import type { Endpoint } from "../../plan/nft.ts";
+import type { Endpoint } from "../../plan/nft/endpoint.ts";
 import { hostLinks, ownIps } from "../../wire/cni/previous_result.ts";
 import type { Result } from "../../wire/cni/result.ts";
 import type { Lookups } from "../plugin.ts";

@@ -12,7 +12,7 @@ import type { Attachment } from "../../plan/attachment.ts";
 import { addressOf } from "../../net/address.ts";
 import { macOfAddress, parseMac } from "../../net/names.ts";
 import { setLink } from "../../plan/ip.ts";
-import { forbidSpoofing } from "../../plan/nft_bridge.ts";
+import { forbidSpoofing } from "../../plan/nft/bridge.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { HostState, Link } from "../../plan/host_state.ts";
 import { line, type Step, words } from "../../plan/step.ts";

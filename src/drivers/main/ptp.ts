@@ -4,7 +4,8 @@ import { type Dns, hasDns, parseDns, type Result } from "../../wire/cni/result.t
 import { addressOf, networkOf } from "../../net/address.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import { addAddress, addRoute, addVeth, route, setLink } from "../../plan/ip.ts";
-import { guardVeth, join, keepInternal, masquerade, tryRules } from "../../plan/nft.ts";
+import { guardVeth, join, keepInternal, masquerade } from "../../plan/nft/endpoint.ts";
+import { tryRules } from "../../plan/nft/table.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { HostState } from "../../plan/host_state.ts";
 import type { Step } from "../../plan/step.ts";

@@ -3,7 +3,7 @@ import { family } from "../../net/address.ts";
 import { linkNameProblem, macFrom, vethFrom } from "../../net/names.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import type { VethEnd } from "../../plan/ip.ts";
-import { keepUnforwarded } from "../../plan/nft.ts";
+import { keepUnforwarded } from "../../plan/nft/endpoint.ts";
 import type { HostState, Link } from "../../plan/host_state.ts";
 import { setSysctl, type Step, type Sysctl } from "../../plan/step.ts";
 

@@ -5,19 +5,16 @@ import { addressOf, family, networkOf } from "../../net/address.ts";
 import { vethFrom } from "../../net/names.ts";
 import { parseHostIp, type PortMapping } from "../../net/port_mapping.ts";
 import type { Attachment } from "../../plan/attachment.ts";
+import { withElements } from "../../plan/nft/element.ts";
 import {
   type Endpoint,
-  forwardPort,
-  forwardPortWhen,
   guardLocalnet,
-  holdPort,
   masqueradeInbound,
   neighbour,
   openPort,
-  sparePort6,
-  tryRules,
-  withElements,
-} from "../../plan/nft.ts";
+} from "../../plan/nft/endpoint.ts";
+import { forwardPort, forwardPortWhen, holdPort, sparePort6 } from "../../plan/nft/ports.ts";
+import { tryRules } from "../../plan/nft/table.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { HostState } from "../../plan/host_state.ts";
 import { acceptLoopbackAnswers } from "../../plan/ip.ts";

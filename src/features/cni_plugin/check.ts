@@ -3,7 +3,7 @@ import type { Interface, Result, Route } from "../../wire/cni/result.ts";
 import { lengthOf } from "../../net/address.ts";
 import type { InsideLink, InsideRoute } from "../../plan/inside.ts";
 import type { HostState } from "../../plan/host_state.ts";
-import { elementsIn, forwards } from "../../plan/nft.ts";
+import { elementsIn, forwards } from "../../plan/nft/element.ts";
 import { findProgram } from "../../plan/programs.ts";
 import type { World } from "../../plan/world.ts";
 import { hostLinks } from "../../wire/cni/previous_result.ts";

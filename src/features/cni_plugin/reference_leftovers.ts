@@ -2,7 +2,7 @@ import { emptyResult, type Interface, type Result } from "../../wire/cni/result.
 import { addressOf } from "../../net/address.ts";
 import { readUndamagedFile } from "../../plan/files.ts";
 import { dropFrom, type Going } from "../../plan/iptables.ts";
-import { dropCommented } from "../../plan/nft_comment.ts";
+import { dropCommented } from "../../plan/nft/comment.ts";
 import { removeLinkAtUndo } from "../../plan/ip.ts";
 import type { Step } from "../../plan/step.ts";
 import { findProgram } from "../../plan/programs.ts";

@@ -5,7 +5,7 @@ import type { Result } from "../../wire/cni/result.ts";
 import { lengthOf } from "../../net/address.ts";
 import type { PortMapping } from "../../net/port_mapping.ts";
 import type { Attachment } from "../../plan/attachment.ts";
-import { contain } from "../../plan/nft.ts";
+import { contain } from "../../plan/nft/endpoint.ts";
 import { exec, type Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import { endpointOf } from "../../drivers/main/endpoint.ts";

@@ -16,7 +16,7 @@ import { containerPaths, refuseUnknownFiles } from "../../engine/state.ts";
 import { defaultMtu } from "../../engine/routes.ts";
 import { isRoot } from "../../engine/user.ts";
 import { setLink } from "../../plan/ip.ts";
-import { forbidSpoofing } from "../../plan/nft_bridge.ts";
+import { forbidSpoofing } from "../../plan/nft/bridge.ts";
 import type { Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import { boundTo } from "../../net/port_mapping.ts";

@@ -3,7 +3,7 @@ import type { Result } from "../../wire/cni/result.ts";
 import { showDestination } from "../../net/egress.ts";
 import { type PortMapping, type Protocol, showMapping } from "../../net/port_mapping.ts";
 import type { ProxyVersion } from "../../net/proxy_protocol.ts";
-import { elementsIn } from "../../plan/nft.ts";
+import { elementsIn } from "../../plan/nft/element.ts";
 import type { Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import { uplinkNamed } from "../../drivers/uplinks/table.ts";

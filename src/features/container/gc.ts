@@ -1,6 +1,6 @@
-import { dropBridgeTable } from "../../plan/nft_bridge.ts";
-import { dropTable, sharedSets } from "../../plan/nft.ts";
-import { parseElements, showElement } from "../../plan/nft_listing.ts";
+import { dropBridgeTable } from "../../plan/nft/bridge.ts";
+import { dropTable, sharedSets } from "../../plan/nft/table.ts";
+import { parseElements, showElement } from "../../plan/nft/listing.ts";
 import type { Link } from "../../plan/host_state.ts";
 import { ownAlias } from "../../plan/ip.ts";
 import { parseAddress } from "../../net/address.ts";

@@ -6,7 +6,7 @@ import { family, lengthOf } from "../../net/address.ts";
 import { digest, vethFrom } from "../../net/names.ts";
 import type { PortMapping } from "../../net/port_mapping.ts";
 import type { Attachment } from "../../plan/attachment.ts";
-import { believe, contain, masquerade, masqueradeInbound } from "../../plan/nft.ts";
+import { believe, contain, masquerade, masqueradeInbound } from "../../plan/nft/endpoint.ts";
 import type { Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import * as bridge from "../../drivers/main/bridge.ts";

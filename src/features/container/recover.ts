@@ -1,8 +1,8 @@
 import { digest, vethFrom } from "../../net/names.ts";
 import { parseAddress } from "../../net/address.ts";
 import { removeLinkAtUndo } from "../../plan/ip.ts";
-import { longestInComment } from "../../plan/nft.ts";
-import { type ListedElement, parseChains, parseElements, showElement } from "../../plan/nft_listing.ts";
+import { longestInComment } from "../../plan/nft/element.ts";
+import { type ListedElement, parseChains, parseElements, showElement } from "../../plan/nft/listing.ts";
 import { type Claim, claim, endFlowsTo, line, type Step } from "../../plan/step.ts";
 import { readUndamagedFile } from "../../plan/files.ts";
 import type { World } from "../../plan/world.ts";

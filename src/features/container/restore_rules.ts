@@ -1,5 +1,5 @@
 import { ownNamespace } from "../../engine/process.ts";
-import { again, forwards, tableOf } from "../../plan/nft.ts";
+import { again, forwards, tableOf } from "../../plan/nft/element.ts";
 import type { Line, Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import { loadRules } from "../../engine/apply.ts";

@@ -1,7 +1,7 @@
 import { digest } from "../../net/names.ts";
 import { boundTo, type PortMapping } from "../../net/port_mapping.ts";
 import type { Attachment } from "../../plan/attachment.ts";
-import { contain, keepApart, open } from "../../plan/nft.ts";
+import { contain, keepApart, open } from "../../plan/nft/endpoint.ts";
 import type { Step } from "../../plan/step.ts";
 import { line, words } from "../../plan/step.ts";
 import { emptyResult, type Ip, type Result } from "../../wire/cni/result.ts";

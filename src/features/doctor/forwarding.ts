@@ -1,5 +1,5 @@
-import { passMark } from "../../plan/nft.ts";
-import { type ListedElement, parseElements } from "../../plan/nft_listing.ts";
+import { passMark } from "../../plan/nft/chains.ts";
+import { type ListedElement, parseElements } from "../../plan/nft/listing.ts";
 import { findProgram } from "../../plan/programs.ts";
 import type { World } from "../../plan/world.ts";
 import {

@@ -1,5 +1,5 @@
-import { baseTableWithoutSockets } from "../../plan/nft.ts";
-import { bridgeTable } from "../../plan/nft_bridge.ts";
+import { baseTableWithoutSockets } from "../../plan/nft/table.ts";
+import { bridgeTable } from "../../plan/nft/bridge.ts";
 import { findProgram } from "../../plan/programs.ts";
 import type { World } from "../../plan/world.ts";
 import { asRoot, type Check, type Finding, kindOf, lack, ok, warn } from "./finding.ts";

@@ -1,6 +1,6 @@
 import { addressOf } from "../../net/address.ts";
 import { refusalIn } from "../../plan/hostfwd.ts";
-import { guardResolver } from "../../plan/nft.ts";
+import { guardResolver } from "../../plan/nft/endpoint.ts";
 import { whyFailed, type World } from "../../plan/world.ts";
 import { formatMember } from "../../wire/dns/member.ts";
 import { messageOf } from "../../wire/cni/error.ts";

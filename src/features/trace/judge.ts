@@ -1,6 +1,6 @@
 /** Judges what was seen of a way: observations in, hops out. */
 import { addressOf } from "../../net/address.ts";
-import { elementsIn } from "../../plan/nft.ts";
+import { elementsIn } from "../../plan/nft/element.ts";
 import { portHops } from "./judge_port.ts";
 import { hop, hostHops, insideHops, kernelHops, mend, routedAddresses } from "./judge_side.ts";
 import { tellWay, wayHops } from "./judge_way.ts";

@@ -1,5 +1,5 @@
 /** Whether a published port leads to the container, and to a program that listens there. */
-import { elementsIn } from "../../plan/nft.ts";
+import { elementsIn } from "../../plan/nft/element.ts";
 import type { DescribedPort } from "../container/describe.ts";
 import type { Listener } from "../container/ports.ts";
 import { hop, isOfPort, mend } from "./judge_side.ts";

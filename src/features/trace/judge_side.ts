@@ -1,7 +1,7 @@
 /** What is right and wrong of one container's own side, and of the host's end of it. */
 import { addressOf } from "../../net/address.ts";
 import type { Link } from "../../plan/host_state.ts";
-import { elementsIn } from "../../plan/nft.ts";
+import { elementsIn } from "../../plan/nft/element.ts";
 import { linkOf } from "../../plan/resource.ts";
 import type { Step } from "../../plan/step.ts";
 import type { Hop, Side } from "./seen.ts";

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { contain, forwardPort, keepApart, masquerade } from "../../plan/nft.ts";
+import { contain, keepApart, masquerade } from "../../plan/nft/endpoint.ts";
+import { forwardPort } from "../../plan/nft/ports.ts";
 import { setSysctl, type Step } from "../../plan/step.ts";
 import { addAddress, addRoute, addVeth } from "../../plan/ip.ts";
 import type { Link } from "../../plan/host_state.ts";

@@ -1,8 +1,8 @@
 /** What of the host's own has a say on the way: switches, chains, who has a port, and what is told of names. */
 import { family } from "../../net/address.ts";
 import { collide } from "../../net/port_mapping.ts";
-import { elementsIn } from "../../plan/nft.ts";
-import { parseElements } from "../../plan/nft_listing.ts";
+import { elementsIn } from "../../plan/nft/element.ts";
+import { parseElements } from "../../plan/nft/listing.ts";
 import type { Step } from "../../plan/step.ts";
 import { readUndamagedFile } from "../../plan/files.ts";
 import type { World } from "../../plan/world.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { dropCommented } from "./nft_comment.ts";
+import { dropCommented } from "./comment.ts";
 
 const listed = `table bridge nat { # handle 3
 	chain PREROUTING { # handle 1

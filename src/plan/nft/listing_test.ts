@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parseChains, parseElements, showElement } from "./nft_listing.ts";
+import { parseChains, parseElements, showElement } from "./listing.ts";
 
 const table = `table inet ocinet {
 	set members4 {

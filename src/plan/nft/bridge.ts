@@ -1,7 +1,7 @@
-import { addressOf, family, toNumber } from "../net/address.ts";
-import { linkLocalFrom } from "../net/names.ts";
-import { element } from "./nft.ts";
-import { type Line, words } from "./step.ts";
+import { addressOf, family, toNumber } from "../../net/address.ts";
+import { linkLocalFrom } from "../../net/names.ts";
+import { element } from "./element.ts";
+import { type Line, words } from "../step.ts";
 
 /** The target address of an IPv6 neighbour advertisement (RFC 4861, 4.4). nft has no name for this field. */
 const target = "@th,64,128";

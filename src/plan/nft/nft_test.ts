@@ -1,40 +1,30 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { passMark } from "./chains.ts";
+import { again, elementsIn, tableOf } from "./element.ts";
 import {
-  again,
-  baseTable,
-  baseTableWithoutSockets,
   contain,
-  dropTable,
-  elementsIn,
   type Endpoint,
-  forwardPort,
   guardBridges,
   guardLocalnet,
   guardResolver,
   guardVeth,
-  holdPort,
   join,
   keepApart,
   keepBridgeInternal,
   keepInternal,
   keepUnforwarded,
   letPass,
-  mapsOfOne,
   masquerade,
   masqueradeInbound,
   neighbour,
   open,
-  passMark,
-  sharedSets,
-  showElementStep,
-  sparePort6,
-  tableOf,
-  takenOnOne,
-} from "./nft.ts";
-import { allowOnlyMac, bridgeTable, dropBridgeTable, forbidSpoofing } from "./nft_bridge.ts";
-import { setLink } from "./ip.ts";
-import { show } from "./step.ts";
+} from "./endpoint.ts";
+import { forwardPort, holdPort, mapsOfOne, showElementStep, sparePort6, takenOnOne } from "./ports.ts";
+import { baseTable, baseTableWithoutSockets, dropTable, sharedSets } from "./table.ts";
+import { allowOnlyMac, bridgeTable, dropBridgeTable, forbidSpoofing } from "./bridge.ts";
+import { setLink } from "../ip.ts";
+import { show } from "../step.ts";
 
 const ips = [{ address: "10.1.2.3/24" }, { address: "fd00::3/64" }];
 const at: Endpoint = { link: "br-1.7", owner: "c1 veth1" };
