@@ -3,7 +3,7 @@ import { fields, parseJson } from "../wire/cni/fields.ts";
 import { oneLine, printJson } from "../wire/cni/output.ts";
 import { parseCreate } from "../wire/netavark/network.ts";
 import type { World } from "../plan/world.ts";
-import { explain } from "../engine/apply.ts";
+import { explain } from "../engine/step_error.ts";
 import { stateDirectory } from "../engine/state.ts";
 import { setUp, tearDown } from "../features/netavark_plugin/attach.ts";
 import { completeNetwork } from "../features/netavark_plugin/create.ts";

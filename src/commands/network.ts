@@ -1,9 +1,4 @@
-import { type Option, type OptionValues, UsageError } from "../wire/oci/options.ts";
-import { oneLine, printJson } from "../wire/cni/output.ts";
-import { messageOf } from "../wire/cni/error.ts";
-import { identifierProblem } from "../net/names.ts";
-import { absolutePath } from "../plan/files.ts";
-import type { World } from "../plan/world.ts";
+import * as overlay from "../features/overlay/networks.ts";
 import { containerIds } from "../engine/record.ts";
 import { stateDirectory } from "../engine/state.ts";
 import { describeContainer } from "../features/container/describe.ts";
@@ -19,65 +14,14 @@ import { loadNetworks } from "../features/networks/networks.ts";
 import { pruneNetworks, removeNetwork } from "../features/networks/remove.ts";
 import { fillIn } from "../features/networks/template.ts";
 import { createOn, openStore } from "../features/overlay/cluster.ts";
-import * as overlay from "../features/overlay/networks.ts";
+import { identifierProblem } from "../net/names.ts";
+import { absolutePath } from "../plan/files.ts";
+import type { World } from "../plan/world.ts";
+import { messageOf } from "../wire/cni/error.ts";
+import { oneLine, printJson } from "../wire/cni/output.ts";
+import { type OptionValues, UsageError } from "../wire/oci/options.ts";
 import { findId } from "./ids.ts";
 import { type Report, tableText } from "./report.ts";
-
-function option(name: string, value: string, text: string, many: boolean, short?: string): Option {
-  return { name, value, text, many, annotation: false, ...(short === undefined ? {} : { short }) };
-}
-
-/** As `docker network create` has them. */
-export const createOptions: readonly Option[] = [
-  option(
-    "driver",
-    "DRIVER",
-    "bridge, ptp, macvlan, ipvlan, overlay or a plugin of Docker's (default: bridge)",
-    false,
-    "d",
-  ),
-  option("subnet", "CIDR", "a subnet; one that is free is chosen if none is given", true),
-  option("ip-range", "CIDR", "the part of a subnet that addresses are given from", true),
-  option("gateway", "ADDRESS", "the gateway of a subnet (default: its first address)", true),
-  option("aux-address", "NAME=ADDRESS", "an address that no container gets", true),
-  option("ipam-driver", "DRIVER", "what gives addresses: default, or a plugin of Docker's", false),
-  option("ipam-opt", "KEY=VALUE", "an option of an IPAM driver that is a plugin", true),
-  option("label", "KEY=VALUE", "a label", true),
-  option("config-from", "NAME", "make it of a configuration", false),
-  option(
-    "opt",
-    "KEY=VALUE",
-    "names=dns, or an option of the driver: parent, com.docker.network.bridge.name …",
-    true,
-    "o",
-  ),
-];
-
-export const createFlags = {
-  ipv6: "give it an IPv6 subnet as well",
-  internal: "containers reach each other and the host, and nothing else",
-  attachable: "is kept, and means nothing here",
-  "config-only": "make no network, but a configuration for --config-from",
-};
-
-export const listOptions: readonly Option[] = [
-  option(
-    "filter",
-    "KEY=VALUE",
-    "name, id, driver, label, scope, type (builtin, custom), dangling",
-    true,
-    "f",
-  ),
-  option("format", "FORMAT", "table, json, or a template such as {{.Name}}", false),
-];
-
-export const inspectOptions: readonly Option[] = [
-  option("format", "FORMAT", "json, or a template such as {{.Driver}}", false, "f"),
-];
-
-export const pruneOptions: readonly Option[] = [
-  option("filter", "KEY=VALUE", "label, label!, until", true),
-];
 
 /** Makes a network, and tells its id. */
 export async function networkCreate(
@@ -296,22 +240,6 @@ async function each<T>(
 function failed(problems: readonly string[]): Partial<Report> {
   return problems.length === 0 ? {} : { note: problems.map(oneLine).join("; "), code: 1 };
 }
-
-/** Where networks are beside the usual directory. */
-const netDirectory = option("net-dir", "DIR", "one more directory of network files", true);
-
-export const disconnectOptions: readonly Option[] = [netDirectory];
-
-/** As `docker network connect` has them. */
-export const connectOptions: readonly Option[] = [
-  netDirectory,
-  option("ip", "ADDRESS", "its IPv4 address", false),
-  option("ip6", "ADDRESS", "its IPv6 address", false),
-  option("alias", "NAME", "one more name that it has on the network", true),
-  option("mac-address", "MAC", "the interface's MAC address", false),
-  option("ifname", "NAME", "the interface's name (default: eth0, eth1 …, the first that is free)", false),
-  option("gw-priority", "NUMBER", "the network with the greatest has the default route (default: 0)", false),
-];
 
 /** Connects a running container to a network. */
 export async function networkConnect(

@@ -17,12 +17,6 @@ import { inspect } from "./inspect.ts";
 import { list } from "./list.ts";
 import { map, mapFlags, type Screen } from "./map.ts";
 import {
-  connectOptions,
-  createFlags,
-  createOptions,
-  disconnectOptions,
-  inspectOptions,
-  listOptions,
   networkConnect,
   networkCreate,
   networkDisconnect,
@@ -30,8 +24,16 @@ import {
   networkList,
   networkPrune,
   networkRemove,
-  pruneOptions,
 } from "./network.ts";
+import {
+  connectOptions,
+  createFlags,
+  createOptions,
+  disconnectOptions,
+  inspectOptions,
+  listOptions,
+  pruneOptions,
+} from "./network_options.ts";
 import { netavarkHelp, netavarkPlugin } from "./netavark_plugin.ts";
 import { agentUnit } from "./agent_unit.ts";
 import { port, portOptions } from "./port.ts";

@@ -1,79 +1,14 @@
-import { messageOf } from "../wire/cni/error.ts";
 import { type Batch, invocation, type Prefixes, type Stage, stages } from "../plan/batch.ts";
-import { refusalIn } from "../plan/hostfwd.ts";
-import { forwards, tableOf } from "../plan/nft/element.ts";
-import { mapsOfOne, showElementStep, takenOnOne } from "../plan/nft/ports.ts";
-import { baseTable, baseTableWithoutSockets } from "../plan/nft/table.ts";
-import { type ListedElement, parseElements } from "../plan/nft/listing.ts";
-import { bridgeTable } from "../plan/nft/bridge.ts";
-import { applyCall } from "./plugin_calls.ts";
-import {
-  type Claim,
-  type Exec,
-  type Flows,
-  type Line,
-  type Send,
-  show,
-  type Spawn,
-  type Step,
-  type Sysctl,
-} from "../plan/step.ts";
 import { createWithDirectory } from "../plan/files.ts";
+import { refusalIn } from "../plan/hostfwd.ts";
+import type { Claim, Exec, Flows, Line, Send, Spawn, Step, Sysctl } from "../plan/step.ts";
 import { endedBy, type Output, whyFailed, type World } from "../plan/world.ts";
+import { messageOf } from "../wire/cni/error.ts";
+import { applyRules } from "./apply_rules.ts";
 import { endFlows } from "./conntrack.ts";
-import { hasForwardChain, passForwardPolicy } from "./forward_policy.ts";
-import { freeAbandoned, holderIn, holderOf } from "./taken.ts";
+import { applyCall } from "./plugin_calls.ts";
+import { RollbackError, StepError } from "./step_error.ts";
 import { undo } from "./undo.ts";
-import { toolProblem } from "./tool_problem.ts";
-
-/** A step that failed, with the output of its tool. */
-export class StepError extends Error {
-  readonly step: Step;
-  readonly details: string;
-  /** The tool was killed, so it is unknown how much it did. */
-  readonly killed: boolean;
-
-  constructor(step: Step, details: string, killed = false) {
-    super(`Cannot do "${show([step])}"`);
-    this.step = step;
-    this.details = details.trim();
-    this.killed = killed;
-  }
-}
-
-/** Another container has the address or the port. */
-export class TakenError extends StepError {
-  constructor(step: Step, id: string) {
-    super(step, `container "${id}" has it`);
-    this.name = "TakenError";
-    this.message = `Cannot ${showElementStep(step)}`;
-  }
-}
-
-/** A step failed, and not all done steps could be undone. */
-export class RollbackError extends Error {
-  readonly first: unknown;
-  readonly problems: readonly string[];
-  /** The steps that may still be in effect. */
-  readonly left: ReadonlySet<Step>;
-
-  constructor(first: unknown, problems: readonly string[], left: ReadonlySet<Step> = new Set()) {
-    super(problems.join("; "));
-    this.first = first;
-    this.problems = problems;
-    this.left = left;
-  }
-}
-
-/** Adds to a failed step's error what the user can do about it. */
-export function explain(error: unknown): unknown {
-  if (error instanceof RollbackError) {
-    const first = explain(error.first);
-    return new Error(`${messageOf(first)}; then could not undo all: ${error.message}; ocinet gc tries again`);
-  }
-  if (!(error instanceof StepError)) return error;
-  return new Error(toolProblem(error.message, error.details) ?? `${error.message}: ${error.details}`);
-}
 
 /**
  * Does the steps. If one fails, those that were done are undone.
@@ -216,103 +151,6 @@ function writeSysctl(world: World, { key, value, onError }: Sysctl): void {
       throw new Error(`Cannot set sysctl "${key}" to ${value}: ${(error as Error).message}`);
     }
   }
-}
-
-/**
- * Adds elements. If one exists already and its container is gone, it is removed; if another container has it, the step
- * is refused.
- */
-async function applyRules(
-  world: World,
-  prefix: readonly string[],
-  steps: readonly Line[],
-  done: Step[],
-): Promise<void> {
-  for (let freed = 0;; freed++) {
-    try {
-      const listed = await addRules(world, prefix, steps);
-      done.push(...steps);
-      return await refuseTakenOnOne(world, prefix, steps, parseElements(listed));
-    } catch (error) {
-      if (!(error instanceof StepError) || !error.details.includes("File exists")) throw error;
-      const holder = await holderOf(world, prefix, error.step as Line);
-      if (!holder) throw error;
-      if (freed >= steps.length || !await freeAbandoned(world, prefix, holder)) {
-        throw new TakenError(error.step, holder.id);
-      }
-    }
-  }
-}
-
-/** Refuses a port on all addresses if another container has it on one address. */
-async function refuseTakenOnOne(
-  world: World,
-  prefix: readonly string[],
-  steps: readonly Line[],
-  listed: readonly ListedElement[],
-): Promise<void> {
-  const taken = takenOnOne(steps, listed);
-  if (!taken) return;
-  const holder = holderIn("inet ocinet", taken.by);
-  if (!holder || !await freeAbandoned(world, prefix, holder)) {
-    throw new TakenError(taken.step, holder?.id ?? "?");
-  }
-  await refuseTakenOnOne(world, prefix, steps, listed.filter((one) => one !== taken.by));
-}
-
-/** @returns the listing of the ports on single addresses, taken just before the rules were added */
-async function addRules(world: World, prefix: readonly string[], steps: readonly Line[]): Promise<string> {
-  const attaches = steps[0]!.on === "host" && forwards(steps);
-  const lists = [
-    ...mapsOfOne(steps).map((map) => `list map ${map}\n`),
-    // The rule in FORWARD is checked only on hosts that have such a chain.
-    ...(attaches ? ["list chains ip\n", "list chains ip6\n"] : []),
-  ];
-  const { argv, stdin } = invocation(steps, prefix, "run");
-  const first = await world.run(argv, { stdin: lists.join("") + stdin });
-  if (first.code === 0) {
-    if (attaches && hasForwardChain(world, first.stdout)) await passForwardPolicy(world, prefix);
-    return first.stdout;
-  }
-  const tableGone = steps[0]!.on === "host" && first.stderr.includes("No such file or directory");
-  if (!tableGone) throw ruleError(steps, first, lists.length);
-  await loadRules(world, steps, prefix);
-  return "";
-}
-
-/** Adds elements and, if missing, their tables. @throws StepError of the first element that could not be added */
-export async function loadRules(
-  world: World,
-  steps: readonly Line[],
-  prefix: readonly string[] = [],
-): Promise<void> {
-  const { argv, stdin } = invocation(steps, prefix, "run");
-  // Before the table: an existing table means that this was done.
-  await passForwardPolicy(world, prefix);
-  const bridge = steps.some((step) => tableOf(step) === "bridge ocinet") ? bridgeTable : "";
-  const load = async (table: string) => {
-    const loaded = await world.run(argv, { stdin: table + bridge + stdin });
-    return { loaded, lines: (table + bridge).split("\n").length - 1 };
-  };
-  const first = await load(baseTable);
-  const isOld = first.loaded.code !== 0 && first.loaded.stderr.includes(" socket ");
-  const { loaded, lines } = isOld ? await load(baseTableWithoutSockets) : first;
-  if (loaded.code !== 0) throw ruleError(steps, loaded, lines);
-}
-
-/** nft names the position of an error: "/dev/stdin:1:40-49: Error: …". */
-function ruleError(steps: readonly Line[], output: Output, before: number): Error {
-  const ended = endedBy(output);
-  if (ended !== undefined) return new StepError(steps[0]!, ended, true);
-  const { stderr } = output;
-  const line = Number(/^[^:]*:([0-9]+):/.exec(stderr)?.[1] ?? NaN) - 1 - before;
-  const what = /Error: (?:Could not process rule: )?(.*)/.exec(stderr)?.[1] ?? whyFailed(output);
-  if (line < 0 && what.includes("File exists")) {
-    return new Error(
-      "Cannot load our nft table: one of another version of ocinet is there; take its containers down, then run ocinet gc",
-    );
-  }
-  return new StepError(steps[line] ?? steps[0]!, what);
 }
 
 function applyClaim(world: World, step: Claim): void {

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { forwardPort } from "../plan/nft/ports.ts";
 import type { World } from "../plan/world.ts";
-import { apply, TakenError } from "./apply.ts";
+import { apply } from "./apply.ts";
+import { TakenError } from "./step_error.ts";
 
 const port = { protocol: "tcp", hostPort: 8080, address: "10.1.2.3", port: 80 };
 const everywhere = forwardPort("c1 veth1", port);

@@ -2,7 +2,7 @@ import { callPlugin, isUnreachable } from "../plan/docker_plugins.ts";
 import type { Call } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
 import { messageOf } from "../wire/cni/error.ts";
-import { StepError } from "./apply.ts";
+import { StepError } from "./step_error.ts";
 
 /** Calls a plugin of Docker's. @throws StepError with its words; it may have been done if it did not answer */
 export async function applyCall(world: World, step: Call): Promise<void> {

@@ -1,14 +1,15 @@
 import { jsonProblem } from "../net/json_problem.ts";
-import { identifierProblem } from "../net/names.ts";
 import type { Limits } from "../net/limits.ts";
+import { identifierProblem } from "../net/names.ts";
 import type { PortMapping } from "../net/port_mapping.ts";
-import { isStep, type Step } from "../plan/step.ts";
 import { DamagedFile, removeAbandoned, undamaged, withDirectory } from "../plan/files.ts";
+import type { Step } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
 import type { NetworkList } from "../wire/cni/network_list.ts";
-import { parseResult, type Result } from "../wire/cni/result.ts";
+import type { Result } from "../wire/cni/result.ts";
 import { oldPluginKeys, readOldContainer, readOldPlugin, removeOldPlugin } from "./old_records.ts";
 import { bootId, ownNamespace, type ProcessIdentity } from "./process.ts";
+import { isBaseRecord, isContainerRecord, isPluginRecord } from "./record_shape.ts";
 import { containerPaths } from "./state.ts";
 
 /** The format that this program writes. Records of format 1 are read as `old_records.ts` says. */
@@ -204,64 +205,6 @@ function parseRecord<R extends BaseRecord>(
   }
   if (record && format === recordFormat && isBaseRecord(record) && isOne(record)) return record as R;
   throw damaged("it is not a record");
-}
-
-/** Whether all of it is there that is used without looking. */
-function isBaseRecord(record: Partial<BaseRecord>): boolean {
-  const { id, bootId, host, container, steps, waiting = [], before = 0 } = record;
-  return areTexts(id, bootId, host) && isNamespace(container) && areSteps(steps) && areSteps(waiting) &&
-    Number.isInteger(before);
-}
-
-function isContainerRecord(record: Partial<ContainerRecord>): boolean {
-  const { created, attachments, ports, restarting = [], changing = "", hostname = "", nameServers = [] } =
-    record;
-  return areTexts(created, changing, hostname) && Array.isArray(attachments) &&
-    attachments.every(isAttached) &&
-    Array.isArray(ports) && ports.every(isMapping) && Array.isArray(restarting) && areTexts(...restarting) &&
-    Array.isArray(nameServers) && areTexts(...nameServers);
-}
-
-function isPluginRecord({ request, network, ifname, part, result }: Partial<PluginRecord>): boolean {
-  return areTexts(network, ifname, part) && (result === undefined || isResult(result)) &&
-    typeof request === "object" && request !== null;
-}
-
-function areSteps(value: unknown): value is readonly Step[] {
-  return Array.isArray(value) && value.every(isStep);
-}
-
-function isNamespace(value: Partial<Namespace> | null | undefined): value is Namespace {
-  if (!areTexts(value?.netns, value?.identity) || !areTexts(value?.userns ?? "")) return false;
-  const init = value?.init;
-  return init === undefined || (Number.isInteger(init?.pid) && areTexts(init?.startTime));
-}
-
-function isAttached(value: Partial<Attached> | null): boolean {
-  const { network, ifname, args, digest, networkDigest, by, path, result } = value ?? {};
-  return areTexts(network?.name, ifname, args, digest, networkDigest, by) &&
-    Array.isArray(network?.plugins) &&
-    network.plugins.every((plugin) => areTexts(plugin?.type)) && (path === undefined || areTexts(...path)) &&
-    (result === undefined || isResult(result));
-}
-
-function isMapping(value: Partial<PortMapping> | null): boolean {
-  const { hostPort, port, protocol } = value ?? {};
-  return [hostPort, port].every(Number.isInteger) && areTexts(protocol);
-}
-
-function isResult(value: Partial<Result>): boolean {
-  const { interfaces, ips, routes, dns } = value ?? {};
-  if (![interfaces, ips, routes].every(Array.isArray) || !dns) return false;
-  try {
-    return parseResult(value, "1.1.0") !== undefined;
-  } catch {
-    return false;
-  }
-}
-
-function areTexts(...values: readonly unknown[]): boolean {
-  return values.every((value) => typeof value === "string");
 }
 
 /** Removes a record, and the directory of its container with the last one. */

@@ -4,7 +4,7 @@ import type { World } from "../plan/world.ts";
 import { namespaceOf } from "../host/fake/kernel.ts";
 import { readContainer } from "../engine/record.ts";
 import { detach } from "../features/container/detach.ts";
-import { collectUnused } from "../features/container/gc.ts";
+import { collectUnused } from "../features/container/unused.ts";
 import { addPorts, removePorts } from "../features/container/live_ports.ts";
 import { repair } from "../features/container/repair.ts";
 import { parseForwarding } from "../features/rootless/forwarding.ts";

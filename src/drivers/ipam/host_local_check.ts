@@ -3,7 +3,8 @@ import { addressOf } from "../../net/address.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import type { World } from "../../plan/world.ts";
 import type { Result } from "../../wire/cni/result.ts";
-import { type Conf, giveBack, keptOf, looks, owned, ownerOf, reservations, showSet } from "./host_local.ts";
+import { type Conf, giveBack, keptOf, owned, reservations } from "./host_local.ts";
+import { looks, ownerOf, showSet } from "./host_local_take.ts";
 import { candidates } from "./ranges.ts";
 import { giveBackOutlived, isEmpty, outlived, removeBegun } from "./stale.ts";
 

@@ -1,170 +1,33 @@
-import { CniError } from "../../wire/cni/error.ts";
-import { type Fields, fields } from "../../wire/cni/fields.ts";
-import { type Dns, hasDns, type Ip, parseDns, type Result, type Route } from "../../wire/cni/result.ts";
-import {
-  addressOf,
-  contains,
-  family,
-  lengthOf,
-  networkOf,
-  parseAddress,
-  parseCidr,
-  plus,
-} from "../../net/address.ts";
-import { linkNameProblem, macFrom, parseMac } from "../../net/names.ts";
+import { macFrom, parseMac } from "../../net/names.ts";
 import type { Attachment } from "../../plan/attachment.ts";
-import {
-  addAddress,
-  addBridge,
-  addVeth,
-  ownAlias,
-  removeAddress,
-  renameLink,
-  setLink,
-} from "../../plan/ip.ts";
+import type { HostState, Link } from "../../plan/host_state.ts";
+import { addBridge, addVeth, ownAlias, renameLink, setLink } from "../../plan/ip.ts";
+import { allowOnlyMac } from "../../plan/nft/bridge.ts";
 import { guardBridges, join, keepBridgeInternal, masquerade } from "../../plan/nft/endpoint.ts";
 import { tryRules } from "../../plan/nft/table.ts";
-import { allowOnlyMac } from "../../plan/nft/bridge.ts";
 import type { Plan } from "../../plan/plan.ts";
-import type { HostState, Link } from "../../plan/host_state.ts";
-import { type Line, setSysctl, type Step } from "../../plan/step.ts";
+import type { Line, Step } from "../../plan/step.ts";
+import { CniError } from "../../wire/cni/error.ts";
 import { hostLinks, ownIps } from "../../wire/cni/previous_result.ts";
+import type { Ip, Result } from "../../wire/cni/result.ts";
 import type { Lease, Lookups } from "../plugin.ts";
-import { announce, type BringUp, bringUp, bringUpAddressed, parseBringUp } from "./move_in.ts";
-import { endpointOf } from "./endpoint.ts";
+import { checkName, type Conf } from "./bridge_conf.ts";
+import { findBridge, isRenamed, nameNow } from "./bridge_found.ts";
 import {
-  isFiltering,
-  lostVlans,
-  makeVlanLink,
-  parseTrunk,
-  portVlans,
-  vlanLink,
-  vlanMac,
-  type Vlans,
-  vlansOn,
-} from "./bridge_vlan.ts";
-import { addAddresses, addRoutes, enableIpv6, gatewayFor, parseMasquerade, withLease } from "./layer3.ts";
+  detectDuplicates,
+  gatewayAddresses,
+  setGateway,
+  withDefaultRoutes,
+  withGateway,
+  withVlanLink,
+} from "./bridge_gateway.ts";
+import { isFiltering, lostVlans, portVlans, vlanLink, type Vlans, vlansOn } from "./bridge_vlan.ts";
+import { endpointOf } from "./endpoint.ts";
+import { addAddresses, addRoutes, enableIpv6, withLease } from "./layer3.ts";
+import { announce, bringUp, bringUpAddressed } from "./move_in.ts";
 import { disableDuplicateDetection, forward, forwardingSysctls, lostVeth, vethEnds } from "./veth.ts";
 
-interface Conf {
-  readonly bridge: string;
-  readonly isGateway: boolean;
-  readonly isDefaultGateway: boolean;
-  readonly forceAddress: boolean;
-  readonly ipMasq: boolean;
-  /** Our own option: the containers can open connections only to each other and to the host. */
-  readonly internal: boolean;
-  readonly mtu?: number;
-  /** The MTU of the host's default route, used if no MTU is configured. `up` and the hook set it. */
-  readonly pathMtu?: number;
-  readonly hairpinMode: boolean;
-  readonly promiscMode: boolean;
-  readonly vlans: Vlans;
-  readonly macSpoofCheck: boolean;
-  readonly duplicateAddressDetection: boolean;
-  readonly linkDown: boolean;
-  readonly bringUp: BringUp;
-  readonly portIsolation: boolean;
-  readonly mac?: string;
-  readonly dns?: Dns;
-  /** The gateways of all subnets of the network's own IPAM, with prefix lengths. */
-  readonly gateways: readonly string[];
-}
-
-/** It reads `MAC`. */
-export const readsArgs = true;
-
-/** Reads a bridge configuration. The defaults are the reference plugin's (1.9.1). */
-export function parse(conf: Fields): Conf {
-  const [isDefaultGateway, linkDown] = [
-    flag(conf, "isDefaultGateway"),
-    flag(conf, "disableContainerInterface"),
-  ];
-  const [hairpinMode, promiscMode] = [flag(conf, "hairpinMode"), flag(conf, "promiscMode")];
-  if (hairpinMode && promiscMode) {
-    throw new CniError("internal", "cannot set hairpin mode and promiscuous mode at the same time");
-  }
-  if (linkDown && conf.object("ipam")?.string("type")) {
-    throw new CniError("internal", "cannot use IPAM when DisableContainerInterface flag is set");
-  }
-  const dns = parseDns(conf.object("dns"));
-  const isGateway = flag(conf, "isGateway") || isDefaultGateway;
-  const [bridge, vlan] = [conf.string("bridge") ?? "cni0", vlanId(conf)];
-  checkAnyName(bridge);
-  if (isGateway && vlan !== 0) checkName(vlanLink(bridge, vlan));
-  return {
-    bridge,
-    isGateway,
-    isDefaultGateway,
-    forceAddress: flag(conf, "forceAddress"),
-    ipMasq: parseMasquerade(conf),
-    internal: flag(conf, "internal"),
-    mtu: conf.integer("mtu", { min: 0, max: 65535 }) || undefined,
-    pathMtu: conf.integer("pathMtu", { min: 0, max: 65535 }),
-    hairpinMode,
-    promiscMode,
-    vlans: {
-      id: vlan,
-      trunk: parseTrunk(conf.objects("vlanTrunk")),
-      keepDefault: flag(conf, "preserveDefaultVlan"),
-    },
-    macSpoofCheck: flag(conf, "macspoofchk"),
-    duplicateAddressDetection: flag(conf, "enabledad"),
-    linkDown,
-    bringUp: parseBringUp(conf),
-    portIsolation: flag(conf, "portIsolation"),
-    mac: wantedMac(conf),
-    ...(hasDns(dns) ? { dns } : {}),
-    gateways: gatewaysOfRanges(conf),
-  };
-}
-
-/**
- * The gateways of host-local's ranges. Once the first subnet is full, the bridge gets the next one's gateway as well.
- */
-function gatewaysOfRanges(conf: Fields): readonly string[] {
-  const ipam = conf.object("ipam");
-  const sets = [ipam?.raw("ranges"), conf.object("runtimeConfig")?.raw("ipRanges")].flat(2);
-  const entries = sets.flatMap((entry) => typeof entry === "object" && entry ? [fields(entry)] : []);
-  return [...ipam ? [ipam] : [], ...entries].flatMap((entry) => {
-    const subnet = parseCidr(String(entry.raw("subnet") ?? ""));
-    if (!subnet) return [];
-    const network = networkOf(`${subnet.address}/${subnet.length}`);
-    const own = parseAddress(String(entry.raw("gateway") ?? ""));
-    return [`${own ?? plus(addressOf(network), 1n)}/${subnet.length}`];
-  });
-}
-
-function flag(conf: Fields, key: string): boolean {
-  return conf.boolean(key) ?? false;
-}
-
-/** Checks a name. An existing bridge may be named by an alternative name, which can be longer. */
-function checkAnyName(link: string): void {
-  if (link.length > 127 || linkNameProblem(link.slice(0, 15)) !== undefined) checkName(link);
-}
-
-function checkName(link: string): void {
-  const problem = linkNameProblem(link);
-  if (problem) {
-    throw new CniError("invalidConfig", `Cannot use bridge link ${JSON.stringify(link)}: ${problem}`);
-  }
-}
-
-function vlanId(conf: Fields): number {
-  const id = conf.integer("vlan") ?? 0;
-  if (id < 0 || id > 4094) {
-    throw new CniError("internal", `invalid VLAN ID ${id} (must be between 0 and 4094)`);
-  }
-  return id;
-}
-
-/**
- * The MAC address from runtimeConfig, or else from args.cni. The one from CNI_ARGS ranks last; it is in the attachment.
- */
-function wantedMac(conf: Fields): string | undefined {
-  return conf.object("runtimeConfig")?.string("mac") ?? conf.object("args")?.object("cni")?.string("mac");
-}
+export { parse, readsArgs } from "./bridge_conf.ts";
 
 /**
  * The bridge and the gateway's VLAN link. The addresses of our own bridge are needed only with forceAddress, which
@@ -214,15 +77,6 @@ function chooseMtu({ mtu, pathMtu }: Conf, found: Link | undefined): number | un
   return mtu ?? (pathMtu === undefined || !found ? pathMtu : Math.min(pathMtu, found.mtu));
 }
 
-function findBridge({ bridge }: Conf, { links }: HostState): Link | undefined {
-  const found = links.get(bridge);
-  if (!found || found.kind === "bridge") return found;
-  throw new CniError(
-    "internal",
-    `failed to create bridge "${bridge}": "${bridge}" already exists but is not a bridge`,
-  );
-}
-
 /** VLANs on a bridge without VLAN filtering separate nothing (siderolabs/talos#8941). */
 function needFiltering({ bridge, vlans }: Conf, found: Link | undefined): void {
   const problem = isFiltering(vlans) ? filteringProblem(bridge, found) : undefined;
@@ -243,15 +97,6 @@ function chosenMac({ mac }: Conf, at: Attachment): string | undefined {
     throw new CniError("invalidConfig", `Cannot use MAC address "${wanted}": it is not one`);
   }
   return parsed;
-}
-
-/** A bridge that is found by none of its names is found by being ours, and the network's. */
-function isRenamed({ bridge }: Conf, { name, altNames, alias }: Link): boolean {
-  return name !== bridge && alias === ownAlias && altNames?.includes(bridge) !== true;
-}
-
-function nameNow(conf: Conf, found: Link | undefined): string {
-  return found && !isRenamed(conf, found) ? found.name : conf.bridge;
 }
 
 function makeBridge(name: string, mac: string, mtu: number | undefined, vlans: Vlans): readonly Step[] {
@@ -391,91 +236,5 @@ export function address(conf: Conf, at: Attachment, given: Lease, made: Result, 
       ...(conf.ipMasq ? masquerade(endpoint, lease.ips) : []),
     ],
     result,
-  };
-}
-
-function withGateway(ip: Ip, { isGateway }: Conf): Ip {
-  return ip.gateway === undefined && isGateway
-    ? { ...ip, gateway: plus(addressOf(networkOf(ip.address)), 1n) }
-    : ip;
-}
-
-function withDefaultRoutes({ ips, routes }: Lease): readonly Route[] {
-  const missing = ["0.0.0.0/0", "::/0"].map((dst) => ({ dst, gw: gatewayFor(ips, dst) }))
-    .filter(({ dst, gw }) => gw && !routes.some((route) => route.dst === dst && route.gw !== undefined));
-  // A default route without a gateway of its own is this same route.
-  return [...routes.filter((route) => !missing.some(({ dst }) => dst === route.dst)), ...missing];
-}
-
-function gatewayAddresses(ips: readonly Ip[]): readonly string[] {
-  return ips.flatMap(({ address, gateway }) =>
-    gateway === undefined ? [] : [`${gateway}/${lengthOf(address)}`]
-  );
-}
-
-function setGateway(
-  conf: Conf,
-  at: Attachment,
-  gateways: readonly string[],
-  seen: HostState,
-): readonly Step[] {
-  const { bridge, vlans } = conf;
-  if (vlans.id === 0) {
-    const found = seen.links.get(bridge);
-    return gateways.flatMap((gateway) => setAddress(gateway, nameNow(conf, found), conf, found));
-  }
-  if (gateways.length === 0) return [];
-  const name = vlanLink(bridge, vlans.id);
-  const made = seen.links.has(name) ? [] : makeVlanLink(conf, at, seen.links.get(bridge)?.vlans?.default);
-  return [...made, ...gateways.flatMap((gateway) => setAddress(gateway, name, conf, seen.links.get(name)))];
-}
-
-function setAddress(
-  gateway: string,
-  link: string,
-  { forceAddress, gateways }: Conf,
-  found: Link | undefined,
-): readonly Step[] {
-  if (found?.addresses?.includes(gateway)) return [];
-  const others =
-    found?.addresses?.filter((address) => !gateways.includes(address) && conflicts(address, gateway)) ?? [];
-  if (others.length > 0 && !forceAddress) {
-    throw new CniError(
-      "internal",
-      `failed to set bridge addr: "${link}" already has an IP address different from ${gateway}`,
-    );
-  }
-  return [
-    ...others.map((address) => removeAddress("host", address, link)),
-    addAddress("host", gateway, link),
-  ];
-}
-
-/** A bridge has one IPv4 subnet, and any number of IPv6 subnets that do not overlap. */
-function conflicts(address: string, gateway: string): boolean {
-  if (family(address) !== family(gateway)) return false;
-  return family(address) === 4 || contains(networkOf(address), addressOf(gateway)) ||
-    contains(networkOf(gateway), addressOf(address));
-}
-
-function detectDuplicates(conf: Conf, ifname: string): readonly Step[] {
-  const wanted = conf.duplicateAddressDetection ? ["enhanced_dad=1", "accept_dad=1"] : ["accept_dad=0"];
-  return wanted.map((text) => {
-    const [key, value] = text.split("=");
-    return setSysctl("container", `net/ipv6/conf/${ifname}/${key}`, value!, { onError: "ignore" });
-  });
-}
-
-function withVlanLink(
-  { bridge, vlans, isGateway }: Conf,
-  at: Attachment,
-  result: Result,
-  seen: HostState,
-): Result {
-  if (vlans.id === 0 || !isGateway) return result;
-  const name = vlanLink(bridge, vlans.id);
-  return {
-    ...result,
-    interfaces: [...result.interfaces, { name, mac: seen.links.get(name)?.mac ?? vlanMac(at, vlans.id) }],
   };
 }

@@ -10,7 +10,7 @@ import type { HostState } from "../../plan/host_state.ts";
 import type { World } from "../../plan/world.ts";
 import type { Ipam } from "../../drivers/plugin.ts";
 import { table, versionsOf } from "../../drivers/table.ts";
-import { RollbackError, StepError } from "../../engine/apply.ts";
+import { RollbackError, StepError } from "../../engine/step_error.ts";
 import { lookupsOf, type Parsed, parsePlugin } from "../../engine/chain.ts";
 import { livePrefixes } from "../../engine/namespace.ts";
 import { delegated, type Delegation } from "../../engine/delegation.ts";

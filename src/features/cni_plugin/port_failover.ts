@@ -5,7 +5,7 @@
  */
 import type { Prefixes } from "../../plan/batch.ts";
 import type { Step } from "../../plan/step.ts";
-import { TakenError } from "../../engine/apply.ts";
+import { TakenError } from "../../engine/step_error.ts";
 import { reconcile } from "../../engine/reconcile.ts";
 import { isThere } from "../../engine/namespace.ts";
 import { type Context, prefixesFor } from "./call.ts";

@@ -6,7 +6,8 @@ import type { Plan } from "../../plan/plan.ts";
 import type { Lease } from "../../drivers/plugin.ts";
 import { type Parsed, together } from "../../engine/chain.ts";
 import { observe } from "../../engine/observe.ts";
-import { abandon, carryOut, checkFamilies, orAbandon, type Prepared } from "./add.ts";
+import { abandon, carryOut, orAbandon, type Prepared } from "./prepared.ts";
+import { checkFamilies } from "./prepare_lease.ts";
 import type { Context } from "./call.ts";
 
 /** A type that makes interfaces, with its configuration. */

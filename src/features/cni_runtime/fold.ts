@@ -1,11 +1,12 @@
 import { table } from "../../drivers/table.ts";
-import { RollbackError, StepError } from "../../engine/apply.ts";
+import { RollbackError, StepError } from "../../engine/step_error.ts";
 import type { Change } from "../../engine/reconcile.ts";
 import type { Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import type { PluginConf } from "../../wire/cni/network_list.ts";
 import { emptyResult, parseResult, type Result } from "../../wire/cni/result.ts";
-import { abandon, perform, prepare, type Prepared } from "../cni_plugin/add.ts";
+import { prepare } from "../cni_plugin/add.ts";
+import { abandon, perform, type Prepared } from "../cni_plugin/prepared.ts";
 import { asksThroughLink, checkVersion } from "../cni_plugin/call.ts";
 import { blame, callTheirs, ownContext, type PluginStep, runsHere, type RuntimeCall } from "./call.ts";
 

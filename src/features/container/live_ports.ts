@@ -6,7 +6,7 @@ import { uplinkNamed } from "../../drivers/uplinks/table.ts";
 import type { Uplink } from "../../drivers/uplinks/uplink.ts";
 import { messageOf } from "../../wire/cni/error.ts";
 import { reconcile } from "../../engine/reconcile.ts";
-import { explain, RollbackError } from "../../engine/apply.ts";
+import { explain, RollbackError } from "../../engine/step_error.ts";
 import { attachmentOf } from "../../engine/attachment.ts";
 import { fromHere, prefixesOf } from "../../engine/namespace.ts";
 import { forwarder, type Forwarding, refuseForwardingOfRoot } from "../rootless/forwarding.ts";

@@ -1,7 +1,8 @@
 import { messageOf } from "../../wire/cni/error.ts";
 import type { Spawn, Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
-import { apply, explain } from "../../engine/apply.ts";
+import { apply } from "../../engine/apply.ts";
+import { explain } from "../../engine/step_error.ts";
 import { livePrefixes, staleness } from "../../engine/namespace.ts";
 import { type ContainerRecord, readContainer, readUndamaged, writeRecord } from "../../engine/record.ts";
 import { note } from "../../engine/hook_log.ts";

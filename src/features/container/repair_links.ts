@@ -1,5 +1,6 @@
 import { findDrift } from "../../engine/drift.ts";
-import { apply, explain } from "../../engine/apply.ts";
+import { apply } from "../../engine/apply.ts";
+import { explain } from "../../engine/step_error.ts";
 import { livePrefixes, staleness } from "../../engine/namespace.ts";
 import { ownNamespace } from "../../engine/process.ts";
 import {

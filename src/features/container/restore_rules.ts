@@ -2,7 +2,7 @@ import { ownNamespace } from "../../engine/process.ts";
 import { again, forwards, tableOf } from "../../plan/nft/element.ts";
 import type { Line, Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
-import { loadRules } from "../../engine/apply.ts";
+import { loadRules } from "../../engine/apply_rules.ts";
 import { passForwardPolicy } from "../../engine/forward_policy.ts";
 import { keptGuards } from "../../engine/kept_changes.ts";
 import { staleness } from "../../engine/namespace.ts";

@@ -1,4 +1,4 @@
-import { explain, StepError, TakenError } from "../../engine/apply.ts";
+import { explain, StepError, TakenError } from "../../engine/step_error.ts";
 import { staleness } from "../../engine/namespace.ts";
 import { containerIds, type Namespace, readUndamaged } from "../../engine/record.ts";
 import type { World } from "../../plan/world.ts";

@@ -12,7 +12,7 @@ import {
 } from "../../wire/cnm/network_driver.ts";
 import { done, failed } from "../../wire/cnm/protocol.ts";
 import type { Fields } from "../../wire/cni/fields.ts";
-import { explain } from "../../engine/apply.ts";
+import { explain } from "../../engine/step_error.ts";
 import {
   createEndpoint,
   deleteEndpoint,

@@ -1,6 +1,6 @@
 import type { Family } from "../../net/address.ts";
 import type { World } from "../../plan/world.ts";
-import { RollbackError } from "../../engine/apply.ts";
+import { RollbackError } from "../../engine/step_error.ts";
 import { messageOf } from "../../wire/cni/error.ts";
 import type { Network } from "./catalog.ts";
 import {
@@ -22,8 +22,8 @@ import {
   keep,
   type Making,
   noPlugin,
-  requestPools,
 } from "./plugin_networks.ts";
+import { requestPools } from "./plugin_pools.ts";
 
 /** Which of a network's drivers are plugins of Docker's. */
 export interface Remote {

@@ -8,7 +8,7 @@ import {
   writeAnswer,
 } from "../../wire/overlay/requests.ts";
 import { addressOf } from "../../net/address.ts";
-import { explain } from "../../engine/apply.ts";
+import { explain } from "../../engine/step_error.ts";
 import type { InTurn } from "../../engine/turns.ts";
 import { type Agent, type Joined, knownNetwork, updateNetwork } from "./agent_state.ts";
 import { claimAddresses } from "./claims.ts";

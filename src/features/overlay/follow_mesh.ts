@@ -1,4 +1,4 @@
-import { explain } from "../../engine/apply.ts";
+import { explain } from "../../engine/step_error.ts";
 import { whyFailed, type World } from "../../plan/world.ts";
 import { messageOf } from "../../wire/cni/error.ts";
 import { type Agent, livingHosts, report } from "./agent_state.ts";

@@ -1,6 +1,6 @@
 import { digest } from "../../net/names.ts";
 import type { Step } from "../../plan/step.ts";
-import { StepError } from "../../engine/apply.ts";
+import { StepError } from "../../engine/step_error.ts";
 import { hasBootEnded } from "../../engine/namespace.ts";
 import { newRecord, type PluginRecord, readPlugin, removeRecord } from "../../engine/record.ts";
 import { reconcile } from "../../engine/reconcile.ts";

@@ -1,0 +1,23 @@
+/** Which link of the host's is the bridge of a configuration. */
+import type { HostState, Link } from "../../plan/host_state.ts";
+import { ownAlias } from "../../plan/ip.ts";
+import { CniError } from "../../wire/cni/error.ts";
+import type { Conf } from "./bridge_conf.ts";
+
+export function findBridge({ bridge }: Conf, { links }: HostState): Link | undefined {
+  const found = links.get(bridge);
+  if (!found || found.kind === "bridge") return found;
+  throw new CniError(
+    "internal",
+    `failed to create bridge "${bridge}": "${bridge}" already exists but is not a bridge`,
+  );
+}
+
+/** A bridge that is found by none of its names is found by being ours, and the network's. */
+export function isRenamed({ bridge }: Conf, { name, altNames, alias }: Link): boolean {
+  return name !== bridge && alias === ownAlias && altNames?.includes(bridge) !== true;
+}
+
+export function nameNow(conf: Conf, found: Link | undefined): string {
+  return found && !isRenamed(conf, found) ? found.name : conf.bridge;
+}

@@ -1,0 +1,109 @@
+/** How steps of nft are done. */
+import { invocation } from "../plan/batch.ts";
+import { bridgeTable } from "../plan/nft/bridge.ts";
+import { forwards, tableOf } from "../plan/nft/element.ts";
+import { type ListedElement, parseElements } from "../plan/nft/listing.ts";
+import { mapsOfOne, takenOnOne } from "../plan/nft/ports.ts";
+import { baseTable, baseTableWithoutSockets } from "../plan/nft/table.ts";
+import type { Line, Step } from "../plan/step.ts";
+import { endedBy, type Output, whyFailed, type World } from "../plan/world.ts";
+import { StepError, TakenError } from "./step_error.ts";
+import { hasForwardChain, passForwardPolicy } from "./forward_policy.ts";
+import { freeAbandoned, holderIn, holderOf } from "./taken.ts";
+
+/**
+ * Adds elements. If one exists already and its container is gone, it is removed; if another container has it, the step
+ * is refused.
+ */
+export async function applyRules(
+  world: World,
+  prefix: readonly string[],
+  steps: readonly Line[],
+  done: Step[],
+): Promise<void> {
+  for (let freed = 0;; freed++) {
+    try {
+      const listed = await addRules(world, prefix, steps);
+      done.push(...steps);
+      return await refuseTakenOnOne(world, prefix, steps, parseElements(listed));
+    } catch (error) {
+      if (!(error instanceof StepError) || !error.details.includes("File exists")) throw error;
+      const holder = await holderOf(world, prefix, error.step as Line);
+      if (!holder) throw error;
+      if (freed >= steps.length || !await freeAbandoned(world, prefix, holder)) {
+        throw new TakenError(error.step, holder.id);
+      }
+    }
+  }
+}
+
+/** Refuses a port on all addresses if another container has it on one address. */
+async function refuseTakenOnOne(
+  world: World,
+  prefix: readonly string[],
+  steps: readonly Line[],
+  listed: readonly ListedElement[],
+): Promise<void> {
+  const taken = takenOnOne(steps, listed);
+  if (!taken) return;
+  const holder = holderIn("inet ocinet", taken.by);
+  if (!holder || !await freeAbandoned(world, prefix, holder)) {
+    throw new TakenError(taken.step, holder?.id ?? "?");
+  }
+  await refuseTakenOnOne(world, prefix, steps, listed.filter((one) => one !== taken.by));
+}
+
+/** @returns the listing of the ports on single addresses, taken just before the rules were added */
+async function addRules(world: World, prefix: readonly string[], steps: readonly Line[]): Promise<string> {
+  const attaches = steps[0]!.on === "host" && forwards(steps);
+  const lists = [
+    ...mapsOfOne(steps).map((map) => `list map ${map}\n`),
+    // The rule in FORWARD is checked only on hosts that have such a chain.
+    ...(attaches ? ["list chains ip\n", "list chains ip6\n"] : []),
+  ];
+  const { argv, stdin } = invocation(steps, prefix, "run");
+  const first = await world.run(argv, { stdin: lists.join("") + stdin });
+  if (first.code === 0) {
+    if (attaches && hasForwardChain(world, first.stdout)) await passForwardPolicy(world, prefix);
+    return first.stdout;
+  }
+  const tableGone = steps[0]!.on === "host" && first.stderr.includes("No such file or directory");
+  if (!tableGone) throw ruleError(steps, first, lists.length);
+  await loadRules(world, steps, prefix);
+  return "";
+}
+
+/** Adds elements and, if missing, their tables. @throws StepError of the first element that could not be added */
+export async function loadRules(
+  world: World,
+  steps: readonly Line[],
+  prefix: readonly string[] = [],
+): Promise<void> {
+  const { argv, stdin } = invocation(steps, prefix, "run");
+  // Before the table: an existing table means that this was done.
+  await passForwardPolicy(world, prefix);
+  const bridge = steps.some((step) => tableOf(step) === "bridge ocinet") ? bridgeTable : "";
+  const load = async (table: string) => {
+    const loaded = await world.run(argv, { stdin: table + bridge + stdin });
+    return { loaded, lines: (table + bridge).split("\n").length - 1 };
+  };
+  const first = await load(baseTable);
+  const isOld = first.loaded.code !== 0 && first.loaded.stderr.includes(" socket ");
+  const { loaded, lines } = isOld ? await load(baseTableWithoutSockets) : first;
+  if (loaded.code !== 0) throw ruleError(steps, loaded, lines);
+}
+
+/** nft names the position of an error: "/dev/stdin:1:40-49: Error: …". */
+function ruleError(steps: readonly Line[], output: Output, before: number): Error {
+  const ended = endedBy(output);
+  if (ended !== undefined) return new StepError(steps[0]!, ended, true);
+  const { stderr } = output;
+  const line = Number(/^[^:]*:([0-9]+):/.exec(stderr)?.[1] ?? NaN) - 1 - before;
+  const what = /Error: (?:Could not process rule: )?(.*)/.exec(stderr)?.[1] ?? whyFailed(output);
+  if (line < 0 && what.includes("File exists")) {
+    return new Error(
+      "Cannot load our nft table: one of another version of ocinet is there; take its containers down, then run ocinet gc",
+    );
+  }
+  return new StepError(steps[line] ?? steps[0]!, what);
+}

@@ -1,0 +1,74 @@
+/** What a container cannot be connected to while it runs. */
+import { uplinkNamed } from "../../drivers/uplinks/table.ts";
+import { pidInside } from "../../engine/namespace.ts";
+import type { ContainerRecord } from "../../engine/record.ts";
+import { contains, parseAddress } from "../../net/address.ts";
+import { linkNameProblem, parseMac } from "../../net/names.ts";
+import type { World } from "../../plan/world.ts";
+import type { Network } from "../networks/catalog.ts";
+import type { EndpointOptions } from "./live_networks.ts";
+
+export function refuseConnecting(record: ContainerRecord, { name, list, configOnly }: Network): void {
+  const { id, attachments, container } = record;
+  if (configOnly) throw new Error(`cannot create endpoint on configuration-only network ${name}`);
+  if (name === "host") {
+    throw new Error(
+      "cannot connect container to host network - container must be created in host network mode",
+    );
+  }
+  if (!list) {
+    throw new Error(
+      "container cannot be connected to multiple networks with one of the networks in private (none) mode",
+    );
+  }
+  if (attachments.some(({ network }) => network.name === name)) {
+    throw new Error(`endpoint with name ${id} already exists in network ${name}`);
+  }
+  refuseUplink(record);
+  if (container.owner !== undefined) {
+    throw new Error(`Cannot connect container "${id}": that takes entering it, and it is a user's`);
+  }
+}
+
+export function refuseUplink({ id, attachments, session }: ContainerRecord): void {
+  const uplink = attachments.map(({ by }) => uplinkNamed(by)).find((found) => found !== undefined);
+  if (!uplink && !session) return;
+  throw new Error(
+    `Cannot change the networks of container "${id}": ${uplink?.name ?? "an uplink"} connects it`,
+  );
+}
+
+export function checkAddresses({ name, ipam }: Network, { ip, ip6, mac }: EndpointOptions): void {
+  for (const [text, of] of [[ip, 4], [ip6, 6]] as const) {
+    if (text === undefined) continue;
+    const address = parseAddress(text);
+    if (address === undefined || address.includes(":") !== (of === 6)) {
+      throw new Error(`invalid IPv${of} address: ${text}`);
+    }
+    if (ipam.length > 0 && !ipam.some(({ Subnet }) => contains(Subnet, address))) {
+      const subnets = ipam.map(({ Subnet }) => Subnet).join(", ");
+      throw new Error(`no configured subnet contains IP address ${text}: network ${name} has ${subnets}`);
+    }
+  }
+  if (mac !== undefined && parseMac(mac) === undefined) throw new Error(`invalid MAC address: ${mac}`);
+}
+
+/** The names of a container's interfaces, as far as they can be seen without entering it. */
+function namesIn(world: World, { attachments, container }: ContainerRecord): readonly string[] {
+  const pid = pidInside(container);
+  const text = pid === undefined ? "" : world.readStart(`/proc/${pid}/net/dev`, 65536) ?? "";
+  const seen = Array.from(text.matchAll(/^\s*([^\s:]+):/gm), ([, name]) => name!);
+  return [...attachments.map(({ ifname }) => ifname), ...seen];
+}
+
+export function freeName(world: World, record: ContainerRecord): string {
+  const taken = namesIn(world, record);
+  for (let i = 0;; i++) if (!taken.includes(`eth${i}`)) return `eth${i}`;
+}
+
+export function checkName(world: World, record: ContainerRecord, ifname: string): void {
+  const problem = linkNameProblem(ifname);
+  if (problem) throw new Error(`Cannot name the interface ${JSON.stringify(ifname)}: ${problem}`);
+  if (!namesIn(world, record).includes(ifname)) return;
+  throw new Error(`Cannot name the interface "${ifname}": container "${record.id}" has one of that name`);
+}
