@@ -1,4 +1,7 @@
-/** Checks that imports in src/ point one way, and that only src/host/ knows which runtime it is on. */
+/**
+ * Checks that imports in src/ point one way, that only src/host/ knows which runtime it is on, and that a long file says why
+ * it is one.
+ */
 import { readdirSync, readFileSync } from "node:fs";
 import { dirname, join, normalize } from "node:path";
 import process from "node:process";
@@ -63,10 +66,22 @@ const httpClient = "src/host/http.ts";
 /** What is wrong in one file of src/: `file:line: reason`, a line each. */
 export function findings(file: string, source: string): string[] {
   const code = tokens(source);
-  return code.flatMap((token, i) => {
+  const found = code.flatMap((token, i) => {
     const reason = importReason(file, code, i) ?? nameReason(file, code, i);
     return reason ? [`${file}:${token.line}: ${reason}`] : [];
   });
+  return isTooLong(file, source)
+    ? [...found, `${file}: over ${longest} lines, and its head says no reason`]
+    : found;
+}
+
+/** Lines. More may be in a file whose first comment says why they are "in one file". */
+const longest = 300;
+
+function isTooLong(file: string, source: string): boolean {
+  const head = source.slice(0, source.indexOf("*/"));
+  return !file.endsWith("_test.ts") && source.split("\n").length > longest + 1 &&
+    !/in\s[\s*]*one\s[\s*]*file/i.test(head);
 }
 
 function importReason(file: string, code: readonly Token[], i: number): string | undefined {

@@ -31,6 +31,16 @@ test("imports upward are found with their line", () => {
   ]);
 });
 
+test("a long file says in its head why it is one", () => {
+  const long = (head: string) => `${head}${"const a = 1;\n".repeat(300)}`;
+  assert.deepEqual(findings("src/plan/ip.ts", long("")), []);
+  assert.deepEqual(findings("src/plan/ip.ts", long("/** A list. */\n")), [
+    "src/plan/ip.ts: over 300 lines, and its head says no reason",
+  ]);
+  assert.deepEqual(findings("src/plan/ip.ts", long("/** A list, whole in\n * one file. */\n")), []);
+  assert.deepEqual(findings("src/plan/ip_test.ts", long("/** A list. */\n")), []);
+});
+
 test("the machine in memory is for tests", () => {
   const fake = `import { newFake } from "../host/fake.ts";`;
   assert.deepEqual(findings("src/engine/gc_test.ts", fake), []);

@@ -1,3 +1,4 @@
+/** The table of all commands, from which program, help, man pages and completions are made: an entry for each, in one file. */
 import { containerOptions, type Option, type OptionValues, toWords } from "../wire/oci/options.ts";
 import type { World } from "../plan/world.ts";
 import { agent, agentHelp, agentOptions } from "./agent.ts";

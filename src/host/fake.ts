@@ -1,6 +1,7 @@
 /**
  * A machine in memory, for tests: files, /proc and /sys, the programs that this program runs, and a small model of the
- * kernel under them (fake/). It can fail at any call of a program or change of a file, in the ways that machines do.
+ * kernel under them (fake/). It can fail at any call of a program or change of a file, in the ways that machines do. All
+ * members of World are in one file, since each of them may fail alike.
  */
 import {
   type Output,

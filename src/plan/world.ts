@@ -1,3 +1,4 @@
+/** The machine as ocinet sees it: an interface for each facet, in one file because together they are the World. */
 import type { HttpAnswer, HttpRequest, HttpService } from "./http.ts";
 
 /** What a finished program left. */

@@ -1,3 +1,6 @@
+import { givenSockets } from "../../engine/listen_fds.ts";
+import { isRoot } from "../../engine/user.ts";
+import type { Listening, Serve, Unheard, World } from "../../plan/world.ts";
 import { messageOf } from "../../wire/cni/error.ts";
 import {
   helperDirectory,
@@ -8,30 +11,13 @@ import {
   writeAnswer,
   writeRefusal,
 } from "../../wire/helper/wire.ts";
-import type { Listening, Serve, Unheard, World } from "../../plan/world.ts";
-import { collect } from "../container/gc.ts";
-import { helperIds, Refusal, serveRequest, sweep } from "./attach.ts";
+import { Refusal, serveRequest } from "./attach.ts";
 import { networkProblems } from "./networks.ts";
-import { type Granted, grantedBy, grantsFor, type HelperUser, readPolicy } from "./users.ts";
-import { restoreRules } from "../container/restore_rules.ts";
-import { givenSockets } from "../../engine/listen_fds.ts";
-import { isRoot } from "../../engine/user.ts";
+import { cleanUp, restoreFor, type Service, watchKernel } from "./upkeep.ts";
+import { grantedBy, grantsFor, type HelperUser, readPolicy } from "./users.ts";
 
 /** A caller may keep a connection for five seconds before it has said anything, and a user thirty-two at once. */
 const limits = { longest: longestRequest, timeoutMs: 5000, most: 32 };
-
-/** What the service knows, and goes on learning. */
-interface Service {
-  readonly world: World;
-  readonly state: string;
-  readonly policy: string;
-  /** Tells one line. */
-  readonly tell: (line: string) => void;
-  granted: Granted;
-  readonly sockets: Map<number, Listening>;
-  /** What each user's next request waits for. */
-  readonly turns: Map<number, Promise<unknown>>;
-}
 
 /**
  * Serves ordinary users until it is told to end: plugs veths into network namespaces of theirs, as far as the policy
@@ -85,14 +71,6 @@ async function prepareDirectory(world: World): Promise<void> {
   if (code !== 0) throw new Error(`Cannot make ${helperDirectory}: ${stderr.trim()}`);
 }
 
-/** What an earlier service was killed over, and what ended while there was none. */
-async function cleanUp({ world, state, tell }: Service): Promise<void> {
-  const { collected, problems } = await collect(world, state, helperIds(world, state));
-  collected.forEach(({ id, reason }) => tell(`took away ${id}: ${reason}`));
-  problems.forEach(tell);
-  (await sweep(world, state)).forEach((line) => tell(`took away ${line}`));
-}
-
 /** SIGHUP has the policy read again, with users and groups; the others end. */
 function awaitSignals(service: Service): Promise<void> {
   return new Promise((resolve) =>
@@ -101,78 +79,6 @@ function awaitSignals(service: Service): Promise<void> {
       void refresh(service, true);
     })
   );
-}
-
-/** With a namespace its veth ends, and the kernel tells of that; as it does when another program takes our tables away. */
-function watchKernel(service: Service): { stop(): void } {
-  const { world } = service;
-  const links = keepWatching(
-    world,
-    ["ip", "-o", "monitor", "link"],
-    /^Deleted .*\bveth[0-9a-f]{11}@/,
-    () => sweepAll(service),
-  );
-  const tables = keepWatching(
-    world,
-    ["nft", "monitor", "destroy", "tables"],
-    /^delete table (inet|bridge) ocinet\b/,
-    () => restoreFor(service),
-  );
-  return { stop: () => [links, tables].forEach(({ stop }) => stop()) };
-}
-
-/** Acts whenever a program says such a line, and after it had to be started again: what it missed was not told. */
-function keepWatching(
-  world: World,
-  argv: readonly string[],
-  pattern: RegExp,
-  act: () => Promise<void>,
-): { stop(): void } {
-  let [stopped, acting, waiting] = [false, Promise.resolve(), false];
-  // Of many lines while it acts, one more time takes care.
-  const actNow = () => {
-    if (waiting) return;
-    waiting = true;
-    acting = acting.then(() => {
-      waiting = false;
-      return act();
-    });
-  };
-  const start = () => world.watch(argv, (line) => pattern.test(line) && actNow());
-  let watched = start();
-  const again = async () => {
-    while (!stopped) {
-      await watched.ended;
-      if (stopped) return;
-      await new Promise((resolve) => setTimeout(resolve, 1000));
-      watched = start();
-      actNow();
-    }
-  };
-  void again();
-  return {
-    stop: () => {
-      stopped = true;
-      watched.stop();
-    },
-  };
-}
-
-/** Without its rules a container could speak for others. */
-async function restoreFor({ world, state, tell }: Service): Promise<void> {
-  try {
-    if (await restoreRules(world, state)) tell("put rules back: another program had removed a table of them");
-  } catch (error) {
-    tell(`could not put rules back: ${messageOf(error)}`);
-  }
-}
-
-async function sweepAll({ world, state, tell }: Service): Promise<void> {
-  try {
-    (await sweep(world, state)).forEach((line) => tell(`took away ${line}`));
-  } catch (error) {
-    tell(messageOf(error));
-  }
 }
 
 /** Reads the policy again if it has changed. @throws Error for one that cannot be used, which grants nothing */

@@ -1,4 +1,4 @@
-/** `ip`'s language, as far as ocinet uses it. */
+/** `ip`'s language, as far as ocinet uses it, in one file: objects share the words for links and addresses. */
 import { addressOf, contains, family, hostLength, lengthOf, networkOf } from "../../net/address.ts";
 import {
   addAddress,

@@ -1,5 +1,6 @@
 /**
- * A small model of the kernel's networking: network namespaces with their contents, and processes. It is plain data.
+ * A small model of the kernel's networking: network namespaces with their contents, and processes. It is plain data, and
+ * in one file what changes it.
  */
 import { addressOf, family, hostLength, lengthOf, networkOf } from "../../net/address.ts";
 

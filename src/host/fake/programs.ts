@@ -1,4 +1,7 @@
-/** The programs of the machine in memory: what they do with the words and the input that this program gives them. */
+/**
+ * The programs of the machine in memory: what they do with the words and the input that this program gives them. In one file,
+ * a function for each.
+ */
 import { addressOf } from "../../net/address.ts";
 import type { Output } from "../../plan/world.ts";
 import { BadWord, runIp } from "./ip.ts";
