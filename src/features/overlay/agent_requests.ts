@@ -118,7 +118,7 @@ function statusOf(agent: Agent): AgentStatus {
     networks: [...agent.joined.values()].map(({ network, applied }) => ({
       name: network.name,
       peers: applied?.hosts.size ?? 0,
-      entries: applied?.entries.neighbours.size ?? 0,
+      entries: applied?.index.entries.neighbours.size ?? 0,
     })),
     problems: [...agent.problems.values()],
   };

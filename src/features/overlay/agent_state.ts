@@ -5,7 +5,7 @@ import type { KeyValue } from "./etcd_wire.ts";
 import { type HostRecord, keysBelow, type OverlayNetwork, parseHost, parseNetwork } from "./keys.ts";
 import type { Mirror } from "./mirror.ts";
 import type { Store } from "./networks.ts";
-import type { PeerEntries } from "./peers.ts";
+import type { PeerIndex } from "./peer_index.ts";
 
 /** What the agent of a host knows. */
 export interface Agent {
@@ -64,7 +64,7 @@ export interface Joined {
   /** The names of this host's containers as they were put last, by key, with the lease. */
   readonly published: Map<string, string>;
   /** What the kernel's tables have, as far as is known without looking. */
-  applied?: { readonly entries: PeerEntries; readonly hosts: ReadonlySet<string>; readonly looked: number };
+  applied?: Applied;
   /** When the links and rules were looked at, in milliseconds of the monotonic clock. */
   inspected?: number;
   /** When the names of other hosts' containers are to be looked at again, in milliseconds of the monotonic clock. */
@@ -73,6 +73,20 @@ export interface Joined {
   compared?: string;
   /** Until when it is kept although no container has an address on it, in milliseconds of the monotonic clock. */
   keptUntil: number;
+}
+
+/** What the agent has put into the kernel's tables for a network. */
+export interface Applied {
+  readonly index: PeerIndex;
+  /** Underlay addresses that the guard lets in. */
+  readonly hosts: ReadonlySet<string>;
+  /** The hosts that it was made for, in one text. */
+  readonly hostsKey: string;
+  /** No claim was left out, so that changes may be looked at by themselves. */
+  readonly isWhole: boolean;
+  /** When the kernel's tables were looked at, and until when that counts, in milliseconds of the monotonic clock. */
+  readonly looked: number;
+  readonly until: number;
 }
 
 /** The client of the agent's cluster. */

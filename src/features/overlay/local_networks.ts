@@ -210,13 +210,17 @@ export async function follow(agent: Agent, joined: Joined): Promise<void> {
 
 /** Whether a container of this host is on the network. What etcd does not know (any more) is known by our records. */
 function isUsed(agent: Agent, { claims, network }: Joined): boolean {
-  const isOwn = (entry: KeyValue) => {
+  return !claims.synced || !agent.services.synced || hasContainers(agent, network.name) ||
+    isMeshed(agent, network.name) || hasClaims(agent, claims.entries);
+}
+
+/** Looks at each claim of the network, of which there may be many. */
+function hasClaims(agent: Agent, claims: ReadonlyMap<string, KeyValue>): boolean {
+  for (const entry of claims.values()) {
     const claim = readClaim(entry);
-    return claim?.host === agent.config.name && claim.id !== "";
-  };
-  return !claims.synced || !agent.services.synced || [...claims.entries.values()].some(isOwn) ||
-    hasContainers(agent, network.name) ||
-    isMeshed(agent, network.name);
+    if (claim?.host === agent.config.name && claim.id !== "") return true;
+  }
+  return false;
 }
 
 /** Takes the network's links away once no container of this host is on it. @returns whether it did */

@@ -3,9 +3,10 @@ import { apply } from "../../engine/apply.ts";
 import { findDrift } from "../../engine/drift.ts";
 import { readPlugin } from "../../engine/record.ts";
 import type { Step } from "../../plan/step.ts";
-import { type Agent, type Joined, report } from "./agent_state.ts";
+import { type Agent, type Applied, type Joined, report } from "./agent_state.ts";
 import { guardTable, linkNames } from "./links.ts";
 import { overlayKey } from "./local_records.ts";
+import { changePeers, indexOf } from "./peer_index.ts";
 import { guardSteps, observeEntries, observeGuard, peerSteps, wantedEntries } from "./peers.ts";
 import { hostsOn } from "./tunnel.ts";
 
@@ -13,6 +14,8 @@ import { hostsOn } from "./tunnel.ts";
 export const here = { host: [], container: [] };
 /** Milliseconds after which the kernel's tables are looked at again, and links and rules. */
 const [lookEvery, inspectEvery] = [20_000, 2500];
+/** How many times as long as a look at the tables takes there is none: changes wait for it. */
+const lookRest = 100;
 
 /** Makes the host's side of a network as it is to be, as far as that can be told. @throws Error, StepError */
 export async function mend(agent: Agent, joined: Joined): Promise<void> {
@@ -51,28 +54,88 @@ function unset({ world }: Agent, { digest }: Joined, steps: readonly Step[]): re
   return steps.filter(({ id, tool }) => tool === "ip" && id.kind === "link-setting");
 }
 
-/** Has the tables say where the endpoints of other hosts are. @throws StepError */
+/**
+ * Has the tables say where the endpoints of other hosts are. What has changed is compared alone, unless the hosts have
+ * changed, or the kernel's tables have not been looked at for a while.
+ * @throws StepError
+ */
 export async function mendPeers(agent: Agent, joined: Joined): Promise<void> {
+  const hosts = await hostsOn(agent, joined.network);
+  const hostsKey = [...hosts].map(([name, { underlay }]) => `${name} ${underlay}`).join("\n");
+  const [changes, known] = [joined.claims.takeChanges(), joined.applied];
+  const isFresh = known !== undefined && performance.now() < known.until;
+  if (isFresh && known.isWhole && known.hostsKey === hostsKey && changes !== "all") {
+    await applyChanges(agent, joined, known, changes, hosts);
+  } else {
+    await applyAll(agent, joined, isFresh ? known : undefined, hosts, hostsKey);
+  }
+}
+
+type Hosts = Awaited<ReturnType<typeof hostsOn>>;
+
+async function applyChanges(
+  agent: Agent,
+  joined: Joined,
+  known: Applied,
+  changes: ReadonlySet<string>,
+  hosts: Hosts,
+): Promise<void> {
+  if (changes.size === 0) return;
+  const { network, digest, claims } = joined;
+  const change = changePeers(known.index, changes, {
+    ...{ network, claims: claims.held, hosts, own: agent.config.name },
+  });
+  reportClaims(agent, joined, change.wanted.problems);
+  await applySteps(agent, joined, [
+    ...guardSteps(guardTable(network), known.hosts, change.hosts),
+    ...peerSteps(change.now, change.wanted, linkNames(digest)),
+  ]);
+  joined.applied = { ...known, hosts: change.hosts, isWhole: change.wanted.problems.length === 0 };
+}
+
+/** @param known what the tables have, if that need not be looked at */
+async function applyAll(
+  agent: Agent,
+  joined: Joined,
+  known: Applied | undefined,
+  hosts: Hosts,
+  hostsKey: string,
+): Promise<void> {
   const { world, config } = agent;
   const { network, digest } = joined;
-  const names = linkNames(digest);
-  const wanted = wantedEntries(network, joined.claims.held, await hostsOn(agent, network), config.name);
-  report(agent, `claims on network ${network.name}`, wanted.problems.toSorted()[0]);
-  const now = performance.now();
-  const known = joined.applied && now - joined.applied.looked < lookEvery ? joined.applied : undefined;
-  const table = guardTable(network);
+  const [names, table, claims] = [linkNames(digest), guardTable(network), joined.claims.held];
+  const wanted = wantedEntries(network, claims, hosts, config.name);
+  reportClaims(agent, joined, wanted.problems);
+  const began = performance.now();
   const guard = known?.hosts ?? await observeGuard(world, table);
   if (guard === undefined) await apply(world, here, [withoutUndo(guardOf(agent, joined))]);
-  const entries = known?.entries ?? await observeEntries(world, names);
-  const steps = [
+  const entries = known?.index.entries ?? await observeEntries(world, names);
+  const [looked, now] = [known?.looked ?? began, performance.now()];
+  await applySteps(agent, joined, [
     ...guardSteps(table, guard ?? new Set(), wanted.hosts),
     ...peerSteps(entries, wanted, names),
-  ];
+  ]);
+  joined.applied = {
+    ...{
+      index: indexOf(claims, wanted),
+      hosts: wanted.hosts,
+      hostsKey,
+      isWhole: wanted.problems.length === 0,
+    },
+    ...{ looked, until: known?.until ?? now + Math.max(lookEvery, (now - began) * lookRest) },
+  };
+}
+
+function reportClaims(agent: Agent, { network }: Joined, problems: readonly string[]): void {
+  report(agent, `claims on network ${network.name}`, problems.toSorted()[0]);
+}
+
+/** Until they are done, nothing is known of the tables. */
+async function applySteps({ world }: Agent, joined: Joined, steps: readonly Step[]): Promise<void> {
   delete joined.applied;
   // Side by side: none of these tables needs another's entry.
   const tools = [...new Set(steps.map(({ tool }) => tool))];
   await Promise.all(tools.map((one) => apply(world, here, steps.filter(({ tool }) => tool === one))));
-  joined.applied = { entries: wanted, hosts: wanted.hosts, looked: known?.looked ?? now };
 }
 
 function guardOf({ world, state }: Agent, { network }: Joined): Step {

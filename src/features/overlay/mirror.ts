@@ -21,6 +21,8 @@ export interface Mirror {
   readonly problem: string | undefined;
   /** Waits until it has been read once, or the time is over. */
   wait(milliseconds: number): Promise<void>;
+  /** The keys of `held` that have changed since this was asked last, or "all". */
+  takeChanges(): ReadonlySet<string> | "all";
   /** Takes over a change of our own before it is told: a value, or none for a key that has gone. */
   note(key: string, value: KeyValue | undefined): void;
   stop(): void;
@@ -57,6 +59,7 @@ class EtcdMirror implements Mirror {
   #lost: Map<string, KeyValue> = new Map();
   #lingers: ReturnType<typeof setTimeout> | undefined;
   #merged: ReadonlyMap<string, KeyValue> | undefined;
+  #changes: Set<string> | "all" = "all";
 
   constructor(etcd: Etcd, prefix: string, changed: () => void, linger: number) {
     [this.#etcd, this.#prefix, this.#changed, this.#linger] = [etcd, prefix, changed, linger];
@@ -91,6 +94,13 @@ class EtcdMirror implements Mirror {
     else this.entries.delete(key);
     this.#lost.delete(key);
     this.#merged = undefined;
+    if (this.#changes !== "all") this.#changes.add(key);
+  }
+
+  takeChanges(): ReadonlySet<string> | "all" {
+    const changes = this.#changes;
+    this.#changes = new Set();
+    return changes;
   }
 
   stop(): void {
@@ -114,6 +124,7 @@ class EtcdMirror implements Mirror {
     this.entries = new Map(keys.map((one) => [one.key.slice(this.#prefix.length), one]));
     if (BigInt(revision) < this.#revision) this.#keepLost(before);
     this.#merged = undefined;
+    this.#changes = "all";
     this.#revision = BigInt(revision);
     this.reads++;
     this.problem = undefined;
@@ -128,6 +139,7 @@ class EtcdMirror implements Mirror {
       this.#lingers = undefined;
       this.#lost.clear();
       this.#merged = undefined;
+      this.#changes = "all";
       if (!this.isStopped) this.#changed();
     }, this.#linger);
   }
