@@ -28,8 +28,10 @@ no_meetings() { [ -z "$(ls "$(user_state)/meetings")" ]; }
 
 @test "crun: ports, ls, and an end by delete, by kill, and by down" {
   launch c1 -p 8080:80
-  as_user "$OCINET" ls --json | jq -e --argjson pid "$(container_pid c1)" '.[0] | .state == "up" and .pid == $pid and
-    .netns == "/proc/\($pid)/ns/net" and .networks[0].ips[0] == "10.0.2.100/24" and .ports[0].mapping == "8080:80/tcp"'
+  run -0 as_user "$OCINET" ls --json
+  jq -e --argjson pid "$(container_pid c1)" '.[0] | .state == "up" and .pid == $pid and
+    .netns == "/proc/\($pid)/ns/net" and .networks[0].ips[0] == "10.0.2.100/24" and .ports[0].mapping == "8080:80/tcp"' \
+    <<<"$output" || fail "$output"
   serve tcp 80 in_container c1
   [ "$(ask tcp 192.0.2.1 8080 in_peer)" = 192.0.2.2 ]
   delete_container c1
