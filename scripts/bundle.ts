@@ -180,7 +180,7 @@ async function run(
   name: string,
   plugins: Plugin[],
 ): Promise<Part & { reached: readonly string[] }> {
-  const { outputFiles, metafile } = await build({
+  const { outputFiles, metafile, warnings } = await build({
     entryPoints: [{ in: `entry:${name}`, out: name }],
     outdir: ".",
     bundle: true,
@@ -198,6 +198,8 @@ async function run(
     define: { OCINET_VERSION: JSON.stringify(version) },
     plugins: [nodeBuffer, events, trim, ...plugins, lazyNode, ownNode],
   });
+  // Such as an import that is undefined, because the module that is named only passes it on.
+  if (warnings.length > 0) throw new Error(warnings.map(({ text }) => text).join("\n"));
   const file = (path: string) => outputFiles.find((file) => file.path === resolve(path))!.text;
   const isReal = (module: string) => !/^(entry|elsewhere|part):/.test(module);
   const modules = Object.entries(metafile.outputs[`${name}.js`]!.inputs).filter(([module]) => isReal(module));

@@ -18,10 +18,8 @@ import type { HostState, Link } from "../../plan/host_state.ts";
 import { line, type Step, words } from "../../plan/step.ts";
 import type { Lease, Lookups } from "../plugin.ts";
 import * as bridge from "./bridge.ts";
+import { type Conf, parse as parseBridge } from "./bridge_conf.ts";
 import { forward, forwardingSysctls, vethEnds } from "./veth.ts";
-
-/** The `bridge` options that are used. The agent decides on the bridge, its MTU and its addresses. */
-type Conf = ReturnType<typeof bridge.parse>;
 
 /** It reads `MAC`. */
 export const readsArgs = true;
@@ -31,7 +29,7 @@ export function parse(conf: Fields): Conf {
   const own = Object.fromEntries(
     ["ipam", "dns", "runtimeConfig", "args"].map((key) => [key, conf.raw(key)]),
   );
-  return { ...bridge.parse(fields(own)), isDefaultGateway: true, ipMasq: true };
+  return { ...parseBridge(fields(own)), isDefaultGateway: true, ipMasq: true };
 }
 
 /** Asks the agent for the network's links on this host. The agent makes them before it answers. */

@@ -102,7 +102,7 @@ function startOne(pool: State): void {
   const { world, directory } = pool;
   if (pool.isEnding || performance.now() < pool.pauseUntil) return;
   const name = `${world.pid}-${pool.made++}`;
-  const words = [...world.self, "worker", directory, name, String(world.pid)];
+  const words = [...world.self, "worker", directory, name, String(pool.count), String(world.pid)];
   const member = { name, started: world.start(words, world.environment()) };
   pool.members.add(member);
   member.started.ended.then((code) => after(pool, member, code));

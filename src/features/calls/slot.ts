@@ -34,6 +34,13 @@ export function slotsOf(world: World, directory: string, name: string): readonly
   );
 }
 
+/** The directories of slots in which a process waits for a call, in the order of their names. */
+export function freeSlots(world: World, directory: string): readonly string[] {
+  return world.list(directory).map((entry) => slotIn(`${directory}/${entry}`)).filter(({ ready, caller }) =>
+    world.stat(ready) !== undefined && world.stat(caller) === undefined
+  ).map(({ directory }) => directory).toSorted();
+}
+
 /** The slot of a directory. */
 export function slotIn(directory: string): Slot {
   const at = (name: string) => `${directory}/${name}`;

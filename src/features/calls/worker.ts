@@ -5,7 +5,7 @@ import { oneLine } from "../../wire/cni/output.ts";
 import { isAlive } from "../../engine/process.ts";
 import { type Caller, NotServed, readCaller } from "./caller.ts";
 import { notServed } from "./pool.ts";
-import { type Slot, slotDirectory, slotIn } from "./slot.ts";
+import { freeSlots, type Slot, slotDirectory, slotIn } from "./slot.ts";
 
 /** Milliseconds between two looks at whether the caller is there, and at whether the agent is. */
 const [callerEvery, agentEvery] = [50, 2000];
@@ -19,6 +19,8 @@ export interface Service {
   readonly directory: string;
   /** What its slots are called. */
   readonly name: string;
+  /** So many processes are to wait. */
+  readonly count: number;
   /** The pid of the process that has started it. */
   readonly agent: number;
   /** Does what this process's arguments say. @returns the exit status */
@@ -45,6 +47,8 @@ export async function serveCalls(world: World, service: Service): Promise<number
     world.remove(last);
     const isAsBefore = isDone && traits(world, service.directory) === call.before;
     if (!isAsBefore || memoryOf(world) > mostMemory) return notServed;
+    // After many calls at once there are more than are to wait.
+    if (freeSlots(world, service.directory).length >= service.count) return notServed;
   }
 }
 
@@ -89,17 +93,18 @@ interface Call {
   readonly before: string;
 }
 
-async function serveCall(world: World, slot: Slot, { agent, act, directory }: Service): Promise<Call> {
+async function serveCall(world: World, slot: Slot, service: Service): Promise<Call> {
+  const { agent, act, directory } = service;
   const answer = holdForWriting(slot.answer);
   const asked = waitForLine(slot.request);
   world.write(slot.ready, `${world.pid}\n`);
   // Deno begins to listen for signals some time after it has started.
   let before = traits(world, directory);
-  const isAgentThere = () => {
+  const isWanted = () => {
     before = traits(world, directory);
-    return world.stat(`/proc/${agent}`) !== undefined;
+    return world.stat(`/proc/${agent}`) !== undefined && !isOneTooMany(world, slot, service);
   };
-  const pid = await whileThere(asked, isAgentThere, agentEvery);
+  const pid = await whileThere(asked, isWanted, agentEvery);
   if (pid === undefined) return endAtOnce(world);
   const caller = take(world, slot, Number(pid));
   const answered = caller instanceof NotServed
@@ -112,6 +117,12 @@ async function serveCall(world: World, slot: Slot, { agent, act, directory }: Se
   answer.write(`${answered}\n`);
   answer.letGo();
   return { isServed: typeof answered === "number", before };
+}
+
+/** Of those that wait beyond what is wanted, the last one ends. A launcher that asks it just then does its call itself. */
+function isOneTooMany(world: World, slot: Slot, { directory, count }: Service): boolean {
+  const free = freeSlots(world, directory);
+  return free.length > count && free.at(-1) === slot.directory;
 }
 
 /** Where a launcher has its standard streams while it waits (src/launcher.sh). */
