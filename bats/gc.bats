@@ -18,7 +18,12 @@ box() {
 }
 
 pid_of() { cat "$BATS_TEST_TMPDIR/background/$1"; }
-is_apart() { [ "$(readlink "/proc/$1/ns/net")" != "$(in_host readlink /proc/self/ns/net)" ]; }
+# is_apart PID [PLACE...]: it is in another network namespace than the host, or than that place
+is_apart() {
+  local place=("${@:2}")
+  ((${#place[@]})) || place=(in_host)
+  [ "$(readlink "/proc/$1/ns/net")" != "$("${place[@]}" readlink /proc/self/ns/net)" ]
+}
 
 end_box() {
   local pid
@@ -228,6 +233,7 @@ is_collected() { [[ $(ocinet gc) == "$1: its namespace /run/netns/$1 is gone"* ]
   ocinet up /run/netns/named --net blue
   # While a process is in there, the kernel gives its number to no other, and the container has its link.
   background holder in_host ip netns exec named sleep 1000
+  wait_for is_apart "$(pid_of holder)"
   in_host ip netns delete named
   in_host ip netns add named
   in_host ip -n named link add eth0 type bridge
@@ -252,6 +258,7 @@ is_collected() { [[ $(ocinet gc) == "$1: its namespace /run/netns/$1 is gone"* ]
   # Nor does a hook there take it in passing, or the port.
   background there in_host ip netns exec elsewhere unshare --net sleep 1000
   wait_for is_apart "$(pid_of there)"
+  wait_for is_apart "$(pid_of there)" "${elsewhere[@]:0:5}"
   run -1 "${elsewhere[@]}" up "$(pid_of there)" --id there -p 8080:80
   [[ $output == *'container "one" has it' ]]
   [ -e "$(record_of one)" ]
