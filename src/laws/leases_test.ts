@@ -46,7 +46,7 @@ test("an address that is asked for, and that a CNI runtime has given, is refused
     ({ message, details }: CniError) =>
       /10\.1\.1\.9 is not available/.test(message) && /"c7" has it/.test(details),
   );
-  // That of an earlier boot is nobody's.
+  // That of an earlier boot belongs to no container.
   const boot = "0123456789abcdef0123456789abcdef.earlier";
   const { identity, modified } = fake.world.stat("/var/lib/cni/networks/blue/10.1.1.9")!;
   fake.place(

@@ -28,7 +28,7 @@ export async function noteLease(world: World, note: Note): Promise<readonly Clai
     createWithDirectory(world, path, text);
     return [claim(path, text)];
   } catch {
-    // Nobody needs it before the next boot: on a full or read-only disk the container starts without it.
+    // It is not needed before the next boot: on a full or read-only disk the container starts without it.
     return [];
   }
 }
