@@ -65,7 +65,7 @@ reaches_the_world() {
     ip -br link show dev eth0; ip -4 route; echo hello | socat -t 20 - TCP:192.0.2.2:8000'
   [[ $output == *" 02:00:00:00:00:99 "* && ${lines[-1]} == 10.0.3.50 ]]
   [[ $output == *"default via 10.0.3.1 dev eth0"*"10.8.0.0/16 via 10.0.3.9 dev eth0"*"10.9.0.0/16 dev eth0 scope link"* ]]
-  grep "DHCPRELEASE(lxcbr0) 10.0.3.50 02:00:00:00:00:99" "$SEEN"
+  wait_for grep -q "DHCPRELEASE(lxcbr0) 10.0.3.50 02:00:00:00:00:99" "$SEEN"
   wait_for no_veth
   [ -z "$(ls "$(user_state)/containers")" ]
   run -125 as_user "$OCINET" run --uplink lxc-user-nic:mtu=1400 -- true

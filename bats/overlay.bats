@@ -488,6 +488,8 @@ answers() {
   start_store 1
   start_store 2
   wait_for ctl endpoint health
+  # An agent asks again after a while.
+  wait_for oci 1 cluster status
   up 1 c13 shop
   wait_for pings "$(address_of c13)" inside c21
   # The backup has an address of host 1 that a container of host 2 has had since.
