@@ -36,13 +36,15 @@ running() {
   run -0 ocinet gc
   [[ $output != *nested* ]]
   ocinet run --net none -- true
-  [ "$(ids ocinet)" = "host up,nested up" ]
+  wait_for ids_are "host up,nested up"
   # Root of the first PID namespace sees that nothing is left in the other.
   kill -KILL "$(<"$BATS_TEST_TMPDIR/background/nested")"
   rm "$BATS_TEST_TMPDIR/background/nested"
   wait_for gone_for_gc
   [ "$(ids ocinet)" = "host up" ]
 }
+# ids_are IDS: the command before goes from the list a moment after it has ended
+ids_are() { [ "$(ids ocinet)" = "$1" ]; }
 gone_for_gc() { ocinet gc | grep -q nested || [ "$(ids ocinet)" = "host up" ]; }
 
 @test "where /proc is another PID namespace's nothing is guessed" {
@@ -53,6 +55,8 @@ gone_for_gc() { ocinet gc | grep -q nested || [ "$(ids ocinet)" = "host up" ]; }
   [ "$(ids ocinet)" = "host up" ]
 }
 
+users_box_is_up() { [ "$(ids user)" = "box up" ]; }
+
 @test "where /proc hides processes a container lives on (hidepid 1 and 2)" {
   local option
   user() { as_user "$OCINET" "$@"; }
@@ -62,7 +66,7 @@ gone_for_gc() { ocinet gc | grep -q nested || [ "$(ids ocinet)" = "host up" ]; }
     # Root of a user namespace beside the container's may not look at it.
     run -0 as_user unshare --user --map-root-user "$OCINET" gc
     [[ $output != *box* ]]
-    [ "$(ids user)" = "box up" ]
+    wait_for users_box_is_up
     user gc
     [ "$(ids user)" = "box up" ]
     user run --net none -- true

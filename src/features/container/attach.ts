@@ -32,7 +32,7 @@ import { detachLocked, readOrRecover } from "./detach.ts";
 import { collect } from "./gc.ts";
 import { bindingOf, givePorts, opensPorts, type PlannedLink, plannedLink, type Source } from "./links.ts";
 import type { AttachOptions } from "./options.ts";
-import { findConflicting, portClaims, takePorts } from "./ports.ts";
+import { findConflicting, portClaims, TakenPort, takePorts } from "./ports.ts";
 import type { Request } from "./request.ts";
 import { explainShared } from "./shared_namespace.ts";
 
@@ -101,9 +101,7 @@ async function attachLocked(
     done = next;
   };
   try {
-    // Of those who have the ports, some may have ended without our hearing of it.
-    await collect(world, state, findConflicting(world, state, claimed, id), "for links and processes");
-    await takePorts(world, state, claimed, id);
+    await takeFreedPorts(world, state, claimed, id);
     await connect(world, state, { request, links, root: source.root, forwarding, fold, flush });
     if (namedBy(links).length > 0) await refreshNames(world, state, namedBy(links));
     return isRecorded ? writeRecord<ContainerRecord>(world, state, { ...done, phase: "done" }) : undefined;
@@ -111,6 +109,26 @@ async function attachLocked(
     // With its record it can be tried again.
     if (error instanceof RollbackError) throw explain(error);
     throw explainShared(world, state, request, await giveUp(world, state, done, error));
+  }
+}
+
+/** Claims ports. Of the containers that have them, some may have ended, and be on their way out, now or a moment later. */
+async function takeFreedPorts(
+  world: World,
+  state: string,
+  ports: ContainerRecord["ports"],
+  id: string,
+): Promise<void> {
+  const conflicting = () => findConflicting(world, state, ports, id);
+  const freePorts = () => collect(world, state, conflicting(), "for links and processes");
+  await freePorts();
+  try {
+    await takePorts(world, state, ports, id);
+  } catch (error) {
+    if (!(error instanceof TakenPort)) throw error;
+    await freePorts();
+    if (conflicting().length > 0) throw error;
+    await takePorts(world, state, ports, id);
   }
 }
 

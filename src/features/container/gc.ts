@@ -1,6 +1,6 @@
 import type { Collected, Stale } from "../../engine/collected.ts";
 import { tryLockToRemove } from "../../engine/locks.ts";
-import { awaitLinks, reasonToGo } from "../../engine/namespace.ts";
+import { awaitLinks, reasonToGo, staleness } from "../../engine/namespace.ts";
 import {
   containerFile,
   containerIds,
@@ -84,7 +84,12 @@ async function awaitEnd(world: World, state: string, id: string): Promise<void> 
 async function collectOne(world: World, state: string, id: string, wait = 0): Promise<string | undefined> {
   if (await reasonFor(world, state, id) === undefined) return undefined;
   const paths = containerPaths(state, id);
-  const unlock = await lockWithin(wait, () => tryLockToRemove(world, paths.lock, paths.directory));
+  const record = wait > 0 ? readUndamaged(world, state, id) : undefined;
+  const hasEnded = record !== undefined && staleness(world, record) !== undefined;
+  const unlock = await lockWithin(
+    hasEnded ? wait : 0,
+    () => tryLockToRemove(world, paths.lock, paths.directory),
+  );
   if (!unlock) return undefined;
   try {
     // Looked at again: it may have been taken down, or attached anew, before we had the lock.
