@@ -31,6 +31,7 @@ export const createOptions: readonly Option[] = [
   ),
 ];
 
+/** Flags of `create`, which take no value. */
 export const createFlags = {
   ipv6: "give it an IPv6 subnet as well",
   internal: "containers reach each other and the host, and nothing else",
@@ -38,6 +39,7 @@ export const createFlags = {
   "config-only": "make no network, but a configuration for --config-from",
 };
 
+/** Options of `ls`. */
 export const listOptions: readonly Option[] = [
   option(
     "filter",
@@ -49,10 +51,12 @@ export const listOptions: readonly Option[] = [
   option("format", "FORMAT", "table, json, or a template such as {{.Name}}", false),
 ];
 
+/** Options of `inspect`. */
 export const inspectOptions: readonly Option[] = [
   option("format", "FORMAT", "json, or a template such as {{.Driver}}", false, "f"),
 ];
 
+/** Options of `prune`. */
 export const pruneOptions: readonly Option[] = [
   option("filter", "KEY=VALUE", "label, label!, until", true),
 ];
@@ -60,6 +64,7 @@ export const pruneOptions: readonly Option[] = [
 /** Where networks are beside the usual directory. */
 const netDirectory = option("net-dir", "DIR", "one more directory of network files", true);
 
+/** Options of `disconnect`. */
 export const disconnectOptions: readonly Option[] = [netDirectory];
 
 /** As `docker network connect` has them. */

@@ -12,6 +12,7 @@ export function isBaseRecord(record: Partial<BaseRecord>): boolean {
     Number.isInteger(before);
 }
 
+/** Whether it has what a container's record has. */
 export function isContainerRecord(record: Partial<ContainerRecord>): boolean {
   const { created, attachments, ports, restarting = [], changing = "", hostname = "", nameServers = [] } =
     record;
@@ -21,6 +22,7 @@ export function isContainerRecord(record: Partial<ContainerRecord>): boolean {
     Array.isArray(nameServers) && areTexts(...nameServers);
 }
 
+/** Whether it has what the record of a plugin's call has. */
 export function isPluginRecord({ request, network, ifname, part, result }: Partial<PluginRecord>): boolean {
   return areTexts(network, ifname, part) && (result === undefined || isResult(result)) &&
     typeof request === "object" && request !== null;

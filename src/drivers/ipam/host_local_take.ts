@@ -14,6 +14,7 @@ import { giveBackEmpty, giveBackOutlived, isEmpty } from "./stale.ts";
  * `looks` reservations are checked for being empty.
  */
 const [mostTries, throws] = [16, 128];
+/** The most reservations that are checked for being empty. */
 export const looks = 256;
 
 /** The reference's directory. */
@@ -33,6 +34,7 @@ interface Search {
   readonly at: Attachment;
 }
 
+/** An address that has been taken, and its reservation. */
 export interface Taken {
   readonly ip: Ip;
   readonly claim: Claim;
@@ -64,8 +66,8 @@ export function otherDirectory(
 }
 
 /**
- * Who has the address on the same network in the other directory. It is asked once the own reservation is there, so that
- * of two at the same time not both keep the address.
+ * The owner of an address by a reservation in the network's other directory. Our own reservation is written first: if two
+ * containers take the address at the same time, at most one keeps it.
  */
 function ownerBeside({ world, directory, at }: Search, address: string): string | undefined {
   const other = otherDirectory(world, directory, at);
@@ -75,6 +77,7 @@ function ownerBeside({ world, directory, at }: Search, address: string): string 
   return read();
 }
 
+/** Takes an address that was asked for. @throws CniError if it is taken */
 export function takeRequested(search: Search, address: string): Taken {
   const { world, directory, set } = search;
   const range = set.find((range) => covers(range, address))!;
@@ -89,6 +92,7 @@ export function takeRequested(search: Search, address: string): Taken {
   );
 }
 
+/** Takes the next free address of the set. @throws CniError if there is none */
 export function takeNext(search: Search): Taken {
   const { world, directory, set, i } = search;
   const marker = `${directory}/last_reserved_ip.${i}`;

@@ -107,6 +107,7 @@ function checkAnyName(link: string): void {
   if (link.length > 127 || linkNameProblem(link.slice(0, 15)) !== undefined) checkName(link);
 }
 
+/** Refuses what can be no name of a link. @throws CniError */
 export function checkName(link: string): void {
   const problem = linkNameProblem(link);
   if (problem) {

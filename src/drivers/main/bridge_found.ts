@@ -4,6 +4,7 @@ import { ownAlias } from "../../plan/ip.ts";
 import { CniError } from "../../wire/cni/error.ts";
 import type { Conf } from "./bridge_conf.ts";
 
+/** The link that has the name. @throws CniError if it is no bridge */
 export function findBridge({ bridge }: Conf, { links }: HostState): Link | undefined {
   const found = links.get(bridge);
   if (!found || found.kind === "bridge") return found;
@@ -18,6 +19,7 @@ export function isRenamed({ bridge }: Conf, { name, altNames, alias }: Link): bo
   return name !== bridge && alias === ownAlias && altNames?.includes(bridge) !== true;
 }
 
+/** What the bridge is called once the steps are done. */
 export function nameNow(conf: Conf, found: Link | undefined): string {
   return found && !isRenamed(conf, found) ? found.name : conf.bridge;
 }

@@ -12,12 +12,14 @@ import type { Conf } from "./bridge_conf.ts";
 import { makeVlanLink, vlanLink, vlanMac } from "./bridge_vlan.ts";
 import { gatewayFor } from "./layer3.ts";
 
+/** The address with the gateway that `isGateway` means: the first of its subnet, unless the IPAM has named one. */
 export function withGateway(ip: Ip, { isGateway }: Conf): Ip {
   return ip.gateway === undefined && isGateway
     ? { ...ip, gateway: plus(addressOf(networkOf(ip.address)), 1n) }
     : ip;
 }
 
+/** The routes, with a default one for each family that has a gateway. */
 export function withDefaultRoutes({ ips, routes }: Lease): readonly Route[] {
   const missing = ["0.0.0.0/0", "::/0"].map((dst) => ({ dst, gw: gatewayFor(ips, dst) }))
     .filter(({ dst, gw }) => gw && !routes.some((route) => route.dst === dst && route.gw !== undefined));
@@ -25,12 +27,14 @@ export function withDefaultRoutes({ ips, routes }: Lease): readonly Route[] {
   return [...routes.filter((route) => !missing.some(({ dst }) => dst === route.dst)), ...missing];
 }
 
+/** The gateways with their prefix lengths. */
 export function gatewayAddresses(ips: readonly Ip[]): readonly string[] {
   return ips.flatMap(({ address, gateway }) =>
     gateway === undefined ? [] : [`${gateway}/${lengthOf(address)}`]
   );
 }
 
+/** Gives the host's side of the bridge the gateways' addresses. */
 export function setGateway(
   conf: Conf,
   at: Attachment,
@@ -76,6 +80,7 @@ function conflicts(address: string, gateway: string): boolean {
     contains(networkOf(gateway), addressOf(address));
 }
 
+/** Has the kernel look for other users of the container's addresses, or not. */
 export function detectDuplicates(conf: Conf, ifname: string): readonly Step[] {
   const wanted = conf.duplicateAddressDetection ? ["enhanced_dad=1", "accept_dad=1"] : ["accept_dad=0"];
   return wanted.map((text) => {
@@ -84,6 +89,7 @@ export function detectDuplicates(conf: Conf, ifname: string): readonly Step[] {
   });
 }
 
+/** The result with the host's link in the bridge's VLAN, which has the gateways. */
 export function withVlanLink(
   { bridge, vlans, isGateway }: Conf,
   at: Attachment,

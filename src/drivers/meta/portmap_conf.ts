@@ -4,6 +4,7 @@ import { CniError } from "../../wire/cni/error.ts";
 import type { Fields } from "../../wire/cni/fields.ts";
 import { type Conditions, parseConditions } from "./port_conditions.ts";
 
+/** portmap's configuration, checked. */
 export interface Conf {
   readonly mappings: readonly PortMapping[];
   /**

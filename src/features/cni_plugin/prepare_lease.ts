@@ -13,6 +13,7 @@ import { abandon, carryOut, giveWay, orAbandon, type Prepared, stepsToKeep } fro
 import { askingDirectory, callExternalPart, checkNamespace, type Context, externalPart } from "./call.ts";
 import { setLaterMac, withLaterMac } from "./later_mac.ts";
 
+/** Plans an ADD of an IPAM plugin that is called by itself. */
 export async function prepareLease(context: Context): Promise<Prepared> {
   const { call, conf } = context;
   const row = table[call.type]!;
@@ -33,6 +34,7 @@ export async function prepareLease(context: Context): Promise<Prepared> {
 
 type Addressed = (lease: Lease) => { readonly steps: readonly Step[]; readonly result: Result };
 
+/** Plans an ADD with the addresses that an IPAM plugin gives, now or once the link is there. */
 export async function prepareAddressed(
   context: Context,
   { plugin, conf }: ParsedIpam,
@@ -102,6 +104,7 @@ function ownClient(context: Context, plugin: LinkIpam<unknown>, conf: unknown): 
   };
 }
 
+/** Plans an ADD whose addresses are asked for through the link, once that is there. */
 export async function prepareAsked(
   context: Context,
   link: Plan,

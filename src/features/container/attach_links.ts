@@ -107,6 +107,7 @@ async function planUplink(
   return { steps: granted.steps, results: [granted.result as Result], rootless: granted };
 }
 
+/** The steps that publish the container's ports: by the plugins of its network, or without root by the relay. */
 export async function publishPorts(
   world: World,
   state: string,

@@ -8,6 +8,7 @@ import type { World } from "../../plan/world.ts";
 import type { Network } from "../networks/catalog.ts";
 import type { EndpointOptions } from "./live_networks.ts";
 
+/** Refuses what cannot be connected. @throws Error with the reason */
 export function refuseConnecting(record: ContainerRecord, { name, list, configOnly }: Network): void {
   const { id, attachments, container } = record;
   if (configOnly) throw new Error(`cannot create endpoint on configuration-only network ${name}`);
@@ -30,6 +31,7 @@ export function refuseConnecting(record: ContainerRecord, { name, list, configOn
   }
 }
 
+/** Refuses a container that is connected by an uplink. @throws Error */
 export function refuseUplink({ id, attachments, session }: ContainerRecord): void {
   const uplink = attachments.map(({ by }) => uplinkNamed(by)).find((found) => found !== undefined);
   if (!uplink && !session) return;
@@ -38,6 +40,7 @@ export function refuseUplink({ id, attachments, session }: ContainerRecord): voi
   );
 }
 
+/** Refuses addresses that the network cannot give. @throws Error */
 export function checkAddresses({ name, ipam }: Network, { ip, ip6, mac }: EndpointOptions): void {
   for (const [text, of] of [[ip, 4], [ip6, 6]] as const) {
     if (text === undefined) continue;
@@ -61,11 +64,13 @@ function namesIn(world: World, { attachments, container }: ContainerRecord): rea
   return [...attachments.map(({ ifname }) => ifname), ...seen];
 }
 
+/** The first name ethN that no interface of the container has. */
 export function freeName(world: World, record: ContainerRecord): string {
   const taken = namesIn(world, record);
   for (let i = 0;; i++) if (!taken.includes(`eth${i}`)) return `eth${i}`;
 }
 
+/** Refuses a name that another interface of the container has. @throws Error */
 export function checkName(world: World, record: ContainerRecord, ifname: string): void {
   const problem = linkNameProblem(ifname);
   if (problem) throw new Error(`Cannot name the interface ${JSON.stringify(ifname)}: ${problem}`);

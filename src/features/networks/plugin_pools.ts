@@ -95,6 +95,7 @@ async function requestPool(making: Making, wanted: PoolsWanted, { config, of, sp
   };
 }
 
+/** What gives an address back to a pool, as it is recorded. */
 export function releaseOf(pool: string, address: string): string {
   return `IpamDriver.ReleaseAddress ${JSON.stringify({ PoolID: pool, Address: address })}`;
 }

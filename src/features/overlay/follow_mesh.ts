@@ -15,7 +15,7 @@ import {
   meshTable,
   type MeshTarget,
 } from "./mesh.ts";
-import { hostsOf, targetsOf } from "./mesh_targets.ts";
+import { hostsOf, type ServiceTarget, targetsOf } from "./mesh_targets.ts";
 import { type Member, members } from "./services.ts";
 
 /** Milliseconds after which what is there is looked at again. */
@@ -84,18 +84,7 @@ async function meshNetworks(agent: Agent, meshed: readonly Member[]): Promise<re
     const isThere = (host: string) => host === agent.config.name || agent.hosts.held.has(host);
     const hosts = hostsOf(joined.claims.held, isThere);
     const targets = targetsOf(joined.network, joined.claims.held, on, hosts)
-      .filter(({ service, protocol, hostPort }) => {
-        const [port, owner] = [
-          portOf({ protocol, hostPort }),
-          `service "${service}" of network "${joined.network.name}"`,
-        ];
-        const other = owners.get(port) ?? owner;
-        owners.set(port, other);
-        if (other !== owner) {
-          problems.set(port, `Cannot lead ${port} to ${owner}: ${other} has it; publish another port`);
-        }
-        return other === owner;
-      });
+      .filter((target) => hasPort(target, joined.network.name, owners, problems));
     const free = await Promise.all(targets.map((target) => isFree(agent, target)));
     for (const target of targets.filter((_, i) => !free[i])) {
       const port = portOf(target);
@@ -132,6 +121,24 @@ function reportPorts(agent: Agent, problems: ReadonlyMap<string, string>): void 
 }
 
 /** A port of the host as messages have it: "port 80", "port 53/udp". */
+/**
+ * Whether a service has its port: the first one that asks for it does.
+ * @param owners of the ports so far @param problems where it is told if another service has it
+ */
+function hasPort(
+  target: ServiceTarget,
+  network: string,
+  owners: Map<string, string>,
+  problems: Map<string, string>,
+): boolean {
+  const [port, owner] = [portOf(target), `service "${target.service}" of network "${network}"`];
+  const first = owners.get(port) ?? owner;
+  owners.set(port, first);
+  if (first === owner) return true;
+  problems.set(port, `Cannot lead ${port} to ${owner}: ${first} has it; publish another port`);
+  return false;
+}
+
 function portOf({ protocol, hostPort }: Pick<MeshTarget, "protocol" | "hostPort">): string {
   return `port ${hostPort}${protocol === "tcp" ? "" : `/${protocol}`}`;
 }
