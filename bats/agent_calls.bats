@@ -185,6 +185,8 @@ ask() {
   printf '%s' "${state[0]}" >&7
   wait_for test -s "$SLOT/input"
   kill -KILL "$WORKER"
+  # Until it has ended, it may still take from the pipe what is written now.
+  wait_for gone "$WORKER"
   printf '%s' "${state[1]}" >&7
   exec 7>&-
   wait "$ASKED" || fail "$(<"$BATS_TEST_TMPDIR/asked")"

@@ -66,7 +66,10 @@ export function adopt(adopted: Adopted, keptInput: string): void {
   ownProcess.stdin = () => Promise.resolve(readAll(keptInput));
 }
 
-/** Each piece is kept before the next is read: if this process is killed, what it took from a pipe is not lost. */
+/**
+ * Each piece is kept before the next is read: if this process is killed, what it took from a pipe before is not lost. Only
+ * a piece is lost that arrives just when it is killed.
+ */
 function readAll(keptInput: string): string {
   const decoder = new TextDecoder();
   let text = "";
