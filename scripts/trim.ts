@@ -35,6 +35,26 @@ export const dnsPacket: Trim = {
   ],
 };
 
+/**
+ * ipaddr.js also knows special ranges and masks, and reads prefixes, which address.ts does by its own rules. Of IPv6's
+ * ranges it needs that of IPv4-mapped addresses itself.
+ */
+export const ipaddr: Trim = {
+  file: /\/ipaddr\.js\/lib\/ipaddr\.js$/,
+  unused: [
+    [/\n( {8})IPv4\.prototype\.SpecialRanges = [^]*?\n\1\};(?=\n)/, "\n"],
+    [/(?<=\n {8}IPv6\.prototype\.SpecialRanges = \{)\n[^]*?(?=\n +ipv4Mapped: )/, "\n"],
+    [/(?<=\n +ipv4Mapped: .*)\n[^]*?(?=\n {8}\};\n)/, "\n"],
+    [/\n( {8})IPv4\.prototype\.(match|range|toIPv4MappedAddress) = [^]*?\n\1\};(?=\n)/g, "\n"],
+    [/\n( {8})IPv6\.prototype\.toFixedLengthString = [^]*?\n\1\};(?=\n)/, "\n"],
+    [/\n( {8})IPv[46]\.prototype\.prefixLengthFromSubnetMask = [^]*?\n\1\};(?=\n)/g, "\n"],
+    [
+      /\n( {4})ipaddr\.(IPv[46]\.)?(broadcast|network|subnetMask|parseCIDR|isValidCIDR)\w* = [^]*?\n\1\};(?=\n)/g,
+      "\n",
+    ],
+  ],
+};
+
 /** The source without it; its lines stay where they are. @throws Error if it is not as it is known */
 export function trimmed(source: string, { file, unused }: Trim): string {
   const lines = (part: string) => part.split("\n").length;
@@ -48,7 +68,7 @@ export function trimmed(source: string, { file, unused }: Trim): string {
 export const trim: Plugin = {
   name: "trim",
   setup: ({ onLoad }) =>
-    [commander, dnsPacket].forEach((one) =>
+    [commander, dnsPacket, ipaddr].forEach((one) =>
       onLoad({ filter: one.file }, ({ path }) => ({ contents: trimmed(readFileSync(path, "utf8"), one) }))
     ),
 };

@@ -1,13 +1,14 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { commander, dnsPacket, trimmed } from "./trim.ts";
+import { commander, dnsPacket, ipaddr, trimmed } from "./trim.ts";
 
 test("packages are bundled without what ocinet does not use, and their lines stay where they are", () => {
   for (
     const [trim, path, gone, kept] of [
       [commander, "commander/lib/command.js", "childProcess.spawn", "outputHelp("],
       [dnsPacket, "dns-packet/index.js", "exports.nsec3 ", "exports.decode = "],
+      [ipaddr, "ipaddr.js/lib/ipaddr.js", "parseCIDR = ", "ipaddr.process = "],
     ] as const
   ) {
     const source = readFileSync(`node_modules/${path}`, "utf8");
