@@ -1,12 +1,15 @@
 /**
  * Times attaching a container, and taking it down again: whole processes, cold, in turns, with no other container there
- * and with 150; our hook on hosts that have more and more (bench_growth.ts); what passes by each way that an ordinary user's container has (bench_rootless.ts); and asking a plugin for
- * its versions. Ratios are medians of one run.
+ * and with 150; our hook on hosts that have more and more (bench_growth.ts); what of a hook's time each program takes
+ * (bench_shares.ts); what passes by each way that an ordinary user's container has (bench_rootless.ts); and asking a
+ * plugin for its versions. Ratios are medians of one run.
  *
- * usage: bench [hook|cni|growth|version|rootless|all] [ROUNDS]
+ * usage: bench [hook|cni|growth|shares|version|rootless|all] [ROUNDS]
  */
 import { type Contender, type Group, groups as jobGroups, versionAskers } from "./bench_contenders.ts";
 import { growth, mostGrowth } from "./bench_growth.ts";
+import { onHost } from "./bench_namespaces.ts";
+import { printShares } from "./bench_shares.ts";
 
 const groups: Readonly<Record<string, Group>> = { ...jobGroups, growth };
 const crowd = 150;
@@ -14,7 +17,7 @@ const crowd = 150;
 const [job = "all", ...words] = Deno.args;
 if (job === "worker") await work(groups[words[0]!]!.contenders[words[1]!]!);
 else {
-  const jobs = [...Object.keys(groups), "version", "rootless"];
+  const jobs = [...Object.keys(groups), "shares", "version", "rootless"];
   const names = job === "all" ? jobs : [job];
   const unknown = names.find((name) => !jobs.includes(name));
   if (unknown) throw new Error(`Cannot time "${unknown}": it is not one of all, ${jobs.join(", ")}`);
@@ -23,6 +26,7 @@ else {
   }
   for (const name of names) {
     if (name === "rootless") await compareRootless(words);
+    else if (name === "shares") await printShares(Number(words[0] ?? 20));
     else if (name === "version") await compareVersion(Number(words[0] ?? 20));
     else await compare(name, groups[name]!, Number(words[0] ?? 20));
   }
@@ -129,26 +133,8 @@ interface Worker {
 }
 
 function start(group: string, name: string): Worker {
-  const furnish =
-    "mount --make-rprivate / && mount -t sysfs sysfs /sys && mount -t tmpfs tmpfs /run && mount -t tmpfs tmpfs /var/cache && " +
-    "mkdir -p /run/lock /run/netns && ip link set lo up && sysctl -qw net.ipv4.ip_forward=1";
   const child = new Deno.Command("unshare", {
-    args: [
-      ...["--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"],
-      ...[
-        "sh",
-        "-c",
-        `${furnish} && exec "$@"`,
-        "sh",
-        Deno.execPath(),
-        "run",
-        "-A",
-        "scripts/bench.ts",
-        "worker",
-        group,
-        name,
-      ],
-    ],
+    args: onHost([Deno.execPath(), "run", "-A", "scripts/bench.ts", "worker", group, name]),
     stdin: "piped",
     stdout: "piped",
   }).spawn();
