@@ -131,7 +131,7 @@ async function applyLines(
   if (!failed) {
     // A line that `ip` cannot parse ends it without a line number: any line before it may have been done.
     done.push(...steps);
-    const wrong = /argument "([^"]+)" is wrong/.exec(stderr)?.[1];
+    const wrong = /(?:argument|rather than) "([^"]+)"/.exec(stderr)?.[1];
     const read = lines.find(({ run }) => wrong !== undefined && run.split(" ").includes(wrong));
     throw new StepError(read ?? lines[0] ?? steps[0]!, whyFailed(output));
   }
