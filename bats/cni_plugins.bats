@@ -203,7 +203,8 @@ result() {
   run -0 plugin bridge CHECK "$(with_result "$FULL" "$first")"
   # Another network's, under the same name, and the DEL that has to follow.
   run -1 plugin ptp ADD "$(conf ptp "{ \"name\": \"other\", \"ipam\": $static }")"
-  jq -e '.code == 999 and (.details | contains("File exists"))' <<<"$output"
+  jq -e '.code == 999 and (.msg | contains("the container has an interface eth0 already")) and
+    (.details | contains("File exists"))' <<<"$output"
   run -0 plugin ptp DEL "$(conf ptp "{ \"name\": \"other\", \"ipam\": $static }")"
   assert_same_snapshot "$BATS_TEST_TMPDIR/first"
   run -0 plugin bridge DEL "$FULL"

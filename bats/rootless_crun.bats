@@ -69,8 +69,9 @@ no_meetings() { [ -z "$(ls "$(user_state)/meetings")" ]; }
   wait_for gone "$pid"
 }
 
-@test "crun: created and started apart, connected when created" {
+@test "crun: created and started apart, connected when created, though its own sysctls switch IPv6 off" {
   bundle c1
+  without_ipv6 c1
   note_container c1 "$(path_of c1)"
   runtime_of "$(path_of c1)" create --bundle "$(path_of c1)" c1 </dev/null >/dev/null 2>&1 3>&-
   as_user "$OCINET" ls --json | jq -e '.[0].state == "up"'
@@ -137,7 +138,9 @@ no_meetings() { [ -z "$(ls "$(user_state)/meetings")" ]; }
 
 @test "crun: pasta outlives the hook that lets it in, is there again when it has died, and ends with the container" {
   renew_pasta
-  launch c1 --uplink pasta -p 8080:80
+  bundle c1 --uplink pasta -p 8080:80
+  without_ipv6 c1
+  start_container c1 "$(path_of c1)"
   serve tcp 80 in_container c1
   local pid
   pid=$(uplink_pids c1 | tail -n 1)
@@ -150,6 +153,11 @@ no_meetings() { [ -z "$(ls "$(user_state)/meetings")" ]; }
   stop_background
   kill -KILL "$(container_pid c1)"
   wait_for no_processes
+}
+
+# without_ipv6 ID: its bundle's own sysctls switch IPv6 off, which crun does before it lets us in
+without_ipv6() {
+  set_config "$(path_of "$1")" '.linux.sysctl = { "net.ipv6.conf.all.disable_ipv6": "1", "net.ipv6.conf.default.disable_ipv6": "1" }'
 }
 
 # older_than MILLISECONDS PID: fails for one that has ended

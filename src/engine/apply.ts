@@ -117,12 +117,21 @@ async function applyLines(
   const lines = steps.filter((step) => step.tool !== "sysctl");
   const ended = endedBy(output);
   if (ended !== undefined) throw new StepError(lines[0] ?? steps[0]!, ended, true);
+  const key = /^sysctl .(.+)$/m.exec(stderr)?.[1];
+  const sysctl = steps.find((step) => step.tool === "sysctl" && step.key === key);
+  if (sysctl) {
+    done.push(...steps);
+    const reason = /^sh: .*can(no|')t create/.test(stderr)
+      ? "the kernel has no such setting"
+      : "the kernel refuses it";
+    throw new StepError(sysctl, `${reason} (${stderr.split("\n")[0]})`);
+  }
   const at = failedLine(stderr);
   const failed = lines[at];
   if (!failed) {
     // A line that `ip` cannot parse ends it without a line number: any line before it may have been done.
     done.push(...steps);
-    const wrong = /argument "([^"]+)" is wrong/.exec(stderr)?.[1];
+    const wrong = /(?:argument|rather than) "([^"]+)"/.exec(stderr)?.[1];
     const read = lines.find(({ run }) => wrong !== undefined && run.split(" ").includes(wrong));
     throw new StepError(read ?? lines[0] ?? steps[0]!, whyFailed(output));
   }

@@ -3,7 +3,9 @@ import { test } from "node:test";
 import { forwardPort } from "../plan/nft/ports.ts";
 import type { World } from "../plan/world.ts";
 import { apply } from "./apply.ts";
-import { TakenError } from "./step_error.ts";
+import { setLink } from "../plan/ip.ts";
+import { setSysctl } from "../plan/step.ts";
+import { type StepError, TakenError } from "./step_error.ts";
 
 const port = { protocol: "tcp", hostPort: 8080, address: "10.1.2.3", port: 80 };
 const everywhere = forwardPort("c1 veth1", port);
@@ -79,6 +81,31 @@ test("a port on one address is looked for on all of them, too", async () => {
     message: "Cannot publish port 8080/tcp on 192.0.2.1",
     details: 'container "c2" has it',
   });
+});
+
+test("the sysctl is named that the kernel has not, or refuses", async () => {
+  const key = "net/ipv4/conf/eth9/arp_filter";
+  const steps = [
+    setSysctl("container", "net/a", "1"),
+    setSysctl("container", key, "x"),
+    setLink("container", "eth0", "up"),
+  ];
+  for (
+    const [said, told] of [
+      [
+        `sh: 1: cannot create /proc/sys/${key}: Directory nonexistent`,
+        /^the kernel has no such setting \(sh: 1: /,
+      ],
+      ["sh: 1: echo: echo: I/O error", /^the kernel refuses it \(sh: 1: /],
+    ] as const
+  ) {
+    const { world } = worldOf(() => ({ error: `${said}\nsysctl !${key}` }));
+    await assert.rejects(apply(world, { host: [], container: ["in"] }, steps), (error) => {
+      const { message, details } = error as StepError;
+      assert.equal(message, `Cannot do "container: sysctl -w ${key}=x"`);
+      return told.test(details);
+    });
+  }
 });
 
 test("a table of another version of ours is named", async () => {

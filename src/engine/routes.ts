@@ -53,6 +53,14 @@ export function readRoutes(world: World, of: Family): RouteTable {
   return { whole, routes: rows.flatMap(of === 4 ? parse4 : parse6) };
 }
 
+/**
+ * Whether there are tables to which only rules lead, such as a VPN's. /proc lists those of IPv4; the few programs that
+ * have such tables have them for both families.
+ */
+export function hasOtherTables(world: World): boolean {
+  return /^Id /m.test(world.readStart("/proc/self/net/fib_triestat", most) ?? "");
+}
+
 /** Link, destination, gateway, flags … mask. Addresses are hexadecimal in memory order. */
 function parse4(row: string): readonly HostRoute[] {
   const words = row.split("\t");

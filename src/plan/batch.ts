@@ -54,13 +54,15 @@ function runsOf(steps: readonly Step[]): readonly (readonly Step[])[] {
 
 /**
  * Whether a sysctl belongs to a link that one of the steps renames. In the same batch it would be set before the
- * rename, under a name that does not exist yet. Optional sysctls are set under both names, so they need no split.
+ * rename, under a name that does not exist yet. Optional sysctls are set under both names, so they need no split. The
+ * MTU of IPv6 also has to be set after the link is up, which sets it anew (addrconf_notify).
  */
 function isOfRenamed(step: Step, steps: readonly Step[]): boolean {
   if (step.tool !== "sysctl" || step.on !== "container" || step.onError === "ignore") return false;
   const link = linkOf(step.id);
+  const late = /^net\/ipv6\/conf\/[^/]+\/mtu$/.test(step.key);
   return steps.some(({ on, tool, id }) =>
-    on === "container" && tool === "ip" && id.kind === "link" && id.link === link
+    on === "container" && tool === "ip" && (late || id.kind === "link") && linkOf(id) === link
   );
 }
 
@@ -108,13 +110,14 @@ export interface Invocation {
  * A script that writes `key=value` arguments below /proc/sys, up to the word "--", and then executes the rest. The
  * first letter of a key is a mode. "!": the sysctl must exist. "?": the kernel may lack it. "<": put a value back; the
  * next argument is the value that we wrote. If the sysctl has another value by now, or is gone, it is left alone. A
- * failure to put a value back does not stop the rest, but the exit status is 9. Values are compared word by word,
- * because the kernel separates several values with blanks of its own.
+ * failure to put a value back does not stop the rest, but the exit status is 9. Any other failure is followed by a line
+ * "sysctl MODE+KEY". Values are compared word by word, because the kernel separates several values with blanks of its own.
  */
 const sysctlsThen = "set -f; " +
   'while [ "$1" != -- ]; do k=${1%%=*} v=${1#*=}; f=/proc/sys/${k#?}; case $k in ' +
   '"<"*) shift; [ -e "$f" ] && [ "$(echo $(cat "$f"))" = "$(echo $1)" ] ;; "?"*) [ -e "$f" ] ;; esac && ' +
-  '{ echo "$v" >"$f" || case $k in "<"*) e=9 ;; *) exit 9 ;; esac; }; shift; done; shift; ' +
+  '{ echo "$v" >"$f" || case $k in "<"*) e=9 ;; *) echo "sysctl $k" >&2; exit 9 ;; esac; }; ' +
+  "shift; done; shift; " +
   '[ "${e-}" ] || exec "$@"; "$@"; exit 9';
 
 /** The program that carries out lines of `ip`, `bridge`, `tc` or `nft` in a place, after setting sysctls there. */

@@ -143,4 +143,10 @@ test("a sysctl of a link that arrives under another name is set once it has its 
   );
   const either = setSysctl("container", "net/ipv4/conf/eth0/arp_notify", "1", { onError: "ignore" });
   assert.doesNotMatch(shown([rename, either]), /^1/m);
+  const mtu = setSysctl("container", "net/ipv6/conf/eth0/mtu", "1300");
+  assert.equal(
+    shown([step.up, mtu]),
+    `0.0 ip container: ip link set dev eth0 up
+1.0 ip container: sysctl -w net/ipv6/conf/eth0/mtu=1300`,
+  );
 });

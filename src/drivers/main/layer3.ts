@@ -45,17 +45,16 @@ export function addAddresses({ ips }: Lease, ifname: string): readonly Step[] {
  */
 export function addRoutes({ ips, routes }: Pick<Lease, "ips" | "routes">, ifname: string): readonly Step[] {
   const groups = new Map<string, Route[]>();
-  for (const route of routes) {
+  for (const route of routes.map((route) => withGateway(route, ips))) {
     const key = `${networkOf(route.dst)} ${route.priority} ${route.table}`;
     groups.set(key, [...groups.get(key) ?? [], route]);
   }
   return [...groups.values()].map(([first, ...others]) => {
-    const route = withGateway(first!, ips);
     // The kernel refuses a second next hop if the first has no gateway.
     const hops = first!.gw === undefined ? [] : others.flatMap(({ gw }) => gw ?? []);
-    const line = addRoute("container", route, ifname, [...new Set(hops)].filter((gw) => gw !== route.gw));
+    const line = addRoute("container", first!, ifname, [...new Set(hops)].filter((gw) => gw !== first!.gw));
     // Another network may have set a default route. The first one stays.
-    return isDefault(route.dst) ? { ...line, onError: "ignore-exists" } : line;
+    return isDefault(first!.dst) ? { ...line, onError: "ignore-exists" } : line;
   });
 }
 

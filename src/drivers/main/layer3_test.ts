@@ -28,7 +28,7 @@ test("a route that stays on the link has none", () => {
 
 test("of two routes that the kernel takes for one, the first counts", () => {
   assert.equal(
-    routed({ dst: "0.0.0.0/0" }, { dst: "0.0.0.0/0", gw: "10.1.3.9" }, { dst: "0.0.0.0/0", priority: 9 }, {
+    routed({ dst: "0.0.0.0/0" }, { dst: "0.0.0.0/0", gw: "10.1.3.1" }, { dst: "0.0.0.0/0", priority: 9 }, {
       dst: "0.0.0.0/0",
       table: 7,
     }),
@@ -54,5 +54,10 @@ test("routes to one destination by several gateways are one with as many next ho
   assert.equal(
     routed({ dst: "::/0", gw: "fd00::8" }, { dst: "::/0", gw: "fd00::9" }, { dst: "::/0", gw: "fd00::8" }),
     "::/0 nexthop via fd00::8 dev eth0 nexthop via fd00::9 dev eth0",
+  );
+  // One that names no gateway goes by that of the address.
+  assert.equal(
+    routed({ dst: "10.9.0.0/16" }, { dst: "10.9.0.0/16", gw: "10.1.3.8" }),
+    "10.9.0.0/16 nexthop via 10.1.3.1 dev eth0 nexthop via 10.1.3.8 dev eth0",
   );
 });

@@ -52,9 +52,10 @@ export function parse(conf: Fields): Conf {
   };
 }
 
-/** iptables allows names of up to 28 bytes. */
+/** iptables allows names of up to 28 bytes, but for those of its own chains and verdicts. */
 function parseChainName(name: string): string {
-  if (/^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,27}$/.test(name)) return name;
+  const own = /^(INPUT|FORWARD|OUTPUT|ACCEPT|DROP|QUEUE|RETURN)$/;
+  if (/^[A-Za-z0-9_][A-Za-z0-9_.:-]{0,27}$/.test(name) && !own.test(name)) return name;
   throw new CniError(
     "internal",
     `failed to parse config: Cannot use iptablesAdminChainName ${

@@ -50,8 +50,11 @@ test("an administrator's chain is called first, and stays", () => {
   const { steps } = plan({});
   assert.equal(show(steps), `${passed}\n${admin("CNI-ADMIN")}`);
   assert.equal(undoOf(steps.at(-1)), undefined);
-  const message = 'failed to parse config: Cannot use iptablesAdminChainName "-X": it is no name of a chain';
-  assert.throws(() => plan({ iptablesAdminChainName: "-X" }), { message });
+  for (const name of ["-X", "FORWARD", "ACCEPT"]) {
+    const message =
+      `failed to parse config: Cannot use iptablesAdminChainName "${name}": it is no name of a chain`;
+    assert.throws(() => plan({ iptablesAdminChainName: name }), { message });
+  }
   const conf = firewall.parse(fields({ backend: "iptables" }));
   const looks = ["iptables -w -S FORWARD", "ip6tables -w -S FORWARD"];
   assert.deepEqual(firewall.evidence(conf, at, made).answers, looks);

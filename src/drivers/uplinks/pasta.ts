@@ -1,5 +1,6 @@
 import { parseAddress } from "../../net/address.ts";
 import type { PortMapping } from "../../net/port_mapping.ts";
+import { setSysctl } from "../../plan/step.ts";
 import { keepRunning } from "./supervise.ts";
 import { asksBySix, network6, networkOf, resultOf } from "./network.ts";
 import type { UplinkOptions } from "./options.ts";
@@ -69,11 +70,18 @@ export const pasta = {
     const ends = passing ? "killed" : "itself";
     const kept = { name: "pasta", words, ends, cmdlineMarker: target.directory, cleanupPaths: [] } as const;
     return {
-      steps: [keepRunning(target, kept), ...(target.restricted ? [noWayOut] : [])],
+      steps: [
+        ...(ipv6 ? [allowIpv6] : []),
+        keepRunning(target, kept),
+        ...(target.restricted ? [noWayOut] : []),
+      ],
       result: resultOf(target, options, ipv6),
     };
   },
 } satisfies Uplink;
+
+/** IPv6 may be off in the namespace, or by the bundle's own sysctls: pasta's link would take no IPv6 address. */
+const allowIpv6 = setSysctl("container", "net/ipv6/conf/default/disable_ipv6", "0", { onError: "ignore" });
 
 function hasIpv6({ ipv6, routes }: Host): boolean {
   return ipv6 && routes[6];

@@ -28,6 +28,7 @@ function connect(options: string, ports: readonly string[] = [], more: Partial<T
   return pasta.connect({ ...target, ...more }, parseOptions(options, pasta.keys), mappings);
 }
 
+const allows = "container: sysctl -w net/ipv6/conf/default/disable_ipv6=0\n";
 const begins =
   "pasta --foreground --quiet --pid=/c1/ready --log-file=/c1/pasta.log --config-net --ns-ifname=eth0 ";
 const still = "--no-dhcp --no-dhcpv6 --no-ra ";
@@ -42,7 +43,8 @@ test("pasta gets all it has to know when it starts", () => {
   ]);
   assert.equal(
     show(steps),
-    begins + "--mtu=65520 --address=10.0.2.100 --netmask=24 --gateway=10.0.2.2 --address=fd00::100 " +
+    allows + begins +
+      "--mtu=65520 --address=10.0.2.100 --netmask=24 --gateway=10.0.2.2 --address=fd00::100 " +
       `--gateway=fd00::2 ${still}--no-map-gw --dns-forward=10.0.2.3 --tcp-ports=8080:80 ` +
       "--tcp-ports=127.0.0.1/8081:81 --tcp-ports=::1/8082:82 --tcp-ports=0.0.0.0/8083:83 --udp-ports=::/5353:53 " +
       "--tcp-ns=none --udp-ns=none 7",
@@ -72,7 +74,7 @@ test("pasta's options all take effect", () => {
   );
   assert.equal(
     show(steps),
-    begins +
+    allows + begins +
       "--mtu=1500 --ns-mac-addr=02:00:00:00:00:01 --address=10.99.0.100 --netmask=16 --gateway=10.99.0.2 " +
       `--address=fd00::100 --gateway=fd00::2 ${still}--outbound=192.0.2.1 --outbound-if6=eth1 ` +
       "--tcp-ports=none --udp-ports=none --tcp-ns=none --udp-ns=none 7",
@@ -95,7 +97,7 @@ test("pasta enters no user namespace that it is in already", () => {
 test("pasta, let in by a process that ends before the container, stays until it is killed", () => {
   const { steps } = connect("", [], { pid: 9 });
   assert.match(show(steps), / --no-netns-quit 9$/);
-  const [spawn] = steps;
+  const spawn = steps.at(-1);
   assert.ok(spawn?.tool === "spawn" && spawn.run.includes("killed") && spawn.again?.at(-1) === "7");
 });
 

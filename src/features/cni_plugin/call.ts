@@ -11,11 +11,18 @@ import type { World } from "../../plan/world.ts";
 import type { Ipam } from "../../drivers/plugin.ts";
 import { table, versionsOf } from "../../drivers/table.ts";
 import { RollbackError, StepError } from "../../engine/step_error.ts";
+import { toolProblem } from "../../engine/tool_problem.ts";
 import { lookupsOf, type Parsed, parsePlugin } from "../../engine/chain.ts";
 import { livePrefixes } from "../../engine/namespace.ts";
 import { delegated, type Delegation } from "../../engine/delegation.ts";
 import { callExternal, isOurs } from "../../engine/external_plugin.ts";
-import { type Namespace, recordFile, type RecordKey } from "../../engine/record.ts";
+import {
+  allPluginKeys,
+  type Namespace,
+  readPlugin,
+  recordFile,
+  type RecordKey,
+} from "../../engine/record.ts";
 import { lockToRemove } from "../../engine/locks.ts";
 import { observe } from "../../engine/observe.ts";
 
@@ -115,6 +122,20 @@ export function prefixesFor(
   return entered?.prefixes ?? livePrefixes(world, container, call.environment.netnsOverride);
 }
 
+/**
+ * The call as if its namespace were gone, where another container has this interface in there: the ADD failed because of
+ * it, and what is inside is that container's (podman#6184).
+ */
+export function outsideOthers(context: Context): Context {
+  const { world, state, key, container } = context;
+  const isOthers = (other: RecordKey) =>
+    other.ifname === key.ifname && other.id !== key.id && table[other.part]?.role === "main" &&
+    readPlugin(world, state, other)?.container.identity === container.identity;
+  if (container.identity === "" || !allPluginKeys(world, state).some(isOthers)) return context;
+  const { entered: _, ...outside } = context;
+  return { ...outside, container: { netns: "", identity: "" } };
+}
+
 /** Looks up what a plugin wants to have seen. */
 export async function lookFor(
   context: Context,
@@ -196,7 +217,10 @@ export async function callExternalPart(context: Context, command: Command): Prom
 /** An error with CNI's code: 999 for what has none. */
 export function asCniError(error: unknown): CniError {
   if (error instanceof CniError) return error;
-  if (error instanceof StepError) return new CniError("internal", error.message, error.details);
+  if (error instanceof StepError) {
+    const told = toolProblem(error.message, error.details) ?? error.message;
+    return new CniError("internal", told, error.details);
+  }
   if (!(error instanceof RollbackError)) return new CniError("internal", messageOf(error));
   const first = asCniError(error.first);
   const problems = `then could not undo all: ${error.message}`;

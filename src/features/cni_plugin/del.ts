@@ -22,6 +22,7 @@ import {
   ipamOf,
   lock,
   lookFor,
+  outsideOthers,
   parse,
   prefixesFor,
   previousResult,
@@ -68,7 +69,7 @@ export async function del(context: Context): Promise<void> {
       await attempt(() => callExternalPart(context, "DEL"));
     }
     const record = readPlugin(world, state, key) ?? recordBeforeRenaming(context);
-    await attempt(() => record ? rollBack(context, record) : delUnrecorded(context));
+    await attempt(() => record ? rollBack(context, record) : delUnrecorded(outsideOthers(context)));
     if (!record && !delegation?.external) await attempt(() => removeLeftovers(context));
     if (delegation?.kept && problems.length === 0) undoClaim(world, delegation.kept);
     if (problems.length > 0) throw problems[0];

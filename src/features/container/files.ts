@@ -98,17 +98,19 @@ export function namesUnasked(
 ): ResolvConf | undefined {
   const hasWayOut = results.some(({ routes }) => routes.some(({ dst }) => /^(0\.0\.0\.0|::)\/0$/.test(dst)));
   if (!rootfs || !hasWayOut) return undefined;
-  const isRight = rootfs.path === "" && !serversIn(world, resolvConf).some(isHostsOwn);
+  // Where the file names none, libc asks 127.0.0.1.
+  const servers = serversIn(world, resolvConf);
+  const isRight = rootfs.path === "" && servers.length > 0 && !servers.some(isHostsOwn);
   const names = isRight ? {} : reachableNames(world);
-  if (rootfs.path === "" && !isRight && !names.nameservers) warnOfLost(world);
+  if (rootfs.path === "" && !isRight && !names.nameservers) warnOfLost(world, servers);
   return names.nameservers ? names : undefined;
 }
 
 /** Only where the host names no other server: else those are tried next, or given. */
-function warnOfLost(world: World): void {
-  const servers = serversIn(world, resolvConf).filter(isHostsOwn).join(", ");
+function warnOfLost(world: World, servers: readonly string[]): void {
   world.warn(
-    `No names are found: the host's name servers (${servers}) are on its own loopback, to which there is no way; ` +
+    `No names are found: the host's name servers (${servers.join(", ") || "127.0.0.1, as it names none"}) ` +
+      "are on its own loopback, to which there is no way; " +
       "give others by --dns, such as --dns 9.9.9.9",
   );
 }

@@ -24,4 +24,8 @@ test("a command that sees resolvers of the host's loopback only is told of other
     "No names are found: the host's name servers (127.0.0.1, ::1) are on its own loopback, to which there is no way; " +
     "give others by --dns, such as --dns 9.9.9.9",
   ]);
+  assert.deepEqual(named({ "/etc/resolv.conf": "search lan\n", ...resolved }), ["192.0.2.9"]);
+  assert.equal(warnings.length, 1);
+  assert.equal(named({}), undefined);
+  assert.match(warnings[1]!, /name servers \(127.0.0.1, as it names none\) are on its own loopback/);
 });

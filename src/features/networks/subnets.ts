@@ -12,7 +12,14 @@ import {
 } from "../../net/address.ts";
 import { resolvConf, serversIn } from "../../engine/name_servers.ts";
 import { askIp } from "../../engine/links.ts";
-import { type HostRoute, overlap, readRoutes, routeTo, subnetOf } from "../../engine/routes.ts";
+import {
+  hasOtherTables,
+  type HostRoute,
+  overlap,
+  readRoutes,
+  routeTo,
+  subnetOf,
+} from "../../engine/routes.ts";
 import { readUndamagedFile } from "../../plan/files.ts";
 import type { World } from "../../plan/world.ts";
 
@@ -144,10 +151,14 @@ function elsewhere(
   return found && `route ${subnetOf(found)} dev ${found.link}`;
 }
 
-/** The host's routes, all or those to subnets: of tables that are too long to be read, one process asks. */
+/**
+ * The host's routes, all or those to subnets: of tables that are too long to be read, and of those that rules lead to, one
+ * process asks.
+ */
 async function routesTo(world: World, subnets: readonly string[]): Promise<readonly HostRoute[]> {
   const tables = subnets.map((subnet) => ({ subnet, ...readRoutes(world, family(subnet)) }));
-  const asked = tables.filter(({ whole }) => !whole).map(({ subnet }) => subnet);
+  const others = hasOtherTables(world);
+  const asked = tables.filter(({ whole }) => others || !whole).map(({ subnet }) => subnet);
   return [...tables.flatMap(({ routes }) => routes), ...await probe(world, asked)];
 }
 

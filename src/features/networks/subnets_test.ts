@@ -138,6 +138,10 @@ test("of a table that is too long to be read, routes to addresses all over the s
   );
   const both = await chosen({ routes, routes6, says: '[{"dst":"default","dev":"eth0"}]\n' });
   assert.deepEqual([both.subnets, both.asked.length], [usual, 1]);
+  const fewer = { routes: [route("0.0.0.0/0", "eth0")], says: '[{"dst":"172.16.0.0/12","dev":"wg0"}]\n' };
+  const files = { "/proc/self/net/fib_triestat": "Main:\n\tLeaves: 7\nId 52:\n" };
+  assert.equal((await chosen(fewer)).subnets, usual);
+  assert.equal((await chosen({ ...fewer, files })).subnets.split(" ")[0], "10.86.28.0/24");
   const within = '[{"dst":"172.31.16.0/20","dev":"eth0"}]\n[{"type":"unreachable","dst":"172.31.0.0/16"}]\n';
   assert.equal(
     (await chosen({ routes, says: within }, "default-restricted")).subnets.split(" ")[0],

@@ -194,7 +194,9 @@ function setSysctls(caller: Caller, args: readonly string[], stdin: string): Out
     const now = readSysctl(caller.kernel, caller.namespace.inode, key!)?.trim();
     if (how === "<" && now !== args[++i]?.trim()) continue;
     if (how === "?" && now === undefined) continue;
-    if (now === undefined) return failed(9, `sh: 1: cannot create /proc/sys/${key}: Directory nonexistent\n`);
+    if (now === undefined) {
+      return failed(9, `sh: 1: cannot create /proc/sys/${key}: Directory nonexistent\nsysctl !${key}\n`);
+    }
     if (caller.trouble?.how === "dies" && i + 1 >= caller.trouble.at * end) return killed;
     writeSysctl(caller.kernel, caller.namespace.inode, key!, value!);
   }
