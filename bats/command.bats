@@ -257,6 +257,17 @@ holder_is_apart() {
   in_host ip netns attach own "$HOST_PID"
   says 1 'ocinet: Cannot attach "/run/netns/own": it is this very network namespace' ocinet up /run/netns/own
   in_host ip netns delete own
+  # Another user could have it lead to the host's own, once it has been looked at.
+  local place=$BATS_TEST_TMPDIR/theirs uid why
+  uid=$(id -u "$OCINET_TEST_USER")
+  install -d -o "$OCINET_TEST_USER" "$place"
+  ln -s "$BOX" "$place/box"
+  ln -s "$place/box" "$BATS_TEST_TMPDIR/link"
+  why="others could put another in its place, for $place belongs to user $uid; give the pid of a process in it, or a path in /run/netns"
+  says 1 "ocinet: Cannot use namespace \"$place/box\": $why" ocinet up "$place/box"
+  says 1 "ocinet: Cannot use namespace \"$BATS_TEST_TMPDIR/link\": $why" ocinet up "$BATS_TEST_TMPDIR/link"
+  echo '{"cniVersion": "1.0.0", "name": "theirs", "type": "dummy"}' >"$NET_DIR/theirs.conf"
+  says 1 "ocinet: *failed to open netns \"$place/box\": $why" ocinet cni --netconf-path "$NET_DIR" add theirs "$place/box"
 }
 
 @test "what up cannot do is refused in one line" {
@@ -284,6 +295,19 @@ holder_is_apart() {
   chown "$OCINET_TEST_USER" "$STATE_DIR"
   says 1 "ocinet: Cannot keep state in $STATE_DIR: it belongs to user *; remove it, or set OCINET_STATE_DIR" ocinet ls
   chown root "$STATE_DIR"
+}
+
+@test "root writes into no directory that another user could put another in the place of" {
+  local place=$BATS_TEST_TMPDIR/theirs why
+  install -d -o "$OCINET_TEST_USER" "$place"
+  mkdir "$place/roots"
+  ln -s "$place/roots" "$BATS_TEST_TMPDIR/link"
+  why="others could put another directory in its place, for $place belongs to user $(id -u "$OCINET_TEST_USER");"
+  says 1 "ocinet: Cannot keep state in $BATS_TEST_TMPDIR/link/state: $why *" \
+    env OCINET_STATE_DIR="$BATS_TEST_TMPDIR/link/state" "$OCINET" ls
+  says 1 "ocinet: Cannot install plugins in $place/roots: $why *" ocinet install-plugins "$place/roots"
+  says 1 "ocinet: Cannot write units into $BATS_TEST_TMPDIR/link: $why *" ocinet helper --units "$BATS_TEST_TMPDIR/link"
+  [ -z "$(ls "$place/roots")" ]
 }
 
 @test "version, in text and JSON" {

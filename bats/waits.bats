@@ -39,6 +39,30 @@ output_is_whole() {
   # shellcheck disable=SC2016 # the inner shell's
   run -1 in_host bash -c '"$@" >/dev/full' bash "$OCINET" inject --print "$bundle"
   [ "$output" = "ocinet: Cannot write to standard output: no space is left on the device" ] || fail "$output"
+  # Nor does a pipe that it reads have to block.
+  # shellcheck disable=SC2016 # perl's
+  run -1 in_host perl -MFcntl -e 'pipe my $out, my $in or die; fcntl $out, F_SETFL, O_NONBLOCK;
+    my $pid = fork // die; if (!$pid) { close $in; open STDIN, "<&", $out; exec @ARGV or die }
+    close $out; select undef, undef, undef, 0.3; syswrite $in, "{\"id\": \"a\""; select undef, undef, undef, 0.1;
+    syswrite $in, ", \"status\": \"created\", \"pid\": 4194305, \"bundle\": \"/\"}"; close $in; waitpid $pid, 0; exit $? >> 8' \
+    "$OCINET" hook createRuntime
+  [ "$output" = "ocinet: Cannot use process 4194305: it does not run" ] || fail "$output"
+}
+
+on_each "where no descriptor is left, that is said, and what is there stays" descriptors_are_short
+descriptors_are_short() {
+  in_host ip netns add box
+  ocinet up box
+  # shellcheck disable=SC2016 # the inner shell's
+  few() { in_host bash -c 'ulimit -n 24 && exec "$@"' bash "$OCINET" "$@"; }
+  run -1 few repair box
+  [[ $output == *"too many files are open"* && ${#lines[@]} = 1 ]] || fail "$output"
+  run -0 few ls --json
+  jq -e '.[0] | .state == "partial" and (.reason | contains("too many files are open"))' <<<"$output" || fail "$output"
+  run -0 ocinet ls --json
+  jq -e '.[0].state == "up"' <<<"$output"
+  ocinet down box
+  in_host ip netns delete box
 }
 
 on_each "who has a lock that is waited for is told" lock_is_told

@@ -9,3 +9,14 @@ export function answersToVersion(): string {
     "\n    ",
   );
 }
+
+/**
+ * The first lines of dist/ocinet: src/launcher.sh with these answers, and without its remarks but the first, which says
+ * what the file is. The last line ends what JavaScript takes for a comment.
+ */
+export function launcherText(version: string): string {
+  const text = Deno.readTextFileSync("src/launcher.sh").replace("@VERSION@", version)
+    .replace('"@ANSWERS@") ;;', answersToVersion());
+  const start = text.indexOf("\n[ ");
+  return text.slice(0, start) + text.slice(start).replace(/^ *#(?! \*\/).*\n/gm, "");
+}

@@ -2,15 +2,13 @@
  * Builds dist/ocinet, one executable text file that sh, Deno and Node all take as it is, and beside it dist/ocinet.map,
  * which it does not need. The same sources give the same bytes.
  */
-import { answersToVersion } from "./answers.ts";
+import { launcherText } from "./answers.ts";
 import { bundle } from "./bundle.ts";
 import { link } from "./link.ts";
 import { joinMaps, readMap, writeMap } from "./source_map.ts";
 
 const version = JSON.parse(Deno.readTextFileSync("package.json")).version as string;
-const launcher = Deno.readTextFileSync("src/launcher.sh").replace("@VERSION@", version)
-  .replace('"@ANSWERS@") ;;', answersToVersion());
-const { text, placed } = link(launcher, await bundle(version));
+const { text, placed } = link(launcherText(version), await bundle(version));
 const mapping = joinMaps(placed.map(({ part, line }) => ({ line, mapping: readMap(part.map) })));
 
 Deno.mkdirSync("dist", { recursive: true });

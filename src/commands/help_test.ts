@@ -159,8 +159,8 @@ test("help, and words of other tools, are what they mean", () => {
       typed,
     );
   }
-  assert.throws(() => asMeant(["connect", "shop", "box"]), (error: Error) => {
+  assert.throws(() => asMeant(["stop", "box"]), (error: Error) => {
     return error instanceof UsageError &&
-      /^There is no command "connect": ocinet up --net/.test(error.message);
+      /^There is no command "stop": ocinet down ID/.test(error.message);
   });
 });

@@ -1,6 +1,8 @@
 import type { World } from "../plan/world.ts";
 import { table } from "../drivers/table.ts";
 import { isStub, stubStart } from "../engine/external_plugin.ts";
+import { checkDirectory } from "../engine/trusted_path.ts";
+import { absolutePath, linkTarget } from "../plan/files.ts";
 import { quote } from "../plan/batch.ts";
 import type { Report } from "./report.ts";
 
@@ -22,6 +24,12 @@ export function installPlugins(
   remove: boolean,
   caller: keyof typeof callers = "cni",
 ): Promise<Report> {
+  checkDirectory(
+    world,
+    absolutePath(world, directory),
+    `install plugins in ${directory}`,
+    "name one elsewhere",
+  );
   const files = callers[caller]().map((one) => ({ ...one, path: `${directory}/${one.type}` }));
   const ours = files.filter(({ path }) => isOurs(world, path));
   if (remove) {
@@ -51,14 +59,5 @@ function report(directory: string, files: readonly { type: string; path: string 
 
 /** Ours are such files, and links to us of before. */
 function isOurs(world: World, path: string): boolean {
-  return isStub(world, path) || isLink(world, path);
-}
-
-function isLink(world: World, path: string): boolean {
-  try {
-    return world.readLink(path) !== undefined;
-  } catch {
-    // EINVAL: it is there, and no link.
-    return false;
-  }
+  return isStub(world, path) || linkTarget(world, path) !== undefined;
 }

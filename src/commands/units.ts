@@ -1,3 +1,4 @@
+import { checkDirectory } from "../engine/trusted_path.ts";
 import type { World } from "../plan/world.ts";
 import type { Option } from "../wire/oci/options.ts";
 import type { Report } from "./report.ts";
@@ -30,6 +31,7 @@ export function unitsReport(
       : units.map(([name, text]) => `# /etc/systemd/system/${name}\n${text}`).join("\n");
     return { json: texts, text };
   }
+  checkDirectory(world, directory, `write units into ${directory}`, "name one elsewhere");
   const paths = units.map(([name, text]) => {
     world.write(`${directory}/${name}`, text, 0o644);
     return `${directory}/${name}`;

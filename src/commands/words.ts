@@ -16,8 +16,6 @@ const synonyms: Readonly<Record<string, string>> = {
 
 /** What to do instead of what other tools have, and ocinet has not. */
 const instead: Readonly<Record<string, string>> = {
-  connect: "ocinet up --net NETWORK attaches a namespace, and ocinet inject --net NETWORK a bundle",
-  disconnect: "ocinet down ID takes a container off all its networks",
   rm: "ocinet down ID takes a container's networks away",
   stop: "ocinet down ID takes a container's networks away; ocinet session stop ends a session",
   start: "ocinet run starts a command, and ocinet session start a session",
@@ -45,11 +43,9 @@ export function asMeant(
 ): readonly string[] {
   const [first = "", ...rest] = words;
   if (first === "help") return helpAsMeant(rest, groups, commands);
-  if (groups.includes("network")) {
-    // A network's command without the word before it.
-    if (first === "connect" || first === "disconnect") return ["network", ...words];
-    if (first === "networks") return ["network", "ls", ...rest];
-  }
+  // A network's command without the word before it.
+  if (first === "connect" || first === "disconnect") return ["network", ...words];
+  if (first === "networks") return ["network", "ls", ...rest];
   const container = first === "doctor" ? rest.find((word) => !word.startsWith("-")) : undefined;
   if (container !== undefined) {
     throw new UsageError(

@@ -10,7 +10,7 @@ import {
   type RouteResource,
 } from "../plan/resource.ts";
 import type { Place, Step } from "../plan/step.ts";
-import type { World } from "../plan/world.ts";
+import { whyFailed, type World } from "../plan/world.ts";
 import { type Answers, askLinks, linkExists, matching } from "./links.ts";
 import { ownerIsAlive, readPids } from "./process.ts";
 
@@ -110,10 +110,14 @@ export async function missingElements(
   if (elements.length === 0) return [];
   // A map's element is looked up by its key alone.
   const stdin = elements.map(({ set, key }) => `get element ${set} { ${key} }\n`).join("");
-  const { code, stdout } = await world.run(["nft", "-f", "-"], { stdin, looks: true });
-  if (code === 0) {
-    const shown = stdout.replace(/ comment "[^"]*"/g, "");
+  const output = await world.run(["nft", "-f", "-"], { stdin, looks: true });
+  if (output.code === 0) {
+    const shown = output.stdout.replace(/ comment "[^"]*"/g, "");
     return elements.filter(({ key, value }) => value !== undefined && !shown.includes(`${key} : ${value}`));
+  }
+  // An nft that was killed, or could not begin, has told nothing.
+  if (!output.stderr.includes("No such file")) {
+    throw new Error(`Cannot look at rules by nft: ${whyFailed(output)}`);
   }
   if (elements.length === 1) return elements;
   const half = Math.ceil(elements.length / 2);

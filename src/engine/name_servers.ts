@@ -1,5 +1,6 @@
 import { parseAddress } from "../net/address.ts";
 import { parseResolvConf, type ResolvConf } from "../net/resolv_conf.ts";
+import { linkTarget } from "../plan/files.ts";
 import type { World } from "../plan/world.ts";
 
 /** The file that programs read name servers from. */
@@ -62,20 +63,11 @@ const mostLinks = 40;
 function strayTarget(world: World, path: string): string | undefined {
   let here = path;
   for (let i = 0; i < mostLinks; i++) {
-    const target = linkTarget(world, here);
-    if (target === undefined) return undefined;
+    const link = linkTarget(world, here);
+    if (link === undefined) return undefined;
+    const target = new URL(link, `file://${here}`).pathname;
     if (!/^\/(etc|run)\//.test(target)) return target;
     here = target;
   }
   return here;
-}
-
-function linkTarget(world: World, path: string): string | undefined {
-  try {
-    const target = world.readLink(path);
-    return target === undefined ? undefined : new URL(target, `file://${path}`).pathname;
-  } catch {
-    // It is a regular file.
-    return undefined;
-  }
 }

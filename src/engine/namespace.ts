@@ -5,6 +5,7 @@ import type { World } from "../plan/world.ts";
 import type { BaseRecord, ContainerRecord, Namespace } from "./record.ts";
 import { bootId, identify, judge, livingNamespaces, ownNamespace } from "./process.ts";
 import { linkExists } from "./links.ts";
+import { whyOthersMove } from "./trusted_path.ts";
 import { isRoot } from "./user.ts";
 
 /**
@@ -46,7 +47,19 @@ export function containerOfPath(world: World, path: string): Namespace {
       `Cannot use namespace "${path}": it is no namespace; ip netns add NAME makes one, /run/netns/NAME`,
     );
   }
+  const why = netnsProblem(world, path);
+  if (why) throw new Error(`Cannot use namespace "${path}": ${why}`);
   return { netns: path, identity };
+}
+
+/**
+ * Why a namespace must not be entered by its path: it is looked at first and entered later, and meanwhile another user
+ * could have the path lead to the host's own.
+ */
+export function netnsProblem(world: World, path: string): string | undefined {
+  const why = whyOthersMove(world, path);
+  return why &&
+    `others could put another in its place, for ${why}; give the pid of a process in it, or a path in /run/netns`;
 }
 
 /** All namespace files are on one device. */
@@ -118,7 +131,8 @@ export function livePrefixes(
   ownToo = false,
 ): Pick<Prefixes, "host"> & Partial<Prefixes> {
   const enters = container.owner === undefined && isThere(world, container) &&
-    isNamespace(world, container) && (ownToo || isAnother(world, container));
+    isNamespace(world, container) && (ownToo || isAnother(world, container)) &&
+    netnsProblem(world, container.netns) === undefined;
   return enters ? prefixesOf(fromHere(world, container)) : { host: [] };
 }
 

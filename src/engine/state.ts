@@ -1,7 +1,8 @@
 import { messageOf } from "../wire/cni/error.ts";
 import { identifierProblem, sha512 } from "../net/names.ts";
 import type { World } from "../plan/world.ts";
-import { isRoot, outerUid, seesOwners } from "./user.ts";
+import { checkDirectory } from "./trusted_path.ts";
+import { isRoot, outerUid } from "./user.ts";
 
 /**
  * Where state lives that is no longer true after a reboot.
@@ -16,7 +17,9 @@ export function stateDirectory(world: World): string {
   if (!directory.startsWith("/")) {
     throw new Error(`Cannot keep state in "${directory}": OCINET_STATE_DIR has to be an absolute path`);
   }
-  checkParents(world, directory);
+  // Of another directory in its place we would take the records for ours, and undo them.
+  const above = directory.slice(0, directory.lastIndexOf("/"));
+  checkDirectory(world, above, `keep state in ${directory}`, "set OCINET_STATE_DIR to one elsewhere");
   makeOwn(world, directory);
   checkOwner(world, directory);
   return directory;
@@ -32,33 +35,6 @@ function makeOwn(world: World, directory: string): void {
       throw new Error(`Cannot keep state in ${directory}: ${messageOf(error)}; set OCINET_STATE_DIR`);
     }
   }
-}
-
-/**
- * A user who may rename a directory above could put another in its place, whose records we would take for ours and undo.
- * Where the sticky bit is, as in /tmp, what is ours cannot be renamed.
- */
-function checkParents(world: World, directory: string): void {
-  if (!seesOwners(world)) return;
-  const parts = directory.split("/").slice(1, -1);
-  for (const path of ["/", ...parts.map((_, i) => `/${parts.slice(0, i + 1).join("/")}`)]) {
-    const why = whyOthersWrite(world, path);
-    if (why === undefined) continue;
-    throw new Error(
-      `Cannot keep state in ${directory}: others could put another directory in its place, for ${path} ${why}; ` +
-        "set OCINET_STATE_DIR to one elsewhere",
-    );
-  }
-}
-
-/** Why others may write into a directory, or give what its name leads to another place, or undefined. */
-function whyOthersWrite(world: World, path: string): string | undefined {
-  const there = world.stat(path);
-  const owners = [there?.uid ?? 0, world.stat(path, "itself")?.uid ?? 0];
-  const stranger = owners.find((uid) => uid !== 0 && uid !== world.uid);
-  if (stranger !== undefined) return `belongs to user ${stranger}`;
-  const mode = there?.mode ?? 0;
-  return (mode & 0o002) !== 0 && (mode & 0o1000) === 0 ? "may be written by all" : undefined;
 }
 
 /** Inside a session state is its own, and goes with it, whatever a bundle was told outside. */

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import type { Stat, World } from "../plan/world.ts";
+import type { Pinned, Stat, World } from "../plan/world.ts";
 import { containerPaths, stateDirectory } from "./state.ts";
 
 /** A process, with the owners of its network settings, runtime directory and /run. */
@@ -42,24 +42,48 @@ test("inside a session state is its own, whatever a bundle was told outside", ()
 
 test("state is not kept where others could put another directory in its place", () => {
   const base = machine(0, { network: 0, run: 0 });
-  const directory = { kind: "directory", identity: "4:1", modified: 0 } as const;
-  const under = (uid: number, mode: number, link = uid): World => ({
+  type Names = Readonly<Record<string, Partial<Stat> & { readonly gid?: number; readonly to?: string }>>;
+  const machineWith = (names: Names): World => ({
     ...base,
     read: () => "0 0 4294967295",
-    readLink: () => "user:[4026531837]",
+    readLink: (path) => path === "/proc/self/ns/user" ? "user:[4026531837]" : names[path]?.to,
     env: (name) => name === "OCINET_STATE_DIR" ? "/a/b/state" : "",
-    stat: (path, itself) => {
-      if (path === "/a") return { ...directory, mode, uid: itself ? link : uid };
-      return path.startsWith("/proc/") ? base.stat(path) : { ...directory, mode: 0o700, uid: 0 };
-    },
+    stat: (path) =>
+      path.startsWith("/proc/") ? base.stat(path) : {
+        ...{
+          kind: names[path]?.to ? "other" : "directory",
+          identity: "4:1",
+          modified: 0,
+          uid: 0,
+          mode: 0o700,
+        },
+        ...names[path],
+      },
+    pin: (path) => ({ path, stat: { gid: names[path]?.gid ?? 0 }, release: () => {} }) as unknown as Pinned,
   });
-  for (const world of [under(0, 0o755), under(0, 0o1777), under(0, 0o775)]) {
-    assert.equal(stateDirectory(world), "/a/b/state");
-  }
-  const refused =
-    /^Error: Cannot keep state in \/a\/b\/state: others could put another directory in its place, for \/a (belongs|may)/;
-  for (const world of [under(1000, 0o755), under(0, 0o777), under(1000, 0o1777), under(0, 0o755, 1000)]) {
-    assert.throws(() => stateDirectory(world), refused);
+  const sound: readonly Names[] = [
+    { "/a": { mode: 0o755 } },
+    { "/a": { mode: 0o1777 } },
+    { "/a": { mode: 0o775 } },
+    { "/a": { to: "/c" }, "/c/b": { to: "../d" } },
+  ];
+  for (const names of sound) assert.equal(stateDirectory(machineWith(names)), "/a/b/state");
+  const open: readonly (readonly [Names, string])[] = [
+    [{ "/a": { uid: 1000 } }, "/a belongs to user 1000"],
+    [{ "/a": { mode: 0o777 } }, "/a may be written by all"],
+    [{ "/a": { mode: 0o775, gid: 50 } }, "/a may be written by group 50"],
+    [{ "/a": { uid: 1000, to: "/c" } }, "/a belongs to user 1000"],
+    // A link of root's, and what it leads through.
+    [{ "/a": { to: "/home/me/c" }, "/home/me": { uid: 1000 } }, "/home/me belongs to user 1000"],
+    [{ "/a/b": { to: "../c/d" }, "/a/../c": { mode: 0o757 } }, "/a/../c may be written by all"],
+    [{ "/a": { to: "a" } }, "/a is a link that leads to itself"],
+  ];
+  for (const [names, why] of open) {
+    assert.throws(() => stateDirectory(machineWith(names)), {
+      message:
+        `Cannot keep state in /a/b/state: others could put another directory in its place, for ${why}; ` +
+        "set OCINET_STATE_DIR to one elsewhere",
+    });
   }
 });
 

@@ -101,9 +101,12 @@ test("no temporary file survives a write that fails", () => {
 test("a link that has the temporary file's name, and a file, stay as they are", () => {
   const file = `${directory}/guessed`;
   world.write(file, "precious");
-  const chance = Math.random;
+  const chance = crypto.getRandomValues;
   try {
-    Math.random = () => 0.5;
+    crypto.getRandomValues = (array) => {
+      (array as unknown as Uint32Array).fill(500000000);
+      return array;
+    };
     const temporary = `${directory}/.name.${world.pid}.500000000`;
     world.symlink(file, temporary);
     assert.throws(() => world.write(`${directory}/name`, "text"));
@@ -111,7 +114,7 @@ test("a link that has the temporary file's name, and a file, stay as they are", 
     assert.throws(() => world.write(`${directory}/name`, "text", 0o600, world.pin(directory)!.stat));
     assert.deepEqual([world.read(file), world.readLink(temporary)], ["precious", file]);
   } finally {
-    Math.random = chance;
+    crypto.getRandomValues = chance;
   }
 });
 

@@ -25,6 +25,21 @@ export function pauseUntilReady(): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, pause);
 }
 
+/**
+ * Standard input, whole. A runtime's state, or a request, is far smaller than what is read at most.
+ * @param read the next bytes, or undefined at the end
+ * @throws Error if it is longer than 16 MiB
+ */
+export function wholeInput(read: () => Uint8Array | undefined): string {
+  const decoder = new TextDecoder();
+  let text = "";
+  for (let part = read(); part; part = read()) {
+    text += decoder.decode(part, { stream: true });
+    if (text.length > 1 << 24) throw new Error("Cannot read standard input: it is longer than 16 MiB");
+  }
+  return text;
+}
+
 /** The names of the streams in messages. */
 export const streamNames = { stdout: "standard output", stderr: "standard error" } as const;
 

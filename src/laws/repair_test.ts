@@ -10,7 +10,9 @@ import {
   setUp,
 } from "../host/fake/kernel.ts";
 import type { Fake } from "../host/fake.ts";
-import { describeAll } from "../features/container/describe.ts";
+import { describeAll, type Description } from "../features/container/describe.ts";
+import { takeSample } from "../features/top/sample.ts";
+import type { World } from "../plan/world.ts";
 import { repair } from "../features/container/repair.ts";
 import { containers, hostWith } from "./actions.ts";
 import { dumpOf, missingFrom, state } from "./machine.ts";
@@ -106,3 +108,24 @@ for (const type of networkTypes.filter((one) => one !== "loopback")) {
     }
   });
 }
+
+test("an ip or nft that was killed tells nothing: nothing is called gone, and repair makes nothing again", async () => {
+  const fake = await hostWith(containers, "portmap");
+  await containers.add(fake.world, "portmap", "c1");
+  const before = dumpOf(fake);
+  for (const program of ["ip", "nft"]) {
+    const run: World["run"] = (argv, options) =>
+      argv[0] === program
+        ? Promise.resolve({ code: 137, stdout: "", stderr: "" })
+        : fake.world.run(argv, options);
+    const world = { ...fake.world, run };
+    const why = /^Error: Cannot look at (links by ip|rules by nft): it was ended by signal 9$/;
+    await assert.rejects(repair(world, state, "c1"), why);
+    if (program === "ip") {
+      const [{ state: told, reason }] = await describeAll(world, state, ["c1"]) as [Description];
+      assert.equal(`${told}: ${reason}`, "partial: Cannot look at links by ip: it was ended by signal 9");
+      await assert.rejects(takeSample(world, state), why);
+    }
+    assert.deepEqual(dumpOf(fake), before);
+  }
+});

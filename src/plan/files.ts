@@ -39,6 +39,16 @@ export function readUndamagedFile(world: Surroundings, path: string): string | u
   return undamaged(() => world.read(path));
 }
 
+/** Where a symbolic link leads to, in its own words; undefined for what is none. */
+export function linkTarget(world: Surroundings, path: string): string | undefined {
+  try {
+    return world.readLink(path);
+  } catch {
+    // EINVAL: it is there, and no link.
+    return undefined;
+  }
+}
+
 /** A person's path, from the directory that we were called in if it is relative. */
 export function absolutePath(world: World, path: string): string {
   const clean = path.replace(/\/+$/, "") || "/";
@@ -69,7 +79,7 @@ export function createWithDirectory(world: World, path: string, text: string): b
 /** A name beside a file that cannot be foreseen, for what `write` and `create` begin: .NAME.PID.NUMBER. */
 export function temporaryName(path: string, pid: number): string {
   const at = path.lastIndexOf("/") + 1;
-  const number = Math.floor(Math.random() * 1e9);
+  const [number] = crypto.getRandomValues(new Uint32Array(1));
   return `${path.slice(0, at)}.${path.slice(at)}.${pid}.${number}`;
 }
 

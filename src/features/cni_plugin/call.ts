@@ -13,7 +13,7 @@ import { table, versionsOf } from "../../drivers/table.ts";
 import { RollbackError, StepError } from "../../engine/step_error.ts";
 import { toolProblem } from "../../engine/tool_problem.ts";
 import { lookupsOf, type Parsed, parsePlugin } from "../../engine/chain.ts";
-import { livePrefixes } from "../../engine/namespace.ts";
+import { livePrefixes, netnsProblem } from "../../engine/namespace.ts";
 import { delegated, type Delegation } from "../../engine/delegation.ts";
 import { callExternal, isOurs } from "../../engine/external_plugin.ts";
 import {
@@ -158,6 +158,8 @@ export function checkNamespace({ world, call, container }: Context): void {
   if (container.identity.split(":")[0] !== own.split(":")[0]) {
     throw new CniError("internal", `${problem}: unknown FS magic on "${netns}": it is no namespace`);
   }
+  const why = netnsProblem(world, netns);
+  if (why) throw new CniError("invalidNetns", `${problem}: ${why}`);
   if (!netnsOverride && container.identity === own) {
     throw new CniError("invalidNetns", "plugin's netns and netns from CNI_NETNS should not be the same");
   }

@@ -86,7 +86,7 @@ export function describeContainer(
   world: World,
   record: ContainerRecord,
   plugins: readonly PluginRecord[] = [],
-  answers: Answers = unasked,
+  answers: Seen = "",
 ): Description {
   const { id, created, container, attachments, ports, limits, steps } = record;
   const byPlugins = attachments.some(({ published }) => published !== undefined);
@@ -151,7 +151,7 @@ function disturbance(
   world: World,
   record: ContainerRecord,
   plugins: readonly PluginRecord[],
-  answers: Answers,
+  answers: Seen,
 ): string | undefined {
   if (record.phase !== "done") return `it is not finished; ocinet down ${record.id} takes it away`;
   if (record.changing !== undefined) {
@@ -159,11 +159,20 @@ function disturbance(
   }
   const dead = deadPrograms(world, record).map(({ name }) => name).join(" and its ");
   if (dead !== "") return `its ${dead} has ended; ocinet repair ${record.id} starts it again`;
-  const lost = lostOnHost(world, answers, plugins.flatMap(({ steps }) => steps));
-  return lost && `its ${lost.thing} is ${lost.is}; ocinet repair ${record.id} mends it`;
+  const lost = lostOf(world, answers, plugins);
+  return lost && (lost === answers ? lost : `${lost}; ocinet repair ${record.id} mends it`);
 }
 
-const unasked: Answers = { links: new Map(), reached: new Map(), macs: new Map() };
+/** What of the host's side is gone or down, or why that cannot be told. */
+function lostOf(world: World, answers: Seen, plugins: readonly PluginRecord[]): string | undefined {
+  const steps = plugins.flatMap(({ steps }) => steps);
+  if (typeof answers === "string") return steps.length > 0 ? answers : undefined;
+  const lost = lostOnHost(world, answers, steps);
+  return lost && `its ${lost.thing} is ${lost.is}`;
+}
+
+/** The host's links, or why they could not be looked at. */
+type Seen = Answers | string;
 
 /** What is known of each of these containers; those that are gone by now are left out. */
 export async function describeAll(
@@ -173,7 +182,7 @@ export async function describeAll(
 ): Promise<readonly Description[]> {
   const all = ids.map((id) => [id, pluginsOf(world, state, id)] as const);
   const answers = await askHost(world, all.flatMap(([, plugins]) => plugins.flatMap(({ steps }) => steps)))
-    .catch(() => unasked);
+    .catch(messageOf);
   return all.flatMap(([id, plugins]) => {
     try {
       const record = readContainer(world, state, id);
@@ -212,16 +221,16 @@ function describePlugins(
   world: World,
   id: string,
   plugins: readonly PluginRecord[],
-  answers: Answers,
+  answers: Seen,
 ): Description {
   const here = plugins.filter(({ host }) => host === ownNamespace(world));
-  const lost = lostOnHost(world, answers, here.flatMap(({ steps }) => steps));
+  const lost = lostOf(world, answers, here);
   const stale = plugins.map((record) => staleness(world, record)).find((reason) => reason !== undefined);
   const attached = new Map(
     plugins.filter(({ result }) => result).map((one) => [`${one.network} ${one.ifname}`, one]),
   );
   return {
-    ...{ id, created: "", ...stateOf(stale, () => lost && `its ${lost.thing} is ${lost.is}`) },
+    ...{ id, created: "", ...stateOf(stale, () => lost) },
     netns: plugins[0]!.container.netns,
     networks: [...attached.values()].map(({ network, ifname, part, result }) =>
       describeNetwork({ network: { name: network }, ifname, by: part, result })

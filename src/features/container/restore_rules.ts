@@ -1,7 +1,7 @@
 import { ownNamespace } from "../../engine/process.ts";
 import { again, forwards, tableOf } from "../../plan/nft/element.ts";
 import type { Line, Step } from "../../plan/step.ts";
-import type { World } from "../../plan/world.ts";
+import { whyFailed, type World } from "../../plan/world.ts";
 import { loadRules } from "../../engine/apply_rules.ts";
 import { passForwardPolicy } from "../../engine/forward_policy.ts";
 import { keptGuards } from "../../engine/kept_changes.ts";
@@ -31,8 +31,9 @@ export async function restorePassRule(world: World, state: string, id: string): 
 
 async function isTableGone(world: World, rules: readonly Line[]): Promise<boolean> {
   if (rules.length === 0) return false;
-  const { stdout } = await world.run(["nft", "list", "tables"], { looks: true });
-  const there = stdout.split("\n");
+  const output = await world.run(["nft", "list", "tables"], { looks: true });
+  if (output.code !== 0) throw new Error(`Cannot look at rules by nft: ${whyFailed(output)}`);
+  const there = output.stdout.split("\n");
   return ["inet", "bridge"].some((family) =>
     rules.some((rule) => tableOf(rule) === `${family} ocinet`) && !there.includes(`table ${family} ocinet`)
   );

@@ -1,5 +1,5 @@
 import { findProgram } from "../../plan/programs.ts";
-import type { Output, World } from "../../plan/world.ts";
+import { endedBy, type Output, whyFailed, type World } from "../../plan/world.ts";
 import {
   asRoot,
   type Check,
@@ -149,7 +149,7 @@ async function lookFor(world: World, program: Program): Promise<readonly Finding
   if (path === undefined) return absent(world, program);
   const said = version === undefined ? undefined : await world.run([path, version], { timeout: 5000 });
   const found = said && versionIn(said);
-  if (said?.code === notRun) return broken(world, program, path, said);
+  if (said && (said.code === notRun || endedBy(said))) return broken(world, program, path, said);
   if (least !== undefined && found !== undefined && isOlder(found, least.version)) {
     return lack(world, needs, {
       name,
@@ -163,9 +163,9 @@ async function lookFor(world: World, program: Program): Promise<readonly Finding
 /** The exit status of a program with missing libraries (ld.so(8)). */
 const notRun = 127;
 
-function broken(world: World, program: Program, path: string, { stderr }: Output): readonly Finding[] {
+function broken(world: World, program: Program, path: string, said: Output): readonly Finding[] {
   const { name, needs, optional, use } = program;
-  const found = `${path} does not run (${stderr.trim()}); it ${use}`;
+  const found = `${path} does not run (${whyFailed(said)}); it ${use}`;
   const remedy = install(world, name, "--reinstall ");
   return optional ? warn(name, found, remedy) : lack(world, needs, { name, found, remedy });
 }

@@ -1,7 +1,7 @@
 import { vethFrom } from "../../net/names.ts";
 import { vethsOf } from "../../plan/ip.ts";
 import { readRows } from "../../plan/ip_json.ts";
-import type { World } from "../../plan/world.ts";
+import { whyFailed, type World } from "../../plan/world.ts";
 import { livePrefixes } from "../../engine/namespace.ts";
 import { containerIds, pluginKeys, readPlugin, readUndamaged } from "../../engine/record.ts";
 import { describeAll } from "../container/describe.ts";
@@ -56,7 +56,7 @@ async function readOne(
     return host.get(digest ? vethFrom(digest) : vethsOf(own.flatMap(({ steps }) => steps))[0] ?? "");
   });
   const enter = ends.includes(undefined) ? livePrefixes(world, container).container : undefined;
-  const inside = enter && await ask(world, enter);
+  const inside = enter && await ask(world, enter).catch(() => undefined);
   return described.networks.flatMap(({ name: network, ifname }, i) => {
     // What one end of a veth receives, the other one has sent.
     const counters = ends[i] ? [1, 0, 3, 2, 5, 4].map((at) => ends[i]![at]!) : inside?.get(ifname);
@@ -66,11 +66,13 @@ async function readOne(
 
 /** The counters of all links of a namespace. */
 async function ask(world: World, enter: readonly string[]): Promise<ReadonlyMap<string, Counters>> {
-  const { code, stdout } = await world.run([...enter, "ip", "-s", "-json", "link", "show"], { looks: true });
-  const rows = code === 0 ? readRows(stdout) : [];
-  return new Map(rows.map((row) => {
-    const { rx, tx } = row["stats64"] as Readonly<Record<"rx" | "tx", Readonly<Record<string, number>>>>;
-    const counters = ["bytes", "packets", "dropped"].flatMap((key) => [rx[key]!, tx[key]!]);
-    return [String(row["ifname"]), counters];
-  }));
+  const output = await world.run([...enter, "ip", "-s", "-json", "link", "show"], { looks: true });
+  if (output.code !== 0) throw new Error(`Cannot look at links by ip: ${whyFailed(output)}`);
+  return new Map(
+    readRows(output.stdout).map((row) => {
+      const { rx, tx } = row["stats64"] as Readonly<Record<"rx" | "tx", Readonly<Record<string, number>>>>;
+      const counters = ["bytes", "packets", "dropped"].flatMap((key) => [rx[key]!, tx[key]!]);
+      return [String(row["ifname"]), counters];
+    }),
+  );
 }

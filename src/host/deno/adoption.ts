@@ -1,6 +1,6 @@
 import type { Adoption } from "../adoption.ts";
 import { libcNames } from "./libc.ts";
-import { endOutput } from "./process.ts";
+import { endOutput, readInput } from "./process.ts";
 
 const symbols = {
   open: { parameters: ["buffer", "i32", "i32"], result: "i32" },
@@ -83,10 +83,7 @@ export const denoAdoption: Adoption = {
     Deno.chdir(directory);
     Deno.umask(umask);
   },
-  readInput: () => {
-    const size = Deno.stdin.readSync(buffer);
-    return size === null ? undefined : buffer.slice(0, size);
-  },
+  readInput,
   appendFile: (path, bytes) => Deno.writeFileSync(path, bytes, { append: true, mode: 0o600 }),
 };
 

@@ -1,5 +1,5 @@
 import { type Processes, type Reading, type Signal, signals } from "../../plan/world.ts";
-import { bytesOfText, streamNames, writeAll } from "../output.ts";
+import { bytesOfText, streamNames, wholeInput, writeAll } from "../output.ts";
 import { close, hasLibc, openSigwait } from "./libc.ts";
 
 /** Other processes, and signals. */
@@ -63,14 +63,12 @@ export function tell(text: string): void {
   printBytes("stderr", new TextEncoder().encode(text));
 }
 
-/** Standard input, whole. Without the streams API, whose first use costs 10 ms. */
-function readStdin(): Promise<string> {
-  const [buffer, decoder] = [new Uint8Array(65536), new TextDecoder()];
-  let text = "";
-  for (let size = Deno.stdin.readSync(buffer); size !== null; size = Deno.stdin.readSync(buffer)) {
-    text += decoder.decode(buffer.subarray(0, size), { stream: true });
-  }
-  return Promise.resolve(text);
+const buffer = new Uint8Array(65536);
+
+/** The next bytes of standard input. Without the streams API, whose first use costs 10 ms. */
+export function readInput(): Uint8Array | undefined {
+  const size = Deno.stdin.readSync(buffer);
+  return size === null ? undefined : buffer.slice(0, size);
 }
 
 /** Writes all of it, even where standard output does not block. */
@@ -114,7 +112,7 @@ export function endOutput(): boolean {
 /** What a program's entry needs of its process. */
 export const denoProcess = {
   args: (): readonly string[] => Deno.args,
-  stdin: readStdin,
+  stdin: (): Promise<string> => Promise.resolve(wholeInput(readInput)),
   print: (to: "stdout" | "stderr", text: string): void => printBytes(to, new TextEncoder().encode(text)),
   printBytes: (text: string): void => printBytes("stdout", bytesOfText(text)),
   columns: (): number | undefined => Deno.stdout.isTerminal() ? Deno.consoleSize().columns : undefined,

@@ -2,9 +2,7 @@ import type * as Fs from "node:fs";
 import type * as Net from "node:net";
 import type { Adoption } from "../adoption.ts";
 import { builtin } from "./builtin.ts";
-import { pauseUntilReady } from "../output.ts";
-
-const buffer = new Uint8Array(65536);
+import { readInput } from "./process.ts";
 
 /** See adoption.ts. */
 export const nodeAdoption: Adoption = {
@@ -57,19 +55,7 @@ export const nodeAdoption: Adoption = {
     process.chdir(directory);
     process.umask(umask);
   },
-  readInput: () => {
-    while (true) {
-      try {
-        const size = builtin<typeof Fs>("node:fs").readSync(0, buffer);
-        return size === 0 ? undefined : buffer.slice(0, size);
-      } catch (error) {
-        const { code } = error as { code?: string };
-        if (code === "EOF") return undefined;
-        if (code !== "EAGAIN") throw error;
-        pauseUntilReady();
-      }
-    }
-  },
+  readInput,
   appendFile: (path, bytes) => builtin<typeof Fs>("node:fs").appendFileSync(path, bytes, { mode: 0o600 }),
 };
 

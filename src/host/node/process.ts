@@ -1,7 +1,7 @@
 import type * as Fs from "node:fs";
 import type * as Tty from "node:tty";
 import type { Processes } from "../../plan/world.ts";
-import { bytesOfText, streamNames, writeAll } from "../output.ts";
+import { bytesOfText, pauseUntilReady, streamNames, wholeInput, writeAll } from "../output.ts";
 import { builtin, codeOf } from "./builtin.ts";
 
 /** Other processes, and signals. */
@@ -58,10 +58,27 @@ function printBytes(to: "stdout" | "stderr", bytes: Uint8Array): void {
   writeAll(streamNames[to], bytes, (part) => writeSync(to === "stdout" ? 1 : 2, part));
 }
 
+const buffer = new Uint8Array(65536);
+
+/** The next bytes of standard input, which is waited for where it does not block. */
+export function readInput(): Uint8Array | undefined {
+  while (true) {
+    try {
+      const size = builtin<typeof Fs>("node:fs").readSync(0, buffer);
+      return size === 0 ? undefined : buffer.slice(0, size);
+    } catch (error) {
+      const code = codeOf(error);
+      if (code === "EOF") return undefined;
+      if (code !== "EAGAIN") throw error;
+      pauseUntilReady();
+    }
+  }
+}
+
 /** What a program's entry needs of its process. */
 export const nodeProcess = {
   args: (): readonly string[] => process.argv.slice(2),
-  stdin: (): Promise<string> => Promise.resolve(builtin<typeof Fs>("node:fs").readFileSync(0, "utf8")),
+  stdin: (): Promise<string> => Promise.resolve(wholeInput(readInput)),
   print: (to: "stdout" | "stderr", text: string): void => printBytes(to, new TextEncoder().encode(text)),
   printBytes: (text: string): void => printBytes("stdout", bytesOfText(text)),
   columns: (): number | undefined =>

@@ -65,8 +65,11 @@ function run(world: Surroundings, argv: readonly string[], options: RunOptions =
         stdio: [options.stdin === undefined ? "ignore" : "pipe", "pipe", "pipe"],
       },
     );
+    child.on("error", reject);
+    // Where no descriptor is left it has no streams, and the error comes a moment later.
+    if (!child.stdout) return;
     let [stdout, stderr] = ["", ""];
-    child.stdout!.setEncoding("utf8").on("data", (text: string) => stdout += text);
+    child.stdout.setEncoding("utf8").on("data", (text: string) => stdout += text);
     child.stderr!.setEncoding("utf8").on("data", (text: string) => stderr += text);
     // What it started may outlive it, and keep its output open; and it may itself be where no signal ends it.
     const timer = setTimeout(() => {
@@ -75,10 +78,7 @@ function run(world: Surroundings, argv: readonly string[], options: RunOptions =
       child.unref();
       resolve(tookTooLong(limit, { stdout, stderr }));
     }, limit);
-    child.on("error", (error) => {
-      clearTimeout(timer);
-      reject(error);
-    });
+    child.on("error", () => clearTimeout(timer));
     child.on("close", (code, signal) => {
       clearTimeout(timer);
       if (options.passOn && code === 0) nodeProcess.print("stderr", stderr);
@@ -99,6 +99,8 @@ function hold(world: Surroundings, [program, ...args]: readonly string[]): Promi
     args,
     { env: cleanEnvironment(world), stdio: "pipe" },
   );
+  // See `run`.
+  if (!child.stdout) return new Promise((_, reject) => child.on("error", reject));
   const ended = new Promise((resolve) => child.on("close", resolve));
   const letGo = async () => {
     child.stdin.end();
@@ -143,7 +145,7 @@ export function watch(world: Surroundings, argv: readonly string[], tell: (line:
     { env: cleanEnvironment(world), stdio: ["pipe", "pipe", "ignore"] },
   );
   let rest = "";
-  child.stdout.setEncoding("utf8").on("data", (text: string) => {
+  child.stdout?.setEncoding("utf8").on("data", (text: string) => {
     const lines = (rest + text).split("\n");
     rest = lines.pop()!;
     lines.forEach(tell);
@@ -152,6 +154,6 @@ export function watch(world: Surroundings, argv: readonly string[], tell: (line:
     child.on("error", () => resolve());
     child.on("close", () => resolve());
   });
-  child.stdin.on("error", () => {});
-  return { ended, stop: () => void child.stdin.end() };
+  child.stdin?.on("error", () => {});
+  return { ended, stop: () => void child.stdin?.end() };
 }

@@ -46,5 +46,5 @@ export function messageOf(error: unknown): string {
   if (error instanceof CniError) return error.details ? `${error.message}: ${error.details}` : error.message;
   const message = error instanceof Error ? error.message : String(error);
   // Deno's and Node's texts for a failed system call contain its error name or number.
-  return /(^|: )E[A-Z]+: |\(os error /.test(message) ? systemError(message) ?? message : message;
+  return /\bE[A-Z]+(: |$)|\(os error /.test(message) ? systemError(message) ?? message : message;
 }

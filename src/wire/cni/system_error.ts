@@ -2,6 +2,8 @@
 const reasons: Readonly<Record<string, readonly [number: number, reason: string]>> = {
   EPERM: [1, "it is not permitted; this takes root (sudo)"],
   ENOENT: [2, "there is no such file or directory"],
+  EAGAIN: [11, "no more processes may be started (ulimit -u)"],
+  ENOMEM: [12, "there is not enough memory"],
   EACCES: [13, "permission denied; this takes root (sudo), or the right to it"],
   EBUSY: [16, "it is in use"],
   EEXIST: [17, "there is a file of that name already"],
@@ -24,6 +26,7 @@ const linkless = ["EPERM", "1", "ENOSYS", "38", "EOPNOTSUPP", "ENOTSUP", "95"];
 const attempts: Readonly<Record<string, string>> = {
   ...{
     open: "open",
+    spawn: "start",
     read: "read",
     readfile: "read",
     readdir: "list",
@@ -49,6 +52,8 @@ const denos = /^(.*?: )?[^(:]*\(os error (\d+)\)(?:[:,] (\w+)(?: '(.*?)')?(?: ->
  * ("Cannot write to standard output: ") is kept.
  */
 export function systemError(text: string): string | undefined {
+  // Node has another order for programs.
+  text = text.replace(/spawn (\S+) (E[A-Z]+)$/, "$2: , spawn '$1'");
   const found = nodes.exec(text) ?? denos.exec(text);
   if (!found) return undefined;
   const [, before = "", why, attempt, path, other] = found;

@@ -17,6 +17,11 @@ test("what Node and Deno say of a failed system call is told in our words", () =
       "Cannot make /proc/x: there is no such file or directory",
     ],
     ["ENOSPC: no space left on device, open '/a b'", "Cannot open /a b: no space is left on the device"],
+    ["spawn /usr/sbin/ip EMFILE", "Cannot start /usr/sbin/ip: too many files are open (ulimit -n)"],
+    [
+      "Failed to spawn '/usr/sbin/ip': Resource temporarily unavailable (os error 11)",
+      "Failed to spawn '/usr/sbin/ip': no more processes may be started (ulimit -u)",
+    ],
     ["EISDIR: illegal operation on a directory, read", "it is a directory, not a file"],
     ["Is a directory (os error 21)", "it is a directory, not a file"],
     [
