@@ -43,6 +43,10 @@ both_agents() {
   started server ip netns exec "$LAN-c21" socat TCP-LISTEN:80,fork,reuseaddr "EXEC:head -c 300000"
   wait_for listens_on_80
   [ "$(head -c 300000 /dev/zero | inside c11 socat -t 5 - "TCP:$(address_of c21):80" | wc -c)" = 300000 ]
+  # No link heeds a router advertisement of a container's.
+  inside c11 grep -qx 0 /proc/sys/net/ipv6/conf/eth0/accept_ra
+  run -0 on 1 sh -c 'cat /proc/sys/net/ipv6/conf/ov*/accept_ra /proc/sys/net/ipv6/conf/vx*/accept_ra /proc/sys/net/ipv6/conf/veth*/accept_ra'
+  [ "$output" = $'0\n0\n0' ]
   # Names: of containers on all hosts, as long as they are there.
   started r31 nsenter --target "${HOST_PIDS[3]}" --net --mount --wdns="$PWD" -- "$OCINET" run --net shop:alias=chief --name r31 -- sleep 1000
   wait_for on 3 grep -qsx "$(address_of c21) $LAN-c21" /run/ocinet/containers/r31/hosts
@@ -110,6 +114,20 @@ nothing_on() {
 @test "an agent that is killed leaves traffic alone, and mends what has changed when it is back" {
   both_agents
   oci 1 cluster create --subnet 10.9.0.0/24 shop
+  # The port is another program's, or the VNI is that of another tool's link: this is said, and left alone.
+  started taken ip netns exec "$LAN-h1" socat UDP-LISTEN:4789 -
+  wait_for on 1 sh -c 'ss -Hlun "sport = 4789" | grep -q .'
+  ip netns add "$LAN-c11"
+  wait_for on 1 test -e /etc/ocinet/net.d/overlay-shop.conflist
+  run ! oci 1 up --net shop "/run/netns/$LAN-c11"
+  [[ $output == *'VXLAN link of network "shop": another program has UDP port 4789 '* ]]
+  ended taken KILL
+  on 1 ip link add name other type vxlan id 4097 dstport 4789 local 192.0.2.1
+  run ! oci 1 up --net shop "/run/netns/$LAN-c11"
+  [[ $output == *'another link of this machine has VNI 4097 on UDP port 4789; '* ]]
+  on 1 ip link show dev other
+  run ! grep -E '^(ov|vx)' <<<"$(on 1 ip -br link)"
+  on 1 ip link del dev other
   up 1 c11 shop
   up 1 c12 shop
   up 2 c21 shop
@@ -168,8 +186,13 @@ claims_are() { [ "$(keys | grep -c /addresses/)" = "$1" ]; }
   up 2 c21 shop
   up 2 c22 shop
   wait_for pings "$(address_of c21)" inside c11
-  ended etcd KILL
+  # Full, it says so. What ends is given back later.
+  alarm ACTIVATE
   ip netns add "$LAN-c12"
+  run ! oci 1 up --net shop "/run/netns/$LAN-c12"
+  [[ $output == *"Cannot write to etcd: it is full (NOSPACE); compact and defragment it, then disarm the alarm"* ]]
+  alarm DEACTIVATE
+  ended etcd KILL
   run ! oci 1 up --net shop "/run/netns/$LAN-c12"
   [[ $output == *"Cannot reach etcd: $ETCD: "* ]]
   pings "$(address_of c21)" inside c11
@@ -187,6 +210,14 @@ claims_are() { [ "$(keys | grep -c /addresses/)" = "$1" ]; }
   wait_for pings "$(address_of c12)" inside c21
   # All that etcd knew is lost, and no packet.
   started steady ip netns exec "$LAN-c11" busybox ping -i 0.2 "$(address_of c21)"
+  # A neighbour that claims the address, and sends with the MAC address, changes nothing.
+  local address mac
+  address=$(address_of c21) mac=$(inside c21 cat /sys/class/net/eth0/address)
+  ip -n "$LAN-c12" address add "$address/32" dev eth0
+  inside c12 busybox arping -q -U -c 2 -I eth0 "$address"
+  ip -n "$LAN-c12" link set dev eth0 address "$mac"
+  run ! inside c12 busybox arping -q -c 2 -w 2 -I eth0 "$(address_of c11)"
+  ip -n "$LAN-c11" -j neigh show "$address" | jq -e --arg mac "$mac" '.[].lladdr == $mac'
   ended etcd KILL
   rm -r "$BATS_TEST_TMPDIR/etcd"
   start_etcd
@@ -202,6 +233,12 @@ claims_are() { [ "$(keys | grep -c /addresses/)" = "$1" ]; }
   down 1 c12
   wait_for only_hosts_left
   oci 1 cluster rm shop
+}
+
+# alarm ACTIVATE|DEACTIVATE: etcd's, that it has no space left
+alarm() {
+  ip netns exec "$LAN" curl -sSf -o /dev/null -d "{\"action\":\"$1\",\"memberID\":\"0\",\"alarm\":\"NOSPACE\"}" \
+    "$ETCD/v3/maintenance/alarm"
 }
 
 # none_lost NAME: by the ping that has gone on since it was started
@@ -239,7 +276,8 @@ keys_have() { keys | grep -qx "$1"; }
 }
 
 @test "an encrypted network goes between hosts through WireGuard alone" {
-  both_agents
+  start_agent 1
+  OCINET_RUNTIME=node start_agent 2
   # What is seen on the wire.
   ip netns exec "$LAN" nft -f - <<'RULES'
 table bridge seen {
@@ -251,12 +289,23 @@ table bridge seen {
 }
 RULES
   oci 1 network create -d overlay -o encrypted --subnet 10.9.0.0/24 --subnet fd00:9::/64 shop
+  # The port of the tunnel is another program's.
+  started taken ip netns exec "$LAN-h1" socat UDP-LISTEN:51871 -
+  wait_for on 1 sh -c 'ss -Hlun "sport = 51871" | grep -q .'
+  ip netns add "$LAN-c11"
+  wait_for on 1 test -e /etc/ocinet/net.d/overlay-shop.conflist
+  run ! oci 1 up --net shop "/run/netns/$LAN-c11"
+  [[ $output == *'another program has UDP port 51871; set "encryptionPort" in /etc/ocinet/cluster.json to another'* ]]
+  ended taken KILL
   up 1 c11 shop
-  up 2 c21 shop
+  up 2 c21 shop --service web --publish-mesh 8080:81
   wait_for pings "$(address_of c21)" inside c11
   wait_for pings "$(address_of c21 -6)" inside c11
   [ "$(inside c11 cat /sys/class/net/eth0/mtu)" = 1370 ]
   inside c11 busybox ping -q -c 1 -W 2 -s 1342 "$(address_of c21)"
+  # A port of a service is led through the tunnel, too.
+  started served ip netns exec "$LAN-c21" socat TCP-LISTEN:81,fork,reuseaddr "SYSTEM:echo c21 \$SOCAT_PEERADDR"
+  wait_for answers "4 c21 192.0.2.254" 192.0.2.1
   # Keys stay where they were made; the public ones are in the hosts' records.
   [ "$(on 1 stat -c %a /run/ocinet/agent.key)" = 600 ]
   run ! grep -qF "$(on 1 cat /run/ocinet/agent.key)" <<<"$(all_values)" "$BATS_TEST_TMPDIR"/agent?.log
@@ -317,7 +366,10 @@ seen_packets() { ip netns exec "$LAN" nft list chain bridge seen forwarded | awk
   # These are a program's of host 3.
   started taken3 ip netns exec "$LAN-h3" socat TCP-LISTEN:8082,fork EXEC:cat
   started taken3udp ip netns exec "$LAN-h3" socat UDP-RECVFROM:5354,fork EXEC:cat
-  for i in 1 2 3; do on "$i" ip address add "2001:db8::$i/64" dev eth0 nodad; done
+  for i in 1 2 3; do
+    on "$i" ip address add "2001:db8::$i/64" dev eth0 nodad
+    on "$i" sh -c 'echo 1 | tee /proc/sys/net/ipv4/conf/all/rp_filter >/proc/sys/net/ipv4/conf/default/rp_filter'
+  done
   # One without br_netfilter, which has nat see what is bridged.
   # shellcheck disable=SC2016 # the inner shell's
   on 2 bash -c 'for i in /proc/sys/net/bridge/bridge-nf-call-ip*tables; do [ ! -e "$i" ] || echo 0 >"$i"; done'
@@ -345,6 +397,20 @@ seen_packets() { ip netns exec "$LAN" nft list chain bridge seen forwarded | awk
   run ! on 3 socat -u OPEN:/dev/null TCP:127.0.0.1:8080
   answers $'2 c11 10.9.0.*\n2 c21 10.9.0.*' 192.0.2.1 inside c11
   answers $'2 c11 fd00:0009:*\n2 c21 fd00:0009:*' "[2001:db8::2]" inside c21
+  # On an internal network, members see the host that was asked.
+  oci 1 cluster create --internal --subnet 10.8.0.0/24 --subnet fd00:8::/64 inner
+  up 2 c23 inner --service deep --publish-mesh 8090:80
+  serve c23
+  PORT=8090 wait_for answers "4 c23 10.8.0.*" 192.0.2.3
+  PORT=8090 answers "4 c23 fd00:0008:*" "[2001:db8::1]"
+  # Rules that are taken away from outside, as networkd does with those of routing, are made again.
+  lose_rules 1
+  lose_rules 2
+  for i in 1 2; do
+    wait_for answers $'2 c11 192.0.2.254\n2 c21 192.0.2.254' "192.0.2.$i"
+    wait_for answers $'2 c11 2001:0db8:*:0254\n2 c21 2001:0db8:*:0254' "[2001:db8::$i]"
+  done
+  down 2 c23
   # The name is that of all members, on all hosts.
   on 3 grep -rqx "$(address_of c11) $LAN-c11 web" /run/ocinet/names/shop
   on 3 grep -rqx "$(address_of c21) $LAN-c21 web" /run/ocinet/names/shop
@@ -360,6 +426,7 @@ seen_packets() { ip netns exec "$LAN" nft list chain bridge seen forwarded | awk
   [ "$(on 1 nft list chain inet ocinet_mesh ports | grep -c goto)" = 5 ]
   # Datagrams of one client go on to one member.
   [ "$(for i in 5001 5002 5001 5002; do datagram "$i"; done | sort | uniq -c | tr -s '\n ' ' ')" = " 2 c11 2 c21 " ]
+  [ "$(for i in 5001 5002; do ASKED='UDP6:[2001:db8::3]' datagram "$i"; done | sort | tr '\n' ' ')" = "c11 c21 " ]
   # Agents that are killed and started leave connections alone.
   for i in 1 3; do
     ended "agent$i" KILL
@@ -394,6 +461,18 @@ seen_packets() { ip netns exec "$LAN" nft list chain bridge seen forwarded | awk
   [ "$(on 3 cat /proc/sys/net/ipv6/conf/all/forwarding)" = 0 ]
 }
 
+# lose_rules HOST: those of routing that are ours, and all of nft; the agent is to look
+lose_rules() {
+  local f at
+  for f in -4 -6; do
+    for at in $(on "$1" ip "$f" rule list | sed -n 's/^\([0-9]*\):.*lookup 28[45].*/\1/p'); do
+      on "$1" ip "$f" rule del pref "$at"
+    done
+  done
+  on "$1" nft flush ruleset
+  kill -HUP "${RUNNING[agent$1]}"
+}
+
 # says WORD: by the connection that is open, and hears it
 says() {
   echo "$1" >&"$said"
@@ -419,7 +498,7 @@ serve() {
       "SYSTEM:echo $1 \$SOCAT_PEERADDR"
   done
   started "81$1" ip netns exec "$LAN-$1" socat TCP4-LISTEN:81,fork,reuseaddr EXEC:cat
-  started "53$1" ip netns exec "$LAN-$1" socat UDP4-RECVFROM:53,fork "SYSTEM:echo $1"
+  started "53$1" ip netns exec "$LAN-$1" socat UDP6-RECVFROM:53,fork,ipv6only=0 "SYSTEM:echo $1"
   wait_for listens "$1"
 }
 
@@ -432,16 +511,16 @@ is_served() { [ -z "$(inside "$1" ss -Htn "sport = :81")" ]; }
 datagram() { wait_for heard "$1" && cat "$BATS_TEST_TMPDIR/heard"; }
 # A datagram may be lost. The next one from this port is of the same flow.
 heard() {
-  echo | ip netns exec "$LAN" socat -t 2 - "UDP4:192.0.2.3:5353,sourceport=$1" | head -n 1 >"$BATS_TEST_TMPDIR/heard"
+  echo | ip netns exec "$LAN" socat -t 2 - "${ASKED:-UDP4:192.0.2.3}:5353,sourceport=$1" | head -n 1 >"$BATS_TEST_TMPDIR/heard"
   [ -s "$BATS_TEST_TMPDIR/heard" ]
 }
 
-# answers PATTERN HOST [PLACE...]: of four connections to its port 8080, by how many of them; BIND is where they are from
+# answers PATTERN HOST [PLACE...]: of four connections to its port PORT, or 8080, by how many of them; BIND is where they are from
 answers() {
   local place=("${@:3}") all i
   ((${#place[@]})) || place=(ip netns exec "$LAN")
   all=$(for i in 1 2 3 4; do
-    "${place[@]}" socat -t 2 - "TCP:$2:8080,connect-timeout=2${BIND:+,bind=$BIND}" </dev/null 2>/dev/null || echo none
+    "${place[@]}" socat -t 2 - "TCP:$2:${PORT:-8080},connect-timeout=2${BIND:+,bind=$BIND}" </dev/null 2>/dev/null || echo none
   done | sed 's/[][]//g' | sort | uniq -c | sed 's/^ *//')
   echo "$all"
   # shellcheck disable=SC2053 # it is a pattern

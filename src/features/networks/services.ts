@@ -113,10 +113,11 @@ export function serviceSteps(
     ({ network, ifname, digest, result }) => {
       const addresses = (result?.ips ?? []).map(({ address }) => addressOf(address));
       const text = JSON.stringify({ service: name, addresses, ports, affinity });
-      const port = (how: string) => setLink("host", vethFrom(digest), "type", "bridge_slave", "hairpin", how);
       return [
         claim(`${servicesDirectory(state, network.name)}/${id} ${ifname}`, text),
-        ...(ports.length > 0 ? [{ ...port("on"), undo: port("off").run }] : []),
+        ...(ports.length > 0
+          ? [setLink("host", vethFrom(digest), "type", "bridge_slave", "hairpin", "on")]
+          : []),
       ];
     },
   );

@@ -70,9 +70,6 @@ test("a member has the service's name on overlay networks, and is written down f
     ports: [{ protocol: "tcp", hostPort: 8080, port: 80 }],
   }]);
   // By its own port it is reached when it is led to itself.
-  assert.deepEqual(
-    [port.run, port.undo],
-    ["on", "off"].map((how) => `link set dev veth0123456789a type bridge_slave hairpin ${how}`),
-  );
+  assert.equal(port.run, "link set dev veth0123456789a type bridge_slave hairpin on");
   assert.equal(serviceSteps("/s", "c1", attached, { ...service, ports: [] }).length, 1);
 });

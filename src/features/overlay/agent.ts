@@ -124,7 +124,10 @@ async function pass(agent: Agent, sweeps: boolean): Promise<void> {
     () => report(agent, "tunnel", undefined),
     (error) => report(agent, "tunnel", messageOf(error)),
   );
-  if (sweeps) await sweepElsewhere(agent).catch((error) => agent.tell(messageOf(error)));
+  if (sweeps) {
+    const problem = await sweepElsewhere(agent).then(() => undefined, messageOf);
+    report(agent, "addresses on other networks", problem);
+  }
   for (const joined of [...agent.joined.values()]) {
     const topic = `network ${joined.network.name}`;
     try {

@@ -104,13 +104,14 @@ export function keysOf({ config }: Pick<Agent, "config">): ReturnType<typeof key
   return keysBelow(config.prefix);
 }
 
-/** Says what is wrong, once; and once when it is no longer. */
+/** Says what is wrong, once, whatever else suffers from it; and once when it is no longer. */
 export function report(agent: Agent, topic: string, problem: string | undefined): void {
   const before = agent.problems.get(topic);
   if (before === problem) return;
-  if (problem === undefined) agent.problems.delete(topic);
-  else agent.problems.set(topic, problem);
-  agent.tell(problem ?? `${topic}: in order again`);
+  agent.problems.delete(topic);
+  const isTold = [...agent.problems.values()].some((one) => (problem ?? before)!.endsWith(one));
+  if (problem !== undefined) agent.problems.set(topic, problem);
+  if (!isTold) agent.tell(problem ?? `${topic}: in order again`);
 }
 
 /** Hosts that have been read, by what etcd told. */

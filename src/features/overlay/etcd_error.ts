@@ -26,7 +26,7 @@ export function refusal({ prefix, user, path }: ClusterConfig, status: number, j
   if (/no leader|deadline|unavailable|not started|leader changed/i.test(said)) {
     return new EtcdError(said, true);
   }
-  if (/no space/i.test(said)) {
+  if (/space exceeded/i.test(said)) {
     return new EtcdError(
       "Cannot write to etcd: it is full (NOSPACE); compact and defragment it, then disarm the alarm",
     );

@@ -78,7 +78,7 @@ class Tables {
         // The leftovers of an agent before this one name no link.
         for (const key of [...this.all.keys()]) {
           const isIt = key.startsWith(`${first} rule ${rest[1]} `) &&
-            key.endsWith(` lookup ${word("lookup")}`);
+            key.endsWith(` lookup ${word("lookup")} protocol kernel`);
           if (verb === "del" && isIt) this.all.delete(key);
         }
         return verb === "add" ? put(`${first} rule ${rest.slice(1).join(" ")}`, "") : undefined;

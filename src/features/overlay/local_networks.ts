@@ -189,9 +189,11 @@ function isOf(link: string, { id }: Step): boolean {
 
 /** The kernel has each pair of VNI and port but once, whatever name the link has. */
 function explainLink(error: unknown, { network, port }: LocalNetwork): unknown {
-  if (!(error instanceof StepError) || !/vxlan/.test(error.message)) return error;
+  if (!(error instanceof StepError) || !/\bvx/.test(error.message)) return error;
   const reason = /exists/.test(error.details)
     ? `another link of this machine has VNI ${network.vni} on UDP port ${port}; remove it ("ip -d link show type vxlan")`
+    : /in use/.test(error.details)
+    ? `another program has UDP port ${port} (ss -lunp "sport = ${port}"); stop it, or set another "port" on all hosts`
     : /not supported|Unknown device type/.test(error.details)
     ? 'the kernel has no VXLAN; load it with "modprobe vxlan"'
     : error.details;

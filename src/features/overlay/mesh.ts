@@ -60,11 +60,12 @@ function pairs(networks: readonly MeshNetwork[]) {
   );
 }
 
-/** The routing rule of a mark, in ip's words. */
+/** The routing rule of a mark, in ip's words. systemd-networkd, which takes away others' (systemd#19106), spares the kernel's. */
 function ruleOf(mark: number, more = ""): string {
   return words`pref ${firstPriority + mark} fwmark ${shifted(mark)}/${hex(mask)}` + more +
     words` lookup ${firstTable + mark}`;
 }
+const spared = " protocol kernel";
 
 /** What makes a chain, and what adds a rule to it. */
 const chain = (name: string, hook = "") => `add chain ${meshTable} ${name}${hook && ` { type ${hook}; }`}\n`;
@@ -162,11 +163,11 @@ function translation(name: string, { protocol, affinity, members }: MeshTarget, 
 export function meshRoutes(networks: readonly MeshNetwork[], f: Family): ReadonlyMap<string, string> {
   const lines = new Map<string, string>();
   const rule = (mark: number, more?: string) =>
-    lines.set(`rule add ${ruleOf(mark, more)}`, `rule del ${ruleOf(mark, more)}`);
+    lines.set(`rule add ${ruleOf(mark, more)}${spared}`, `rule del ${ruleOf(mark, more)}`);
   const route = (mark: number, to: string, via: string, dev: string) => {
     const table = firstTable + mark;
     lines.set(
-      words`route replace ${to} via ${via} dev ${dev} table ${table}`,
+      words`route replace ${to} via ${via} dev ${dev} table ${table}` + spared,
       words`route del ${to} table ${table}`,
     );
   };

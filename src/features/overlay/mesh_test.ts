@@ -84,18 +84,24 @@ test("by client a hash of its address chooses the member", () => {
 test("packets go to a member by its host, answers by the host that was asked, and each line has its undo", () => {
   assert.deepEqual([...meshRoutes([network], 4)], [
     [
-      "rule add pref 82 fwmark 0x01000000/0x7f000000 iif ov1 lookup 28401",
+      "rule add pref 82 fwmark 0x01000000/0x7f000000 iif ov1 lookup 28401 protocol kernel",
       "rule del pref 82 fwmark 0x01000000/0x7f000000 iif ov1 lookup 28401",
     ],
-    ["route replace default via 10.9.0.3 dev ov1 table 28401", "route del default table 28401"],
-    ["route replace 10.9.0.5 via 10.9.0.3 dev ov1 table 28527", "route del 10.9.0.5 table 28527"],
     [
-      "rule add pref 208 fwmark 0x7f000000/0x7f000000 lookup 28527",
+      "route replace default via 10.9.0.3 dev ov1 table 28401 protocol kernel",
+      "route del default table 28401",
+    ],
+    [
+      "route replace 10.9.0.5 via 10.9.0.3 dev ov1 table 28527 protocol kernel",
+      "route del 10.9.0.5 table 28527",
+    ],
+    [
+      "rule add pref 208 fwmark 0x7f000000/0x7f000000 lookup 28527 protocol kernel",
       "rule del pref 208 fwmark 0x7f000000/0x7f000000 lookup 28527",
     ],
   ]);
   assert.equal(
-    meshRoutes([network], 6).has("route replace fd00:9::5 via fd00:9::3 dev ov1 table 28527"),
+    meshRoutes([network], 6).has("route replace fd00:9::5 via fd00:9::3 dev ov1 table 28527 protocol kernel"),
     true,
   );
   assert.equal(meshRoutes([{ ...network, hosts: [] }], 4).size, 0);

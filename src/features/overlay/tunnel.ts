@@ -164,9 +164,29 @@ async function mendTunnel(agent: Agent): Promise<void> {
     if (!known) tunnel.applied!.looked = now;
     return;
   }
-  // syncconf leaves the sessions of peers alone that stay. By standard input: the key is in no other file.
-  said(await world.run(["wg", "syncconf", tunnelLink, "/dev/stdin"], { stdin: conf }), "wg syncconf");
+  await configure(agent, conf);
   tunnel.applied = { conf, looked: now };
+}
+
+/**
+ * Leaves the sessions of peers alone that stay. By a file: `wg` opens what it reads by a path, and the standard input that
+ * Node gives is a socket, which has none.
+ */
+async function configure(agent: Agent, conf: string): Promise<void> {
+  const file = `${keyFile(agent)}.conf`;
+  agent.world.write(file, conf, 0o600);
+  const output = await agent.world.run(["wg", "syncconf", tunnelLink, file])
+    .finally(() => agent.world.remove(file));
+  refuse(agent, output);
+}
+
+/** The kernel's WireGuard takes its port when it is up, wireguard-go when it is told. */
+function refuse({ tunnel, config }: Agent, output: Output): void {
+  if (output.code === 0) return;
+  const reason = /in use/.test(output.stderr)
+    ? `another program has UDP port ${tunnel!.port}; set "encryptionPort" in ${config.path} to another`
+    : whyFailed(output);
+  throw new Error(`Cannot make the tunnel ${tunnelLink}: ${reason}`);
 }
 
 /** Makes the link where it is gone. Without it nothing leaves for the others' addresses: it would go in clear text. */
@@ -180,18 +200,9 @@ async function makeLink(agent: Agent, isGone: boolean): Promise<void> {
     `address replace ${await tunnelAddress(config.name)}/128 dev ${tunnelLink} nodad noprefixroute`,
     `route replace ${tunnelPrefix} dev ${tunnelLink} metric 1024`,
   ];
-  const { tunnel } = agent;
-  // Its port is given before it is up: "up" fails where another program has it.
-  said(
-    await world.run(["wg", "syncconf", tunnelLink, "/dev/stdin"], { stdin: configuration(agent, []) }),
-    `wg syncconf ${tunnelLink}`,
-  );
-  const output = await world.run(["ip", "-batch", "-"], { stdin: `${lines.join("\n")}\n` });
-  if (output.code === 0) return;
-  const reason = /in use/.test(output.stderr)
-    ? `another program has UDP port ${tunnel!.port}; set "encryptionPort" in ${config.path} to another`
-    : whyFailed(output);
-  throw new Error(`Cannot make the tunnel ${tunnelLink}: ${reason}`);
+  // Its port is given before it is up.
+  await configure(agent, configuration(agent, []));
+  refuse(agent, await world.run(["ip", "-batch", "-"], { stdin: `${lines.join("\n")}\n` }));
 }
 
 /** In the kernel, or else as a program that goes on when the agent ends, and ends with the link. */

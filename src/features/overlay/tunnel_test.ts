@@ -29,7 +29,8 @@ function hostWorld(etcd: ReturnType<typeof newEtcd>, programs: readonly string[]
   const links = new Set<string>();
   const run = (argv: readonly string[], { stdin = "" } = {}): Promise<Output> => {
     const line = argv.join(" ");
-    inputs.push(stdin === "" ? line : `${line} <<\n${stdin}`);
+    const read = argv[1] === "syncconf" ? files.get(argv[3]!)! : stdin;
+    inputs.push(read === "" ? line : `${line} <<\n${read}`);
     const shown = [{ ifname: "eth0", mtu: 1500, addr_info: [{ local: "192.0.2.1", scope: "global" }] }];
     if (line.includes("type wireguard") && !kernel) {
       return Promise.resolve({ code: 2, stdout: "", stderr: "Error: Unknown device type.\n" });
