@@ -216,6 +216,7 @@ two_wait() { [ "$(cat "$CALLS"/*/*/ready 2>/dev/null | wc -l)" = 2 ]; }
   [ "$(sort -u "$BATS_TEST_TMPDIR"/many*)" = "ID  STATE  NETWORKS  PORTS" ]
   # Of those that were started for so many, two stay.
   wait_for two_wait
+  serves_page
   stop agent
   grep -E "served [0-9]+ calls" "$BATS_TEST_TMPDIR/agent.log"
   [ -z "$(ls -A "$CALLS")" ]
@@ -227,5 +228,30 @@ two_wait() { [ "$(cat "$CALLS"/*/*/ready 2>/dev/null | wc -l)" = 2 ]; }
   rm "$BATS_TEST_TMPDIR/background/agent"
   ocinet ls
 }
+
+# serves_page: beside the agent, another one serves the map to those who have the token
+serves_page() {
+  local url host refused
+  ocinet up --net default /run/netns/box
+  background page in_host "$OCINET" agent --page
+  wait_for grep -q ' page: http://127.0.0.1:' "$BATS_TEST_TMPDIR/page.log"
+  grep -q 'Cannot serve calls in .*: another agent does' "$BATS_TEST_TMPDIR/page.log"
+  url=$(sed -n 's/.* page: //p' "$BATS_TEST_TMPDIR/page.log")
+  run -0 in_host curl -sS "$url"
+  [[ $output == *'<p class="name">box</p>'* ]] || fail "$output"
+  wait_for has_traffic "$url"
+  host=${url#http://} host=${host%%/*}
+  for refused in "http://$host/" "http://$host/${url:0:8}/now" "-H Host:evil.example $url" "-H Origin:http://evil.example ${url}now"; do
+    # shellcheck disable=SC2086 # options
+    [ "$(in_host curl -s -o /dev/null -w '%{http_code}' $refused)" = 403 ]
+  done
+  run -2 in_host "$OCINET" agent --page 0.0.0.0:80
+  [[ $output == *'Cannot serve the page on "0.0.0.0:80"'* ]] || fail "$output"
+  ocinet down box
+  stop page
+}
+
+# has_traffic URL: what went through the container's interface in the last second is known
+has_traffic() { in_host curl -sS "$1now" | jq -e '.rates["box default eth0"] | length == 3'; }
 
 no_agent() { ! OCINET_TEST_AGENT='' processes | grep -q " worker "; }

@@ -4,14 +4,52 @@
 load lib
 load contained
 
-@test "packages are the same bytes twice; installed, they run, show their manual pages and complete; removed, nothing is left" {
+# upgrade_and_remove ROOT PACKAGE: from the version before, with a container and an agent; then it is removed
+upgrade_and_remove() {
+  local root=$1 deb=$2 installed=$1/usr/bin/ocinet old=$BATS_TEST_TMPDIR/old build
+  change() { dpkg --root="$root" --log=/dev/null --force-depends "$@"; }
+  version() { in_host env OCINET_AGENT=no "$installed" --version; }
+  # The version before: the same, with a version and a build of its own.
+  build=$(sed -n 's,^/\*ocinet \([0-9a-f]\{16\}\) .*,\1,p' "$installed" | head -n 1)
+  dpkg-deb --raw-extract "$deb" "$old"
+  sed -i "s/$build/0000000000000000/g; s/$(dpkg-deb --field "$deb" Version | sed 's/\./[.]/g')/0.0.9/g" "$old/usr/bin/ocinet"
+  sed -i 's/^Version: .*/Version: 0.0.9/' "$old/DEBIAN/control"
+  dpkg-deb --root-owner-group --build "$old" "$BATS_TEST_TMPDIR/old.deb"
+  change --purge ocinet
+  change --install "$BATS_TEST_TMPDIR/old.deb"
+  equal "ocinet 0.0.9" "$(version)"
+  in_host ip netns add box
+  in_host "$installed" up -p 8080:80 box
+  background agent in_host "$installed" agent --workers 1
+  wait_for grep -q 'serves calls' "$BATS_TEST_TMPDIR/agent.log"
+  change --install "$deb"
+  equal "ocinet $(dpkg-deb --field "$deb" Version)" "$(version)"
+  equal "box up 8080:80/tcp" "$(in_host "$installed" ls --json | jq -r '.[] | "\(.id) \(.state) \(.ports[].mapping)"')"
+  reaches 192.0.2.2 in_host ip netns exec box
+  in_host ip netns exec box ip address flush dev eth0
+  run ! reaches 192.0.2.2 in_host ip netns exec box
+  in_host "$installed" repair box
+  reaches 192.0.2.2 in_host ip netns exec box
+  # Removed meanwhile, it leaves the container connected; back again, it takes that away.
+  change --remove ocinet
+  [ ! -e "$installed" ]
+  reaches 192.0.2.2 in_host ip netns exec box
+  stop agent
+  change --install "$deb"
+  in_host "$installed" down box
+  equal "[]" "$(in_host "$installed" ls --json)"
+  in_host ip netns delete box
+  change --purge ocinet
+}
+
+@test "packages are the same bytes twice; installed, they run, show their manual pages and complete; upgraded, they know their containers; removed, nothing is left" {
   local out=$BATS_TEST_TMPDIR/out root=$BATS_TEST_TMPDIR/root name
   export SOURCE_DATE_EPOCH=1700000000 LC_ALL=C.UTF-8 HOME=$BATS_TEST_TMPDIR
   "$PROJECT/scripts/package" "$out"
   (cd "$out" && sha256sum --check --quiet SHA256SUMS)
   (umask 077 && cd / && PATH=$PATH:/nowhere TZ=America/New_York "$PROJECT/scripts/package" "$BATS_TEST_TMPDIR/again")
   diff -r "$out" "$BATS_TEST_TMPDIR/again"
-  equal "@leichtgewicht/ip-codec commander dns-packet events ipaddr.js ocinet" "$(jq -r '.packages[].name' "$out"/*.spdx.json | sort | xargs)"
+  equal "@leichtgewicht/ip-codec commander dns-packet ipaddr.js ocinet" "$(jq -r '.packages[].name' "$out"/*.spdx.json | sort | xargs)"
   jq -e '[.packages[1:][] | .licenseDeclared == "MIT" and (.checksums[0].checksumValue | length) == 128] | all' "$out"/*.spdx.json
 
   # No script of the package runs: a directory does as the root.
@@ -34,7 +72,12 @@ load contained
   fish --no-execute "$root/usr/share/fish/vendor_completions.d/ocinet.fish"
   equal /usr/bin/ocinet "$(jq -r .hook.path "$root/usr/share/doc/ocinet/examples/hooks.d/ocinet.json")"
   grep -q "Permission is hereby granted" "$root/usr/share/doc/ocinet/copyright"
-  dpkg --root="$root" --log=/dev/null --purge ocinet
+  # As apt sees it here, where neither Deno nor a Node that is new enough is a package.
+  run -0 apt-get install --simulate --no-install-recommends "$out"/ocinet_*.deb
+  [[ $output == *"Inst ocinet "* ]] || fail "$output"
+  run -0 dpkg-deb --field "$out"/ocinet_*.deb Maintainer
+  [[ $output =~ ^[^\<]+\ \<[^@]+@[^@]+\.[^@]+\>$ ]] || fail "$output"
+  upgrade_and_remove "$root" "$out"/ocinet_*.deb
   equal "" "$(find "$root" -path "$root/var" -prune -o ! -type d -print)"
 
   npm install --silent --global --offline --prefix "$BATS_TEST_TMPDIR/npm" "$out"/ocinet-*.tgz

@@ -16,7 +16,7 @@ const budget = { file: 818_000, [eager]: 242_000 };
 /** What only people need, or few calls: the eager part does without. */
 const notEager = [
   /^src\/commands\/(?!cni\.ts|dhcp_daemon|failure|hook\.ts|plugin|report)/,
-  /^src\/features\/(calls|doctor|helper|map|overlay|run|session)\//,
+  /^src\/features\/(calls|doctor|helper|map|overlay|page|run|session)\//,
   /^src\/host\/(adoption|deno\/adoption|deno\/datagrams|dry|logging|node\/adoption|relay\/|resolver\/)/,
   /^node_modules\/(?!ipaddr\.js\/)/,
 ];

@@ -258,11 +258,27 @@ function builtinModule(path: string): string {
   return `process.getBuiltinModule(${JSON.stringify(`node:${path}`)})`;
 }
 
-/** Commander inherits from this class at once. The npm package has it without Deno's Node layer. */
+/** What Commander uses of the class that it inherits from. Node's own would set up Deno's Node layer at every start. */
+const eventEmitter = `exports.EventEmitter = class {
+  heard = {};
+  on(name, tell) {
+    (this.heard[name] ??= []).push(tell);
+    return this;
+  }
+  emit(name, ...all) {
+    this.heard[name]?.forEach((tell) => tell(...all));
+  }
+  listenerCount(name) {
+    return this.heard[name]?.length;
+  }
+}`;
+
 const events: Plugin = {
   name: "events",
-  setup: ({ onResolve }) =>
-    onResolve({ filter: /^node:events$/ }, () => ({ path: resolve("node_modules/events/events.js") })),
+  setup: ({ onResolve, onLoad }) => {
+    onResolve({ filter: /^node:events$/ }, () => ({ path: "events", namespace: "events" }));
+    onLoad({ filter: /.*/, namespace: "events" }, () => ({ contents: eventEmitter }));
+  },
 };
 
 /** Node's own, by the name that dns-packet has for it. */

@@ -30,6 +30,7 @@ const order: readonly (readonly string[])[] = [
   ["features/container"],
   ["features/run", "features/map", "features/top"],
   ["features/session", "features/helper"],
+  ["features/page"],
   ["features/doctor"],
   ["features/trace"],
   ["commands"],

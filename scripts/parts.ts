@@ -84,6 +84,7 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
     "src/features/map/svg.ts",
     "src/features/map/text.ts",
   ],
+  page: ["src/features/page/serve.ts"],
   helper: ["src/features/helper/service.ts"],
   completion: ["src/commands/completion.ts"],
   topics: ["src/commands/topics.ts"],

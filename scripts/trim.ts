@@ -8,12 +8,22 @@ export interface Trim {
   readonly unused: readonly (readonly [pattern: RegExp, instead: string])[];
 }
 
-/** Commander starts a program for a command: a method, and a function that only it calls. No command of ocinet's is one. */
+/** Methods of Commander that neither it nor ocinet calls. */
+const uncalled = [
+  ...["addCommand", "addHelpCommand", "allowUnknownOption", "combineFlagAndOptionalValue", "commandsGroup"],
+  ...["executableDir", "getOptionValueSourceWithGlobals", "hook", "optionsGroup", "optsWithGlobals", "parse"],
+  "requiredOption",
+];
+
+/**
+ * Commander starts a program for a command: a method, and a function that only it calls. No command of ocinet's is one.
+ */
 export const commander: Trim = {
   file: /\/commander\/lib\/command\.js$/,
   unused: [
     [/\n {2}_executeSubCommand\([^]*?\n {2}\}\n/, "\n  _executeSubCommand() {}\n"],
     [/\nfunction incrementNodeInspectorPort\([^]*?\n\}\n/, "\n"],
+    ...uncalled.map((name) => [new RegExp(`\\n {2}${name}\\([^]*?\\n {2}\\}\\n`), "\n"] as const),
   ],
 };
 

@@ -76,7 +76,7 @@ become_runtime() {
     ! command -v "${runtime:-node}" >/dev/null || exec $apart "${runtime:-node}" "--inspect-port=[ff02::1]:9229" "$0" "$@"
   esac
   case $runtime in
-    "") why="neither deno (2 or later) nor node (20.16 or later) is on PATH; install one" ;;
+    "") why="neither deno (2 or later) nor node (20.16 or later) is on PATH; install one, from deno.com or nodejs.org" ;;
     deno | node | *"/deno" | *"/node") why="OCINET_RUNTIME is \"$runtime\", and there is no such program" ;;
     *) why="OCINET_RUNTIME is \"$runtime\", and not deno, node, or the path of one" ;;
   esac

@@ -3,6 +3,7 @@ import { slotsDirectory } from "../features/calls/slot.ts";
 import { followHost, renewAll } from "../features/container/names_again.ts";
 import { runAgent } from "../features/overlay/agent.ts";
 import { clusterFile } from "../features/overlay/cluster_config.ts";
+import { servePage } from "../features/page/serve.ts";
 import { stateDirectory } from "../engine/state.ts";
 import { isRoot } from "../engine/user.ts";
 import { buildId } from "../host/part.ts";
@@ -27,6 +28,9 @@ export const agentOptions: readonly Option[] = [{
   many: false,
   annotation: false,
 }, {
+  ...{ name: "page", value: "ADDRESS:PORT", bare: true, many: false, annotation: false },
+  text: "serve the map, with its traffic, as a page on loopback (default: any port of 127.0.0.1)",
+}, {
   ...unitsOption,
   text: `${unitsOption.text} or ~/.config/systemd/user`,
 }];
@@ -39,24 +43,32 @@ OCINET_AGENT=no has a call go without them.
 
 If there is an /etc/ocinet/cluster.json, root's agent serves overlay networks too. Containers on these need it to start.
 While it does not run, those that do run go on.
+
+--page prints a URL with a token, anew at each start. Beside an agent that runs already, it serves the page alone.
 `;
 
 /**
  * Serves calls of this user, and overlay networks if the host is in a cluster, until it is told to end.
  * @param workers how many processes are to wait for calls
+ * @param at where to serve the page, if at all: ADDRESS:PORT, or ""
  */
-export async function agent(world: World, workers = String(usualWorkers)): Promise<Report> {
+export async function agent(world: World, workers = String(usualWorkers), at?: string): Promise<Report> {
   if (!/^[0-9]{1,2}$/.test(workers) || Number(workers) > mostWorkers) {
     throw new UsageError(`Cannot have "${workers}" workers: it is a number from 0 to ${mostWorkers}`);
   }
-  const isInCluster = isRoot(world) && world.stat(clusterFile(world)) !== undefined || Number(workers) === 0;
-  const state = stateDirectory(world);
-  const pool = await serveCalls(world, Number(workers), isInCluster);
+  const [count, hasPage, state] = [Number(workers), at !== undefined, stateDirectory(world)];
+  const isInCluster = isRoot(world) && world.stat(clusterFile(world)) !== undefined ||
+    count === 0 && !hasPage;
+  const page = at === undefined ? undefined : await servePage(world, state, at);
+  const pool = await serveCalls(world, count, isInCluster || hasPage);
+  if (page) tell(`page: ${page.url}`);
+  const isBesideAnother = hasPage && count > 0 && !pool;
   const names = followHost(world, lookEvery, () => renewAll(world, state, tell));
   try {
-    if (isInCluster) await runAgent(world, state, tell);
+    if (isInCluster && !isBesideAnother) await runAgent(world, state, tell);
     else await untilSignal(world);
   } finally {
+    page?.close();
     names.stop();
     await pool?.stop();
   }

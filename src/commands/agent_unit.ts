@@ -1,5 +1,6 @@
 import type { World } from "../plan/world.ts";
 import { isRoot } from "../engine/user.ts";
+import type { OptionValues } from "../wire/oci/options.ts";
 import type { Report } from "./report.ts";
 import { unitsReport, unitWord } from "./units.ts";
 
@@ -7,7 +8,10 @@ import { unitsReport, unitWord } from "./units.ts";
  * The agent's unit for systemd. Calls are served only in the namespaces of the agent, so nothing in it may make any
  * (ProtectSystem= and the like do). Programs that a call leaves running are in its control group, and have to outlive it.
  */
-export function agentUnit(world: World, directory: string): Report {
+export function agentUnit(world: World, directory: string, given: OptionValues): Report {
+  const words = ["workers", "page"].flatMap((name) =>
+    (given.get(name) ?? []).slice(-1).map((value) => `--${name}${value === "" ? "" : `=${value}`}`)
+  );
   const text = `[Unit]
 Description=Calls of ocinet without the start of a runtime, and networks over several hosts
 Documentation=man:ocinet(1)
@@ -15,7 +19,7 @@ After=network.target
 
 [Service]
 Type=exec
-ExecStart=${[world.self.at(-1)!, "agent"].map(unitWord).join(" ")}
+ExecStart=${[world.self.at(-1)!, "agent", ...words].map(unitWord).join(" ")}
 Restart=on-failure
 KillMode=process
 OOMPolicy=continue

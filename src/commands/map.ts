@@ -1,16 +1,12 @@
 import { UsageError } from "../wire/oci/options.ts";
 import type { World } from "../plan/world.ts";
-import { containerIds } from "../engine/record.ts";
 import { stateDirectory } from "../engine/state.ts";
 import { isRoot } from "../engine/user.ts";
-import { describeAll } from "../features/container/describe.ts";
 import { drawHtml } from "../features/map/html.ts";
-import { mapOf, type NetworkMap } from "../features/map/model.ts";
+import type { NetworkMap } from "../features/map/model.ts";
 import { drawSvg } from "../features/map/svg.ts";
 import { drawText } from "../features/map/text.ts";
-import { allNetworks } from "../features/networks/catalog.ts";
-import { endpointsIn } from "../features/networks/endpoints.ts";
-import { describeInside } from "../features/session/session.ts";
+import { currentMap } from "../features/page/look.ts";
 import type { Report } from "./report.ts";
 
 export const mapFlags = {
@@ -31,17 +27,7 @@ export async function map(world: World, flags: ReadonlySet<string>, screen: Scre
   if (forms.length > 1) {
     throw new UsageError(`Cannot print --${forms.join(" and --")} at once: give one of them`);
   }
-  const state = stateDirectory(world);
-  const json = mapOf({
-    host: world.read("/proc/sys/kernel/hostname")?.trim() ?? "",
-    containers: [
-      ...await describeAll(world, state, containerIds(world, state)),
-      ...describeInside(world, state),
-    ],
-    networks: (await allNetworks(world)).filter(({ configOnly }) => !configOnly),
-    endpoints: await endpointsIn(world, state),
-    all: flags.has("all"),
-  });
+  const json = await currentMap(world, stateDirectory(world), flags.has("all"));
   const isElsewhere = json.containers.length === 0 && !isRoot(world) &&
     world.stat("/run/ocinet") !== undefined;
   const note = isElsewhere ? { note: "none of yours; sudo ocinet map shows those of root" } : {};

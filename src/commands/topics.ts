@@ -97,6 +97,7 @@ const topics: readonly Topic[] = [
     text: "calls without the start of a runtime",
     rows: [
       ["ocinet agent", "keeps processes that wait for calls"],
+      ["--page", "it serves the map, live"],
       ["OCINET_AGENT=no", "has a call go without"],
     ],
     of: ["agent"],

@@ -348,8 +348,8 @@ export const verbs: readonly Verb[] = [
     act: (world, { given }) => {
       const units = given.get("units")?.at(-1);
       return units === undefined
-        ? agent(world, given.get("workers")?.at(-1))
-        : Promise.resolve(agentUnit(world, units));
+        ? agent(world, given.get("workers")?.at(-1), given.get("page")?.at(-1))
+        : Promise.resolve(agentUnit(world, units, given));
     },
   },
   {

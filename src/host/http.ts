@@ -69,38 +69,42 @@ function readAnswer(
   }).on("end", () => end(text));
 }
 
-/** Serves POST requests on a unix socket. Other methods get an error. */
+/** Serves requests of one method. Others get an error. */
 export function serveHttp(service: HttpService): Promise<Listening> {
-  const { socket, wait, contentType, serve } = service;
+  const { socket, wait, most, contentType, serve } = service;
   const server = builtin<typeof Http>("node:http").createServer((request, response) => {
-    const answer = ({ status, body }: HttpAnswer) => {
-      response.writeHead(status, { "content-type": contentType });
+    const answer = ({ status, body, headers }: HttpAnswer) => {
+      response.writeHead(status, { "content-type": contentType, ...headers });
       response.end(body);
     };
+    const { url: path = "", headers } = request;
     hearBody(request, service)
-      .then((body) =>
-        typeof body === "number" ? { status: body, body: "" } : serve({ path: request.url ?? "", body })
-      )
+      .then((body) => typeof body === "number" ? { status: body, body: "" } : serve({ path, body, headers }))
       // An error with one request must not end the service.
       .then(answer, () => answer({ status: 500, body: "" }))
       .catch(() => response.destroy());
   });
   server.requestTimeout = wait;
   server.headersTimeout = wait;
+  if (most) server.maxConnections = most;
   return new Promise((resolve, reject) => {
     server.once("error", reject);
     const umask = setUmask(0o177);
     server.listen(typeof socket === "number" ? { fd: socket } : socket, () => {
       server.on("error", () => {});
-      resolve({ close: () => void server.close() });
+      const bound = server.address();
+      resolve({
+        close: () => void server.close(),
+        ...bound && typeof bound === "object" ? { port: bound.port } : {},
+      });
     });
     setUmask(umask);
   });
 }
 
 /** The body of a request, or the HTTP status that refuses it. */
-function hearBody(request: Http.IncomingMessage, { longest }: HttpService): Promise<string | number> {
-  if (request.method !== "POST") return Promise.resolve(405);
+function hearBody(request: Http.IncomingMessage, { longest, method }: HttpService): Promise<string | number> {
+  if (request.method !== method) return Promise.resolve(405);
   let text = "";
   return new Promise((resolve, reject) => {
     request.setEncoding("utf8").on("error", reject).on("aborted", () => reject(new Error("cut")))

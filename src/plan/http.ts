@@ -27,23 +27,31 @@ export interface HttpAnswer {
   readonly body: string;
   /** When it was given by the server's clock, as HTTP says it. */
   readonly date?: string | undefined;
+  /** Of an answer of ours. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** A request that a client sent: POST with JSON. */
+/** A request that a client sent. */
 export interface HttpHeard {
   readonly path: string;
   readonly body: string;
+  /** By their names in small letters. */
+  readonly headers: Readonly<Record<string, string | readonly string[] | undefined>>;
 }
 
-/** An HTTP service on a unix socket that only root can use. */
+/** An HTTP service: on a unix socket that only root can use, or on TCP. */
 export interface HttpService {
-  /** A path, or the descriptor of a socket that is listened on already. */
-  readonly socket: string | number;
+  /** A path, the descriptor of a socket that is listened on already, or an address with a port, 0 for any free one. */
+  readonly socket: string | number | { readonly host: string; readonly port: number };
+  /** The one method that is served. */
+  readonly method: "GET" | "POST";
   /** The largest body of a request in bytes. */
   readonly longest: number;
   /** The time limit for receiving a request in milliseconds. */
   readonly wait: number;
-  /** The content type of all answers. */
+  /** The most connections at once; others are closed. */
+  readonly most?: number;
+  /** The content type of all answers that have none of their own. */
   readonly contentType: string;
   serve(heard: HttpHeard): Promise<HttpAnswer>;
 }

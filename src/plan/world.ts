@@ -251,6 +251,8 @@ export interface Served {
 /** A socket that is listened on. Closing it leaves those who are being answered. */
 export interface Listening {
   close(): void;
+  /** That of TCP. */
+  readonly port?: number;
 }
 
 /** A program that tells things. */

@@ -99,7 +99,10 @@ const methods: Readonly<Record<string, Method>> = {
 };
 
 /** Answers a request of Docker's. */
-export async function answer(plugin: DockerPlugin, { path, body }: HttpHeard): Promise<HttpAnswer> {
+export async function answer(
+  plugin: DockerPlugin,
+  { path, body }: Pick<HttpHeard, "path" | "body">,
+): Promise<HttpAnswer> {
   const method = Object.hasOwn(methods, path) ? methods[path] : undefined;
   if (!method) {
     return failed(new Error(`Cannot do ${JSON.stringify(path)}: this plugin has no such method`), 404);

@@ -35,7 +35,7 @@ export async function serveDocker(
       world.remove(socket);
     }
     const listening = await world.serveHttp({
-      ...{ socket: given?.descriptor ?? socket, longest: 1 << 20, wait: 30_000, contentType },
+      ...{ socket: given?.descriptor ?? socket, method: "POST", longest: 1 << 20, wait: 30_000, contentType },
       serve: (heard) => inTurn(() => sharing(plugin, () => answer(plugin, heard))),
     });
     tell(`listening on ${given ? "a socket of systemd's" : socket}`);

@@ -9,6 +9,13 @@ export type Kind = "name" | "state" | "address" | "port" | "way" | "plain";
 export interface Line {
   readonly kind: Kind;
   readonly text: string;
+  /** The interface that it is about (`interfaceKey`). */
+  readonly of?: string;
+}
+
+/** What an interface is called on a page. */
+export function interfaceKey(id: string, network: string, ifname: string): string {
+  return plain(`${id} ${network} ${ifname}`);
 }
 
 /** A container on a network. */
@@ -80,9 +87,10 @@ function cellOf(map: NetworkMap, container: MapContainer, network?: string): Cel
     lines: [
       { kind: "name", text: name },
       ...(state === "up" ? [] : [line("state", reason === undefined ? state : `${state}: ${reason}`)]),
-      ...interfaces.filter((one) => one.network === network).map(({ ifname, ips }) =>
-        line("address", [ifname, ...ips].join(" "))
-      ),
+      ...interfaces.filter((one) => one.network === network).map(({ ifname, ips }) => ({
+        ...line("address", [ifname, ...ips].join(" ")),
+        of: interfaceKey(id, network!, ifname),
+      })),
       ...portTexts(portsAt(map, container, network)).map((text) => line("port", text)),
     ],
   };

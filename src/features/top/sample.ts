@@ -4,7 +4,7 @@ import { readRows } from "../../plan/ip_json.ts";
 import { whyFailed, type World } from "../../plan/world.ts";
 import { livePrefixes } from "../../engine/namespace.ts";
 import { containerIds, pluginKeys, readPlugin, readUndamaged } from "../../engine/record.ts";
-import { describeAll } from "../container/describe.ts";
+import { endpointsOf } from "../networks/endpoints.ts";
 
 /**
  * What went through an interface since it was made, as its container sees it: bytes received and sent, packets received
@@ -45,22 +45,22 @@ async function readOne(
   key: string,
   host: ReadonlyMap<string, Counters>,
 ): Promise<readonly Counted[]> {
-  const [described] = await describeAll(world, state, [key]);
+  const endpoints = await endpointsOf(world, state, key);
   const record = readUndamaged(world, state, key);
   const plugins = pluginKeys(world, state, key).flatMap((one) => readPlugin(world, state, one) ?? []);
-  const container = (record ?? plugins[0])?.container;
-  if (!described || !container) return [];
-  const ends = described.networks.map(({ ifname }) => {
+  const owner = record ?? plugins[0];
+  if (!owner) return [];
+  const ends = endpoints.map(({ ifname }) => {
     const digest = record?.attachments.find((one) => one.ifname === ifname)?.digest;
     const own = plugins.filter((one) => one.ifname === ifname);
     return host.get(digest ? vethFrom(digest) : vethsOf(own.flatMap(({ steps }) => steps))[0] ?? "");
   });
-  const enter = ends.includes(undefined) ? livePrefixes(world, container).container : undefined;
+  const enter = ends.includes(undefined) ? livePrefixes(world, owner.container).container : undefined;
   const inside = enter && await ask(world, enter).catch(() => undefined);
-  return described.networks.flatMap(({ name: network, ifname }, i) => {
+  return endpoints.flatMap(({ network, ifname }, i) => {
     // What one end of a veth receives, the other one has sent.
     const counters = ends[i] ? [1, 0, 3, 2, 5, 4].map((at) => ends[i]![at]!) : inside?.get(ifname);
-    return counters ? [{ id: described.id, network, ifname, counters }] : [];
+    return counters ? [{ id: record?.runtimeId ?? owner.id, network, ifname, counters }] : [];
   });
 }
 
