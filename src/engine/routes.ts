@@ -55,7 +55,7 @@ export function readRoutes(world: World, of: Family): RouteTable {
 
 /**
  * Whether there are tables to which only rules lead, such as a VPN's. /proc lists those of IPv4; the few programs that
- * have such tables have them for both families.
+ * have such tables have them for both families. The kernel walks all routes for this file: ask where they are few.
  */
 export function hasOtherTables(world: World): boolean {
   return /^Id /m.test(world.readStart("/proc/self/net/fib_triestat", most) ?? "");

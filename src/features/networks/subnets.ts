@@ -157,8 +157,8 @@ function elsewhere(
  */
 async function routesTo(world: World, subnets: readonly string[]): Promise<readonly HostRoute[]> {
   const tables = subnets.map((subnet) => ({ subnet, ...readRoutes(world, family(subnet)) }));
-  const others = hasOtherTables(world);
-  const asked = tables.filter(({ whole }) => others || !whole).map(({ subnet }) => subnet);
+  const isAll = tables.every(({ whole }) => whole) && !hasOtherTables(world);
+  const asked = isAll ? [] : tables.map(({ subnet }) => subnet);
   return [...tables.flatMap(({ routes }) => routes), ...await probe(world, asked)];
 }
 
