@@ -248,7 +248,8 @@ holder_is_apart() {
 
 @test "what is no namespace is refused in one line" {
   says 1 'ocinet: Cannot use process 999999999: it does not run' ocinet up 999999999
-  says 1 'ocinet: Cannot use namespace "nobox": it is not an absolute path; a named one is in /run/netns' ocinet up nobox
+  says 1 'ocinet: Cannot use namespace "nobox": there is no /run/netns/nobox; ip netns add nobox makes it' ocinet up nobox
+  says 1 'ocinet: Cannot use namespace "./box": it is not an absolute path; a named one is in /run/netns' ocinet up ./box
   says 1 'ocinet: Cannot use namespace "/etc/passwd": it is no namespace; ip netns add NAME makes one, /run/netns/NAME' \
     ocinet up /etc/passwd
   says 1 'ocinet: Cannot enter namespace "/run/netns/none": there is none' ocinet up /run/netns/none

@@ -10,9 +10,16 @@ export interface Trim {
 
 /** Methods of Commander that neither it nor ocinet calls. */
 const uncalled = [
-  ...["addCommand", "addHelpCommand", "allowUnknownOption", "combineFlagAndOptionalValue", "commandsGroup"],
+  ...[
+    "addCommand",
+    "addHelpCommand",
+    "allowExcessArguments",
+    "allowUnknownOption",
+    "combineFlagAndOptionalValue",
+    "commandsGroup",
+  ],
   ...["executableDir", "getOptionValueSourceWithGlobals", "hook", "optionsGroup", "optsWithGlobals", "parse"],
-  "requiredOption",
+  ...["requiredOption", "showSuggestionAfterError", "storeOptionsAsProperties"],
 ];
 
 /**

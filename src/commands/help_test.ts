@@ -64,12 +64,14 @@ test("help lists commands and topics; a command that a topic is about names it; 
   assert.equal(stdout, (await typed("--help")).stdout);
   assert.match(stdout, /\n {2}network {10}networks as objects[^]*\nTopics:\n[^]*\n {2}exit-codes {7}what/);
   for (const { name } of allTopics()) assert.match(stdout, new RegExp(`^  ${name} `, "m"));
-  for (const line of ["help ports", "help port", "port --help"]) {
+  for (const line of ["help port", "port --help"]) {
     const { code, stdout } = await typed(line);
     assert.match(stdout, /^Usage: ocinet port [^]*\nMore: ocinet help topic ports\n$/, line);
     assert.equal(code, 0);
   }
-  assert.match((await typed("help networks")).stdout, /^networks: /);
+  for (const name of ["networks", "ports"]) {
+    assert.match((await typed(`help ${name}`)).stdout, new RegExp(`^${name}: `));
+  }
   assert.match((await typed("help network")).stdout, /\nMore: ocinet help topic networks\n$/);
   assert.match((await typed("help help")).stdout, /^Usage: ocinet help /);
   for (
@@ -140,7 +142,7 @@ test("help, and words of other tools, are what they mean", () => {
     ["help run rm -rf", "run --help"],
     ["help session start", "session start --help"],
     ["help session strat", "session strat"],
-    ["help ports", "port --help"],
+    ["help ports", "help ports"],
     ["help topic ports", "help ports"],
     ["help names", "help names"],
     ["help ps", "ls --help"],

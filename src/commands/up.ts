@@ -67,8 +67,10 @@ export async function up(world: World, typed: string, given: OptionValues): Prom
   };
 }
 
-/** A name that `ip netns` knows stands for its path. */
+/** A name that `ip netns` knows stands for its path. @throws Error for a name that it does not know */
 function targetOf(world: World, typed: string): string {
+  if (/^[0-9]+$/.test(typed) || typed.includes("/")) return typed;
   const named = `/run/netns/${typed}`;
-  return /^[0-9]+$/.test(typed) || typed.includes("/") || world.stat(named) === undefined ? typed : named;
+  if (world.stat(named) !== undefined) return named;
+  throw new Error(`Cannot use namespace "${typed}": there is no ${named}; ip netns add ${typed} makes it`);
 }

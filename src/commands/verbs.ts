@@ -342,7 +342,7 @@ export const verbs: readonly Verb[] = [
   {
     usage: "agent",
     text: "serve calls without the start of a runtime, and overlay networks on this host",
-    example: "sudo ocinet agent\n  sudo ocinet agent --units /etc/systemd/system",
+    example: "sudo ocinet agent\n  sudo ocinet agent --page\n  sudo ocinet agent --units /etc/systemd/system",
     more: agentHelp,
     options: agentOptions,
     act: (world, { given }) => {

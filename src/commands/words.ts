@@ -68,8 +68,8 @@ function helpAsMeant(
   if (first === undefined) return ["--help"];
   if (first === "topic") return ["help", ...words.slice(1)];
   if (first === "help" || first.startsWith("-")) return ["help", first.replace(/^h.*/, "--help")];
-  // It is a topic's name too, and says more of it than of the one command.
-  if (first === "networks") return ["help", first];
+  // Each is a topic's name too, and says more of it than of the one command.
+  if (first === "networks" || first === "ports") return ["help", first];
   const meant = asMeant(words, groups, commands);
   if (groups.includes(meant[0]!)) {
     const isKnown = meant.length === 1 || commands.includes(`${meant[0]} ${meant[1]}`);

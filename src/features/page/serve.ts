@@ -1,6 +1,7 @@
 import { contains, parseAddress } from "../../net/address.ts";
 import type { HttpAnswer, HttpHeard } from "../../plan/http.ts";
 import type { Listening, World } from "../../plan/world.ts";
+import { messageOf } from "../../wire/cni/error.ts";
 import { UsageError } from "../../wire/oci/options.ts";
 import { drawHtml } from "../map/html.ts";
 import { admit } from "./door.ts";
@@ -18,7 +19,7 @@ const [most, wait] = [32, 5000];
 
 /**
  * Serves the map of this host to those who have the page's URL, until it is closed.
- * @param at ADDRESS:PORT of loopback, or "" for any port of 127.0.0.1
+ * @param at ADDRESS:PORT of loopback, a port of 127.0.0.1, or "" for any
  * @throws UsageError for another address; Error when it cannot listen there
  */
 export async function servePage(world: World, state: string, at: string): Promise<Page> {
@@ -30,14 +31,19 @@ export async function servePage(world: World, state: string, at: string): Promis
       const { headers, ...answer } = await answerTo(heard, token, look);
       return { ...answer, headers: { ...always, ...headers } };
     },
+  }).catch((error) => {
+    throw new Error(
+      `Cannot serve the page on "${at}": ${messageOf(error)}; name another port, or none for a free one`,
+    );
   });
   const shown = host.includes(":") ? `[${host}]` : host;
   return { ...listening, url: `http://${shown}:${listening.port}/${token}/` };
 }
 
 function placeOf(at: string): { readonly host: string; readonly port: number } {
-  const [, inBrackets, plain, port] = /^(?:\[(.+)\]|([^:]+)):([0-9]{1,5})$/.exec(at || "127.0.0.1:0") ?? [];
-  const host = parseAddress(inBrackets ?? plain ?? "");
+  const [, inBrackets, plain = "127.0.0.1", port] =
+    /^(?:(?:\[(.+)\]|([^:]+)):)?([0-9]{1,5})$/.exec(at.replace(/^localhost:/, "") || "0") ?? [];
+  const host = parseAddress(inBrackets ?? plain);
   const isLoopback = host !== undefined && (host === "::1" || contains("127.0.0.0/8", host));
   if (isLoopback && Number(port) < 65536) return { host, port: Number(port) };
   throw new UsageError(

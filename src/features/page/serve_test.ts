@@ -66,7 +66,8 @@ test("the page is on loopback alone", async () => {
     "0.0.0.0:80",
     "[::]:80",
     "192.0.2.1:80",
-    "localhost:80",
+    "localhost:65536",
+    "localhost",
     "127.0.0.1",
     "127.0.0.1:65536",
     ":80",
@@ -94,11 +95,18 @@ test("the page is drawn by its own script and style, and says to keep nothing of
     const [, version] = /<main data-map="([0-9a-f]{16})">/.exec(text)!;
     assert.deepEqual(JSON.parse((await ask(`${url}now`)).text), { map: version, rates: {} });
     assert.equal((await ask(`${url}other`)).status, 404);
+    await assert.rejects(
+      served(`127.0.0.1:${port}`, () => Promise.resolve()),
+      /^Error: Cannot serve the page on "127\.0\.0\.1:\d+": .*EADDRINUSE.*; name another port/,
+    );
     await served("", (other) => Promise.resolve(assert.notEqual(other.url.split("/")[3], url.split("/")[3])));
   });
 });
 
 test("requests are refused that are none of a page's", async () => {
+  for (const at of ["0", "localhost:0", "127.0.0.1:0"]) {
+    await served(at, ({ url }) => Promise.resolve(assert.match(url, /^http:\/\/127\.0\.0\.1:/)));
+  }
   await served("127.0.0.1:0", async ({ url }) => {
     for (const method of ["POST", "PUT", "DELETE", "OPTIONS", "HEAD"]) {
       assert.equal((await ask(url, { method })).status, 405, method);
