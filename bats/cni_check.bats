@@ -24,6 +24,7 @@ teardown() {
   notices 'bridge "cni0" is down' "ip link set dev cni0 down" "ip link set dev cni0 up"
   notices '"cni0" no longer has the gateway'\''s address 10.1.1.1/24' "ip address del 10.1.1.1/24 dev cni0" "ip address add 10.1.1.1/24 dev cni0"
   notices 'sysctl "net/ipv4/ip_forward" is 0, not 1' "sysctl -q net.ipv4.ip_forward=0" "sysctl -q net.ipv4.ip_forward=1"
+  notices 'sysctl "net/ipv4/conf/cni0/forwarding" is 0, not 1' "sysctl -q net.ipv4.conf.cni0.forwarding=0" "sysctl -q net.ipv4.conf.cni0.forwarding=1"
   # Another veth's end of the same name in the container is not the one that was made.
   local mac
   mac=$(in_box cat /sys/class/net/eth0/address)

@@ -347,3 +347,30 @@ holder_is_apart() {
   run -0 ocinet ls --json
   [ "$output" = "[]" ]
 }
+
+@test "a new file in the place of the old one goes on with what runs, and all can be removed as usage.md says" {
+  local own=$BATS_TEST_TMPDIR/own bundle=$BATS_TEST_TMPDIR/bundle
+  mkdir "$own"
+  cp "$OCINET" "$own/ocinet"
+  make_bundle "$bundle"
+  set_args "$bundle" ip -4 -o address show dev eth0
+  cp "$bundle/config.json" "$own/config.json"
+  in_host "$own/ocinet" install-plugins "$own/bin"
+  in_host "$own/ocinet" inject "$bundle"
+  in_host "$own/ocinet" up box
+  cp "$OCINET" "$own/new"
+  mv "$own/new" "$own/ocinet"
+  serve tcp 80 in_peer
+  [ "$(ask tcp 192.0.2.2 80 in_host ip netns exec box)" = 192.0.2.1 ]
+  run -0 run_container c1 "$bundle"
+  [[ $output == *172.16.28.3/24* ]]
+  CNI_COMMAND=VERSION in_host "$own/bin/bridge" <<<'{ "cniVersion": "1.1.0" }' | jq -e '.supportedVersions | length > 0'
+
+  in_host "$own/ocinet" inject --remove "$bundle"
+  diff <(jq -S . "$own/config.json") <(jq -S . "$bundle/config.json")
+  in_host "$own/ocinet" install-plugins --remove "$own/bin"
+  [ -z "$(ls "$own/bin")" ]
+  in_host "$own/ocinet" down box
+  in_host "$own/ocinet" gc
+  [ -z "$(in_host nft list ruleset)$(ls -A "$STATE_DIR")" ]
+}

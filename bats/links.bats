@@ -275,7 +275,7 @@ SCRIPT
   in_host ip link add name port1 type veth peer name port0
   plugin net "{ \"type\": \"macvlan\", \"master\": \"port0\", \"ipam\": $(static 10.7.0.1/24 fd00:7::1/64) }"
   followed_by net '{ "type": "tuning", "sysctl": { "net.ipv4.conf.IFNAME.arp_filter": "1", "net.ipv6.conf.IFNAME.mtu": "1300" } }'
-  plugin other "{ \"type\": \"ptp\", \"ipam\": $(static 10.7.0.1/24 fd00:7::1/64) }"
+  plugin other "{ \"type\": \"bridge\", \"bridge\": \"other0\", \"ipam\": $(static 10.7.0.1/24 fd00:7::1/64) }"
   followed_by other '{ "type": "tuning", "sysctl": { "net.ipv6.conf.IFNAME.mtu": "1300" } }'
   remember law
   by_cni() { NETCONFPATH=$NET_DIR CNI_PATH=/none CNI_CONTAINERID=law ocinet cni "$1" net /run/netns/law; }
@@ -293,7 +293,7 @@ SCRIPT
   ocinet up --net other /run/netns/law
   [ "$(in_box law sysctl -n net.ipv6.conf.eth0.mtu)" = 1300 ]
   ocinet down law
-  plugin other "{ \"type\": \"ptp\", \"ipam\": $(static 10.7.0.1/24) }"
+  plugin other "{ \"type\": \"bridge\", \"bridge\": \"other0\", \"ipam\": $(static 10.7.0.1/24) }"
   followed_by other '{ "type": "tuning", "sysctl": { "net.ipv4.conf.eth9.arp_filter": "1" } }'
   run -1 ocinet up --net other /run/netns/law
   [[ $output == *'sysctl -w net/ipv4/conf/eth9/arp_filter=1": the kernel has no such setting'* ]]

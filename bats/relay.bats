@@ -73,6 +73,14 @@ CONFIG
   launch c1 --uplink slirp4netns -p 8080:80
   serve tcp 80 in_container c1
   serve udp 53 in_container c1
+  in_host ip address add 192.0.2.9/24 dev eth0
+  # Answers come from the address that was asked, where each is published by itself.
+  run -0 port add c1 192.0.2.1:5353:53/udp 192.0.2.9:5353:53/udp
+  [ "${lines[1]}" = "192.0.2.1:5353:53/udp slirp4netns" ]
+  [ "${lines[2]}" = "192.0.2.9:5353:53/udp relay, without the client's address" ]
+  [ "$(ask udp 192.0.2.1 5353 in_peer)" = 192.0.2.2 ]
+  [ "$(ask udp 192.0.2.9 5353 in_peer)" = 10.0.2.100 ]
+  run -0 port rm c1 192.0.2.1:5353:53/udp 192.0.2.9:5353:53/udp
   run -0 port add c1 8081:80 5353:53/udp '[2001:db8:1::1]:8082:80'
   [ "${lines[1]}" = "8081:80/tcp slirp4netns, IPv4 only" ]
   [ "${lines[3]}" = "[2001:db8:1::1]:8082:80/tcp relay, without the client's address" ]

@@ -34,12 +34,16 @@ async function repaired(damage: (fake: Fake) => void) {
   return { told, lost };
 }
 
-test("repair turns forwarding on again that was switched off", async () => {
-  const { told, lost } = await repaired((fake) => {
-    hostOf(fake).sysctls["net/ipv4/ip_forward"] = "0";
-  });
-  assert.match(told.join("\n"), /was gone, and is there again/);
-  assert.deepEqual(lost, []);
+test("repair turns forwarding on again that was switched off, for all links or one", async () => {
+  const damages = [
+    (fake: Fake) => void (hostOf(fake).sysctls["net/ipv4/ip_forward"] = "0"),
+    (fake: Fake) => void (linkNamed(hostOf(fake), "br0")!.sysctls["ipv4/conf/forwarding"] = "0"),
+  ];
+  for (const damage of damages) {
+    const { told, lost } = await repaired(damage);
+    assert.match(told.join("\n"), /was gone, and is there again/);
+    assert.deepEqual(lost, []);
+  }
 });
 
 test("repair makes a bridge again that was deleted, with its ports and addresses", async () => {

@@ -25,7 +25,14 @@ import { isFiltering, lostVlans, portVlans, vlanLink, type Vlans, vlansOn } from
 import { endpointOf } from "./endpoint.ts";
 import { addAddresses, addRoutes, enableIpv6, withLease } from "./layer3.ts";
 import { announce, bringUp, bringUpAddressed } from "./move_in.ts";
-import { disableDuplicateDetection, forward, forwardingSysctls, lostVeth, vethEnds } from "./veth.ts";
+import {
+  disableDuplicateDetection,
+  forward,
+  forwardingSysctls,
+  linkForwarding,
+  lostVeth,
+  vethEnds,
+} from "./veth.ts";
 
 export { parse, readsArgs } from "./bridge_conf.ts";
 
@@ -145,6 +152,7 @@ export function evidence(conf: Conf, _at: Attachment, made: Result): Lookups {
   const ports = hostLinks(made).filter((name) => name !== conf.bridge);
   return {
     links: [conf.bridge, gatewayLink(conf)],
+    sysctls: conf.isGateway ? [linkForwarding(gatewayLink(conf))] : [],
     answers: isFiltering(conf.vlans) ? ports.map(vlansOn) : [],
   };
 }
@@ -168,7 +176,8 @@ export function checkDrift(
   const port = hostLinks(made).map((name) => seen.links.get(name)).find((link) => link?.master === bridge);
   if (!port) return `CNI veth created for bridge ${conf.bridge} was not found`;
   const ips = ownIps(made, ifname);
-  return lostVeth(conf.isGateway ? ips : [], ifname, port, seen) ?? lostPort(conf, port, seen) ??
+  return lostVeth(conf.isGateway ? ips : [], ifname, port, seen, gatewayLink(conf)) ??
+    lostPort(conf, port, seen) ??
     lostBridge(conf, ips, seen);
 }
 
@@ -223,7 +232,7 @@ export function address(conf: Conf, at: Attachment, given: Lease, made: Result, 
   return {
     steps: [
       ...setGateway(conf, at, gateways, seen),
-      ...(conf.isGateway ? forward(lease.ips, seen) : []),
+      ...(conf.isGateway ? forward(lease.ips, seen, endpoint.link) : []),
       ...detectDuplicates(conf, at.ifname),
       ...enableIpv6(lease, at.ifname),
       ...announce(at.ifname, [4]),

@@ -152,6 +152,7 @@ test("a gateway has its address on the bridge, and forwards", () => {
 ip address replace fd00::1/64 dev cni0 nodad
 sysctl -w net/ipv4/ip_forward=1
 sysctl -w net/ipv6/conf/all/forwarding=1
+sysctl -w net/ipv4/conf/cni0/forwarding=1
 container: sysctl -w net/ipv6/conf/eth0/accept_dad=0
 container: sysctl -w net/ipv6/conf/lo/disable_ipv6=0
 container: sysctl -w net/ipv6/conf/eth0/disable_ipv6=0
@@ -255,6 +256,7 @@ ip address replace 10.1.2.1/24 dev br0.100 brd +`,
   assert.deepEqual(result.interfaces[3], { name: "br0.100", mac });
   const again = address(conf, lease, seeing({ name: "br0.100", kind: "veth", addresses: ["10.1.2.1/24"] }));
   assert.deepEqual(show(again.steps).split("\n").filter((line) => line.includes("br0")), [
+    "sysctl -w net/ipv4/conf/br0.100/forwarding=1",
     'nft add element inet ocinet bridges { "br0" . "br0" }',
     'nft add element inet ocinet bridges { "br0.100" . "br0.100" }',
     'nft create element inet ocinet members4 { "br0.100" . 10.1.2.3 comment "c1 vetha1a1a1a1a1a" }',

@@ -13,7 +13,14 @@ import { hostLinks, ownIps } from "../../wire/cni/previous_result.ts";
 import type { Lease, Lookups } from "../plugin.ts";
 import { endpointOf } from "./endpoint.ts";
 import { addRoutes, alone, enableIpv6, parseMasquerade, withLease } from "./layer3.ts";
-import { disableDuplicateDetection, forward, forwardingSysctls, lostVeth, vethEnds } from "./veth.ts";
+import {
+  disableDuplicateDetection,
+  forward,
+  forwardingSysctls,
+  linkForwarding,
+  lostVeth,
+  vethEnds,
+} from "./veth.ts";
 
 interface Conf {
   readonly mtu?: number;
@@ -79,7 +86,7 @@ export function address(
   return {
     steps: [
       ...lease.ips.flatMap(({ address, gateway }) => routeBetween(host, at.ifname, address, gateway)),
-      ...forward(lease.ips, seen),
+      ...forward(lease.ips, seen, host),
       ...enableIpv6(lease, at.ifname),
       ...addRoutes(lease, at.ifname),
       ...guardVeth(endpoint),
@@ -121,7 +128,8 @@ function routeBetween(
 
 /** Looks up the host's routes to the container. */
 export function evidence(_conf: Conf, { ifname }: Attachment, made: Result): Lookups {
-  return { reached: ownIps(made, ifname).map(({ address }) => addressOf(address)) };
+  const sysctls = hostLinks(made).map(linkForwarding);
+  return { sysctls, reached: ownIps(made, ifname).map(({ address }) => addressOf(address)) };
 }
 
 /** Checks the other end of the veth, forwarding, and the host's routes to the addresses. */

@@ -58,6 +58,7 @@ container: ip address replace 10.1.2.3/24 dev eth0 brd + noprefixroute
 container: ip route add 10.1.2.1/32 dev eth0 scope link src 10.1.2.3
 container: ip route add 10.1.2.0/24 via 10.1.2.1 dev eth0 src 10.1.2.3
 sysctl -w net/ipv4/ip_forward=1
+sysctl -w net/ipv4/conf/vetha1a1a1a1a1a/forwarding=1
 container: ip route add 0.0.0.0/0 via 10.1.2.1 dev eth0
 nft add element inet ocinet links { "vetha1a1a1a1a1a" }
 nft add element inet ocinet routed { "vetha1a1a1a1a1a" }

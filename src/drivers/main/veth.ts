@@ -29,12 +29,19 @@ export function disableDuplicateDetection(link: string): readonly Sysctl[] {
 /** The sysctls that `forward` needs to know. */
 export const forwardingSysctls = ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"];
 
-/** Turns on forwarding for the families of the addresses if it is off, for containers only. */
-export function forward(ips: readonly Ip[], seen: HostState): readonly Step[] {
+/**
+ * Turns on forwarding for the families of the addresses if it is off, for containers only. For IPv4 the link has a switch
+ * of its own, which is off where net.ipv4.conf.default.forwarding is.
+ * @param link of the host, by which it reaches the container; absent: it reaches many
+ */
+export function forward(ips: readonly Ip[], seen: HostState, link?: string): readonly Step[] {
   const links = (seen.unforwarded ?? []).filter((link) =>
     link !== "lo" && linkNameProblem(link) === undefined
   );
-  return forwardOf(ips).filter((key) => seen.sysctls.get(key) !== "1").flatMap((key) => {
+  const own = link !== undefined && forwardOf(ips).includes("net/ipv4/ip_forward")
+    ? [setSysctl("host", linkForwarding(link), "1", { onError: "ignore" })]
+    : [];
+  const wide = forwardOf(ips).filter((key) => seen.sysctls.get(key) !== "1").flatMap((key) => {
     const version = key === "net/ipv4/ip_forward" ? 4 : 6;
     return [
       ...(links.length > 0 ? [keepUnforwarded(version, links)] : []),
@@ -42,6 +49,12 @@ export function forward(ips: readonly Ip[], seen: HostState): readonly Step[] {
       forwardOn(key),
     ];
   });
+  return [...wide, ...own];
+}
+
+/** Whether what comes by a link is forwarded. */
+export function linkForwarding(link: string): string {
+  return `net/ipv4/conf/${link}/forwarding`;
 }
 
 /** The forwarding sysctls of the addresses' families. */
@@ -63,17 +76,22 @@ function keepDefaultRoutes({ advertised = [] }: HostState): readonly Sysctl[] {
   );
 }
 
-/** What is missing between the container's link and the host: the other end of the veth, or forwarding. */
+/**
+ * What is missing between the container's link and the host: the other end of the veth, or forwarding.
+ * @param way the link by which the host reaches the container
+ */
 export function lostVeth(
   ips: readonly Ip[],
   ifname: string,
   end: Link | undefined,
   seen: HostState,
+  way = end?.name ?? "",
 ): string | undefined {
   const link = seen.inside?.links.get(ifname);
   if (link?.kind !== "veth" || link.linkIndex !== end?.index) {
     return `container interface "${ifname}" is not the other end of "${end?.name ?? ""}"`;
   }
-  const off = forwardOf(ips).find((key) => seen.sysctls.get(key) !== "1");
+  const off = forwardOf(ips).find((key) => seen.sysctls.get(key) !== "1") ??
+    (ips.length > 0 ? [linkForwarding(way)] : []).find((key) => seen.sysctls.get(key) === "0");
   return off && `sysctl "${off}" is ${seen.sysctls.get(off) || "not there"}, not 1`;
 }

@@ -29,12 +29,23 @@ export const slirp4netns = {
       ? `${host.resolvers!.stray} is out of its sandbox, and no name server is reached without it`
       : undefined;
   },
-  refusal: (mapping, host) => {
+  refusal: (mapping, host, _, others: readonly PortMapping[] = []) => {
     if (mapping.protocol === "sctp") return refuse(mapping, "slirp4netns forwards tcp and udp only");
     if (mapping.family === 6) {
       return refuse(
         mapping,
         "slirp4netns listens on IPv4 addresses only; use 0.0.0.0 or 127.0.0.1, or --port-driver relay",
+      );
+    }
+    // libslirp finds the client of an answer by the port that it comes from alone.
+    if (
+      others.some(({ protocol, port }) =>
+        mapping.protocol === "udp" && protocol === "udp" && port === mapping.port
+      )
+    ) {
+      return refuse(
+        mapping,
+        "slirp4netns publishes a UDP port of the container once; use --port-driver relay",
       );
     }
     if (mapping.protocol === "udp" && mapping.hostIp?.startsWith("127.")) {

@@ -92,7 +92,7 @@ test("slirp4netns's options all take effect", () => {
 
 test("slirp4netns's refusal names the reason and the way round it", () => {
   const reason = (text: string, lowestPort = 1024) =>
-    slirp4netns.refusal(parsePublish(text)[0]!, { ...host, lowestPort });
+    slirp4netns.refusal(parsePublish(text)[0]!, { ...host, lowestPort }, false);
   assert.equal(reason("8080:80"), undefined);
   assert.equal(reason("127.0.0.1:8080:80"), undefined);
   assert.match(

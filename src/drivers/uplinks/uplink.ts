@@ -26,8 +26,16 @@ export interface Uplink {
   doubt?(host: Host): string | undefined;
   /** The reason why DNS would not work in a container for which no name servers are given. Absent: DNS works. */
   losesNames?(host: Host): string | undefined;
-  /** The reason why a port cannot be published; undefined if it can. */
-  refusal(mapping: PortMapping, host: Host, restricted: boolean): string | undefined;
+  /**
+   * The reason why a port cannot be published; undefined if it can.
+   * @param others the ports that it publishes already
+   */
+  refusal(
+    mapping: PortMapping,
+    host: Host,
+    restricted: boolean,
+    others?: readonly PortMapping[],
+  ): string | undefined;
   /** The reason why it cannot publish all of these ports together. Absent: it can. */
   tooMany?(ports: readonly PortMapping[]): string | undefined;
   /** Publishes a port of a running container. Absent: ports can be published only at start. */

@@ -9,7 +9,7 @@ import { reconcile } from "../../engine/reconcile.ts";
 import { explain, RollbackError } from "../../engine/step_error.ts";
 import { attachmentOf } from "../../engine/attachment.ts";
 import { fromHere, prefixesOf } from "../../engine/namespace.ts";
-import { forwarder, type Forwarding, refuseForwardingOfRoot } from "../rootless/forwarding.ts";
+import { forwarders, type Forwarding, refuseForwardingOfRoot } from "../rootless/forwarding.ts";
 import { type Attached, type ContainerRecord, writeRecord } from "../../engine/record.ts";
 import { bindingOf, opensPorts, type PlannedLink, publish, publishedThrough } from "./links.ts";
 import { portClaims, TakenPort, takePorts } from "./ports.ts";
@@ -180,7 +180,7 @@ async function change(world: World, state: string, id: string, make: Change): Pr
 /** The ports with what forwards them. @throws Error for a port that cannot be forwarded */
 async function withForwarders(
   world: World,
-  { attachments, limits = {} }: ContainerRecord,
+  { attachments, limits = {}, ports: others }: ContainerRecord,
   ports: readonly PortMapping[],
   forwarding: Forwarding,
 ): Promise<readonly PortMapping[]> {
@@ -189,9 +189,8 @@ async function withForwarders(
   if (!uplink) return await withSessionForwarders(world, ports);
   const restricted = attached.network.name === "default-restricted";
   const host = uplink.provided ? await granting(world) : hostOf(world);
-  const forwarded = { host, restricted, limits, runs: true };
-  return ports.map((port) => {
-    const found = forwarder(uplink, port, forwarding, forwarded);
+  const forwarded = { host, restricted, limits, runs: true, others };
+  return forwarders(uplink, ports, forwarding, forwarded).map((found) => {
     if (typeof found === "string") throw new Error(found);
     return found;
   });

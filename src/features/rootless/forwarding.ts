@@ -51,6 +51,23 @@ export interface Forwarded {
   readonly limits: Limits;
   /** Whether the container runs already. */
   readonly runs: boolean;
+  /** The container's ports that are forwarded already. */
+  readonly others?: readonly PortMapping[];
+}
+
+/** Each port as it will be forwarded, or why it cannot be. */
+export function forwarders(
+  uplink: Uplink,
+  ports: readonly PortMapping[],
+  forwarding: Forwarding,
+  forwarded: Forwarded,
+): readonly (PortMapping | string)[] {
+  const found: (PortMapping | string)[] = [];
+  for (const port of ports) {
+    const others = [...forwarded.others ?? [], ...found.filter((one) => typeof one !== "string")];
+    found.push(forwarder(uplink, port, forwarding, { ...forwarded, others }));
+  }
+  return found;
 }
 
 /** A port as it will be forwarded, or why it cannot be. */
@@ -81,9 +98,13 @@ function refusalOfBoth(
   return runs ? low : `${uplinks}; ${whyLow(port, host)}`;
 }
 
-function uplinkProblem(uplink: Uplink, port: PortMapping, { host, restricted, runs }: Forwarded) {
+function uplinkProblem(
+  uplink: Uplink,
+  port: PortMapping,
+  { host, restricted, runs, others = [] }: Forwarded,
+) {
   if (runs && !uplink.publish) return refuse(port, `${uplink.name} takes its ports when it starts`);
-  return uplink.refusal(port, host, restricted);
+  return uplink.refusal(port, host, restricted, others.filter(({ relay }) => !relay));
 }
 
 function relayProblem(port: PortMapping, proxied: boolean, { host, limits }: Forwarded): string | undefined {

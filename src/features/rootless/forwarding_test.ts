@@ -6,7 +6,7 @@ import { helper } from "../../drivers/uplinks/helper.ts";
 import { pasta } from "../../drivers/uplinks/pasta.ts";
 import { slirp4netns } from "../../drivers/uplinks/slirp4netns.ts";
 import type { Uplink } from "../../drivers/uplinks/uplink.ts";
-import { type Forwarded, forwarder, type Forwarding, parseForwarding } from "./forwarding.ts";
+import { type Forwarded, forwarder, forwarders, type Forwarding, parseForwarding } from "./forwarding.ts";
 
 const host = { ipv6: true, routes: { 4: true, 6: true }, lowestPort: 1024 };
 
@@ -22,6 +22,19 @@ test("the uplink forwards what it can, and the relay the rest", () => {
   assert.deepEqual(by(slirp4netns, "127.0.0.1:5353:53/udp"), {});
   assert.equal(by(pasta, "[::1]:8080:80"), "uplink");
   assert.match(String(by(slirp4netns, "8080:80/sctp")), /slirp4netns forwards tcp and udp only$/);
+});
+
+test("of two host ports that lead to one UDP port, slirp4netns takes the first, and the relay the other", () => {
+  const ports = ["192.0.2.1:5353:53/udp", "192.0.2.9:5353:53/udp", "5353:53", "5354:54/udp"].flatMap(
+    parsePublish,
+  );
+  const found = (uplink: Uplink, runs: boolean, others: Forwarded["others"] = []) =>
+    forwarders(uplink, ports, {}, { host, restricted: false, limits: {}, runs, others })
+      .map((port) => typeof port !== "string" && port.relay ? "relay" : "uplink").join(" ");
+  assert.equal(found(slirp4netns, false), "uplink relay uplink uplink");
+  assert.equal(found(slirp4netns, true, [{ ...ports[0]!, relay: {} }]), "uplink relay uplink uplink");
+  assert.equal(found(slirp4netns, true, ports.slice(3)), "uplink relay uplink relay");
+  assert.equal(found(pasta, false), "uplink uplink uplink uplink");
 });
 
 test("of a container that runs, one without live ports leaves them to the relay", () => {

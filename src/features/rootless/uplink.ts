@@ -10,7 +10,7 @@ import { isRelay } from "../../drivers/uplinks/relay.ts";
 import { uplinks, type WantedUplink } from "../../drivers/uplinks/table.ts";
 import type { Host, Running, Uplink } from "../../drivers/uplinks/uplink.ts";
 import { withFreeCidr } from "./cidr.ts";
-import { forwarder, type Forwarding } from "./forwarding.ts";
+import { forwarders, type Forwarding } from "./forwarding.ts";
 import type { ContainerRecord } from "../../engine/record.ts";
 import type { Limits } from "../../net/limits.ts";
 import { reachableNames, resolversOf } from "../../engine/name_servers.ts";
@@ -123,7 +123,7 @@ async function choose(
       continue;
     }
     const forwarded = { host, restricted, limits, runs: false };
-    const found = ports.map((port) => forwarder(uplink, port, forwarding, forwarded));
+    const found = forwarders(uplink, ports, forwarding, forwarded);
     const refusal = found.find((port) => typeof port === "string");
     const chosen = { ...candidate, ports: found.filter((port) => typeof port !== "string") };
     const tooMany = refusal ?? uplink.tooMany?.(chosen.ports.filter(({ relay }) => !relay));

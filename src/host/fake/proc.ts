@@ -207,12 +207,12 @@ const defaults: Readonly<Record<string, string>> = {
   "net/core/somaxconn": "4096",
 };
 
-/** The defaults of a link's sysctls. */
+/** The defaults of a link's sysctls, on a host that forwards. */
 const linkDefaults: Readonly<Record<string, string>> = {
   ...{ "ipv4/conf/arp_notify": "0", "ipv4/conf/arp_filter": "0", "ipv4/conf/route_localnet": "0" },
   ...{ "ipv4/conf/rp_filter": "0", "ipv6/conf/ndisc_notify": "0", "ipv6/conf/accept_ra": "1" },
   ...{ "ipv6/conf/accept_dad": "1", "ipv6/conf/enhanced_dad": "1", "ipv6/conf/disable_ipv6": "0" },
-  ...{ "ipv6/conf/keep_addr_on_down": "0" },
+  ...{ "ipv6/conf/keep_addr_on_down": "0", "ipv4/conf/forwarding": "1" },
 };
 
 const ofLink = /^net\/(ipv[46]\/(?:conf|neigh))\/([^/]+)\/([^/]+)$/;
