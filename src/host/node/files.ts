@@ -113,6 +113,8 @@ export function writeTemporary(path: string, text: string, mode: number, owner?:
     return temporary;
   } catch (error) {
     fs.rmSync(temporary, { force: true });
+    // Of a descriptor it does not name the file.
+    if (codeOf(error) !== undefined) (error as Error).message += ` '${path}'`;
     throw error;
   } finally {
     fs.closeSync(fd);
