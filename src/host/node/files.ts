@@ -130,13 +130,13 @@ function setOwner(fd: number, { uid, gid }: Owner, mode: number): void {
 }
 
 /** Looked at before it is opened, which of a pipe would block. */
-function checked(path: string): string {
-  return checkFile(path, builtin<typeof Fs>("node:fs").statSync(path));
+function checked(path: string, most?: number): string {
+  return checkFile(path, builtin<typeof Fs>("node:fs").statSync(path), most);
 }
 
 function readStart(path: string, bytes: number): string {
   const fs = builtin<typeof Fs>("node:fs");
-  const [buffer, file] = [new Uint8Array(bytes), fs.openSync(checked(path), "r")];
+  const [buffer, file] = [new Uint8Array(bytes), fs.openSync(checked(path, Infinity), "r")];
   try {
     let length = 0;
     for (let read = 1; read > 0 && length < bytes; length += read) {
