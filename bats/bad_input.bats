@@ -111,7 +111,7 @@ annotated() {
   refuses "Cannot read --net: netname must not be empty" --net ""
   refuses "Cannot read --net: netname must not be empty" --net "default,"
   refuses 'Cannot read --net: found duplicate netname "default"' --net default --net "default:IP=172.16.28.9"
-  refuses 'Cannot read --net: network "default" provided with invalid arguments: [2]' --net "default:IP=1:2"
+  refuses 'Cannot read --net: network "default" provided with invalid arguments: [2]' --net default:1:2
   refuses 'Cannot read --net: arguments are not supported by special netname "all"' --net all:IP=1.2.3.4
   refuses "Cannot publish ports with --net=none: the container has loopback only" --net none -p 80:80
   refuses "Cannot publish ports with --net=host: the container has the host's ports already" --net host -p 80:80
@@ -122,8 +122,9 @@ annotated() {
   bystander runc
   network blue.conf blue bridge 10.1.1.0/29
   snapshot >"$BATS_TEST_TMPDIR/before"
-  refuses 'ARGS: invalid pair "IP"' --net default:IP
-  refuses 'ARGS: invalid pair "rm -rf /"' --net "default:IP=172.16.28.9;rm -rf /"
+  refuses 'Cannot read --net: argument "IP" of network "default" is not KEY=VALUE' --net default:IP
+  refuses 'Cannot use network "default": invalid IP address: 1:2' --net default:IP=1:2
+  refuses 'Cannot read --net: argument "rm -rf /" of network "default" is not KEY=VALUE' --net "default:IP=172.16.28.9;rm -rf /"
   refuses 'Cannot use network "default": ARGS: unknown args ["address=172.16.28.9"]' --net default:address=172.16.28.9
   refuses "Cannot use network \"default\": invalid IP address: 172.16.28" --net default:IP=172.16.28
   refuses 'Cannot use network "blue" (/etc/ocinet/net.d/blue.conf): Cannot use MAC address "zz": it is not one' --net blue:MAC=zz

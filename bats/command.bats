@@ -308,7 +308,11 @@ holder_is_apart() {
     env OCINET_STATE_DIR="$BATS_TEST_TMPDIR/link/state" "$OCINET" ls
   says 1 "ocinet: Cannot install plugins in $place/roots: $why *" ocinet install-plugins "$place/roots"
   says 1 "ocinet: Cannot write units into $BATS_TEST_TMPDIR/link: $why *" ocinet helper --units "$BATS_TEST_TMPDIR/link"
+  says 1 "ocinet: Cannot listen on $place/roots/socket: $why *" ocinet docker-plugin --socket "$place/roots/socket"
   [ -z "$(ls "$place/roots")" ]
+  # Nor does it take away what is no socket.
+  says 1 "ocinet: Cannot listen on $NET_DIR: it is no socket; name another, or remove it" ocinet docker-plugin --socket "$NET_DIR"
+  [ -d "$NET_DIR" ]
 }
 
 @test "version, in text and JSON" {

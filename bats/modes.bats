@@ -124,7 +124,7 @@ with_each_runtime "arguments of a network: an address of one's choice, a MAC add
 network_arguments() {
   network blue.conf blue bridge 10.1.1.0/24
   network red.conf red ptp 10.1.2.0/24
-  launch a "$1" --net "blue:IP=10.1.1.77;MAC=02-00-00-00-00-77,red:IP=10.1.2.99;MAC=02-00-00-00-00-99"
+  launch a "$1" --net "blue:IP=10.1.1.77;MAC=02-00-00-00-00-77,red:ip=10.1.2.99;mac=02:00:00:00:00:99"
   equal "eth0 10.1.1.77/24"$'\n'"eth1 10.1.2.99/24" "$(addresses a)"
   equal 02:00:00:00:00:77 "$(in_container a ip -j link show eth0 | jq -r '.[0].address')"
   equal 02:00:00:00:00:99 "$(in_container a ip -j link show eth1 | jq -r '.[0].address')"

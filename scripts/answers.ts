@@ -10,13 +10,17 @@ export function answersToVersion(): string {
   );
 }
 
+/** What is left of the remarks in src/launcher.sh. */
+const remark =
+  "# Built of src/launcher.sh, which says why: sh becomes a runtime here, JavaScript reads a string and a comment.";
+
 /**
- * The first lines of dist/ocinet: src/launcher.sh with these answers, and without its remarks but the first, which says
- * what the file is. The last line ends what JavaScript takes for a comment.
+ * The first lines of dist/ocinet: src/launcher.sh with these answers, and without its remarks. The first line is sh's, the
+ * last one ends what JavaScript takes for a comment.
  */
 export function launcherText(version: string): string {
-  const text = Deno.readTextFileSync("src/launcher.sh").replace("@VERSION@", version)
-    .replace('"@ANSWERS@") ;;', answersToVersion());
-  const start = text.indexOf("\n[ ");
-  return text.slice(0, start) + text.slice(start).replace(/^ *#(?! \*\/).*\n/gm, "");
+  return Deno.readTextFileSync("src/launcher.sh").replace("@VERSION@", version)
+    .replace('"@ANSWERS@") ;;', answersToVersion())
+    .replace(/^ *#(?!!| \*\/).*\n/gm, "")
+    .replace('":" /*\n', (line) => `${line}${remark}\n`);
 }

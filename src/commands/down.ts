@@ -1,5 +1,6 @@
 import type { World } from "../plan/world.ts";
 import { detach, detachUnrecorded } from "../features/container/detach.ts";
+import { pluginKeys } from "../engine/record.ts";
 import { stateDirectory } from "../engine/state.ts";
 import { isRoot } from "../engine/user.ts";
 import { findId } from "./ids.ts";
@@ -12,6 +13,14 @@ export async function down(world: World, given: readonly string[]): Promise<Repo
   const done: { id: string; was: "attached" | "absent" }[] = [];
   for (const id of ids) {
     const found = await detach(world, state, id) || isRoot(world) && await detachUnrecorded(world, state, id);
+    if (!found && pluginKeys(world, state, id).length > 0) {
+      throw new Error(
+        `Cannot take down container ${
+          JSON.stringify(id)
+        }: a CNI runtime has attached it, whose DEL takes it away; ` +
+          "or ocinet cni del NETWORK NETNS",
+      );
+    }
     done.push({ id, was: found ? "attached" : "absent" });
   }
   return {

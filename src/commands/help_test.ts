@@ -135,6 +135,25 @@ test("units are printed, or written into the directory that is named, alike for 
   }
 });
 
+test("an option of another tool is told with what to do instead, one that is nearly ours with ours", async () => {
+  const rows: readonly (readonly [string, string])[] = [
+    [
+      "run --ip 10.0.0.9 true",
+      "'--ip'\n(--net NETWORK:ip=ADDRESS chooses the address)\n(ocinet run --help says more)",
+    ],
+    ["run --ip=10.0.0.9 true", "'--ip=10.0.0.9'\n(--net NETWORK:ip=ADDRESS chooses the address)"],
+    ["run -it sh", "'-it'\n(leave it out: it is so without)"],
+    ["top --no-stream", "'--no-stream'\n(ocinet top --once)"],
+    ["up --nett a box", "'--nett'\n(Did you mean --net?)\n(ocinet up --help says more)"],
+    ["ls --constructor", "'--constructor'\n(ocinet ls --help says more)"],
+  ];
+  for (const [words, said] of rows) {
+    const { code, stderr } = await typed(words);
+    assert.ok(code === 2 && stderr.startsWith(`ocinet: unknown option ${said}`), stderr);
+  }
+  assert.match((await typed("-v")).stdout, /^ocinet /);
+});
+
 test("help, and words of other tools, are what they mean", () => {
   const rows: readonly (readonly [string, string])[] = [
     ["help", "--help"],

@@ -20,7 +20,7 @@ import type { Report } from "./report.ts";
 import type { Screen } from "./map.ts";
 import { allTopics, topicList, topicNamed, topicOf } from "./topics.ts";
 import { groups, nameOf, type Typed, type Verb, verbs } from "./verbs.ts";
-import { asMeant } from "./words.ts";
+import { advised, asMeant } from "./words.ts";
 
 /** What a command line needs of the process it runs in. */
 export interface Console {
@@ -40,7 +40,7 @@ export async function runCommand(world: World, console: Console, version: string
   const program = new Command("ocinet")
     .description(summary)
     .configureOutput(outputTo(console))
-    .version(`ocinet ${version}`, "--version", "print the version")
+    .version(`ocinet ${version}`, "-v, --version", "print the version")
     .exitOverride().showHelpAfterError("(ocinet --help says more)").helpCommand(false)
     .configureHelp(helpLayout).enablePositionalOptions()
     .addHelpText(
@@ -101,7 +101,7 @@ function outputTo(console: Console): OutputConfiguration {
   return {
     writeOut: (text) => console.print("stdout", text),
     writeErr: (text) => console.print("stderr", text),
-    outputError: (text, write) => write(text.replace(/^error: /, "ocinet: ")),
+    outputError: (text, write) => write(advised(text).replace(/^error: /, "ocinet: ")),
     getOutHelpWidth: columns as () => number,
     getErrHelpWidth: columns as () => number,
     getOutHasColors: () => false,

@@ -30,6 +30,30 @@ const instead: Readonly<Record<string, string>> = {
   uninstall: "docs/usage.md, Upgrade and remove, says what to take away",
 };
 
+/** Options of other tools, and what to do instead. */
+const otherOptions: readonly (readonly [options: string, advice: string])[] = [
+  ["--ip", "--net NETWORK:ip=ADDRESS chooses the address"],
+  ["--mac-address", "--net NETWORK:mac=ADDRESS chooses it"],
+  ["--network-alias", "--net NETWORK:alias=NAME gives it another name there"],
+  ["-P --publish-all --expose", "-p HOSTPORT:PORT publishes a port"],
+  ["-d --detach", "ocinet run ... & runs it in the background"],
+  ["-i -t -it -ti --interactive --tty --rm", "leave it out: it is so without"],
+  ["-e --env", "ocinet run -- env NAME=VALUE COMMAND"],
+  ["-v --volume", "leave it out: the command sees the host's files"],
+  ["--no-stream", "ocinet top --once"],
+];
+
+/** Commander's words about an unknown option, with what to do instead of one that other tools have. */
+export function advised(text: string): string {
+  return text.replace(
+    /(unknown option '([^'=]+)[^']*')(\n\(Did .*)?/,
+    (whole, said: string, option: string) => {
+      const found = otherOptions.find(([options]) => options.split(" ").includes(option));
+      return found ? `${said}\n(${found[1]})` : whole;
+    },
+  );
+}
+
 /**
  * The words of a command line as they are meant: `help X` is `X --help` for a command, and words of other tools are ours.
  * @param groups the words that have commands of their own

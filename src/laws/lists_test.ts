@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { list } from "../commands/list.ts";
+import { down } from "../commands/down.ts";
 import { up } from "../commands/up.ts";
 import { newFake } from "../host/fake.ts";
-import { plugins, runtime } from "./actions.ts";
-import { hostWith } from "./actions.ts";
+import { hostWith, plugins, runtime } from "./actions.ts";
+import { dumpOf } from "./machine.ts";
 
 test("ls shows a container that a CNI runtime has attached", async () => {
   for (const way of [runtime, plugins]) {
@@ -12,6 +13,12 @@ test("ls shows a container that a CNI runtime has attached", async () => {
     await way.add(fake.world, "bridge", "c1");
     const { text } = await list(fake.world);
     assert.match(text, /^c1 +up +blue:ip4=10\.1\.1\.3, blue:ip6=fd00:1::3$/m, way.name);
+    const before = dumpOf(fake);
+    await assert.rejects(
+      down(fake.world, ["c1"]),
+      /"c1": a CNI runtime has attached it, whose DEL takes it away; or ocinet cni del/,
+    );
+    assert.deepEqual(dumpOf(fake), before);
   }
 });
 

@@ -13,18 +13,19 @@ export type Mode =
 export function parseNets(values: readonly string[]): Mode {
   const named = new Map<string, string>();
   for (const item of values.flatMap((value) => value.split(","))) {
-    const [name, args, ...rest] = item.split(":");
+    const [name, ...rest] = item.split(":");
     if (!name) throw new Error("Cannot read --net: netname must not be empty");
-    if (rest.length > 0) {
+    // MAC and IPv6 addresses have colons of their own.
+    if (rest.length > 1 && !rest[0]!.includes("=")) {
       throw new Error(
-        `Cannot read --net: network "${name}" provided with invalid arguments: [${rest.join(":")}]`,
+        `Cannot read --net: network "${name}" provided with invalid arguments: [${rest.slice(1).join(":")}]`,
       );
     }
     if (named.has(name)) throw new Error(`Cannot read --net: found duplicate netname "${name}"`);
-    if (args !== undefined && ["all", "host", "none"].includes(name)) {
+    if (rest.length > 0 && ["all", "host", "none"].includes(name)) {
       throw new Error(`Cannot read --net: arguments are not supported by special netname "${name}"`);
     }
-    named.set(name, args ?? "");
+    named.set(name, rest.join(":"));
   }
   for (const kind of ["host", "none"] as const) {
     if (!named.has(kind)) continue;

@@ -7,13 +7,14 @@ import type { Surroundings, World } from "./world.ts";
 export class DamagedFile extends Error {}
 
 /**
- * Refuses what would block who opens it, or never end: a pipe, a socket, a device, a directory, more than 16 MiB.
+ * Refuses what would block who opens it, or never end: a pipe, a socket, a device, a directory, a file that is too long.
  * /dev/null reads as empty, and files of /proc and /sys are regular.
+ * @param most bytes; 16 MiB, unless only a part is read
  * @returns the path
  * @throws DamagedFile
  */
-export function checkFile(path: string, { mode, size, rdev }: FileInfo): string {
-  if ((mode! & 0o170000) === 0o100000 ? size <= 1 << 24 : rdev === 0x103) return path;
+export function checkFile(path: string, { mode, size, rdev }: FileInfo, most = 1 << 24): string {
+  if ((mode! & 0o170000) === 0o100000 ? size <= most : rdev === 0x103) return path;
   throw new DamagedFile(fileProblem(path, mode!));
 }
 

@@ -1,4 +1,4 @@
-import { checkPairs } from "../../wire/cni/args.ts";
+import { badPair } from "../../wire/cni/args.ts";
 import { type Mode, parseNets } from "../../net/modes.ts";
 import { parsePublish, type PortMapping } from "../../net/port_mapping.ts";
 import { annotationPrefix, type OptionValues, parseAnnotations } from "../../wire/oci/options.ts";
@@ -27,7 +27,11 @@ export interface AttachOptions {
 /** Parses the options. @throws Error naming the option and the reason */
 export function parseAttachOptions(given: OptionValues): AttachOptions {
   const mode = parseNets(given.get("net") ?? []);
-  if (mode.kind === "contained") mode.networks.forEach((args) => checkPairs(args));
+  for (const [name, args] of mode.kind === "contained" ? mode.networks : []) {
+    const bad = badPair(args);
+    if (bad === undefined) continue;
+    throw new Error(`Cannot read --net: argument "${bad}" of network "${name}" is not KEY=VALUE`);
+  }
   const ports = parsePorts(given.get("publish") ?? []);
   if (ports.length > 0 && mode.kind !== "contained") {
     throw new Error(

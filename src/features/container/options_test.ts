@@ -91,7 +91,9 @@ test("an annotation cannot open what keeps a container from the host", () => {
 });
 
 test("arguments that are none are refused before anything is done", () => {
-  assert.throws(() => options("--net=a:FOO"), { message: 'ARGS: invalid pair "FOO"' });
+  assert.throws(() => options("--net=a:FOO"), {
+    message: 'Cannot read --net: argument "FOO" of network "a" is not KEY=VALUE',
+  });
 });
 
 test("name servers are rkt's options, with rkt's refusals", () => {

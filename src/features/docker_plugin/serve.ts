@@ -2,6 +2,7 @@ import type { World } from "../../plan/world.ts";
 import { messageOf } from "../../wire/cni/error.ts";
 import { contentType } from "../../wire/cnm/protocol.ts";
 import { givenSockets } from "../../engine/listen_fds.ts";
+import { checkDirectory } from "../../engine/trusted_path.ts";
 import { turns } from "../../engine/turns.ts";
 import { sweepEndpoints } from "./endpoints.ts";
 import type { DockerPlugin } from "./plugin.ts";
@@ -30,10 +31,7 @@ export async function serveDocker(
   try {
     await sharing(plugin, () => sweepEndpoints(plugin)).catch((error) => tell(messageOf(error)));
     const [given] = givenSockets(world, "enable ocinet-docker.service without its socket");
-    if (!given) {
-      world.makeDirectory(socket.slice(0, socket.lastIndexOf("/")), 0o755);
-      world.remove(socket);
-    }
+    if (!given) makeRoom(world, socket);
     const listening = await world.serveHttp({
       ...{ socket: given?.descriptor ?? socket, method: "POST", longest: 1 << 20, wait: 30_000, contentType },
       serve: (heard) => inTurn(() => sharing(plugin, () => answer(plugin, heard))),
@@ -46,6 +44,18 @@ export async function serveDocker(
   } finally {
     unlock();
   }
+}
+
+/** Takes away a socket that is left over, and nothing else: removing takes whole directories. @throws Error */
+function makeRoom(world: World, socket: string): void {
+  const directory = socket.slice(0, socket.lastIndexOf("/"));
+  checkDirectory(world, directory, `listen on ${socket}`, "name a socket elsewhere");
+  const kind = world.stat(socket, "itself")?.kind ?? "socket";
+  if (kind !== "socket") {
+    throw new Error(`Cannot listen on ${socket}: it is no socket; name another, or remove it`);
+  }
+  world.makeDirectory(directory, 0o755);
+  world.remove(socket);
 }
 
 /** Prevents `gc` from removing what containers share during an action. */

@@ -125,7 +125,7 @@ export function entranceOf(world: World, state: string, { id, container, lasting
   const pid = pidInside(container);
   if (pid === undefined) {
     throw new Error(
-      `Cannot attach namespace "${container.netns}" without root: give the pid of a process in it instead`,
+      `Cannot attach namespace "${container.netns}" without root: give the pid of a process in it instead, or use sudo`,
     );
   }
   const { directory } = containerPaths(state, id);

@@ -97,12 +97,12 @@ function isMissing(error: unknown): boolean {
 }
 
 /** Looked at before it is opened, which of a pipe would block: Deno has no O_NONBLOCK. */
-function checked(path: string): string {
-  return checkFile(path, Deno.statSync(path));
+function checked(path: string, most?: number): string {
+  return checkFile(path, Deno.statSync(path), most);
 }
 
 function readStart(path: string, bytes: number): string {
-  const [buffer, file] = [new Uint8Array(bytes), Deno.openSync(checked(path))];
+  const [buffer, file] = [new Uint8Array(bytes), Deno.openSync(checked(path, Infinity))];
   try {
     let length = 0;
     for (let read: number | null = 1; read && length < bytes; length += read ?? 0) {

@@ -113,6 +113,8 @@ export function writeTemporary(path: string, text: string, mode: number, owner?:
     return temporary;
   } catch (error) {
     fs.rmSync(temporary, { force: true });
+    // Of a descriptor it does not name the file.
+    if (codeOf(error) !== undefined) (error as Error).message += ` '${path}'`;
     throw error;
   } finally {
     fs.closeSync(fd);
@@ -128,13 +130,13 @@ function setOwner(fd: number, { uid, gid }: Owner, mode: number): void {
 }
 
 /** Looked at before it is opened, which of a pipe would block. */
-function checked(path: string): string {
-  return checkFile(path, builtin<typeof Fs>("node:fs").statSync(path));
+function checked(path: string, most?: number): string {
+  return checkFile(path, builtin<typeof Fs>("node:fs").statSync(path), most);
 }
 
 function readStart(path: string, bytes: number): string {
   const fs = builtin<typeof Fs>("node:fs");
-  const [buffer, file] = [new Uint8Array(bytes), fs.openSync(checked(path), "r")];
+  const [buffer, file] = [new Uint8Array(bytes), fs.openSync(checked(path, Infinity), "r")];
   try {
     let length = 0;
     for (let read = 1; read > 0 && length < bytes; length += read) {

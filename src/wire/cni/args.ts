@@ -20,7 +20,12 @@ function isPair(text: string): boolean {
 
 /** Checks that each item is KEY=VALUE. @throws CniError in the reference's words (types/args.go) */
 export function checkPairs(text: string): void {
-  refusePair(pairsOf(text).find((pair) => !isPair(pair)));
+  refusePair(badPair(text));
+}
+
+/** The first item that is not KEY=VALUE. */
+export function badPair(text: string): string | undefined {
+  return pairsOf(text).find((pair) => !isPair(pair));
 }
 
 function refusePair(pair: string | undefined): void {

@@ -65,6 +65,7 @@ export function systemError(text: string): string | undefined {
   }
   const reason = reasons[why!]?.[1] ?? Object.values(reasons).find(([number]) => String(number) === why)?.[1];
   if (reason === undefined) return undefined;
-  const what = other ?? path;
+  // A file that was only begun is told by the name that it was to have.
+  const what = (other ?? path)?.replace(/\/\.([^/]+)\.\d+\.\d+$/, "/$1");
   return before + (what === undefined ? reason : `Cannot ${attempts[attempt!] ?? "use"} ${what}: ${reason}`);
 }

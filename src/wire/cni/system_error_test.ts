@@ -22,6 +22,11 @@ test("what Node and Deno say of a failed system call is told in our words", () =
       "Failed to spawn '/usr/sbin/ip': Resource temporarily unavailable (os error 11)",
       "Failed to spawn '/usr/sbin/ip': no more processes may be started (ulimit -u)",
     ],
+    [
+      "No space left on device (os error 28): writefile '/s/a/.container.json.77.4294967295'",
+      "Cannot write /s/a/container.json: no space is left on the device",
+    ],
+    ["ENOSPC: no space left on device, write '/s/a'", "Cannot write /s/a: no space is left on the device"],
     ["EISDIR: illegal operation on a directory, read", "it is a directory, not a file"],
     ["Is a directory (os error 21)", "it is a directory, not a file"],
     [

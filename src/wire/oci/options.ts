@@ -87,7 +87,7 @@ export function parseWords(
   for (let i = 0; i < argv.length; i++) {
     const [word, inline] = splitWord(argv[i]!);
     const found = options.find((option) => isNamed(option, word));
-    if (!found) throw new UsageError(`Cannot read option "${argv[i]}": there is none of that name`);
+    if (!found) throw new UsageError(`Cannot read option "${argv[i]}": ${whyNone(word, options)}`);
     const value = inline ?? argv[++i];
     if (value === undefined) {
       throw new UsageError(`Cannot read option "${word}": it needs a value (${found.value})`);
@@ -95,6 +95,13 @@ export function parseWords(
     given.set(found.name, found.many ? [...given.get(found.name) ?? [], value] : [value]);
   }
   return given;
+}
+
+/** With those that begin like it. */
+function whyNone(word: string, options: readonly Option[]): string {
+  const names = options.map(({ name }) => `--${name}`);
+  const near = word.length > 3 ? names.filter((name) => name.startsWith(word.slice(0, 4))).join(" or ") : "";
+  return `there is none of that name${near && `; did you mean ${near}?`}`;
 }
 
 /** Whether a word of a command line names this option. */

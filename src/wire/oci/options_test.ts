@@ -24,7 +24,6 @@ test("words are read in every form, and add up where an option may be given agai
 test("a word that is no option, or lacks its value, is refused", () => {
   for (
     const word of [
-      "--nets",
       "-n",
       "-undefined",
       "-p=1:2",
@@ -32,13 +31,19 @@ test("a word that is no option, or lacks its value, is refused", () => {
       "",
       "--",
       "-",
-      "--net\n",
       "--Net=a",
       "--toString",
     ]
   ) {
     assert.throws(() => parseWords([word, "x"]), {
       message: `Cannot read option "${word}": there is none of that name`,
+    });
+  }
+  for (
+    const [word, names] of [["--nett=a", "--net or --net-dir"], ["--publsh", "--publish or --publish-mesh"]]
+  ) {
+    assert.throws(() => parseWords([word!, "x"]), {
+      message: `Cannot read option "${word}": there is none of that name; did you mean ${names}?`,
     });
   }
   assert.throws(() => parseWords(["--net"]), {
