@@ -23,6 +23,8 @@ both_agents() {
   both_agents
   start_agent 3
   oci 1 cluster create --subnet 10.9.0.0/24 --subnet fd00:9::/64 shop
+  run ! oci 2 cluster create --subnet 192.0.2.128/25 bad
+  [[ $output == *'with subnet 192.0.2.128/25: it contains 192.0.2.254, which is a name server or etcd'* ]]
   oci 2 network create -d overlay other
   up 1 c11 shop
   up 2 c21 shop
@@ -132,6 +134,11 @@ nothing_on() {
   up 1 c12 shop
   up 2 c21 shop
   wait_for pings "$(address_of c21)" inside c11
+  # Where br_netfilter shows iptables what is bridged, Docker's policy for what is forwarded does not end it.
+  on 1 iptables -P FORWARD DROP
+  kill -HUP "${RUNNING[agent1]}"
+  wait_for pings "$(address_of c21)" inside c11
+  pings "$(address_of c12)" inside c11
   ended agent1 KILL
   pings "$(address_of c21)" inside c11
   # Without an agent nothing starts, and what starts it is said.
@@ -368,6 +375,9 @@ seen_packets() { ip netns exec "$LAN" nft list chain bridge seen forwarded | awk
   started taken3udp ip netns exec "$LAN-h3" socat UDP-RECVFROM:5354,fork EXEC:cat
   for i in 1 2 3; do
     on "$i" ip address add "2001:db8::$i/64" dev eth0 nodad
+    # As Docker has it.
+    on "$i" iptables -P FORWARD DROP
+    on "$i" ip6tables -P FORWARD DROP
     on "$i" sh -c 'echo 1 | tee /proc/sys/net/ipv4/conf/all/rp_filter >/proc/sys/net/ipv4/conf/default/rp_filter'
   done
   # One without br_netfilter, which has nat see what is bridged.

@@ -13,6 +13,7 @@ import { addressOf } from "../../net/address.ts";
 import { macOfAddress, parseMac } from "../../net/names.ts";
 import { setLink } from "../../plan/ip.ts";
 import { forbidSpoofing } from "../../plan/nft/bridge.ts";
+import { letPass } from "../../plan/nft/endpoint.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { HostState, Link } from "../../plan/host_state.ts";
 import { line, type Step, words } from "../../plan/step.ts";
@@ -96,6 +97,7 @@ export function address(conf: Conf, at: Attachment, lease: Lease, made: Result, 
       setLink("container", at.ifname, "address", mac),
       ...pinMac(host.name, mac),
       ...forbidSpoofing(host.name, mac, lease.ips),
+      ...letPass({ link: joined.bridge }, lease.ips),
       ...(joined.internal ? [] : forward(lease.ips, seen, made.interfaces[0]!.name)),
       ...plan.steps,
     ],

@@ -1,6 +1,7 @@
 /** What people ask of a cluster. */
 import { stateDirectory } from "../../engine/state.ts";
-import { parseAddress } from "../../net/address.ts";
+import { contains, parseAddress, parseCidr } from "../../net/address.ts";
+import { resolvConf, serversIn } from "../../engine/name_servers.ts";
 import type { World } from "../../plan/world.ts";
 import { messageOf } from "../../wire/cni/error.ts";
 import {
@@ -28,9 +29,22 @@ export function openStore(world: World): Store {
 
 /**
  * Makes a network of the cluster.
- * @throws Error naming what is in the way; an encrypted one is refused where this host could not be on it
+ * @throws Error naming what is in the way; an encrypted one is refused where this host could not be on it, and one in which
+ * this host has to reach its name servers or etcd
  */
 export async function createOn(world: World, wish: NetworkWish): Promise<OverlayNetwork> {
+  const { endpoints } = readClusterConfig(world);
+  const needed = [
+    ...serversIn(world, resolvConf),
+    ...endpoints.flatMap((one) => parseAddress(new URL(one).hostname.replace(/[[\]]/g, "")) ?? []),
+  ];
+  for (const subnet of wish.subnets.filter((one) => parseCidr(one))) {
+    const server = needed.find((one) => contains(subnet, one));
+    if (server === undefined) continue;
+    throw new Error(
+      `Cannot create network "${wish.name}" with subnet ${subnet}: it contains ${server}, which is a name server or etcd`,
+    );
+  }
   const problem = wish.encrypted ? await encryptionProblem(world) : undefined;
   if (problem !== undefined) {
     throw new Error(`Cannot create network "${wish.name}" with encryption: ${problem}`);

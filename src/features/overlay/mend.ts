@@ -1,5 +1,6 @@
 /** Keeps a network's links, rules and tables on this host as they are to be. */
 import { apply } from "../../engine/apply.ts";
+import { passForwardPolicy } from "../../engine/forward_policy.ts";
 import { findDrift } from "../../engine/drift.ts";
 import { readPlugin } from "../../engine/record.ts";
 import type { Step } from "../../plan/step.ts";
@@ -109,6 +110,8 @@ async function applyAll(
   const began = performance.now();
   const guard = known?.hosts ?? await observeGuard(world, table);
   if (guard === undefined) await apply(world, here, [withoutUndo(guardOf(agent, joined))]);
+  // Docker may have come since containers did.
+  if (known === undefined) await passForwardPolicy(world, []);
   const entries = known?.index.entries ?? await observeEntries(world, names);
   const [looked, now] = [known?.looked ?? began, performance.now()];
   await applySteps(agent, joined, [

@@ -4,6 +4,7 @@
  * leads the answer back there (docs/overlay.md, "Services").
  */
 import { addressOf, type Family, family } from "../../net/address.ts";
+import { passMark } from "../../plan/nft/chains.ts";
 import { words } from "../../plan/step.ts";
 import { mostPairs } from "./mesh_marks.ts";
 
@@ -81,6 +82,7 @@ export function meshRules(networks: readonly MeshNetwork[], clusterHosts: readon
     chain("asking", "nat hook output priority -105") +
     chain("came", "filter hook prerouting priority -150") +
     chain("led", "filter hook prerouting priority -95") +
+    chain("passing", "filter hook forward priority -1") +
     chain("leaving", "nat hook postrouting priority 90") +
     chain("told", "filter hook output priority 0") +
     add(
@@ -95,6 +97,8 @@ export function meshRules(networks: readonly MeshNetwork[], clusterHosts: readon
     add(
       `led ct direction original ${hasMark(kept)} ${setMark("meta", kept)}`,
       ...networks.flatMap(leavingRules),
+      // Where Docker has iptables drop what is forwarded, a rule of ours there lets pass what has this mark.
+      ...[kept, masqueraded].map((mark) => `passing ${hasMark(mark)} meta mark set meta mark or ${passMark}`),
     ) +
     // Answers come and go by the bridge: its containers are not to be told of a shorter way.
     add(

@@ -149,3 +149,49 @@ test("the next endpoint is asked when one does not answer, and errors say what t
     /Cannot reach etcd: http:\/\/two:2: connection refused; http:\/\/one:1/,
   );
 });
+
+test("a token that has expired is replaced once, a wrong password is not tried again and again, and files are read anew", async () => {
+  const etcd = newEtcd();
+  const files = new Map([["/password", "right\n"], ["/ca", "first"]]);
+  const [asked, seen] = [[] as string[], [] as (string | undefined)[]];
+  let [token, tokens] = ["", 0];
+  const refused = (status: number, message: string) =>
+    Promise.resolve({ status, body: JSON.stringify({ error: message, message, code: 16 }) });
+  const world = {
+    read: (path: string) => files.get(path),
+    stat: () => ({ mode: 0o600 }),
+    http: (request: Parameters<FakeEtcd["http"]>[0]) => {
+      asked.push(new URL(request.url).pathname.split("/").at(-1)!);
+      seen.push(request.tls?.ca);
+      if (!request.url.endsWith("/authenticate")) {
+        const isIn = token !== "" && request.headers?.["authorization"] === token;
+        return isIn ? etcd.http(request) : refused(401, "etcdserver: invalid auth token");
+      }
+      if (!request.body.includes('"right"')) {
+        return refused(400, "etcdserver: authentication failed, invalid user ID or password");
+      }
+      token = `token${++tokens}`;
+      return Promise.resolve({ status: 200, body: JSON.stringify({ token }) });
+    },
+  } as unknown as World;
+  const settings = {
+    endpoints: ["https://e:1"],
+    underlay: "eth0",
+    user: "u",
+    passwordFile: "/password",
+    ca: "/ca",
+  };
+  const client = connect(world, parseClusterConfig(JSON.stringify(settings), "/c.json", "h1"));
+  await client.get("/a");
+  token = "";
+  files.set("/ca", "second");
+  await client.get("/a");
+  assert.deepEqual(asked, ["authenticate", "range", "range", "authenticate", "range"]);
+  assert.deepEqual([seen[0], seen.at(-1)], ["first", "second"]);
+  token = "";
+  files.set("/password", "wrong\n");
+  for (let i = 0; i < 3; i++) {
+    await assert.rejects(client.get("/a"), /^Error: Cannot use etcd as u: .*authentication failed/);
+  }
+  assert.deepEqual(asked.slice(5), ["range", "authenticate"]);
+});

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { show } from "../../plan/step.ts";
 import { claimValue } from "./claims.ts";
 import type { KeyValue } from "./etcd_wire.ts";
-import { parseClaim, parseHost, parseNetwork } from "./keys.ts";
+import { parseClaim, parseHost, parseNetwork, writeNetwork } from "./keys.ts";
 import { guardStep, guardTable, linkSteps, mtuOf } from "./links.ts";
 import { guardSteps, noEntries, peerSteps, wantedEntries } from "./peers.ts";
 
@@ -129,6 +129,17 @@ test("records that cannot be true are refused", () => {
   }
   assert.throws(() => parseNetwork("a\n", '{"version":1,"vni":7,"subnets":["10.9.0.0/24"]}'));
   assert.throws(() => parseClaim('{"version":1,"host":"h1","mac":"00:00:00:00:00:00"}'));
+});
+
+test("what a later ocinet adds to records of this version does no harm", () => {
+  const later = (text: string) => JSON.stringify({ ...JSON.parse(text), later: { than: "this" } });
+  const told = [...claims(["10.9.0.3", "h2", "c2"])].map(([address, entry]) =>
+    [address, { ...entry, value: later(entry.value) }] as const
+  );
+  const record = '{"version":1,"underlay":"192.0.2.2","mtu":1500,"port":4789,"instance":"i"}';
+  assert.deepEqual(parseHost(later(record)), parseHost(record));
+  assert.deepEqual(wantedEntries(network, new Map(told), hosts, "h1").problems, []);
+  assert.deepEqual(parseNetwork("a", later(writeNetwork(network))), network);
 });
 
 test("the links of a network, and the rules that guard it", () => {

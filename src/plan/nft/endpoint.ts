@@ -88,7 +88,7 @@ export function contain(at: Endpoint, ips: Addresses): readonly Line[] {
 }
 
 /** What the addresses send, answers to it, and what is published on them, passes a FORWARD policy of DROP. */
-export function letPass(at: Endpoint, ips: Addresses): readonly Line[] {
+export function letPass(at: Pick<Endpoint, "link">, ips: Addresses): readonly Line[] {
   return marked("passed", at, ips);
 }
 
@@ -116,6 +116,6 @@ export function masqueradeInbound(at: Endpoint, address: string, always: boolean
   return element(setOf(always ? "masked" : "unmasked", address), memberKey(at.link, address));
 }
 
-function marked(set: string, { link }: Endpoint, ips: Addresses): readonly Line[] {
+function marked(set: string, { link }: Pick<Endpoint, "link">, ips: Addresses): readonly Line[] {
   return ips.map(({ address }) => element(setOf(set, address), memberKey(link, address)));
 }
