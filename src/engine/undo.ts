@@ -148,7 +148,8 @@ async function undoLines(
     if (at === undefined) words.push(row);
     else {
       const step = lines[Number(at) - 1];
-      const problem = words.every((word) => gone.test(word)) ? "" : words.join(" ");
+      const what = step ? `Cannot do "${step.tool} ${step.undo}": ` : "";
+      const problem = words.every((word) => gone.test(word)) ? "" : what + words.join(" ");
       failed.push({ problem, steps: step ? [step] : steps });
       words = [];
     }

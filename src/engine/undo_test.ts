@@ -51,7 +51,7 @@ test("steps are undone, last first, and what is gone already is fine", async () 
 
 test("a name stays taken while a link resists, however its program failed, and what is left is told", async () => {
   const faults: readonly (readonly [Fault["kind"], RegExp])[] = [
-    ["refused", /^RTNETLINK answers: Device or resource busy$/],
+    ["refused", /^Cannot do "ip link del dev veth1": RTNETLINK answers: Device or resource busy$/],
     ["killed before", /^Cannot undo ".*veth1.*": it was ended by signal 9$/],
     ["silent", /^Cannot undo ".*veth1.*": it ended with status 1 and said nothing$/],
     ["hangs", /^Cannot undo ".*veth1.*": it did not end within 120 s$/],
