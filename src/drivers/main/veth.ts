@@ -29,10 +29,13 @@ export function disableDuplicateDetection(link: string): readonly Sysctl[] {
 /** The sysctls that `forward` needs to know. */
 export const forwardingSysctls = ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"];
 
-/** Turns on forwarding for the families of the addresses if it is off, for containers only. */
+/**
+ * Turns on forwarding for the families of the addresses if it is off, for containers only. The bridges of overlays have
+ * rules of their own, and may be there before any container is.
+ */
 export function forward(ips: readonly Ip[], seen: HostState): readonly Step[] {
   const links = (seen.unforwarded ?? []).filter((link) =>
-    link !== "lo" && linkNameProblem(link) === undefined
+    !/^(lo|(ov|vx)[0-9a-f]{11})$/.test(link) && linkNameProblem(link) === undefined
   );
   return forwardOf(ips).filter((key) => seen.sysctls.get(key) !== "1").flatMap((key) => {
     const version = key === "net/ipv4/ip_forward" ? 4 : 6;
