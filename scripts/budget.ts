@@ -8,7 +8,7 @@ import { eager } from "./parts.ts";
  * Deno when it is new, by Node every time, which costs five times as much. Of the file, 45,000 are Commander's and what
  * it imports, 27,000 what asks plugins of Docker's, and 16,000 the agent's calls'.
  */
-const budget = { file: 818_500, [eager]: 250_500 };
+const budget = { file: 818_600, [eager]: 250_500 };
 
 /** What only people need, or few calls: the eager part does without. */
 const notEager = [
