@@ -41,7 +41,7 @@ export function recordKeptChanges(world: World, state: string, steps: readonly S
 /** Forwarding is allowed for containers only. */
 function guardOf({ id }: Step, steps: readonly Step[]): Line | undefined {
   const key = id.kind === "sysctl" ? id.key : "";
-  const set = `inet ocinet unforwarded${key === "net/ipv4/ip_forward" ? 4 : 6}`;
+  const set = `inet ocinet unforwarded${key.startsWith("net/ipv4/") ? 4 : 6}`;
   if (!/forward(ing)?$/.test(key)) return undefined;
   return steps.find((step): step is Line =>
     step.tool === "nft" && step.id.kind === "element" && step.id.set === set

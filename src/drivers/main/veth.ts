@@ -30,16 +30,17 @@ export function disableDuplicateDetection(link: string): readonly Sysctl[] {
 export const forwardingSysctls = ["net/ipv4/ip_forward", "net/ipv6/conf/all/forwarding"];
 
 /**
- * Turns on forwarding for the families of the addresses if it is off, for containers only. For IPv4 the link has a switch
- * of its own, which is off where net.ipv4.conf.default.forwarding is.
+ * Turns on forwarding for the families of the addresses if it is off, for containers only. The bridges of overlays have
+ * rules of their own, and may be there before any container is. For IPv4 the link has a switch of its own, which is off
+ * where net.ipv4.conf.default.forwarding is.
  * @param link of the host, by which it reaches the container; absent: it reaches many
  */
 export function forward(ips: readonly Ip[], seen: HostState, link?: string): readonly Step[] {
   const links = (seen.unforwarded ?? []).filter((link) =>
-    link !== "lo" && linkNameProblem(link) === undefined
+    !/^(lo|(ov|vx)[0-9a-f]{11})$/.test(link) && linkNameProblem(link) === undefined
   );
   const own = link !== undefined && forwardOf(ips).includes("net/ipv4/ip_forward")
-    ? [setSysctl("host", linkForwarding(link), "1", { onError: "ignore" })]
+    ? [setSysctl("host", linkForwarding(link), "1", { onError: "ignore", undoBy: "gc" })]
     : [];
   const wide = forwardOf(ips).filter((key) => seen.sysctls.get(key) !== "1").flatMap((key) => {
     const version = key === "net/ipv4/ip_forward" ? 4 : 6;

@@ -26,3 +26,12 @@ test("forwarding is turned on for the families there are, where it is off", () =
   );
   assert.equal(shown(ips.slice(2), seen("0", "0")), "sysctl -w net/ipv6/conf/all/forwarding=1");
 });
+
+test("links that did not forward before go on so, but not the bridges of overlays", () => {
+  const seen = {
+    links: new Map(),
+    sysctls: new Map([["net/ipv4/ip_forward", "0"]]),
+    unforwarded: ["lo", "eth0", "ovd0d2aec19d5", "vxd0d2aec19d5", "ovs0"],
+  };
+  assert.match(show(forward(ips.slice(0, 1), seen)), /unforwarded4 \{ "eth0" \. "eth0", "ovs0" \. "ovs0" \}/);
+});

@@ -93,7 +93,7 @@ function hasNewLinks(world: World, links: readonly Link[], table: string): boole
 
 /** Forwarding, and what goes with it. */
 function isForwarding(key: string): boolean {
-  return forwardingSysctls.includes(key) || key.endsWith("/accept_ra");
+  return forwardingSysctls.includes(key) || /\/(accept_ra|forwarding)$/.test(key);
 }
 
 /** A table with an element in it serves a container whose state we do not see: then there are none. */

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Output, World } from "../../plan/world.ts";
 import { newEtcd } from "../../host/fake/etcd.ts";
-import type { Agent } from "./agent_state.ts";
+import { type Agent, report } from "./agent_state.ts";
 import { parseClusterConfig } from "./cluster_config.ts";
 import { connect } from "./etcd.ts";
 import { beat } from "./host_lease.ts";
@@ -115,6 +115,10 @@ test("what is wrong is said once, and that it is in order again", async () => {
   for (let i = 0; i < 3; i++) await beat(agent);
   assert.equal(agent.said.length, 1);
   assert.match(agent.said[0]!, /Cannot reach etcd: http:\/\/192\.0\.2\.9:2379: connection refused/);
+  // What else suffers from it says nothing new.
+  report(agent, "network shop", `network "shop": ${agent.problems.get("cluster")}`);
+  report(agent, "network shop", undefined);
+  assert.equal(agent.said.length, 1);
   etcd.fail(undefined);
   // For a moment no endpoint is asked again.
   for (let i = 0; i < 500 && agent.problems.size > 0; i++) {

@@ -24,10 +24,8 @@ export async function allowForwarding(agent: Agent, networks: readonly MeshNetwo
   );
   if (!isOff) return;
   const seen = await observe(world, together([{ sysctls: forwardingSysctls, advertised: true }]), undefined);
-  const bridges = new Set(networks.map(({ bridge }) => bridge));
-  const unforwarded = (seen.unforwarded ?? []).filter((link) => !bridges.has(link));
   const ips = networks.flatMap(({ subnets }) => subnets.map((address) => ({ address, interface: 0 })));
-  const steps = forward(ips, { ...seen, unforwarded });
+  const steps = forward(ips, seen);
   recordKeptChanges(world, state, steps);
   await apply(world, { host: [], container: [] }, steps);
 }

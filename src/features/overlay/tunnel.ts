@@ -15,6 +15,11 @@ import type { Underlay } from "./cluster_config.ts";
 export const tunnelLink = "wg-ocinet";
 /** The addresses of all hosts in the tunnel: a ULA prefix. */
 export const tunnelPrefix = "fd6f:6369:6e65::/48";
+/**
+ * Seconds after which a peer hears of this host. It does at once when it is made known, too: of two hosts the one that knows
+ * the other last begins. Else the first packets of containers are lost, for WireGuard tries again after five seconds.
+ */
+const alive = 25;
 /** Milliseconds after which WireGuard's peers are looked at again. */
 const lookEvery = 20_000;
 
@@ -145,7 +150,8 @@ export async function closeTunnel(agent: Agent): Promise<void> {
   const { world } = agent;
   await world.run(["ip", "link", "del", "dev", tunnelLink]);
   await world.run(["ip", "route", "del", "unreachable", tunnelPrefix, "metric", "4096"]);
-  world.remove(keyFile(agent));
+  // The second one is left by an agent that was killed while it was read.
+  ["", ".conf"].forEach((end) => world.remove(keyFile(agent) + end));
   delete agent.tunnel;
 }
 
@@ -250,7 +256,7 @@ function configuration(agent: Agent, peers: readonly Peer[]): string {
   return [
     `[Interface]\nPrivateKey = ${secret}\nListenPort = ${agent.tunnel!.port}\n`,
     ...peers.map(({ key, address, endpoint }) =>
-      `[Peer]\nPublicKey = ${key}\nAllowedIPs = ${address}/128\nEndpoint = ${endpoint}\n`
+      `[Peer]\nPublicKey = ${key}\nAllowedIPs = ${address}/128\nEndpoint = ${endpoint}\nPersistentKeepalive = ${alive}\n`
     ),
   ].join("");
 }

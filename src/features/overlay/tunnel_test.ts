@@ -125,7 +125,7 @@ test("a host makes its key, tells the public part alone, and takes other hosts' 
   const peer = async (host: string, letter: string, endpoint: string) =>
     `[Peer]\nPublicKey = ${key(letter)}\nAllowedIPs = ${await tunnelAddress(
       host,
-    )}/128\nEndpoint = ${endpoint}\n`;
+    )}/128\nEndpoint = ${endpoint}\nPersistentKeepalive = 25\n`;
   assert.equal(
     conf.slice(conf.indexOf("[Peer]")),
     await peer("h2", "X", "192.0.2.2:51871") + await peer("h5", "Y", "[2001:db8::5]:51871"),
