@@ -60,11 +60,8 @@ async function measure(runtime: string, rounds: number): Promise<void> {
   for (const [verb, what] of [["up", "attaches"], ["down", "takes down"]] as const) {
     console.log(`\n# Where the time of a hook goes that ${what} (ms, median of ${rounds}) ${title}\n`);
     for (const name of new Set(shares[verb].flatMap((one) => [...one.keys()]))) {
-      console.log(
-        `  ${name.padEnd(40)} ${
-          middle(shares[verb].map((one) => one.get(name) ?? 0)).toFixed(1).padStart(6)
-        }`,
-      );
+      const time = middle(shares[verb].map((one) => one.get(name) ?? 0));
+      if (time > 0) console.log(`  ${name.padEnd(40)} ${time.toFixed(1).padStart(6)}`);
     }
   }
 }
