@@ -105,7 +105,7 @@ container_runs() {
     jq -e --arg runtime $runtime '.runtime == $runtime' <<<"$output"
   done
   run -1 in_host env -i PATH=/nowhere OCINET_AGENT=no "$OCINET" ls
-  [ "$output" = "ocinet: Cannot start: neither deno (2 or later) nor node (20.16 or later) is on PATH; install one" ]
+  [ "$output" = "ocinet: Cannot start: neither deno (2 or later) nor node (20.16 or later) is on PATH; install one, from deno.com or nodejs.org" ]
   run -1 env OCINET_RUNTIME=nodejs "$OCINET" ls
   [ "$output" = 'ocinet: Cannot start: OCINET_RUNTIME is "nodejs", and not deno, node, or the path of one' ]
   run -1 env OCINET_RUNTIME=/nowhere/node "$OCINET" ls
