@@ -3,9 +3,10 @@ import { test } from "node:test";
 import { containerOfPath } from "../engine/namespace.ts";
 import { attach } from "../features/container/attach.ts";
 import { parseAttachOptions } from "../features/container/options.ts";
-import { actionsOf, containers } from "./actions.ts";
+import { linkNamed, namespaceOf } from "../host/fake/kernel.ts";
+import { actionsOf, containers, hostWith, netnsOf, ways } from "./actions.ts";
 import { hold } from "./laws.ts";
-import { newHost, state } from "./machine.ts";
+import { dumpOf, newHost, state } from "./machine.ts";
 import { networkOf, networkTypes } from "./networks.ts";
 import { gcActions, portActions, repairActions } from "./other_actions.ts";
 
@@ -16,6 +17,25 @@ for (const type of networkTypes) {
   test(`whatever fails, a container on ${type} is attached and detached whole, or it is told and recorded`, async () => {
     for (const action of await actionsOf(containers, type)) {
       await hold(action, main.includes(type) ? undefined : 8);
+    }
+  });
+}
+
+/** A renamed link is in its VRF until it goes, after which the VRF has nothing, and stays. */
+const renamed = networkTypes.filter((type) => type !== "loopback" && type !== "vrf");
+
+for (const type of renamed) {
+  test(`a link of ${type} that its container has renamed goes all the same, before its address is another's`, async () => {
+    for (const way of ways) {
+      const fake = await hostWith(way, type);
+      const { world, kernel } = fake;
+      const before = dumpOf(fake);
+      await way.add(world, type, "c1");
+      const link = linkNamed(namespaceOf(kernel, kernel.mounts[netnsOf("c1")]!), "eth0");
+      assert.ok(link, way.name);
+      link.name = "lan0";
+      await way.remove(world, type, "c1");
+      assert.deepEqual(dumpOf(fake), before, way.name);
     }
   });
 }
