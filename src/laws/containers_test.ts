@@ -4,9 +4,9 @@ import { containerOfPath } from "../engine/namespace.ts";
 import { attach } from "../features/container/attach.ts";
 import { parseAttachOptions } from "../features/container/options.ts";
 import { linkNamed, namespaceOf } from "../host/fake/kernel.ts";
-import { actionsOf, containers, hostWith, netnsOf, ways } from "./actions.ts";
+import { actionsOf, containers, hostWith, netnsOf, plugins, runtime, ways } from "./actions.ts";
 import { hold } from "./laws.ts";
-import { dumpOf, newHost, state } from "./machine.ts";
+import { dumpOf, missingFrom, newHost, state } from "./machine.ts";
 import { networkOf, networkTypes } from "./networks.ts";
 import { gcActions, portActions, repairActions } from "./other_actions.ts";
 
@@ -64,4 +64,22 @@ test("a container in a namespace that another one has is refused by that one's n
       /^Cannot attach container "c9": container "c1" has its network namespace, .* ocinet down c1 \(.*\)$/,
   });
   assert.deepEqual(fake.dump().filter((line) => line.includes("box") || line.includes("eth0")), before);
+});
+
+test("an ADD for a namespace that has another container's eth0 is refused by that one's name", async () => {
+  for (const type of ["bridge", "macvlan", "tap"]) {
+    for (const way of [runtime, plugins]) {
+      const fake = newHost();
+      const { world, kernel } = fake;
+      fake.addNamespace("box");
+      kernel.mounts[netnsOf("c0")] = kernel.mounts[netnsOf("c1")]!;
+      await way.add(world, type, "c1");
+      const before = dumpOf(fake);
+      await assert.rejects(way.add(world, type, "c0"), {
+        message:
+          /Cannot attach "eth0" of container "c0": container "c1" has its network namespace, and an "eth0"/,
+      });
+      assert.deepEqual(missingFrom(before, dumpOf(fake)), [], `${type}, ${way.name}`);
+    }
+  }
 });
