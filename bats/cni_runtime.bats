@@ -161,7 +161,7 @@ says() {
   recorder "$BIN/warp"
   export CNI_CONTAINERID=c1
   chain net 1.0.0 "$warp"
-  CNI_ARGS="FOO" says 1 'ARGS: invalid pair "FOO"' add net /run/netns/box
+  CNI_ARGS="FOO" says 2 'ARGS: invalid pair "FOO"' add net /run/netns/box
   CNI_ARGS="A=b=c;D=" run -0 cni add net /run/netns/box
   jq -e '.cniArgs == [["A", "b=c"], ["D", ""]]' "$(cached net)"
   run -0 cni del net /run/netns/box
@@ -351,9 +351,9 @@ odd() {
   says 2 'Cannot do "ocinet cni add": it needs the name of a network' add
   says 2 'Cannot do "ocinet cni add": it needs the path of a network namespace' add net
   says 2 'Cannot use namespace "box": it is not an absolute path' add net box
-  says 1 'Cannot call plugins for "../x" "eth0": ' add --container-id ../x net /run/netns/box
-  CNI_IFNAME=a/b says 1 'Cannot call plugins for ' add net /run/netns/box
-  CAP_ARGS='[' says 1 'Cannot read CAP_ARGS: ' add net /run/netns/box
+  says 2 'Cannot call plugins for "../x" "eth0": ' add --container-id ../x net /run/netns/box
+  CNI_IFNAME=a/b says 2 'Cannot call plugins for ' add net /run/netns/box
+  CAP_ARGS='[' says 2 'Cannot read CAP_ARGS: ' add net /run/netns/box
   run -0 cni version
   jq -e '.cniVersion == "1.1.0" and (.supportedVersions | length) == 7' <<<"$output"
   nothing_stays

@@ -39,7 +39,7 @@ load links
   down box
   up box "net:MAC=02-00-00-00-00-08"
   link_of box eth0 '.address == "02:00:00:00:00:08"'
-  down box
+  goes_though_renamed box eth0
   keeps_law net
 }
 
@@ -70,10 +70,22 @@ peer_knows() { [ "$(in_peer ip -j neigh show "$1" | jq -c '.[0].lladdr')" = "$2"
   equal 1 "$(in_box box cat /proc/sys/net/ipv4/conf/eth2/arp_notify)"
   wait_for reaches 192.0.2.78 in_peer
   wait_for reaches 2001:db8:1::79 in_peer
-  down box
+  goes_though_renamed box eth1 eth2
   keeps_law a,b,c
   refused c "no default route interface found"
   refused b 'Cannot find device "eth0"'
+}
+
+# goes_though_renamed BOX LINK...: these go with the container, whatever it names them
+goes_though_renamed() {
+  local link
+  for link in "${@:2}"; do
+    in_box "$1" ip link set dev "$link" down
+    in_box "$1" ip link set dev "$link" name "own-$link"
+  done
+  ocinet down "$1"
+  equal "" "$(in_box "$1" ip -o link | grep own-)"
+  in_host ip netns delete "$1"
 }
 
 @test "macvlan: what cannot be is refused, and leaves nothing" {

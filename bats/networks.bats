@@ -7,9 +7,9 @@ load contained
 
 net() { ocinet network "$@"; }
 
-# refuses MESSAGE WORDS...: of `ocinet network`
+# refuses MESSAGE WORDS...: of `ocinet network`, with exit status STATUS or 1
 refuses() {
-  run -1 --separate-stderr net "${@:2}"
+  run "-${STATUS:-1}" --separate-stderr net "${@:2}"
   [[ $stderr == "ocinet: $1"* ]] || fail "$stderr"
 }
 
@@ -54,7 +54,7 @@ knows() {
   refuses "network with name shop already exists" create shop
   refuses "Pool overlaps with other one on this address space: 10.5.0.0/25 of network x and 10.5.0.0/24" \
     create --subnet 10.5.0.0/25 x
-  refuses "operation is not permitted on predefined host network" create host
+  STATUS=2 refuses "operation is not permitted on predefined host network" create host
   refuses "default is a pre-defined network and cannot be removed" rm default
   refuses "network nosuch not found" rm nosuch
   run -0 net rm -f nosuch

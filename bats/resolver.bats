@@ -115,9 +115,9 @@ options ndots:0" "$(exec_container a cat /etc/resolv.conf)"
 }
 
 @test "what cannot have a resolver is refused: networks without an address of the host's, and a port that is taken" {
-  run -1 --separate-stderr net create -d macvlan --opt names=dns lan
+  run -2 --separate-stderr net create -d macvlan --opt names=dns lan
   equal "ocinet: Cannot use network \"lan\": names=dns needs an address of the host's on the network, and driver macvlan gives the host none; leave it out, for names in hosts files" "$stderr"
-  run -1 --separate-stderr net create --opt names=bind shop
+  run -2 --separate-stderr net create --opt names=bind shop
   equal 'ocinet: failed to parse names value: "bind" (there are: hosts, dns)' "$stderr"
   net create --opt names=dns --subnet 10.5.0.0/24 shop
   background taken in_host dnsmasq --keep-in-foreground --conf-file=/dev/null --user=root --pid-file= --no-resolv --log-facility=-

@@ -39,6 +39,7 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
   tuning: ["src/drivers/meta/tuning.ts", "src/features/container/wanted_args.ts"],
   complaints: [
     "src/engine/tool_problem.ts",
+    "src/features/cni_plugin/shared_link.ts",
     "src/net/file_problem.ts",
     "src/net/json_problem.ts",
     "src/wire/cni/system_error.ts",

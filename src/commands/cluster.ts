@@ -8,7 +8,7 @@ import {
 } from "../features/overlay/cluster.ts";
 import { listNetworks, removeNetwork } from "../features/overlay/networks.ts";
 import type { World } from "../plan/world.ts";
-import type { Option, OptionValues } from "../wire/oci/options.ts";
+import { type Option, type OptionValues, UsageError } from "../wire/oci/options.ts";
 import type { Report } from "./report.ts";
 
 /** What `cluster create` can be told. */
@@ -58,7 +58,9 @@ export async function create(
 ): Promise<Report> {
   const size = given.get("mtu")?.at(-1);
   if (size !== undefined && !/^[0-9]{2,5}$/.test(size)) {
-    throw new Error(`Cannot create network "${name}" with MTU "${size}": it is no number from 68 to 65535`);
+    throw new UsageError(
+      `Cannot create network "${name}" with MTU "${size}": it is no number from 68 to 65535`,
+    );
   }
   const [internal, encrypted] = [flags.has("internal"), flags.has("encrypted")];
   const network = await createOn(world, {

@@ -6,6 +6,7 @@ import { fields, parseJson } from "../wire/cni/fields.ts";
 import { printJson } from "../wire/cni/output.ts";
 import { resultFor, versions } from "../wire/cni/result.ts";
 import { type Option, type OptionValues, parseWords, UsageError } from "../wire/oci/options.ts";
+import { asTyped } from "../engine/usage.ts";
 import { absolutePath } from "../plan/files.ts";
 import type { World } from "../plan/world.ts";
 import { cachedList, readCache } from "../features/cni_runtime/cache.ts";
@@ -60,6 +61,7 @@ export async function cni(
   if (network === undefined) {
     throw new UsageError(`Cannot do "ocinet cni ${verb}": it needs the name of a network`);
   }
+  const valid = (given.get("valid") ?? []).map(parseValid);
   const state = stateDirectory(world);
   const call = await callOf(world, verb as Verb, { network, netns: netns ?? "", given });
   switch (verb as Verb) {
@@ -74,7 +76,7 @@ export async function cni(
     case "status":
       return done(await networkStatus(world, state, call));
     default:
-      return done(await gcNetwork(world, state, call, (given.get("valid") ?? []).map(parseValid)));
+      return done(await gcNetwork(world, state, call, valid));
   }
 }
 
@@ -97,7 +99,7 @@ function done(_: void): Report {
 function parseValid(text: string): { containerID: string; ifname: string } {
   const [containerID, ifname = "eth0"] = text.split("/");
   if (!containerID || identifierProblem(containerID) || linkNameProblem(ifname)) {
-    throw new Error(
+    throw new UsageError(
       `Cannot keep attachment ${JSON.stringify(text)}: it is not CONTAINERID or CONTAINERID/IFNAME`,
     );
   }
@@ -118,22 +120,23 @@ async function callOf(world: World, verb: Verb, subject: Subject): Promise<Runti
   const id = value("container-id", "CNI_CONTAINERID");
   const containerId = id || await cnitoolId(netns);
   const nameProblem = identifierProblem(network);
-  if (nameProblem) throw new Error(`Cannot use network ${JSON.stringify(network)}: ${nameProblem}`);
+  if (nameProblem) throw new UsageError(`Cannot use network ${JSON.stringify(network)}: ${nameProblem}`);
   for (const problem of [linkNameProblem(ifname), identifierProblem(containerId)]) {
-    if (problem) throw new Error(`Cannot call plugins for "${containerId}" "${ifname}": ${problem}`);
+    if (problem) throw new UsageError(`Cannot call plugins for "${containerId}" "${ifname}": ${problem}`);
   }
   checkNetns(verb, netns, id);
   const cacheDirectory = absolutePath(world, given.get("cache-dir")?.at(-1) || "/var/lib/cni");
   const directory = absolutePath(world, value("netconf-path", "NETCONFPATH") || "/etc/cni/net.d");
   const args = value("args", "CNI_ARGS");
-  if (verb === "add") checkPairs(args);
+  if (verb === "add") asTyped(() => checkPairs(args));
+  const capabilityArgs = asTyped(() => parseObject(value("capability-args", "CAP_ARGS") || "{}"));
   const call = { containerId, ifname, netns, cacheDirectory };
   const { list, text } = verb === "del"
     ? findAgain(world, directory, { ...call, list: { name: network } })
     : findList(world, directory, network);
   return {
     ...{ ...call, args, list, config: text },
-    capabilityArgs: parseObject(value("capability-args", "CAP_ARGS") || "{}"),
+    capabilityArgs,
     path: parsePluginPath(value("path", "CNI_PATH")),
   };
 }

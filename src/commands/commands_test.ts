@@ -9,6 +9,7 @@ import { inspect } from "./inspect.ts";
 import { list } from "./list.ts";
 import { port } from "./port.ts";
 import { repair } from "./repair.ts";
+import { trace } from "./trace.ts";
 import { up } from "./up.ts";
 import { verbs } from "./verbs.ts";
 
@@ -123,4 +124,67 @@ test("completion knows commands, options, networks and containers", async () => 
   assert.deepEqual(words("up", "--ne"), ["--net", "--net-dir"]);
   assert.deepEqual(words("up", "--net", "=", "default,sh"), ["default,shop"]);
   assert.deepEqual(words("run", "--port-driver", ""), ["uplink", "relay"]);
+});
+
+/** Commands, their words, and options with a value that cannot be right. */
+const wrongUse: readonly (readonly [string, readonly string[], Readonly<Record<string, string>>])[] = [
+  ["network create", ["a"], { subnet: "nonsense" }],
+  ["network create", ["a"], { gateway: "10.5.0.1" }],
+  ["network create", ["a"], { subnet: "10.5.0.0/24", gateway: "x" }],
+  ["network create", ["a"], { subnet: "10.5.0.0/24", "ip-range": "x" }],
+  ["network create", ["a"], { subnet: "10.5.0.0/24", "aux-address": "x" }],
+  ["network create", ["a"], { driver: "host" }],
+  ["network create", ["a"], { label: "=x" }],
+  ["network create", ["a"], { "ipam-opt": "=x" }],
+  ["network create", ["a"], { opt: "mtu=x" }],
+  ["network create", ["a"], { opt: "names=x" }],
+  ["network create", ["a"], { opt: "nams=dns" }],
+  ["network create", ["a"], { driver: "macvlan", opt: "parent=a/b" }],
+  ["network create", ["a"], { driver: "overlay", subnet: "nonsense" }],
+  ["network create", ["a"], { driver: "overlay", opt: "mtu=x" }],
+  ["network create", ["a b"], {}],
+  ["network ls", [], { filter: "nope" }],
+  ["network ls", [], { filter: "nope=1" }],
+  ["network ls", [], { filter: "dangling=x" }],
+  ["network ls", [], { format: "{{.Nope}}" }],
+  ["network inspect", ["default"], { format: "{{.Nope}}" }],
+  ["network prune", [], { filter: "until=x" }],
+  ["network connect", ["default", "box"], { ip: "nonsense" }],
+  ["network connect", ["default", "box"], { ip6: "10.5.0.1" }],
+  ["network connect", ["default", "box"], { "mac-address": "zz" }],
+  ["network connect", ["default", "box"], { ifname: "a/b" }],
+  ["network connect", ["default", "box"], { "gw-priority": "x" }],
+  ["cluster create", ["a"], { subnet: "nonsense" }],
+  ["cluster create", ["a"], { mtu: "x" }],
+  ["up", ["box"], { publish: "99999:1" }],
+  ["hooks-json", [], { uplink: "x" }],
+  ["inject", ["/none"], { "rate-in": "x" }],
+  ["session start", [], { uplink: "x" }],
+  ["port", ["add", "box", "x"], {}],
+  ["trace", ["box", "1.2.3.4:99999"], {}],
+  ["trace", ["box", "[fd00::1]:80"], {}],
+  ["trace", ["box", ":99999"], {}],
+  ["top", [], { interval: "x" }],
+  ["agent", [], { workers: "x" }],
+  ["agent", [], { page: "x" }],
+  ["cni", ["add", "shop", "/run/netns/box"], { ifname: "a/b" }],
+  ["cni", ["add", "shop", "/run/netns/box"], { args: "x" }],
+  ["cni", ["add", "shop", "/run/netns/box"], { "capability-args": "x" }],
+  ["cni", ["gc", "shop"], { valid: "a b" }],
+];
+
+test("a value that cannot be right is wrong use, which the exit status says", async () => {
+  const { world } = await machine();
+  for (const [name, words, options] of wrongUse) {
+    const verb = verbs.find(({ group, usage }) => [group, usage.split(" ")[0]].join(" ").trim() === name)!;
+    const given = new Map(Object.entries(options).map(([key, value]) => [key, [value]]));
+    const typed = { words, given, flags: new Set<string>(), version: "", stdin: () => Promise.resolve("") };
+    const screen = () => ({ isTerminal: false } as never);
+    await assert.rejects(
+      async () => await verb.act(world, { ...typed, screen }),
+      UsageError,
+      `${name} ${words.join(" ")} ${JSON.stringify(options)}`,
+    );
+  }
+  await assert.rejects(trace(world, "box", "1.2.3.4:99999"), /"1\.2\.3\.4:99999": .*leave ":99999" out$/);
 });

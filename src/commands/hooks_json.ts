@@ -3,7 +3,7 @@ import type { World } from "../plan/world.ts";
 import { parseAttachOptions } from "../features/container/options.ts";
 import { hookEntries } from "./hook_entry.ts";
 import type { Report } from "./report.ts";
-import { asTyped } from "./usage.ts";
+import { asTyped } from "../engine/usage.ts";
 
 /** A file for a hooks.d directory (oci-hooks(5)): it has one command for all its stages, so ours is `hook auto`. */
 export function hooksJson(world: World, given: OptionValues, always: boolean): Promise<Report> {

@@ -20,7 +20,7 @@ import { isRoot } from "../engine/user.ts";
 import { type AttachOptions, parseAttachOptions, withAnnotations } from "../features/container/options.ts";
 import { hookEntries, insideEntry } from "./hook_entry.ts";
 import type { Report } from "./report.ts";
-import { asTyped } from "./usage.ts";
+import { asTyped } from "../engine/usage.ts";
 
 /** How to change a bundle. */
 export interface InjectOptions {
@@ -35,6 +35,7 @@ export interface InjectOptions {
  * @throws Error when there is no such bundle, or what is asked for cannot work
  */
 export function inject(world: World, bundle: string, options: InjectOptions): Promise<Report> {
+  asTyped(() => parseAttachOptions(options.given));
   const file = openBundleConfig(world, bundle);
   try {
     return Promise.resolve(change(world, bundle, file, options));
@@ -44,7 +45,6 @@ export function inject(world: World, bundle: string, options: InjectOptions): Pr
 }
 
 function change(world: World, bundle: string, file: BundleConfig, options: InjectOptions): Report {
-  asTyped(() => parseAttachOptions(options.given));
   const config = parse(file);
   const odd = oddPart(config);
   if (odd) throw new Error(`Cannot change ${file.path}: ${odd}`);

@@ -20,6 +20,7 @@ import type { World } from "../plan/world.ts";
 import { messageOf } from "../wire/cni/error.ts";
 import { oneLine, printJson } from "../wire/cni/output.ts";
 import { type OptionValues, UsageError } from "../wire/oci/options.ts";
+import { asTyped } from "../engine/usage.ts";
 import { findId } from "./ids.ts";
 import { type Report, tableText } from "./report.ts";
 
@@ -120,8 +121,7 @@ export async function networkList(
   given: OptionValues,
   flags: ReadonlySet<string>,
 ): Promise<Report> {
-  const keys = ["name", "id", "driver", "label", "scope", "type", "dangling"];
-  const isWanted = parseFilters(given.get("filter") ?? [], keys, world.now);
+  const isWanted = filterOf(world, given, ["name", "id", "driver", "label", "scope", "type", "dangling"]);
   const endpoints = await endpointsIn(world, stateDirectory(world));
   const networks = (await allNetworks(world)).filter((network) =>
     isWanted({ network, isUsed: endpoints.some((one) => one.network === network.name) })
@@ -129,14 +129,16 @@ export async function networkList(
   const rows = networks.map((network) => row(network, flags.has("no-trunc")));
   const json = networks.map((network) => describe(network, endpoints));
   if (flags.has("quiet")) return { json, text: rows.map(({ ID }) => `${ID}\n`).join("") };
-  return { json, text: listText(rows, given.get("format")?.at(-1) ?? "table") };
+  return { json, text: asTyped(() => listText(rows, given.get("format")?.at(-1) ?? "table")) };
+}
+
+function filterOf(world: World, given: OptionValues, keys: readonly string[]) {
+  return asTyped(() => parseFilters(given.get("filter") ?? [], keys, world.now));
 }
 
 function listText(rows: readonly Readonly<Record<string, string>>[], format: string): string {
   if (format === "json") return rows.map((one) => `${printJson(one)}\n`).join("");
-  if (format !== "table") {
-    return rows.map((one) => `${fillIn(format, one)}\n`).join("");
-  }
+  if (format !== "table") return rows.map((one) => `${fillIn(format, one)}\n`).join("");
   const cells = rows.map(({ ID, Name, Driver, Scope }) => [ID!, Name!, Driver!, Scope!]);
   return tableText(["NETWORK ID", "NAME", "DRIVER", "SCOPE"], cells);
 }
@@ -167,7 +169,7 @@ export async function networkInspect(
   const format = given.get("format")?.at(-1) ?? "json";
   const text = format === "json"
     ? `${printJson(done, 2)}\n`
-    : done.map((one) => `${fillIn(format, one)}\n`).join("");
+    : asTyped(() => done.map((one) => `${fillIn(format, one)}\n`).join(""));
   return { json: done, text, ...failed(problems) };
 }
 
@@ -210,7 +212,7 @@ async function removeFromCluster(world: World, term: string): Promise<string | u
 /** Removes the networks that no container is on; of an overlay network other hosts may have containers. */
 export async function networkPrune(world: World, given: OptionValues): Promise<Report> {
   const state = stateDirectory(world);
-  const isWanted = parseFilters(given.get("filter") ?? [], ["label", "label!", "until"], world.now);
+  const isWanted = filterOf(world, given, ["label", "label!", "until"]);
   await collect(world, state, containerIds(world, state), "for links");
   const names = await pruneNetworks(
     world,
@@ -277,11 +279,7 @@ export async function networkDisconnect(
 ): Promise<Report> {
   const network = nameOf(await allNetworks(world, directoriesOf(world, given)), term!);
   const state = stateDirectory(world);
-  const record = await disconnectNetwork(world, state, {
-    id: findId(world, state, id!),
-    network,
-    isForced,
-  });
+  const record = await disconnectNetwork(world, state, { id: findId(world, state, id!), network, isForced });
   return { json: record ? describeContainer(world, record) : {}, text: "" };
 }
 

@@ -9,7 +9,7 @@ import { sessionId } from "../features/rootless/host_forwarding.ts";
 import { stateDirectory } from "../engine/state.ts";
 import { findId, notAttached } from "./ids.ts";
 import type { Report } from "./report.ts";
-import { asTyped } from "./usage.ts";
+import { asTyped } from "../engine/usage.ts";
 
 /** Who forwards what is added. */
 export const portOptions: readonly Option[] = containerOptions.filter(({ name }) =>

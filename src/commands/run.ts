@@ -12,7 +12,7 @@ import { stateDirectory } from "../engine/state.ts";
 import { parseAttachOptions } from "../features/container/options.ts";
 import { StatusError } from "./failure.ts";
 import type { Report } from "./report.ts";
-import { asTyped } from "./usage.ts";
+import { asTyped } from "../engine/usage.ts";
 
 /** All that containers have, and the name that `ocinet ls` shows. */
 export const runOptions: readonly Option[] = [

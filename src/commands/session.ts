@@ -16,7 +16,7 @@ import { parseAttachOptions } from "../features/container/options.ts";
 import { StatusError } from "./failure.ts";
 import { containersText } from "./list.ts";
 import type { Report } from "./report.ts";
-import { asTyped } from "./usage.ts";
+import { asTyped } from "../engine/usage.ts";
 import { checkBytes, status } from "./run.ts";
 
 /** How the session itself is connected. */

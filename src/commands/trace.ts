@@ -5,7 +5,7 @@ import { parseTarget } from "../features/trace/target.ts";
 import { trace as traceWay } from "../features/trace/trace.ts";
 import { findId } from "./ids.ts";
 import { type Report, tableText } from "./report.ts";
-import { asTyped } from "./usage.ts";
+import { asTyped } from "../engine/usage.ts";
 
 /** Says of all on the way from a container to a target whether it is right; the exit status is 1 where something is not. */
 export async function trace(world: World, text: string, to: string | undefined): Promise<Report> {

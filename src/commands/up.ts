@@ -7,7 +7,7 @@ import { describeContainer } from "../features/container/describe.ts";
 import { stateDirectory } from "../engine/state.ts";
 import { parseAttachOptions, serviceOptions } from "../features/container/options.ts";
 import type { Report } from "./report.ts";
-import { asTyped } from "./usage.ts";
+import { asTyped } from "../engine/usage.ts";
 
 /** The name to take it down by, and the options that make sense without a container's root file system. */
 export const upOptions: readonly Option[] = [

@@ -43,6 +43,12 @@ export class RollbackError extends Error {
   }
 }
 
+/** Whether a link could not be made in the container, by us or by its uplink's program. */
+export function isOfLinks(error: unknown): boolean {
+  return error instanceof StepError && !(error instanceof TakenError) &&
+    (error.step.on === "container" || error.step.tool === "spawn" || error.step.tool === "ip");
+}
+
 /** Adds to a failed step's error what the user can do about it. */
 export function explain(error: unknown): unknown {
   if (error instanceof RollbackError) {

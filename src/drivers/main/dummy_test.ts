@@ -26,6 +26,7 @@ test("the link leads nowhere, and has the lease's addresses and dns", () => {
     `ip link add name vetha1a1a1a1a1a address 02:b2:b2:b2:b2:b2 netns /proc/7/ns/net type dummy
 container: ip link show dev vetha1a1a1a1a1a
 container: ip link set dev vetha1a1a1a1a1a name eth0
+container: ip link property add dev eth0 altname vetha1a1a1a1a1a
 container: ip address replace 10.1.2.3/24 dev eth0 brd +
 container: ip link set dev eth0 up`,
   );

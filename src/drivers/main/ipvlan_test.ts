@@ -31,6 +31,7 @@ test("the link has its master's MAC address", () => {
     `ip link add link ens1 name vetha1a1a1a1a1a mtu 1400 netns /proc/7/ns/net type ipvlan mode l2
 container: ip link show dev vetha1a1a1a1a1a
 container: ip link set dev vetha1a1a1a1a1a name eth0
+container: ip link property add dev eth0 altname vetha1a1a1a1a1a
 container: sysctl -w net/ipv4/conf/vetha1a1a1a1a1a/arp_notify=1
 container: sysctl -w net/ipv6/conf/vetha1a1a1a1a1a/ndisc_notify=1`,
   );

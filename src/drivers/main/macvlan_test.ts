@@ -41,12 +41,14 @@ test("without addresses the link comes up as soon as it is there", () => {
     `ip link add link ens1 name vetha1a1a1a1a1a address 02:b2:b2:b2:b2:b2 netns /proc/7/ns/net type macvlan mode bridge
 container: ip link show dev vetha1a1a1a1a1a
 container: ip link set dev vetha1a1a1a1a1a name eth0
+container: ip link property add dev eth0 altname vetha1a1a1a1a1a
 container: ip link set dev eth0 up`,
   );
   assert.deepEqual(steps.map((step) => "undo" in step ? step.undo : undefined), [
     undefined,
     "link del dev vetha1a1a1a1a1a",
     "link del dev eth0",
+    undefined,
     undefined,
   ]);
   assert.deepEqual(result, {
@@ -64,6 +66,7 @@ test("with addresses it comes up once it has them, and tells the neighbours", ()
     show([...link(conf).steps.slice(1), ...steps]),
     `container: ip link show dev vetha1a1a1a1a1a
 container: ip link set dev vetha1a1a1a1a1a name eth0
+container: ip link property add dev eth0 altname vetha1a1a1a1a1a
 container: sysctl -w net/ipv4/conf/vetha1a1a1a1a1a/arp_notify=1
 container: sysctl -w net/ipv6/conf/vetha1a1a1a1a1a/ndisc_notify=1
 container: ip address replace 10.1.2.3/24 dev eth0 brd +
@@ -143,9 +146,10 @@ test("a master in the container is found there, and the link is made there", () 
     ),
     undo: ["ip", "link", "del", "dev", "eth0"],
   });
+  assert.equal(rest[0]?.tool === "ip" && rest[0].undo, "link del dev vetha1a1a1a1a1a");
   assert.equal(
     show(rest),
-    "container: sysctl -w net/ipv4/conf/eth0/arp_notify=1\ncontainer: sysctl -w net/ipv6/conf/eth0/ndisc_notify=1",
+    "container: ip link property add dev eth0 altname vetha1a1a1a1a1a\ncontainer: sysctl -w net/ipv4/conf/eth0/arp_notify=1\ncontainer: sysctl -w net/ipv6/conf/eth0/ndisc_notify=1",
   );
   assert.equal(
     show(link({ linkInContainer: true }).steps.slice(0, 1)),

@@ -7,7 +7,7 @@ import { ownAlias, setLink } from "../../plan/ip.ts";
 import { macFrom } from "../../net/names.ts";
 import { exec, line, type Step, words } from "../../plan/step.ts";
 import type { Lookups } from "../plugin.ts";
-import { interimName, lostKind, moveIn } from "./move_in.ts";
+import { interimName, keepInterimName, lostKind, moveIn } from "./move_in.ts";
 
 /** The link below a container's link. */
 export interface Parent {
@@ -97,7 +97,12 @@ export interface Child {
 /** Makes a link on a master and moves it into the container under its final name. */
 export function addOnMaster(child: Child, at: Attachment): readonly Step[] {
   const { parent, master, type } = child;
-  if (!master) return [addInContainer(parent.master, nameAndSize(at.ifname, child) + type, at.ifname)];
+  if (!master) {
+    return [
+      addInContainer(parent.master, nameAndSize(at.ifname, child) + type, at.ifname),
+      { ...keepInterimName(at), undo: words`link del dev ${interimName(at)}` },
+    ];
+  }
   const run = words`link add link ${master.name}` + nameAndSize(interimName(at), child) +
     words` netns ${at.netns}` + type;
   return [line("ip", "host", { kind: "link", link: interimName(at) }, run), ...moveIn(at)];

@@ -17,6 +17,16 @@ export function interimName(at: Attachment): string {
   return vethFrom(at.digest);
 }
 
+/**
+ * Lets a link that has its final name be found by its interim name as well, whatever the container names it: undoing
+ * removes it by that. A kernel before 5.5 has no such names.
+ */
+export function keepInterimName(at: Attachment): Line {
+  const run = words`link property add dev ${at.ifname} altname ${interimName(at)}`;
+  const id = { kind: "link-setting", link: at.ifname, name: "altname" } as const;
+  return line("ip", "container", id, run, { onError: "ignore" });
+}
+
 /** Renames a link that was made in the container's namespace. From then on it is removed from inside the container. */
 export function moveIn(at: Attachment): readonly Line[] {
   const interim = interimName(at);
@@ -31,6 +41,7 @@ export function moveIn(at: Attachment): readonly Line[] {
         undo: words`link del dev ${at.ifname}`,
       },
     ),
+    keepInterimName(at),
   ];
 }
 

@@ -28,6 +28,7 @@ ip link set dev vetha1a1a1a1a1a address 02:b2:b2:b2:b2:b2 mtu 1400
 ip link set dev vetha1a1a1a1a1a netns /proc/7/ns/net
 container: ip link show dev vetha1a1a1a1a1a
 container: ip link set dev vetha1a1a1a1a1a name eth0
+container: ip link property add dev eth0 altname vetha1a1a1a1a1a
 container: ip link set dev eth0 master br0
 container: ip link set dev eth0 up`,
   );
@@ -72,6 +73,7 @@ test("addresses come before the link is up, so that the neighbours hear of them"
     `container: sysctl -w net/ipv4/conf/vetha1a1a1a1a1a/arp_notify=1
 container: ip link show dev vetha1a1a1a1a1a
 container: ip link set dev vetha1a1a1a1a1a name eth0
+container: ip link property add dev eth0 altname vetha1a1a1a1a1a
 container: ip address replace 10.1.2.3/24 dev eth0 brd +
 container: ip link set dev eth0 up
 container: ip route add 10.9.0.0/16 via 10.1.2.9 dev eth0`,

@@ -37,6 +37,7 @@ test("the link is made on its master, and comes up with its addresses", () => {
     `ip link add link ens1 name vetha1a1a1a1a1a netns /proc/7/ns/net type vlan id 7
 container: ip link show dev vetha1a1a1a1a1a
 container: ip link set dev vetha1a1a1a1a1a name eth0
+container: ip link property add dev eth0 altname vetha1a1a1a1a1a
 container: ip address replace 10.1.2.3/24 dev eth0 brd +
 container: ip link set dev eth0 up
 container: ip route add 0.0.0.0/0 via 10.1.2.1 dev eth0`,

@@ -17,6 +17,7 @@ import {
 } from "./prepare_lease.ts";
 import { giveWay, perform, type Prepared, stepsToKeep } from "./prepared.ts";
 import { prepareRemote } from "./remote.ts";
+import { explainSharedLink } from "./shared_link.ts";
 import { withFirstValues } from "./shared_sysctls.ts";
 
 /**
@@ -30,6 +31,8 @@ export async function add(context: Context): Promise<Result> {
     const prepared = await prepare(context, previousResult(context));
     await perform([prepared]);
     return prepared.result;
+  } catch (error) {
+    throw explainSharedLink(context, error);
   } finally {
     release();
   }

@@ -7,6 +7,7 @@ import type { PluginConf } from "../../wire/cni/network_list.ts";
 import { emptyResult, parseResult, type Result } from "../../wire/cni/result.ts";
 import { prepare } from "../cni_plugin/add.ts";
 import { abandon, perform, type Prepared } from "../cni_plugin/prepared.ts";
+import { explainSharedLink } from "../cni_plugin/shared_link.ts";
 import { asksThroughLink, checkVersion } from "../cni_plugin/call.ts";
 import { blame, callTheirs, ownContext, type PluginStep, runsHere, type RuntimeCall } from "./call.ts";
 
@@ -133,7 +134,8 @@ export async function flush(fold: Fold, folding: Folding, others: readonly Chang
     const failed = planned.find(({ prepared: { steps } }) =>
       first instanceof StepError && steps.includes(first.step)
     );
-    throw blamed(error, (failed ?? planned.at(-1)!).plugin, folding);
+    const { plugin, prepared } = failed ?? planned.at(-1)!;
+    throw blamed(folding.blames ? explainSharedLink(prepared.context, error) : error, plugin, folding);
   }
 }
 

@@ -40,20 +40,28 @@ export function refuseUplink({ id, attachments, session }: ContainerRecord): voi
   );
 }
 
-/** Refuses addresses that the network cannot give. @throws Error */
-export function checkAddresses({ name, ipam }: Network, { ip, ip6, mac }: EndpointOptions): void {
+/** Refuses what no interface can have. @throws Error */
+export function checkValues({ ip, ip6, mac, ifname }: EndpointOptions): void {
   for (const [text, of] of [[ip, 4], [ip6, 6]] as const) {
-    if (text === undefined) continue;
-    const address = parseAddress(text);
-    if (address === undefined || address.includes(":") !== (of === 6)) {
+    const address = text === undefined ? undefined : parseAddress(text);
+    if (text !== undefined && (address === undefined || address.includes(":") !== (of === 6))) {
       throw new Error(`invalid IPv${of} address: ${text}`);
     }
-    if (ipam.length > 0 && !ipam.some(({ Subnet }) => contains(Subnet, address))) {
+  }
+  if (mac !== undefined && parseMac(mac) === undefined) throw new Error(`invalid MAC address: ${mac}`);
+  const problem = ifname === undefined ? undefined : linkNameProblem(ifname);
+  if (problem) throw new Error(`Cannot name the interface ${JSON.stringify(ifname)}: ${problem}`);
+}
+
+/** Refuses addresses that the network cannot give. @throws Error */
+export function checkAddresses({ name, ipam }: Network, { ip, ip6 }: EndpointOptions): void {
+  for (const text of [ip, ip6]) {
+    const address = text === undefined ? undefined : parseAddress(text);
+    if (address !== undefined && ipam.length > 0 && !ipam.some(({ Subnet }) => contains(Subnet, address))) {
       const subnets = ipam.map(({ Subnet }) => Subnet).join(", ");
       throw new Error(`no configured subnet contains IP address ${text}: network ${name} has ${subnets}`);
     }
   }
-  if (mac !== undefined && parseMac(mac) === undefined) throw new Error(`invalid MAC address: ${mac}`);
 }
 
 /** The names of a container's interfaces, as far as they can be seen without entering it. */
@@ -72,8 +80,6 @@ export function freeName(world: World, record: ContainerRecord): string {
 
 /** Refuses a name that another interface of the container has. @throws Error */
 export function checkName(world: World, record: ContainerRecord, ifname: string): void {
-  const problem = linkNameProblem(ifname);
-  if (problem) throw new Error(`Cannot name the interface ${JSON.stringify(ifname)}: ${problem}`);
   if (!namesIn(world, record).includes(ifname)) return;
   throw new Error(`Cannot name the interface "${ifname}": container "${record.id}" has one of that name`);
 }

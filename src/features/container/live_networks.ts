@@ -10,6 +10,7 @@ import type { Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import { messageOf } from "../../wire/cni/error.ts";
 import type { NetworkList } from "../../wire/cni/network_list.ts";
+import { asTyped } from "../../engine/usage.ts";
 import { flush, newFold } from "../cni_runtime/fold.ts";
 import { planLimits } from "../limits/limits.ts";
 import type { Network } from "../networks/catalog.ts";
@@ -20,7 +21,14 @@ import { askResolvers } from "./asked_resolvers.ts";
 import { addLink, guards } from "./attach_links.ts";
 import { detach } from "./detach.ts";
 import { defaultRouteFilter, type PlannedLink, plannedLink, stepsOf } from "./links.ts";
-import { checkAddresses, checkName, freeName, refuseConnecting, refuseUplink } from "./live_checks.ts";
+import {
+  checkAddresses,
+  checkName,
+  checkValues,
+  freeName,
+  refuseConnecting,
+  refuseUplink,
+} from "./live_checks.ts";
 import { claimsFor, forwardSteps } from "./live_ports.ts";
 import { believing, moveDefaults, takeOffChanging } from "./network_change.ts";
 import { notAttached, recordToChange } from "./port_change.ts";
@@ -52,6 +60,7 @@ export async function connectNetwork(
   network: Network,
   options: EndpointOptions,
 ): Promise<ContainerRecord> {
+  asTyped(() => checkValues(options));
   return await change(world, state, id, async (record) => {
     refuseConnecting(record, network);
     checkAddresses(network, options);

@@ -1,4 +1,4 @@
-import { explain, StepError, TakenError } from "../../engine/step_error.ts";
+import { explain, isOfLinks } from "../../engine/step_error.ts";
 import { staleness } from "../../engine/namespace.ts";
 import { containerIds, type Namespace, readUndamaged } from "../../engine/record.ts";
 import type { World } from "../../plan/world.ts";
@@ -23,12 +23,6 @@ export function explainShared(world: World, state: string, failed: Failed, error
     `Cannot attach container "${failed.id}": container "${other}" has its network namespace, and is attached already; ` +
       `attach only that one, or take it down first: ocinet down ${other} (${messageOf(explained)})`,
   );
-}
-
-/** Whether a link could not be made in the container, by us or by its uplink's program. */
-function isOfLinks(error: unknown): boolean {
-  return error instanceof StepError && !(error instanceof TakenError) &&
-    (error.step.on === "container" || error.step.tool === "spawn" || error.step.tool === "ip");
 }
 
 function ownerOf(world: World, state: string, { id, container }: Failed): string | undefined {

@@ -4,6 +4,7 @@ import { configDirectory } from "../../engine/state.ts";
 import type { PluginConf } from "../../wire/cni/network_list.ts";
 import { createWithDirectory } from "../../plan/files.ts";
 import type { World } from "../../plan/world.ts";
+import { asTyped } from "../../engine/usage.ts";
 import { allNetworks, configurationFile, type Network, type Stored } from "./catalog.ts";
 import { findConfiguration, refuseInConfiguration, withConfiguration } from "./configuration.ts";
 import { type Driver, drivers, gatewayMode, mainPlugin } from "./driver_options.ts";
@@ -55,17 +56,20 @@ export async function createNetwork(
   name: string,
   asked: NetworkOptions,
 ): Promise<Created> {
-  checkName(name);
+  asTyped(() => checkName(name));
   if (asked.configOnly) return await createConfiguration(world, state, name, asked);
   const options = await withConfiguration(world, name, asked);
   const remote = await remoteOf(world, options);
-  const driver = remote.driver ? undefined : checkDriver(options.driver);
-  if (driver) refuseMisspelt(options.options);
-  const given = readIpam(options);
   const id = newId();
-  const main = driver ? mainPlugin({ ...options, id, driver }) : mainOnPlugin(id, options);
-  const { names } = options.options;
-  if (names !== undefined) checkNames({ name, plugins: [main as PluginConf] }, names);
+  const { driver, given, main } = asTyped(() => {
+    const driver = remote.driver ? undefined : checkDriver(options.driver);
+    if (driver) refuseMisspelt(options.options);
+    const given = readIpam(options);
+    const main = driver ? mainPlugin({ ...options, id, driver }) : mainOnPlugin(id, options);
+    const { names } = options.options;
+    if (names !== undefined) checkNames({ name, plugins: [main as PluginConf] }, names);
+    return { driver, given, main };
+  });
   const unlock = await world.lock(networksLock(state));
   try {
     const networks = await allNetworks(world);
@@ -99,9 +103,9 @@ async function createConfiguration(
   name: string,
   options: NetworkOptions,
 ): Promise<Created> {
-  refuseInConfiguration(options);
+  asTyped(() => refuseInConfiguration(options));
   const { labels, options: own, ipv6, ipamDriver, ipamOptions } = options;
-  const [id, ipam] = [newId(), readIpam(options)];
+  const [id, ipam] = [newId(), asTyped(() => readIpam(options))];
   const stored = {
     id,
     created: new Date(world.now()).toISOString(),

@@ -1,9 +1,10 @@
 /** What people ask of a cluster. */
 import { stateDirectory } from "../../engine/state.ts";
-import { contains, parseAddress, parseCidr } from "../../net/address.ts";
+import { contains, parseAddress } from "../../net/address.ts";
 import { resolvConf, serversIn } from "../../engine/name_servers.ts";
 import type { World } from "../../plan/world.ts";
 import { messageOf } from "../../wire/cni/error.ts";
+import { asTyped } from "../../engine/usage.ts";
 import {
   type AgentRequest,
   agentSocket,
@@ -15,7 +16,7 @@ import type { AgentStatus } from "./agent_requests.ts";
 import { readClusterConfig } from "./cluster_config.ts";
 import { connect, type MemberStatus } from "./etcd.ts";
 import type { KeyValue } from "./etcd_wire.ts";
-import { type HostRecord, keysBelow, type OverlayNetwork, parseHost } from "./keys.ts";
+import { type HostRecord, keysBelow, type OverlayNetwork, parseHost, parseSubnets } from "./keys.ts";
 import { encryptionProblem } from "./tunnel.ts";
 import { createNetwork, listNetworks, type NetworkWish, type Store } from "./networks.ts";
 import { readClaim } from "./claims.ts";
@@ -33,12 +34,13 @@ export function openStore(world: World): Store {
  * this host has to reach its name servers or etcd
  */
 export async function createOn(world: World, wish: NetworkWish): Promise<OverlayNetwork> {
+  if (wish.subnets.length > 0) asTyped(() => parseSubnets(wish.subnets));
   const { endpoints } = readClusterConfig(world);
   const needed = [
     ...serversIn(world, resolvConf),
     ...endpoints.flatMap((one) => parseAddress(new URL(one).hostname.replace(/[[\]]/g, "")) ?? []),
   ];
-  for (const subnet of wish.subnets.filter((one) => parseCidr(one))) {
+  for (const subnet of wish.subnets) {
     const server = needed.find((one) => contains(subnet, one));
     if (server === undefined) continue;
     throw new Error(

@@ -4,12 +4,18 @@ import type { Target } from "./seen.ts";
 
 /**
  * Reads what a person types after the container: `world`, an address, `:8080` or `:53/udp`; all else is a container.
- * @throws Error for a port that can be none
+ * @throws Error for a port that can be none, or an address with one
  */
 export function parseTarget(text = "world"): Target {
   if (text === "world") return { kind: "world" };
   const address = parseAddress(text);
   if (address !== undefined) return { kind: "address", address };
+  const at = text.lastIndexOf(":");
+  if (at > 0 && parseAddress(text.slice(0, at).replace(/^\[|\]$/g, "")) !== undefined) {
+    throw new Error(
+      `Cannot trace to "${text}": an address is traced without a port; leave "${text.slice(at)}" out`,
+    );
+  }
   if (!text.startsWith(":")) return { kind: "container", id: text };
   const [, digits, protocol = "tcp"] = /^:([0-9]{1,5})(?:\/(tcp|udp|sctp))?$/.exec(text) ?? [];
   const port = Number(digits);

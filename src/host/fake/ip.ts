@@ -48,6 +48,7 @@ const actions: Readonly<Record<string, (place: Place, words: readonly string[]) 
   "link set": setLinkBy,
   "link del": (place, words) =>
     deleteLink(place.kernel, place.namespace, needLink(place, wordAfter(words, "dev"))),
+  "link property": addAltName,
   "link show": showLinks,
   "address show": showAddresses,
   "address add": (place, words) => changeAddress(place, words, "add"),
@@ -191,6 +192,12 @@ function setLinkBy(place: Place, words: readonly string[]): void {
 function rename(namespace: Namespace, link: FakeLink, name: string): void {
   if (linkNamed(namespace, name)) throw new Refusal("RTNETLINK answers: File exists");
   link.name = name;
+}
+
+function addAltName(place: Place, words: readonly string[]): void {
+  const [link, name] = [needLink(place, wordAfter(words, "dev")), wordAfter(words, "altname")!];
+  if (linkNamed(place.namespace, name)) throw new Refusal("RTNETLINK answers: File exists");
+  link.altNames = [...link.altNames ?? [], name];
 }
 
 function changeAddress(place: Place, [address, ...words]: readonly string[], verb: "add" | "replace"): void {

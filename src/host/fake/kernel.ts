@@ -19,6 +19,8 @@ export interface FakeLink {
   mtu: number;
   up: boolean;
   alias: string;
+  /** Its alternative names. */
+  altNames?: string[];
   queueLength: number;
   promiscuous: boolean;
   allMulticast: boolean;
@@ -212,7 +214,7 @@ function madeUp(index: number): string {
 }
 
 export function linkNamed({ links }: Namespace, name: string): FakeLink | undefined {
-  return links.find((link) => link.name === name);
+  return links.find((link) => link.name === name || link.altNames?.includes(name));
 }
 
 export function linkAt({ links }: Namespace, index: number | undefined): FakeLink | undefined {

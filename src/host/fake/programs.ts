@@ -132,6 +132,7 @@ function nft({ namespace, trouble }: Caller, words: readonly string[], stdin: st
     const line = 1 + Math.floor(trouble.at * (stdin.split("\n").length - 1));
     return failed(1, `/dev/stdin:${line}:1-9: Error: Could not process rule: ${busy}\n`);
   }
+  if (["get", "delete"].includes(words[0]!)) return runNft(namespace, words.join(" "));
   return words.join(" ").endsWith("-f -")
     ? runNft(namespace, stdin)
     : listNft(namespace, words.includes("list") ? words.slice(words.indexOf("list")) : words);

@@ -1,0 +1,24 @@
+import { allPluginKeys, readPlugin } from "../../engine/record.ts";
+import { isOfLinks } from "../../engine/step_error.ts";
+import { CniError } from "../../wire/cni/error.ts";
+import { asCniError, type Context } from "./call.ts";
+
+/** The reason why an ADD failed: it names the container that has an interface of this name in the namespace. */
+export function explainSharedLink(
+  { world, state, key: { id, ifname }, container }: Pick<Context, "world" | "state" | "key" | "container">,
+  error: unknown,
+): unknown {
+  if (!isOfLinks(error)) return error;
+  const other = allPluginKeys(world, state).find((key) =>
+    key.id !== id && key.ifname === ifname &&
+    readPlugin(world, state, key)?.container.identity === container.identity
+  );
+  if (other === undefined) return error;
+  const { message, details } = asCniError(error);
+  return new CniError(
+    "internal",
+    `Cannot attach "${ifname}" of container "${id}": container "${other.id}" has its network namespace, and an ` +
+      `"${ifname}" in it; attach only that one, or take it down first`,
+    `${message}: ${details}`,
+  );
+}
