@@ -6,6 +6,7 @@ import { newFake } from "../host/fake.ts";
 import { candidates } from "./completion.ts";
 import { down } from "./down.ts";
 import { inspect } from "./inspect.ts";
+import { typedIn } from "./fake_console.ts";
 import { list } from "./list.ts";
 import { port } from "./port.ts";
 import { repair } from "./repair.ts";
@@ -56,6 +57,29 @@ test("ls shows states as words, ranges of ports, and short ids", async () => {
     ...{ mapping: "8080:80/tcp", hostIp: "", hostPort: 8080, containerPort: 80, protocol: "tcp" },
     ...{ driver: "nftables", keepsClientAddress: true },
   });
+});
+
+test("every command answers by a template of its JSON, or is quiet; ls then prints ids", async () => {
+  const { world } = await machine();
+  const by = async (line: string) => {
+    const { code, stdout, stderr } = await typedIn(world, line);
+    return [code, stdout, stderr.split("\n")[0]];
+  };
+  const [first] = (await list(world)).json as [{ id: string }];
+  assert.deepEqual(await by("ls --format {{.id}}:{{.state}}"), [0, `${first.id}:up\nbox:up\n`, ""]);
+  assert.deepEqual(await by("port --format {{.hostPort}} ls box"), [0, "7001\n7002\n7003\n8080\n", ""]);
+  assert.deepEqual(await by("ls -q"), [0, `${first.id}\nbox\n`, ""]);
+  assert.deepEqual(await by("version --quiet"), [0, "", ""]);
+  assert.deepEqual(await by("down nosuch --quiet"), [0, "", ""]);
+  for (
+    const [template, problem] of [
+      ["{{end}}", 'template parsing error: "{{end}}": there is nothing that it ends'],
+      ["{{nosuch}}", 'template parsing error: "nosuch": function "nosuch" not defined'],
+    ]
+  ) {
+    assert.deepEqual(await by(`ls --format ${template}`), [2, "", `ocinet: ${problem}`]);
+  }
+  assert.equal((await typedIn(world, "doctor --log-level debug")).stderr.includes("container"), false);
 });
 
 test("ls says why a container is not up", async () => {

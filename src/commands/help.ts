@@ -51,12 +51,26 @@ export const summary =
 /** The heading of what every command has. */
 export const outputHeading = "Output:";
 
-/** The options of a command's output, in Commander's notation. */
+/** A command, as far as its output is concerned. */
+interface Answering {
+  readonly runs?: boolean;
+  readonly plain?: boolean;
+  readonly changes?: boolean;
+  readonly options?: readonly Option[];
+  readonly flags?: Readonly<Record<string, string>>;
+}
+
+/** The options of a command's output, in Commander's notation, but for those that it has of its own. */
 export function outputOptions(
-  { runs = false, changes = false }: { readonly runs?: boolean; readonly changes?: boolean },
+  { runs = false, plain = runs, changes = false, options = [], flags = {} }: Answering,
 ): readonly (readonly [words: string, text: string])[] {
+  const hasFormat = options.some(({ name }) => name === "format");
   return [
     ...runs ? [] : [["--json", "answer in JSON"] as const],
+    ...plain || hasFormat ? [] : [
+      ["--format <template>", "answer by a Go template of what --json has, for each item of a list"] as const,
+    ],
+    ...plain || "q, quiet" in flags ? [] : [["-q, --quiet", "print errors and warnings only"] as const],
     ...changes ? [["--dry-run", "print what would be done, and do nothing"] as const] : [],
     ["--log-level <level>", "error, or debug to tell every program that is run"],
   ];

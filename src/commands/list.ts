@@ -1,5 +1,6 @@
 import { family } from "../net/address.ts";
 import type { World } from "../plan/world.ts";
+import { oneLine } from "../wire/cni/output.ts";
 import { describeAll, type Description } from "../features/container/describe.ts";
 import { joinPorts } from "../features/container/show_ports.ts";
 import { containerIds } from "../engine/record.ts";
@@ -8,15 +9,16 @@ import { stateDirectory } from "../engine/state.ts";
 import { isRoot } from "../engine/user.ts";
 import { type Report, tableText } from "./report.ts";
 
-/** Lists the containers that are attached, and those whose state was left behind. */
-export async function list(world: World): Promise<Report> {
+/** Lists the containers that are attached, and those whose state was left behind. @param quiet their ids alone */
+export async function list(world: World, quiet = false): Promise<Report> {
   const state = stateDirectory(world);
   const own = await describeAll(world, state, containerIds(world, state));
   const all = [...own, ...describeInside(world, state)];
   // A user who looks for root's containers should not take an empty table for an answer.
   const isElsewhere = all.length === 0 && !isRoot(world) && world.stat("/run/ocinet") !== undefined;
   const note = isElsewhere ? { note: "none of yours; sudo ocinet ls shows those of root" } : {};
-  return { json: all, text: containersText(all), ...note };
+  const text = quiet ? all.map(({ id }) => `${oneLine(id)}\n`).join("") : containersText(all);
+  return { json: all, text, ...note };
 }
 
 /** A table of containers. */

@@ -3,6 +3,8 @@ import { oneLine, printJson } from "../wire/cni/output.ts";
 import { dryWorld } from "../host/dry.ts";
 import { loggingWorld } from "../host/logging.ts";
 import type { Option, OptionValues } from "../wire/oci/options.ts";
+import { asTyped } from "../engine/usage.ts";
+import { checkTemplate, fillIn } from "../features/networks/template.ts";
 import type { World } from "../plan/world.ts";
 import { failure, traceOf } from "./failure.ts";
 import {
@@ -20,6 +22,7 @@ import type { Report } from "./report.ts";
 import type { Screen } from "./map.ts";
 import { allTopics, topicList, topicNamed, topicOf } from "./topics.ts";
 import { groups, nameOf, type Typed, type Verb, verbs } from "./verbs.ts";
+import { watched } from "./progress.ts";
 import { advised, asMeant } from "./words.ts";
 
 /** What a command line needs of the process it runs in. */
@@ -29,6 +32,8 @@ export interface Console {
   print(to: "stdout" | "stderr", text: string): void;
   /** How many columns the terminal has; undefined if standard output is not a terminal. */
   columns?(): number | undefined;
+  /** Whether standard error is a terminal. */
+  isWatched?(): boolean;
 }
 
 /**
@@ -55,7 +60,8 @@ export async function runCommand(world: World, console: Console, version: string
     addVerb(groupOf(program, verb), verb).action(async (...all: unknown[]) => {
       const own = all[verb.usage.split(" ").length - 1] as Readonly<Record<string, unknown>>;
       const words = all.slice(0, verb.usage.split(" ").length - 1).flat() as (string | undefined)[];
-      code = await perform(world, console, verb, {
+      const format = ownOption(verb, "format") ? undefined : own["format"] as string | undefined;
+      code = await perform(world, console, { verb, format }, {
         words,
         given: givenOf(world, verb, own),
         flags: flagsOf(own),
@@ -203,19 +209,42 @@ function flagsOf(own: Readonly<Record<string, unknown>>): ReadonlySet<string> {
   return new Set(own["logLevel"] === "debug" ? [...names, "debug"] : names);
 }
 
-async function perform(world: World, console: Console, verb: Verb, typed: Typed): Promise<number> {
-  const [dryRun, json] = [typed.flags.has("dry-run"), typed.flags.has("json")];
+/** A command that was typed, and the template of its answer. */
+interface Called {
+  readonly verb: Verb;
+  readonly format: string | undefined;
+}
+
+async function perform(world: World, console: Console, called: Called, typed: Typed): Promise<number> {
+  const { verb, format } = called;
+  const [dryRun, json, debug] = ["dry-run", "json", "debug"].map((flag) => typed.flags.has(flag));
+  const isQuiet = typed.flags.has("quiet") && !("q, quiet" in (verb.flags ?? {}));
+  if (format !== undefined) asTyped(() => checkTemplate(format));
   const lines: string[] = [];
   const plan = (line: string) => json ? lines.push(line) : console.print("stdout", `${line}\n`);
-  const tell = (line: string) => console.print("stderr", `${line}\n`);
+  const print = (text: string) => console.print("stderr", text);
   const dry = dryRun ? dryWorld(world, plan) : world;
-  const report = await verb.act(typed.flags.has("debug") ? loggingWorld(dry, tell) : dry, typed);
-  console.print(
-    "stdout",
-    json ? jsonText(report, dryRun ? lines : undefined) : dryRun ? report.dryText ?? "" : report.text,
-  );
-  if (report.note !== undefined) console.print("stderr", `ocinet: ${oneLine(report.note)}\n`);
+  const isWatched = console.isWatched?.() && !debug && !isQuiet && !verb.runs && !verb.plain;
+  const progress = isWatched ? watched(dry, print) : undefined;
+  const acting = progress?.world ?? (debug ? loggingWorld(dry, (line) => print(`${line}\n`)) : dry);
+  const report = await verb.act(acting, typed).finally(progress?.end);
+  const text = () =>
+    dryRun ? report.dryText ?? "" : format === undefined ? report.text : filled(report, format);
+  if (json) console.print("stdout", jsonText(report, dryRun ? lines : undefined));
+  else if (!isQuiet) console.print("stdout", text());
+  if (report.note !== undefined && !isQuiet) print(`ocinet: ${oneLine(report.note)}\n`);
   return report.code ?? 0;
+}
+
+function ownOption({ options = [] }: Verb, name: string): boolean {
+  return options.some((option) => option.name === name);
+}
+
+/** Each item of the answer as JSON on a line of its own, or by a template. */
+function filled({ json }: Report, format: string): string {
+  const items: readonly unknown[] = Array.isArray(json) ? json : [json];
+  const one = (item: unknown) => format === "json" ? printJson(item) : asTyped(() => fillIn(format, item));
+  return items.map((item) => `${one(item)}\n`).join("");
 }
 
 function jsonText(report: Report, lines: readonly string[] | undefined): string {

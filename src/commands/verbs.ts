@@ -79,6 +79,8 @@ export interface Verb {
   readonly more?: string;
   /** One that changes something has --dry-run; all have --log-level, and --json unless they run another program. */
   readonly changes?: boolean;
+  /** A program reads its answer, or it goes on until it is ended: it has no --format, --quiet and progress. */
+  readonly plain?: boolean;
   /** Its words are another program's, with that one's options. */
   readonly runs?: boolean;
   readonly options?: readonly Option[];
@@ -108,6 +110,7 @@ export const groups = {
 export const verbs: readonly Verb[] = [
   {
     usage: "hook <stage>",
+    plain: true,
     text: "be an OCI hook of a stage: createRuntime, prestart, createContainer, poststop, or auto for all",
     example: "ocinet hook createRuntime --net=default < state.json",
     changes: true,
@@ -174,8 +177,9 @@ export const verbs: readonly Verb[] = [
   {
     usage: "ls",
     text: "list the containers that are attached",
-    example: "ocinet ls --json",
-    act: (world) => list(world),
+    example: "ocinet ls --json\n  ocinet ls --format '{{.id}} {{.state}}'",
+    flags: { "q, quiet": "print ids only" },
+    act: (world, { flags }) => list(world, flags.has("quiet")),
   },
   {
     usage: "map",
@@ -316,6 +320,7 @@ export const verbs: readonly Verb[] = [
   },
   {
     usage: "top",
+    plain: true,
     text: "show what containers receive and send, the busiest first, until q is typed",
     example: "ocinet top\n  ocinet top --json --interval 5",
     options: [{
@@ -332,6 +337,7 @@ export const verbs: readonly Verb[] = [
   },
   {
     usage: "helper",
+    plain: true,
     text: "serve ordinary users as root: plug their containers into networks, as far as a policy grants",
     example: "sudo ocinet helper",
     more: helperHelp,
@@ -341,6 +347,7 @@ export const verbs: readonly Verb[] = [
   },
   {
     usage: "agent",
+    plain: true,
     text: "serve calls without the start of a runtime, and overlay networks on this host",
     example: "sudo ocinet agent\n  sudo ocinet agent --page\n  sudo ocinet agent --units /etc/systemd/system",
     more: agentHelp,
@@ -426,6 +433,7 @@ export const verbs: readonly Verb[] = [
   },
   {
     usage: "netavark-plugin <call> [netns]",
+    plain: true,
     text: "be a plugin of netavark's, for podman's networks: info, create, setup, teardown",
     example: "ocinet netavark-plugin setup /run/netns/box < request.json",
     more: netavarkHelp,
@@ -433,6 +441,7 @@ export const verbs: readonly Verb[] = [
   },
   {
     usage: "docker-plugin",
+    plain: true,
     text: "serve Docker, as a driver of networks and of addresses",
     example: "sudo ocinet docker-plugin",
     more: dockerHelp,
@@ -441,6 +450,7 @@ export const verbs: readonly Verb[] = [
   },
   {
     usage: "completion <shell> [words...]",
+    plain: true,
     text: "print what completes commands, options, networks and containers in a shell: bash, zsh, fish",
     example:
       "source <(ocinet completion bash)\n  ocinet completion fish > ~/.config/fish/completions/ocinet.fish",

@@ -70,7 +70,9 @@ export function asMeant(
   // A network's command without the word before it.
   if (first === "connect" || first === "disconnect") return ["network", ...words];
   if (first === "networks") return ["network", "ls", ...rest];
-  const container = first === "doctor" ? rest.find((word) => !word.startsWith("-")) : undefined;
+  const container = first === "doctor"
+    ? rest.find((word, i) => !word.startsWith("-") && !/^--(format|log-level)$/.test(rest[i - 1] ?? ""))
+    : undefined;
   if (container !== undefined) {
     throw new UsageError(
       `Cannot look at container "${container}": ocinet doctor looks at this machine; ocinet trace ${container} looks at ` +

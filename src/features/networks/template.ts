@@ -18,10 +18,18 @@ type Node =
 
 /** Fills a template in with a value. @throws Error naming what of the template cannot be read */
 export function fillIn(template: string, value: unknown): string {
-  const parts = template.split(/(\{\{.*?\}\})/s);
-  const [nodes, rest] = parse(parts, false);
+  return render(nodesOf(template), { dot: value, root: value, variables: new Map([["$", value]]) });
+}
+
+/** @throws Error if a block of the template is not as it has to be */
+export function checkTemplate(template: string): void {
+  nodesOf(template);
+}
+
+function nodesOf(template: string): readonly Node[] {
+  const [nodes, rest] = parse(template.split(/(\{\{.*?\}\})/s), false);
   if (rest.length > 0) throw problem(rest[0]!, "there is nothing that it ends");
-  return render(nodes, { dot: value, root: value, variables: new Map([["$", value]]) });
+  return nodes;
 }
 
 function problem(words: string, reason: string): Error {

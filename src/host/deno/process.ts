@@ -115,6 +115,7 @@ export const denoProcess = {
   stdin: (): Promise<string> => Promise.resolve(wholeInput(readInput)),
   print: (to: "stdout" | "stderr", text: string): void => printBytes(to, new TextEncoder().encode(text)),
   printBytes: (text: string): void => printBytes("stdout", bytesOfText(text)),
+  isWatched: (): boolean => Deno.stderr.isTerminal(),
   columns: (): number | undefined => Deno.stdout.isTerminal() ? Deno.consoleSize().columns : undefined,
   file: ownFile,
   readFile: (): string => Deno.readTextFileSync(ownFile()),

@@ -81,6 +81,7 @@ export const nodeProcess = {
   stdin: (): Promise<string> => Promise.resolve(wholeInput(readInput)),
   print: (to: "stdout" | "stderr", text: string): void => printBytes(to, new TextEncoder().encode(text)),
   printBytes: (text: string): void => printBytes("stdout", bytesOfText(text)),
+  isWatched: (): boolean => builtin<typeof Tty>("node:tty").isatty(2),
   columns: (): number | undefined =>
     builtin<typeof Tty>("node:tty").isatty(1) ? process.stdout.columns : undefined,
   file: (): string => builtin<typeof Fs>("node:fs").realpathSync(process.argv[1]!),
