@@ -479,8 +479,10 @@ lose_rules() {
       on "$1" ip "$f" rule del pref "$at"
     done
   done
+  on "$1" nft list table inet ocinet
   on "$1" nft flush ruleset
   kill -HUP "${RUNNING[agent$1]}"
+  wait_for on "$1" nft list table inet ocinet
 }
 
 # says WORD: by the connection that is open, and hears it

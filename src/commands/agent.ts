@@ -1,6 +1,7 @@
 import { keepWaiting, type Pool } from "../features/calls/pool.ts";
 import { slotsDirectory } from "../features/calls/slot.ts";
 import { followHost, renewAll } from "../features/container/names_again.ts";
+import { restoreRules } from "../features/container/restore_rules.ts";
 import { runAgent } from "../features/overlay/agent.ts";
 import { clusterFile } from "../features/overlay/cluster_config.ts";
 import { servePage } from "../features/page/serve.ts";
@@ -65,7 +66,8 @@ export async function agent(world: World, workers = String(usualWorkers), at?: s
   const isBesideAnother = hasPage && count > 0 && !pool;
   const names = followHost(world, lookEvery, () => renewAll(world, state, tell));
   try {
-    if (isInCluster && !isBesideAnother) await runAgent(world, state, tell);
+    const restore = () => restoreRules(world, state);
+    if (isInCluster && !isBesideAnother) await runAgent(world, state, tell, restore);
     else await untilSignal(world);
   } finally {
     page?.close();

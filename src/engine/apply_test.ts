@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { newFake } from "../host/fake.ts";
 import { forwardPort } from "../plan/nft/ports.ts";
 import type { World } from "../plan/world.ts";
 import { apply } from "./apply.ts";
@@ -20,8 +21,7 @@ function worldOf(answers: (command: string, runs: readonly string[]) => { out?: 
     runs.push(command);
     return Promise.resolve({ code: error === undefined ? 0 : 1, stdout: out, stderr: error ?? "" });
   };
-  const nothing = { env: () => undefined, stat: () => undefined, list: () => [], read: () => undefined };
-  return { runs, world: { ...nothing, run } as unknown as World };
+  return { runs, world: { ...newFake().world, run } as World };
 }
 
 const exists = "/dev/stdin:2:1-2: Error: Could not process rule: File exists";

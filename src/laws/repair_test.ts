@@ -11,6 +11,9 @@ import {
 } from "../host/fake/kernel.ts";
 import type { Fake } from "../host/fake.ts";
 import { describeAll, type Description } from "../features/container/describe.ts";
+import { restoreRules } from "../features/container/restore_rules.ts";
+import type { Agent } from "../features/overlay/agent_state.ts";
+import { restoreHostRules } from "../features/overlay/host_rules.ts";
 import { takeSample } from "../features/top/sample.ts";
 import type { World } from "../plan/world.ts";
 import { repair } from "../features/container/repair.ts";
@@ -132,4 +135,27 @@ test("an ip or nft that was killed tells nothing: nothing is called gone, and re
     }
     assert.deepEqual(dumpOf(fake), before);
   }
+});
+
+test("the agent of a cluster puts the rules of the host's containers back that another program removed", async () => {
+  const fake = await hostWith(containers, "portmap");
+  const { world } = fake;
+  const told: string[] = [];
+  const agent = {
+    ...{ world, state, tell: (line: string) => void told.push(line), problems: new Map() },
+    restoreRules: () => restoreRules(world, state),
+  } as unknown as Agent;
+  const before = dumpOf(fake);
+  const lost = async () => {
+    await restoreHostRules(agent);
+    return missingFrom(before, dumpOf(fake)).length;
+  };
+  assert.equal(await lost(), 0);
+  assert.deepEqual(told, []);
+  delete hostOf(fake).tables["inet ocinet"];
+  // The next look is not due, unless a signal asks for it.
+  assert.notEqual(await lost(), 0);
+  delete agent.rulesLooked;
+  assert.equal(await lost(), 0);
+  assert.deepEqual(told, ["put rules of containers back: another program had removed a table of them"]);
 });

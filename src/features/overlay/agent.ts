@@ -13,6 +13,7 @@ import { type ClusterConfig, readClusterConfig } from "./cluster_config.ts";
 import { connect } from "./etcd.ts";
 import { EtcdError } from "./etcd_error.ts";
 import { beat } from "./host_lease.ts";
+import { restoreHostRules } from "./host_rules.ts";
 import { keysBelow } from "./keys.ts";
 import { follow, leaveUnused, resume } from "./local_networks.ts";
 import { followMesh } from "./follow_mesh.ts";
@@ -27,13 +28,22 @@ import { sweepClaims, sweepElsewhere } from "./sweep.ts";
 /** Milliseconds between two looks at everything, and between a change and the look that follows it. */
 const [lookEvery, settle] = [3000, 30];
 
-/** Serves until it is told to end. @throws Error when it cannot start */
-export async function runAgent(world: World, state: string, tell: (line: string) => void): Promise<void> {
+/**
+ * Serves until it is told to end.
+ * @param restoreRules puts back the rules of the host's containers
+ * @throws Error when it cannot start
+ */
+export async function runAgent(
+  world: World,
+  state: string,
+  tell: (line: string) => void,
+  restoreRules: () => Promise<boolean>,
+): Promise<void> {
   const config = readClusterConfig(world);
   world.makeDirectory(`${state}/locks`, 0o700);
   const unlock = await world.tryLock(`${state}/locks/.agent`);
   if (unlock === undefined) throw new Error(`Cannot start: an agent of ${state} runs already`);
-  const agent = newAgent(world, state, config, tell);
+  const agent = Object.assign(newAgent(world, state, config, tell), { restoreRules });
   const inTurn = turns();
   const work = loop(agent, inTurn);
   try {
@@ -86,6 +96,7 @@ function loop(agent: Agent, inTurn: InTurn): { stop(): void } {
     state.looks = true;
     const isDue = performance.now() - swept >= lookEvery;
     if (isDue) swept = performance.now();
+    void restoreHostRules(agent);
     await inTurn(() => pass(agent, isDue)).catch((error) => agent.tell(messageOf(error)));
     state.looks = false;
     if (!state.ended) plan(state.soon ? settle : lookEvery);
@@ -169,6 +180,7 @@ function untilSignal(agent: Agent): Promise<void> {
     agent.end = resolve;
     agent.world.onSignals(["SIGTERM", "SIGINT", "SIGHUP"], (name) => {
       if (name !== "SIGHUP") return resolve();
+      delete agent.rulesLooked;
       if (agent.mesh) agent.mesh = { ...agent.mesh, looked: -Infinity };
       for (const joined of agent.joined.values()) {
         delete joined.applied;

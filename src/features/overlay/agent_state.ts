@@ -34,6 +34,10 @@ export interface Agent {
     readonly looked: number;
   } | undefined;
   hasClearedMesh?: true;
+  /** Puts the rules of this host's containers back. @returns whether a table of them was missing */
+  readonly restoreRules?: () => Promise<boolean>;
+  /** When the table of this host's containers was looked for, in milliseconds of the monotonic clock. */
+  rulesLooked?: number;
   /** Has the agent end, once what it is at is done. */
   end(): void;
   /** The host is not to be in the cluster any more. */
