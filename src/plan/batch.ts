@@ -55,7 +55,7 @@ function runsOf(steps: readonly Step[]): readonly (readonly Step[])[] {
 /**
  * Whether a sysctl belongs to a link that one of the steps renames. In the same batch it would be set before the
  * rename, under a name that does not exist yet. Optional sysctls are set under both names, so they need no split. The
- * MTU of IPv6 also has to be set after the link is up, which sets it anew (addrconf_notify).
+ * MTU of IPv6 also has to be set after the link is up.
  */
 function isOfRenamed(step: Step, steps: readonly Step[]): boolean {
   if (step.tool !== "sysctl" || step.on !== "container" || step.onError === "ignore") return false;
@@ -112,9 +112,14 @@ export interface Invocation {
  * next argument is the value that we wrote. If the sysctl has another value by now, or is gone, it is left alone. A
  * failure to put a value back does not stop the rest, but the exit status is 9. Any other failure is followed by a line
  * "sysctl MODE+KEY". Values are compared word by word, because the kernel separates several values with blanks of its own.
+ * The MTU of IPv6 waits, up to a second, for the link to have a carrier: the kernel hears of that some time after both ends
+ * are up, and then sets the MTU anew (addrconf_notify).
  */
 const sysctlsThen = "set -f; " +
-  'while [ "$1" != -- ]; do k=${1%%=*} v=${1#*=}; f=/proc/sys/${k#?}; case $k in ' +
+  'while [ "$1" != -- ]; do k=${1%%=*} v=${1#*=} i=; f=/proc/sys/${k#?} l=${1#*/conf/}; ' +
+  'case $k in "!net/ipv6/conf/"*/mtu) until [ ${#i} = 99 ]; do ' +
+  'case $(ip -o link show dev "${l%%/*}") in *" state U"*) break ;; esac; i=x$i; sleep 0.01; done ;; esac; ' +
+  "case $k in " +
   '"<"*) shift; [ -e "$f" ] && [ "$(echo $(cat "$f"))" = "$(echo $1)" ] ;; "?"*) [ -e "$f" ] ;; esac && ' +
   '{ echo "$v" >"$f" || case $k in "<"*) e=9 ;; *) echo "sysctl $k" >&2; exit 9 ;; esac; }; ' +
   "shift; done; shift; " +
