@@ -49,12 +49,13 @@ kill_uplink() {
 
 @test "root's run killed by programs that it runs" {
   ocinet run true
+  # The network goes after the command.
+  wait_for none_is_left
   ocinet gc
   make_wrappers sh setsid unshare nsenter ip nft conntrack
   snapshot >"$BATS_TEST_TMPDIR/before"
   is_cleaned() {
     ((COUNT++ % 3 != 1)) || run -0 ocinet run --id a -p 8080:80 true
-    # The network goes after the command.
     wait_for is_collected || fail "Killed $1, it leaves that." "$(changes_since "$BATS_TEST_TMPDIR/before")"
     [ -z "$(find /sys/fs/cgroup -name "ocinet-run-$(<"$WRAPPERS/killed")")" ] || fail "Killed $1, it leaves a cgroup."
   }
@@ -62,6 +63,7 @@ kill_uplink() {
   ((KILLS >= 3)) || fail "it ran $KILLS programs only"
 }
 
+none_is_left() { [ "$(ocinet ls -q)" = "" ]; }
 is_collected() { ocinet gc >/dev/null && same_snapshot "$BATS_TEST_TMPDIR/before"; }
 
 @test "session start and session stop killed by programs that they run" {
