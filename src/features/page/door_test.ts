@@ -10,7 +10,7 @@ function asked(path: string, headers: Readonly<Record<string, string | undefined
   return typeof answer === "string" ? answer : `${answer.status} ${answer.body.trim()}`;
 }
 
-test("who has the token gets the page, and what it asks for", () => {
+test("a request with the token gets the page, and what the page asks for", () => {
   assert.equal(asked(`/${token}/`), "");
   assert.equal(asked(`/${token}/now`), "now");
   assert.equal(asked(`/${token}/../x`), "../x");
