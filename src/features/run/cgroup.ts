@@ -16,7 +16,8 @@ export function cgroupFor(world: World): string | undefined {
     return path === undefined ? [] : [`/sys/fs/cgroup${mount}${path}`.replace(/\/$/, "")];
   });
   const parent = parents.find((path) => world.stat(`${path}/cgroup.procs`) !== undefined);
-  return parent && `${parent}/ocinet-run-${world.pid}`;
+  // Process numbers are those of a PID namespace: two that are number 1 must not end each other's commands.
+  return parent && `${parent}/ocinet-run-${world.pid}-${Math.floor(world.random() * 2 ** 40).toString(36)}`;
 }
 
 /** Makes it. @returns whether it may be made, which in a container it mostly may not */
