@@ -6,6 +6,8 @@ export interface Tab {
   evaluate(expression: string): Promise<unknown>;
   /** A WebP file of what is seen. */
   screenshot(): Promise<Uint8Array>;
+  /** What its console has of errors, such as an exception, or what a policy blocked. */
+  readonly errors: readonly string[];
   close(): Promise<void>;
 }
 
@@ -28,7 +30,15 @@ export async function openTab(url: string, { width, height, isDark }: Shown): Pr
     ],
     ...{ stdout: "null", stderr: "null" },
   }).spawn();
-  const call = await connect(await endpointIn(profile));
+  const errors: string[] = [];
+  const call = await connect(await endpointIn(profile), ({ method, params }) => {
+    const { level, text, url, exceptionDetails } = { ...params, ...params?.["entry"] as Json } as Record<
+      string,
+      string
+    >;
+    if (level === "error") errors.push(`${text} ${url ?? ""}`.trim());
+    if (method === "Runtime.exceptionThrown") errors.push(JSON.stringify(exceptionDetails));
+  });
   const { targetInfos } = await call("Target.getTargets");
   const { targetId } = (targetInfos as readonly Json[]).find(({ type }) => type === "page")!;
   const { sessionId } = await call("Target.attachToTarget", { targetId, flatten: true });
@@ -36,8 +46,10 @@ export async function openTab(url: string, { width, height, isDark }: Shown): Pr
   await inTab("Emulation.setDeviceMetricsOverride", { width, height, deviceScaleFactor: 1, mobile: false });
   const features = [{ name: "prefers-color-scheme", value: isDark ? "dark" : "light" }];
   await inTab("Emulation.setEmulatedMedia", { features });
+  await Promise.all([inTab("Log.enable"), inTab("Runtime.enable")]);
   await inTab("Page.navigate", { url });
   return {
+    errors,
     evaluate: async (expression) => {
       const { result } = await inTab("Runtime.evaluate", {
         ...{ expression, awaitPromise: true, returnByValue: true },
@@ -69,11 +81,17 @@ async function endpointIn(profile: string): Promise<string> {
 
 type Call = (method: string, params?: Json, sessionId?: string) => Promise<Json>;
 
-async function connect(url: string): Promise<Call> {
+interface Event {
+  readonly method: string;
+  readonly params?: Json;
+}
+
+async function connect(url: string, hear: (event: Event) => void): Promise<Call> {
   const socket = new WebSocket(url);
   const waiting = new Map<number, (answer: Json) => void>();
   socket.onmessage = ({ data }) => {
-    const { id, result, error } = JSON.parse(data);
+    const { id, result, error, ...event } = JSON.parse(data);
+    if (id === undefined) return hear(event);
     if (error) console.error(error);
     waiting.get(id)?.(result ?? {});
   };

@@ -26,7 +26,9 @@ export const script =
   `if(mine===at)at=at.nextElementSibling;else old.insertBefore(mine,at)}for(const e of had.values())e.remove()},` +
   `get=async path=>{const a=await fetch(path,{signal:AbortSignal.timeout(2e4)});if(!a.ok)throw a;return a},` +
   `tick=async()=>{if(!off&&!document.hidden)try{const {map,rates}=await(await get("now")).json();` +
-  `if(map!==main.dataset.map){const page=new DOMParser().parseFromString(await(await get(".")).text(),"text/html");` +
+  `if(map!==main.dataset.map){const page=new DOMParser().parseFromString((await(await get(".")).text())` +
+  // Its nonce is not this page's, whose policy would tell of the style.
+  `.replace(/<style[^]*?<.style>/,""),"text/html");` +
   `draw({});for(const part of ["header","nav","main"])merge(find(part),page.querySelector(part));box.oninput()}` +
   `past=Object.fromEntries(Object.entries(rates).map(([k,[i,o]])=>[k,[...past[k]??[],i+o].slice(-60)]));` +
   `draw(rates);told.textContent=""}catch{draw({});told.textContent||="No answer since "+new Date().toLocaleTimeString()+` +
