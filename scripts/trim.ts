@@ -20,7 +20,14 @@ const uncalled = [
   ],
   ...["executableDir", "getOptionValueSourceWithGlobals", "hook", "optionsGroup", "optsWithGlobals", "parse"],
   ...["requiredOption", "showSuggestionAfterError", "storeOptionsAsProperties"],
+  // With what is emptied below, no one calls these either.
+  ...["_checkForMissingExecutable", "_checkForConflictingLocalOptions", "_conflictingOption"],
 ];
+
+/** Methods of Commander that it calls for what no option of ocinet's is: bound to a variable, or to another option. */
+const idle = ["_checkForConflictingOptions", "_parseOptionsEnv", "_parseOptionsImplied"];
+
+const method = (name: string) => new RegExp(`\\n {2}${name}\\([^]*?\\n {2}\\}\\n`);
 
 /**
  * Commander starts a program for a command: a method, and a function that only it calls. No command of ocinet's is one.
@@ -30,7 +37,18 @@ export const commander: Trim = {
   unused: [
     [/\n {2}_executeSubCommand\([^]*?\n {2}\}\n/, "\n  _executeSubCommand() {}\n"],
     [/\nfunction incrementNodeInspectorPort\([^]*?\n\}\n/, "\n"],
-    ...uncalled.map((name) => [new RegExp(`\\n {2}${name}\\([^]*?\\n {2}\\}\\n`), "\n"] as const),
+    ...uncalled.map((name) => [method(name), "\n"] as const),
+    ...idle.map((name) => [method(name), `\n  ${name}() {}\n`] as const),
+  ],
+};
+
+/** The same of its options. */
+export const commanderOption: Trim = {
+  file: /\/commander\/lib\/option\.js$/,
+  unused: [
+    [/\nclass DualOptions \{[^]*?\n\}\n/, "\n"],
+    [/\nexports\.DualOptions = DualOptions;\n/, "\n"],
+    ...["preset", "conflicts", "implies", "env"].map((name) => [method(name), "\n"] as const),
   ],
 };
 
@@ -85,7 +103,7 @@ export function trimmed(source: string, { file, unused }: Trim): string {
 export const trim: Plugin = {
   name: "trim",
   setup: ({ onLoad }) =>
-    [commander, dnsPacket, ipaddr].forEach((one) =>
+    [commander, commanderOption, dnsPacket, ipaddr].forEach((one) =>
       onLoad({ filter: one.file }, ({ path }) => ({ contents: trimmed(readFileSync(path, "utf8"), one) }))
     ),
 };

@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { commander, dnsPacket, ipaddr, trimmed } from "./trim.ts";
+import { commander, commanderOption, dnsPacket, ipaddr, trimmed } from "./trim.ts";
 
 test("packages are bundled without what ocinet does not use, and their lines stay where they are", () => {
   for (
     const [trim, path, gone, kept] of [
       [commander, "commander/lib/command.js", "childProcess.spawn", "outputHelp("],
+      [commanderOption, "commander/lib/option.js", "DualOptions", "isBoolean()"],
       [dnsPacket, "dns-packet/index.js", "exports.nsec3 ", "exports.decode = "],
       [ipaddr, "ipaddr.js/lib/ipaddr.js", "parseCIDR = ", "ipaddr.process = "],
     ] as const
