@@ -24,7 +24,7 @@ plugin() {
     [[ $variable != *= ]] || variables=(--unset="${variable%=}" "${variables[@]/#${variable%=}=*/}")
   done
   mapfile -t variables < <(printf '%s\n' "${variables[@]}" | grep .)
-  in_host env -i PATH="$PATH" OCINET_STATE_DIR="$STATE_DIR" "${variables[@]}" CNI_COMMAND="$2" \
+  in_host env -i PATH="$PATH" ${OCINET_RUNTIME:+OCINET_RUNTIME="$OCINET_RUNTIME"} OCINET_STATE_DIR="$STATE_DIR" "${variables[@]}" CNI_COMMAND="$2" \
     "${PLUGINS:-$BIN}/$1" <<<"${3-}"
 }
 

@@ -35,7 +35,7 @@ look='look() {
 # host that $PREPARE has been run in, after a "--" of the next for another link of the container's; what there is then; what is
 # left after DEL; and what $FINALLY tells, in JSON. The variables of $VARIABLES are CNI's.
 witness() {
-  in_host unshare --net --mount env -i PATH="$PATH" OCINET_STATE_DIR="$STATE_DIR" CNI_CONTAINERID=c1 CNI_NETNS=/run/netns/box \
+  in_host unshare --net --mount env -i PATH="$PATH" ${OCINET_RUNTIME:+OCINET_RUNTIME="$OCINET_RUNTIME"} OCINET_STATE_DIR="$STATE_DIR" CNI_CONTAINERID=c1 CNI_NETNS=/run/netns/box \
     CNI_PATH="$1" PREPARE="$PREPARE" FINALLY="$FINALLY" "${VARIABLES[@]}" bash -c "$look"'
       mount -t sysfs sysfs /sys
       mkdir -p /run/cni
