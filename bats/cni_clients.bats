@@ -113,15 +113,15 @@ in_web() { in_process "$(podman inspect --format '{{.State.Pid}}' web)" "$@"; }
 
 # --- containerd
 
-# start_containerd: with an image "example.org/busybox:test"
+# start_containerd [CONFIGURATION]: with an image "example.org/busybox:test", which ends when it is told to
 start_containerd() {
   local at=$BATS_TEST_TMPDIR/containerd
-  make_image "$at" example.org/busybox:test
-  printf 'version = 2\nroot = "%s"\nstate = "/run/containerd"\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n' \
-    "$at/root" >"$at/config.toml"
+  make_image "$at" example.org/busybox:test 'trap exit TERM; while :; do sleep 1000 & wait; done'
+  printf 'version = 2\nroot = "%s"\nstate = "/run/containerd"\n%s\n' \
+    "$at/root" "${1-disabled_plugins = [\"io.containerd.grpc.v1.cri\"]}" >"$at/config.toml"
   background containerd in_host containerd --config "$at/config.toml"
   wait_for ctr version >/dev/null 2>&1 || fail "containerd did not start:" "$(<"$BATS_TEST_TMPDIR/containerd.log")"
-  ctr image import --no-unpack "$at/image.tar" >/dev/null
+  ctr --namespace "${NAMESPACE-default}" image import --no-unpack "$at/image.tar" >/dev/null
 }
 
 ctr() { in_host ctr "$@"; }
@@ -160,6 +160,66 @@ is_stopped_task() { ctr task ls | grep -E "^$1 .*STOPPED"; }
   end_task web
   in_host test -e /var/lib/cni/networks/ctr/10.22.0.2
   in_host env CNI_PATH="$BIN" "$OCINET" cni gc ctr
+  run -1 cni_traces
+}
+
+# --- containerd's CRI
+
+# cri METHOD [JSON]: as Kubernetes' kubelet asks containerd
+cri() { in_host deno run -A --no-check "$PROJECT/scripts/cri.ts" /run/containerd/containerd.sock "$1" "${2-{\}}"; }
+
+network_is() { [ "$(cri Status | jq -r '.status.conditions[] | select(.type == "NetworkReady") | .status // false')" = "$1" ]; }
+
+# in_pod ID COMMAND...: what it prints
+in_pod() {
+  local output
+  output=$(cri ExecSync "$(printf '%s\n' "$@" | jq -Rnc '{ container_id: input, cmd: [inputs], timeout: 60 }')")
+  jq -r '.stdout // "" | @base64d' <<<"$output"
+  jq -e '(.exit_code // 0) == 0' <<<"$output" >/dev/null
+}
+
+@test "containerd's CRI: pods have a network, ports, limits, name servers and neighbours, and leave nothing" {
+  local NAMESPACE=k8s.io pod other config container at=$BATS_TEST_TMPDIR/containerd
+  start_containerd '[plugins."io.containerd.grpc.v1.cri"]
+    sandbox_image = "example.org/busybox:test"
+    restrict_oom_score_adj = true
+    disable_apparmor = true
+    containerd.snapshotter = "native"'
+  wait_for network_is false
+  mkdir -p "$NETWORKS/net.d"
+  jq -n '{ cniVersion: "1.0.0", name: "pods", plugins: [{ type: "bridge", bridge: "pods0", isGateway: true, ipMasq: true,
+    hairpinMode: true, ipam: { type: "host-local", ranges: [[{ subnet: "10.22.0.0/16" }], [{ subnet: "fd22::/64" }]],
+      routes: [{ dst: "0.0.0.0/0" }, { dst: "::/0" }] } },
+    { type: "portmap", capabilities: { portMappings: true } }, { type: "bandwidth", capabilities: { bandwidth: true } }] }' \
+    >"$NETWORKS/net.d/10-pods.conflist"
+  wait_for network_is true
+  pod_config() {
+    jq -nc --arg name "$1" --arg logs "$at/logs" '{ metadata: { name: $name, uid: $name, namespace: "default" }, hostname: $name,
+      log_directory: $logs, linux: {}, dns_config: { servers: ["192.0.2.53"], searches: ["example.org"] },
+      port_mappings: [{ protocol: "TCP", container_port: 80, host_port: $ARGS.named.port | tonumber }],
+      annotations: { "kubernetes.io/ingress-bandwidth": "8M", "kubernetes.io/egress-bandwidth": "4M" } }' --arg port "$2"
+  }
+  config=$(pod_config web 8080)
+  pod=$(cri RunPodSandbox "{\"config\":$config}" | jq -r .pod_sandbox_id)
+  other=$(cri RunPodSandbox "{\"config\":$(pod_config other 8081)}" | jq -r .pod_sandbox_id)
+  cri PodSandboxStatus "{\"pod_sandbox_id\":\"$pod\"}" |
+    jq -e '.status.network == { ip: "10.22.0.2", additional_ips: [{ ip: "fd22::2" }] }'
+  container=$(cri CreateContainer "$(jq -nc --arg pod "$pod" --argjson config "$config" '{ pod_sandbox_id: $pod,
+    sandbox_config: $config, config: { metadata: { name: "server" }, image: { image: "example.org/busybox:test" },
+      command: ["httpd", "-f", "-p", "80", "-h", "/etc"], log_path: "server", linux: {} } }')" | jq -r .container_id)
+  cri StartContainer "{\"container_id\":\"$container\"}"
+  run -0 in_pod "$container" sh -c 'ip -o address show eth0; ip route; cat /etc/resolv.conf; ping -q -c 1 -W 60 10.22.0.3'
+  [[ $output == *"inet 10.22.0.2/16"*"default via 10.22.0.1 dev eth0"*"nameserver 192.0.2.53"*"1 packets received"* ]]
+  wait_for in_peer curl --silent --fail --max-time 60 http://192.0.2.1:8080/hosts
+  in_host tc qdisc show | grep -F 'rate 8Mbit'
+  in_host tc qdisc show | grep -F 'rate 4Mbit'
+  # The pod of a node that lost its namespace goes as well.
+  in_host umount "$(cri PodSandboxStatus "{\"pod_sandbox_id\":\"$other\",\"verbose\":true}" |
+    jq -r '.info.info | fromjson.runtimeSpec.linux.namespaces[] | select(.type == "network").path')"
+  for pod in "$pod" "$other"; do
+    cri StopPodSandbox "{\"pod_sandbox_id\":\"$pod\"}"
+    cri RemovePodSandbox "{\"pod_sandbox_id\":\"$pod\"}"
+  done
   run -1 cni_traces
 }
 

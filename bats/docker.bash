@@ -2,14 +2,16 @@
 
 DOCKER=/var/tmp/ocinet-docker-$UID
 
-# make_image DIRECTORY NAME: DIRECTORY/image.tar, an image of busybox as `docker load` and `ctr image import` read it
+# make_image DIRECTORY NAME [SCRIPT]: DIRECTORY/image.tar, an image of busybox as `docker load` and `ctr image import` read
+# it, which runs a script of sh unless it is told another command
 make_image() {
   local id
   mkdir -p "$1/image"
   tar -C "$(busybox_rootfs)" -cf "$1/image/layer.tar" .
   id=$(sha256sum <"$1/image/layer.tar" | cut -d' ' -f1)
-  jq -n --arg id "sha256:$id" '{ architecture: "amd64", os: "linux", config: { Env: ["PATH=/bin"] },
-    rootfs: { type: "layers", diff_ids: [$id] } }' >"$1/image/config.json"
+  jq -n --arg id "sha256:$id" --arg script "${3-}" '{ architecture: "amd64", os: "linux",
+    config: { Env: ["PATH=/bin"], Cmd: ["sh", "-c", $script] }, rootfs: { type: "layers", diff_ids: [$id] } }' \
+    >"$1/image/config.json"
   jq -n --arg name "$2" '[{ Config: "config.json", RepoTags: [$name], Layers: ["layer.tar"] }]' >"$1/image/manifest.json"
   tar -C "$1/image" -cf "$1/image.tar" manifest.json config.json layer.tar
 }
