@@ -63,6 +63,7 @@ export function readIpam(options: IpamOptions): readonly IpamConfig[] {
   const auxiliary = auxiliaryOf(subnets, options.auxiliary);
   return subnets.map((subnet) => {
     const [range, gateway, aux] = [ranges.get(subnet), gateways.get(subnet), auxiliary.get(subnet)];
+    if (gateway !== undefined) checkGateway(subnet, gateway, Object.values(aux ?? {}));
     return {
       Subnet: subnet,
       ...(range === undefined ? {} : { IPRange: range }),
@@ -97,6 +98,17 @@ function checkPrefix(kind: "subnet" | "ip-range", text: string): string {
   const network = networkOf(`${parsed.address}/${parsed.length}`);
   if (addressOf(network) === parsed.address) return network;
   throw new Error(`invalid network config: invalid ${kind} ${text}: it should be ${network}`);
+}
+
+function checkGateway(subnet: string, gateway: string, taken: readonly string[]): void {
+  const [at, first, last] = [gateway, firstOf(subnet), lastHostOf(subnet)].map(toNumber) as [
+    bigint,
+    bigint,
+    bigint,
+  ];
+  if (at >= first && at <= last && !taken.includes(gateway)) return;
+  const reason = taken.includes(gateway) ? "an auxiliary address" : "no address of a host";
+  throw new Error(`invalid network config: invalid gateway ${gateway}: it is ${reason} in ${subnet}`);
 }
 
 function checkRange(text: string): string {
@@ -155,6 +167,9 @@ function auxiliaryOf(
     }
     const address = checkAddress("auxiliary address", value.slice(at + 1));
     const subnet = subnetOf(subnets, "aux-address", value.slice(at + 1), address);
+    if (Object.values(found.get(subnet) ?? {}).includes(address)) {
+      throw new Error(`invalid network config: invalid auxiliary address ${value}: it has another name`);
+    }
     found.set(subnet, { ...found.get(subnet), [value.slice(0, at)]: address });
   }
   return found;
