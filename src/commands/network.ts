@@ -36,7 +36,6 @@ export async function networkCreate(
   if (given.get("driver")?.at(-1) === overlayDriver) {
     return await createOverlay(world, name, given, flags.has("internal"));
   }
-  const configFrom = given.get("config-from")?.at(-1);
   const { note, ...made } = await createNetwork(world, stateDirectory(world), name, {
     driver: given.get("driver")?.at(-1) ?? "bridge",
     ipamDriver: given.get("ipam-driver")?.at(-1) ?? "default",
@@ -49,7 +48,7 @@ export async function networkCreate(
     internal: flags.has("internal"),
     attachable: flags.has("attachable"),
     configOnly: flags.has("config-only"),
-    ...(configFrom === undefined ? {} : { configFrom }),
+    configFrom: given.get("config-from")?.at(-1),
     labels: pairs("label", all("label")),
     options: pairs("opt", all("opt")),
   });
@@ -236,7 +235,6 @@ export async function networkConnect(
   given: OptionValues,
 ): Promise<Report> {
   const one = (key: string) => given.get(key)?.at(-1);
-  const [ip, ip6, mac, ifname] = ["ip", "ip6", "mac-address", "ifname"].map(one);
   const priority = one("gw-priority") ?? "0";
   if (!/^-?[0-9]{1,9}$/.test(priority)) {
     throw new UsageError(`Cannot read --gw-priority ${JSON.stringify(priority)}: it is not a whole number`);
@@ -245,10 +243,7 @@ export async function networkConnect(
   const network = findNetwork(await allNetworks(world, netDirectories), term!);
   const state = stateDirectory(world);
   const record = await connectNetwork(world, state, findId(world, state, id!), network, {
-    ...(ip === undefined ? {} : { ip }),
-    ...(ip6 === undefined ? {} : { ip6 }),
-    ...(mac === undefined ? {} : { mac }),
-    ...(ifname === undefined ? {} : { ifname }),
+    ...{ ip: one("ip"), ip6: one("ip6"), mac: one("mac-address"), ifname: one("ifname") },
     aliases: given.get("alias") ?? [],
     gwPriority: Number(priority),
     netDirectories,

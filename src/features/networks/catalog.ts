@@ -26,7 +26,7 @@ export interface Network {
   /** It is no network, but what others are made of. */
   readonly configOnly?: boolean;
   /** The name of the configuration that it was made of. */
-  readonly configFrom?: string;
+  readonly configFrom?: string | undefined;
   /** It is always there, and cannot be removed. */
   readonly predefined: boolean;
   /** Its file, unless it is a built-in one. */
@@ -49,7 +49,7 @@ export interface Stored {
   /** A plugin of Docker's, or null; absent: our own. */
   readonly ipamDriver?: string;
   readonly ipamOptions?: Readonly<Record<string, string>>;
-  readonly configFrom?: string;
+  readonly configFrom?: string | undefined;
 }
 
 /**

@@ -227,7 +227,7 @@ function fileOf(
     ...{ id, created, driver, internal, attachable, labels, options, ipam },
     ipv6: ipam.some(({ Subnet }) => Subnet.includes(":")),
     ...(ownIpam.includes(ipamDriver) ? {} : { ipamDriver, ipamOptions }),
-    ...(wanted.configFrom === undefined ? {} : { configFrom: wanted.configFrom }),
+    configFrom: wanted.configFrom,
   };
   const mode = driver === "bridge" ? gatewayMode(options, internal) : "nat";
   const portmap = { type: "portmap", capabilities: { portMappings: true } };
