@@ -1,6 +1,7 @@
-# A real dockerd (Debian 12's, which scripts/setup unpacks beside the system's programs), with an image of busybox.
+# A real dockerd, with an image of busybox: that of DOCKER, or Debian 12's (scripts/setup unpacks them beside the system's
+# programs).
 
-DOCKER=/var/tmp/ocinet-docker-$UID
+DOCKER=${DOCKER-/var/tmp/ocinet-docker-$UID}
 
 # make_image DIRECTORY NAME [SCRIPT]: DIRECTORY/image.tar, an image of busybox as `docker load` and `ctr image import` read
 # it, which runs a script of sh unless it is told another command

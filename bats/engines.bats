@@ -102,3 +102,48 @@ bats_test_function --description "dockerd's endpoints work, and outlive the plug
   [[ $(jq -r .error <<<"$output") == *'failed to open netns "/run/netns/none"'* ]]
   equal "" "$(find "$STATE_DIR"/{containers,results} -type f 2>/dev/null)"
 }
+
+# podman 5, which scripts/setup unpacks beside the system's
+podman() {
+  local at=$BATS_TEST_TMPDIR/podman
+  in_host env PODMAN_IGNORE_CGROUPSV1_WARNING=yes CONTAINERS_CONF="$at.conf" podman --root "$at/root" --runroot "$at/run" \
+    --tmpdir "$at/tmp" --storage-driver vfs --cgroup-manager cgroupfs --events-backend file --runtime crun "$@"
+}
+
+in_web() { in_host nsenter --net="/proc/$(podman inspect --format '{{.State.Pid}}' web)/ns/net" -- "$@"; }
+
+@test "podman 5 has networks of netavark's plugin: ports, two networks, and both made again" {
+  in_host mount -t overlay -o "lowerdir=/var/tmp/ocinet-podman-$UID/usr:/usr" overlay /usr
+  ocinet install-plugins --netavark "$BATS_TEST_TMPDIR/plugins"
+  cat >"$BATS_TEST_TMPDIR/podman.conf" <<CONF
+[network]
+network_backend = "netavark"
+network_config_dir = "$BATS_TEST_TMPDIR/networks"
+netavark_plugin_dirs = ["$BATS_TEST_TMPDIR/plugins"]
+CONF
+  equal shop "$(podman network create -d ocinet --subnet 10.56.0.0/24 --subnet fd00:56::/64 --ipv6 shop)"
+  equal db "$(podman network create -d ocinet -o type=ptp --subnet 10.57.0.0/24 db)"
+  run -125 podman network create -d ocinet -o nosuch=1 bad
+  [[ $output == *'netavark: Cannot use option "nosuch" of the network: there are type, '* ]] || fail "$output"
+  podman run --detach --name web --network shop --publish 8080:80 --cgroups disabled --security-opt seccomp=unconfined \
+    --ulimit nofile=1024:1024 --ulimit nproc=1024:1024 --rootfs "$(busybox_rootfs):O" sleep 1000 3>&-
+  serve tcp 80 in_web
+  as_published() {
+    equal 192.0.2.2 "$(ask tcp 192.0.2.1 8080 in_peer)"
+    equal 2001:db8:1::2 "$(ask tcp 2001:db8:1::1 8080 in_peer)"
+    equal "10.56.0.2/24 10.57.0.2/24" "$(in_web ip -j -4 address show scope global | jq -r '.[].addr_info[] | "\(.local)/\(.prefixlen)"' | xargs)"
+  }
+  podman network connect db web
+  as_published
+  # podman asks for the MAC addresses that the links had.
+  podman network reload web
+  as_published
+  podman network disconnect shop web
+  reaches 10.57.0.1 in_web
+  podman network disconnect db web
+  equal lo "$(in_web ip -j link | jq -r '.[].ifname')"
+  podman rm --force --time 0 web
+  podman network rm shop db
+  own_elements && fail "elements are left"
+  equal "" "$(find "$STATE_DIR"/{containers,results} -type f 2>/dev/null)"
+}

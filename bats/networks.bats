@@ -125,12 +125,24 @@ knows() {
   net disconnect shop a
   equal "eth1" "$(addresses a | cut -d' ' -f1 | uniq)"
   equal 192.0.2.2 "$(ask tcp 192.0.2.1 8080 in_peer)"
+
+  # Not to an internal network: they open with another one.
+  net create --internal --subnet 10.7.0.0/24 vault
+  net connect vault a
+  run -0 --separate-stderr net disconnect db a
+  equal 'ocinet: published ports stay closed: network "vault" is internal' "$stderr"
+  unanswered tcp 192.0.2.1 8080 in_peer
+  equal "8080:80/tcp none" "$(ocinet port ls a)"
+  net connect shop a
+  equal 192.0.2.2 "$(ask tcp 192.0.2.1 8080 in_peer)"
   delete_container b
   run ! grep store <<<"$(hosts_of a)"
   delete_container a
   delete_container c
-  run -0 net rm shop db
+  run -0 net rm shop db vault
   equal "" "$(find "$STATE_DIR/names" -type f 2>/dev/null)"
+  # What is said of an internal network's bridge stays until then.
+  ocinet gc
   own_elements && fail "elements are left"
   true
 }

@@ -103,6 +103,13 @@ counted_is() { [ "$(counted "${@:2}")" = "$1" ]; }
     reaches 192.0.2.2 in_ns both
     in_ns both busybox ping -q -c 1 -W 20 -I $address 192.0.2.2
   done
+  # A host that is strict about reverse paths; the way out is by a bridge, or by a veth, and ports lead to another network.
+  in_host sysctl -q net.ipv4.conf.all.rp_filter=1 net.ipv4.conf.default.rp_filter=1
+  ocinet network connect --gw-priority 1 blue both
+  equal 192.0.2.2 "$(ask tcp 192.0.2.1 8080 in_peer)"
+  ocinet network disconnect blue both
+  in_ns both ip route replace default via 10.1.2.1
+  equal 192.0.2.2 "$(ask tcp 192.0.2.1 8080 in_peer)"
 }
 
 @test "two networks may have one subnet: the end of a container of one changes nothing for the other" {

@@ -40,6 +40,7 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
   complaints: [
     "src/engine/tool_problem.ts",
     "src/features/cni_plugin/shared_link.ts",
+    "src/features/container/link_problems.ts",
     "src/net/file_problem.ts",
     "src/net/json_problem.ts",
     "src/wire/cni/system_error.ts",

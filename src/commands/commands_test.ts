@@ -68,6 +68,18 @@ test("every command answers by a template of its JSON, or is quiet; ls then prin
   const [first] = (await list(world)).json as [{ id: string }];
   assert.deepEqual(await by("ls --format {{.id}}:{{.state}}"), [0, `${first.id}:up\nbox:up\n`, ""]);
   assert.deepEqual(await by("port --format {{.hostPort}} ls box"), [0, "7001\n7002\n7003\n8080\n", ""]);
+  const table = (await by("ls --format table\\t{{.id}}\\t{{.state}}"))[1] as string;
+  assert.deepEqual(table.split("\n").map((row) => row.replace(/ +/, " ")), [
+    "ID STATE",
+    `${first.id} up`,
+    "box up",
+    "",
+  ]);
+  assert.equal((await by("ls --format json"))[1]!.toString().trim().split("\n").length, 2);
+  const networks = async (words: string) => (await by(`network ls ${words}`))[1] as string;
+  assert.match(await networks("--no-trunc"), /^[0-9a-f]{64} +default /m);
+  assert.match(await networks('--format {{.Name}}={{.Label\u00a0"a"}}\\t{{.Driver}}'), /^default=\tptp$/m);
+  assert.equal((await networks("--format json -f name=default")).trim().split("\n").length, 2);
   assert.deepEqual(await by("ls -q"), [0, `${first.id}\nbox\n`, ""]);
   assert.deepEqual(await by("version --quiet"), [0, "", ""]);
   assert.deepEqual(await by("down nosuch --quiet"), [0, "", ""]);

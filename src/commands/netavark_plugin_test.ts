@@ -42,6 +42,26 @@ function request(more: Json = {}, options: Json = {}): Json {
   };
 }
 
+test("a link keeps the MAC address that it has of itself, and takes no other", async () => {
+  const fake = newFake();
+  const netns = fake.addNamespace("box");
+  const of = (static_mac: string | null) => {
+    const ptp = network({ subnets, options: { type: "ptp" } });
+    return request({ network: ptp }, { static_mac });
+  };
+  const macIn = (answer: unknown) =>
+    (answer as { interfaces: { eth0: Json } }).interfaces.eth0["mac_address"];
+  const mac = macIn((await call(fake, ["setup", netns], of(null))).answer) as string;
+  await call(fake, ["teardown", netns], of(null));
+  // As podman reloads it.
+  assert.equal(macIn((await call(fake, ["setup", netns], of(mac.toUpperCase()))).answer), mac);
+  await call(fake, ["teardown", netns], of(mac));
+  const before = fake.dump();
+  const { code, answer } = await call(fake, ["setup", netns], of("02:00:00:00:00:07"));
+  assert.deepEqual([code, /MAC address: its type has its own$/.test(String(answer!["error"]))], [1, true]);
+  assert.deepEqual(fake.dump(), before);
+});
+
 test("the transcript of a network, and of a container on it", async () => {
   const fake = newFake();
   const before = fake.dump();

@@ -22,7 +22,7 @@ import { oneLine, printJson } from "../wire/cni/output.ts";
 import { type OptionValues, UsageError } from "../wire/oci/options.ts";
 import { asTyped } from "../engine/usage.ts";
 import { findId } from "./ids.ts";
-import { type Report, tableText } from "./report.ts";
+import { type Report, rowsText, tableText } from "./report.ts";
 
 /** Makes a network, and tells its id. */
 export async function networkCreate(
@@ -36,7 +36,6 @@ export async function networkCreate(
   if (given.get("driver")?.at(-1) === overlayDriver) {
     return await createOverlay(world, name, given, flags.has("internal"));
   }
-  const configFrom = given.get("config-from")?.at(-1);
   const { note, ...made } = await createNetwork(world, stateDirectory(world), name, {
     driver: given.get("driver")?.at(-1) ?? "bridge",
     ipamDriver: given.get("ipam-driver")?.at(-1) ?? "default",
@@ -49,7 +48,7 @@ export async function networkCreate(
     internal: flags.has("internal"),
     attachable: flags.has("attachable"),
     configOnly: flags.has("config-only"),
-    ...(configFrom === undefined ? {} : { configFrom }),
+    configFrom: given.get("config-from")?.at(-1),
     labels: pairs("label", all("label")),
     options: pairs("opt", all("opt")),
   });
@@ -65,45 +64,32 @@ async function createOverlay(
   given: OptionValues,
   internal: boolean,
 ): Promise<Report> {
+  const refused = (reason: string) => new UsageError(`Cannot create network "${name}" with ${reason}`);
   const known = ["driver", "subnet", "opt"];
   const [unknown] = [...given.keys()].filter((key) => !known.includes(key));
   if (unknown !== undefined) {
-    throw new UsageError(
-      `Cannot create network "${name}" with --${unknown}: driver overlay has --subnet, --internal, and --opt mtu and encrypted`,
-    );
+    throw refused(`--${unknown}: driver overlay has --subnet, --internal, and --opt mtu and encrypted`);
   }
   const { "com.docker.network.driver.mtu": long, mtu = long, encrypted, ...others } = pairs(
     "opt",
     given.get("opt") ?? [],
   );
   const [other] = Object.keys(others);
-  if (other !== undefined) {
-    throw new UsageError(
-      `Cannot create network "${name}" with --opt ${other}: driver overlay has mtu and encrypted`,
-    );
-  }
-  if (mtu !== undefined && !/^[0-9]{2,5}$/.test(mtu)) {
-    throw new UsageError(`Cannot create network "${name}" with MTU "${mtu}": it is no number of bytes`);
+  if (other !== undefined) throw refused(`--opt ${other}: driver overlay has mtu and encrypted`);
+  if (mtu !== undefined && !/^[0-9]{2,5}$/.test(mtu)) throw refused(`MTU "${mtu}": it is no number of bytes`);
+  if (!["", "true", "false", undefined].includes(encrypted)) {
+    throw refused(`--opt encrypted=${encrypted}: it may have no value, or be true or false`);
   }
   const subnets = (given.get("subnet") ?? []).flatMap((value) => value.split(","));
   const wish = {
     name,
     subnets,
     internal,
-    encrypted: isEncrypted(name, encrypted),
+    encrypted: encrypted === "" || encrypted === "true",
     ...(mtu === undefined ? {} : { mtu: Number(mtu) }),
   };
   const made = await createOn(world, wish);
   return { json: made, text: `${name}\n` };
-}
-
-/** Docker's `--opt encrypted` has no value. @throws UsageError for one that says neither yes nor no */
-function isEncrypted(name: string, value: string | undefined): boolean {
-  if (value === undefined || value === "false") return false;
-  if (value === "" || value === "true") return true;
-  throw new UsageError(
-    `Cannot create network "${name}" with --opt encrypted=${value}: it may have no value, or be true or false`,
-  );
 }
 
 /** KEY=VALUE; a key alone has an empty value. */
@@ -136,10 +122,9 @@ function filterOf(world: World, given: OptionValues, keys: readonly string[]) {
   return asTyped(() => parseFilters(given.get("filter") ?? [], keys, world.now));
 }
 
-function listText(rows: readonly Readonly<Record<string, string>>[], format: string): string {
-  if (format === "json") return rows.map((one) => `${printJson(one)}\n`).join("");
-  if (format !== "table") return rows.map((one) => `${fillIn(format, one)}\n`).join("");
-  const cells = rows.map(({ ID, Name, Driver, Scope }) => [ID!, Name!, Driver!, Scope!]);
+function listText(rows: readonly ReturnType<typeof row>[], format: string): string {
+  if (format !== "table") return rowsText(format, rows);
+  const cells = rows.map(({ ID, Name, Driver, Scope }) => [ID, Name, Driver, Scope] as string[]);
   return tableText(["NETWORK ID", "NAME", "DRIVER", "SCOPE"], cells);
 }
 
@@ -250,7 +235,6 @@ export async function networkConnect(
   given: OptionValues,
 ): Promise<Report> {
   const one = (key: string) => given.get(key)?.at(-1);
-  const [ip, ip6, mac, ifname] = ["ip", "ip6", "mac-address", "ifname"].map(one);
   const priority = one("gw-priority") ?? "0";
   if (!/^-?[0-9]{1,9}$/.test(priority)) {
     throw new UsageError(`Cannot read --gw-priority ${JSON.stringify(priority)}: it is not a whole number`);
@@ -259,10 +243,7 @@ export async function networkConnect(
   const network = findNetwork(await allNetworks(world, netDirectories), term!);
   const state = stateDirectory(world);
   const record = await connectNetwork(world, state, findId(world, state, id!), network, {
-    ...(ip === undefined ? {} : { ip }),
-    ...(ip6 === undefined ? {} : { ip6 }),
-    ...(mac === undefined ? {} : { mac }),
-    ...(ifname === undefined ? {} : { ifname }),
+    ...{ ip: one("ip"), ip6: one("ip6"), mac: one("mac-address"), ifname: one("ifname") },
     aliases: given.get("alias") ?? [],
     gwPriority: Number(priority),
     netDirectories,

@@ -4,7 +4,7 @@ import { dryWorld } from "../host/dry.ts";
 import { loggingWorld } from "../host/logging.ts";
 import type { Option, OptionValues } from "../wire/oci/options.ts";
 import { asTyped } from "../engine/usage.ts";
-import { checkTemplate, fillIn } from "../features/networks/template.ts";
+import { checkTemplate } from "../features/networks/template.ts";
 import type { World } from "../plan/world.ts";
 import { failure, traceOf } from "./failure.ts";
 import {
@@ -18,7 +18,7 @@ import {
   summary,
   wrap,
 } from "./help.ts";
-import type { Report } from "./report.ts";
+import { type Report, rowsText } from "./report.ts";
 import type { Screen } from "./map.ts";
 import { allTopics, topicList, topicNamed, topicOf } from "./topics.ts";
 import { groups, nameOf, type Typed, type Verb, verbs } from "./verbs.ts";
@@ -203,9 +203,11 @@ function camelCase(name: string): string {
   return name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
 }
 
+/** The flags that are set; commander keeps `--no-X` as an `X` that is false. */
 function flagsOf(own: Readonly<Record<string, unknown>>): ReadonlySet<string> {
-  const set = Object.keys(own).filter((key) => own[key] === true);
-  const names = set.map((key) => key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`));
+  const names = Object.entries(own).filter(([, value]) => typeof value === "boolean").map(([key, value]) =>
+    `${value ? "" : "no-"}${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
+  );
   return new Set(own["logLevel"] === "debug" ? [...names, "debug"] : names);
 }
 
@@ -242,9 +244,7 @@ function ownOption({ options = [] }: Verb, name: string): boolean {
 
 /** Each item of the answer as JSON on a line of its own, or by a template. */
 function filled({ json }: Report, format: string): string {
-  const items: readonly unknown[] = Array.isArray(json) ? json : [json];
-  const one = (item: unknown) => format === "json" ? printJson(item) : asTyped(() => fillIn(format, item));
-  return items.map((item) => `${one(item)}\n`).join("");
+  return asTyped(() => rowsText(format, Array.isArray(json) ? json : [json]));
 }
 
 function jsonText(report: Report, lines: readonly string[] | undefined): string {

@@ -1,4 +1,5 @@
-import { oneLine } from "../wire/cni/output.ts";
+import { fillIn } from "../features/networks/template.ts";
+import { oneLine, printJson } from "../wire/cni/output.ts";
 
 /** What a command answers: to a person, and to a program. */
 export interface Report {
@@ -17,4 +18,20 @@ export function tableText(headings: readonly string[], rows: readonly (readonly 
   const all = [headings, ...rows].map((row) => row.map(oneLine));
   const widths = headings.map((_, i) => Math.max(...all.map((row) => row[i]!.length)));
   return all.map((row) => `${row.map((cell, i) => cell.padEnd(widths[i]!)).join("  ").trimEnd()}\n`).join("");
+}
+
+/**
+ * Items by --format, a line for each: `json`, or a template in which `\t` and `\n` mean what they do in Docker's. After
+ * `table`, its columns have headings, which are the names of the fields.
+ */
+export function rowsText(format: string, items: readonly unknown[]): string {
+  if (format === "json") return items.map((item) => `${printJson(item, 0)}\n`).join("");
+  const plain = format.replaceAll("\\t", "\t").replaceAll("\\n", "\n");
+  const template = plain.replace(/^table\s+/, "");
+  const lines = items.map((item) => fillIn(template, item));
+  if (template === plain) return lines.map((line) => `${line}\n`).join("");
+  const headings = template.split("\t").map((column) =>
+    (/\w+(?=\W*\}\})/.exec(column)?.[0] ?? "").toUpperCase()
+  );
+  return tableText(headings, lines.map((line) => line.split("\t")));
 }

@@ -138,7 +138,13 @@ function describeRule(port: PortMapping, byPlugins: boolean, steps: readonly Ste
   const has = (set: string) => families.some((family) => sets.includes(`inet ocinet ${set}${family}`));
   return {
     ...describeMapping(port),
-    driver: byPlugins ? "plugins" : has("opened") ? "routed" : "nftables",
+    driver: byPlugins
+      ? "plugins"
+      : has("opened")
+      ? "routed"
+      : sets.some((set) => set.includes("ports"))
+      ? "nftables"
+      : "none",
     keepsClientAddress: !has("masked"),
   };
 }

@@ -7,7 +7,7 @@ import { digest, vethFrom } from "../../net/names.ts";
 import type { PortMapping } from "../../net/port_mapping.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import { believe, contain, masquerade, masqueradeInbound } from "../../plan/nft/endpoint.ts";
-import type { Step } from "../../plan/step.ts";
+import { setSysctl, type Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import * as bridge from "../../drivers/main/bridge.ts";
 import { endpointOf } from "../../drivers/main/endpoint.ts";
@@ -27,6 +27,7 @@ import type { Attached } from "../../engine/record.ts";
 import { checkAliases, checkNames } from "../networks/names.ts";
 import type { ChosenNetwork, NetDirectory } from "../networks/networks.ts";
 import { withFreeSubnets } from "../networks/subnets.ts";
+import { noAddress, tellClosed, unknownVersion } from "./link_problems.ts";
 import type { Request } from "./request.ts";
 import { withWantedArgs } from "./wanted_args.ts";
 
@@ -87,7 +88,7 @@ async function planLink(
   const { ifname, args, builtIn, aliases } = network;
   if (aliases) checkAliases(network.list, aliases);
   if (network.list.names) checkNames(network.list, network.list.names);
-  checkVersion(network.list);
+  if (!(versions as readonly string[]).includes(network.list.cniVersion)) throw unknownVersion(network.list);
   const dataDir = `${state}/networks`;
   const given = root && builtIn
     ? await withFreeSubnets(world, network.list, { network: builtIn, directory: `${dataDir}/${builtIn}` })
@@ -117,14 +118,6 @@ function withPathMtu(list: NetworkList, pathMtu: number): NetworkList {
   const add = (plugin: PluginConf) =>
     ["bridge", "ptp"].includes(plugin.type) ? { ...plugin, pathMtu: Math.max(pathMtu, leastMtu) } : plugin;
   return { ...list, plugins: list.plugins.map(add) };
-}
-
-function checkVersion({ name, cniVersion }: NetworkList): void {
-  if ((versions as readonly string[]).includes(cniVersion)) return;
-  const known = versions.join(", ");
-  throw new Error(
-    `Cannot use cniVersion ${JSON.stringify(cniVersion)} of network "${name}": known are ${known}`,
-  );
 }
 
 /** The ports go to a plugin that is not ours and publishes them, where the network has one. */
@@ -160,24 +153,34 @@ export function stepsOf(
 
 /**
  * By a veth, which is its own, a container may send with the addresses that it has on other networks: one default route
- * serves them all.
+ * serves them all. So a link must not be strict about reverse paths.
  */
 export function believeAll(links: readonly PlannedLink[], results: readonly Result[]): readonly Step[] {
   return links.flatMap(({ at }, i) => {
     const endpoint = endpointOf(at, results[i]!);
-    if (endpoint?.link !== vethFrom(at.digest)) return [];
     const others = links.flatMap((link, j) => j === i ? [] : [{ link, ips: results[j]!.ips }]);
-    return others.flatMap(({ link, ips }) => [
+    if (!endpoint || others.length === 0) return [];
+    const key = `net/ipv4/conf/${endpoint.link}/rp_filter`;
+    const lax = setSysctl("host", key, "2", { onError: "ignore", undoBy: "gc" });
+    if (endpoint.link !== vethFrom(at.digest)) return [lax];
+    const believed = others.flatMap(({ link, ips }) => [
       ...[...believe(endpoint, ips), ...contain(endpoint, ips)],
       ...(has(link, "ipMasq") ? masquerade(endpoint, ips) : []),
     ]);
+    return [lax, ...believed];
   });
 }
 
-/** Ports lead to the first network that masquerades or is routed, or else to the last (rkt, portfwd.go). */
+/** Ports lead to the first network that masquerades or is routed, or else to the last (rkt, portfwd.go) that is not closed. */
 export function publishedThrough(links: readonly PlannedLink[]): number {
-  const found = links.findIndex((link) => has(link, "ipMasq") || has(link, "routed"));
-  return found >= 0 ? found : links.length - 1;
+  const leads = links.findIndex((link) => has(link, "ipMasq") || has(link, "routed"));
+  const open = links.findLastIndex((link) => !isClosed(link));
+  return leads >= 0 ? leads : open >= 0 ? open : links.length - 1;
+}
+
+/** Ports stay closed on an internal network, which rkt's restricted one is not. */
+function isClosed(link: Pick<PlannedLink, "attached">): boolean {
+  return has(link, "internal") && link.attached.network.name !== "default-restricted";
 }
 
 /** Whether published ports are opened on the container's address, and leave the host's ports free. */
@@ -210,15 +213,14 @@ export async function publish(
   { results, there = false }: { readonly results: readonly Result[]; readonly there?: boolean },
 ): Promise<readonly Step[]> {
   if (ports.length === 0) return [];
+  if (isClosed({ attached })) {
+    if (!there) tellClosed(world, at.network);
+    return [];
+  }
   const missing = ports.find(({ family }) =>
     !result.ips.some(({ address }) => family === undefined || address.includes(":") === (family === 6))
   );
-  if (missing) {
-    throw new Error(
-      `Cannot publish port ${missing.hostPort}: network "${at.network}" gives the container no ` +
-        (missing.family === undefined ? "address" : `IPv${missing.family} address`),
-    );
-  }
+  if (missing) throw noAddress(at.network, missing);
   // A bridge that is not ours has ports of other names.
   const port = result.interfaces.some(({ name }) => name === vethFrom(at.digest));
   const isReflected = has({ attached }, "hairpinMode");

@@ -35,10 +35,10 @@ import { notAttached, recordToChange } from "./port_change.ts";
 
 /** How a container is to be on a network. */
 export interface EndpointOptions {
-  readonly ip?: string;
-  readonly ip6?: string;
-  readonly mac?: string;
-  readonly ifname?: string;
+  readonly ip?: string | undefined;
+  readonly ip6?: string | undefined;
+  readonly mac?: string | undefined;
+  readonly ifname?: string | undefined;
   readonly aliases: readonly string[];
   readonly gwPriority: number;
   /** More directories of network files, which may have plugins beside them. */

@@ -9,6 +9,7 @@ import { type Forwarding, parseForwarding } from "../rootless/forwarding.ts";
 import type { Limits } from "../../net/limits.ts";
 import { parseService, type Service } from "../networks/services.ts";
 import { parseLimits } from "../limits/limits.ts";
+import { pointless } from "./link_problems.ts";
 
 /** The options for attaching a container, checked for contradictions. */
 export interface AttachOptions {
@@ -33,25 +34,12 @@ export function parseAttachOptions(given: OptionValues): AttachOptions {
     throw new Error(`Cannot read --net: argument "${bad}" of network "${name}" is not KEY=VALUE`);
   }
   const ports = parsePorts(given.get("publish") ?? []);
-  if (ports.length > 0 && mode.kind !== "contained") {
-    throw new Error(
-      `Cannot publish ports with --net=${mode.kind}: ` +
-        (mode.kind === "host"
-          ? "the container has the host's ports already"
-          : "the container has loopback only"),
-    );
-  }
   const limits = parseLimits(given);
-  const [limit] = Object.keys(limits);
-  if (limit && mode.kind !== "contained") {
-    throw new Error(
-      `Cannot limit a container's traffic with --net=${mode.kind}: ` +
-        (mode.kind === "host" ? "it is the host's" : "there is none"),
-    );
-  }
   const uplink = given.get("uplink")?.at(-1);
-  if (uplink !== undefined && mode.kind !== "contained") {
-    throw new Error(`Cannot use an uplink with --net=${mode.kind}: there is nothing to connect`);
+  if (mode.kind !== "contained") {
+    if (ports.length > 0) throw pointless("publish", mode.kind);
+    if (Object.keys(limits).length > 0) throw pointless("limit", mode.kind);
+    if (uplink !== undefined) throw pointless("uplink", mode.kind);
   }
   return {
     mode,

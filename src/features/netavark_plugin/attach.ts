@@ -19,7 +19,13 @@ export async function setUp(world: World, state: string, netns: string, json: un
     ...{ list, config },
     capabilityArgs: ports.length > 0 ? { portMappings: ports.map(asCapability) } : {},
   };
-  return statusBlock(attachment, await addNetwork(world, state, call));
+  const result = await addNetwork(world, state, call);
+  const { mac, on } = attachment;
+  if (mac === undefined || result.interfaces.some((one) => one.mac === mac.toLowerCase())) {
+    return statusBlock(attachment, result);
+  }
+  await delNetwork(world, state, call);
+  throw new Error(`Cannot give an interface on network ${on.name} a MAC address: its type has its own`);
 }
 
 /** Takes a container off again, as it was put on; one that is off already is no error. @throws Error of what resisted */

@@ -52,10 +52,9 @@ export function mainOf(
   return driver === "bridge" ? { ...main, isGateway: led, ipMasq: main["ipMasq"] === true && led } : main;
 }
 
-function macOf({ mac, on }: PodmanAttachment, driver: Driver): Readonly<Record<string, unknown>> {
-  if (mac === undefined) return {};
-  if (driver === "bridge" || driver === "macvlan") return { args: { cni: { mac } } };
-  throw new Error(`Cannot give an interface on network ${on.name} a MAC address: its type is ${driver}`);
+/** Links of other types have one of their own, which podman asks for when it reloads a network. */
+function macOf({ mac }: PodmanAttachment, driver: Driver): Readonly<Record<string, unknown>> {
+  return mac !== undefined && (driver === "bridge" || driver === "macvlan") ? { args: { cni: { mac } } } : {};
 }
 
 function ipamOf({ on, addresses }: PodmanAttachment): Readonly<Record<string, unknown>> {

@@ -4,7 +4,7 @@ import { digest, identifierProblem } from "../../net/names.ts";
 import type { World } from "../../plan/world.ts";
 import { fields, parseJson } from "../../wire/cni/fields.ts";
 import type { NetworkList } from "../../wire/cni/network_list.ts";
-import type { IpamConfig } from "./ipam_options.ts";
+import { type IpamConfig, usualGateway } from "./ipam_options.ts";
 import { type FoundNetwork, loadNetworks } from "./networks.ts";
 
 /** A network as an object, with Docker's words for what is known of it. */
@@ -26,7 +26,7 @@ export interface Network {
   /** It is no network, but what others are made of. */
   readonly configOnly?: boolean;
   /** The name of the configuration that it was made of. */
-  readonly configFrom?: string;
+  readonly configFrom?: string | undefined;
   /** It is always there, and cannot be removed. */
   readonly predefined: boolean;
   /** Its file, unless it is a built-in one. */
@@ -49,7 +49,7 @@ export interface Stored {
   /** A plugin of Docker's, or null; absent: our own. */
   readonly ipamDriver?: string;
   readonly ipamOptions?: Readonly<Record<string, string>>;
-  readonly configFrom?: string;
+  readonly configFrom?: string | undefined;
 }
 
 /**
@@ -116,25 +116,22 @@ async function derivedId(name: string): Promise<string> {
 }
 
 async function networkOf(world: World, { list, path }: FoundNetwork): Promise<Network> {
-  const stored = path === undefined ? {} : readStored(world, path);
+  const { id, driver, ...stored } = path === undefined ? {} : readStored(world, path);
   const ipam = stored.ipam ?? subnetsOf(list);
   const main = fields(list.plugins[0]!);
   const modified = path === undefined ? undefined : world.stat(path)?.modified;
   return {
-    name: list.name,
-    id: stored.id ?? await derivedId(list.name),
-    driver: stored.driver ?? list.plugins[0]!.type,
-    created: stored.created ?? (modified === undefined ? "" : new Date(modified).toISOString()),
+    ...nothingSaid,
+    created: modified === undefined ? "" : new Date(modified).toISOString(),
     ipv4: !ipam.every(({ Subnet }) => Subnet.includes(":")) || ipam.length === 0,
-    ipv6: stored.ipv6 ?? ipam.some(({ Subnet }) => Subnet.includes(":")),
-    internal: stored.internal ?? main.raw("internal") === true,
-    attachable: stored.attachable ?? false,
-    labels: stored.labels ?? {},
-    options: stored.options ?? optionsOf(list),
+    ipv6: ipam.some(({ Subnet }) => Subnet.includes(":")),
+    internal: main.raw("internal") === true,
+    options: optionsOf(list),
+    ...stored,
+    name: list.name,
+    id: id ?? await derivedId(list.name),
+    driver: driver ?? list.plugins[0]!.type,
     ipam,
-    ...(stored.ipamDriver === undefined ? {} : { ipamDriver: stored.ipamDriver }),
-    ...(stored.configFrom === undefined ? {} : { configFrom: stored.configFrom }),
-    ...(stored.ipamOptions === undefined ? {} : { ipamOptions: stored.ipamOptions }),
     predefined: path === undefined,
     ...(path === undefined ? {} : { path }),
     list,
@@ -145,31 +142,30 @@ async function networkOf(world: World, { list, path }: FoundNetwork): Promise<Ne
 function readStored(world: World, path: string): Partial<Stored> {
   const json = fields(parseJson(world.read(path) ?? "{}")).raw("ocinet");
   if (typeof json !== "object" || json === null) return {};
-  const stored = json as Record<string, unknown>;
-  const { id, created, driver, internal, ipv6, attachable, labels, options, ipam } = stored;
-  const { ipamDriver, ipamOptions, configFrom } = stored;
-  return {
-    ...(typeof id === "string" && /^[0-9a-f]{64}$/.test(id) ? { id } : {}),
-    ...(typeof created === "string" ? { created } : {}),
-    ...(typeof driver === "string" ? { driver } : {}),
-    ...(typeof internal === "boolean" ? { internal } : {}),
-    ...(typeof ipv6 === "boolean" ? { ipv6 } : {}),
-    ...(typeof attachable === "boolean" ? { attachable } : {}),
-    ...(isTexts(labels) ? { labels } : {}),
-    ...(isTexts(options) ? { options } : {}),
-    ...(Array.isArray(ipam) && ipam.every(isIpam) ? { ipam } : {}),
-    ...(typeof ipamDriver === "string" ? { ipamDriver } : {}),
-    ...(isTexts(ipamOptions) ? { ipamOptions } : {}),
-    ...(typeof configFrom === "string" ? { configFrom } : {}),
-  };
+  const known = Object.entries(json).filter(([key, value]) =>
+    Object.hasOwn(storedKeys, key) && storedKeys[key as keyof Stored](value)
+  );
+  return Object.fromEntries(known);
 }
 
-function isTexts(value: unknown): value is Readonly<Record<string, string>> {
+const isText = (value: unknown) => typeof value === "string";
+const isFlag = (value: unknown) => typeof value === "boolean";
+
+/** What is stored, and whether it is as it should be. */
+const storedKeys: Readonly<Record<keyof Stored, (value: unknown) => boolean>> = {
+  id: (value) => /^[0-9a-f]{64}$/.test(String(value)),
+  ...{ created: isText, driver: isText, ipamDriver: isText, configFrom: isText },
+  ...{ internal: isFlag, ipv6: isFlag, attachable: isFlag },
+  ...{ labels: isTexts, options: isTexts, ipamOptions: isTexts },
+  ipam: (value) => Array.isArray(value) && value.every(isIpam),
+};
+
+function isTexts(value: unknown): boolean {
   return typeof value === "object" && value !== null && !Array.isArray(value) &&
     Object.values(value).every((text) => typeof text === "string");
 }
 
-function isIpam(value: unknown): value is IpamConfig {
+function isIpam(value: unknown): boolean {
   return typeof value === "object" && value !== null &&
     parseCidr(String((value as Record<string, unknown>)["Subnet"] ?? "")) !== undefined;
 }
@@ -179,11 +175,14 @@ function subnetsOf({ plugins }: NetworkList): readonly IpamConfig[] {
   const ipam = fields(plugins[0]!).raw("ipam");
   if (typeof ipam !== "object" || ipam === null) return [];
   const { subnet, ranges, gateway } = ipam as Record<string, unknown>;
+  const { type, isGateway, isDefaultGateway } = plugins[0]!;
+  const isLed = type === "ptp" || isGateway === true || isDefaultGateway === true;
   const entries = [{ subnet, gateway }, ...(Array.isArray(ranges) ? ranges.flat() : [])];
   return entries.flatMap((entry) => {
     const { subnet, gateway } = (entry ?? {}) as Record<string, unknown>;
     if (typeof subnet !== "string" || parseCidr(subnet) === undefined) return [];
-    return [{ Subnet: subnet, ...(typeof gateway === "string" ? { Gateway: gateway } : {}) }];
+    const Gateway = gateway ?? (isLed ? usualGateway({ Subnet: subnet }) : undefined);
+    return [{ Subnet: subnet, ...(typeof Gateway === "string" ? { Gateway } : {}) }];
   });
 }
 

@@ -1,5 +1,5 @@
 import { identifierProblem } from "../../net/names.ts";
-import { linkExists } from "../../engine/links.ts";
+import { askLinks, linkExists } from "../../engine/links.ts";
 import { configDirectory } from "../../engine/state.ts";
 import type { PluginConf } from "../../wire/cni/network_list.ts";
 import { createWithDirectory } from "../../plan/files.ts";
@@ -76,6 +76,7 @@ export async function createNetwork(
     if (networks.some((network) => network.name === name)) throw duplicate(name);
     if (options.configFrom !== undefined) findConfiguration(networks, options.configFrom);
     refuseSharing(networks, name, main);
+    await refuseOtherLink(world, main);
     const write = (ipam: readonly IpamConfig[], ipamConf: unknown) => {
       const created = new Date(world.now()).toISOString();
       const text = fileOf(name, main, { ...options, id, created, ipam }, ipamConf);
@@ -188,6 +189,15 @@ function refuseSharing(
   }
 }
 
+/** @throws Error where the bridge's name is another kind of link's */
+async function refuseOtherLink(world: World, { bridge }: Readonly<Record<string, unknown>>): Promise<void> {
+  if (typeof bridge !== "string" || !linkExists(world, bridge)) return;
+  const found = await askLinks(world, { links: [bridge], reached: [], macs: [] });
+  if (found.links.get(bridge)?.kind !== "bridge") {
+    throw new Error(`existing interface ${bridge} is not a bridge`);
+  }
+}
+
 /** The bridge of an isolated network has no address, and takes none from containers. */
 function withoutGateways(
   ipam: readonly IpamConfig[],
@@ -217,7 +227,7 @@ function fileOf(
     ...{ id, created, driver, internal, attachable, labels, options, ipam },
     ipv6: ipam.some(({ Subnet }) => Subnet.includes(":")),
     ...(ownIpam.includes(ipamDriver) ? {} : { ipamDriver, ipamOptions }),
-    ...(wanted.configFrom === undefined ? {} : { configFrom: wanted.configFrom }),
+    configFrom: wanted.configFrom,
   };
   const mode = driver === "bridge" ? gatewayMode(options, internal) : "nat";
   const portmap = { type: "portmap", capabilities: { portMappings: true } };

@@ -124,7 +124,8 @@ test("a subnet is chosen that no route, address, server or network has", async (
 });
 
 test("what cannot be made is refused in Docker's words, and nothing is made", async () => {
-  const { world } = machine();
+  const { world, kernel } = machine();
+  addLink(kernel, namespaceOf(kernel, kernel.own), "tun7", "");
   await create(world, "shop", {
     subnets: ["10.5.0.0/16"],
     options: { "com.docker.network.bridge.name": "br7" },
@@ -137,6 +138,18 @@ test("what cannot be made is refused in Docker's words, and nothing is made", as
   await refuse("host", {}, /^operation is not permitted on predefined host network/);
   await refuse("", {}, /^invalid name: name is empty$/);
   await refuse("../x", {}, /^invalid name "..\/x": it may have only letters/);
+  const inside = { subnets: ["10.9.0.0/24"] };
+  for (const gateway of ["10.9.0.0", "10.9.0.255"]) {
+    await refuse("x", { ...inside, gateways: [gateway] }, /: it is no address of a host in 10\.9\.0\.0\/24$/);
+  }
+  await refuse("x", { ...inside, gateways: ["10.9.0.7"], auxiliary: ["a=10.9.0.7"] }, /: it is an auxiliary/);
+  await refuse(
+    "x",
+    { ...inside, auxiliary: ["a=10.9.0.7", "b=10.9.0.7"] },
+    /b=10\.9\.0\.7: it has another name$/,
+  );
+  const taken = { options: { "com.docker.network.bridge.name": "tun7" } };
+  await refuse("x", taken, /^existing interface tun7 is not a bridge$/);
   await refuse("x", { driver: "host" }, /^only one instance of "host" network is allowed$/);
   await refuse("x", { driver: "mute" }, /^could not find a network driver "mute"; there are: bridge, ptp/);
   await refuse("x", { subnets: ["10.1.2.3/24"] }, /invalid subnet 10.1.2.3\/24: it should be 10.1.2.0\/24$/);

@@ -38,8 +38,10 @@ export function describe(
 }
 
 /** A network as a row of `docker network ls`; its id is whole where that is asked for. */
-export function row(network: Network, isWhole: boolean): Readonly<Record<string, string>> {
+export function row(network: Network, isWhole: boolean): Readonly<Record<string, unknown>> {
   return {
+    // Docker's only function of a row: {{.Label "team"}}.
+    Label: (key: string) => network.labels[key] ?? "",
     CreatedAt: network.created,
     Driver: network.driver,
     ID: isWhole ? network.id : network.id.slice(0, 12),

@@ -55,7 +55,7 @@ test("filters are Docker's: of one key one suffices, of labels and of keys all a
   assert.throws(() => names("color=red"), { message: /^invalid filter 'color'; there are: name/ });
 });
 
-test("templates have fields, json, index, len, range and if", () => {
+test("templates have fields, functions, range, if and with", () => {
   const value = {
     ...{ Name: "shop", Labels: { eu: "1" }, Containers: {} },
     IPAM: { Config: [{ Subnet: "10.5.0.0/24" }, { Subnet: "fd00::/64" }] },
@@ -66,6 +66,9 @@ test("templates have fields, json, index, len, range and if", () => {
   assert.equal(fillIn('{{index .Labels "eu"}}{{len .Containers}}', value), "10");
   assert.equal(fillIn("{{range $k, $v := .Labels}}{{$k}}={{$v}}{{end}}", value), "eu=1");
   assert.equal(fillIn("{{if .Containers}}used{{else}}free{{end}}", value), "free");
+  assert.equal(fillIn('{{if eq .Name "a" "shop"}}it{{end}}{{if not .Labels}}no{{end}}', value), "it");
+  assert.equal(fillIn("{{with index .IPAM.Config 0}}{{.Subnet}}{{end}}", value), "10.5.0.0/24");
+  assert.equal(fillIn("{{range .IPAM.Config -}}\n  {{.Subnet}} {{- end}}", value), "10.5.0.0/24fd00::/64");
   assert.throws(() => fillIn("{{.Foo}}", value), { message: /can't evaluate field Foo/ });
   assert.throws(() => fillIn("{{nosuch .Name}}", value), { message: /function "nosuch" not defined/ });
   assert.throws(() => fillIn("{{range .Labels}}", value), { message: /an {{end}} is missing/ });

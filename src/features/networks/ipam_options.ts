@@ -54,7 +54,11 @@ export function readIpam(options: IpamOptions): readonly IpamConfig[] {
       throw new Error("multiple overlapping subnet configuration is not supported");
     }
   });
-  const ranges = bySubnet(subnets, "range", options.ranges.map((text) => [text, checkRange(text)]));
+  const ranges = bySubnet(
+    subnets,
+    "range",
+    options.ranges.map((text) => [text, checkPrefix("ip-range", text)]),
+  );
   const gateways = bySubnet(
     subnets,
     "gateway",
@@ -63,6 +67,7 @@ export function readIpam(options: IpamOptions): readonly IpamConfig[] {
   const auxiliary = auxiliaryOf(subnets, options.auxiliary);
   return subnets.map((subnet) => {
     const [range, gateway, aux] = [ranges.get(subnet), gateways.get(subnet), auxiliary.get(subnet)];
+    if (gateway !== undefined) checkGateway(subnet, gateway, Object.values(aux ?? {}));
     return {
       Subnet: subnet,
       ...(range === undefined ? {} : { IPRange: range }),
@@ -77,12 +82,16 @@ export function overlaps(one: string, other: string): boolean {
   return contains(one, addressOf(other)) || contains(other, addressOf(one));
 }
 
+function invalid(kind: string, text: string, reason: string): Error {
+  return new Error(`invalid network config: invalid ${kind} ${text}: ${reason}`);
+}
+
 function checkSubnet(text: string): string {
   const subnet = checkPrefix("subnet", text);
   const found = useless.find(([other]) => overlaps(subnet, other));
-  if (found) throw new Error(`invalid network config: invalid subnet ${text}: ${found[1]}`);
+  if (found) throw invalid("subnet", text, found[1]);
   if (lengthOf(subnet) === hostLength(subnet)) {
-    throw new Error(`invalid network config: invalid subnet ${text}: it has no address for a container`);
+    throw invalid("subnet", text, "it has no address for a container");
   }
   return subnet;
 }
@@ -90,25 +99,28 @@ function checkSubnet(text: string): string {
 function checkPrefix(kind: "subnet" | "ip-range", text: string): string {
   const parsed = parseCidr(text);
   if (!parsed) {
-    throw new Error(
-      `invalid network config: invalid ${kind} ${JSON.stringify(text)}: it is not ADDRESS/LENGTH`,
-    );
+    throw invalid(kind, JSON.stringify(text), "it is not ADDRESS/LENGTH");
   }
   const network = networkOf(`${parsed.address}/${parsed.length}`);
   if (addressOf(network) === parsed.address) return network;
-  throw new Error(`invalid network config: invalid ${kind} ${text}: it should be ${network}`);
+  throw invalid(kind, text, `it should be ${network}`);
 }
 
-function checkRange(text: string): string {
-  return checkPrefix("ip-range", text);
+function checkGateway(subnet: string, gateway: string, taken: readonly string[]): void {
+  const [at, first, last] = [gateway, firstOf(subnet), lastHostOf(subnet)].map(toNumber) as [
+    bigint,
+    bigint,
+    bigint,
+  ];
+  if (at >= first && at <= last && !taken.includes(gateway)) return;
+  const reason = taken.includes(gateway) ? "an auxiliary address" : "no address of a host";
+  throw invalid("gateway", gateway, `it is ${reason} in ${subnet}`);
 }
 
 function checkAddress(kind: string, text: string): string {
   const address = parseAddress(text);
   if (address === undefined) {
-    throw new Error(
-      `invalid network config: invalid ${kind} ${JSON.stringify(text)}: it is not an IP address`,
-    );
+    throw invalid(kind, JSON.stringify(text), "it is not an IP address");
   }
   return address;
 }
@@ -128,9 +140,7 @@ function bySubnet(
       );
     }
     if (kind === "range" && lengthOf(value) < lengthOf(subnet)) {
-      throw new Error(
-        `invalid network config: invalid ip-range ${text}: CIDR block is bigger than its parent subnet ${subnet}`,
-      );
+      throw invalid("ip-range", text, `CIDR block is bigger than its parent subnet ${subnet}`);
     }
     found.set(subnet, value);
   }
@@ -151,10 +161,13 @@ function auxiliaryOf(
   for (const value of values) {
     const at = value.indexOf("=");
     if (at <= 0) {
-      throw new Error(`invalid network config: invalid auxiliary address ${value}: it is not NAME=ADDRESS`);
+      throw invalid("auxiliary address", value, "it is not NAME=ADDRESS");
     }
     const address = checkAddress("auxiliary address", value.slice(at + 1));
     const subnet = subnetOf(subnets, "aux-address", value.slice(at + 1), address);
+    if (Object.values(found.get(subnet) ?? {}).includes(address)) {
+      throw invalid("auxiliary address", value, "it has another name");
+    }
     found.set(subnet, { ...found.get(subnet), [value.slice(0, at)]: address });
   }
   return found;
@@ -197,9 +210,7 @@ export function localRanges(config: IpamConfig): readonly LocalRange[] {
   }
   add(start, end);
   if (ranges.length > 0) return ranges;
-  throw new Error(
-    `invalid network config: invalid subnet ${subnet}: auxiliary addresses leave none for a container`,
-  );
+  throw invalid("subnet", subnet, "auxiliary addresses leave none for a container");
 }
 
 function later(one: string, other: string): string {

@@ -14,7 +14,7 @@ export interface NetworkOptions extends IpamOptions {
   /** It is no network, but what others are made of. */
   readonly configOnly?: boolean;
   /** The configuration that it is made of. */
-  readonly configFrom?: string;
+  readonly configFrom?: string | undefined;
 }
 
 /** What `--ipam-driver` may be, beside plugins of Docker's. */

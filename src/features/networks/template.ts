@@ -1,4 +1,4 @@
-/** Go's templates, as far as people use them with --format: fields, json, index, len, range, if, else, end. */
+/** Go's templates, as far as people use them with --format: fields, functions, range, if, with, else, end. */
 
 type Scope = {
   readonly dot: unknown;
@@ -6,11 +6,13 @@ type Scope = {
   readonly variables: ReadonlyMap<string, unknown>;
 };
 
+type BlockKind = "range" | "if" | "with";
+
 type Node =
   | { readonly kind: "text"; readonly text: string }
   | { readonly kind: "value"; readonly words: string }
   | {
-    readonly kind: "range" | "if";
+    readonly kind: BlockKind;
     readonly words: string;
     readonly body: readonly Node[];
     readonly otherwise: readonly Node[];
@@ -27,7 +29,8 @@ export function checkTemplate(template: string): void {
 }
 
 function nodesOf(template: string): readonly Node[] {
-  const [nodes, rest] = parse(template.split(/(\{\{.*?\}\})/s), false);
+  const trimmed = template.replace(/\s*\{\{- /g, "{{").replace(/ -\}\}\s*/g, "}}");
+  const [nodes, rest] = parse(trimmed.split(/(\{\{.*?\}\})/s), false);
   if (rest.length > 0) throw problem(rest[0]!, "there is nothing that it ends");
   return nodes;
 }
@@ -42,20 +45,20 @@ function parse(parts: readonly string[], isInside: boolean): readonly [readonly 
   let rest = parts;
   while (rest.length > 0) {
     const [part, ...others] = rest as [string, ...string[]];
-    const words = /^\{\{-?\s*(.*?)\s*-?\}\}$/s.exec(part)?.[1];
+    const words = /^\{\{\s*(.*?)\s*\}\}$/s.exec(part)?.[1];
     if (words === "end" || words === "else") return [nodes, rest];
     if (words === undefined) {
       if (part !== "") nodes.push({ kind: "text", text: part });
       rest = others;
       continue;
     }
-    const block = /^(range|if)\s+(.*)$/s.exec(words);
+    const block = /^(range|if|with)\s+(.*)$/s.exec(words);
     if (!block) {
       nodes.push({ kind: "value", words });
       rest = others;
       continue;
     }
-    const [node, after] = parseBlock(block[1] as "range" | "if", block[2]!, others);
+    const [node, after] = parseBlock(block[1] as BlockKind, block[2]!, others);
     nodes.push(node);
     rest = after;
   }
@@ -64,7 +67,7 @@ function parse(parts: readonly string[], isInside: boolean): readonly [readonly 
 }
 
 function parseBlock(
-  kind: "range" | "if",
+  kind: BlockKind,
   words: string,
   parts: readonly string[],
 ): readonly [Node, readonly string[]] {
@@ -78,14 +81,16 @@ function render(nodes: readonly Node[], scope: Scope): string {
   return nodes.map((node) => {
     if (node.kind === "text") return node.text;
     if (node.kind === "value") return show(evaluate(node.words, scope));
-    return node.kind === "if" ? renderIf(node, scope) : renderRange(node, scope);
+    return node.kind === "range" ? renderRange(node, scope) : renderIf(node, scope);
   }).join("");
 }
 
-type Block = Extract<Node, { readonly kind: "range" | "if" }>;
+type Block = Extract<Node, { readonly kind: BlockKind }>;
 
-function renderIf({ words, body, otherwise }: Block, scope: Scope): string {
-  return render(isEmpty(evaluate(words, scope)) ? otherwise : body, scope);
+function renderIf({ kind, words, body, otherwise }: Block, scope: Scope): string {
+  const value = evaluate(words, scope);
+  if (isEmpty(value)) return render(otherwise, scope);
+  return render(body, kind === "with" ? { ...scope, dot: value } : scope);
 }
 
 function renderRange({ words, body, otherwise }: Block, scope: Scope): string {
@@ -121,27 +126,26 @@ function evaluate(words: string, scope: Scope): unknown {
   return more.reduce((value, next) => call(next, scope, [value]), call(stage!, scope, []));
 }
 
+const functions: Readonly<Record<string, (...values: readonly unknown[]) => unknown>> = {
+  json: (value) => JSON.stringify(value),
+  len: (value) => Object.keys((value ?? {}) as object).length,
+  index: (from, ...keys) => keys.reduce((value, key) => own(value, String(key)), from),
+  upper: (value) => String(value).toUpperCase(),
+  lower: (value) => String(value).toLowerCase(),
+  println: (...values) => `${values.map(show).join(" ")}\n`,
+  eq: (value, ...others) => others.includes(value),
+  ne: (value, other) => value !== other,
+  not: isEmpty,
+  join: (list, by) => (list as readonly unknown[]).join(String(by)),
+};
+
 function call(words: string, scope: Scope, last: readonly unknown[]): unknown {
   const [name = "", ...rest] = words.match(token) ?? [];
-  const values = () => [...rest.map((word) => operand(word, scope)), ...last];
-  switch (name) {
-    case "json":
-      return JSON.stringify(values()[0]);
-    case "len":
-      return Object.keys((values()[0] ?? {}) as object).length;
-    case "index": {
-      const [from, ...keys] = values();
-      return keys.reduce((value, key) => own(value, String(key)), from);
-    }
-    case "upper":
-      return String(values()[0]).toUpperCase();
-    case "lower":
-      return String(values()[0]).toLowerCase();
-    case "println":
-      return `${values().map(show).join(" ")}\n`;
-  }
-  if (rest.length > 0 || last.length > 0) throw problem(words, `function "${name}" not defined`);
-  return operand(name, scope);
+  const known = Object.hasOwn(functions, name) ? functions[name] : undefined;
+  if (!known && rest.length + last.length === 0) return operand(name, scope);
+  const called = known ?? (name[0] === "." ? operand(name, scope) : undefined);
+  if (typeof called === "function") return called(...rest.map((word) => operand(word, scope)), ...last);
+  throw problem(words, `function "${name}" not defined`);
 }
 
 function operand(word: string, scope: Scope): unknown {
