@@ -1,10 +1,10 @@
 /**
  * Times attaching a container, and taking it down again: whole processes, cold, in turns, with no other container there
  * and with 150; our hook on hosts that have more and more (bench_growth.ts); what of a hook's time each program takes
- * (bench_shares.ts); what passes by each way that an ordinary user's container has (bench_rootless.ts); and asking a
- * plugin for its versions. Ratios are medians of one run.
+ * (bench_shares.ts); what passes by each way that an ordinary user's container has (bench_rootless.ts), and between two
+ * hosts of a cluster (bench_overlay); and asking a plugin for its versions. Ratios are medians of one run.
  *
- * usage: bench [hook|cni|growth|shares|version|rootless|all] [ROUNDS]
+ * usage: bench [hook|cni|growth|shares|version|rootless|overlay|all] [ROUNDS]
  */
 import { type Contender, type Group, groups as jobGroups, versionAskers } from "./bench_contenders.ts";
 import { growth, mostGrowth } from "./bench_growth.ts";
@@ -17,7 +17,7 @@ const crowd = 150;
 const [job = "all", ...words] = Deno.args;
 if (job === "worker") await work(groups[words[0]!]!.contenders[words[1]!]!);
 else {
-  const jobs = [...Object.keys(groups), "shares", "version", "rootless"];
+  const jobs = [...Object.keys(groups), "shares", "version", "rootless", "overlay"];
   const names = job === "all" ? jobs : [job];
   const unknown = names.find((name) => !jobs.includes(name));
   if (unknown) throw new Error(`Cannot time "${unknown}": it is not one of all, ${jobs.join(", ")}`);
@@ -26,6 +26,7 @@ else {
   }
   for (const name of names) {
     if (name === "rootless") await compareRootless(words);
+    else if (name === "overlay") await compareHosts(words);
     else if (name === "shares") await printShares(Number(words[0] ?? 20));
     else if (name === "version") await compareVersion(Number(words[0] ?? 20));
     else await compare(name, groups[name]!, Number(words[0] ?? 20));
@@ -124,6 +125,12 @@ async function compareRootless(words: readonly string[]): Promise<void> {
   const child = new Deno.Command("scripts/bench_host", { args: measure, stdin: "piped" }).spawn();
   const { success } = await child.status;
   if (!success) throw new Error("Cannot measure the ways to the world: see above");
+}
+
+/** Between hosts of a cluster, which are namespaces, too. */
+async function compareHosts(words: readonly string[]): Promise<void> {
+  const { success } = await new Deno.Command("scripts/bench_overlay", { args: [...words] }).spawn().status;
+  if (!success) throw new Error("Cannot measure what passes between hosts: see above");
 }
 
 interface Worker {
