@@ -1,10 +1,11 @@
 /**
  * Times attaching a container, and taking it down again: whole processes, cold, in turns, with no other container there
  * and with 150; our hook on hosts that have more and more (bench_growth.ts); what of a hook's time each program takes
- * (bench_shares.ts); what passes by each way that an ordinary user's container has (bench_rootless.ts); and asking a
- * plugin for its versions; and Docker's network commands (bench_networks). Ratios are medians of one run.
+ * (bench_shares.ts); what passes by each way that an ordinary user's container has (bench_rootless.ts), and between two
+ * hosts of a cluster (bench_overlay); asking a plugin for its versions; and Docker's network commands (bench_networks).
+ * Ratios are medians of one run.
  *
- * usage: bench [hook|cni|growth|shares|version|rootless|networks|all] [ROUNDS]
+ * usage: bench [hook|cni|growth|shares|version|rootless|networks|overlay|all] [ROUNDS]
  */
 import { type Contender, type Group, groups as jobGroups, versionAskers } from "./bench_contenders.ts";
 import { growth, mostGrowth } from "./bench_growth.ts";
@@ -17,7 +18,7 @@ const crowd = 150;
 const [job = "all", ...words] = Deno.args;
 if (job === "worker") await work(groups[words[0]!]!.contenders[words[1]!]!);
 else {
-  const jobs = [...Object.keys(groups), "shares", "version", "rootless", "networks"];
+  const jobs = [...Object.keys(groups), "shares", "version", "rootless", "networks", "overlay"];
   const names = job === "all" ? jobs : [job];
   const unknown = names.find((name) => !jobs.includes(name));
   if (unknown) throw new Error(`Cannot time "${unknown}": it is not one of all, ${jobs.join(", ")}`);
@@ -27,6 +28,7 @@ else {
   for (const name of names) {
     if (name === "rootless") await compareRootless(words);
     else if (name === "networks") await compareNetworks(words);
+    else if (name === "overlay") await compareHosts(words);
     else if (name === "shares") await printShares(Number(words[0] ?? 20));
     else if (name === "version") await compareVersion(Number(words[0] ?? 20));
     else await compare(name, groups[name]!, Number(words[0] ?? 20));
@@ -131,6 +133,12 @@ async function compareNetworks(words: readonly string[]): Promise<void> {
   console.log("\n# Docker's network commands\n");
   const { success } = await new Deno.Command("scripts/bench_networks", { args: [...words] }).spawn().status;
   if (!success) throw new Error("Cannot compare commands of networks: see above");
+}
+
+/** Between hosts of a cluster, which are namespaces, too. */
+async function compareHosts(words: readonly string[]): Promise<void> {
+  const { success } = await new Deno.Command("scripts/bench_overlay", { args: [...words] }).spawn().status;
+  if (!success) throw new Error("Cannot measure what passes between hosts: see above");
 }
 
 interface Worker {

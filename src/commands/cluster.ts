@@ -49,6 +49,15 @@ export async function status(world: World): Promise<Report> {
   return { text: `${lines.join("\n")}\n`, json: seen, code: problems.length > 0 ? 1 : 0 };
 }
 
+/** @throws UsageError for what is no MTU */
+export function readMtu(name: string, size: string | undefined): { readonly mtu?: number } {
+  if (size === undefined) return {};
+  if (/^[0-9]{2,5}$/.test(size)) return { mtu: Number(size) };
+  throw new UsageError(
+    `Cannot create network "${name}" with MTU "${size}": it is no number from 68 to 65535`,
+  );
+}
+
 /** Makes a network. */
 export async function create(
   world: World,
@@ -56,16 +65,10 @@ export async function create(
   given: OptionValues,
   flags: ReadonlySet<string>,
 ): Promise<Report> {
-  const size = given.get("mtu")?.at(-1);
-  if (size !== undefined && !/^[0-9]{2,5}$/.test(size)) {
-    throw new UsageError(
-      `Cannot create network "${name}" with MTU "${size}": it is no number from 68 to 65535`,
-    );
-  }
   const [internal, encrypted] = [flags.has("internal"), flags.has("encrypted")];
   const network = await createOn(world, {
     ...{ name, internal, encrypted, subnets: given.get("subnet") ?? [] },
-    ...(size === undefined ? {} : { mtu: Number(size) }),
+    ...readMtu(name, given.get("mtu")?.at(-1)),
   });
   return { text: `${name}: ${network.subnets.join(" ")}, VNI ${network.vni}\n`, json: network };
 }

@@ -12,6 +12,7 @@ import { parseFilters } from "../features/networks/filters.ts";
 import { misspeltKeys } from "../features/networks/mistakes.ts";
 import { loadNetworks } from "../features/networks/networks.ts";
 import { pruneNetworks, removeNetwork } from "../features/networks/remove.ts";
+import { serviceOf } from "../features/networks/services.ts";
 import { fillIn } from "../features/networks/template.ts";
 import { createOn, openStore } from "../features/overlay/cluster.ts";
 import { identifierProblem } from "../net/names.ts";
@@ -21,6 +22,7 @@ import { messageOf } from "../wire/cni/error.ts";
 import { oneLine, printJson } from "../wire/cni/output.ts";
 import { type OptionValues, UsageError } from "../wire/oci/options.ts";
 import { asTyped } from "../engine/usage.ts";
+import { readMtu } from "./cluster.ts";
 import { findId } from "./ids.ts";
 import { type Report, rowsText, tableText } from "./report.ts";
 
@@ -76,17 +78,13 @@ async function createOverlay(
   );
   const [other] = Object.keys(others);
   if (other !== undefined) throw refused(`--opt ${other}: driver overlay has mtu and encrypted`);
-  if (mtu !== undefined && !/^[0-9]{2,5}$/.test(mtu)) throw refused(`MTU "${mtu}": it is no number of bytes`);
-  if (!["", "true", "false", undefined].includes(encrypted)) {
-    throw refused(`--opt encrypted=${encrypted}: it may have no value, or be true or false`);
-  }
   const subnets = (given.get("subnet") ?? []).flatMap((value) => value.split(","));
   const wish = {
     name,
     subnets,
     internal,
-    encrypted: encrypted === "" || encrypted === "true",
-    ...(mtu === undefined ? {} : { mtu: Number(mtu) }),
+    encrypted: isEncrypted(name, encrypted),
+    ...readMtu(name, mtu),
   };
   const made = await createOn(world, wish);
   return { json: made, text: `${name}\n` };
@@ -246,6 +244,7 @@ export async function networkConnect(
     ...{ ip: one("ip"), ip6: one("ip6"), mac: one("mac-address"), ifname: one("ifname") },
     aliases: given.get("alias") ?? [],
     gwPriority: Number(priority),
+    ...asTyped(() => serviceOf(given)),
     netDirectories,
   });
   return { json: describeContainer(world, record), text: "" };

@@ -1,5 +1,6 @@
 /** The options of `ocinet network`. */
-import type { Option } from "../wire/oci/options.ts";
+import { serviceOptions } from "../features/networks/services.ts";
+import { containerOptions, type Option } from "../wire/oci/options.ts";
 
 function option(name: string, value: string, text: string, many: boolean, short?: string): Option {
   return { name, value, text, many, annotation: false, ...(short === undefined ? {} : { short }) };
@@ -76,4 +77,5 @@ export const connectOptions: readonly Option[] = [
   option("mac-address", "MAC", "the interface's MAC address", false),
   option("ifname", "NAME", "the interface's name (default: eth0, eth1 …, the first that is free)", false),
   option("gw-priority", "NUMBER", "the network with the greatest has the default route (default: 0)", false),
+  ...containerOptions.filter(({ name }) => serviceOptions.includes(name)),
 ];

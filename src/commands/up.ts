@@ -5,7 +5,8 @@ import { attach } from "../features/container/attach.ts";
 import { containerOfPath, containerOfProcess } from "../engine/namespace.ts";
 import { describeContainer } from "../features/container/describe.ts";
 import { stateDirectory } from "../engine/state.ts";
-import { parseAttachOptions, serviceOptions } from "../features/container/options.ts";
+import { parseAttachOptions } from "../features/container/options.ts";
+import { serviceOptions } from "../features/networks/services.ts";
 import type { Report } from "./report.ts";
 import { asTyped } from "../engine/usage.ts";
 

@@ -15,6 +15,7 @@ import { flush, newFold } from "../cni_runtime/fold.ts";
 import { planLimits } from "../limits/limits.ts";
 import type { Network } from "../networks/catalog.ts";
 import { nameSteps, refreshNames, resolversOf } from "../networks/names.ts";
+import { type Service, serviceSteps, withService } from "../networks/services.ts";
 import { listNetDirectories } from "../networks/networks.ts";
 import type { BuiltIn } from "../networks/subnets.ts";
 import { askResolvers } from "./asked_resolvers.ts";
@@ -41,6 +42,7 @@ export interface EndpointOptions {
   readonly ifname?: string | undefined;
   readonly aliases: readonly string[];
   readonly gwPriority: number;
+  readonly service?: Service;
   /** More directories of network files, which may have plugins beside them. */
   readonly netDirectories?: readonly string[];
 }
@@ -150,9 +152,10 @@ async function linkFor(
   state: string,
   { id, container }: ContainerRecord,
   { network: { name, list, path }, ifname, options }: Wanted,
-): Promise<PlannedLink> {
+): Promise<ServiceLink> {
   const directories = listNetDirectories(world, options.netDirectories ?? []);
   const pathMtu = await defaultMtu(world);
+  const { service } = options;
   const chosen = {
     ...{ list: withEndpoint(list!, options), ifname, args: "" },
     ...(path === undefined ? { builtIn: name as BuiltIn } : { path }),
@@ -161,11 +164,11 @@ async function linkFor(
   const planned = await plannedLink(
     world,
     { state, root: true, directories, pathMtu },
-    chosen,
+    service ? withService(id, [chosen], service)[0]! : chosen,
     { id, container },
   );
   const gwPriority = options.gwPriority === 0 ? {} : { gwPriority: options.gwPriority };
-  return { ...planned, attached: { ...planned.attached, ...gwPriority } };
+  return { ...planned, attached: { ...planned.attached, ...gwPriority }, service };
 }
 
 /** What is asked of plugins by their configuration (CONVENTIONS.md, "args"). */
@@ -178,12 +181,15 @@ function withEndpoint(list: NetworkList, { ip, ip6, mac }: EndpointOptions): Net
   return { ...list, plugins: [{ ...main!, args: { ...args, cni } }, ...others] };
 }
 
+/** A link by which a container becomes a member of a service. */
+type ServiceLink = PlannedLink & { readonly service?: Service | undefined };
+
 /** Makes the link, and all that belongs to it. */
 async function makeLink(
   world: World,
   state: string,
   begun: ContainerRecord,
-  link: PlannedLink,
+  link: ServiceLink,
 ): Promise<ContainerRecord> {
   const container = fromHere(world, begun.container);
   const request = { id: begun.id, container, lasting: begun.container };
@@ -205,6 +211,7 @@ async function makeLink(
     ...believing(linked, attachments),
     ...planLimits(rates, new Map(), [link.attached]),
     ...nameSteps(world, state, begun, attachments),
+    ...(link.service ? serviceSteps(state, begun.id, [{ ...link.attached, result }], link.service) : []),
   ]);
   const next = { ...linked, steps: [...begun.steps, ...steps] };
   const changes = [{ from: begun, to: next }];

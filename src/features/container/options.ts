@@ -7,7 +7,7 @@ import { parseUplink, type WantedUplink } from "../../drivers/uplinks/table.ts";
 import { type Files, parseFiles } from "./files.ts";
 import { type Forwarding, parseForwarding } from "../rootless/forwarding.ts";
 import type { Limits } from "../../net/limits.ts";
-import { parseService, type Service } from "../networks/services.ts";
+import { type Service, serviceOf } from "../networks/services.ts";
 import { parseLimits } from "../limits/limits.ts";
 import { pointless } from "./link_problems.ts";
 
@@ -48,13 +48,10 @@ export function parseAttachOptions(given: OptionValues): AttachOptions {
     limits,
     ...(uplink === undefined ? {} : { uplink: parseUplink(uplink) }),
     forwarding: parseForwarding(given),
-    ...(serviceOptions.some((name) => given.has(name)) ? { service: parseService(given) } : {}),
+    ...serviceOf(given),
     netDirectories: (given.get("net-dir") ?? []).map(checkDirectory),
   };
 }
-
-/** The options of a member of a service. */
-export const serviceOptions = ["service", "publish-mesh", "affinity"];
 
 /** The number of ports of TCP, UDP and SCTP together. */
 const mostPorts = 3 * 65_535;

@@ -73,7 +73,7 @@ export async function createNetwork(
   const unlock = await world.lock(networksLock(state));
   try {
     const networks = await allNetworks(world);
-    if (networks.some((network) => network.name === name)) throw duplicate(name);
+    refuseTwice(networks, name);
     if (options.configFrom !== undefined) findConfiguration(networks, options.configFrom);
     refuseSharing(networks, name, main);
     await refuseOtherLink(world, main);
@@ -119,7 +119,7 @@ async function createConfiguration(
   };
   const unlock = await world.lock(networksLock(state));
   try {
-    if ((await allNetworks(world)).some((network) => network.name === name)) throw duplicate(name);
+    refuseTwice(await allNetworks(world), name);
     const text = `${JSON.stringify({ ocinet: stored }, null, 2)}\n`;
     if (!createWithDirectory(world, configurationFile(world, name), text)) throw duplicate(name);
     return { id, name };
@@ -131,6 +131,16 @@ async function createConfiguration(
 /** Two who make or remove networks at once would not see each other's subnets. */
 export function networksLock(state: string): string {
   return `${state}/locks/.networks`;
+}
+
+/** @throws Error for a name that no new network can have on this host */
+export async function checkNewName(world: World, name: string): Promise<void> {
+  asTyped(() => checkName(name));
+  refuseTwice(await allNetworks(world), name);
+}
+
+function refuseTwice(networks: readonly Network[], name: string): void {
+  if (networks.some((network) => network.name === name)) throw duplicate(name);
 }
 
 function duplicate(name: string): Error {

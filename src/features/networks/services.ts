@@ -28,8 +28,15 @@ export interface Service {
 /** The most ports of a service. */
 const mostPorts = 100;
 
-/** Reads the options. @throws Error naming the option and the reason */
-export function parseService(given: OptionValues): Service {
+/** The options of a member of a service. */
+export const serviceOptions = ["service", "publish-mesh", "affinity"];
+
+/** What a container is to be a member of, if anything. @throws Error naming the option and the reason */
+export function serviceOf(given: OptionValues): { readonly service?: Service } {
+  return serviceOptions.some((name) => given.has(name)) ? { service: parseService(given) } : {};
+}
+
+function parseService(given: OptionValues): Service {
   const name = given.get("service")?.at(-1);
   const ports = (given.get("publish-mesh") ?? []).flatMap((value) => value.split(",")).flatMap(meshPorts);
   const affinity = given.get("affinity")?.at(-1) ?? "none";
@@ -87,8 +94,10 @@ export function withService(
 ): readonly ChosenNetwork[] {
   if (!networks.some(({ list }) => isOverlay(list))) {
     throw new Error(
-      `Cannot make container "${id}" a member of service "${name}": it is on no overlay network; ` +
-        'make one with "ocinet network create -d overlay", and name it with --net',
+      `Cannot make container "${id}" a member of service "${name}": there is no overlay network among ` +
+        `"${
+          networks.map(({ list }) => list.name).join(", ")
+        }"; make one with "ocinet network create -d overlay"`,
     );
   }
   return networks.map((one) => isOverlay(one.list) ? { ...one, aliases: [...one.aliases ?? [], name] } : one);

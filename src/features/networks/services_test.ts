@@ -2,10 +2,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Claim, Line } from "../../plan/step.ts";
 import type { NetworkList } from "../../wire/cni/network_list.ts";
-import { parseService, serviceSteps, withService } from "./services.ts";
+import { serviceOf, serviceSteps, withService } from "./services.ts";
 
 const read = (...given: readonly (readonly [string, ...string[]])[]) =>
-  parseService(new Map(given.map(([name, ...values]) => [name, values])));
+  serviceOf(new Map(given.map(([name, ...values]) => [name, values]))).service!;
 const listOf = (name: string, type: string) =>
   ({ name, plugins: [{ type }], named: true }) as unknown as NetworkList;
 const shop = listOf("shop", "overlay");
@@ -57,7 +57,7 @@ test("a member has the service's name on overlay networks, and is written down f
   ]);
   assert.throws(
     () => withService("c1", chosen.slice(1), service),
-    /Cannot make container "c1" a member of service "web": it is on no overlay network; make one with/,
+    /Cannot make container "c1" a member of service "web": there is no overlay network among "[^"]*"; make one with/,
   );
   const attached = chosen.map(({ list, ifname }) => ({
     ...{ network: list, ifname, digest: "0123456789abcdef" },

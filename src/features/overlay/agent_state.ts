@@ -73,7 +73,7 @@ export interface Joined {
   inspected?: number;
   /** When the names of other hosts' containers are to be looked at again, in milliseconds of the monotonic clock. */
   namesDue?: number;
-  /** Which reading of networks and claims has been held against what is recorded here. */
+  /** Which reading of networks and claims, with which addresses, has been held against what is recorded here. */
   compared?: string;
   /** Until when it is kept although no container has an address on it, in milliseconds of the monotonic clock. */
   keptUntil: number;
@@ -123,20 +123,18 @@ const read = new WeakMap<KeyValue, HostRecord>();
 
 /** The hosts that are alive, by name. */
 export function livingHosts(agent: Agent): ReadonlyMap<string, HostRecord> {
+  const problems: string[] = [];
   const entries = [...agent.hosts.held].flatMap(([name, entry]) => {
     try {
-      const host = read.get(entry) ?? parseHost(entry.value);
+      const host = read.get(entry) ?? parseHost(name, entry.value);
       read.set(entry, host);
       return [[name, host] as const];
     } catch (error) {
-      report(
-        agent,
-        `host ${name}`,
-        `Cannot read the record of host ${JSON.stringify(name)}: ${(error as Error).message}`,
-      );
+      problems.push(`Cannot read the record of host ${JSON.stringify(name)}: ${(error as Error).message}`);
       return [];
     }
   });
+  report(agent, "records of hosts", problems.toSorted()[0]);
   return new Map(entries);
 }
 

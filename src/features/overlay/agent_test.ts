@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Output, World } from "../../plan/world.ts";
 import { newEtcd } from "../../host/fake/etcd.ts";
-import { type Agent, report } from "./agent_state.ts";
+import { type Agent, livingHosts, report } from "./agent_state.ts";
 import { parseClusterConfig } from "./cluster_config.ts";
 import { connect } from "./etcd.ts";
 import { beat } from "./host_lease.ts";
@@ -101,6 +101,12 @@ test("a second host of a name, or with another port, is refused with the remedy"
     /as "h1": a host at 192\.0\.2\.1 has that name; give this one another/,
   );
   const other = agentOn(hostWorld(etcd, "192.0.2.3"), "h3");
+  // A record that cannot be read is no host's.
+  etcd.put("/ocinet/hosts/h1", "{");
+  await until(() => agent.hosts.entries.get("h1")?.value === "{");
+  await beat(agent);
+  assert.equal(livingHosts(agent).size, 1);
+  assert.equal(agent.problems.size, 0);
   Object.assign(other.config, { port: 8472 });
   await until(() => other.hosts.entries.size === 1);
   await beat(other);

@@ -113,13 +113,22 @@ async function refuseTaken(
   for (const address of wanted) {
     const there = await etcd.get(keysBelow(prefix).address(network.name, address));
     if (there === undefined) continue;
-    const { host, id } = parseClaim(there.value);
-    if (host === who.host && id === who.id) continue;
+    const claim = parseClaim(there.value);
+    if (claim.host === who.host && claim.id === who.id) continue;
     throw new Error(
-      `Cannot give address ${address} on network "${network.name}": ` +
-        `${id === "" ? "" : `container "${id}" on `}host "${host}" has it`,
+      `Cannot give address ${address} on network "${network.name}": ${showHolder(claim)} has it`,
     );
   }
+}
+
+/** Who has an address, in words. */
+export function showHolder({ host, id }: Pick<AddressClaim, "host" | "id">): string {
+  return `${id === "" ? "" : `container ${JSON.stringify(id)} on `}host ${JSON.stringify(host)}`;
+}
+
+/** Some of many, in words. */
+export function showSome(all: readonly string[]): string {
+  return all.slice(0, 5).join(", ") + (all.length > 5 ? ` and ${all.length - 5} more` : "");
 }
 
 /** Gives back what an attachment has. @throws EtcdError when it cannot be done now */
@@ -140,6 +149,17 @@ export function claimsOf(claims: ReadonlyMap<string, KeyValue>, who: Claimant): 
     const claim = readClaim(entry);
     return claim?.host === who.host && claim.id === who.id && claim.ifname === who.ifname;
   }).map(([address]) => address).toSorted((a, b) => family(a) - family(b));
+}
+
+/** What a host and its containers have. */
+export function claimsOfHost(
+  claims: ReadonlyMap<string, KeyValue>,
+  host: string,
+): readonly (AddressClaim & { readonly address: string })[] {
+  return [...claims].flatMap(([address, entry]) => {
+    const claim = readClaim(entry);
+    return claim?.host === host ? [{ ...claim, address }] : [];
+  });
 }
 
 /** Claims that have been read, by what etcd told: there may be many, and they are looked at after every change. */

@@ -20,6 +20,7 @@ import { type HostRecord, keysBelow, type OverlayNetwork, parseHost, parseSubnet
 import { encryptionProblem } from "./tunnel.ts";
 import { createNetwork, listNetworks, type NetworkWish, type Store } from "./networks.ts";
 import { readClaim } from "./claims.ts";
+import { checkNewName } from "../networks/create.ts";
 import { type Place, probeWays } from "./probe.ts";
 
 /** The cluster that this host is configured for. @throws Error when it is for none */
@@ -34,6 +35,7 @@ export function openStore(world: World): Store {
  * this host has to reach its name servers or etcd
  */
 export async function createOn(world: World, wish: NetworkWish): Promise<OverlayNetwork> {
+  await checkNewName(world, wish.name);
   if (wish.subnets.length > 0) asTyped(() => parseSubnets(wish.subnets));
   const { endpoints } = readClusterConfig(world);
   const needed = [
@@ -130,7 +132,7 @@ async function lookAt(store: Store, tell: (problem: string) => void) {
   const hosts = (await store.etcd.list(keys.hosts)).keys.flatMap(({ key, value }) => {
     const name = key.slice(keys.hosts.length);
     try {
-      return [{ name, ...parseHost(value) }];
+      return [{ name, ...parseHost(name, value) }];
     } catch (error) {
       tell(`the record of host ${JSON.stringify(name)} cannot be read: ${messageOf(error)}`);
       return [];

@@ -58,21 +58,21 @@ async function takePart(agent: Agent, network: string): Promise<void> {
 /** An agent before this one may have led ports of services that have ended since. */
 async function clearLeftovers(agent: Agent): Promise<void> {
   if (agent.hasClearedMesh) return;
-  if (await hasTable(agent)) {
-    await setRoutes(agent, [new Map(), new Map()], undefined);
-    await setRules(agent, meshRules([], []));
-    writeMarks(agent.world, agent.state, new Map());
-  }
+  if (await hasTable(agent)) await takeAway(agent, undefined);
   agent.hasClearedMesh = true;
 }
 
 /** Takes all of it away. */
 export async function closeMesh(agent: Agent): Promise<void> {
   if (agent.mesh === undefined) return;
-  await setRoutes(agent, [new Map(), new Map()], agent.mesh.routes);
+  await takeAway(agent, agent.mesh.routes);
+  agent.mesh = undefined;
+}
+
+async function takeAway(agent: Agent, before: Routes | undefined): Promise<void> {
+  await setRoutes(agent, [new Map(), new Map()], before);
   await setRules(agent, meshRules([], []));
   writeMarks(agent.world, agent.state, new Map());
-  agent.mesh = undefined;
 }
 
 async function meshNetworks(agent: Agent, meshed: readonly Member[]): Promise<readonly MeshNetwork[]> {
@@ -121,7 +121,6 @@ function reportPorts(agent: Agent, problems: ReadonlyMap<string, string>): void 
   problems.forEach((problem, topic) => report(agent, topic, problem));
 }
 
-/** A port of the host as messages have it: "port 80", "port 53/udp". */
 /**
  * Whether a service has its port: the first one that asks for it does.
  * @param owners of the ports so far @param problems where it is told if another service has it
@@ -140,6 +139,7 @@ function hasPort(
   return false;
 }
 
+/** A port of the host as messages have it: "port 80", "port 53/udp". */
 function portOf({ protocol, hostPort }: Pick<MeshTarget, "protocol" | "hostPort">): string {
   return `port ${hostPort}${protocol === "tcp" ? "" : `/${protocol}`}`;
 }

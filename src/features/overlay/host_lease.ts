@@ -1,7 +1,7 @@
 import { bootId, ownNamespace } from "../../engine/process.ts";
 import { type Agent, etcdOf, keysOf, livingHosts, report } from "./agent_state.ts";
 import { findUnderlay } from "./cluster_config.ts";
-import { parseHost, writeRecord } from "./keys.ts";
+import { readHost, writeRecord } from "./keys.ts";
 
 /**
  * Keeps the host in the cluster: renews its lease, and writes its record again where that is gone or not right. One after
@@ -59,8 +59,9 @@ async function takeOver(
 ): Promise<boolean> {
   const there = await etcdOf(agent).get(key);
   if (there === undefined) return false;
-  const [other, own] = [parseHost(there.value), parseHost(put[0].value)];
-  if (other.instance !== own.instance && other.underlay !== own.underlay) {
+  const [other, own] = [there.value, put[0].value].map((value) => readHost(agent.config.name, value));
+  // What cannot be read is no host's.
+  if (other && other.instance !== own!.instance && other.underlay !== own!.underlay) {
     throw new Error(
       `Cannot enter the cluster as "${agent.config.name}": a host at ${other.underlay} has that name; ` +
         `give this one another "name" in ${agent.config.path}, or stop the other's agent`,

@@ -100,7 +100,8 @@ function readRecord(text: string, highest = usualVersion): Readonly<Record<strin
 }
 
 /** @throws Error giving the reason */
-export function parseHost(text: string): HostRecord {
+export function parseHost(name: string, text: string): HostRecord {
+  refuseName(name);
   const { underlay, mtu, port, instance, tunnel } = readRecord(text);
   const address = parseAddress(String(underlay));
   if (address === undefined || !isUnicast(address)) throw new Error(`its underlay is no host's address`);
@@ -115,6 +116,20 @@ export function parseHost(text: string): HostRecord {
   };
 }
 
+/** The same, or undefined where it cannot be read. */
+export function readHost(name: string, text: string): HostRecord | undefined {
+  try {
+    return parseHost(name, text);
+  } catch {
+    return undefined;
+  }
+}
+
+function refuseName(name: string): void {
+  const problem = identifierProblem(name);
+  if (problem !== undefined) throw new Error(`its name cannot be used: ${problem}`);
+}
+
 function parseTunnel(value: unknown): NonNullable<HostRecord["tunnel"]> {
   const { key, port } = (value ?? {}) as Readonly<Record<string, unknown>>;
   if (!/^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$/.test(String(key))) {
@@ -126,8 +141,7 @@ function parseTunnel(value: unknown): NonNullable<HostRecord["tunnel"]> {
 
 /** @throws Error giving the reason */
 export function parseNetwork(name: string, text: string): OverlayNetwork {
-  const problem = identifierProblem(name);
-  if (problem !== undefined) throw new Error(`its name cannot be used: ${problem}`);
+  refuseName(name);
   const { vni, subnets, internal, mtu, encrypted } = readRecord(text, encryptedVersion);
   if (!isWithin(vni, 1, 2 ** 24 - 1)) throw new Error("its VNI is no number from 1 to 16777215");
   if (!Array.isArray(subnets)) throw new Error("it has no subnets");
@@ -153,7 +167,7 @@ export function parseSubnets(texts: readonly string[]): readonly string[] {
     if (parsed.length < 8 || parsed.length > most) {
       throw new Error(`Cannot use subnet "${text}": its length has to be from 8 to ${most}`);
     }
-    if (!isUnicast(addressOf(subnet)) && !addressOf(subnet).endsWith("::")) {
+    if (!isUnicast(addressOf(subnet))) {
       throw new Error(`Cannot use subnet "${text}": its addresses are not for hosts`);
     }
     return subnet;
@@ -179,7 +193,7 @@ export function parseNames(text: string): NamesRecord {
   const { addresses, names } = readRecord(text);
   if (!Array.isArray(addresses) || !Array.isArray(names)) throw new Error("it has no addresses, or no names");
   return {
-    addresses: addresses.slice(0, mostNames).map(String).filter((one) => parseAddress(one) === one),
+    addresses: readAddresses(addresses),
     names: names.slice(0, mostNames).map(String).filter(isHostName),
   };
 }
@@ -191,10 +205,14 @@ export function parseService(text: string): ServiceRecord {
   if (!Array.isArray(addresses) || !Array.isArray(ports)) throw new Error("it has no addresses, or no ports");
   return {
     service: String(service),
-    addresses: addresses.slice(0, mostNames).map(String).filter((one) => parseAddress(one) === one),
+    addresses: readAddresses(addresses),
     ports: ports.slice(0, mostPorts).map(parsePort),
     affinity: affinity === true,
   };
+}
+
+function readAddresses(all: readonly unknown[]): readonly string[] {
+  return all.slice(0, mostNames).map(String).filter((one) => parseAddress(one) === one);
 }
 
 function parsePort(value: unknown): MeshPort {
@@ -220,6 +238,11 @@ export function subnetOf({ subnets }: OverlayNetwork, address: string): string |
   return subnets.find((subnet) => isFree(subnet, address));
 }
 
+/** The smallest MTU that the network's links may have: the kernel takes IPv6 off those below 1280 (RFC 8200). */
+export function smallestMtu({ subnets }: OverlayNetwork): number {
+  return subnets.some((subnet) => family(subnet) === 6) ? 1280 : 68;
+}
+
 /** How many addresses a subnet has for containers and hosts. */
 export function sizeOf(subnet: string): bigint {
   const bits = BigInt((family(subnet) === 4 ? 32 : 128) - lengthOf(subnet));
@@ -229,7 +252,7 @@ export function sizeOf(subnet: string): bigint {
 function isUnicast(address: string): boolean {
   return family(address) === 4
     ? !/^(0|127|22[4-9]|23\d|24\d|25[0-5])\./.test(address)
-    : !/^(::1?$|ff|::ffff:|fe80)/.test(address);
+    : !/^(::1?$|ff|::ffff:|fe[89ab])/.test(address);
 }
 
 function isWithin(value: unknown, least: number, most: number): boolean {

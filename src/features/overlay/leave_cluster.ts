@@ -1,5 +1,5 @@
 import { type Agent, etcdOf, keysOf } from "./agent_state.ts";
-import { readClaim, releaseAddresses } from "./claims.ts";
+import { claimsOfHost, releaseAddresses, showSome } from "./claims.ts";
 import { closeMesh } from "./follow_mesh.ts";
 import { leave } from "./local_networks.ts";
 import { attachmentsOn } from "./local_records.ts";
@@ -15,16 +15,13 @@ import { closeTunnel } from "./tunnel.ts";
 export async function leaveCluster(agent: Agent, force: boolean): Promise<void> {
   const { config } = agent;
   const users = [...agent.joined.values()].flatMap(({ network, claims }) => {
-    const known = [...claims.entries.values()].map(readClaim).filter((claim) => claim?.host === config.name);
-    const ids = new Set([...known, ...attachmentsOn(agent, network.name)].map((one) => one!.id));
+    const known = claimsOfHost(claims.entries, config.name);
+    const ids = new Set([...known, ...attachmentsOn(agent, network.name)].map(({ id }) => id));
     return [...ids].filter((id) => id !== "").map((id) => `container "${id}" on network "${network.name}"`);
   });
   if (users.length > 0 && !force) {
-    const more = users.length > 5 ? ` and ${users.length - 5} more` : "";
     throw new Error(
-      `Cannot take host "${config.name}" out of the cluster: it has ${
-        users.slice(0, 5).join(", ")
-      }${more}; ` +
+      `Cannot take host "${config.name}" out of the cluster: it has ${showSome(users)}; ` +
         "take them down first, or use --force, which leaves them without that network",
     );
   }
@@ -33,10 +30,8 @@ export async function leaveCluster(agent: Agent, force: boolean): Promise<void> 
   agent.hasLeft = true;
   for (const joined of [...agent.joined.values()]) {
     const claims = joined.claims.entries;
-    for (const claim of [...claims.values()].map(readClaim)) {
-      if (claim?.host === config.name && claim.id !== "") {
-        await releaseAddresses(agent.store, { network: joined.network, claims }, claim);
-      }
+    for (const claim of claimsOfHost(claims, config.name).filter(({ id }) => id !== "")) {
+      await releaseAddresses(agent.store, { network: joined.network, claims }, claim);
     }
     await leave(agent, joined);
   }

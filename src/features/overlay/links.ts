@@ -4,7 +4,7 @@ import { addAddress, addBridge, setLink } from "../../plan/ip.ts";
 import { line, type Step, words } from "../../plan/step.ts";
 import { disableDuplicateDetection } from "../../drivers/main/veth.ts";
 import type { Underlay } from "./cluster_config.ts";
-import { gatewayOf, type OverlayNetwork } from "./keys.ts";
+import { gatewayOf, type OverlayNetwork, smallestMtu } from "./keys.ts";
 
 /** A network on this host. */
 export interface LocalNetwork {
@@ -36,9 +36,9 @@ function overhead(underlay: string): number {
 }
 
 /** The MTU of containers' links: what the smallest underlay of all hosts leaves, or what the network says. */
-export function mtuOf({ mtu }: OverlayNetwork, underlays: readonly Underlay[]): number {
+export function mtuOf(network: OverlayNetwork, underlays: readonly Underlay[]): number {
   const rooms = underlays.map((one) => one.mtu - overhead(one.address));
-  return Math.min(mtu ?? 65535, ...rooms);
+  return Math.max(smallestMtu(network), Math.min(network.mtu ?? 65535, ...rooms));
 }
 
 /** What makes the network's links on this host; each is undone by taking the links away. */

@@ -22,6 +22,7 @@ import { hasContainers, overlayKey } from "./local_records.ts";
 import { dropNames } from "./member_names.ts";
 import { here, mend } from "./mend.ts";
 import { type Mirror, mirror } from "./mirror.ts";
+import { insideOf } from "./peers.ts";
 import { isMeshed } from "./services.ts";
 import { hostsOn, openTunnel, tunnelLink, underlayOf } from "./tunnel.ts";
 
@@ -113,13 +114,10 @@ function recordedMtu({ world, state }: Agent, name: string): number {
 async function makeLinks(agent: Agent, joined: Joined): Promise<LocalNetwork> {
   const { network } = joined;
   const underlay = await underlayOf(agent, network);
-  if (underlay === undefined || agent.lease === undefined) {
-    throw new Error(
-      `Cannot join network "${joined.network.name}": ${
-        agent.problems.get("cluster") ?? "not in the cluster yet"
-      }`,
-    );
-  }
+  const fault = underlay && agent.lease
+    ? insideOf(network, agent.underlay!.address)
+    : agent.problems.get("cluster") ?? "not in the cluster yet";
+  if (!underlay || fault) throw new Error(`Cannot join network "${network.name}": ${fault}`);
   if (network.encrypted) await openTunnel(agent);
   const own = await ownAddresses(agent, joined);
   const local: LocalNetwork = {

@@ -7,6 +7,7 @@ import { readUndamagedFile } from "../../plan/files.ts";
 import type { World } from "../../plan/world.ts";
 import { namesDirectory, refreshNames } from "../networks/names.ts";
 import { type Agent, etcdOf, type Joined, keysOf, report } from "./agent_state.ts";
+import { publish } from "./publish.ts";
 import { readClaim } from "./claims.ts";
 import type { KeyValue } from "./etcd_wire.ts";
 import { type NamesRecord, parseNames, writeRecord } from "./keys.ts";
@@ -57,24 +58,16 @@ export function localNames(
 }
 
 async function publishNames(agent: Agent, { network, names, published }: Joined): Promise<void> {
-  const { world, state, config, lease } = agent;
-  if (lease === undefined || !names.synced) return;
-  const wanted = localNames(world, namesDirectory(state, network.name), config.name);
-  const prefix = keysOf(agent).names(network.name);
-  for (const [key, record] of wanted) {
-    const value = writeRecord(record);
-    const isThere = names.entries.get(key)?.value === value && published.get(key) === `${lease} ${value}`;
-    if (isThere) continue;
-    await etcdOf(agent).change([], [{ put: prefix + key, value, lease }]);
-    published.set(key, `${lease} ${value}`);
-    names.note(key, { key: prefix + key, value, created: "0", modified: "0" });
-  }
-  for (const key of names.entries.keys()) {
-    if (!key.startsWith(`${config.name}/`) || wanted.has(key)) continue;
-    await etcdOf(agent).change([], [{ delete: prefix + key }]);
-    published.delete(key);
-    names.note(key, undefined);
-  }
+  const { world, state, config: { name } } = agent;
+  const wanted = localNames(world, namesDirectory(state, network.name), name);
+  await publish(
+    agent,
+    {
+      ...{ mirror: names, prefix: keysOf(agent).names(network.name), published },
+      isOwn: (key) => key.startsWith(`${name}/`),
+    },
+    new Map([...wanted].map(([key, record]) => [key, writeRecord(record)])),
+  );
 }
 
 /** Names that have been read, by what etcd told: those of a container's interface, or what is wrong with them. */

@@ -2,10 +2,11 @@
 import { apply } from "../../engine/apply.ts";
 import { passForwardPolicy } from "../../engine/forward_policy.ts";
 import { findDrift } from "../../engine/drift.ts";
-import { readPlugin } from "../../engine/record.ts";
+import { type PluginRecord, readPlugin } from "../../engine/record.ts";
+import { setLink } from "../../plan/ip.ts";
 import type { Step } from "../../plan/step.ts";
 import { type Agent, type Applied, type Joined, report } from "./agent_state.ts";
-import { guardTable, linkNames } from "./links.ts";
+import { bridgeMac, guardTable, linkNames } from "./links.ts";
 import { overlayKey } from "./local_records.ts";
 import { changePeers, indexOf } from "./peer_index.ts";
 import { guardSteps, observeEntries, observeGuard, peerSteps, wantedEntries } from "./peers.ts";
@@ -26,6 +27,7 @@ export async function mend(agent: Agent, joined: Joined): Promise<void> {
   // Not with each endpoint that comes: it takes several programs.
   const isDue = performance.now() - (joined.inspected ?? -Infinity) >= inspectEvery;
   const again = !isDue ? [] : [
+    ...changed(agent, joined, record.request),
     ...(await findDrift(world, here, record.steps)).again,
     ...unset(agent, joined, record.steps),
   ];
@@ -53,6 +55,24 @@ function unset({ world }: Agent, { digest }: Joined, steps: readonly Step[]): re
   const down = [bridge, vxlan].filter(isDown);
   if (!lost && down.length === 0) return [];
   return steps.filter(({ id, tool }) => tool === "ip" && id.kind === "link-setting");
+}
+
+/** The other hosts know this host by its MAC address; and with a small MTU the kernel takes IPv6 off a link. */
+function changed(
+  { world }: Agent,
+  { digest }: Joined,
+  { own, mtu }: PluginRecord["request"],
+): readonly Step[] {
+  const { bridge, vxlan } = linkNames(digest);
+  const wanted = [
+    [vxlan, "mtu", String(mtu)],
+    [bridge, "mtu", String(mtu)],
+    [bridge, "address", bridgeMac({ own: own as readonly string[] })],
+  ] as const;
+  return wanted.flatMap(([link, key, value]) => {
+    const now = world.read(`/sys/class/net/${link}/${key}`)?.trim() ?? value;
+    return now === value ? [] : [setLink("host", link, key, value)];
+  });
 }
 
 /**

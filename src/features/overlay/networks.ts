@@ -1,12 +1,14 @@
 import { contains } from "../../net/address.ts";
 import { identifierProblem } from "../../net/names.ts";
+import { readClaim, showHolder, showSome } from "./claims.ts";
 import type { Etcd } from "./etcd.ts";
 import {
   keysBelow,
   type OverlayNetwork,
-  parseHost,
   parseNetwork,
   parseSubnets,
+  readHost,
+  smallestMtu,
   writeNetwork,
   writeRecord,
 } from "./keys.ts";
@@ -73,6 +75,7 @@ export async function createNetwork(store: Store, wish: NetworkWish): Promise<Ov
       name,
       writeRecord({ vni, subnets, internal, encrypted, ...(mtu === undefined ? {} : { mtu }) }),
     );
+    refuseSmall(made);
     const record = writeNetwork(made);
     const done = await store.etcd.change(
       [{ key: network(name), created: "0" }, { key: vniKey(vni), created: "0" }],
@@ -86,6 +89,14 @@ export async function createNetwork(store: Store, wish: NetworkWish): Promise<Ov
       await freeStrayVni(store, vni, holder.value);
     }
   }
+}
+
+function refuseSmall(network: OverlayNetwork): void {
+  const least = smallestMtu(network);
+  if ((network.mtu ?? least) >= least) return;
+  throw new Error(
+    `Cannot create network "${network.name}" with MTU ${network.mtu}: IPv6 needs ${least}; use that or more, or no IPv6 subnet`,
+  );
 }
 
 /** A VNI whose network is gone, as after a key was deleted by hand. */
@@ -135,12 +146,13 @@ async function refuseUnderlay(
 ): Promise<void> {
   const { hosts } = keysBelow(prefix);
   for (const { key, value } of (await etcd.list(hosts)).keys) {
-    const { underlay } = parseHost(value);
-    const subnet = subnets.find((one) => contains(one, underlay));
-    if (subnet === undefined) continue;
+    const host = key.slice(hosts.length);
+    const underlay = readHost(host, value)?.underlay;
+    const subnet = underlay && subnets.find((one) => contains(one, underlay));
+    if (!subnet) continue;
     throw new Error(
       `Cannot create network "${name}" with subnet ${subnet}: it contains ${underlay}, which is the address of ` +
-        `host "${key.slice(hosts.length)}"`,
+        `host "${host}"`,
     );
   }
 }
@@ -166,21 +178,13 @@ export async function removeNetwork(store: Store, name: string): Promise<void> {
   );
   if (done) return;
   const { keys } = await etcd.list(addresses(name));
-  const holders = keys.map(({ key, value }) => showHolder(key.slice(addresses(name).length), value));
+  const holders = keys.map((entry) => {
+    const [address, claim] = [entry.key.slice(addresses(name).length), readClaim(entry)];
+    return claim ? `${showHolder(claim)} (${address})` : address;
+  });
   // Hosts have addresses as long as their containers have.
   const first = holders.toSorted((a, b) =>
     Number(b.startsWith("container")) - Number(a.startsWith("container"))
   );
-  const more = keys.length > 5 ? ` and ${keys.length - 5} more` : "";
-  throw new Error(`Cannot remove network "${name}": it is used by ${first.slice(0, 5).join(", ")}${more}`);
-}
-
-function showHolder(address: string, value: string): string {
-  try {
-    const { host, id } = JSON.parse(value) as { host?: unknown; id?: unknown };
-    const what = id ? `container ${JSON.stringify(id)} on host` : "host";
-    return `${what} ${JSON.stringify(host)} (${address})`;
-  } catch {
-    return address;
-  }
+  throw new Error(`Cannot remove network "${name}": it is used by ${showSome(first)}`);
 }

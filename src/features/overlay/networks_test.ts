@@ -40,6 +40,8 @@ test("a network is refused that has another's name, subnet, or a host's address 
   const etcd = newEtcd();
   const store = storeOn(etcd);
   await createNetwork(store, { name: "a", subnets: ["10.9.0.0/24", "fd00:9::/64"] });
+  // What cannot be read of other hosts is no reason to make none.
+  etcd.put("/ocinet/hosts/bad", '{"version":1,"underlay":"127.0.0.1"}');
   etcd.put(
     "/ocinet/hosts/h1",
     '{"version":1,"underlay":"192.0.2.1","mtu":1500,"port":4789,"instance":"x"}',
@@ -51,11 +53,27 @@ test("a network is refused that has another's name, subnet, or a host's address 
     refused("b", "192.0.2.0/24"),
     /contains 192\.0\.2\.1, which is the address of host "h1"/,
   );
-  for (const subnet of ["10.9.0.0", "10.9.0.0/30", "127.0.0.0/8", "224.0.0.0/8", "x", "10.9.1.0/24 "]) {
+  for (
+    const subnet of [
+      "10.9.0.0",
+      "10.9.0.0/30",
+      "127.0.0.0/8",
+      "224.0.0.0/8",
+      "x",
+      "10.9.1.0/24 ",
+      "fe80::/64",
+      "ff02::/64",
+    ]
+  ) {
     await assert.rejects(refused("b", subnet), /Cannot use subnet/);
   }
   await assert.rejects(refused("b", "10.1.0.0/24", "10.2.0.0/24"), /one of each family/);
   await assert.rejects(refused("../b"), /Cannot create network/);
+  await assert.rejects(
+    createNetwork(store, { name: "b", mtu: 1279, subnets: ["10.1.0.0/24", "fd00:1::/64"] }),
+    /Cannot create network "b" with MTU 1279: IPv6 needs 1280;/,
+  );
+  assert.equal((await createNetwork(store, { name: "b", mtu: 1279, subnets: ["10.1.0.0/24"] })).mtu, 1279);
 });
 
 test("an address is one container's alone, and the two families' are of one place", async () => {

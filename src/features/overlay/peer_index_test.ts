@@ -9,7 +9,7 @@ import { noEntries, type PeerEntries, peerSteps, wantedEntries } from "./peers.t
 const network = parseNetwork("a", '{"version":1,"vni":7,"subnets":["10.9.0.0/28","fd00:9::/64"]}');
 const names = { bridge: "ov0", vxlan: "vx0" };
 const host = (underlay: string) =>
-  parseHost(JSON.stringify({ version: 1, underlay, mtu: 1500, port: 4789, instance: "i" }));
+  parseHost("h", JSON.stringify({ version: 1, underlay, mtu: 1500, port: 4789, instance: "i" }));
 const hosts = new Map([
   ["h1", host("192.0.2.1")],
   ["h2", host("192.0.2.2")],

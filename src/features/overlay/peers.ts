@@ -1,4 +1,4 @@
-import { family } from "../../net/address.ts";
+import { contains, family } from "../../net/address.ts";
 import { linkLocalFrom, macOfAddress, parseMac } from "../../net/names.ts";
 import { line, type Step, words } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
@@ -41,33 +41,43 @@ export function wantedEntries(
   const { valid, problems } = validClaims(network, claims);
   const members = new Set<string>();
   const own = hosts.get(ownHost);
-  const strange = new Set<string>();
+  const faults = new Map<string, string | undefined>();
   for (const { address, claim } of valid) {
     const host = hosts.get(claim.host);
     if (claim.host === ownHost || host === undefined) continue;
-    // One line that the kernel refuses would cost all those behind it.
-    if (own && family(own.underlay) !== family(host.underlay)) {
-      strange.add(claim.host);
-      continue;
-    }
+    if (!faults.has(claim.host)) faults.set(claim.host, faultOf(network, host, own));
+    if (faults.get(claim.host) !== undefined) continue;
     members.add(host.underlay);
     vteps.set(claim.mac, host.underlay);
     neighbours.set(address, claim.mac);
     if (family(address) === 6) neighbours.set(linkLocalFrom(claim.mac), claim.mac);
   }
-  const foreign = [...strange].map((name) =>
-    `Cannot reach host "${name}": its underlay has ${hosts.get(name)!.underlay}, and this host's ${
-      own!.underlay
-    }; ` +
-    'set "underlay" to addresses of one family on all hosts'
+  const unreached = [...faults].flatMap(([name, fault]) =>
+    fault === undefined ? [] : [`Cannot reach host "${name}": ${fault}`]
   );
   return {
     vteps,
     forwarded: new Set(vteps.keys()),
     neighbours,
     hosts: members,
-    problems: [...foreign, ...problems],
+    problems: [...unreached, ...problems],
   };
+}
+
+/** Why no packet may be sent to a host. */
+function faultOf(network: OverlayNetwork, { underlay }: HostRecord, own?: HostRecord): string | undefined {
+  // One line that the kernel refuses would cost all those behind it.
+  if (own && family(own.underlay) !== family(underlay)) {
+    return `its underlay has ${underlay}, and this host's ${own.underlay}; ` +
+      'set "underlay" to addresses of one family on all hosts';
+  }
+  return insideOf(network, underlay);
+}
+
+/** What is sent to a host whose address is a container's would be led into the network. */
+export function insideOf({ name, subnets }: OverlayNetwork, underlay: string): string | undefined {
+  if (!subnets.some((subnet) => contains(subnet, underlay))) return undefined;
+  return `network "${name}" contains the underlay's address ${underlay}; make the network anew with another subnet`;
 }
 
 /** An address that is taken. */

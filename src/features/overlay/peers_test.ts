@@ -9,7 +9,7 @@ import { guardSteps, noEntries, peerSteps, wantedEntries } from "./peers.ts";
 
 const network = parseNetwork("a", '{"version":1,"vni":7,"subnets":["10.9.0.0/24","fd00:9::/64"]}');
 const host = (underlay: string) =>
-  parseHost(JSON.stringify({ version: 1, underlay, mtu: 1500, port: 4789, instance: "i" }));
+  parseHost("h", JSON.stringify({ version: 1, underlay, mtu: 1500, port: 4789, instance: "i" }));
 const hosts = new Map([["h1", host("192.0.2.1")], ["h2", host("192.0.2.2")], ["h3", host("192.0.2.3")]]);
 
 function claims(...all: readonly (readonly [string, string, string])[]): Map<string, KeyValue> {
@@ -46,6 +46,17 @@ test("a host whose underlay is of another family is told, and costs no other its
   assert.match(
     problems[0]!,
     /^Cannot reach host "h3": its underlay has 2001:db8::3, and this host's 192\.0\.2\.1/,
+  );
+});
+
+test("a host whose underlay is in the network's subnet is told, and costs no other its entries", () => {
+  const inside = new Map([...hosts, ["h3", host("10.9.0.200")]]);
+  const all = claims(["10.9.0.3", "h3", "c3"], ["10.9.0.4", "h2", "c2"]);
+  const { vteps, problems } = wantedEntries(network, all, inside, "h1");
+  assert.deepEqual([...vteps.values()], ["192.0.2.2"]);
+  assert.match(
+    problems[0]!,
+    /^Cannot reach host "h3": network "a" contains the underlay's address 10\.9\.0\.200;/,
   );
 });
 
@@ -121,11 +132,14 @@ test("records that cannot be true are refused", () => {
       ...[{ mtu: 0 }, { mtu: 1e9 }, { port: 0 }, { version: 99 }, { version: "1" }],
     ]
   ) {
-    assert.throws(() => parseHost(JSON.stringify({ ...base, ...more })), Error, JSON.stringify(more));
+    assert.throws(() => parseHost("h", JSON.stringify({ ...base, ...more })), Error, JSON.stringify(more));
   }
   for (const more of [{ vni: 0 }, { vni: 2 ** 24 }, { mtu: 67 }, { subnets: [] }, { subnets: ["x"] }]) {
     const json = { version: 1, vni: 7, subnets: ["10.9.0.0/24"], ...more };
     assert.throws(() => parseNetwork("a", JSON.stringify(json)), Error, JSON.stringify(more));
+  }
+  for (const name of ["", "a\n", "../a", "__proto__"]) {
+    assert.throws(() => parseHost(name, JSON.stringify(base)));
   }
   assert.throws(() => parseNetwork("a\n", '{"version":1,"vni":7,"subnets":["10.9.0.0/24"]}'));
   assert.throws(() => parseClaim('{"version":1,"host":"h1","mac":"00:00:00:00:00:00"}'));
@@ -137,7 +151,7 @@ test("what a later ocinet adds to records of this version does no harm", () => {
     [address, { ...entry, value: later(entry.value) }] as const
   );
   const record = '{"version":1,"underlay":"192.0.2.2","mtu":1500,"port":4789,"instance":"i"}';
-  assert.deepEqual(parseHost(later(record)), parseHost(record));
+  assert.deepEqual(parseHost("h", later(record)), parseHost("h", record));
   assert.deepEqual(wantedEntries(network, new Map(told), hosts, "h1").problems, []);
   assert.deepEqual(parseNetwork("a", later(writeNetwork(network))), network);
 });
@@ -178,4 +192,8 @@ test("the MTU is what the smallest underlay leaves", () => {
   assert.equal(mtuOf(network, underlays), 1450);
   assert.equal(mtuOf({ ...network, mtu: 1400 }, underlays), 1400);
   assert.equal(mtuOf(network, [{ address: "2001:db8::1", mtu: 1500 }]), 1430);
+  // IPv6 works with no less, whatever a host says.
+  const small = [{ address: "192.0.2.1", mtu: 576 }];
+  assert.equal(mtuOf(network, small), 1280);
+  assert.equal(mtuOf({ ...network, subnets: ["10.9.0.0/24"] }, small), 526);
 });

@@ -20,6 +20,7 @@ const key = `${"A".repeat(42)}A=`;
 const host = (name: string, i: number) => ({
   name,
   ...parseHost(
+    name,
     JSON.stringify({
       version: 1,
       underlay: `192.0.2.${i}`,

@@ -1,5 +1,5 @@
 import { type Agent, etcdOf, type Joined, keysOf, report } from "./agent_state.ts";
-import { claimValue, readClaim } from "./claims.ts";
+import { claimsOfHost, claimValue, readClaim, showHolder } from "./claims.ts";
 import { attachmentsOn } from "./local_records.ts";
 import { writeNetwork } from "./keys.ts";
 
@@ -8,21 +8,23 @@ import { writeNetwork } from "./keys.ts";
  * addresses. A network can be removed only when no address on it is taken, so one that is missing was lost.
  */
 export async function putBack(agent: Agent, joined: Joined): Promise<void> {
-  const { networks } = agent;
+  const { networks, config } = agent;
   const { network, claims } = joined;
-  const reads = `${networks.reads} ${claims.reads}`;
-  if (!networks.synced || !claims.synced || joined.compared === reads) return;
+  if (!networks.synced || !claims.synced) return;
+  // A person may have deleted some of it.
+  const there = claimsOfHost(claims.entries, config.name).map(({ address }) => address);
+  const reads = [networks.reads, claims.reads, networks.entries.has(network.name), ...there].join(" ");
+  if (joined.compared === reads) return;
   const own = attachmentsOn(agent, network.name);
   const isTaken = reportTaken(agent, joined, own);
   const lost = own.filter(({ addresses }) => addresses.some((address) => !claims.entries.has(address)));
   const keys = keysOf(agent);
   if (own.length > 0 && !networks.entries.has(network.name)) {
+    const [key, vni, value] = [keys.network(network.name), keys.vni(network.vni), network.name];
+    const isKept = (await etcdOf(agent).get(vni))?.value === value;
     await etcdOf(agent).change(
-      [{ key: keys.network(network.name), created: "0" }, { key: keys.vni(network.vni), created: "0" }],
-      [{ put: keys.network(network.name), value: writeNetwork(network) }, {
-        put: keys.vni(network.vni),
-        value: network.name,
-      }],
+      [{ key, created: "0" }, isKept ? { key: vni, value } : { key: vni, created: "0" }],
+      [{ put: key, value: writeNetwork(network) }, { put: vni, value }],
     );
   }
   for (const { id, ifname, addresses } of lost) {
@@ -57,10 +59,7 @@ function reportTaken(
       if (claim.host === agent.config.name && claim.id === id && claim.ifname === ifname) return [];
       return [
         `Cannot have address ${address} of ${id === "" ? "this host" : `container "${id}"`} on network ` +
-        `"${network.name}" in etcd: ${
-          claim.id === "" ? "" : `container "${claim.id}" on `
-        }host "${claim.host}" ` +
-        "has it; take one of the two down",
+        `"${network.name}" in etcd: ${showHolder(claim)} has it; take one of the two down`,
       ];
     })
   );

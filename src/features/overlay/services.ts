@@ -4,8 +4,9 @@ import { readUndamagedFile } from "../../plan/files.ts";
 import type { World } from "../../plan/world.ts";
 import { parseObject } from "../../wire/overlay/requests.ts";
 import { servicesDirectory } from "../networks/services.ts";
-import { type Agent, etcdOf, keysOf, report } from "./agent_state.ts";
+import { type Agent, keysOf, report } from "./agent_state.ts";
 import type { KeyValue } from "./etcd_wire.ts";
+import { publish } from "./publish.ts";
 import { parseService, type ServiceRecord, writeRecord } from "./keys.ts";
 
 /** A container's interface that is a member of a service. */
@@ -33,22 +34,15 @@ export function localMembers(world: World, state: string, host: string): Readonl
 
 /** Tells this host's members with its lease. @throws EtcdError */
 export async function publishMembers(agent: Agent): Promise<void> {
-  const { world, state, config, lease, services, published } = agent;
-  if (lease === undefined || !services.synced) return;
-  const wanted = localMembers(world, state, config.name);
-  const prefix = keysOf(agent).services;
-  for (const [key, value] of wanted) {
-    if (services.entries.get(key)?.value === value && published.get(key) === `${lease} ${value}`) continue;
-    await etcdOf(agent).change([], [{ put: prefix + key, value, lease }]);
-    published.set(key, `${lease} ${value}`);
-    services.note(key, { key: prefix + key, value, created: "0", modified: "0" });
-  }
-  for (const key of services.entries.keys()) {
-    if (key.split("/")[1] !== config.name || wanted.has(key)) continue;
-    await etcdOf(agent).change([], [{ delete: prefix + key }]);
-    published.delete(key);
-    services.note(key, undefined);
-  }
+  const { world, state, config: { name }, services, published } = agent;
+  await publish(
+    agent,
+    {
+      ...{ mirror: services, prefix: keysOf(agent).services, published },
+      isOwn: (key) => key.split("/")[1] === name,
+    },
+    localMembers(world, state, name),
+  );
 }
 
 /** Members that have been read, by what etcd told. */

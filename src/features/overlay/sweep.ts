@@ -3,7 +3,7 @@ import { containerFile, recordFile } from "../../engine/record.ts";
 import { containerPaths } from "../../engine/state.ts";
 import { digest, identifierProblem } from "../../net/names.ts";
 import { type Agent, etcdOf, type Joined, keysOf } from "./agent_state.ts";
-import { claimsOf, readClaim, releaseAddresses } from "./claims.ts";
+import { claimsOf, claimsOfHost, readClaim, releaseAddresses } from "./claims.ts";
 import { type AddressClaim } from "./keys.ts";
 import { hasContainers } from "./local_records.ts";
 
@@ -14,12 +14,8 @@ import { hasContainers } from "./local_records.ts";
 export async function sweepClaims(agent: Agent, joined: Joined): Promise<void> {
   const { config, world } = agent;
   if (!joined.claims.synced) return;
-  const own = [...joined.claims.entries.values()].flatMap((entry) => {
-    const claim = readClaim(entry);
-    return claim?.host === config.name && claim.id !== "" ? [claim] : [];
-  });
-  for (const claim of own) {
-    if (isRecorded(agent, joined, claim)) continue;
+  for (const claim of claimsOfHost(joined.claims.entries, config.name)) {
+    if (claim.id === "" || isRecorded(agent, joined, claim)) continue;
     const release = await lockBoth(agent, joined, claim);
     if (release === undefined) continue;
     try {

@@ -199,7 +199,8 @@ function refuse({ tunnel, config }: Agent, output: Output): void {
 async function makeLink(agent: Agent, isGone: boolean): Promise<void> {
   const { world, underlay, config } = agent;
   if (isGone) await addLink(world);
-  const mtu = underlay!.mtu - overhead(underlay!.address);
+  // Its addresses are IPv6.
+  const mtu = Math.max(1280, underlay!.mtu - overhead(underlay!.address));
   const lines = [
     `route replace unreachable ${tunnelPrefix} metric 4096`,
     `link set dev ${tunnelLink} mtu ${mtu} up`,

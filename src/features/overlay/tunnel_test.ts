@@ -218,6 +218,6 @@ test("a host's record with a key that is none is refused", () => {
       port: 0,
     }]
   ) {
-    assert.throws(() => parseHost(JSON.stringify({ ...base, tunnel })), Error, JSON.stringify(tunnel));
+    assert.throws(() => parseHost("h", JSON.stringify({ ...base, tunnel })), Error, JSON.stringify(tunnel));
   }
 });
