@@ -11,7 +11,7 @@ import { eager } from "./parts.ts";
  * What takes down (8,000) and a plugin's call (9,000) stay in the eager part, because half of all hooks and every plugin
  * would load them: the first part that is loaded costs 2 to 3 ms, and 17,000 eager bytes less spare 0.3 ms on Deno.
  */
-const budget = { file: 819_000, [eager]: 243_000 };
+const budget = { file: 820_000, [eager]: 243_000 };
 
 /** What only people need, or few calls: the eager part does without. */
 const notEager = [
