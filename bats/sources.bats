@@ -126,6 +126,7 @@ counted_is() { [ "$(counted "${@:2}")" = "$1" ]; }
   serve tcp 80 in_ns one
   as_it_was() {
     equal 192.0.2.2 "$(ask tcp 192.0.2.1 8080 in_peer)"
+    equal 192.0.2.1 "$(ask tcp 127.0.0.1 8080 in_host | sed s/10.1.1.1/192.0.2.1/)"
     equal 192.0.2.1 "$(ask tcp 10.1.1.2 80 in_host | sed s/10.1.1.1/192.0.2.1/)"
     unanswered tcp 10.1.1.2 80 in_peer
     unanswered tcp fd00:1::2 80 in_peer

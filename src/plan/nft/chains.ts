@@ -31,6 +31,7 @@ const sourceChains: Readonly<Record<string, Chain>> = {
     hook: "type filter hook prerouting priority mangle",
     rules: [
       'iifname "lo" accept',
+      "iifname @links ip daddr 127.0.0.0/8 drop",
       "iifname @links goto from_container",
       // With route_localnet, which published ports need, the kernel would take it in (CVE-2020-8558).
       "iifname . iifname @bridges ip daddr 127.0.0.0/8 drop",
@@ -43,7 +44,6 @@ const sourceChains: Readonly<Record<string, Chain>> = {
   // A veth, or a bridge of ours, is of containers alone. They may route for others whom the host has a route to by it.
   from_container: {
     rules: [
-      "ip daddr 127.0.0.0/8 drop",
       ...ofEach((f, _ip, from) => [`${from} @members${f} accept`]),
       "ip saddr 0.0.0.0 accept",
       "ip6 saddr { ::, fe80::/10 } accept",
