@@ -127,7 +127,7 @@ annotated() {
   refuses 'Cannot read --net: argument "rm -rf /" of network "default" is not KEY=VALUE' --net "default:IP=172.16.28.9;rm -rf /"
   refuses 'Cannot use network "default": ARGS: unknown args ["address=172.16.28.9"]' --net default:address=172.16.28.9
   refuses "Cannot use network \"default\": invalid IP address: 172.16.28" --net default:IP=172.16.28
-  refuses 'Cannot use network "blue" (/etc/ocinet/net.d/blue.conf): Cannot use MAC address "zz": it is not one' --net blue:MAC=zz
+  refuses 'Cannot use network "blue": Cannot use MAC address "zz": it is not one' --net blue:MAC=zz
   refuses "Cannot use network \"default\": failed to allocate for range 0: requested ip 172.16.28.1 is subnet's gateway" --net default:IP=172.16.28.1
   local outside
   for outside in 172.16.27.9 172.16.28.0 172.16.28.255 10.1.1.1; do
@@ -325,6 +325,7 @@ ls --log-level loud
 version a
 hooks-json --net a:b:c
 up 1 --net host,default
+up 1 --net default:ip=x
 up 1 --publish 80
 up 1 --rate-in fast
 up 1 --uplink slirp

@@ -103,7 +103,7 @@ in_host() {
 # own_elements: a line for each of the host's sets with elements of a container's or a port's; fails if there is none.
 # What is said of bridges and links that containers share stays until gc, as these do.
 own_elements() {
-  in_host nft list ruleset | awk '$1 == "set" || $1 == "map" { set = $2 } /elements = / && set !~ /^(bridges|localnet|resolvers[46]|unforwarded[46])$/' | grep .
+  in_host nft list ruleset | awk '$1 == "set" || $1 == "map" { set = $2 } /elements = / && set !~ /^((own_)?bridges|localnet|resolvers[46]|unforwarded[46])$/' | grep .
 }
 
 # in_peer COMMAND...

@@ -279,6 +279,13 @@ SCRIPT
   in_box box ip link set eth0 alias port0
   device DEL
   is_remembered box
+  # A macvlan is found by itself, though its lower link is a veth.
+  in_host ip link add link eth0 name mv0 type macvlan
+  conf=${conf/port0/mv0}
+  device ADD
+  in_box box ip link set eth0 down name wan0
+  device DEL
+  in_host ip link delete mv0
   in_host ip netns delete box
   in_host ip link delete port0
 }

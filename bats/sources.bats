@@ -71,13 +71,25 @@ counted_is() { [ "$(counted "${@:2}")" = "$1" ]; }
   in_ns shut ip route add default via 172.31.0.1
   in_ns shut ip -6 route add default via fd6f:6369:6e65:31::1
   route_to 172.31.0.0/16 fd6f:6369:6e65::/48
+  in_host nft 'add table inet seen; add chain inet seen in { type filter hook input priority 400; }; add rule inet seen in udp dport { 9, 67 } counter'
   count in_peer -- udp dport 9 ip saddr != 192.0.2.1
   count in_peer -- udp dport 9 ip6 saddr != 2001:db8:1::1
   local name
   for name in one blue shut; do
     says_udp 203.0.113.9 192.0.2.2 in_ns $name
     says_udp 2001:db8:9::9 2001:db8:1::2 in_ns $name
+    # Nor the host's own services; the host's address neither.
+    says_udp 203.0.113.9 192.0.2.1 in_ns $name
+    says_udp 2001:db8:9::9 2001:db8:1::1 in_ns $name
+    says_udp 2001:db8:1::2 2001:db8:1::1 in_ns $name
   done
+  equal 0 "$(counted in_host)"
+  # Who asks for an address has none yet.
+  in_ns blue ip address flush dev eth0
+  in_ns blue busybox udhcpc -q -n -t 1 -T 1 -i eth0 -s /bin/true || true
+  equal 1 "$(counted in_host)"
+  leave blue
+  enter blue --net blue
   # An internal network has no way out, not even with its own.
   says_udp 172.31.0.2 192.0.2.2 in_ns shut
   says_udp fd6f:6369:6e65:31::2 2001:db8:1::2 in_ns shut
@@ -121,6 +133,7 @@ counted_is() { [ "$(counted "${@:2}")" = "$1" ]; }
   serve tcp 80 in_ns one
   as_it_was() {
     equal 192.0.2.2 "$(ask tcp 192.0.2.1 8080 in_peer)"
+    equal 192.0.2.1 "$(ask tcp 127.0.0.1 8080 in_host | sed s/10.1.1.1/192.0.2.1/)"
     equal 192.0.2.1 "$(ask tcp 10.1.1.2 80 in_host | sed s/10.1.1.1/192.0.2.1/)"
     unanswered tcp 10.1.1.2 80 in_peer
     unanswered tcp fd00:1::2 80 in_peer

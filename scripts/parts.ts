@@ -38,6 +38,7 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
   ],
   tuning: ["src/drivers/meta/tuning.ts", "src/features/container/wanted_args.ts"],
   complaints: [
+    "src/engine/taken.ts",
     "src/engine/tool_problem.ts",
     "src/features/cni_plugin/shared_link.ts",
     "src/features/container/link_problems.ts",

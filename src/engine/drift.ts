@@ -139,14 +139,15 @@ function movedIn(steps: readonly Step[]): ReadonlyMap<string, string> {
 }
 
 /**
- * The first thing on the host that is gone or down.
+ * The first thing on the host that is gone or down. Of settings, forwarding is looked at.
  * @param answers of `askHost` for these steps, and maybe for more
  */
 export function lostOnHost(world: World, answers: Answers, steps: readonly Step[]): Problem | undefined {
   const host = viewHost(world, answers, new Set());
   const moved = movedIn(steps);
   const isSeen = ({ on, id }: Step) =>
-    on === "host" && seenByIp.includes(id.kind) && !moved.has(linkOf(id) ?? "");
+    on === "host" && (seenByIp.includes(id.kind) || id.kind === "sysctl" && /forward/.test(id.key)) &&
+    !moved.has(linkOf(id) ?? "");
   const own = lasting(steps).filter(isSeen);
   const missing = own.filter((step) => host.isThere(step) === false);
   const masters = own.flatMap(({ id }) => id.kind === "link" ? id.master ?? [] : []);

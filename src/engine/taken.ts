@@ -5,8 +5,9 @@ import type { Line, Step } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
 import { reasonToGo } from "./namespace.ts";
 import { livingNamespaces } from "./process.ts";
-import { pluginKeys, readPlugin } from "./record.ts";
+import { pluginKeys, type PluginRecord, readPlugin, writeRecord } from "./record.ts";
 import { stateDirectory } from "./state.ts";
+import { undo } from "./undo.ts";
 
 /** An element that conflicts, and its owner from its comment. */
 export interface Holder {
@@ -46,7 +47,8 @@ function tableOfSet(set: string): string {
 }
 
 /**
- * Removes the element if its container is gone, so that the port leads nowhere.
+ * Removes the element if its container is gone, so that the port leads nowhere. What is recorded of that container loses
+ * its rules with it: its DEL may come when the same rules are another container's.
  * @returns whether it was removed
  */
 export async function freeAbandoned(
@@ -55,9 +57,20 @@ export async function freeAbandoned(
   holder: Holder,
 ): Promise<boolean> {
   const { set, key, link } = holder;
-  if (!(link && await isLinkGone(world, prefix, link)) && !isRecordGone(world, holder)) return false;
-  const { code } = await world.run([...prefix, "nft", "delete", "element", ...set.split(" "), `{ ${key} }`]);
-  return code === 0;
+  const state = stateDirectory(world);
+  const records = pluginKeys(world, state, holder.id).flatMap((one) => readPlugin(world, state, one) ?? []);
+  const living = livingNamespaces(world);
+  const dead = records.filter((record) => reasonToGo(world, record, living) !== undefined);
+  if (!(link && await isLinkGone(world, prefix, link)) && !isRecordGone(holder, records, dead)) return false;
+  for (const record of dead) {
+    const rules = record.steps.filter(({ tool }) => tool === "nft" || tool === "conntrack");
+    const { left } = await undo(world, { host: prefix }, rules);
+    const steps = record.steps.filter((step) => !rules.includes(step) || left.has(step));
+    writeRecord(world, state, { ...record, steps });
+  }
+  const argv = ["nft", "delete", "element", ...set.split(" "), `{ ${key} }`];
+  const { code, stderr } = await world.run([...prefix, ...argv]);
+  return code === 0 || stderr.includes("No such file or directory");
 }
 
 /** A veth ends with the namespace of its peer. */
@@ -70,12 +83,12 @@ async function isLinkGone(world: World, prefix: readonly string[], link: string)
  * A macvlan, among others, has no link on the host, and stands by the one that the host reaches it through, which stays.
  * What is recorded of the element tells whose namespace it leads to.
  */
-function isRecordGone(world: World, { id, set, key }: Holder): boolean {
-  const state = stateDirectory(world);
+function isRecordGone(
+  { set, key }: Holder,
+  records: readonly PluginRecord[],
+  dead: readonly PluginRecord[],
+): boolean {
   const isOf = (step: Step) => step.id.kind === "element" && step.id.set === set && step.id.key === key;
-  const records = pluginKeys(world, state, id).flatMap((one) => readPlugin(world, state, one) ?? [])
-    .filter(({ steps }) => steps.some(isOf));
-  if (records.length === 0) return false;
-  const living = livingNamespaces(world);
-  return records.every((record) => reasonToGo(world, record, living) !== undefined);
+  const having = records.filter(({ steps }) => steps.some(isOf));
+  return having.length > 0 && having.every((record) => dead.includes(record));
 }

@@ -30,11 +30,12 @@ async function repaired(damage: (fake: Fake) => void) {
   const before = dumpOf(fake);
   damage(fake);
   assert.notDeepEqual(dumpOf(fake), before);
+  const seen = (await describeAll(fake.world, state, ["c0", "c1"])).map(({ reason }) => reason ?? "");
   const told = [await repair(fake.world, state, "c0"), await repair(fake.world, state, "c1")].flat();
   for (const id of ["c0", "c1"]) assert.deepEqual(await repair(fake.world, state, id), []);
   // What is done again is recorded.
   const lost = missingFrom(before, dumpOf(fake)).filter((line) => !line.startsWith("file /run/ocinet/"));
-  return { told, lost };
+  return { seen, told, lost };
 }
 
 test("repair turns forwarding on again that was switched off, for all links or one", async () => {
@@ -47,6 +48,13 @@ test("repair turns forwarding on again that was switched off, for all links or o
     assert.match(told.join("\n"), /was gone, and is there again/);
     assert.deepEqual(lost, []);
   }
+});
+
+test("ls names forwarding that was switched off for a link", async () => {
+  const { seen } = await repaired((fake) => {
+    linkNamed(hostOf(fake), "br0")!.sysctls["ipv4/conf/forwarding"] = "0";
+  });
+  assert.equal(seen[0], "its setting net/ipv4/conf/br0/forwarding is gone; ocinet repair c0 mends it");
 });
 
 test("repair makes a bridge again that was deleted, with its ports and addresses", async () => {

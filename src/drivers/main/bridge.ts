@@ -3,7 +3,7 @@ import type { Attachment } from "../../plan/attachment.ts";
 import type { HostState, Link } from "../../plan/host_state.ts";
 import { addBridge, addVeth, ownAlias, renameLink, setLink } from "../../plan/ip.ts";
 import { allowOnlyMac } from "../../plan/nft/bridge.ts";
-import { guardBridges, join, keepBridgeInternal, masquerade } from "../../plan/nft/endpoint.ts";
+import { guardBridges, guardHost, join, keepBridgeInternal, masquerade } from "../../plan/nft/endpoint.ts";
 import { tryRules } from "../../plan/nft/table.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { Line, Step } from "../../plan/step.ts";
@@ -229,6 +229,8 @@ export function address(conf: Conf, at: Attachment, given: Lease, made: Result, 
   const gateways = conf.isGateway ? gatewayAddresses(lease.ips) : [];
   const result = withVlanLink(conf, at, withLease(made, { ...lease, routes }, 2, conf.dns), seen);
   const endpoint = endpointOf(at, result)!;
+  const found = seen.links.get(conf.bridge);
+  const bridges = [...new Set([found?.name ?? conf.bridge, endpoint.link])];
   return {
     steps: [
       ...setGateway(conf, at, gateways, seen),
@@ -239,7 +241,8 @@ export function address(conf: Conf, at: Attachment, given: Lease, made: Result, 
       ...addAddresses(lease, at.ifname),
       ...(conf.bringUp.layer3 ? bringUpAddressed(conf.bringUp, made.interfaces[2]!) : []),
       ...addRoutes({ ...lease, routes }, at.ifname),
-      ...guardBridges(...new Set([seen.links.get(conf.bridge)?.name ?? conf.bridge, endpoint.link])),
+      ...guardBridges(...bridges),
+      ...(found === undefined || found.alias === ownAlias ? guardHost(...bridges) : []),
       ...join(endpoint, lease.ips),
       ...(conf.internal ? [keepBridgeInternal(endpoint)] : []),
       ...(conf.ipMasq ? masquerade(endpoint, lease.ips) : []),

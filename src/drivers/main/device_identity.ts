@@ -16,10 +16,19 @@ export function withOwnSysfs(script: string, ...args: readonly string[]): readon
 }
 
 /**
- * The identity of a link, in the order of `findLink`'s arguments: device, port, index, lower link, kind, MAC address.
+ * The identity of a link, in the order of `findLink`'s arguments: device, port, index, lower link, device type, MAC address, and
+ * whether it is a veth: like one, a macvlan has a lower link and no device type.
  */
-export function identityOf({ device, index, lower, deviceType, mac }: Link): readonly string[] {
-  return [device?.name ?? "", device?.port ?? "", `${index}`, `${lower ?? ""}`, deviceType ?? "", mac];
+export function identityOf({ device, index, lower, deviceType, mac, kind }: Link): readonly string[] {
+  return [
+    device?.name ?? "",
+    device?.port ?? "",
+    `${index}`,
+    `${lower ?? ""}`,
+    deviceType ?? "",
+    mac,
+    kind === "veth" ? "veth" : "",
+  ];
 }
 
 /**
@@ -27,8 +36,8 @@ export function identityOf({ device, index, lower, deviceType, mac }: Link): rea
  * device. A veth's end is identified by its peer, which is still on the host. Other links keep their lower link. They
  * also keep their index, unless the container already had a link with that index.
  */
-export const findLink = "device=$1 port=$2 index=$3 lower=$4 kind=$5 mac=$6; shift 6; " +
-  'end=; [ -n "$device" ] || [ -n "$kind" ] || [ -z "$lower" ] || ' +
+export const findLink = "device=$1 port=$2 index=$3 lower=$4 kind=$5 mac=$6 veth=$7; shift 7; " +
+  'end=; [ -z "$veth" ] || ' +
   'end=$(nsenter --net=/proc/$PPID/ns/net ip -o link | sed -n "s/^$lower: [^ ]*@if\\([0-9]*\\): .*/\\1/p"); ' +
   "isIt() { " +
   '  if [ -n "$device" ]; then [ "$(readlink "$1/device")" = "$device" ] && [ "$(cat "$1/dev_port")" = "$port" ]; return; fi; ' +

@@ -1,4 +1,6 @@
 import { badPair } from "../../wire/cni/args.ts";
+import { parseAddress, parseCidr } from "../../net/address.ts";
+import { parseMac } from "../../net/names.ts";
 import { type Mode, parseNets } from "../../net/modes.ts";
 import { parsePublish, type PortMapping } from "../../net/port_mapping.ts";
 import { annotationPrefix, type OptionValues, parseAnnotations } from "../../wire/oci/options.ts";
@@ -25,13 +27,26 @@ export interface AttachOptions {
   readonly service?: Service;
 }
 
+/** What is wrong with an argument that is to be an address. */
+function addressProblem(pair: string): string | undefined {
+  const [, key, value] = /^(ip|mac)=(.+)/i.exec(pair) ?? [];
+  if (value === undefined) return undefined;
+  if (key!.length > 2) {
+    return parseMac(value) ? undefined : `Cannot use MAC address "${value}": it is not one`;
+  }
+  return parseAddress(value) ?? parseCidr(value) ? undefined : `invalid IP address: ${value}`;
+}
+
 /** Parses the options. @throws Error naming the option and the reason */
 export function parseAttachOptions(given: OptionValues): AttachOptions {
   const mode = parseNets(given.get("net") ?? []);
   for (const [name, args] of mode.kind === "contained" ? mode.networks : []) {
     const bad = badPair(args);
-    if (bad === undefined) continue;
-    throw new Error(`Cannot read --net: argument "${bad}" of network "${name}" is not KEY=VALUE`);
+    if (bad !== undefined) {
+      throw new Error(`Cannot read --net: argument "${bad}" of network "${name}" is not KEY=VALUE`);
+    }
+    const [problem] = args.split(";").flatMap((pair) => addressProblem(pair) ?? []);
+    if (problem !== undefined) throw new Error(`Cannot use network "${name}": ${problem}`);
   }
   const ports = parsePorts(given.get("publish") ?? []);
   const limits = parseLimits(given);

@@ -94,6 +94,14 @@ test("arguments that are none are refused before anything is done", () => {
   assert.throws(() => options("--net=a:FOO"), {
     message: 'Cannot read --net: argument "FOO" of network "a" is not KEY=VALUE',
   });
+  for (
+    const [pair, why] of [
+      ["ip=x", "invalid IP address: x"],
+      ["FOO=1;IP=10.1.1.999", "invalid IP address: 10.1.1.999"],
+      ["mac=02:00", 'Cannot use MAC address "02:00": it is not one'],
+    ]
+  ) assert.throws(() => options(`--net=a:${pair}`), { message: `Cannot use network "a": ${why}` });
+  options("--net=a:ip=10.1.1.9/24;ip=fd00::9;mac=02-00-00-00-00-01;other=x");
 });
 
 test("name servers are rkt's options, with rkt's refusals", () => {

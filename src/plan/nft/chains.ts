@@ -6,11 +6,18 @@
  */
 export const passMark = "0x10000000";
 
-const families = [["4", "ip"], ["6", "ip6"]] as const;
+const families = [["4", "ip"], ["6", "ip6"]].map(([f, ip]) =>
+  [f!, ip!, `iifname . ${ip} saddr`, `oifname . ${ip} daddr`] as const
+);
 
-/** The same for both families: `f` is "4" or "6", `ip` is nft's word for the header. */
-export function ofEach(make: (f: string, ip: string) => readonly string[]): readonly string[] {
-  return families.flatMap(([f, ip]) => make(f, ip));
+/**
+ * The same for both families: `f` is "4" or "6", `ip` is nft's word for the header; `from` and `to` are the keys of sets by
+ * link and address.
+ */
+export function ofEach(
+  make: (f: string, ip: string, from: string, to: string) => readonly string[],
+): readonly string[] {
+  return families.flatMap((family) => make(...family));
 }
 
 interface Chain {
@@ -24,6 +31,7 @@ const sourceChains: Readonly<Record<string, Chain>> = {
     hook: "type filter hook prerouting priority mangle",
     rules: [
       'iifname "lo" accept',
+      "iifname @links ip daddr 127.0.0.0/8 drop",
       "iifname @links goto from_container",
       // With route_localnet, which published ports need, the kernel would take it in (CVE-2020-8558).
       "iifname . iifname @bridges ip daddr 127.0.0.0/8 drop",
@@ -33,11 +41,10 @@ const sourceChains: Readonly<Record<string, Chain>> = {
       "fib saddr oifname @routed drop",
     ],
   },
-  // A veth is one container's alone. It may route for others whom the host has a route to by it.
+  // A veth, or a bridge of ours, is of containers alone. They may route for others whom the host has a route to by it.
   from_container: {
     rules: [
-      "ip daddr 127.0.0.0/8 drop",
-      ...ofEach((f, ip) => [`iifname . ${ip} saddr @members${f} accept`]),
+      ...ofEach((f, _ip, from) => [`${from} @members${f} accept`]),
       "ip saddr 0.0.0.0 accept",
       "ip6 saddr { ::, fe80::/10 } accept",
       "meta nfproto { ipv4, ipv6 } fib saddr . iif oif missing drop",
@@ -97,9 +104,9 @@ const portChains: Readonly<Record<string, Chain>> = {
 const masqueradeChains: Readonly<Record<string, Chain>> = {
   published: {
     rules: [
-      ...ofEach((f, ip) => [
-        `oifname . ${ip} daddr @unmasked${f} return`,
-        `oifname . ${ip} daddr @masked${f} masquerade`,
+      ...ofEach((f, ip, _from, to) => [
+        `${to} @unmasked${f} return`,
+        `${to} @masked${f} masquerade`,
         // A container that reaches itself or a neighbour by the host's address has to be answered through the host. What
         // br_netfilter shows has no iifname here; on a bridge the other link is the same one.
         ...["iifname", "oifname"].map((link) =>
@@ -114,10 +121,10 @@ const masqueradeChains: Readonly<Record<string, Chain>> = {
     hook: "type nat hook postrouting priority srcnat",
     rules: [
       "ct status dnat jump published",
-      ...ofEach((f, ip) => [`iifname . ${ip} saddr . ${ip} daddr @subnets${f} return`]),
+      ...ofEach((f, ip, from) => [`${from} . ${ip} daddr @subnets${f} return`]),
       "ip daddr 224.0.0.0/4 return",
       "ip6 daddr ff00::/8 return",
-      ...ofEach((f, ip) => [`iifname . ${ip} saddr @masquerade${f} masquerade`]),
+      ...ofEach((f, _ip, from) => [`${from} @masquerade${f} masquerade`]),
     ],
   },
 };
@@ -136,15 +143,17 @@ const invalidChains: Readonly<Record<string, Chain>> = {
       ...ofEach((f, ip) => [
         `meta l4proto { tcp, udp } th dport 53 ${ip} daddr @resolvers${f} fib daddr . iif type != local drop`,
       ]),
+      // Not in prerouting, which bridged frames pass with br_netfilter: on layer 2 any address may be used.
+      "iifname @own_bridges goto from_container",
     ],
   },
   invalid: {
     rules: [
       "iifname @links drop",
       ...["members", "passed"].flatMap((set) =>
-        ofEach((f, ip) => [
-          `iifname . ${ip} saddr @${set}${f} drop`,
-          `oifname . ${ip} daddr @${set}${f} drop`,
+        ofEach((f, _ip, from, to) => [
+          `${from} @${set}${f} drop`,
+          `${to} @${set}${f} drop`,
         ])
       ),
     ],
@@ -162,9 +171,9 @@ const forwardChains: Readonly<Record<string, Chain>> = {
   bridged: {
     rules: [
       ...ofEach((f, ip) => [`iifname . ${ip} daddr @isolated${f} ct status ! dnat drop`]),
-      ...ofEach((f, ip) => [
-        `iifname . ${ip} saddr @members${f} goto pass`,
-        `oifname . ${ip} daddr @members${f} goto pass`,
+      ...ofEach((f, _ip, from, to) => [
+        `${from} @members${f} goto pass`,
+        `${to} @members${f} goto pass`,
       ]),
       "accept",
     ],
@@ -173,7 +182,7 @@ const forwardChains: Readonly<Record<string, Chain>> = {
   from_internal: {
     rules: [
       "ct state established,related return",
-      ...ofEach((f, ip) => [`iifname . ${ip} saddr . ${ip} daddr @subnets${f} return`]),
+      ...ofEach((f, ip, from) => [`${from} . ${ip} daddr @subnets${f} return`]),
       "drop",
     ],
   },
@@ -181,10 +190,10 @@ const forwardChains: Readonly<Record<string, Chain>> = {
     rules: [
       "ct state established,related goto pass",
       "ct status dnat goto pass",
-      ...ofEach((f, ip) => [
-        `iifname . ${ip} saddr . ${ip} daddr @subnets${f} goto pass`,
-        `oifname . ${ip} daddr @open${f} goto pass`,
-        `oifname . ${ip} daddr . meta l4proto . th dport @opened${f} goto pass`,
+      ...ofEach((f, ip, from, to) => [
+        `${from} . ${ip} daddr @subnets${f} goto pass`,
+        `${to} @open${f} goto pass`,
+        `${to} . meta l4proto . th dport @opened${f} goto pass`,
       ]),
       "drop",
     ],
@@ -195,13 +204,13 @@ const forwardChains: Readonly<Record<string, Chain>> = {
       "ct status dnat return",
       // Answers to a container that has reached an opened port.
       "ct direction reply return",
-      ...ofEach((f, ip) => [
+      ...ofEach((f, ip, from, to) => [
         `iifname . ${ip} daddr @isolated${f} drop`,
         `iifname . ${ip} daddr @apart${f} return`,
-        `oifname . ${ip} daddr @apart${f} iifname . ${ip} saddr @apart${f} drop`,
-        `oifname . ${ip} daddr @apart${f} iifname . ${ip} saddr @contained${f} drop`,
+        `${to} @apart${f} ${from} @apart${f} drop`,
+        `${to} @apart${f} ${from} @contained${f} drop`,
         // A container may lie about its address; the world behind a bridge of the host's does not.
-        `oifname . ${ip} daddr @apart${f} meta iifkind "bridge" fib saddr . iif oif missing drop`,
+        `${to} @apart${f} meta iifkind "bridge" fib saddr . iif oif missing drop`,
       ]),
     ],
   },
@@ -214,12 +223,12 @@ const forwardChains: Readonly<Record<string, Chain>> = {
       "ct state invalid jump invalid",
       "iifname @internal jump from_internal",
       "jump apart",
-      ...ofEach((f, ip) => [
-        `oifname . ${ip} daddr @contained${f} goto contained`,
-        `iifname . ${ip} saddr @contained${f} goto pass`,
-        `iifname . ${ip} saddr @passed${f} goto pass`,
-        `oifname . ${ip} daddr @passed${f} ct state established,related goto pass`,
-        `oifname . ${ip} daddr @passed${f} ct status dnat goto pass`,
+      ...ofEach((f, _ip, from, to) => [
+        `${to} @contained${f} goto contained`,
+        `${from} @contained${f} goto pass`,
+        `${from} @passed${f} goto pass`,
+        `${to} @passed${f} ct state established,related goto pass`,
+        `${to} @passed${f} ct status dnat goto pass`,
       ]),
       ...ofEach((f) => [`meta nfproto ipv${f} iifname . iifname @unforwarded${f} goto unforwarded${f}`]),
     ],
@@ -231,11 +240,11 @@ const forwardChains: Readonly<Record<string, Chain>> = {
  * forwarding nothing to each other (moby#50566).
  */
 const unforwardedChains: Readonly<Record<string, Chain>> = Object.fromEntries(
-  families.map(([f, ip]) => [`unforwarded${f}`, {
+  families.map(([f, , from, to]) => [`unforwarded${f}`, {
     rules: [
       ...["members", "passed"].flatMap((set) => [
-        `iifname . ${ip} saddr @${set}${f} return`,
-        `oifname . ${ip} daddr @${set}${f} return`,
+        `${from} @${set}${f} return`,
+        `${to} @${set}${f} return`,
       ]),
       // What a bridge carries is not forwarded, though br_netfilter shows it.
       `meta iifkind "bridge" iifname . oifname @unforwarded${f} return`,

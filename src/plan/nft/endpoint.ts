@@ -33,6 +33,11 @@ export function guardBridges(...links: readonly string[]): readonly Line[] {
   return links.map((link) => shared(element("inet ocinet bridges", words`"${link}" . "${link}"`)));
 }
 
+/** What a bridge of ours sends to the host itself has addresses that the host reaches by it. */
+export function guardHost(...links: readonly string[]): readonly Line[] {
+  return links.map((link) => shared(element("inet ocinet own_bridges", words`"${link}"`)));
+}
+
 /** Nothing for 127.0.0.0/8 comes by a link that has route_localnet. @param own it goes with the container */
 export function guardLocalnet(link: string, own: boolean): Line {
   const guard = element("inet ocinet localnet", words`"${link}"`);

@@ -6,6 +6,7 @@ import {
   contain,
   type Endpoint,
   guardBridges,
+  guardHost,
   guardLocalnet,
   guardResolver,
   guardVeth,
@@ -174,7 +175,13 @@ test("every element's set is in the tables, each chain is emptied before its rul
   const elements = [
     ...[join, masquerade, contain, letPass, open].flatMap((make) => make(at, ips)),
     ...keepApart(at, ips, true),
-    ...[...guardVeth(at), ...guardBridges("br0"), guardLocalnet("br0", false), keepInternal(at)],
+    ...[
+      ...guardVeth(at),
+      ...guardBridges("br0"),
+      ...guardHost("br0"),
+      guardLocalnet("br0", false),
+      keepInternal(at),
+    ],
     ...[holdPort, sparePort6].map((make) =>
       make({ protocol: "tcp", hostPort: 1, port: 1, address: "fd00::2" })
     ),
@@ -205,6 +212,7 @@ nft add element inet ocinet localnet { "veth1" }`,
   assert.ok(guards.every(({ undo }) => undo !== undefined));
   const shared = [
     ...guardBridges("br0", "br0.7"),
+    ...guardHost("br0"),
     ...[keepBridgeInternal({ ...at, link: "br0" }), guardLocalnet("br0", false)],
     ...([4, 6] as const).map((version) => keepUnforwarded(version, ["eth0", "eth1"])),
     ...["10.1.2.1", "fd00::1"].map(guardResolver),
@@ -213,6 +221,7 @@ nft add element inet ocinet localnet { "veth1" }`,
     show(shared),
     `nft add element inet ocinet bridges { "br0" . "br0" }
 nft add element inet ocinet bridges { "br0.7" . "br0.7" }
+nft add element inet ocinet own_bridges { "br0" }
 nft add element inet ocinet internal { "br0" }
 nft add element inet ocinet localnet { "br0" }
 nft add element inet ocinet unforwarded4 { "eth0" . "eth0", "eth1" . "eth1" }

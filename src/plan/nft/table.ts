@@ -24,6 +24,7 @@ const links = [
   // The same names, as `fib` has them: nft knows these two types apart.
   "routed { typeof fib saddr oifname; }",
   "internal { type ifname; }",
+  "own_bridges { type ifname; }",
   "no_loopback6 { type inet_proto . inet_service; }",
   "localnet { type ifname; }",
   // Twice the same name: nft cannot compare iifname with oifname, but it finds such a pair.
@@ -35,6 +36,7 @@ const links = [
 /** Sets of what containers share: their elements stay until the table goes, and serve no container by themselves. */
 export const sharedSets: readonly string[] = [
   "bridges",
+  "own_bridges",
   "internal",
   "localnet",
   "unforwarded4",
