@@ -141,8 +141,6 @@ knows() {
   delete_container c
   run -0 net rm shop db vault
   equal "" "$(find "$STATE_DIR/names" -type f 2>/dev/null)"
-  # What is said of an internal network's bridge stays until then.
-  ocinet gc
   own_elements && fail "elements are left"
   true
 }

@@ -78,12 +78,15 @@ async function createOverlay(
   );
   const [other] = Object.keys(others);
   if (other !== undefined) throw refused(`--opt ${other}: driver overlay has mtu and encrypted`);
+  if (!["", "true", "false", undefined].includes(encrypted)) {
+    throw refused(`--opt encrypted=${encrypted}: it may have no value, or be true or false`);
+  }
   const subnets = (given.get("subnet") ?? []).flatMap((value) => value.split(","));
   const wish = {
     name,
     subnets,
     internal,
-    encrypted: isEncrypted(name, encrypted),
+    encrypted: encrypted === "" || encrypted === "true",
     ...readMtu(name, mtu),
   };
   const made = await createOn(world, wish);

@@ -3,6 +3,7 @@ import { ownAlias } from "../../plan/ip.ts";
 import { removeAbandoned } from "../../plan/files.ts";
 import { whyFailed, type World } from "../../plan/world.ts";
 import type { Collected } from "../../engine/collected.ts";
+import { forgetRemovedBridge } from "../../engine/shared_elements.ts";
 import { isRoot } from "../../engine/user.ts";
 import { allNetworks, findNetwork, type Network } from "./catalog.ts";
 import { bridgeOf, networksLock } from "./create.ts";
@@ -132,6 +133,7 @@ export async function removeBridge(world: World, bridge: string): Promise<void> 
   const ports = await world.run(["ip", "-json", "link", "show", "master", bridge], { looks: true });
   if (ports.code !== 0 || readRows(ports.stdout).length > 0) return;
   await removeLink(world, bridge);
+  await forgetRemovedBridge(world, bridge);
 }
 
 async function removeLink(world: World, link: string): Promise<void> {

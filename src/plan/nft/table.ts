@@ -45,6 +45,19 @@ export const sharedSets: readonly string[] = [
   "resolvers6",
 ];
 
+/** Takes a bridge out of the sets that containers share, whether it is in them or not. */
+export function forgetBridge(bridge: string): string {
+  const key = `"${bridge}"`;
+  const kept = [
+    ["bridges", `${key} . ${key}`],
+    ...["own_bridges", "internal", "localnet"].map((set) => [set, key]),
+  ];
+  return kept.flatMap(([set, key]) =>
+    // What is not there cannot be deleted.
+    ["add", "delete"].map((verb) => `${verb} element inet ocinet ${set} { ${key} }\n`)
+  ).join("");
+}
+
 /**
  * Our one table: static chains, and sets and maps with one element per container or port, so that neither the cost of
  * an attachment nor that of a packet grows with their number. Loading it again changes nothing.
