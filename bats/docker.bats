@@ -20,7 +20,8 @@ teardown() {
 }
 
 start_plugin() {
-  background plugin in_host "$OCINET" docker-plugin --data "$DATA"
+  background plugin in_host setpriv --no-new-privs --bounding-set=-all,+net_admin,+net_raw,+sys_admin,+sys_ptrace \
+    "$OCINET" docker-plugin --data "$DATA"
   wait_for grep -q listening "$BATS_TEST_TMPDIR/plugin.log"
 }
 

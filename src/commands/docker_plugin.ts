@@ -8,7 +8,7 @@ import type { World } from "../plan/world.ts";
 import { oneLine } from "../wire/cni/output.ts";
 import type { Option, OptionValues } from "../wire/oci/options.ts";
 import type { Report } from "./report.ts";
-import { unitsOption, unitsReport, unitWord } from "./units.ts";
+import { hardening, unitsOption, unitsReport, unitWord } from "./units.ts";
 
 const usual = { socket: "/run/docker/plugins/ocinet.sock", data: "/var/lib/ocinet/docker" };
 
@@ -59,6 +59,7 @@ function writeUnits(world: World, directory: string, given: OptionValues): Repor
   return unitsReport(world, directory, units, next);
 }
 
+/** `bats/docker.bats` runs it with no more capabilities than these. */
 function serviceUnit(command: readonly string[]): string {
   return `[Unit]
 Description=Networks of ocinet for Docker
@@ -68,6 +69,10 @@ Documentation=man:ocinet(1)
 ExecStart=${command.map(unitWord).join(" ")}
 Restart=on-failure
 KillMode=process
+CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW CAP_SYS_ADMIN CAP_SYS_PTRACE
+ProtectSystem=full
+RestrictAddressFamilies=AF_UNIX AF_NETLINK AF_INET AF_INET6 AF_PACKET
+${hardening}
 
 [Install]
 WantedBy=multi-user.target

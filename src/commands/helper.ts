@@ -7,7 +7,7 @@ import type { World } from "../plan/world.ts";
 import { runHelper } from "../features/helper/service.ts";
 import { stateDirectory } from "../engine/state.ts";
 import type { Report } from "./report.ts";
-import { unitsOption, unitsReport, unitWord } from "./units.ts";
+import { hardening, unitsOption, unitsReport, unitWord } from "./units.ts";
 
 /** What the service can be told. */
 export const helperOptions: readonly Option[] = [
@@ -74,22 +74,12 @@ Restart=on-failure
 RuntimeDirectory=${helperDirectory.slice("/run/".length)}
 RuntimeDirectoryPreserve=yes
 CapabilityBoundingSet=${capabilities}
-NoNewPrivileges=yes
 ProtectSystem=strict
 ReadWritePaths=/run -/var/lib/cni
 ProtectHome=read-only
-PrivateTmp=yes
-PrivateDevices=yes
-ProtectClock=yes
-ProtectControlGroups=yes
-ProtectHostname=yes
-ProtectKernelLogs=yes
 RestrictAddressFamilies=AF_UNIX AF_NETLINK AF_INET AF_INET6
 RestrictNamespaces=user net
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-SystemCallArchitectures=native
+${hardening}
 
 [Install]
 WantedBy=multi-user.target

@@ -13,6 +13,22 @@ export const unitsOption: Option = {
   annotation: false,
 };
 
+/** What a service that makes networks for others does without (systemd.exec(5)). */
+export const hardening = `NoNewPrivileges=yes
+PrivateTmp=yes
+PrivateDevices=yes
+ProtectClock=yes
+ProtectControlGroups=yes
+ProtectHostname=yes
+ProtectKernelLogs=yes
+ProtectKernelModules=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+SystemCallArchitectures=native
+SystemCallFilter=~@clock @cpu-emulation @module @obsolete @raw-io @reboot @swap
+SystemCallErrorNumber=EPERM`;
+
 /**
  * Writes systemd's units into a directory, or prints them where that is empty; of several each begins with its name.
  * @param texts by name
