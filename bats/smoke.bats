@@ -130,10 +130,11 @@ container_runs() {
   [[ $output == "ocinet: Cannot start on Node 18.20.8: it takes deno 2 or later, "* && ${#lines[@]} = 1 ]]
 }
 
-@test "what root's hooks and plugins do at their usual types takes the eager part of the file, and no other" {
+@test "root's hooks at their usual types take the eager part of the file; taking down and plugins one part more" {
   local runtime bin=$BATS_TEST_TMPDIR/bin pid state conf
   mkdir "$bin"
-  sed '/^\/\*ocinet /,$d' "$OCINET" >"$bin/ocinet"
+  # The other parts are of another build.
+  sed -E '/^\/\*ocinet [0-9a-f]+ (undo|plugin) /! s/^\/\*ocinet ./\/*ocinet -/' "$OCINET" >"$bin/ocinet"
   chmod +x "$bin/ocinet"
   for type in bridge portmap; do ln -s ocinet "$bin/$type"; done
   background inside in_host unshare --net sleep 1000
@@ -147,7 +148,7 @@ container_runs() {
     run -1 in_host "$bin/ocinet" ls
     [ "$output" = "ocinet: Cannot go on: $bin/ocinet is not the file that was started, but was replaced meanwhile; call it again" ]
     state='{ "id": "c1", "bundle": "/nowhere" }'
-    in_host "$bin/ocinet" hook createRuntime --net default -p 8080:80 --rate-in 10mbit \
+    in_host "$bin/ocinet" hook createRuntime --net default -p 8080:80 \
       < <(jq --argjson pid "$pid" '.pid = $pid' <<<"$state")
     [ "$(ocinet ls --json | jq -r '.[0].ports | length')" = 1 ]
     in_host "$bin/ocinet" hook poststop <<<"$state"

@@ -193,6 +193,8 @@ async function run(
     conditions: ["import", "default"],
     legalComments: "inline",
     minify: true,
+    // Commander's private properties: no other code has such names.
+    mangleProps: /^_[a-z]/,
     sourcemap: "external",
     sourcesContent: false,
     define: { OCINET_VERSION: JSON.stringify(version) },

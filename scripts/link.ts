@@ -1,8 +1,10 @@
-/** Links the parts of a bundle to one script: the eager one, and behind it the others in comments. */
+/**
+ * Links the parts of a bundle to one script: the eager one, and behind it the others in comments. The eager one has the
+ * places of the others: how many bytes before the file's end each begins, and how many it has.
+ */
 import { createHash } from "node:crypto";
 import { escapePart, partMark } from "../src/host/part.ts";
 import type { Part } from "./bundle.ts";
-import { eager } from "./parts.ts";
 
 const exportsAtEnd = /export\{([^{}]*)\};\s*$/;
 
@@ -23,23 +25,39 @@ export function link(
 ): { readonly text: string; readonly placed: readonly Placed[] } {
   const build = createHash("sha256").update(JSON.stringify([launcher, parts.map(({ text }) => text)]));
   const id = build.digest("hex").slice(0, 16);
-  const placed: Placed[] = [];
+  const [{ code, table }, ...lazy] = parts.map(takeApart) as [Apart, ...Apart[]];
+  const eagerText = (places: string) =>
+    `(()=>{"use strict";const ocinetBuild="${id}",ocinetParts={${places}},ocinetEager=()=>(${table});\n${code}\n})();\n`;
   // The launcher looks for an agent of the same build.
-  let text = launcher.replaceAll("@BUILD@", id);
-  for (const part of parts) {
-    const { code, table } = takeApart(part);
-    // Its head takes a line.
-    const line = text.split("\n").length;
-    text += part.name === eager
-      ? `(()=>{"use strict";const ocinetBuild="${id}",ocinetEager=()=>(${table});\n${code}\n})();\n`
-      : `${partMark(id, part.name, line)}${escapePart(`${code}\nreturn${table}`)}\n*/\n`;
-    placed.push({ part, line });
-  }
-  return { text, placed };
+  const head = launcher.replaceAll("@BUILD@", id);
+  let line = linesOf(head + eagerText(""));
+  const placed = [{ part: parts[0]!, line: linesOf(head) + 1 }];
+  const texts = lazy.map(({ code, table }, i) => {
+    const part = parts[i + 1]!;
+    const text = `${partMark(id, part.name, line + 1)}${escapePart(`${code}\nreturn${table}`)}\n*/\n`;
+    placed.push({ part, line: line + 1 });
+    line += linesOf(text);
+    return text;
+  });
+  const sizes = texts.map((text) => new TextEncoder().encode(text).length);
+  const places = sizes.map((size, i) => {
+    const fromEnd = sizes.slice(i).reduce((sum, one) => sum + one, 0);
+    return `${JSON.stringify(parts[i + 1]!.name)}:[${fromEnd},${size}]`;
+  });
+  return { text: [head, eagerText(places.join()), ...texts].join(""), placed };
+}
+
+function linesOf(text: string): number {
+  return text.split("\n").length - 1;
+}
+
+interface Apart {
+  readonly code: string;
+  readonly table: string;
 }
 
 /** A part's code without its exports, and these as an object. */
-function takeApart({ name, text }: Part): { code: string; table: string } {
+function takeApart({ name, text }: Part): Apart {
   const code = text.replace(exportsAtEnd, "").trimEnd();
   try {
     new Function(code);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { findPart } from "../src/host/part.ts";
+import { readPart } from "../src/host/part.ts";
 import type { Part } from "./bundle.ts";
 import { link } from "./link.ts";
 
@@ -16,7 +16,8 @@ test("the eager part is a script with the table of what it has, and the others a
   const [, build] = /ocinetBuild="([0-9a-f]{16})"/.exec(text)!;
   assert.equal(
     text,
-    `launcher\n(()=>{"use strict";const ocinetBuild="${build}",ocinetEager=()=>({$0:a,log});\nlet a=1;\n` +
+    `launcher\n(()=>{"use strict";const ocinetBuild="${build}",ocinetParts={"lazy":[97,97]},` +
+      "ocinetEager=()=>({$0:a,log});\nlet a=1;\n" +
       `log(a,ocinetEager());\n})();\n/*ocinet ${build} lazy 6\n` +
       'let{$0:b}=ocinetPart("eager"),c=/x*\u0001;\nlog(b);\nreturn{$1:b,c}\n*/\n',
   );
@@ -26,14 +27,23 @@ test("the eager part is a script with the table of what it has, and the others a
   assert.equal(logged[0], 1);
 });
 
-test("a part is found by the build that it is of, on its line, as it was", () => {
-  const { text } = link("launcher\n", [eager, lazy]);
-  const [, build] = /ocinetBuild="([0-9a-f]{16})"/.exec(text)!;
+test("a part is where the eager one has it, of its build, on its line, as it was", () => {
+  const other = part("other", 'say("ü");\n');
+  const { text } = link("launcher\n", [eager, lazy, other]);
+  const [, build, listed] = /ocinetBuild="([0-9a-f]{16})",ocinetParts=(\{.*?\]\})/.exec(text)!;
+  const bytes = new TextEncoder().encode(text);
+  const textOf = ([fromEnd, size]: readonly [number, number]) =>
+    new TextDecoder().decode(bytes.subarray(bytes.length - fromEnd, bytes.length - fromEnd + size));
+  const places = JSON.parse(listed!) as Readonly<Record<string, readonly [number, number]>>;
   const code = 'let{$0:b}=ocinetPart("eager"),c=/x*/;\nlog(b);\nreturn{$1:b,c}';
-  assert.deepEqual(findPart(text, build!, "lazy"), { code, line: 6 });
-  assert.equal(findPart(text, build!, "laz"), undefined);
-  assert.equal(findPart(text, "0123456789abcdef", "lazy"), undefined);
+  const [found, next] = [textOf(places["lazy"]!), textOf(places["other"]!)];
+  assert.deepEqual(readPart(found, build!, "lazy"), { code, line: 6 });
+  assert.deepEqual(readPart(next, build!, "other"), { code: 'say("ü");\nreturn{}', line: 11 });
+  assert.equal(readPart(found, build!, "laz"), undefined);
+  assert.equal(readPart(found, "0123456789abcdef", "lazy"), undefined);
+  assert.equal(readPart(found.slice(0, -1), build!, "lazy"), undefined);
   assert.equal(text.split("\n")[6], 'let{$0:b}=ocinetPart("eager"),c=/x*\u0001;');
+  assert.equal(text.split("\n")[11], 'say("ü");');
 });
 
 test("the same parts make the same text, others another build", () => {

@@ -27,7 +27,15 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
     "src/features/cni_plugin/later_mac.ts",
     "src/features/cni_plugin/remote.ts",
     "src/plan/docker_plugins.ts",
+    "src/plan/nft/bridge.ts",
+    "src/plan/tc.ts",
   ],
+  undo: [
+    "src/engine/undo.ts",
+    "src/features/cni_plugin/del.ts",
+    "src/features/container/detach.ts",
+  ],
+  plugin: ["src/commands/plugin.ts"],
   rootless: [
     "src/drivers/uplinks/options.ts",
     "src/drivers/uplinks/relay.ts",
@@ -36,7 +44,12 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
     "src/features/rootless/rootless.ts",
     "src/features/rootless/uplink.ts",
   ],
-  tuning: ["src/drivers/meta/tuning.ts", "src/features/container/wanted_args.ts"],
+  inside: ["src/features/container/create_container_hook.ts"],
+  tuning: [
+    "src/drivers/meta/firewall.ts",
+    "src/drivers/meta/tuning.ts",
+    "src/features/container/wanted_args.ts",
+  ],
   complaints: [
     "src/engine/taken.ts",
     "src/engine/tool_problem.ts",

@@ -2,6 +2,7 @@ import { messageOf } from "../wire/cni/error.ts";
 import { type Config, hasUserNamespace, isInjected, readConfig, rootPath } from "../wire/oci/config.ts";
 import { type OptionValues, parseWords, UsageError } from "../wire/oci/options.ts";
 import { parseState, type State } from "../wire/oci/state.ts";
+import { mayEnter } from "../engine/process.ts";
 import type { World } from "../plan/world.ts";
 import { attach } from "../features/container/attach.ts";
 import { containerOfProcess, enterUser, knownBy } from "../engine/namespace.ts";
@@ -10,11 +11,7 @@ import type { Rootfs } from "../features/container/file_mounts.ts";
 import type { Namespace } from "../engine/record.ts";
 import { collectOpportunistically } from "../features/container/gc.ts";
 import { note } from "../engine/hook_log.ts";
-import {
-  mayEnter,
-  serveContainerHook,
-  startHookHelper,
-} from "../features/container/create_container_hook.ts";
+import { serveContainerHook, startHookHelper } from "../features/container/create_container_hook.ts";
 import { idFromRuntime, stateDirectory } from "../engine/state.ts";
 import { type AttachOptions, parseAttachOptions, withAnnotations } from "../features/container/options.ts";
 

@@ -12,7 +12,7 @@ import { parseFilters } from "../features/networks/filters.ts";
 import { misspeltKeys } from "../features/networks/mistakes.ts";
 import { loadNetworks } from "../features/networks/networks.ts";
 import { pruneNetworks, removeNetwork } from "../features/networks/remove.ts";
-import { serviceOf } from "../features/networks/services.ts";
+import { serviceOf } from "../features/networks/service_options.ts";
 import { fillIn } from "../features/networks/template.ts";
 import { createOn, openStore } from "../features/overlay/cluster.ts";
 import { identifierProblem } from "../net/names.ts";

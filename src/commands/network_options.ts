@@ -1,5 +1,5 @@
 /** The options of `ocinet network`. */
-import { serviceOptions } from "../features/networks/services.ts";
+import { serviceOptions } from "../features/networks/service_options.ts";
 import { containerOptions, type Option } from "../wire/oci/options.ts";
 
 function option(name: string, value: string, text: string, many: boolean, short?: string): Option {

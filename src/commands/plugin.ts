@@ -10,7 +10,7 @@ import { printJson } from "../wire/cni/output.ts";
 import { atLeast, oldestVersion, resultFor, versions } from "../wire/cni/result.ts";
 import { identifierProblem } from "../net/names.ts";
 import type { World } from "../plan/world.ts";
-import { table, versionsOf } from "../drivers/table.ts";
+import { versionsOf } from "../drivers/table.ts";
 import { add } from "../features/cni_plugin/add.ts";
 import { asCniError, checkVersion, type Context, contextOf } from "../features/cni_plugin/call.ts";
 import { check, status } from "../features/cni_plugin/check.ts";
@@ -29,11 +29,6 @@ export interface Answer {
   readonly stdout: string;
   readonly stderr: string;
   readonly code: number;
-}
-
-/** Whether a program's name is that of one of our plugin types. */
-export function isPluginName(name: string): boolean {
-  return Object.hasOwn(table, name);
 }
 
 /**

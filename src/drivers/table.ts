@@ -61,6 +61,11 @@ export const table: Readonly<Record<string, Row>> = Object.assign(
   },
 );
 
+/** Whether a program's name is that of one of our plugin types. */
+export function isPluginName(name: string): boolean {
+  return Object.hasOwn(table, name);
+}
+
 /** The CNI versions that a type supports, as in the reference. */
 export function versionsOf(type: string): readonly string[] {
   const row = table[type];

@@ -82,7 +82,7 @@ export async function loadRules(
   const { argv, stdin } = invocation(steps, prefix, "run");
   // Before the table: an existing table means that this was done.
   await passForwardPolicy(world, prefix);
-  const bridge = steps.some((step) => tableOf(step) === "bridge ocinet") ? bridgeTable : "";
+  const bridge = steps.some((step) => tableOf(step) === "bridge ocinet") ? bridgeTable() : "";
   const load = async (table: string) => {
     const loaded = await world.run(argv, { stdin: table + bridge + stdin });
     return { loaded, lines: (table + bridge).split("\n").length - 1 };

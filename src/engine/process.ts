@@ -161,3 +161,16 @@ function namespaceOf(world: World, pid: string): string {
     return "";
   }
 }
+
+/**
+ * Whether we may inspect a process. The kernel refuses it for a user's process that has joined namespaces since its
+ * exec.
+ */
+export function mayEnter(world: World, pid: number): boolean {
+  try {
+    world.stat(`/proc/${pid}/ns/net`);
+    return true;
+  } catch {
+    return false;
+  }
+}

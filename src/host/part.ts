@@ -3,12 +3,14 @@ import { ownProcess } from "./runtime.ts";
 /** The functions that a part exports. */
 type Exports = Readonly<Record<string, (...all: unknown[]) => unknown>>;
 
-/** The id of this build, and the exports of its eager part. The linker inserts both (scripts/link.ts). */
+/** What the linker inserts (scripts/link.ts): the id of this build. */
 declare const ocinetBuild: string;
+/** Where the other parts are: how many bytes before the file's end each begins, and how many it has. */
+declare const ocinetParts: Readonly<Record<string, readonly [fromEnd: number, bytes: number]>>;
+/** The exports of the eager part. */
 declare const ocinetEager: () => Exports;
 
 const loaded = new Map<string, Exports>();
-let text: string | undefined;
 
 /**
  * Evaluates a part of the running file at its first use, and returns its exports. The bundler generates the calls
@@ -26,9 +28,7 @@ export function load(name: string): Exports {
 
 function evaluate(name: string): Exports {
   const path = ownProcess.file();
-  // All parts come from one read of the file. A long-running service may load another part after the file was replaced.
-  text ??= ownProcess.readFile();
-  const found = findPart(text, ocinetBuild, name);
+  const found = readPart(ownProcess.readFile(...ocinetParts[name]!), ocinetBuild, name);
   if (!found) {
     throw new Error(
       `Cannot go on: ${path} is not the file that was started, but was replaced meanwhile; call it again`,
@@ -72,16 +72,13 @@ export function escapePart(code: string): string {
   throw new Error("Cannot put code into a comment: it has an asterisk and the control character 1 in it");
 }
 
-/** A part's code in the text of the file, and its first line; undefined if it has no part of this build. */
-export function findPart(
+/** A part's code, and the line of the file that it begins on; undefined if the text is no part of this build. */
+export function readPart(
   text: string,
   build: string,
   name: string,
 ): { readonly code: string; readonly line: number } | undefined {
-  const [, before] = /^([^]*) \d+\n$/.exec(partMark(build, name, 0))!;
-  const start = text.indexOf(`\n${before} `);
-  if (start < 0) return undefined;
-  const begin = text.indexOf("\n", start + 1) + 1;
-  const code = text.slice(begin, text.indexOf("\n*/", begin)).replaceAll(escapedEnd, "*/");
-  return { code, line: Number(text.slice(start + before!.length + 2, begin - 1)) };
+  const [, line, code] = /^\/\*ocinet \S+ \S+ (\d+)\n([^]*)\n\*\/\n$/.exec(text) ?? [];
+  if (code === undefined || !text.startsWith(partMark(build, name, Number(line)))) return undefined;
+  return { code: code.replaceAll(escapedEnd, "*/"), line: Number(line) };
 }

@@ -91,7 +91,7 @@ async function deleteRules(world: World, rules: NonNullable<Leftovers["nft"]>[nu
 
 /** Its program takes a while to find out that it does not run. */
 async function giveBackSources(context: Context, steps: readonly Step[]): Promise<void> {
-  if (!firewalldSigns.some((path) => context.world.read(path)?.trim())) return;
+  if (!firewalldSigns().some((path) => context.world.read(path)?.trim())) return;
   await undoAll(context.world, prefixesFor(context), steps, "what firewalld was told");
 }
 

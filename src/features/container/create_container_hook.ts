@@ -33,19 +33,6 @@ for state in "$OCINET_STATE_DIR" "$XDG_RUNTIME_DIR/ocinet" "/run/user/$uid/ocine
 done`;
 
 /**
- * Whether we may inspect a process. The kernel refuses it for a user's process that has joined namespaces since its
- * exec.
- */
-export function mayEnter(world: World, pid: number): boolean {
-  try {
-    world.stat(`/proc/${pid}/ns/net`);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/**
  * Starts the agent and waits until it is ready for the createContainer hook.
  * @param words the words after `ocinet hook`
  * @param input its standard input

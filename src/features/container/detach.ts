@@ -7,17 +7,16 @@ import {
   damagedPlugin,
   pluginKeys,
   type PluginRecord,
-  readContainer,
   readPlugin,
   removeRecord,
 } from "../../engine/record.ts";
 import { isSameProcess, type ProcessIdentity } from "../../engine/process.ts";
 import { containerPaths, refuseUnknownFiles } from "../../engine/state.ts";
-import { DamagedFile } from "../../plan/files.ts";
 import type { World } from "../../plan/world.ts";
 import { messageOf } from "../../wire/cni/error.ts";
 import { delExternal } from "../cni_runtime/external_network.ts";
 import { forgetNames } from "../networks/names.ts";
+import { readOrRecover } from "./read_or_recover.ts";
 import { recover } from "./recover.ts";
 
 /**
@@ -67,21 +66,6 @@ export async function detachUnrecorded(world: World, state: string, id: string):
     return isFound;
   } finally {
     unlock();
-  }
-}
-
-/** A container's record, or in place of a damaged one what is found of the container by its name. */
-export async function readOrRecover(
-  world: World,
-  state: string,
-  id: string,
-): Promise<ContainerRecord | undefined> {
-  try {
-    return readContainer(world, state, id);
-  } catch (error) {
-    if (!(error instanceof DamagedFile)) throw error;
-    refuseUnknownFiles(world, state, id);
-    return await recover(world, state, id);
   }
 }
 

@@ -11,7 +11,8 @@ import {
 import { containerPaths, refuseUnknownFiles } from "../../engine/state.ts";
 import { DamagedFile } from "../../plan/files.ts";
 import type { World } from "../../plan/world.ts";
-import { detachLocked, readOrRecover } from "./detach.ts";
+import { detachLocked } from "./detach.ts";
+import { readOrRecover } from "./read_or_recover.ts";
 import { findLiving } from "./recover.ts";
 import { repairUnsupervised } from "./repair.ts";
 

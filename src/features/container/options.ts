@@ -9,7 +9,8 @@ import { parseUplink, type WantedUplink } from "../../drivers/uplinks/table.ts";
 import { type Files, parseFiles } from "./files.ts";
 import { type Forwarding, parseForwarding } from "../rootless/forwarding.ts";
 import type { Limits } from "../../net/limits.ts";
-import { type Service, serviceOf } from "../networks/services.ts";
+import { serviceOf } from "../networks/service_options.ts";
+import type { Service } from "../networks/services.ts";
 import { parseLimits } from "../limits/limits.ts";
 import { pointless } from "./link_problems.ts";
 

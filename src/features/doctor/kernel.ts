@@ -87,7 +87,7 @@ const tries: readonly Try[] = [
   rules("ocinet's table", load(baseTableWithoutSockets), "nf_tables", "NF_TABLES_INET"),
   {
     name: "nft bridge",
-    run: load(bridgeTable),
+    run: load(bridgeTable()),
     use: '"macspoofchk" of type "bridge"',
     module: "nf_tables",
     option: "NF_TABLES_BRIDGE",

@@ -28,15 +28,8 @@ export interface Service {
 /** The most ports of a service. */
 const mostPorts = 100;
 
-/** The options of a member of a service. */
-export const serviceOptions = ["service", "publish-mesh", "affinity"];
-
-/** What a container is to be a member of, if anything. @throws Error naming the option and the reason */
-export function serviceOf(given: OptionValues): { readonly service?: Service } {
-  return serviceOptions.some((name) => given.has(name)) ? { service: parseService(given) } : {};
-}
-
-function parseService(given: OptionValues): Service {
+/** What a container is to be a member of. @throws Error naming the option and the reason */
+export function parseService(given: OptionValues): Service {
   const name = given.get("service")?.at(-1);
   const ports = (given.get("publish-mesh") ?? []).flatMap((value) => value.split(",")).flatMap(meshPorts);
   const affinity = given.get("affinity")?.at(-1) ?? "none";

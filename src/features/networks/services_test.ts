@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import type { Claim, Line } from "../../plan/step.ts";
 import type { NetworkList } from "../../wire/cni/network_list.ts";
-import { serviceOf, serviceSteps, withService } from "./services.ts";
+import { serviceOf } from "./service_options.ts";
+import { serviceSteps, withService } from "./services.ts";
 
 const read = (...given: readonly (readonly [string, ...string[]])[]) =>
   serviceOf(new Map(given.map(([name, ...values]) => [name, values]))).service!;

@@ -63,6 +63,23 @@ export function tell(text: string): void {
   printBytes("stderr", new TextEncoder().encode(text));
 }
 
+let openFile: Deno.FsFile | undefined;
+
+/**
+ * So many bytes of the file that runs, as text. It stays open: a service may need more of it after it was replaced.
+ * @param fromEnd how many bytes before its end they begin
+ */
+function readFile(fromEnd: number, bytes: number): string {
+  openFile ??= Deno.openSync(ownFile());
+  openFile.seekSync(Math.max(openFile.statSync().size - fromEnd, 0), Deno.SeekMode.Start);
+  const read = new Uint8Array(bytes);
+  let size = 0;
+  for (let more: number | null = 1; more && size < bytes; size += more ?? 0) {
+    more = openFile.readSync(read.subarray(size));
+  }
+  return new TextDecoder().decode(read.subarray(0, size));
+}
+
 const buffer = new Uint8Array(65536);
 
 /** The next bytes of standard input. Without the streams API, whose first use costs 10 ms. */
@@ -118,7 +135,7 @@ export const denoProcess = {
   isWatched: (): boolean => Deno.stderr.isTerminal(),
   columns: (): number | undefined => Deno.stdout.isTerminal() ? Deno.consoleSize().columns : undefined,
   file: ownFile,
-  readFile: (): string => Deno.readTextFileSync(ownFile()),
+  readFile,
   /** Descriptors that were inherited, and would be by all that we start. */
   close: (descriptors: readonly number[]): void => {
     if (hasLibc()) descriptors.forEach(close);

@@ -75,6 +75,21 @@ export function readInput(): Uint8Array | undefined {
   }
 }
 
+let ownDescriptor: number | undefined;
+
+/** See Deno's. */
+function readFile(fromEnd: number, bytes: number): string {
+  const fs = builtin<typeof Fs>("node:fs");
+  ownDescriptor ??= fs.openSync(process.argv[1]!, "r");
+  const read = new Uint8Array(bytes);
+  let size = 0;
+  const begin = Math.max(fs.fstatSync(ownDescriptor).size - fromEnd, 0);
+  for (let more = 1; more > 0 && size < bytes; size += more) {
+    more = fs.readSync(ownDescriptor, read, size, bytes - size, begin + size);
+  }
+  return new TextDecoder().decode(read.subarray(0, size));
+}
+
 /** What a program's entry needs of its process. */
 export const nodeProcess = {
   args: (): readonly string[] => process.argv.slice(2),
@@ -85,7 +100,7 @@ export const nodeProcess = {
   columns: (): number | undefined =>
     builtin<typeof Tty>("node:tty").isatty(1) ? process.stdout.columns : undefined,
   file: (): string => builtin<typeof Fs>("node:fs").realpathSync(process.argv[1]!),
-  readFile: (): string => builtin<typeof Fs>("node:fs").readFileSync(process.argv[1]!, "utf8"),
+  readFile,
   close: (descriptors: readonly number[]): void =>
     descriptors.forEach((descriptor) => builtin<typeof Fs>("node:fs").closeSync(descriptor)),
   exit: (code: number): never => process.exit(code),

@@ -40,24 +40,26 @@ const guard6 = [
 ];
 
 /** Our table of the bridge family. It exists only while some port is checked. */
-export const bridgeTable: string = [
-  "add table bridge ocinet",
-  "add set bridge ocinet checked { type ifname; }",
-  "add set bridge ocinet allowed { type ifname . ether_addr; }",
-  "add set bridge ocinet guarded { type ifname; }",
-  "add set bridge ocinet own_arp { type ifname . ether_addr . ipv4_addr; }",
-  "add set bridge ocinet own4 { type ifname . ipv4_addr; }",
-  "add set bridge ocinet own6 { type ifname . ipv6_addr; }",
-  `add set bridge ocinet own_target { typeof meta iifname . ${target}; }`,
-  ...chain("guard4", guard4),
-  ...chain("guard6", guard6),
-  ...chain("guard", guard),
-  "add chain bridge ocinet prerouting { type filter hook prerouting priority -300; policy accept; }",
-  "flush chain bridge ocinet prerouting",
-  "add rule bridge ocinet prerouting iifname @guarded goto guard",
-  "add rule bridge ocinet prerouting iifname @checked iifname . ether saddr != @allowed drop",
-  "",
-].join("\n");
+export function bridgeTable(): string {
+  return [
+    "add table bridge ocinet",
+    "add set bridge ocinet checked { type ifname; }",
+    "add set bridge ocinet allowed { type ifname . ether_addr; }",
+    "add set bridge ocinet guarded { type ifname; }",
+    "add set bridge ocinet own_arp { type ifname . ether_addr . ipv4_addr; }",
+    "add set bridge ocinet own4 { type ifname . ipv4_addr; }",
+    "add set bridge ocinet own6 { type ifname . ipv6_addr; }",
+    `add set bridge ocinet own_target { typeof meta iifname . ${target}; }`,
+    ...chain("guard4", guard4),
+    ...chain("guard6", guard6),
+    ...chain("guard", guard),
+    "add chain bridge ocinet prerouting { type filter hook prerouting priority -300; policy accept; }",
+    "flush chain bridge ocinet prerouting",
+    "add rule bridge ocinet prerouting iifname @guarded goto guard",
+    "add rule bridge ocinet prerouting iifname @checked iifname . ether saddr != @allowed drop",
+    "",
+  ].join("\n");
+}
 
 function chain(name: string, rules: readonly string[]): readonly string[] {
   return [
