@@ -616,6 +616,8 @@ answers() {
   # The backup has an address of host 1 that a container of host 2 has had since.
   AT=1 ctl snapshot save "$BATS_TEST_TMPDIR/backup" >/dev/null 2>&1
   down 1 c12
+  # Where etcd answers late, it is given back later.
+  wait_for is_unclaimed shop/10.9.0.50
   up 2 c23 shop:IP=10.9.0.50
   up 1 c14 shop
   wait_for pings 10.9.0.50 inside c11
@@ -676,6 +678,8 @@ RULES
 claim_is() {
   [ "$(ctl get --print-value-only "/ocinet/addresses/$1" | jq -r '.host + " " + .id')" = "$2 $3" ]
 }
+
+is_unclaimed() { [ -z "$(ctl get --print-value-only "/ocinet/addresses/$1" || echo unknown)" ]; }
 
 # claims_are_of CONTAINER...: those of all networks, in order
 claims_are_of() {
