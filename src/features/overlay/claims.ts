@@ -121,12 +121,12 @@ async function refuseTaken(
   }
 }
 
-/** Who has an address, in words. */
+/** The container and host that hold a claim, for a message; what etcd has is quoted. */
 export function showHolder({ host, id }: Pick<AddressClaim, "host" | "id">): string {
   return `${id === "" ? "" : `container ${JSON.stringify(id)} on `}host ${JSON.stringify(host)}`;
 }
 
-/** Some of many, in words. */
+/** The first five items, and how many more there are, for a message. */
 export function showSome(all: readonly string[]): string {
   return all.slice(0, 5).join(", ") + (all.length > 5 ? ` and ${all.length - 5} more` : "");
 }

@@ -66,8 +66,8 @@ export function tell(text: string): void {
 let openFile: Deno.FsFile | undefined;
 
 /**
- * So many bytes of the file that runs, as text. It stays open: a service may need more of it after it was replaced.
- * @param fromEnd how many bytes before its end they begin
+ * Bytes of the file that runs, as text. The file stays open: a service may need more of it after it was replaced.
+ * @param fromEnd the distance of the first byte from the file's end, in bytes
  */
 function readFile(fromEnd: number, bytes: number): string {
   openFile ??= Deno.openSync(ownFile());

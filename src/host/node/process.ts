@@ -77,7 +77,10 @@ export function readInput(): Uint8Array | undefined {
 
 let ownDescriptor: number | undefined;
 
-/** See Deno's. */
+/**
+ * Bytes of the file that runs, as text. The file stays open: a service may need more of it after it was replaced.
+ * @param fromEnd the distance of the first byte from the file's end, in bytes
+ */
 function readFile(fromEnd: number, bytes: number): string {
   const fs = builtin<typeof Fs>("node:fs");
   ownDescriptor ??= fs.openSync(process.argv[1]!, "r");
