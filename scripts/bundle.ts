@@ -5,6 +5,7 @@
  */
 import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
+import { minify } from "@swc/core";
 import { build, type Plugin } from "esbuild";
 import { eager, parts } from "./parts.ts";
 import { type Alias, checkConstant, importsOf, type Names, type StandIn, standIn, stubsOf } from "./stubs.ts";
@@ -100,7 +101,7 @@ async function finish(
     [...takes.keys()].filter((module) => owners.get(module) === owner).flatMap((module) =>
       standInOf(owner, module, aliases(module)).others
     );
-  return await run(version, name, [
+  const part = await run(version, name, [
     virtual("entry", () => entry),
     virtual(
       "elsewhere",
@@ -121,6 +122,20 @@ async function finish(
     ),
     onModules((module) => takes.has(module) ? { path: module, namespace: "elsewhere" } : undefined),
   ]);
+  return { ...part, ...await shrink(part) };
+}
+
+/** Makes a part two in a hundred shorter: esbuild simplifies expressions, swc also passes over the whole script. */
+async function shrink({ text, map }: Part): Promise<Pick<Part, "text" | "map">> {
+  const shrunk = await minify(text, {
+    module: true,
+    compress: { ecma: 2020, toplevel: true, passes: 2 },
+    mangle: { toplevel: true },
+    format: { ecma: 2020, comments: "some" },
+    // The map to go on from, as Terser takes it; swc's types know only true and false.
+    sourceMap: { content: map } as unknown as true,
+  });
+  return { text: shrunk.code, map: shrunk.map! };
 }
 
 /** What a lazily loaded part has in the place of a module of another. */
