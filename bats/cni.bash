@@ -6,7 +6,14 @@ set_up_plugins() {
   # Without duplicate address detection no address of a link comes later than the link.
   in_host sysctl -q net.ipv4.ip_forward=1 net.ipv6.conf.all.forwarding=1 net.ipv6.conf.default.accept_dad=0
   make_box
-  ocinet install-plugins "$BIN" >/dev/null
+  link_plugins "$BIN"
+}
+
+# link_plugins DIRECTORY: our plugins as links in it, which `install-plugins` made once for the file's tests
+link_plugins() {
+  local made=$BATS_RUN_TMPDIR/plugins
+  [ -e "$made" ] || ocinet install-plugins "$made" >/dev/null
+  cp -dR "$made" "$1"
 }
 
 # make_box: with a loopback link that has been up once, for it does not lose what it got by that. It forwards nothing: a

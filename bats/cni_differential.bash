@@ -8,7 +8,7 @@
 set_up_difference() {
   set_up_hosts
   BIN=$BATS_TEST_TMPDIR/bin REFERENCE=/usr/lib/cni VARIABLES=() PREPARE="" FINALLY=""
-  ocinet install-plugins "$BIN" >/dev/null
+  link_plugins "$BIN"
 }
 
 # look HOST|BOX: links, addresses, rules, routes of all tables, queueing disciplines, and the sysctls that plugins set, a

@@ -25,9 +25,9 @@ interface Ended {
 
 /** Who calls, and how often. */
 const callers: Readonly<Record<string, readonly [count: number, call: (random: Random) => Call]>> = {
-  plugin: [80, pluginCall],
-  cni: [30, cniCall],
-  hook: [40, hookCall],
+  plugin: [30, pluginCall],
+  cni: [12, cniCall],
+  hook: [16, hookCall],
 };
 
 function pluginCall(random: Random): Call {
