@@ -107,6 +107,20 @@ test("a second host of a name, or with another port, is refused with the remedy"
   await beat(agent);
   assert.equal(livingHosts(agent).size, 1);
   assert.equal(agent.problems.size, 0);
+  // But a later ocinet may read it.
+  const later = '{"version":3}';
+  etcd.put("/ocinet/hosts/h1", later);
+  await until(() => agent.hosts.entries.get("h1")?.value === later);
+  await beat(agent);
+  assert.match(
+    agent.problems.get("cluster")!,
+    /as "h1": there is a record .* of version 3, which a later ocinet wrote; update this host, or give it another "name" in \/c\.json$/,
+  );
+  assert.equal(etcd.dump()["/ocinet/hosts/h1"], later);
+  etcd.delete("/ocinet/hosts/h1");
+  await until(() => agent.hosts.entries.size === 0);
+  await beat(agent);
+  assert.equal(agent.problems.get("cluster"), undefined);
   Object.assign(other.config, { port: 8472 });
   await until(() => other.hosts.entries.size === 1);
   await beat(other);

@@ -1,7 +1,7 @@
 import { bootId, ownNamespace } from "../../engine/process.ts";
 import { type Agent, etcdOf, keysOf, livingHosts, report } from "./agent_state.ts";
 import { findUnderlay } from "./cluster_config.ts";
-import { readHost, writeRecord } from "./keys.ts";
+import { type HostRecord, LaterRecord, parseHost, writeRecord } from "./keys.ts";
 
 /**
  * Keeps the host in the cluster: renews its lease, and writes its record again where that is gone or not right. One after
@@ -59,8 +59,7 @@ async function takeOver(
 ): Promise<boolean> {
   const there = await etcdOf(agent).get(key);
   if (there === undefined) return false;
-  const [other, own] = [there.value, put[0].value].map((value) => readHost(agent.config.name, value));
-  // What cannot be read is no host's.
+  const [other, own] = [there.value, put[0].value].map((value) => readOwn(agent, value));
   if (other && other.instance !== own!.instance && other.underlay !== own!.underlay) {
     throw new Error(
       `Cannot enter the cluster as "${agent.config.name}": a host at ${other.underlay} has that name; ` +
@@ -68,6 +67,19 @@ async function takeOver(
     );
   }
   return await etcdOf(agent).change([{ key, value: there.value }], put);
+}
+
+/** The record of this host's name; undefined where it cannot be read, and is no host's. */
+function readOwn({ config: { name, path } }: Agent, value: string): HostRecord | undefined {
+  try {
+    return parseHost(name, value);
+  } catch (error) {
+    if (!(error instanceof LaterRecord)) return undefined;
+    throw new Error(
+      `Cannot enter the cluster as "${name}": there is a record of that name, and ${error.message}, ` +
+        `or give it another "name" in ${path}`,
+    );
+  }
 }
 
 function refuseOtherPorts(agent: Agent): void {

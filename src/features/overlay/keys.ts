@@ -88,13 +88,16 @@ export function writeNetwork({ name: _, ...record }: OverlayNetwork): string {
   return JSON.stringify({ version: record.encrypted ? encryptedVersion : usualVersion, ...record });
 }
 
+/** Why a record cannot be used that this version cannot read. */
+export class LaterRecord extends Error {}
+
 /** @throws Error giving the reason */
 function readRecord(text: string, highest = usualVersion): Readonly<Record<string, unknown>> {
   const json = parseObject(text.slice(0, 65536));
   const version = json["version"];
   if (!Number.isInteger(version) || version as number < 1) throw new Error("it has no version");
   if (version as number > highest) {
-    throw new Error(`it is of version ${version}, which a later ocinet wrote; update this host`);
+    throw new LaterRecord(`it is of version ${version}, which a later ocinet wrote; update this host`);
   }
   return json;
 }
