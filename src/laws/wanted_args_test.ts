@@ -7,6 +7,7 @@ import { networkOf } from "./networks.ts";
 import { containerOfPath } from "../engine/namespace.ts";
 import { attach } from "../features/container/attach.ts";
 import { describeAll } from "../features/container/describe.ts";
+import { connectNetwork } from "../features/container/live_networks.ts";
 import { detach } from "../features/container/detach.ts";
 import { parseAttachOptions } from "../features/container/options.ts";
 
@@ -37,8 +38,36 @@ for (const type of ["ptp", "bridge", "macvlan", "vlan", "host-device", "dummy", 
   });
 }
 
-const dhcp = '{"cniVersion":"1.1.0","name":"blue","type":"bridge","ipam":{"type":"dhcp"}}';
 const layer2 = '{"cniVersion":"1.1.0","name":"blue","type":"bridge"}';
+
+/** Connects that container to one more network, of a type, with that MAC address. @returns what is then in its namespace */
+async function connected(type: string, mac: string) {
+  const { fake, inside } = await attached(parseNetworkList(layer2, "blue"), "");
+  const list = { ...networkOf(type, "c1"), name: "red" };
+  const network = {
+    ...{
+      name: "red",
+      id: "0".repeat(64),
+      driver: type,
+      created: "",
+      ipv4: true,
+      ipv6: true,
+      internal: false,
+    },
+    ...{ attachable: false, labels: {}, options: {}, ipam: [], predefined: false, path: "/red", list },
+  };
+  await connectNetwork(fake.world, state, "c1", network, { aliases: [], gwPriority: 0, mac });
+  return inside;
+}
+
+for (const type of ["ptp", "bridge", "macvlan", "vlan"]) {
+  test(`a MAC address that connect asks for is the interface's, on ${type}`, async () => {
+    assert.equal(linkNamed(await connected(type, wanted), "eth1")!.mac, wanted);
+    await assert.rejects(connected(type, "01:00:5e:00:00:01"), /MAC=01.*: it is not the address of one link/);
+  });
+}
+
+const dhcp = '{"cniVersion":"1.1.0","name":"blue","type":"bridge","ipam":{"type":"dhcp"}}';
 const passthru = '{"cniVersion":"1.1.0","name":"blue","type":"macvlan","master":"eth0","mode":"passthru"}';
 
 test("what a network cannot give of what --net asks for is refused, with the reason", async () => {

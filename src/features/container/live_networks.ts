@@ -157,7 +157,7 @@ async function linkFor(
   const pathMtu = await defaultMtu(world);
   const { service } = options;
   const chosen = {
-    ...{ list: withEndpoint(list!, options), ifname, args: "" },
+    ...{ list: withEndpoint(list!, options), ifname, args: options.mac ? `MAC=${options.mac}` : "" },
     ...(path === undefined ? { builtIn: name as BuiltIn } : { path }),
     ...(options.aliases.length > 0 ? { aliases: options.aliases } : {}),
   };
@@ -172,13 +172,12 @@ async function linkFor(
 }
 
 /** What is asked of plugins by their configuration (CONVENTIONS.md, "args"). */
-function withEndpoint(list: NetworkList, { ip, ip6, mac }: EndpointOptions): NetworkList {
+function withEndpoint(list: NetworkList, { ip, ip6 }: EndpointOptions): NetworkList {
   const ips = [ip, ip6].filter((one) => one !== undefined);
-  if (ips.length === 0 && mac === undefined) return list;
+  if (ips.length === 0) return list;
   const [main, ...others] = list.plugins;
   const args = main!["args"] as { readonly cni?: object } | undefined;
-  const cni = { ...args?.cni, ...(ips.length > 0 ? { ips } : {}), ...(mac === undefined ? {} : { mac }) };
-  return { ...list, plugins: [{ ...main!, args: { ...args, cni } }, ...others] };
+  return { ...list, plugins: [{ ...main!, args: { ...args, cni: { ...args?.cni, ips } } }, ...others] };
 }
 
 /** A link by which a container becomes a member of a service. */
