@@ -10,6 +10,7 @@ import type { Lease } from "../plugin.ts";
 import {
   otherDirectory,
   ownerOf,
+  showSet,
   type Taken,
   takeNext,
   takeRequested,
@@ -25,6 +26,8 @@ export const kind = "local";
 /** Its configuration. */
 export interface Conf {
   readonly sets: readonly RangeSet[];
+  /** Ours: of each set, what a container may ask for, which can be more than what is given by itself. */
+  readonly requestable: readonly RangeSet[];
   readonly routes: readonly Route[];
   readonly dataDir: string;
   readonly resolvConf?: string;
@@ -48,8 +51,10 @@ export function parse(conf: Fields): Conf {
     ...nested(ipam, "ranges"),
   ]);
   if (sets.length === 0) throw new CniError("internal", "no IP ranges specified");
+  const wider = parseRangeSets(nested(ipam, "requestable"));
   return {
     sets,
+    requestable: sets.map((set, i) => wider[i] ?? set),
     routes: ipam.objects("routes")?.map(parseRoute) ?? [],
     dataDir: ipam.path("dataDir") ?? usualDirectory,
     resolvConf: ipam.path("resolvConf"),
@@ -71,12 +76,11 @@ function nested(from: Fields | undefined, key: string): readonly (readonly Field
 }
 
 /** Addresses of containers that run stay theirs where the directory was emptied. */
-export async function prepare({ dataDir, sets }: Conf, at: Attachment, world: World): Promise<void> {
-  const [all, { network }] = [sets.flat(), at];
-  const isWanted = (address: string) => all.some((range) => covers(range, address));
+export async function prepare({ dataDir, requestable }: Conf, at: Attachment, world: World): Promise<void> {
+  const [all, { network }] = [requestable.flat(), at];
   const families = familiesOf(all.map(({ subnet }) => subnet));
   const directory = `${dataDir}/${network}`;
-  await reserveLiving(world, directory, otherDirectory(world, directory, at), families, isWanted);
+  await reserveLiving(world, directory, otherDirectory(world, directory, at), families, isIn(all));
 }
 
 /**
@@ -92,15 +96,19 @@ export function lease(conf: Conf, at: Attachment, world: World): Lease {
   const taken: Taken[] = [];
   try {
     conf.sets.forEach((set, i) => {
-      const asked = wanted.findIndex((address) => set.some((range) => covers(range, address)));
+      const asked = wanted.findIndex(isIn(conf.requestable[i]!));
       taken.push(
         asked >= 0
-          ? takeRequested({ world, directory, set, i, at }, wanted.splice(asked, 1)[0]!)
+          ? takeRequested({ world, directory, set: conf.requestable[i]!, i, at }, wanted.splice(asked, 1)[0]!)
           : takeNext({ world, directory, set, i, at }),
       );
     });
     if (wanted.length > 0) {
-      throw new CniError("internal", `failed to allocate all requested IPs: ${wanted.join(" ")}`);
+      throw new CniError(
+        "internal",
+        `failed to allocate all requested IPs: ${wanted.join(" ")}`,
+        `containers can have ${conf.requestable.map(showSet).join(" or ")}`,
+      );
     }
     const claims = taken.flatMap(({ claim, ip }) => [
       claim,
@@ -115,6 +123,10 @@ export function lease(conf: Conf, at: Attachment, world: World): Lease {
     });
     throw error;
   }
+}
+
+function isIn(set: RangeSet): (address: string) => boolean {
+  return (address) => set.some((range) => covers(range, address));
 }
 
 /** Where the network's reservations are. */
@@ -177,8 +189,7 @@ export function owned(conf: Conf, at: Attachment, world: World): readonly Reserv
 export function held(conf: Conf, at: Attachment, world: World): string | undefined {
   giveBackOutlived(world, keptOf(conf, at));
   const [own, wanted] = [owned(conf, at, world).map(addressOfFile), requested(conf, at)];
-  const isIn = (set: RangeSet) => (address: string) => set.some((range) => covers(range, address));
-  for (const [i, set] of conf.sets.entries()) {
+  for (const [i, set] of conf.requestable.entries()) {
     const address = wanted.some(isIn(set)) ? undefined : own.find(isIn(set));
     if (address === undefined) continue;
     return `failed to allocate for range ${i}: ${address} has been allocated to ${at.containerId}, ` +

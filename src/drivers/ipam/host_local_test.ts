@@ -162,11 +162,30 @@ test(
 );
 
 test(
+  "an address outside of the range is given to who asks for it, if it is requestable, and to nobody else",
+  inDirectory((root) => {
+    const [range, rest] = [{ ...small, rangeStart: "10.1.2.5" }, { ...small, rangeEnd: "10.1.2.3" }];
+    const conf = parse(root, { ranges: [[range]], requestable: [[rest, range]] });
+    assert.equal(take(conf, container("a", { IP: "10.1.2.2" })), "10.1.2.2/29");
+    assert.equal(take(conf, container("b", { IP: "10.1.2.5" })), "10.1.2.5/29");
+    assert.equal(take(conf, container("c")), "10.1.2.6/29");
+    assert.throws(
+      () => take(conf, container("d")),
+      /no IP addresses available in range set: 10.1.2.5-10.1.2.6/,
+    );
+    for (const IP of ["10.1.2.1", "10.1.2.2", "10.1.2.4", "10.1.2.7"]) {
+      assert.throws(() => take(conf, container("d", { IP })), { code: 999 });
+    }
+  }),
+);
+
+test(
   "an address that cannot be had is refused, and whatever was taken before is given back",
   inDirectory((root) => {
     const conf = parse(root, { ranges: [[{ subnet: "fd00::/64" }], [small]] });
     take(conf, container("a", { IP: "10.1.2.5" }));
     const before = held(root);
+    const given = "containers can have fd00::1-fd00::ffff:ffff:ffff:ffff or 10.1.2.1-10.1.2.6";
     const rows: readonly (readonly [string, string, string])[] = [
       [
         "10.1.2.5",
@@ -174,8 +193,8 @@ test(
         'container "a" has it',
       ],
       ["10.1.2.1", "failed to allocate for range 1: requested ip 10.1.2.1 is subnet's gateway", ""],
-      ["10.9.9.9", "failed to allocate all requested IPs: 10.9.9.9", ""],
-      ["10.1.2.7", "failed to allocate all requested IPs: 10.1.2.7", ""],
+      ["10.9.9.9", "failed to allocate all requested IPs: 10.9.9.9", given],
+      ["10.1.2.7", "failed to allocate all requested IPs: 10.1.2.7", given],
       ["10.1.2.5\n", "invalid IP address: 10.1.2.5\n", ""],
       ["../lock", "invalid IP address: ../lock", ""],
       ["010.1.2.5", "invalid IP address: 010.1.2.5", ""],

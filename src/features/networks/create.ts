@@ -221,7 +221,12 @@ function withoutGateways(
 }
 
 function localIpam(ipam: readonly IpamConfig[], driver: Driver, options: NetworkOptions): unknown {
-  return { type: "host-local", ranges: ipam.map(localRanges), routes: routesOf(ipam, driver, options) };
+  return {
+    ...{ type: "host-local", ranges: ipam.map(localRanges), routes: routesOf(ipam, driver, options) },
+    ...(ipam.some(({ IPRange }) => IPRange)
+      ? { requestable: ipam.map(({ IPRange: _, ...config }) => localRanges(config)) }
+      : {}),
+  };
 }
 
 /** The text of the file of a network. @param ipamConf its `ipam`, if it has one */

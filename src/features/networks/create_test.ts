@@ -68,6 +68,16 @@ test("a network is a CNI network list, and is shown in Docker's words", async ()
           gateway: "fd00:5::1",
         }],
       ],
+      requestable: [
+        [
+          { subnet: "10.5.0.0/24", rangeStart: "10.5.0.1", rangeEnd: "10.5.0.129", gateway: "10.5.0.128" },
+          { subnet: "10.5.0.0/24", rangeStart: "10.5.0.131", rangeEnd: "10.5.0.254", gateway: "10.5.0.128" },
+        ],
+        [{
+          ...{ subnet: "fd00:5::/64", rangeStart: "fd00:5::1", rangeEnd: "fd00:5::ffff:ffff:ffff:ffff" },
+          gateway: "fd00:5::1",
+        }],
+      ],
       routes: [{ dst: "0.0.0.0/0" }, { dst: "::/0" }],
     },
   });

@@ -31,6 +31,7 @@ const ofLists = [
 /** Keys of objects whose readers do not say them here: those in lists, and those that runtimes read. */
 const ofInner: readonly (readonly [place: string, keys: readonly string[]])[] = [
   ["capabilities", ["portMappings", "ipRanges", "bandwidth", "dns", "ips", "mac", "aliases", "deviceID"]],
+  ["ipam.requestable", ["subnet", "rangeStart", "rangeEnd", "gateway"]],
   ["ipam.ranges", ["subnet", "rangeStart", "rangeEnd", "gateway"]],
   ["ipam.routes", ["dst", "gw", "mtu", "advmss", "priority", "table", "scope"]],
   ["ipam.addresses", ["address", "gateway"]],
