@@ -1,8 +1,17 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { misspeltKeys } from "../features/networks/mistakes.ts";
-import { newFake } from "../host/fake.ts";
+import { attach } from "../features/container/attach.ts";
+import { detach } from "../features/container/detach.ts";
+import { parseAttachOptions } from "../features/container/options.ts";
+import { createNetwork } from "../features/networks/create.ts";
+import { removeNetwork } from "../features/networks/remove.ts";
+import { containerOfPath } from "../engine/namespace.ts";
+import { type Fake, newFake } from "../host/fake.ts";
+import { parseNetworkList } from "../wire/cni/network_list.ts";
+import { containers } from "./actions.ts";
 import { hold } from "./laws.ts";
+import { dumpOf, newHost, state } from "./machine.ts";
 import { networkActions } from "./network_actions.ts";
 import { networkOf, networkTypes } from "./networks.ts";
 
@@ -20,3 +29,51 @@ test("no key of the networks that the laws are tried on is taken for a mistake",
     assert.deepEqual(misspeltKeys(world, { file: "x", list: networkOf(type, "c1") }), [], type);
   }
 });
+
+/** A network on a bridge of that name, which a container has been on, while another goes on on another network. */
+async function hostWithNetwork(bridge: string): Promise<Fake> {
+  const fake = newHost();
+  fake.addNamespace("box");
+  await containers.add(fake.world, "bridge", "c1");
+  await createNetwork(fake.world, state, "vault", {
+    ...{ driver: "bridge", ipamDriver: "default", ipamOptions: {}, ranges: [] },
+    ...{ subnets: ["10.99.0.0/24"], gateways: ["10.99.0.1"] },
+    ...{ auxiliary: [], ipv6: true, internal: true, attachable: false, labels: {} },
+    options: { "com.docker.network.bridge.name": bridge },
+  });
+  const path = "/etc/ocinet/net.d/vault.conflist";
+  await attach(fake.world, state, {
+    ...{ id: "c2", container: containerOfPath(fake.world, fake.addNamespace("inner")), replace: false },
+    options: parseAttachOptions(new Map()),
+    networks: [{ list: parseNetworkList(fake.world.read(path)!, path), path, ifname: "eth0", args: "" }],
+  });
+  await detach(fake.world, state, "c2");
+  return fake;
+}
+
+for (const bridge of ["br-admin", "br7"]) {
+  test(`removing a network leaves nothing of bridge ${bridge} in the table, also killed and done again`, async () => {
+    const made = await hostWithNetwork(bridge);
+    const isHeldBack = (line: string) => line.includes(` element inet ocinet internal { "${bridge}" }`);
+    assert.ok(dumpOf(made).some(isHeldBack));
+    const plain = made.copy();
+    await removeNetwork(plain.world, state, "vault");
+    assert.deepEqual(
+      dumpOf(plain).filter((line) => line.includes(`element`) && line.includes(`"${bridge}"`)),
+      [],
+    );
+    for (let call = 1; call <= plain.log.length; call++) {
+      for (const kind of ["we die before", "we die after"] as const) {
+        let fake = made.copy();
+        fake.fail({ call, kind, at: 0 });
+        await removeNetwork(fake.world, state, "vault").catch(() => {});
+        if (fake.dead) fake = fake.restart();
+        fake.fail(undefined);
+        await removeNetwork(fake.world, state, "vault").catch((error) =>
+          assert.match(error.message, /not found/)
+        );
+        assert.deepEqual(dumpOf(fake), dumpOf(plain), `${kind} at ${call}: ${plain.log[call - 1]}`);
+      }
+    }
+  });
+}

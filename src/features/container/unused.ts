@@ -5,7 +5,7 @@ import { keptChanges } from "../../engine/kept_changes.ts";
 import { listLinks } from "../../engine/links.ts";
 import { livingNamespaces, seesAllProcesses } from "../../engine/process.ts";
 import { containerFile, containerIds, pluginKeys, readPlugin } from "../../engine/record.ts";
-import { forgetRemovedBridge } from "../../engine/shared_elements.ts";
+import { forgetBridge } from "../../engine/shared_elements.ts";
 import { unknownFile } from "../../engine/state.ts";
 import { isRoot } from "../../engine/user.ts";
 import { parseAddress } from "../../net/address.ts";
@@ -129,8 +129,8 @@ function unusedBridges(world: World, links: readonly Link[]): readonly Unused[] 
     .map(({ name, kind, bridge }) => ({
       what: name === bridge ? `${kind} ${name}` : `link ${name} of bridge ${bridge}`,
       remove: async () => {
+        await forgetBridge(world, name);
         await removeBy(world, `link ${name}`, ["ip", "link", "del", "dev", name]);
-        await forgetRemovedBridge(world, name);
       },
     }));
 }

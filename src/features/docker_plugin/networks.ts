@@ -3,7 +3,6 @@ import { type GatewayMode, gatewayMode, gatewayModeKeys, mainPlugin } from "../n
 import { driverOf } from "../networks/plugin_options.ts";
 import { removeBridge } from "../networks/remove.ts";
 import type { DockerNetwork } from "../../wire/cnm/network_driver.ts";
-import { linkExists } from "../../engine/links.ts";
 import type { DockerPlugin } from "./plugin.ts";
 
 function fileOf({ data }: DockerPlugin, id: string): string {
@@ -78,6 +77,6 @@ export async function deleteNetwork(plugin: DockerPlugin, id: string): Promise<v
   const network = findNetwork(plugin, id);
   if (!network) return;
   const bridge = mainOf(network)["bridge"];
-  if (typeof bridge === "string" && linkExists(world, bridge)) await removeBridge(world, bridge);
+  if (typeof bridge === "string") await removeBridge(world, bridge);
   world.remove(fileOf(plugin, id));
 }

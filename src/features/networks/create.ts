@@ -270,10 +270,3 @@ async function clashes(
   }
   return undefined;
 }
-
-/** The bridge that a network's containers are on, if it is there. */
-export function bridgeOf(world: World, { list }: Network): string | undefined {
-  const main = list?.plugins[0];
-  const bridge = main?.type === "bridge" ? main["bridge"] ?? "cni0" : undefined;
-  return typeof bridge === "string" && linkExists(world, bridge) ? bridge : undefined;
-}

@@ -3,10 +3,11 @@ import { ownAlias } from "../../plan/ip.ts";
 import { removeAbandoned } from "../../plan/files.ts";
 import { whyFailed, type World } from "../../plan/world.ts";
 import type { Collected } from "../../engine/collected.ts";
-import { forgetRemovedBridge } from "../../engine/shared_elements.ts";
+import { linkExists } from "../../engine/links.ts";
+import { forgetBridge } from "../../engine/shared_elements.ts";
 import { isRoot } from "../../engine/user.ts";
 import { allNetworks, findNetwork, type Network } from "./catalog.ts";
-import { bridgeOf, networksLock } from "./create.ts";
+import { networksLock } from "./create.ts";
 import { giveUpBegun, removeFromPlugins } from "./plugin_networks.ts";
 import { endpointsIn, type NetworkEndpoint } from "./endpoints.ts";
 
@@ -108,9 +109,9 @@ type Tell = ReturnType<typeof removeFromPlugins>;
 /** The file goes last: until then it can be tried again. */
 async function removeLocked(world: World, state: string, network: Network): Promise<Tell> {
   const tell = removeFromPlugins(world, state, network);
-  const bridge = isRoot(world) ? bridgeOf(world, network) : undefined;
-  if (bridge !== undefined) await removeBridge(world, bridge);
   const main = network.list?.plugins[0];
+  const bridge = main?.type === "bridge" ? main["bridge"] ?? "cni0" : undefined;
+  if (isRoot(world) && typeof bridge === "string") await removeBridge(world, bridge);
   const master = main?.["master"];
   if (isRoot(world) && main?.["makeMaster"] !== undefined && typeof master === "string") {
     await removeMaster(world, master, await allNetworks(world));
@@ -127,13 +128,20 @@ async function removeMaster(world: World, master: string, networks: readonly Net
   if (world.read(`/sys/class/net/${master}/ifalias`)?.trim() === ownAlias) await removeLink(world, master);
 }
 
-/** One that is ours, and has no ports. */
+/**
+ * Removes one that is ours, and has no ports. What containers shared of it goes from our table also where it is an
+ * administrator's, for whom no network would hold it back any more, or has been removed by hand.
+ */
 export async function removeBridge(world: World, bridge: string): Promise<void> {
-  if (world.read(`/sys/class/net/${bridge}/ifalias`)?.trim() !== ownAlias) return;
-  const ports = await world.run(["ip", "-json", "link", "show", "master", bridge], { looks: true });
-  if (ports.code !== 0 || readRows(ports.stdout).length > 0) return;
-  await removeLink(world, bridge);
-  await forgetRemovedBridge(world, bridge);
+  const isOurs = world.read(`/sys/class/net/${bridge}/ifalias`)?.trim() === ownAlias;
+  if (linkExists(world, bridge)) {
+    const ports = await world.run(["ip", "-json", "link", "show", "master", bridge], { looks: true });
+    const isInUse = (port: unknown) => isOurs || /^veth[0-9a-f]{11}$/.test(String(port));
+    if (ports.code !== 0 || readRows(ports.stdout).some(({ ifname }) => isInUse(ifname))) return;
+  }
+  // Of a bridge that is gone already, nobody would think again.
+  await forgetBridge(world, bridge);
+  if (isOurs) await removeLink(world, bridge);
 }
 
 async function removeLink(world: World, link: string): Promise<void> {
