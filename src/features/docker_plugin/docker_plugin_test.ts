@@ -145,6 +145,11 @@ test("gateway modes: routed opens the container's ports, nat-unprotected all, is
   assert.match(elements, /opened4.*"br-abababababab" \. 10\.5\.0\.2 \. tcp \. 80/);
   assert.doesNotMatch(elements, /8080|masquerade4/);
   assert.ok((await made("nat-unprotected")).dump().some((line) => /open4.*10\.5\.0\.2/.test(line)));
+  const six = { [key.replace("ipv4", "ipv6")]: "routed" };
+  assert.match(
+    (await call(newFake(), "NetworkDriver.CreateNetwork", created(six)))["Err"] as string,
+    /^Cannot use gateway mode routed for one family: .* add -o \S+gateway_mode_ipv4=routed$/,
+  );
   const isolated = await made("isolated", { "com.docker.network.internal": true });
   assert.ok(!isolated.dump().some((line) => /10\.5\.0\.1\/24/.test(line)));
 });

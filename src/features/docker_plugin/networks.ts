@@ -22,15 +22,16 @@ export function mainOf({ id, internal, options, subnets }: DockerNetwork): Reado
     : main;
 }
 
-/** The gateway mode of a network, which is `nat` where the driver has none. */
-export function modeOf({ internal, options }: DockerNetwork): GatewayMode {
-  return driverOf(options, gatewayModeKeys) === "bridge" ? gatewayMode(options, internal) : "nat";
+/** The gateway mode of a network, which is `nat` where the driver has none. @param subnets of a new one */
+export function modeOf({ internal, options }: DockerNetwork, subnets?: readonly string[]): GatewayMode {
+  return driverOf(options, gatewayModeKeys) === "bridge" ? gatewayMode(options, internal, subnets) : "nat";
 }
 
 /** Stores a network. An equal one that is stored already is not an error. @throws Error if it cannot be used */
 export function createNetwork(plugin: DockerPlugin, network: DockerNetwork): void {
   const { world, data } = plugin;
   const main = mainOf(network);
+  modeOf(network, network.subnets.map(({ subnet }) => subnet));
   const rival = networks(plugin).find((one) => one.id !== network.id && clashes(one, network, main));
   if (rival) {
     throw new Error(

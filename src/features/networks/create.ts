@@ -244,7 +244,7 @@ function fileOf(
     ...(ownIpam.includes(ipamDriver) ? {} : { ipamDriver, ipamOptions }),
     configFrom: wanted.configFrom,
   };
-  const mode = driver === "bridge" ? gatewayMode(options, internal) : "nat";
+  const mode = driver === "bridge" ? gatewayMode(options, internal, ipam.map(({ Subnet }) => Subnet)) : "nat";
   const portmap = { type: "portmap", capabilities: { portMappings: true } };
   const plugins = [
     { ...main, ...(ipamConf === undefined ? {} : { ipam: ipamConf }) },

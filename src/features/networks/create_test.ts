@@ -314,6 +314,11 @@ test("gateway modes of a bridge, and parents that are made, are as in Docker", a
     message: /^gateway mode routed opens published ports to other hosts, which an internal network/,
   });
   await refuse({ [`${key}4`]: "nat", [`${key}6`]: "nat-unprotected" }, /has one for both families$/);
+  // A family that none is given for would be open, too.
+  await refuse({ [`${key}6`]: "routed" }, /routed for one family: .* add -o \S+gateway_mode_ipv4=routed$/);
+  await assert.rejects(create(world, "x", { ipv6: true, options: { [`${key}4`]: "routed" } }), {
+    message: /add -o \S+gateway_mode_ipv6=routed$/,
+  });
   await create(world, "lan", { driver: "macvlan", options: { parent: "eth0.50" } });
   await create(world, "alone", { driver: "ipvlan", internal: true });
   assert.deepEqual([plugins("lan")[0].master, plugins("lan")[0].makeMaster], ["eth0.50", "vlan"]);

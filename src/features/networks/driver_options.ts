@@ -130,9 +130,14 @@ export type GatewayMode = typeof gatewayModes[number];
 
 /**
  * The gateway mode of a bridge network, which is one for all of its families.
+ * @param subnets of a new network: a family whose mode is not given would have nat, as in Docker
  * @throws Error for another, or for modes that differ
  */
-export function gatewayMode(options: Options, internal: boolean): GatewayMode {
+export function gatewayMode(
+  options: Options,
+  internal: boolean,
+  subnets: readonly string[] = [],
+): GatewayMode {
   const modes = gatewayModeKeys.flatMap((key) => {
     const text = options[key] || undefined;
     const mode = gatewayModes.find((one) => one === text);
@@ -152,6 +157,13 @@ export function gatewayMode(options: Options, internal: boolean): GatewayMode {
   }
   if (mode === "isolated" && !internal) {
     throw new Error("gateway mode isolated can only be used for an internal network; add --internal");
+  }
+  const missing = subnets.map((subnet) => gatewayModeKeys[subnet.includes(":") ? 1 : 0]!)
+    .find((key) => (options[key] || "nat") !== mode);
+  if (missing !== undefined) {
+    throw new Error(
+      `Cannot use gateway mode ${mode} for one family: a network has one for both; add -o ${missing}=${mode}`,
+    );
   }
   return mode;
 }
