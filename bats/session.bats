@@ -65,6 +65,11 @@ session_pid() { session status --json | jq -e .pid; }
   run -0 as_user "$OCINET" inspect session/db
   jq -e '.[0] | .state == "up" and .networks[0].name == "shop" and .networks[0].by == "bridge"
     and .networks[0].ips == ["10.20.0.3/16"] and .ports[0].mapping == "192.0.2.1:8081:80/tcp"' <<<"$output"
+  # Outside, too, its networks are in use.
+  equal "session/db session/web" "$(as_user "$OCINET" network inspect shop | jq -r '.[0].Containers | keys | join(" ")')"
+  run -1 as_user "$OCINET" network rm shop
+  [[ $output == *'network shop has active endpoints (name:"session/db"'* ]]
+  equal "" "$(as_user "$OCINET" network prune)"
   run -0 session status --json
   jq -e '.state == "up" and .uplink == "slirp4netns" and [.containers[].id] == ["session/db", "session/web"]
     and (.ports | length) == 2' <<<"$output"

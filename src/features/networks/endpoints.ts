@@ -19,10 +19,16 @@ export interface NetworkEndpoint {
   readonly isRunning: boolean;
 }
 
-/** Every endpoint that is recorded, on any network: of containers by hook or `up`, and of those of CNI runtimes. */
+/**
+ * Every endpoint that is recorded, on any network: of containers by hook or `up`, and of those of CNI runtimes; also in the
+ * user's session, which has the same networks, and a /run of its own.
+ */
 export async function endpointsIn(world: World, state: string): Promise<readonly NetworkEndpoint[]> {
   const all = await Promise.all(containerIds(world, state).map((id) => endpointsOf(world, state, id)));
-  return all.flat();
+  const session = readUndamaged(world, state, "session");
+  if (!session?.session || staleness(world, session) !== undefined) return all.flat();
+  const inside = await endpointsIn(world, `/proc/${session.container.init!.pid}/root/run/ocinet`);
+  return [...all.flat(), ...inside.map((one) => ({ ...one, container: `session/${one.container}` }))];
 }
 
 /** The endpoints of one container. */
