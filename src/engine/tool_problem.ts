@@ -19,6 +19,16 @@ const known: readonly (readonly [pattern: RegExp, told: (step: string) => string
     /nsenter: failed to execute (\S+): No such file/,
     () => "Cannot set the container up: a program is missing; ocinet doctor says which",
   ],
+  [/Cannot find device "/, (step) => {
+    const link = / link (\S+) name .* type (?:mac|ip)vlan/.exec(step)?.[1];
+    return link && `Cannot make a link on ${link}: there is no such link any more`;
+  }],
+  [/: (Invalid argument|Device or resource busy)/, (step) => {
+    const [, link, type] = / link (\S+) name .* type (macvlan|ipvlan)/.exec(step) ?? [];
+    return link &&
+      `Cannot make a link of type ${type} on ${link}: the kernel refuses it, as beside a macvlan in mode passthru, ` +
+        `an ipvlan, or a bridge that has ${link}; take that off, or use another parent`;
+  }],
   [/: File exists/, (step) => {
     const name = /peer name (\S+)|netns \S+ name (\S+)|container: ip link set dev \S+ name (\S+)/.exec(
       step,

@@ -11,6 +11,16 @@ test("what a tool says is told with the remedy, where there is one", () => {
     "Cannot make a link of type ipvlan: the kernel that runs has no such links; " +
       "ocinet doctor says which module or option it takes",
   );
+  const macvlan =
+    'Cannot do "ip link add link eth0 name veth8 netns /proc/1/ns/net type macvlan mode passthru"';
+  assert.match(
+    toolProblem(macvlan, "RTNETLINK answers: Invalid argument") ?? "",
+    /^Cannot make a link of type macvlan on eth0: the kernel refuses it, as beside .*; take that off, or use another parent$/,
+  );
+  assert.equal(
+    toolProblem(macvlan, 'Cannot find device "eth0"'),
+    "Cannot make a link on eth0: there is no such link any more",
+  );
   assert.match(
     toolProblem('Cannot do "slirp4netns"', 'open("/dev/net/tun"): Permission denied child failed(1)') ?? "",
     /^Cannot connect the container: .*; as root: chmod 666 \/dev\/net\/tun$/,

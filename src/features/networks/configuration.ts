@@ -1,7 +1,7 @@
 /** Configurations that networks are made of (`--config-only`, `--config-from`), in Docker's words. */
 import type { World } from "../../plan/world.ts";
 import { allNetworks, type Network } from "./catalog.ts";
-import { isRouted, type NetworkOptions, ownIpam } from "./network_options.ts";
+import { type NetworkOptions, ownIpam } from "./network_options.ts";
 
 /** @throws Error for what only a network has, not a configuration */
 export function refuseInConfiguration({ internal, attachable, configFrom }: NetworkOptions): void {
@@ -23,33 +23,18 @@ export function findConfiguration(networks: readonly Network[], name: string): N
   throw new Error(`configuration network "${name}" does not exist`);
 }
 
-/** Options that macvlan and ipvlan have, and no bridge. */
-const onParent = ["parent", "macvlan_mode", "ipvlan_mode"];
-
 /**
  * The options of a network, with those of the configuration that it is made of.
- * @throws Error if it has some itself, or if its driver has no use for them: a bridge would take the address of the
- * router on the parent's network (moby#38731)
+ * @throws Error if it has some itself
  */
-export async function withConfiguration(
-  world: World,
-  name: string,
-  options: NetworkOptions,
-): Promise<NetworkOptions> {
-  const { configFrom, driver } = options;
+export async function withConfiguration(world: World, options: NetworkOptions): Promise<NetworkOptions> {
+  const { configFrom } = options;
   if (configFrom === undefined) return options;
   refuseOwn(options);
   const { ipam, ipv6, labels, options: own, ...rest } = findConfiguration(
     await allNetworks(world),
     configFrom,
   );
-  const alien = isRouted(driver) ? Object.keys(own).find((key) => onParent.includes(key)) : undefined;
-  if (alien !== undefined) {
-    throw new Error(
-      `Cannot make network "${name}" of driver ${driver} from configuration "${configFrom}": its option ${alien} is ` +
-        "for macvlan or ipvlan; name the driver with -d",
-    );
-  }
   return {
     ...{ ...options, ipv6, labels, options: own },
     ...{ ipamDriver: rest.ipamDriver ?? "default", ipamOptions: rest.ipamOptions ?? {} },

@@ -7,7 +7,7 @@ import type { World } from "../../plan/world.ts";
 import { asTyped } from "../../engine/usage.ts";
 import { allNetworks, configurationFile, type Network, type Stored } from "./catalog.ts";
 import { findConfiguration, refuseInConfiguration, withConfiguration } from "./configuration.ts";
-import { type Driver, drivers, gatewayMode, mainPlugin } from "./driver_options.ts";
+import { type Driver, drivers, gatewayMode, mainPlugin, refuseAlien } from "./driver_options.ts";
 import { checkNames } from "./names.ts";
 import { noPlugin } from "./plugin_networks.ts";
 import { completeIpam } from "./complete_ipam.ts";
@@ -58,12 +58,13 @@ export async function createNetwork(
 ): Promise<Created> {
   asTyped(() => checkName(name));
   if (asked.configOnly) return await createConfiguration(world, state, name, asked);
-  const options = await withConfiguration(world, name, asked);
+  const options = await withConfiguration(world, asked);
   const remote = await remoteOf(world, options);
   const id = newId();
   const { driver, given, main } = asTyped(() => {
     const driver = remote.driver ? undefined : checkDriver(options.driver);
     if (driver) refuseMisspelt(options.options);
+    if (driver) refuseAlien(name, driver, options.options);
     const given = readIpam(options);
     const main = driver ? mainPlugin({ ...options, id, driver }) : mainOnPlugin(id, options);
     const { names } = options.options;

@@ -275,8 +275,12 @@ test("a network is made of a configuration, which takes no addresses itself", as
   await refuse(
     "x",
     { configFrom: "lan" },
-    /its option parent is for macvlan or ipvlan; name the driver with -d$/,
+    /of driver bridge: its option parent is for macvlan or ipvlan; name the driver with -d, or leave the option out$/,
   );
+  const apart = { options: { "com.docker.network.bridge.enable_icc": "false" } };
+  for (const driver of ["ptp", "macvlan", "ipvlan"]) {
+    await refuse("x", { driver, ...apart }, /its option \S+enable_icc is for bridge; name the driver/);
+  }
   await assert.rejects(removeNetwork(world, state, "config"), {
     message: 'configuration network "config" is in use',
   });

@@ -38,6 +38,31 @@ export function mainPlugin({ id, driver, internal, options }: Wanted): Readonly<
   };
 }
 
+/** What only networks of a bridge have, and only those on a parent. */
+const onlyFor = [
+  ["bridge", /^com\.docker\.network\.bridge\.(?!enable_ip_masquerade$)/],
+  ["bridge or ptp", /^com\.docker\.network\.bridge\.enable_ip_masquerade$/],
+  ["macvlan or ipvlan", /^(parent|macvlan_mode|ipvlan_mode)$/],
+] as const;
+
+/**
+ * Refuses options of other drivers: whoever isolates containers, or names a parent, is not to believe that it is done. A
+ * bridge would take the address of the router on the parent's network (moby#38731).
+ * @throws Error naming the option and its driver
+ */
+export function refuseAlien(name: string, driver: Driver, options: Options): void {
+  for (const [of, pattern] of onlyFor) {
+    const alien = of.split(" or ").includes(driver)
+      ? undefined
+      : Object.keys(options).find((key) => pattern.test(key));
+    if (alien === undefined) continue;
+    throw new Error(
+      `Cannot make network "${name}" of driver ${driver}: its option ${alien} is for ${of}; ` +
+        "name the driver with -d, or leave the option out",
+    );
+  }
+}
+
 /** The host's address that published ports have which name none. */
 function readBinding(options: Options): string | undefined {
   const key = "com.docker.network.bridge.host_binding_ipv4";
