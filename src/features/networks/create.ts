@@ -14,6 +14,7 @@ import { completeIpam } from "./complete_ipam.ts";
 import { mainOnPlugin, makeOnPlugins, remoteOf } from "./create_on_plugins.ts";
 import { isNear } from "./near.ts";
 import { isRouted, type NetworkOptions, ownIpam, routesOf } from "./network_options.ts";
+import { refuseSharing } from "./sharing.ts";
 import { reachedBy } from "./free_subnet.ts";
 import { type IpamConfig, localRanges, readIpam } from "./ipam_options.ts";
 
@@ -76,7 +77,7 @@ export async function createNetwork(
     const networks = await allNetworks(world);
     refuseTwice(networks, name);
     if (options.configFrom !== undefined) findConfiguration(networks, options.configFrom);
-    refuseSharing(networks, name, main);
+    await refuseSharing(world, networks, name, main);
     await refuseOtherLink(world, main);
     const write = (ipam: readonly IpamConfig[], ipamConf: unknown) => {
       const created = new Date(world.now()).toISOString();
@@ -173,31 +174,6 @@ function checkDriver(driver: string): Driver {
 function newId(): string {
   return Array.from(crypto.getRandomValues(new Uint8Array(32)), (byte) => byte.toString(16).padStart(2, "0"))
     .join("");
-}
-
-/** Two networks on one bridge, and an ipvlan beside another on its parent, do not work. */
-function refuseSharing(
-  networks: readonly Network[],
-  name: string,
-  main: Readonly<Record<string, unknown>>,
-): void {
-  const { type, bridge, master, mode } = main;
-  for (const { name: other, list } of networks) {
-    const own = list?.plugins[0];
-    if (!own) continue;
-    if (bridge !== undefined && own.type === "bridge" && own["bridge"] === bridge) {
-      throw new Error(
-        `cannot create network ${name} (${bridge}): conflicts with network ${other} (${bridge}): ` +
-          "networks have same bridge name",
-      );
-    }
-    if (master === undefined || own["master"] !== master) continue;
-    const isAlone = own.type === "ipvlan" || type === "ipvlan" || mode === "passthru" ||
-      own["mode"] === "passthru";
-    if (isAlone && ["macvlan", "ipvlan"].includes(own.type)) {
-      throw new Error(`network ${other} is already using parent interface ${String(master)}`);
-    }
-  }
 }
 
 /** @throws Error where the bridge's name is another kind of link's */

@@ -329,3 +329,21 @@ test("gateway modes of a bridge, and parents that are made, are as in Docker", a
   assert.match(plugins("alone")[0].master, /^dm-[0-9a-f]{12}$/);
   await refuse({ parent: "eth0.5000" }, /^invalid subinterface vlan name eth0.5000/, "macvlan");
 });
+
+test("what must have a parent for itself is refused beside another, by whichever name, or none", async () => {
+  const { world, kernel } = machine();
+  const host = namespaceOf(kernel, kernel.own);
+  const eth0 = addLink(kernel, host, "eth0", "");
+  setUp(host, eth0, true);
+  eth0.altNames = ["wan0"];
+  const attributes = [["via", "192.0.2.254"]] as const;
+  host.routes.push({ dst: "0.0.0.0/0", index: eth0.index, table: mainTable, type: "unicast", attributes });
+  await create(world, "lan", { driver: "macvlan", options: { parent: "eth0" } });
+  await create(world, "more", { driver: "macvlan" });
+  const message = /^network lan is already using parent interface eth0$/;
+  for (const parent of [{}, { parent: "wan0" }, { parent: "eth0" }] as Record<string, string>[]) {
+    await assert.rejects(create(world, "x", { driver: "ipvlan", options: parent }), { message });
+    const passthru = { driver: "macvlan", options: { ...parent, macvlan_mode: "passthru" } };
+    await assert.rejects(create(world, "x", passthru), { message });
+  }
+});

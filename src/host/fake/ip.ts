@@ -307,6 +307,7 @@ function linkRow({ namespace, kernel }: Place, link: FakeLink): Record<string, u
     flags: flags.flatMap(([flag, set]) => set ? [flag] : []),
     ...(far === undefined ? {} : here === undefined ? { link_index: far.index } : { link: here }),
     ...(alias === "" ? {} : { ifalias: alias }),
+    ...(link.altNames === undefined ? {} : { altnames: link.altNames }),
     ...(link.master === undefined
       ? {}
       : { master: linkAt(namespaceOf(kernel, namespace.inode), link.master)?.name }),
