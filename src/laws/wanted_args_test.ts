@@ -67,6 +67,27 @@ for (const type of ["ptp", "bridge", "macvlan", "vlan"]) {
   });
 }
 
+test("a MAC address that another container on the network has is refused, until that has gone", async () => {
+  const { fake } = await attached(networkOf("bridge", "c1"), `MAC=${wanted}`);
+  const netns = fake.addNamespace("second");
+  const again = () =>
+    attach(fake.world, state, {
+      ...{ id: "c2", container: containerOfPath(fake.world, netns), replace: false },
+      options: parseAttachOptions(new Map()),
+      networks: [{
+        list: networkOf("bridge", "c2"),
+        ifname: "eth0",
+        args: `MAC=${wanted.replaceAll(":", "-")}`,
+      }],
+    });
+  await assert.rejects(
+    again(),
+    /^CniError: Cannot use network "blue": Cannot use MAC=02:.*:77: container "c1" has it$/,
+  );
+  await detach(fake.world, state, "c1");
+  await again();
+});
+
 const dhcp = '{"cniVersion":"1.1.0","name":"blue","type":"bridge","ipam":{"type":"dhcp"}}';
 const passthru = '{"cniVersion":"1.1.0","name":"blue","type":"macvlan","master":"eth0","mode":"passthru"}';
 

@@ -29,7 +29,7 @@ import type { ChosenNetwork, NetDirectory } from "../networks/networks.ts";
 import { withFreeSubnets } from "../networks/subnets.ts";
 import { noAddress, tellClosed, unknownVersion } from "./link_problems.ts";
 import type { Request } from "./request.ts";
-import { withWantedArgs } from "./wanted_args.ts";
+import { refuseTakenMac, withWantedArgs } from "./wanted_args.ts";
 
 /** One of a container's interfaces, with the configuration of its network read. */
 export interface PlannedLink {
@@ -107,6 +107,7 @@ async function planLink(
   }
   const wanted = args === "" ? list : withWantedArgs(list, args);
   if (!root) return { attached, at };
+  await refuseTakenMac(world, state, list.name, at);
   // What cannot be used is said before anything is done.
   parseChain(wanted.plugins, { dataDir });
   return { attached: { ...attached, network: keepingLeases(world, wanted, { directories, dataDir }) }, at };
