@@ -109,6 +109,14 @@ knows() {
   equal "eth1 10.8.0.2/24" "$(addresses c | grep eth1)"
   net disconnect --net-dir "$BATS_TEST_TMPDIR/own" far c
 
+  # Of two addresses one is the gateway's (RFC 3021).
+  net create --subnet 10.9.0.0/31 pair
+  net connect pair c
+  equal "eth1 10.9.0.1/31" "$(addresses c | grep eth1)"
+  serve tcp 81 in_host
+  equal 10.9.0.1 "$(ask tcp 10.9.0.0 81 in_container c)"
+  net disconnect pair c
+
   # The greatest priority has the way out.
   net disconnect db a
   run ! grep store <<<"$(hosts_of a)"

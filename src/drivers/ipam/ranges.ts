@@ -66,7 +66,7 @@ export function show({ start, end }: Range): string {
 }
 
 function parseRange(entry: Fields): Range {
-  const subnet = parseSubnet(entry.string("subnet") ?? "");
+  const subnet = parseSubnet(entry.string("subnet") ?? "", entry.has("rangeStart") && entry.has("rangeEnd"));
   const last = lastOf(subnet);
   const start = parseIp(entry, "rangeStart") ?? plus(addressOf(subnet), 1n);
   const end = parseIp(entry, "rangeEnd") ?? (family(subnet) === 4 ? plus(last, -1n) : last);
@@ -77,11 +77,12 @@ function parseRange(entry: Fields): Range {
   return { subnet, start, end, gateway };
 }
 
-function parseSubnet(text: string): string {
+/** @param isBounded its ends are given, and so may be both of its addresses (RFC 3021); the reference refuses that, too */
+function parseSubnet(text: string, isBounded: boolean): string {
   const parsed = parseCidr(text);
   if (!parsed) throw refuse(`invalid CIDR address: ${text}`);
   const subnet = `${parsed.address}/${parsed.length}`;
-  if (hostLength(parsed.address) - parsed.length < 2) {
+  if (hostLength(parsed.address) - parsed.length < (isBounded ? 1 : 2)) {
     throw refuse(`Network ${subnet} too small to allocate from`);
   }
   const network = addressOf(networkOf(subnet));

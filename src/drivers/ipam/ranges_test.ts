@@ -41,6 +41,12 @@ test("a range is completed from its subnet", () => {
   ]);
 });
 
+test("both addresses of a subnet of two can be had, if they are its ends", () => {
+  const ends = { rangeStart: "10.1.2.0", rangeEnd: "10.1.2.1", gateway: "10.1.2.0" };
+  const [set] = parse([{ subnet: "10.1.2.0/31", ...ends }]);
+  assert.deepEqual([...candidates(set!, undefined)].map(({ address }) => address), ["10.1.2.1"]);
+});
+
 test("ranges that cannot be are refused in the reference's words", () => {
   const subnet = "10.1.2.0/24";
   const rows: readonly (readonly [readonly unknown[], string])[] = [

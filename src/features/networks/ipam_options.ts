@@ -90,8 +90,7 @@ function checkSubnet(text: string): string {
   const subnet = checkPrefix("subnet", text);
   const found = useless.find(([other]) => overlaps(subnet, other));
   if (found) throw invalid("subnet", text, found[1]);
-  // Of two addresses one is the gateway's: host-local gives none from so few.
-  if (hostLength(subnet) - lengthOf(subnet) < 2) {
+  if (lengthOf(subnet) === hostLength(subnet)) {
     throw invalid("subnet", text, "it has no address for a container");
   }
   return subnet;
@@ -218,10 +217,15 @@ function later(one: string, other: string): string {
   return toNumber(one) < toNumber(other) ? other : one;
 }
 
+/** A subnet of two addresses has neither a network's nor a broadcast address (RFC 3021). */
+function isPair(subnet: string): boolean {
+  return hostLength(subnet) - lengthOf(subnet) < 2;
+}
+
 function firstOf(subnet: string): string {
-  return plus(addressOf(subnet), 1n);
+  return isPair(subnet) ? addressOf(subnet) : plus(addressOf(subnet), 1n);
 }
 
 function lastHostOf(subnet: string): string {
-  return family(subnet) === 6 ? lastOf(subnet) : plus(lastOf(subnet), -1n);
+  return family(subnet) === 6 || isPair(subnet) ? lastOf(subnet) : plus(lastOf(subnet), -1n);
 }
