@@ -8,6 +8,7 @@ import { applyRules } from "./apply_rules.ts";
 import { endFlows } from "./conntrack.ts";
 import { applyCall } from "./plugin_calls.ts";
 import { RollbackError, StepError } from "./step_error.ts";
+import { routeTaken } from "./taken.ts";
 import { undo } from "./undo.ts";
 
 /**
@@ -137,9 +138,12 @@ async function applyLines(
   }
   done.push(...steps.filter((step) => step.tool === "sysctl"), ...lines.slice(0, at));
   // Another process made the same shared thing between our look-up and this line.
-  const passedOver = failed.onError === "ignore" ||
-    (failed.onError === "ignore-exists" && stderr.includes("File exists"));
-  if (!passedOver) throw new StepError(failed, reason(stderr));
+  const exists = stderr.includes("File exists");
+  const passedOver = failed.onError === "ignore" || (failed.onError === "ignore-exists" && exists);
+  if (!passedOver) {
+    const taken = exists ? await routeTaken(world, prefixes[failed.on], failed) : undefined;
+    throw taken ?? new StepError(failed, reason(stderr));
+  }
   if (at + 1 < lines.length) await applyLines(world, prefixes, lines.slice(at + 1), done);
 }
 

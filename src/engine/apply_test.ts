@@ -4,7 +4,7 @@ import { newFake } from "../host/fake.ts";
 import { forwardPort } from "../plan/nft/ports.ts";
 import type { World } from "../plan/world.ts";
 import { apply } from "./apply.ts";
-import { setLink } from "../plan/ip.ts";
+import { addRoute, setLink } from "../plan/ip.ts";
 import { setSysctl } from "../plan/step.ts";
 import { type StepError, TakenError } from "./step_error.ts";
 
@@ -81,6 +81,40 @@ test("a port on one address is looked for on all of them, too", async () => {
     message: "Cannot publish port 8080/tcp on 192.0.2.1",
     details: 'container "c2" has it',
   });
+});
+
+test("an address that another route leads to is refused with the container that has it, or else the link", async () => {
+  for (const dst of ["10.9.9.9/32", "fd99::9/128"]) {
+    const address = dst.split("/")[0]!;
+    const set = `members${address.includes(":") ? 6 : 4}`;
+    const element =
+      `table inet ocinet {\n\tset ${set} {\n\t\telements = { "veth9" . ${address} comment "c2 veth9" }\n\t}\n}`;
+    const refusal = async (on: "host" | "container", held: string) => {
+      const { world } = worldOf((command) => {
+        if (command.includes("-batch")) {
+          return { error: "RTNETLINK answers: File exists\nCommand failed -:1" };
+        }
+        if (command === `ip -j -${set.at(-1)} route show table main ${dst}`) {
+          return { out: '[{"dst":"x","dev":"veth9"}]' };
+        }
+        return command === `nft get element inet ocinet ${set} { "veth9" . ${address} }` ? { out: held } : {};
+      });
+      const applied = apply(world, { host: [], container: [] }, [addRoute(on, { dst }, "veth1")]);
+      const error = await applied.then(() => assert.fail(), (error: StepError) => error);
+      return `${error.message}: ${error.details}`;
+    };
+    const remedy = "choose another address";
+    assert.equal(
+      await refusal("host", element),
+      `Cannot use address ${address} on link veth9: container "c2" has it; ${remedy}, or end that container`,
+    );
+    for (const [on, place] of [["host", ""], ["container", "container: "]] as const) {
+      assert.equal(
+        await refusal(on, ""),
+        `Cannot do "${place}ip route add ${dst} dev veth1": veth9 leads there already; take that route away, or ${remedy}`,
+      );
+    }
+  }
 });
 
 test("the sysctl is named that the kernel has not, or refuses", async () => {

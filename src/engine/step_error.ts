@@ -22,9 +22,11 @@ export class StepError extends Error {
 /** Another container has the address or the port. */
 export class TakenError extends StepError {
   constructor(step: Step, id: string) {
-    super(step, `container "${id}" has it`);
+    const what = showElementStep(step);
+    const remedy = what.startsWith("use") ? "; choose another address, or end that container" : "";
+    super(step, `container "${id}" has it${remedy}`);
     this.name = "TakenError";
-    this.message = `Cannot ${showElementStep(step)}`;
+    this.message = `Cannot ${what}`;
   }
 }
 

@@ -1,4 +1,5 @@
-import { elementsIn } from "../plan/nft/element.ts";
+import { family } from "../net/address.ts";
+import { element, elementsIn, memberKey, setOf } from "../plan/nft/element.ts";
 import { portOnAll } from "../plan/nft/ports.ts";
 import { type ListedElement, parseElements } from "../plan/nft/listing.ts";
 import type { Line, Step } from "../plan/step.ts";
@@ -7,6 +8,7 @@ import { reasonToGo } from "./namespace.ts";
 import { livingNamespaces } from "./process.ts";
 import { pluginKeys, type PluginRecord, readPlugin, writeRecord } from "./record.ts";
 import { stateDirectory } from "./state.ts";
+import { StepError, TakenError } from "./step_error.ts";
 import { undo } from "./undo.ts";
 
 /** An element that conflicts, and its owner from its comment. */
@@ -40,6 +42,26 @@ export function holderIn(table: string, { set, key, owner }: ListedElement): Hol
   const [id, link] = owner?.split(" ") ?? [];
   if (id === undefined) return undefined;
   return { set: `${table} ${set}`, key, id, ...(link === undefined ? {} : { link }) };
+}
+
+/** Why a route cannot be added where another one leads there: maybe to a container, which then has the address. */
+export async function routeTaken(
+  world: World,
+  prefix: readonly string[],
+  step: Line,
+): Promise<StepError | undefined> {
+  if (step.id.kind !== "route") return undefined;
+  const { dst, table = "main" } = step.id;
+  const argv = [...prefix, "ip", "-j", `-${family(dst)}`, "route", "show", "table", `${table}`, dst];
+  const { stdout } = await world.run(argv, { looks: true });
+  const link = /"dev":"([^"]+)"/.exec(stdout)?.[1];
+  if (link === undefined) return undefined;
+  // The names of links in a container are anybody's.
+  const member = step.on === "host" ? element(setOf("members", dst), memberKey(link, dst)) : undefined;
+  const holder = member && await holderOf(world, prefix, member);
+  return holder
+    ? new TakenError(member, holder.id)
+    : new StepError(step, `${link} leads there already; take that route away, or choose another address`);
 }
 
 function tableOfSet(set: string): string {
