@@ -6,7 +6,7 @@ import { containerOfPath } from "../engine/namespace.ts";
 import { attach } from "../features/container/attach.ts";
 import { parseAttachOptions } from "../features/container/options.ts";
 import type { CniError } from "../wire/cni/error.ts";
-import { hostWith, netnsOf, ways } from "./actions.ts";
+import { containers, hostWith, netnsOf, ways } from "./actions.ts";
 import { newHost, state } from "./machine.ts";
 import { networkOf } from "./networks.ts";
 
@@ -54,4 +54,16 @@ test("an address that is asked for, and that a CNI runtime has given, is refused
     `${identity.split(":")[1]} ${modified}`,
   );
   await attach(fake.world, state, wanted);
+});
+
+test("a network reserves no address that a container has on another, whose subnet it shares", async () => {
+  const fake = await hostWith(containers, "static");
+  await containers.add(fake.world, "static", "c1");
+  assert.deepEqual(addressesOf(fake, "c1"), ["10.1.1.77/24"]);
+  await attach(fake.world, state, {
+    ...{ id: "c2", container: containerOfPath(fake.world, netnsOf("c2")), replace: false },
+    options: parseAttachOptions(new Map()),
+    networks: [{ list: { ...networkOf("ptp", "c2"), name: "green" }, ifname: "eth0", args: "IP=10.1.1.9" }],
+  });
+  assert.equal(fake.world.stat(`${state}/networks/green/10.1.1.77`), undefined);
 });

@@ -77,10 +77,11 @@ function nested(from: Fields | undefined, key: string): readonly (readonly Field
 
 /** Addresses of containers that run stay theirs where the directory was emptied. */
 export async function prepare({ dataDir, requestable }: Conf, at: Attachment, world: World): Promise<void> {
-  const [all, { network }] = [requestable.flat(), at];
+  const directory = `${dataDir}/${at.network}`;
+  if (world.stat(directory) !== undefined) return;
+  const all = requestable.flat();
   const families = familiesOf(all.map(({ subnet }) => subnet));
-  const directory = `${dataDir}/${network}`;
-  await reserveLiving(world, directory, otherDirectory(world, directory, at), families, isIn(all));
+  await reserveLiving(world, at, directory, otherDirectory(world, directory, at), families, isIn(all));
 }
 
 /**
