@@ -14,7 +14,7 @@ import {
   type Sysctl,
 } from "../plan/step.ts";
 import { readUndamagedFile } from "../plan/files.ts";
-import { endedBy, whyFailed, type World } from "../plan/world.ts";
+import { endedBy, type Output, whyFailed, type World } from "../plan/world.ts";
 import { messageOf } from "../wire/cni/error.ts";
 import { endFlows } from "./conntrack.ts";
 import { ownerIsAlive, readPids } from "./process.ts";
@@ -115,17 +115,12 @@ async function undoEach(world: World, prefixes: Prefixes, batch: Batch): Promise
       return [];
     case "call":
       return failed(await undoCall(world, step));
-    case "nft":
-      return await undoRules(world, prefixes, steps as readonly Line[]);
     default:
       return await undoLines(world, prefixes, steps as readonly (Line | Sysctl)[]);
   }
 }
 
-/**
- * `ip -force -batch` goes on after a line that fails, and names each: "Command failed -:3", after what is wrong with it.
- * A program that ended by a signal, or failed without naming a line, has told nothing: any line may be left.
- */
+/** Of a program that was ended by a signal, any line may be left. */
 async function undoLines(
   world: World,
   prefixes: Prefixes,
@@ -135,10 +130,20 @@ async function undoLines(
   if (steps.length === 0) return [];
   const { argv, stdin } = invocation(steps, prefixes[steps[0]!.on], "undo");
   const output = await world.run(argv, { stdin });
-  const { code, stderr } = output;
-  if (code === 0) return [];
+  if (output.code === 0) return [];
   const ended = endedBy(output);
   if (ended !== undefined) return [{ problem: `Cannot undo "${show(steps.slice(0, 1))}": ${ended}`, steps }];
+  return steps[0]!.tool === "nft"
+    ? await undoRulesLeft(world, prefixes, steps as readonly Line[], output)
+    : linesLeft(steps, output);
+}
+
+/**
+ * `ip -force -batch` goes on after a line that fails, and names each: "Command failed -:3", after what is wrong with it.
+ * One that failed without naming a line has told nothing: any line may be left.
+ */
+function linesLeft(steps: readonly (Line | Sysctl)[], output: Output): readonly Failed[] {
+  const { code, stderr } = output;
   const lines = steps.filter(({ tool }) => tool !== "sysctl");
   const said = stderr.split("\n").filter((row) => row !== "");
   const failed: Failed[] = [];
@@ -174,19 +179,13 @@ async function undoExec(world: World, prefixes: Prefixes, step: Exec): Promise<r
   return [`Cannot undo "${show([step])}": ${whyFailed(output)}`];
 }
 
-async function undoRules(
+async function undoRulesLeft(
   world: World,
   prefixes: Prefixes,
-  all: readonly Line[],
+  steps: readonly Line[],
+  output: Output,
 ): Promise<readonly Failed[]> {
-  const steps = all.filter(isUndoneByOwner);
-  if (steps.length === 0) return [];
-  const { argv, stdin } = invocation(steps, prefixes[steps[0]!.on], "undo");
-  const output = await world.run(argv, { stdin });
-  const { code, stderr } = output;
-  if (code === 0) return [];
-  const ended = endedBy(output);
-  if (ended !== undefined) return [{ problem: `Cannot undo "${show(steps.slice(0, 1))}": ${ended}`, steps }];
+  const { stderr } = output;
   const gone = stderr.includes("No such file or directory");
   if (steps.length === 1) {
     if (gone || stderr.includes("File exists")) return [];
@@ -196,7 +195,7 @@ async function undoRules(
   const parts = gone ? byTable(steps) : steps.map((step) => [step]);
   if (parts.length === 1) return [];
   const problems: Failed[] = [];
-  for (const part of parts) problems.push(...await undoRules(world, prefixes, part));
+  for (const part of parts) problems.push(...await undoLines(world, prefixes, part));
   return problems;
 }
 

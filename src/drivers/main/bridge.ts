@@ -23,7 +23,7 @@ import {
 } from "./bridge_gateway.ts";
 import { isFiltering, lostVlans, portVlans, vlanLink, type Vlans, vlansOn } from "./bridge_vlan.ts";
 import { endpointOf } from "./endpoint.ts";
-import { addAddresses, addRoutes, enableIpv6, withLease } from "./layer3.ts";
+import { addAddresses, addRoutes, enableIpv6, needAddresses, withLease } from "./layer3.ts";
 import { announce, bringUp, bringUpAddressed } from "./move_in.ts";
 import {
   disableDuplicateDetection,
@@ -223,7 +223,7 @@ export function statusProblem(conf: Conf, seen: HostState): void {
 
 /** Gives the container its addresses and routes, and the bridge the gateway's address. */
 export function address(conf: Conf, at: Attachment, given: Lease, made: Result, seen: HostState): Plan {
-  if (given.ips.length === 0) throw new CniError("internal", "IPAM plugin returned missing IP config");
+  needAddresses(given);
   const lease = { ...given, ips: given.ips.map((ip) => withGateway(ip, conf)) };
   const routes = conf.isDefaultGateway ? withDefaultRoutes(lease) : lease.routes;
   const gateways = conf.isGateway ? gatewayAddresses(lease.ips) : [];

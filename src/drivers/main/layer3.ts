@@ -6,6 +6,11 @@ import { addAddress, addRoute } from "../../plan/ip.ts";
 import { setSysctl, type Step, type Sysctl } from "../../plan/step.ts";
 import type { Lease } from "../plugin.ts";
 
+/** @throws CniError in the reference's words where the IPAM has given none */
+export function needAddresses({ ips }: Lease): void {
+  if (ips.length === 0) throw new CniError("internal", "IPAM plugin returned missing IP config");
+}
+
 /** Whether addresses are masqueraded. Both backends of the reference are accepted; our own table is used for either. */
 export function parseMasquerade(conf: Fields): boolean {
   const [wanted, backend] = [conf.boolean("ipMasq") ?? false, conf.string("ipMasqBackend")];

@@ -7,7 +7,7 @@ import { removeLinkAtUndo, setLink } from "../../plan/ip.ts";
 import type { HostState } from "../../plan/host_state.ts";
 import { type Line, line, setSysctl, type Step, type Sysctl, words } from "../../plan/step.ts";
 import type { Lease } from "../plugin.ts";
-import { addAddresses, addRoutes, enableIpv6, withLease } from "./layer3.ts";
+import { addAddresses, addRoutes, enableIpv6, needAddresses, withLease } from "./layer3.ts";
 
 /**
  * The name of a link until it is in the container. Before Linux 6.15 the kernel checked a new link's name in the
@@ -104,7 +104,7 @@ export interface MovedIn {
 
 /** Adds the addresses of a link in the container, sets it up, and adds the routes. */
 export function configure(lease: Lease, { made, bringUp, names }: MovedIn): readonly Step[] {
-  if (lease.ips.length === 0) throw new CniError("internal", "IPAM plugin returned missing IP config");
+  needAddresses(lease);
   const link = made.interfaces[0]!;
   return [
     ...enableIpv6(lease, ...names),

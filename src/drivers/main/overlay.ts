@@ -20,6 +20,7 @@ import { line, type Step, words } from "../../plan/step.ts";
 import type { Lease, Lookups } from "../plugin.ts";
 import * as bridge from "./bridge.ts";
 import { type Conf, parse as parseBridge } from "./bridge_conf.ts";
+import { needAddresses } from "./layer3.ts";
 import { forward, forwardingSysctls, vethEnds } from "./veth.ts";
 
 /** It reads `MAC`. */
@@ -106,9 +107,9 @@ export function address(conf: Conf, at: Attachment, lease: Lease, made: Result, 
 }
 
 /** The other hosts know the MAC address, which is derived from the address. */
-function macOf(conf: Conf, at: Attachment, { ips }: Lease): string {
-  if (ips.length === 0) throw new CniError("internal", "IPAM plugin returned missing IP config");
-  const mac = macOfAddress(addressOf(ips[0]!.address));
+function macOf(conf: Conf, at: Attachment, lease: Lease): string {
+  needAddresses(lease);
+  const mac = macOfAddress(addressOf(lease.ips[0]!.address));
   const wanted = conf.mac ?? at.args.get("MAC");
   if (wanted === undefined || parseMac(wanted) === mac) return mac;
   throw new CniError(

@@ -12,7 +12,7 @@ import type { Step } from "../../plan/step.ts";
 import { hostLinks, ownIps } from "../../wire/cni/previous_result.ts";
 import type { Lease, Lookups } from "../plugin.ts";
 import { endpointOf } from "./endpoint.ts";
-import { addRoutes, alone, enableIpv6, parseMasquerade, withLease } from "./layer3.ts";
+import { addRoutes, alone, enableIpv6, needAddresses, parseMasquerade, withLease } from "./layer3.ts";
 import {
   disableDuplicateDetection,
   forward,
@@ -80,7 +80,7 @@ export function address(
   made: Result,
   seen: HostState,
 ): Plan {
-  if (lease.ips.length === 0) throw new CniError("internal", "IPAM plugin returned missing IP config");
+  needAddresses(lease);
   const host = made.interfaces[0]!.name;
   const endpoint = endpointOf(at, made)!;
   return {
