@@ -35,6 +35,11 @@ export function reachableNames(world: World): ResolvConf {
   return nameservers.length === 0 ? {} : { ...parseResolvConf(world.read(resolvConf) ?? ""), nameservers };
 }
 
+/** Tells why a container finds no names. */
+export function tellOfLost(world: World, why: string): void {
+  world.warn(`No names are found: ${why}; give others by --dns, such as --dns 9.9.9.9`);
+}
+
 /** The host's name resolution. */
 export interface Resolvers {
   /** The families of the host's servers; both false if the file names none. */

@@ -39,6 +39,11 @@ export function asksBySix({ resolvers }: Host): boolean {
   return resolvers !== undefined && resolvers.families[6] && !resolvers.families[4];
 }
 
+/** Whether the host has no name server. */
+export function asksNobody({ resolvers }: Host): boolean {
+  return resolvers !== undefined && !resolvers.families[4] && !resolvers.families[6];
+}
+
 /** The result for a connected container. */
 export function resultOf(
   { ifname, netns, restricted, host }: Target,

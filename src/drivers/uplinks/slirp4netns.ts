@@ -1,10 +1,11 @@
 import type { Result } from "../../wire/cni/result.ts";
+import { noServer } from "../../net/resolv_conf.ts";
 import type { PortMapping } from "../../net/port_mapping.ts";
 import { addForward } from "../../plan/hostfwd.ts";
 import { addAddress, addRoute } from "../../plan/ip.ts";
 import { type Send, setSysctl, type Step } from "../../plan/step.ts";
 import { keepRunning } from "./supervise.ts";
-import { asksBySix, cidrOf, network6, networkOf, resultOf } from "./network.ts";
+import { asksBySix, asksNobody, cidrOf, network6, networkOf, resultOf } from "./network.ts";
 import type { UplinkOptions } from "./options.ts";
 import { refuse, refuseLow } from "./refusals.ts";
 import { noWayOut } from "./restricted.ts";
@@ -25,9 +26,10 @@ export const slirp4netns = {
     if (asksBySix(host) && !host.ipv6) {
       return "the host's name servers have IPv6 addresses only, and the kernel has no IPv6";
     }
-    return isBlind(host) && serversOf(host).length === 0
-      ? `${host.resolvers!.stray} is out of its sandbox, and no name server is reached without it`
-      : undefined;
+    if (!isBlind(host) || serversOf(host).length > 0) return undefined;
+    return asksNobody(host)
+      ? noServer
+      : `${host.resolvers!.stray} is out of its sandbox, and no name server is reached without it`;
   },
   refusal: (mapping, host, _, others: readonly PortMapping[] = []) => {
     if (mapping.protocol === "sctp") return refuse(mapping, "slirp4netns forwards tcp and udp only");
@@ -72,9 +74,9 @@ export const slirp4netns = {
   },
 } satisfies Uplink;
 
-/** Whether slirp4netns's sandbox hides the host's resolv.conf: only /etc and /run are visible in it. */
-function isBlind({ resolvers }: Host): boolean {
-  return resolvers?.stray !== undefined;
+/** Whether it finds no server in the host's resolv.conf. Its sandbox hides all but /etc and /run. */
+function isBlind(host: Host): boolean {
+  return asksNobody(host) || host.resolvers?.stray !== undefined;
 }
 
 function serversOf({ names }: Host): readonly string[] {

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { parsePublish } from "../../net/port_mapping.ts";
 import { show } from "../../plan/step.ts";
 import { parseOptions } from "./options.ts";
+import { pasta } from "./pasta.ts";
 import { slirp4netns } from "./slirp4netns.ts";
 import type { Target } from "./uplink.ts";
 
@@ -127,4 +128,12 @@ test("a container asks for names by the family of the host's servers, or those t
   assert.deepEqual(serversOf("", hidden), ["192.0.2.9"]);
   assert.deepEqual(serversOf("sandbox=false", hidden), ["10.0.2.3"]);
   assert.deepEqual(serversOf("dns=false", hidden), undefined);
+  const none = { families: { 4: false, 6: false } };
+  assert.deepEqual(serversOf("", { ...hidden, resolvers: none }), ["192.0.2.9"]);
+  for (const { losesNames } of [slirp4netns, pasta]) {
+    assert.match(
+      losesNames({ ...target.host, resolvers: none })!,
+      /resolv.conf is not there, or names no server$/,
+    );
+  }
 });

@@ -1,11 +1,11 @@
 import type { Result } from "../../wire/cni/result.ts";
 import { formatHosts, type Hosts, parseHostsEntries } from "../../net/hosts.ts";
 import { parseAddress } from "../../net/address.ts";
-import { formatResolvConf, type ResolvConf } from "../../net/resolv_conf.ts";
+import { formatResolvConf, noServer, type ResolvConf } from "../../net/resolv_conf.ts";
 import type { OptionValues } from "../../wire/oci/options.ts";
 import { exec, type Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
-import { isHostsOwn, reachableNames, resolvConf, serversIn } from "../../engine/name_servers.ts";
+import { isHostsOwn, reachableNames, resolvConf, serversIn, tellOfLost } from "../../engine/name_servers.ts";
 import { findTarget, mountFiles, type Rootfs, type Target } from "./file_mounts.ts";
 import { askResolvers } from "./asked_resolvers.ts";
 import { fromHost, toldFile } from "./host_names.ts";
@@ -108,11 +108,9 @@ export function namesUnasked(
 
 /** Only where the host names no other server: else those are tried next, or given. */
 function warnOfLost(world: World, servers: readonly string[]): void {
-  world.warn(
-    `No names are found: the host's name servers (${servers.join(", ") || "127.0.0.1, as it names none"}) ` +
-      "are on its own loopback, to which there is no way; " +
-      "give others by --dns, such as --dns 9.9.9.9",
-  );
+  const own = servers.join(", ");
+  const why = own && `the host's name servers (${own}) are on its own loopback, to which there is no way`;
+  tellOfLost(world, why || noServer);
 }
 
 /**

@@ -358,8 +358,18 @@ const cases: readonly (readonly [string, Machine, string])[] = [
   ],
   [
     "no resolver",
-    { uid: 1000, files: { "/etc/resolv.conf": undefined } },
+    {
+      uid: 1000,
+      files: { "/etc/resolv.conf": "search example.org\n" },
+      stats: { "/etc/resolv.conf": {} },
+    },
     "warning /etc/resolv.conf: names no server -> give containers one with --dns, such as --dns 9.9.9.9",
+  ],
+  [
+    "no resolv.conf",
+    { uid: 1000, files: { "/etc/resolv.conf": undefined } },
+    "warning /etc/resolv.conf: is not there, or a link to no file -> " +
+    "as root: rm -f /etc/resolv.conf; echo nameserver 9.9.9.9 >/etc/resolv.conf",
   ],
   [
     "resolv.conf out of the sandbox",

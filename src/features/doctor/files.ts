@@ -119,6 +119,10 @@ function lookAtSubIds(world: World, which: "uid" | "gid"): readonly Finding[] {
  */
 async function lookAtResolvConf(world: World): Promise<readonly Finding[]> {
   const servers = serversIn(world, resolvConf);
+  if (servers.length === 0 && world.stat(resolvConf) === undefined) {
+    const write = `rm -f ${resolvConf}; echo nameserver 9.9.9.9 >${resolvConf}`;
+    return warn(resolvConf, "is not there, or a link to no file", asRoot(world, write));
+  }
   if (servers.length === 0) {
     return warn(resolvConf, "names no server", "give containers one with --dns, such as --dns 9.9.9.9");
   }

@@ -7,6 +7,7 @@ import type { Asked, Entrance, Target } from "../../drivers/uplinks/uplink.ts";
 import { enterUser, pidInside } from "../../engine/namespace.ts";
 import type { Attached, Namespace } from "../../engine/record.ts";
 import type { ChosenNetwork } from "../networks/networks.ts";
+import { tellOfLost } from "../../engine/name_servers.ts";
 import { containerPaths } from "../../engine/state.ts";
 import { chooseUplink, granting, type UplinkOptions } from "./uplink.ts";
 
@@ -49,7 +50,13 @@ export async function planRootless(
   const target = targetOf(world, state, request, attached);
   const own = ports.filter(({ relay }) => !relay);
   const plan = uplink.connect({ ...target, host, restricted }, options, own);
-  if ("result" in plan) return { ...plan, by: uplink.name, ports };
+  if ("result" in plan) {
+    const lost = restricted || request.options.files?.resolv !== "network"
+      ? undefined
+      : uplink.losesNames?.(host);
+    if (lost !== undefined) tellOfLost(world, `uplink ${uplink.name}: ${lost}`);
+    return { ...plan, by: uplink.name, ports };
+  }
   const { steps, answer, read } = plan;
   const instead = () => planRootless(world, state, request, attachments, [...except, uplink.name]);
   return {
