@@ -14,11 +14,14 @@ export async function list(world: World, quiet = false): Promise<Report> {
   const state = stateDirectory(world);
   const own = await describeAll(world, state, containerIds(world, state));
   const all = [...own, ...describeInside(world, state)];
-  // A user who looks for root's containers should not take an empty table for an answer.
-  const isElsewhere = all.length === 0 && !isRoot(world) && world.stat("/run/ocinet") !== undefined;
-  const note = isElsewhere ? { note: "none of yours; sudo ocinet ls shows those of root" } : {};
   const text = quiet ? all.map(({ id }) => `${oneLine(id)}\n`).join("") : containersText(all);
-  return { json: all, text, ...note };
+  return { json: all, text, ...noteOfRoot(world, all, "ls") };
+}
+
+/** A user who looks for root's containers should not take an empty answer for one. */
+export function noteOfRoot(world: World, found: readonly unknown[], command: string): Pick<Report, "note"> {
+  const isElsewhere = found.length === 0 && !isRoot(world) && world.stat("/run/ocinet") !== undefined;
+  return isElsewhere ? { note: `none of yours; sudo ocinet ${command} shows those of root` } : {};
 }
 
 /** A table of containers. */

@@ -1,12 +1,12 @@
 import { UsageError } from "../wire/oci/options.ts";
 import type { World } from "../plan/world.ts";
 import { stateDirectory } from "../engine/state.ts";
-import { isRoot } from "../engine/user.ts";
 import { drawHtml } from "../features/map/html.ts";
 import type { NetworkMap } from "../features/map/model.ts";
 import { drawSvg } from "../features/map/svg.ts";
 import { drawText } from "../features/map/text.ts";
 import { currentMap } from "../features/page/look.ts";
+import { noteOfRoot } from "./list.ts";
 import type { Report } from "./report.ts";
 
 export const mapFlags = {
@@ -28,10 +28,7 @@ export async function map(world: World, flags: ReadonlySet<string>, screen: Scre
     throw new UsageError(`Cannot print --${forms.join(" and --")} at once: give one of them`);
   }
   const json = await currentMap(world, stateDirectory(world), flags.has("all"));
-  const isElsewhere = json.containers.length === 0 && !isRoot(world) &&
-    world.stat("/run/ocinet") !== undefined;
-  const note = isElsewhere ? { note: "none of yours; sudo ocinet map shows those of root" } : {};
-  return { json, text: draw(world, json, forms[0], screen), ...note };
+  return { json, text: draw(world, json, forms[0], screen), ...noteOfRoot(world, json.containers, "map") };
 }
 
 function draw(world: World, map: NetworkMap, form: string | undefined, screen: Screen): string {

@@ -1,3 +1,4 @@
+import { processWith } from "../plan/open_files.ts";
 import type { Surroundings } from "../plan/world.ts";
 
 /** In milliseconds: how long to wait for a lock before a message is printed. */
@@ -33,20 +34,8 @@ export function lockFailed(path: string, reason: string): Error {
 
 /** The process that has a lock: /proc/locks may name flock(1), which has ended; an open file says what it has locked. */
 export function holderOf(world: Surroundings, path: string): string {
-  const pid = world.list("/proc").find((name) => /^[0-9]+$/.test(name) && holds(world, name, path));
+  const pid = processWith(world, path, (info) => /^lock:.*FLOCK/m.test(info));
   if (pid === undefined) return "";
   const words = (world.read(`/proc/${pid}/cmdline`) ?? "").split("\0").join(" ").trim();
   return `, which process ${pid} has (${words.length > 200 ? `...${words.slice(-200)}` : words})`;
-}
-
-function holds(world: Surroundings, pid: string, path: string): boolean {
-  try {
-    return world.list(`/proc/${pid}/fd`).some((fd) =>
-      world.readLink(`/proc/${pid}/fd/${fd}`) === path &&
-      /^lock:.*FLOCK/m.test(world.read(`/proc/${pid}/fdinfo/${fd}`) ?? "")
-    );
-  } catch {
-    // It is another user's process.
-    return false;
-  }
 }

@@ -2,6 +2,7 @@ import { fromNumber } from "../../net/address.ts";
 import { collide, parseHostIp, type PortMapping, showMapping } from "../../net/port_mapping.ts";
 import { type Claim, claim } from "../../plan/step.ts";
 import { createWithDirectory, readUndamagedFile, removeAbandoned } from "../../plan/files.ts";
+import { processWith } from "../../plan/open_files.ts";
 import type { World } from "../../plan/world.ts";
 import { readContainer } from "../../engine/record.ts";
 import { addressesSeenBy, isHostAddress } from "../../engine/routes.ts";
@@ -247,19 +248,7 @@ function fromHex(hex: string): string {
 
 /** The process that has a socket, as text for the user. */
 export function findProcess(world: World, inode: string): string {
-  const pid = world.list("/proc").filter((name) => /^[0-9]+$/.test(name)).find((pid) =>
-    holds(world, pid, inode)
-  );
+  const pid = processWith(world, `socket:[${inode}]`);
   if (pid === undefined) return "a process of another user";
   return `process ${pid} (${world.read(`/proc/${pid}/comm`)?.trim()})`;
-}
-
-function holds(world: World, pid: string, inode: string): boolean {
-  try {
-    return world.list(`/proc/${pid}/fd`).some((fd) =>
-      world.readLink(`/proc/${pid}/fd/${fd}`) === `socket:[${inode}]`
-    );
-  } catch {
-    return false;
-  }
 }
