@@ -37,6 +37,9 @@ import { findConflicting, portClaims, TakenPort, takePorts } from "./ports.ts";
 import type { Request } from "./request.ts";
 import { explainShared } from "./shared_namespace.ts";
 
+/** A container that runs has the id. */
+export class AttachedAlready extends Error {}
+
 /**
  * Attaches a container to its networks, publishes its ports and provides its files; or does nothing at all.
  * @returns what is recorded of it, or undefined for mode `host`, of which there is nothing to record
@@ -54,7 +57,9 @@ export async function attach(
     const old = request.replace ? await readOrRecover(world, state, id) : readContainer(world, state, id);
     if (old && !request.replace) await awaitLinks(world, old);
     if (old && !request.replace && old.phase === "done" && staleness(world, old) === undefined) {
-      throw new Error(`Cannot attach container "${id}": it is attached already; take it down first`);
+      throw new AttachedAlready(
+        `Cannot attach container "${id}": it is attached already; take it down first`,
+      );
     }
     if (old) await detachLocked(world, state, old);
     else refuseUnknownFiles(world, state, id);

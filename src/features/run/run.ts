@@ -6,7 +6,7 @@ import { isAlive, isSameProcess, type ProcessIdentity } from "../../engine/proce
 import { readContainer } from "../../engine/record.ts";
 import { containerPaths, innerDirectory } from "../../engine/state.ts";
 import { undo } from "../../engine/undo.ts";
-import { attach } from "../container/attach.ts";
+import { attach, AttachedAlready } from "../container/attach.ts";
 import { detach } from "../container/detach.ts";
 import { collectOpportunistically } from "../container/gc.ts";
 import { followHost, repairNames } from "../container/names_again.ts";
@@ -36,6 +36,24 @@ function freeId(world: World, state: string, pid: number): string {
   }
 }
 
+/** In another PID namespace a command of the same number may have taken the id since it was free. */
+export async function attachByFreeId(
+  world: World,
+  state: string,
+  request: Request & { id: string },
+  pid: number,
+): Promise<void> {
+  for (;;) {
+    request.id = freeId(world, state, pid);
+    try {
+      await attach(world, state, request);
+      return;
+    } catch (error) {
+      if (!(error instanceof AttachedAlready)) throw error;
+    }
+  }
+}
+
 /**
  * Makes namespaces, connects them, has the process that waits for us become the command in them, and takes all of it away
  * again once that has ended. What goes wrong then is noted in hook.log: no caller is there any more to be told.
@@ -52,12 +70,13 @@ export async function runConnected(world: World, state: string, { id, options, w
     // Until it becomes the command, and wherever that goes, the namespaces are those of their holder.
     const lasting = { ...container, init: command.process };
     const request = {
-      ...{ id: id ?? freeId(world, state, command.process.pid), container, lasting, options, replace: false },
+      ...{ id: id ?? "", container, lasting, options, replace: false },
       rootfs: { pid: holder.pid, enter: enterUser(container), path: "" },
       ...(cgroup ? { ending: endingOfCgroup(cgroup) } : {}),
     };
     const attached = await command.prepare(async (world) => {
-      await attach(world, state, request);
+      if (id === undefined) await attachByFreeId(world, state, request, command.process.pid);
+      else await attach(world, state, request);
       return true;
     });
     try {
