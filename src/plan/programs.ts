@@ -72,3 +72,8 @@ export function needProgram(world: Surroundings, name: string): string {
   const from = packages[name];
   throw new Error(`Cannot run "${name}": it is not on PATH; ${from ? `install ${from}` : "install it"}`);
 }
+
+/** Words before a program's that leave it only these capabilities, each after a comma: ",+net_admin". */
+export function withCapabilities(kept: string): readonly string[] {
+  return ["setpriv", "--no-new-privs", "--inh-caps=-all", `--bounding-set=-all${kept}`];
+}

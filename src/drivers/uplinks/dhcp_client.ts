@@ -1,3 +1,4 @@
+import { withCapabilities } from "../../plan/programs.ts";
 import type { Spawn } from "../../plan/step.ts";
 import { clientWords, orBusybox, timeoutSeconds, writeLease } from "../../plan/udhcpc.ts";
 import { keepRunning } from "./supervise.ts";
@@ -62,8 +63,7 @@ export function keepAddress(target: Target, bridge: string): Spawn {
   const own = clientDirectory(target);
   const words = (pid: number, enter: readonly string[]) => [
     ...["nsenter", ...enter, `--net=/proc/${pid}/ns/net`],
-    ...["setpriv", "--no-new-privs", "--inh-caps=-all"],
-    "--bounding-set=-all,+net_admin,+net_raw,+net_bind_service",
+    ...withCapabilities(",+net_admin,+net_raw,+net_bind_service"),
     ...["sh", "-c", ask, "sh", directory, bridge, event],
     ...clientWords({ ifname, pidFile: `${own}/pid`, request }),
   ];

@@ -31,6 +31,11 @@ export function networkOf(options: UplinkOptions): Network {
   return { address: at(100n), length: lengthOf(cidr), gateway: at(2n), dns: at(3n) };
 }
 
+/** The options that slirp4netns and pasta share. */
+export const commonKeys = [
+  ...["cidr", "mtu", "mac", "ipv6", "dns", "host-loopback", "outbound-addr", "outbound-addr6"] as const,
+];
+
 /**
  * Whether all name servers of the host have IPv6 addresses. An uplink sends them only questions that it received over
  * IPv6.

@@ -3,7 +3,7 @@ import { noServer } from "../../net/resolv_conf.ts";
 import type { PortMapping } from "../../net/port_mapping.ts";
 import { setSysctl } from "../../plan/step.ts";
 import { keepRunning } from "./supervise.ts";
-import { asksBySix, asksNobody, network6, networkOf, resultOf } from "./network.ts";
+import { asksBySix, asksNobody, commonKeys, network6, networkOf, resultOf } from "./network.ts";
 import type { UplinkOptions } from "./options.ts";
 import { refuse, refuseLow } from "./refusals.ts";
 import { noWayOut } from "./restricted.ts";
@@ -12,7 +12,7 @@ import type { Host, Target, Uplink } from "./uplink.ts";
 /** pasta: it is faster than slirp4netns and can publish IPv6 ports. It is always sandboxed. */
 export const pasta = {
   name: "pasta",
-  keys: ["cidr", "mtu", "mac", "ipv6", "dns", "host-loopback", "outbound-addr", "outbound-addr6"],
+  keys: commonKeys,
   oldest: {
     version: "2024_02",
     why: "older ones do not end with the container, and stall servers that speak first, such as SSH",

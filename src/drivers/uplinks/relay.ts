@@ -1,4 +1,5 @@
 import { type PortMapping, showMapping } from "../../net/port_mapping.ts";
+import { withCapabilities } from "../../plan/programs.ts";
 import { quote } from "../../plan/batch.ts";
 import { addForward } from "../../plan/hostfwd.ts";
 import type { Send, Spawn } from "../../plan/step.ts";
@@ -38,7 +39,7 @@ export function startRelay({ entrance, socket, inside, program }: Relayed): Spaw
     ...["sh", "-c", both, "sh", entrance.directory],
     [
       ...["nsenter", ...enter, `--net=/proc/${pid}/ns/net`],
-      ...["setpriv", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all"],
+      ...withCapabilities(""),
       ...[...program.inside, "relay", "inside", inside],
     ].map(quote).join(" "),
     ...[socket, inside, "setpriv", "--no-new-privs", ...program.outside],

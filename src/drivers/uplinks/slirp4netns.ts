@@ -5,7 +5,7 @@ import { addForward } from "../../plan/hostfwd.ts";
 import { addAddress, addRoute } from "../../plan/ip.ts";
 import { type Send, setSysctl, type Step } from "../../plan/step.ts";
 import { keepRunning } from "./supervise.ts";
-import { asksBySix, asksNobody, cidrOf, network6, networkOf, resultOf } from "./network.ts";
+import { asksBySix, asksNobody, cidrOf, commonKeys, network6, networkOf, resultOf } from "./network.ts";
 import type { UplinkOptions } from "./options.ts";
 import { refuse, refuseLow } from "./refusals.ts";
 import { noWayOut } from "./restricted.ts";
@@ -14,10 +14,7 @@ import type { Host, Running, Target, Uplink } from "./uplink.ts";
 /** slirp4netns: it needs nothing from the host and supports every option. */
 export const slirp4netns = {
   name: "slirp4netns",
-  keys: [
-    ...["cidr", "mtu", "mac", "ipv6", "dns", "host-loopback"] as const,
-    ...["outbound-addr", "outbound-addr6", "sandbox", "seccomp"] as const,
-  ],
+  keys: [...commonKeys, "sandbox" as const, "seccomp" as const],
   // A connection from the host's loopback has the gateway as its source.
   keepsClientAddress: true,
   publishes: 4,

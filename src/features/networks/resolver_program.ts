@@ -1,3 +1,4 @@
+import { withCapabilities } from "../../plan/programs.ts";
 import type { Spawn } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 
@@ -68,7 +69,7 @@ export function startResolver(world: World, state: string): Spawn {
     id: { kind: "process", pidFile: `${directory}/pid` },
     run: [
       ...["sh", "-c", start, "sh", keep, directory],
-      ...["setpriv", "--no-new-privs", "--inh-caps=-all", "--bounding-set=-all,+net_bind_service"],
+      ...withCapabilities(",+net_bind_service"),
       ...[...program, "resolver", names, socket],
     ],
     ...{ name: "resolver", pidFile: `${directory}/pid`, cmdlineMarker: socket, cleanupPaths: [socket] },
