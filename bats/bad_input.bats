@@ -201,6 +201,11 @@ annotated() {
   run -0 ocinet inject --print --net default "$(bundle_path a)"
   run -1 ocinet inject --net x "$(bundle_path a)"
   [[ $output == "ocinet: error loading $file: Cannot read network file $file: it is not JSON: "* ]]
+  # What looks at others goes on without it.
+  run -0 ocinet network inspect --format '{{.Name}}' default
+  [[ $output == "ocinet: error loading $file: "*$'\n'default ]]
+  run -0 ocinet map
+  [[ ${lines[0]} == "ocinet: error loading $file: "* ]]
   # A version that is not known does no harm.
   echo '{"name": "x", "type": "ptp", "cniVersion": "9.0.0"}' >"$NET_DIR/x.conf"
   refuses 'Cannot use cniVersion "9.0.0" of network "x": known are 0.1.0, 0.2.0, 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0' --net x

@@ -110,7 +110,7 @@ export async function networkList(
 ): Promise<Report> {
   const isWanted = filterOf(world, given, ["name", "id", "driver", "label", "scope", "type", "dangling"]);
   const endpoints = await endpointsIn(world, stateDirectory(world));
-  const networks = (await allNetworks(world)).filter((network) =>
+  const networks = (await allNetworks(world, [], "readable")).filter((network) =>
     isWanted({ network, isUsed: endpoints.some((one) => one.network === network.name) })
   );
   const rows = networks.map((network) => row(network, flags.has("no-trunc")));
@@ -130,13 +130,8 @@ function listText(rows: readonly ReturnType<typeof row>[], format: string): stri
 }
 
 function mistakesOf(world: World, names: readonly string[]): readonly string[] {
-  try {
-    return loadNetworks(world, []).filter(({ list }) => names.includes(list.name))
-      .flatMap((found) => misspeltKeys(world, found));
-  } catch {
-    // One that cannot be read has been told, if it was asked for.
-    return [];
-  }
+  return loadNetworks(world, [], "readable").filter(({ list }) => names.includes(list.name))
+    .flatMap((found) => misspeltKeys(world, found));
 }
 
 /** Shows all that is known of networks; of those that are not there, the others are shown all the same. */
@@ -145,7 +140,7 @@ export async function networkInspect(
   terms: readonly string[],
   given: OptionValues,
 ): Promise<Report> {
-  const networks = await allNetworks(world);
+  const networks = await allNetworks(world, [], "readable");
   const endpoints = await endpointsIn(world, stateDirectory(world));
   const { done, problems } = await each(
     terms,
@@ -241,7 +236,7 @@ export async function networkConnect(
     throw new UsageError(`Cannot read --gw-priority ${JSON.stringify(priority)}: it is not a whole number`);
   }
   const netDirectories = directoriesOf(world, given);
-  const network = findNetwork(await allNetworks(world, netDirectories), term!);
+  const network = findNetwork(await allNetworks(world, netDirectories, "readable"), term!);
   const state = stateDirectory(world);
   const record = await connectNetwork(world, state, findId(world, state, id!), network, {
     ...{ ip: one("ip"), ip6: one("ip6"), mac: one("mac-address"), ifname: one("ifname") },
@@ -260,7 +255,7 @@ export async function networkDisconnect(
   given: OptionValues,
   isForced: boolean,
 ): Promise<Report> {
-  const network = nameOf(await allNetworks(world, directoriesOf(world, given)), term!);
+  const network = nameOf(await allNetworks(world, directoriesOf(world, given), "readable"), term!);
   const state = stateDirectory(world);
   const record = await disconnectNetwork(world, state, { id: findId(world, state, id!), network, isForced });
   return { json: record ? describeContainer(world, record) : {}, text: "" };

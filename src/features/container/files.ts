@@ -102,15 +102,13 @@ export function namesUnasked(
   const servers = serversIn(world, resolvConf);
   const isRight = rootfs.path === "" && servers.length > 0 && !servers.some(isHostsOwn);
   const names = isRight ? {} : reachableNames(world);
-  if (rootfs.path === "" && !isRight && !names.nameservers) warnOfLost(world, servers);
+  // Only where the host names no other server: else those are tried next, or given.
+  if (rootfs.path === "" && !isRight && !names.nameservers) {
+    const own = servers.join(", ");
+    const why = `the host's name servers (${own}) are on its own loopback, to which there is no way`;
+    tellOfLost(world, own ? why : noServer);
+  }
   return names.nameservers ? names : undefined;
-}
-
-/** Only where the host names no other server: else those are tried next, or given. */
-function warnOfLost(world: World, servers: readonly string[]): void {
-  const own = servers.join(", ");
-  const why = own && `the host's name servers (${own}) are on its own loopback, to which there is no way`;
-  tellOfLost(world, why || noServer);
 }
 
 /**

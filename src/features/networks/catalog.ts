@@ -55,9 +55,17 @@ export interface Stored {
 /**
  * Every network: files, the built-in ones, and the modes `host` and `none`; in the order of the names.
  * @param extra more directories of network files
+ * @param wanted "readable": without files that cannot be read, of which a warning tells
+ * @throws Error naming a file that cannot be read
  */
-export async function allNetworks(world: World, extra: readonly string[] = []): Promise<readonly Network[]> {
-  const found = await Promise.all(loadNetworks(world, extra).map((network) => networkOf(world, network)));
+export async function allNetworks(
+  world: World,
+  extra: readonly string[] = [],
+  wanted?: "readable",
+): Promise<readonly Network[]> {
+  const found = await Promise.all(
+    loadNetworks(world, extra, wanted).map((network) => networkOf(world, network)),
+  );
   const modes = await Promise.all([mode("host", "host"), mode("none", "null")]);
   return [...found, ...modes, ...configurations(world)].sort((a, b) => compareNames(a.name, b.name));
 }

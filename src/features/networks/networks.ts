@@ -79,29 +79,36 @@ export function listNetDirectories(world: World, extra: readonly string[]): read
 /**
  * Every network there is, in the order of the file names: a user's stands in for a built-in one of its name, and a
  * directory's for those of the directories before it.
- * @param wanted what is asked for: a file that cannot be read is in the way of what it could be, and of nothing else
+ * @param wanted what is asked for: a file that cannot be read is in the way of what it could be, and of nothing else;
+ * "readable": of such a file a warning tells, once, as a page looks again and again
  * @throws Error naming the file, for one that cannot be read and is in the way
  */
 export function networksIn(
   world: World,
   directories: readonly NetDirectory[],
-  wanted?: Mode,
+  wanted?: Mode | "readable",
 ): readonly FoundNetwork[] {
   const unread: Unread[] = [];
   const byName = new Map(builtIn(hasIpv6(world)).map((network) => [network.list.name, network]));
   for (const directory of directories) {
     for (const network of loadDirectory(world, directory, unread)) byName.set(network.list.name, network);
   }
-  const inTheWay = unread.find(({ file }) => wanted === undefined || mayBeWanted(file, wanted, byName));
-  if (inTheWay) throw inTheWay.error;
+  for (const { file, error } of unread) {
+    if (wanted === "readable") {
+      if (!told.has(error.message)) world.warn(error.message);
+      told.add(error.message);
+    } else if (wanted === undefined || mayBeWanted(file, wanted, byName)) throw error;
+  }
   return [...byName.values()].sort((a, b) => a.file < b.file ? -1 : a.file > b.file ? 1 : 0);
 }
+
+const told = new Set<string>();
 
 /** The same in the user's directory and others. @throws Error for one of the others that is missing */
 export function loadNetworks(
   world: World,
   extra: readonly string[],
-  wanted?: Mode,
+  wanted?: Mode | "readable",
 ): readonly FoundNetwork[] {
   return networksIn(world, listNetDirectories(world, extra), wanted);
 }

@@ -133,10 +133,16 @@ test(
     for (const nets of ["x", "blue", "all", "shop,x"]) {
       assert.throws(() => names(nets), /^Error: error loading /);
     }
-    assert.throws(
-      () => loadNetworks(world, []),
-      /x\.conf: it is not JSON: line 1, column 3: a key in double/,
-    );
+    const problem = /x\.conf: it is not JSON: line 1, column 3: a key in double/;
+    assert.throws(() => loadNetworks(world, []), problem);
+    const warnings: string[] = [];
+    const warned = { ...world, warn: (line: string) => void warnings.push(line) };
+    for (const _ of [1, 2]) {
+      const all = loadNetworks(warned, [], "readable").map(({ list }) => list.name);
+      assert.deepEqual(all, ["shop", "default-restricted", "default"]);
+    }
+    assert.equal(warnings.length, 1, "a page looks again and again");
+    assert.match(warnings[0]!, problem);
   }),
 );
 
