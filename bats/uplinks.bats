@@ -96,7 +96,7 @@ with_each_uplink "a host without a name server; and one that has an IPv6 address
 asks_by_six() {
   in_host sh -c ': >/etc/resolv.conf'
   run -0 as_user "$OCINET" run --uplink "$1" -- true
-  [[ $output == "ocinet: No names are found: uplink $1: the host's /etc/resolv.conf is not there, or names no server; "* ]]
+  [[ $output == "ocinet: No names are found: uplink $1: /etc/resolv.conf is not there, or names no server; "* ]]
   in_host sh -c 'echo nameserver ::1 >/etc/resolv.conf'
   ON="UDP6-RECVFROM:53,bind=[::1]" name_server in_host
   launch c1 --uplink "$1"

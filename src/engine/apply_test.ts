@@ -106,12 +106,12 @@ test("an address that another route leads to is refused with the container that 
     const remedy = "choose another address";
     assert.equal(
       await refusal("host", element),
-      `Cannot use address ${address} on link veth9: container "c2" has it; ${remedy}, or end that container`,
+      `Cannot use address ${address} on link veth9: container "c2" has it; choose another, or end that container`,
     );
     for (const [on, place] of [["host", ""], ["container", "container: "]] as const) {
       assert.equal(
         await refusal(on, ""),
-        `Cannot do "${place}ip route add ${dst} dev veth1": veth9 leads there already; take that route away, or ${remedy}`,
+        `Cannot do "${place}ip route add ${dst} dev veth1": veth9 leads there already; remove it, or ${remedy}`,
       );
     }
   }

@@ -23,7 +23,7 @@ export class StepError extends Error {
 export class TakenError extends StepError {
   constructor(step: Step, id: string) {
     const what = showElementStep(step);
-    const remedy = what.startsWith("use") ? "; choose another address, or end that container" : "";
+    const remedy = what.startsWith("use") ? "; choose another, or end that container" : "";
     super(step, `container "${id}" has it${remedy}`);
     this.name = "TakenError";
     this.message = `Cannot ${what}`;

@@ -61,7 +61,7 @@ export async function routeTaken(
   const holder = member && await holderOf(world, prefix, member);
   return holder
     ? new TakenError(member, holder.id)
-    : new StepError(step, `${link} leads there already; take that route away, or choose another address`);
+    : new StepError(step, `${link} leads there already; remove it, or choose another address`);
 }
 
 function tableOfSet(set: string): string {

@@ -7,7 +7,7 @@ export interface ResolvConf {
 }
 
 /** Why there are no names where the host has no server. */
-export const noServer = "the host's /etc/resolv.conf is not there, or names no server";
+export const noServer = "/etc/resolv.conf is not there, or names no server";
 
 /**
  * Reads a resolv.conf(5). The last `domain` and the last `search` line count; `nameserver` and `options` lines add up.

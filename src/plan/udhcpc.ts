@@ -34,8 +34,9 @@ export function clientWords({ ifname, pidFile, request, values, broadcast }: Ask
   ];
 }
 
-/** A shell snippet for such arguments: it uses busybox's client if there is no other. */
-export const orBusybox = 'command -v udhcpc >/dev/null || set -- busybox "$@"';
+/** A shell snippet that writes the scripts of $event, and for such arguments uses busybox's client if there is no other. */
+export const withScripts = `for name in deconfig bound renew; do printf '%s\\n' "$event" >$name; done
+command -v udhcpc >/dev/null || set -- busybox "$@"`;
 
 /** The reason why no DHCP client can be run; undefined if one can. */
 export function clientProblem(world: World): string | undefined {

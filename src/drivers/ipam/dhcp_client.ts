@@ -1,6 +1,6 @@
 import type { Attachment } from "../../plan/attachment.ts";
 import { type Exec, exec, type Spawn } from "../../plan/step.ts";
-import { type Asking, clientWords, orBusybox, timeoutSeconds, writeLease } from "../../plan/udhcpc.ts";
+import { type Asking, clientWords, timeoutSeconds, withScripts, writeLease } from "../../plan/udhcpc.ts";
 
 /** The files in the client's directory. */
 export function clientFiles(directory: string) {
@@ -41,9 +41,8 @@ const keep = 'until timeout 5 cat; do [ "$1" -ef "/proc/$2/ns/net" ] || kill "$2
  */
 const start = `umask 077; mkdir -p "$1" 2>&- || mkdir -p "$1" && cd "$1" || exit
 netns=$2 ifname=$3 event=$4 keep=$5; shift 5
-${orBusybox}
 rm -f life ready lease address addresses routes; mkfifo life ready || exit
-for name in deconfig bound renew; do printf '%s\\n' "$event" >$name; done
+${withScripts}
 setsid nsenter --net="$netns" "$@" 8>ready 9>life </dev/null >>log 2>&1 &
 client=$!; echo $client >pid
 setsid sh -c "$keep" sh "$netns" $client <life >/dev/null 2>&1 &

@@ -1,6 +1,6 @@
 import { withCapabilities } from "../../plan/programs.ts";
 import type { Spawn } from "../../plan/step.ts";
-import { clientWords, orBusybox, timeoutSeconds, writeLease } from "../../plan/udhcpc.ts";
+import { clientWords, timeoutSeconds, withScripts, writeLease } from "../../plan/udhcpc.ts";
 import { keepRunning } from "./supervise.ts";
 import type { Entrance, Target } from "./uplink.ts";
 
@@ -42,8 +42,7 @@ ${writeLease}
  */
 const ask = `d=$1 bridge=$2 event=$3; shift 3
 rm -rf "$d/dhcp"; mkdir -m 700 "$d/dhcp" && cd "$d/dhcp" || exit
-for name in deconfig bound renew; do printf '%s\\n' "$event" >$name; done
-${orBusybox}
+${withScripts}
 setpriv --pdeathsig TERM "$@" 8>&4 3<&- 4>&- >>log 2>&1 &
 exec 4>&- 5>&-; echo $! >>"$d/uplink.pid"
 timeout --foreground ${timeoutSeconds} cat <&3; waited=$?

@@ -29,6 +29,6 @@ test("a command that sees resolvers of the host's loopback only is told of other
   assert.equal(named({}), undefined);
   assert.match(
     warnings[1]!,
-    /the host's \/etc\/resolv.conf is not there, or names no server; give others by --dns/,
+    / found: \/etc\/resolv.conf is not there, or names no server; give others by --dns/,
   );
 });

@@ -2,7 +2,7 @@ import { addressOf, contains, fromNumber, lengthOf, toNumber } from "../../net/a
 import type { World } from "../../plan/world.ts";
 import { allNetworks } from "../networks/catalog.ts";
 import { freeSubnet } from "../networks/free_subnet.ts";
-import { localRanges, overlaps } from "../networks/ipam_options.ts";
+import { localRanges, noSubnet, overlaps } from "../networks/ipam_options.ts";
 import type { DockerPlugin } from "./plugin.ts";
 
 /** The address space of all pools. */
@@ -43,7 +43,7 @@ export async function requestPool(plugin: DockerPlugin, wish: PoolWish): Promise
   const others = pools(plugin);
   const taken = others.map(({ subnet }) => subnet);
   if (wish.subnet === undefined && wish.range !== undefined) {
-    throw new Error("every ip-range or gateway must have a corresponding subnet");
+    throw new Error(noSubnet);
   }
   const subnet = wish.subnet ?? await choose(world, wish.ipv6, taken);
   const other = others.find((one) => overlaps(one.subnet, subnet));

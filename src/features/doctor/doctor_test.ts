@@ -368,7 +368,7 @@ const cases: readonly (readonly [string, Machine, string])[] = [
   [
     "no resolv.conf",
     { uid: 1000, files: { "/etc/resolv.conf": undefined } },
-    "warning /etc/resolv.conf: is not there, or a link to no file -> " +
+    "warning /etc/resolv.conf: leads to no file -> " +
     "as root: rm -f /etc/resolv.conf; echo nameserver 9.9.9.9 >/etc/resolv.conf",
   ],
   [

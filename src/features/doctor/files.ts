@@ -121,7 +121,7 @@ async function lookAtResolvConf(world: World): Promise<readonly Finding[]> {
   const servers = serversIn(world, resolvConf);
   if (servers.length === 0 && world.stat(resolvConf) === undefined) {
     const write = `rm -f ${resolvConf}; echo nameserver 9.9.9.9 >${resolvConf}`;
-    return warn(resolvConf, "is not there, or a link to no file", asRoot(world, write));
+    return warn(resolvConf, "leads to no file", asRoot(world, write));
   }
   if (servers.length === 0) {
     return warn(resolvConf, "names no server", "give containers one with --dns, such as --dns 9.9.9.9");

@@ -40,6 +40,9 @@ const useless = [
   ["ff00::/8", "it is for multicast"],
 ] as const;
 
+/** For a range or a gateway alone; in Docker's words. */
+export const noSubnet = "every ip-range or gateway must have a corresponding subnet";
+
 /**
  * Puts each range, gateway and auxiliary address to the subnet that contains it.
  * @throws Error in Docker's words
@@ -47,7 +50,7 @@ const useless = [
 export function readIpam(options: IpamOptions): readonly IpamConfig[] {
   const subnets = options.subnets.map(checkSubnet);
   if (subnets.length === 0 && options.ranges.length + options.gateways.length > 0) {
-    throw new Error("every ip-range or gateway must have a corresponding subnet");
+    throw new Error(noSubnet);
   }
   subnets.forEach((subnet, i) => {
     if (subnets.some((other, j) => i !== j && overlaps(subnet, other))) {
