@@ -29,6 +29,10 @@ const known: readonly (readonly [pattern: RegExp, told: (step: string) => string
       `Cannot make a link of type ${type} on ${link}: the kernel refuses it, as beside a macvlan in mode passthru, ` +
         `an ipvlan, or a bridge that has ${link}; take that off, or use another parent`;
   }],
+  [
+    /IPv6 is disabled/,
+    (step) => `${step}: IPv6 is off; sysctl -w net.ipv6.conf.all.disable_ipv6=0, or use no IPv6 subnet`,
+  ],
   [/: File exists/, (step) => {
     const name = /peer name (\S+)|netns \S+ name (\S+)|container: ip link set dev \S+ name (\S+)/.exec(
       step,

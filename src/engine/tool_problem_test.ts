@@ -30,5 +30,12 @@ test("what a tool says is told with the remedy, where there is one", () => {
       "",
     /File exists: the container has an interface eth0 already.*ocinet install-plugins; .* ocinet down ID takes it away$/,
   );
+  assert.match(
+    toolProblem(
+      'Cannot do "ip address replace fd00::1/64 dev br0"',
+      "Error: ipv6: IPv6 is disabled on this device.",
+    ) ?? "",
+    /^Cannot do .*: IPv6 is off; sysctl -w net.ipv6.conf.all.disable_ipv6=0, or use no IPv6 subnet$/,
+  );
   assert.equal(toolProblem('Cannot do "ip link"', "RTNETLINK answers: File exists"), undefined);
 });
