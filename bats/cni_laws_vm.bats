@@ -16,7 +16,7 @@ teardown() {
 
 static='{ "type": "static", "addresses": [{ "address": "10.7.0.1/24" }, { "address": "fd00:7::1/64" }], "routes": [{ "dst": "10.8.0.0/16", "gw": "10.7.0.2" }] }'
 
-# keeps_laws LIST: whole, then with a namespace that is gone. (Killed they are by links_vm.bats, whose steps are the same.)
+# keeps_laws LIST: whole, then with a namespace that is gone. (The laws in src/laws kill them at every call.)
 keeps_laws() {
   links_of in_box >"$BATS_TEST_TMPDIR/inside"
   libcni ADD "$1"
