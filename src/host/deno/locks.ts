@@ -59,6 +59,8 @@ async function lockFile(
   file: Deno.FsFile,
   exclusive: boolean,
 ): Promise<void> {
+  // Most are free: only a wait takes a timer, which Deno needs long to make ready (timer.ts).
+  if ("tryLock" in file && await file.tryLock(exclusive).catch(() => false)) return;
   const locked = file.lock(exclusive).catch((error) => {
     throw lockFailed(path, String(error.message));
   });

@@ -13,6 +13,7 @@ import {
 } from "../../plan/world.ts";
 import { watch } from "../node/programs.ts";
 import { isBlocked, printBytes, signal } from "./process.ts";
+import { later } from "./timer.ts";
 
 /** What Deno starts. */
 export function denoPrograms(world: Surroundings): Programs {
@@ -65,9 +66,9 @@ export async function run(
   const fed = options.stdin === undefined ? undefined : feed(child.stdin, options.stdin);
   const output = child.output();
   // What it started may outlive it, and keep its output open; and it may itself be where no signal ends it.
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<undefined>((resolve) => timer = setTimeout(resolve, limit, undefined));
-  const ended = await Promise.race([output, late]).finally(() => clearTimeout(timer));
+  let inTime = () => {};
+  const late = new Promise<undefined>((resolve) => inTime = later(limit, () => resolve(undefined)));
+  const ended = await Promise.race([output, late]).finally(() => inTime());
   if (!ended) {
     kill(child);
     return tookTooLong(limit, { stdout: "", stderr: "" });
@@ -103,13 +104,13 @@ async function hold(world: Surroundings, [program, ...args]: readonly string[]):
   }).spawn();
   let [isReady, isLate] = [false, false];
   const group = program === "setsid" ? -child.pid : child.pid;
-  const timer = setTimeout(() => isLate = signal(group, "SIGKILL"), holdTimeoutMs);
+  const inTime = later(holdTimeoutMs, () => isLate = signal(group, "SIGKILL"));
   // An unshare(1) that cannot make the namespaces leaves the process that was to map ids in them (2.38): that waits for
   // ever, and has our pipes.
   if (group < 0) child.status.then(() => isReady || signal(group, "SIGKILL"));
   const said = child.stdout.getReader();
   isReady = !(await said.read()).done;
-  clearTimeout(timer);
+  inTime();
   const close = () => child.stdin.close().catch(() => {});
   if (!isReady) {
     await close();
