@@ -18,11 +18,10 @@ static='{ "type": "static", "addresses": [{ "address": "10.7.0.1/24" }, { "addre
 
 # keeps_laws LIST: whole, then with a namespace that is gone. (The laws in src/laws kill them at every call.)
 keeps_laws() {
-  links_of in_box >"$BATS_TEST_TMPDIR/inside"
   libcni ADD "$1"
-  run -1 diff "$BATS_TEST_TMPDIR/inside" <(links_of in_box)
+  in_box ip -br link | grep -q ^eth0
   libcni DEL "$1"
-  diff "$BATS_TEST_TMPDIR/inside" <(links_of in_box)
+  equal "$INSIDE" "$(in_box ip -br address)"
   libcni ADD "$1"
   in_host ip netns delete box
   libcni DEL "$1"
@@ -31,6 +30,7 @@ keeps_laws() {
 
 @test "ipvlan, vlan, dummy with vrf" {
   snapshot >"$BATS_TEST_TMPDIR/before"
+  INSIDE=$(in_box ip -br address)
   keeps_laws "$(list "{ \"type\": \"ipvlan\", \"master\": \"eth0\", \"ipam\": $static }")"
   keeps_laws "$(list "{ \"type\": \"vlan\", \"master\": \"eth0\", \"vlanId\": 7, \"ipam\": $static }")"
   keeps_laws "$(list "{ \"type\": \"dummy\", \"ipam\": $static }" '{ "type": "vrf", "vrfname": "blue" }')"

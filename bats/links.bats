@@ -73,7 +73,7 @@ peer_knows() { [ "$(in_peer ip -j neigh show "$1" | jq -c '.[0].lladdr')" = "$2"
   goes_though_renamed box eth1 eth2
   keeps_law a,b,c
   refused c "no default route interface found"
-  refused b 'Cannot find device "eth0"'
+  refused b 'Cannot make a link on eth0: there is no such link in the container; name another master'
 }
 
 # goes_though_renamed BOX LINK...: these go with the container, whatever it names them

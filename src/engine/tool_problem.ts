@@ -21,7 +21,8 @@ const known: readonly (readonly [pattern: RegExp, told: (step: string) => string
   ],
   [/Cannot find device "/, (step) => {
     const link = / link (\S+) name .* type (?:mac|ip)vlan/.exec(step)?.[1];
-    return link && `Cannot make a link on ${link}: there is no such link any more`;
+    const place = step.includes("container: ") ? " in the container" : "";
+    return link && `Cannot make a link on ${link}: there is no such link${place}; name another master`;
   }],
   [/: (Invalid argument|Device or resource busy)/, (step) => {
     const [, link, type] = / link (\S+) name .* type (macvlan|ipvlan)/.exec(step) ?? [];

@@ -19,7 +19,7 @@ test("what a tool says is told with the remedy, where there is one", () => {
   );
   assert.equal(
     toolProblem(macvlan, 'Cannot find device "eth0"'),
-    "Cannot make a link on eth0: there is no such link any more",
+    "Cannot make a link on eth0: there is no such link; name another master",
   );
   assert.match(
     toolProblem('Cannot do "slirp4netns"', 'open("/dev/net/tun"): Permission denied child failed(1)') ?? "",
