@@ -129,9 +129,9 @@ annotated() {
   refuses "Cannot use network \"default\": invalid IP address: 172.16.28" --net default:IP=172.16.28
   refuses 'Cannot use network "blue": Cannot use MAC address "zz": it is not one' --net blue:MAC=zz
   refuses "Cannot use network \"default\": failed to allocate for range 0: requested ip 172.16.28.1 is subnet's gateway" --net default:IP=172.16.28.1
-  local outside
+  local outside there="172.16.28.1-172.16.28.254 or fd6f:6369:6e65:28::1-fd6f:6369:6e65:28:ffff:ffff:ffff:ffff"
   for outside in 172.16.27.9 172.16.28.0 172.16.28.255 10.1.1.1; do
-    refuses "Cannot use network \"default\": failed to allocate all requested IPs: $outside" --net default:IP=$outside
+    refuses "Cannot use network \"default\": failed to allocate all requested IPs: $outside: containers can have $there" --net default:IP=$outside
   done
   nothing_is_left
 

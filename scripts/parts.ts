@@ -51,7 +51,6 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
     "src/features/container/wanted_args.ts",
   ],
   complaints: [
-    "src/drivers/ipam/living.ts",
     "src/engine/taken.ts",
     "src/engine/tool_problem.ts",
     "src/features/cni_plugin/shared_link.ts",
