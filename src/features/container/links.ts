@@ -107,7 +107,7 @@ async function planLink(
   }
   const wanted = args === "" ? list : withWantedArgs(list, args);
   if (!root) return { attached, at };
-  await refuseTakenMac(world, state, list.name, at);
+  if (at.args.has("MAC")) await refuseTakenMac(world, state, list.name, at);
   // What cannot be used is said before anything is done.
   parseChain(wanted.plugins, { dataDir });
   return { attached: { ...attached, network: keepingLeases(world, wanted, { directories, dataDir }) }, at };
