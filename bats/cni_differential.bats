@@ -78,52 +78,58 @@ setup() {
   after tuning "{}"
 }
 
+# To look takes longer than most of what is looked at, so what is apart from each other is of one container.
 @test "every version" {
-  local version bridge portmap rest maps='[{ "hostPort": 8080, "containerPort": 80, "protocol": "tcp" }]'
+  local version portmap rest maps='[{ "hostPort": 8080, "containerPort": 80, "protocol": "tcp" }]'
+  subnet() { echo "{ type: \"host-local\", subnet: \"10.$1.$1.0/24\" }"; }
+  PREPARE='for pair in m n; do
+      ip link add name ${pair}0 type veth peer name ${pair}1; ip link set dev ${pair}0 up; ip link set dev ${pair}1 up
+    done'
   for version in 0.2.0 0.3.1 0.4.0 1.0.0; do
-    bridge=$(conf bridge "{ isGateway: true, ipMasq: true, hairpinMode: true, ipam: $ipam }" $version)
-    same ptp "$(conf ptp "{ ipam: $four, dns: { nameservers: [\"10.1.1.1\"] } }" $version)"
-    same host-local "$(conf host-local "{ ipam: $ipam }" $version)"
-    same static "$(conf static "{ ipam: $static }" $version)"
     portmap=$(conf portmap "{ runtimeConfig: { portMappings: $maps } }" $version)
-    # Of loopback, the reference tells in 0.2.0 what is 0.3.0.
-    [ $version = 0.2.0 ] || same loopback "$(conf loopback "{}" $version)"
-    # Its firewall is of no version before 0.4.0, its bandwidth of none before 0.3.0, where a result has no links.
+    # Its firewall is of no version before 0.4.0, its bandwidth of none before 0.3.0, where a result has no links. Of
+    # loopback, it tells in 0.2.0 what is 0.3.0.
     case $version in
       0.2.0) rest=() ;;
       0.3.1) rest=(bandwidth "$(conf bandwidth "$limits" $version)") ;;
       *) rest=(firewall "$(conf firewall "{}" $version)" bandwidth "$(conf bandwidth "$limits" $version)") ;;
     esac
-    same bridge "$bridge" portmap "$portmap" "${rest[@]}" tuning "$(conf tuning "{ mtu: 1400 }" $version)" sbr "$(conf sbr "{}" $version)"
-    PREPARE="ip link add name m0 type veth peer name m1; ip link set dev m0 up; ip link set dev m1 up"
-    same macvlan "$(conf macvlan "{ master: \"m0\", ipam: $four }" $version)"
-    same host-device "$(conf host-device "{ device: \"m0\", ipam: $four }" $version)"
-    PREPARE=""
+    [ $version = 0.2.0 ] || same loopback "$(conf loopback "{}" $version)"
+    same bridge "$(conf bridge "{ isGateway: true, ipMasq: true, hairpinMode: true, ipam: $ipam }" $version)" portmap "$portmap" \
+      "${rest[@]}" tuning "$(conf tuning "{ mtu: 1400 }" $version)" sbr "$(conf sbr "{}" $version)" \
+      -- ptp "$(conf ptp "{ ipam: $(subnet 2), dns: { nameservers: [\"10.1.1.1\"] } }" $version)" \
+      -- macvlan "$(conf macvlan "{ master: \"m0\", ipam: $(subnet 3) }" $version)" \
+      -- host-device "$(conf host-device "{ device: \"n0\", ipam: $(subnet 4) }" $version)" \
+      -- host-local "$(conf host-local "{ ipam: $ipam }" $version)" -- static "$(conf static "{ ipam: $static }" $version)"
   done
 }
 
 @test "host-local: every option" {
-  local ranges='[[{ "subnet": "10.1.1.0/24", "rangeStart": "10.1.1.20", "rangeEnd": "10.1.1.30", "gateway": "10.1.1.254" }, { "subnet": "10.2.2.0/24" }]]' more
+  local ranges='[[{ "subnet": "10.1.1.0/24", "rangeStart": "10.1.1.20", "rangeEnd": "10.1.1.30", "gateway": "10.1.1.254" }, { "subnet": "10.2.2.0/24" }]]'
+  local more each=()
   for more in '{}' '{ "rangeStart": "10.1.1.9", "rangeEnd": "10.1.1.9", "gateway": "10.1.1.2" }' \
     '{ "ranges": [[{ "subnet": "fd00:1::/64" }]] }' "{ \"resolvConf\": \"$BATS_TEST_TMPDIR/resolv.conf\" }" \
     '{ "dataDir": "/var/lib/cni/mine" }' '{ "routes": [{ "dst": "0.0.0.0/0" }, { "dst": "10.9.9.0/24", "gw": "10.1.1.7" }] }'; do
-    same host-local "$(conf host-local "{ ipam: ($four + $more) }" 1.0.0)"
+    each+=(-- host-local "$(conf host-local "{ ipam: ($four + $more) }" 1.0.0)")
   done
-  same host-local "$(conf host-local "{ ipam: { type: \"host-local\", ranges: $ranges } }" 1.0.0)"
-  for more in '{ "runtimeConfig": { "ipRanges": [[{ "subnet": "10.7.7.0/24" }]] } }' '{ "runtimeConfig": { "ips": ["10.1.1.77"] } }' \
-    '{ "runtimeConfig": { "ips": ["10.1.1.77/24", "fd00:1::77/64"] } }' '{ "args": { "cni": { "ips": ["10.1.1.66"] } } }'; do
-    same host-local "$(conf host-local "{ ipam: $ipam } + $more" 1.0.0)"
+  each+=(-- host-local "$(conf host-local "{ ipam: { type: \"host-local\", ranges: $ranges } }" 1.0.0)")
+  # The last ones are asked for: after such an address the reference goes on, ours after the last that it gave by itself.
+  for more in '{ "runtimeConfig": { "ipRanges": [[{ "subnet": "10.7.7.0/24" }]] } }' '{ "args": { "cni": { "ips": ["10.1.1.66"] } } }' \
+    '{ "runtimeConfig": { "ips": ["10.1.1.77"] } }' '{ "runtimeConfig": { "ips": ["10.1.1.78/24", "fd00:1::77/64"] } }'; do
+    each+=(-- host-local "$(conf host-local "{ ipam: $ipam } + $more" 1.0.0)")
   done
+  same "${each[@]:1}"
   VARIABLES=("CNI_ARGS=IgnoreUnknown=1;IP=10.1.1.55")
   same host-local "$(conf host-local "{ ipam: $ipam }" 1.0.0)"
 }
 
 @test "static: every option" {
-  local more
+  local more each=()
   for more in '{ "runtimeConfig": { "ips": ["10.6.6.6/24", "fd00:6::6/64"] } }' '{ "args": { "cni": { "ips": ["10.5.5.5/24"] } } }' \
     '{ "ipam": { "type": "static" } }'; do
-    same static "$(conf static "{ ipam: $static } + $more" 1.0.0)"
+    each+=(-- static "$(conf static "{ ipam: $static } + $more" 1.0.0)")
   done
+  same "${each[@]:1}"
   VARIABLES=("CNI_ARGS=IgnoreUnknown=1;IP=10.4.4.4/24,fd00:4::4/64;GATEWAY=10.4.4.1,fd00:4::1")
   same static "$(conf static "{ ipam: $static }" 1.0.0)"
 }
