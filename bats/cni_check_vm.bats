@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
-# CHECK and STATUS of link kinds that a cut-down kernel lacks.
+# CHECK and STATUS of link kinds that a cut-down kernel lacks, and what DEL leaves of them. (The laws in src/laws kill ADD and
+# DEL at every call.)
 load lib
 load cni
 load checked
@@ -20,6 +21,7 @@ static='{ "type": "static", "addresses": [{ "address": "10.7.0.1/24" }] }'
   checked ipvlan '{ "master": "eth0", "mode": "l3", "ipam": '"$static"' }'
   notices 'container interface "eth0" has mode l2, not l3' "ip -n box link set dev eth0 type ipvlan mode l2" "ip -n box link set dev eth0 type ipvlan mode l3"
   ends
+  equal lo "$(in_box ls /sys/class/net | xargs)"
   checked vlan '{ "master": "eth0", "vlanId": 7, "ipam": '"$static"' }'
   local mac
   mac=$(in_host cat /sys/class/net/eth0/address)
@@ -31,9 +33,12 @@ static='{ "type": "static", "addresses": [{ "address": "10.7.0.1/24" }] }'
   notices 'container interface "eth0" has id 8, not 7' "$(remake eth0 8)" "$(remake eth0 7)"
   notices 'container interface "eth0" is not on its master "eth0"' "$(remake port0 7)" "$(remake eth0 7)"
   ends
+  equal lo "$(in_box ls /sys/class/net | xargs)"
   checked dummy '{ "ipam": '"$static"' }'
   notices 'container interface "eth0" is down' "ip -n box link set dev eth0 down" "ip -n box link set dev eth0 up"
-  ends
+  # DEL when the container has gone.
+  in_host ip netns delete box
+  run -0 plugin dummy DEL "$CHECKED"
   in_host ip link delete port0
 }
 

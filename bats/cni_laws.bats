@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# The two laws for each type as a plugin; types that a cut-down kernel lacks are in cni_laws_vm.bats.
+# The two laws for each type as a plugin; types that a cut-down kernel lacks are in cni_check_vm.bats.
 load lib
 load cni
 load killing
