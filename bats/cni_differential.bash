@@ -139,9 +139,12 @@ options() {
   for more in "${@:2}"; do same "$1" "$(conf "$1" "{ \"ipam\": $ipam } + $more" 1.0.0)"; done
 }
 
-# after TYPE JSON...: each of them in a chain after a bridge
+# after TYPE JSON...: each of them in a chain after a bridge, on links of one container, of which the first has routes
 after() {
-  local more bridge
-  bridge=$(conf bridge "{ isGateway: true, ipam: ($ipam + { routes: [{ dst: \"0.0.0.0/0\" }, { dst: \"10.7.0.0/16\", gw: \"10.1.1.7\" }] }) }" 1.0.0)
-  for more in "${@:2}"; do same bridge "$bridge" "$1" "$(conf "$1" "$more" 1.0.0)"; done
+  local more chains=() routes='[{ dst: "0.0.0.0/0" }, { dst: "10.7.0.0/16", gw: "10.1.1.7" }]'
+  for more in "${@:2}"; do
+    chains+=(-- bridge "$(conf bridge "{ isGateway: true, ipam: ($ipam + { routes: $routes }) }" 1.0.0)" "$1" "$(conf "$1" "$more" 1.0.0)")
+    routes='[]'
+  done
+  same "${chains[@]:1}"
 }

@@ -60,12 +60,16 @@ setup() {
 
 @test "what comes after: every option" {
   local port='{ hostPort: 8080, containerPort: 80, protocol: "tcp" }'
-  after portmap "{}" "{ runtimeConfig: { portMappings: [$port] }, snat: false }" \
-    "{ markMasqBit: 7, conditionsV4: [\"!\", \"-s\", \"10.9.9.9\"], conditionsV6: [\"-i\", \"eth+\"], runtimeConfig: { portMappings: [$port + { hostIP: \"192.0.2.1\" }, { hostPort: 53, containerPort: 53, protocol: \"udp\" },
+  after portmap "{}" "{ runtimeConfig: { portMappings: [$port] }, snat: false }"
+  after portmap "{ markMasqBit: 7, conditionsV4: [\"!\", \"-s\", \"10.9.9.9\"], conditionsV6: [\"-i\", \"eth+\"], runtimeConfig: { portMappings: [$port + { hostIP: \"192.0.2.1\" }, { hostPort: 53, containerPort: 53, protocol: \"udp\" },
       { hostPort: 80, containerPort: 80, protocol: \"tcp\", hostIP: \"2001:db8:1::1\" }, { hostPort: 9, containerPort: 9, protocol: \"sctp\" }] } }"
   after firewall "{}" '{ backend: "iptables", iptablesAdminChainName: "MINE" }' '{ ingressPolicy: "same-bridge" }' '{ ingressPolicy: "open" }'
-  after bandwidth "{ runtimeConfig: { bandwidth: $limits } }" '{ egressRate: 4000000, egressBurst: 400000 }' \
-    "{ ingressRate: 1600000, ingressBurst: 160000, runtimeConfig: { bandwidth: $limits } }"
+  # The reference has one link of a container in mind.
+  local more
+  for more in "{ runtimeConfig: { bandwidth: $limits } }" '{ egressRate: 4000000, egressBurst: 400000 }' \
+    "{ ingressRate: 1600000, ingressBurst: 160000, runtimeConfig: { bandwidth: $limits } }"; do
+    after bandwidth "$more"
+  done
   after tuning '{ sysctl: { "net.ipv4.conf.IFNAME.arp_filter": "1", "net.core.somaxconn": "999" } }' \
     '{ mac: "02:00:00:be:ef:08", promisc: true, allmulti: true }' '{ mtu: 1400, dataDir: "/var/lib/cni/tuning", runtimeConfig: { mac: "02:00:00:be:ef:09" } }' \
     '{ sysctl: {}, args: { cni: { mtu: 1300, mac: "02:00:00:be:ef:0a", sysctl: { "net.core.somaxconn": "99" } } } }'
