@@ -56,7 +56,7 @@ export async function routeTaken(
   const { stdout } = await world.run(argv, { looks: true });
   const link = /"dev":"([^"]+)"/.exec(stdout)?.[1];
   if (link === undefined) return undefined;
-  // The names of links in a container are anybody's.
+  // A container chooses the names of its links, so they do not say which container has the address.
   const member = step.on === "host" ? element(setOf("members", dst), memberKey(link, dst)) : undefined;
   const holder = member && await holderOf(world, prefix, member);
   return holder

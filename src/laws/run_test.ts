@@ -6,10 +6,10 @@ import { attachByFreeId } from "../features/run/run.ts";
 import { newHost, state } from "./machine.ts";
 import { networkOf } from "./networks.ts";
 
-test("two commands of one number, each in a PID namespace of its own, that begin at once have two ids", async () => {
+test("commands of one pid, each in a PID namespace of its own, have ids of their own, though they begin at once", async () => {
   const fake = newHost();
   const requests = ["one", "two"].map((name) => ({
-    ...{ id: "", container: containerOfPath(fake.world, fake.addNamespace(name)), replace: false },
+    ...{ id: "run-1", container: containerOfPath(fake.world, fake.addNamespace(name)), replace: false },
     options: parseAttachOptions(new Map()),
     networks: [{ list: networkOf("ptp", "c1"), ifname: "eth0", args: "" }],
   }));

@@ -162,7 +162,7 @@ test(
 );
 
 test(
-  "an address outside of the range is given to who asks for it, if it is requestable, and to nobody else",
+  "an address outside of the range is given only if it is asked for, and requestable",
   inDirectory((root) => {
     const [range, rest] = [{ ...small, rangeStart: "10.1.2.5" }, { ...small, rangeEnd: "10.1.2.3" }];
     const conf = parse(root, { ranges: [[range]], requestable: [[rest, range]] });

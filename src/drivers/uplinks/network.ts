@@ -45,7 +45,7 @@ export function asksBySix({ resolvers }: Host): boolean {
 }
 
 /** Whether the host has no name server. */
-export function asksNobody({ resolvers }: Host): boolean {
+export function lacksNameServer({ resolvers }: Host): boolean {
   return resolvers !== undefined && !resolvers.families[4] && !resolvers.families[6];
 }
 

@@ -3,7 +3,7 @@ import { noServer } from "../../net/resolv_conf.ts";
 import type { PortMapping } from "../../net/port_mapping.ts";
 import { setSysctl } from "../../plan/step.ts";
 import { keepRunning } from "./supervise.ts";
-import { asksBySix, asksNobody, commonKeys, network6, networkOf, resultOf } from "./network.ts";
+import { asksBySix, commonKeys, lacksNameServer, network6, networkOf, resultOf } from "./network.ts";
 import type { UplinkOptions } from "./options.ts";
 import { refuse, refuseLow } from "./refusals.ts";
 import { noWayOut } from "./restricted.ts";
@@ -24,7 +24,7 @@ export const pasta = {
   problem: ({ routes }) =>
     routes[4] ? undefined : "the host has no IPv4 default route, of which pasta makes the container's",
   losesNames: (host) =>
-    asksNobody(host)
+    lacksNameServer(host)
       ? noServer
       : asksBySix(host) && !hasIpv6(host)
       ? "the host's name servers have IPv6 addresses only, and pasta without an IPv6 default route no IPv6"

@@ -5,7 +5,7 @@ import { addForward } from "../../plan/hostfwd.ts";
 import { addAddress, addRoute } from "../../plan/ip.ts";
 import { type Send, setSysctl, type Step } from "../../plan/step.ts";
 import { keepRunning } from "./supervise.ts";
-import { asksBySix, asksNobody, cidrOf, commonKeys, network6, networkOf, resultOf } from "./network.ts";
+import { asksBySix, cidrOf, commonKeys, lacksNameServer, network6, networkOf, resultOf } from "./network.ts";
 import type { UplinkOptions } from "./options.ts";
 import { refuse, refuseLow } from "./refusals.ts";
 import { noWayOut } from "./restricted.ts";
@@ -24,7 +24,7 @@ export const slirp4netns = {
       return "the host's name servers have IPv6 addresses only, and the kernel has no IPv6";
     }
     if (!isBlind(host) || serversOf(host).length > 0) return undefined;
-    return asksNobody(host)
+    return lacksNameServer(host)
       ? noServer
       : `${host.resolvers!.stray} is out of its sandbox, and no name server is reached without it`;
   },
@@ -73,7 +73,7 @@ export const slirp4netns = {
 
 /** Whether it finds no server in the host's resolv.conf. Its sandbox hides all but /etc and /run. */
 function isBlind(host: Host): boolean {
-  return asksNobody(host) || host.resolvers?.stray !== undefined;
+  return lacksNameServer(host) || host.resolvers?.stray !== undefined;
 }
 
 function serversOf({ names }: Host): readonly string[] {

@@ -49,7 +49,7 @@ function isNoLinks(text: string): boolean {
   return mac !== undefined && (parseInt(mac, 16) % 2 === 1 || /^[0:]+$/.test(mac));
 }
 
-/** Two interfaces with one MAC address would take each other's packets. @throws CniError naming who has it */
+/** On one network, two interfaces with one MAC address would get each other's packets. @throws CniError naming who has it */
 export async function refuseTakenMac(
   world: World,
   state: string,

@@ -46,8 +46,8 @@ const onlyFor = [
 ] as const;
 
 /**
- * Refuses options of other drivers: whoever isolates containers, or names a parent, is not to believe that it is done. A
- * bridge would take the address of the router on the parent's network (moby#38731).
+ * Refuses options of other drivers. If they were ignored, containers that should be isolated would not be, and a bridge
+ * would take the address of the router on the parent's network (moby#38731).
  * @throws Error naming the option and its driver
  */
 export function refuseAlien(name: string, driver: Driver, options: Options): void {

@@ -139,7 +139,7 @@ export async function removeBridge(world: World, bridge: string): Promise<void> 
     const isInUse = (port: unknown) => isOurs || /^veth[0-9a-f]{11}$/.test(String(port));
     if (ports.code !== 0 || readRows(ports.stdout).some(({ ifname }) => isInUse(ifname))) return;
   }
-  // Of a bridge that is gone already, nobody would think again.
+  // Also a bridge that is gone already: no later command would take it out of the sets.
   await forgetBridge(world, bridge);
   if (isOurs) await removeLink(world, bridge);
 }

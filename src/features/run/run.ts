@@ -36,7 +36,10 @@ function freeId(world: World, state: string, pid: number): string {
   }
 }
 
-/** In another PID namespace a command of the same number may have taken the id since it was free. */
+/**
+ * Attaches by the request's id, or another one that is free: in another PID namespace, a command with the same pid may have
+ * taken it meanwhile. The request then has that id.
+ */
 export async function attachByFreeId(
   world: World,
   state: string,
@@ -44,12 +47,12 @@ export async function attachByFreeId(
   pid: number,
 ): Promise<void> {
   for (;;) {
-    request.id = freeId(world, state, pid);
     try {
       await attach(world, state, request);
       return;
     } catch (error) {
       if (!(error instanceof AttachedAlready)) throw error;
+      request.id = freeId(world, state, pid);
     }
   }
 }
@@ -70,7 +73,7 @@ export async function runConnected(world: World, state: string, { id, options, w
     // Until it becomes the command, and wherever that goes, the namespaces are those of their holder.
     const lasting = { ...container, init: command.process };
     const request = {
-      ...{ id: id ?? "", container, lasting, options, replace: false },
+      ...{ id: id ?? freeId(world, state, command.process.pid), container, lasting, options, replace: false },
       rootfs: { pid: holder.pid, enter: enterUser(container), path: "" },
       ...(cgroup ? { ending: endingOfCgroup(cgroup) } : {}),
     };
