@@ -2,35 +2,37 @@
 # rest of the world. The host also has a mount namespace, in which the places that ocinet uses on a real machine
 # (/run, /etc/ocinet, /var/lib/cni) are empty and its own.
 
-# make_hosts NAME DIRECTORY: sets HOST, PEER, HOST_DIR, and HOST_PID, the pid of a process that keeps the host's mounts.
+# make_hosts NAME DIRECTORY: sets HOST, PEER, HOST_DIR, HOST_PID, the pid of a process that keeps the host's mounts, and
+# HOST_MOUNTS, what /proc/PID/ns/mnt of all processes there is a link to.
 # (They are not kept by a bind mount of /proc/PID/ns/mnt, because Linux 6.18 refuses that with EINVAL now and then.)
 make_hosts() {
   local ready
   HOST=host-$1 PEER=peer-$1 HOST_DIR=$2
   mkdir -p "$HOST_DIR"/{state,net.d,cni} /etc/ocinet /var/lib/cni
-  ip netns add "$HOST"
-  ip netns add "$PEER"
-  join_hosts
-  exec {ready}< <(exec nsenter --net="/run/netns/$HOST" unshare --mount --propagation private \
-    bash -euc "$(declare -f furnish_host keep_host); keep_host "'"$@"' keep_host "$HOST_DIR" "${OCINET_TEST_USER-}" 3>&-)
-  read -r HOST_PID <&"$ready"
+  connect_hosts "netns add $HOST"$'\n'"netns add $PEER"
+  exec {ready}< <(exec perl "$HOSTS_PL" keep "$HOST" "$PEER" "$HOST_DIR" "${OCINET_TEST_USER-}" 3>&-)
+  read -r HOST_PID HOST_MOUNTS <&"$ready"
   exec {ready}<&-
+  address_hosts
 }
+HOSTS_PL=$(cd "${BASH_SOURCE[0]%/*}" && pwd)/hosts.pl
 
-keep_host() {
-  furnish_host "$@"
-  echo $$
-  exec sleep infinity >/dev/null 2>&1
-}
-
-# Addresses are usable at once: duplicate address detection would hold them back for a second.
+# join_hosts: a cable between the namespaces HOST and PEER, which are there, and addresses
 join_hosts() {
-  ip link add name eth0 netns "$HOST" type veth peer name eth0 netns "$PEER"
-  local at
-  for at in "$HOST" "$PEER"; do
-    ip netns exec "$at" sysctl -q net.ipv6.conf.eth0.accept_dad=0 net.ipv6.conf.lo.accept_dad=0 \
-      net.ipv4.ip_forward=0 net.ipv6.conf.all.forwarding=0 "net.ipv4.ping_group_range=0 2147483647"
-  done
+  connect_hosts ""
+  perl "$HOSTS_PL" settle "$HOST" "$PEER"
+  address_hosts
+}
+
+# connect_hosts LINES: a cable, after these lines of `ip -batch`
+connect_hosts() {
+  ip -batch - <<LINES
+$1
+link add name eth0 netns $HOST type veth peer name eth0 netns $PEER
+LINES
+}
+
+address_hosts() {
   ip -n "$HOST" -batch - <<LINES
 link set dev lo up
 link set dev eth0 up
@@ -49,39 +51,16 @@ address add 2001:db8:2::1/128 dev lo nodad
 LINES
 }
 
-# furnish_host DIRECTORY USER: what the host sees of the file system. /sys shows the network namespace in which it was
-# mounted, so it is mounted again, and the cgroups, which it carries, are moved over.
-furnish_host() {
-  mount --rbind /sys/fs/cgroup "$1/cni"
-  umount -l /sys
-  mount -t sysfs sysfs /sys
-  mount --move "$1/cni" /sys/fs/cgroup
-  local resolv
-  resolv=$(readlink -f /etc/resolv.conf)
-  mount -t tmpfs -o mode=755 tmpfs /run
-  mkdir -p /run/{lock,netns,ocinet,user} "$(dirname "$resolv")"
-  echo "nameserver 192.0.2.2" >"$1/resolv.conf"
-  [ -e "$resolv" ] || touch "$resolv"
-  mount --bind "$1/resolv.conf" "$resolv"
-  mount --bind "$1/state" /run/ocinet
-  mount -t tmpfs -o mode=755 tmpfs /etc/ocinet
-  mkdir /etc/ocinet/net.d
-  mount --bind "$1/net.d" /etc/ocinet/net.d
-  mount --bind "$1/cni" /var/lib/cni
-  [ -n "$2" ] || return 0
-  install -d -m 700 -o "$2" -g "$2" "$1/user" "$1/user/home" "$1/user/run"
-  chmod 711 "$1/user"
-  local runtime_dir
-  runtime_dir=/run/user/$(id -u "$2")
-  mkdir "$runtime_dir"
-  mount --bind "$1/user/run" "$runtime_dir"
-}
+# furnish_host DIRECTORY [USER]: the mount namespace this is called in becomes the host's (hosts.pl)
+furnish_host() { perl "$HOSTS_PL" furnish "$@"; }
 
 # Everything in them goes with the names: links, rules, mounts.
 remove_hosts() {
   kill "$HOST_PID"
-  ip netns delete "$HOST"
-  ip netns delete "$PEER"
+  ip -batch - <<LINES
+netns delete $HOST
+netns delete $PEER
+LINES
 }
 
 # A process started in the host or the peer, and all that comes of it, is in the cgroup CGROUP, and its pid in PID_FILE,

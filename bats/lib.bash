@@ -20,16 +20,16 @@ tell_first_try() {
 }
 
 set_up_hosts() {
-  PROJECT=$(cd "$BATS_TEST_DIRNAME/.." && pwd)
+  PROJECT=${BATS_TEST_DIRNAME%/*}
   OCINET=$PROJECT/dist/ocinet
   UNIQUE=$$-$BATS_TEST_NUMBER
+  STATE_DIR=$BATS_TEST_TMPDIR/state NET_DIR=$BATS_TEST_TMPDIR/net.d
+  mkdir -p "$STATE_DIR" "$NET_DIR" "$BATS_TEST_TMPDIR"/{containers,background}
+  chmod 755 "$BATS_TEST_TMPDIR"
   if ((EUID == 0)); then
     make_hosts "$UNIQUE" "$BATS_TEST_TMPDIR"
     make_cgroup
   fi
-  STATE_DIR=$BATS_TEST_TMPDIR/state NET_DIR=$BATS_TEST_TMPDIR/net.d
-  mkdir -p "$STATE_DIR" "$NET_DIR" "$BATS_TEST_TMPDIR"/{containers,background}
-  chmod 755 "$BATS_TEST_TMPDIR"
   export OCINET_STATE_DIR=$STATE_DIR
   [ -z "${OCINET_TEST_AGENT-}" ] || serve_calls
 }
@@ -59,7 +59,7 @@ tear_down_hosts() {
   local left=""
   if [ -n "${BATS_TEST_COMPLETED-}" ] && ! wait_for nothing_left; then left=$(what_is_left); fi
   if ((EUID == 0)); then
-    kill_processes
+    [ -n "${BATS_TEST_COMPLETED-}" ] && [ -z "$left" ] || kill_processes
     remove_cgroup
     remove_hosts
   fi
@@ -110,28 +110,18 @@ make_cgroup() {
 
 remove_cgroup() {
   wait_for empty_cgroup
-  find /sys/fs/cgroup -maxdepth 2 \( -fstype cgroup -o -fstype cgroup2 \) -name "ocinet-$UNIQUE*" -exec rmdir {} +
+  local groups=()
+  # Every controller's, where each has a tree of its own
+  mapfile -t groups < <(compgen -G "/sys/fs/cgroup/ocinet-$UNIQUE*"; compgen -G "/sys/fs/cgroup/*/ocinet-$UNIQUE*")
+  rmdir "${groups[@]}"
 }
 
 empty_cgroup() { [ -z "$(<"$CGROUP/cgroup.procs")" ]; }
 
-# The pids of what the test started in host or peer; some, like podman's conmon, leave the cgroup, but not the mounts.
-test_pids() {
-  ((EUID == 0)) || return 0
-  {
-    cat "$CGROUP"*/cgroup.procs "$CGROUP"*/*/cgroup.procs
-    find /proc/[0-9]*/ns/mnt -lname "$(readlink "/proc/$HOST_PID/ns/mnt")" | cut -d/ -f3
-  } 2>/dev/null | sort -nu | sed "/^$HOST_PID$/d"
-}
-
-# Command lines, without pids, which differ every time. A zombie has none.
-processes() {
-  local pid
-  for pid in $(test_pids); do
-    tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | sed 's/ $/\n/'
-  done | if [ -n "${OCINET_TEST_AGENT-}" ]; then grep -vE ' agent --workers 2$| worker /run/ocinet/calls/'; else cat; fi | sort
-}
-
+# look VERB [PLACE]...: what look.pl tells
+look() { "${@:2}" perl "$PROJECT/bats/look.pl" "$1" "${CGROUP-}" "${HOST_PID-}" "${HOST_MOUNTS-}" "${directories[@]}"; }
+test_pids() { look pids; }
+processes() { look processes; }
 no_processes() { [ -z "$(processes)" ]; }
 
 kill_processes() {
@@ -140,14 +130,7 @@ kill_processes() {
   ((${#pids[@]} == 0)) || kill -KILL "${pids[@]}" 2>/dev/null || true
 }
 
-# Of links, a bridge is meant to stay; whatever has a container at its other end is not.
-what_is_left() {
-  ((EUID == 0)) || return 0
-  processes | sed 's/^/process: /'
-  in_host ls /run/netns | sed 's/^/namespace: /'
-  in_host ip -d -o link | awk -F': ' '$2 !~ /^(lo|eth0@.*)$/ && !/ bridge forward_delay/ { print "link: " $2 }'
-}
-
+what_is_left() { ((EUID)) || look left; }
 nothing_left() { [ -z "$(what_is_left)" ]; }
 
 # background NAME PLACE COMMAND...: starts it (a PLACE is in_host, in_peer, as_user or in_container ID), to be stopped by
@@ -185,33 +168,10 @@ stop_background() {
 
 # --- what a host looks like
 
-# snapshot: links, addresses, routes, rules, nft, qdiscs, network sysctls, state files and processes, without what
-# changes by itself
+# snapshot: the host's network, state files and processes; the same again as long as ocinet has changed nothing
 snapshot() {
-  # shellcheck disable=SC2016 # the inner shell's
-  in_host bash -c '
-    section() { echo "== $1"; shift; "$@" 2>/dev/null; }
-    volatile=".ifindex, .link_index, .operstate, .stats64, .stats, .valid_life_time, .preferred_life_time, .tentative,
-      .forward_delay_timer, .hold_timer, .message_age_timer, .hello_timer, .tcn_timer, .topology_change_timer,
-      .gc_timer, .multicast_querier, .fdb_n_learned"
-    # The kernel notes a carrier that came or went up to a second later.
-    json() { jq -S -c ".[] | walk(if type == \"object\" then del($volatile) else . end) |
-      .flags |= (. // [] | . - [\"NO-CARRIER\", \"LOWER_UP\"])"; }
-    links() { ip -d -j link | json; }
-    addresses() { ip -j address | json; }
-    routes() { for family in -4 -6; do ip $family route show table all | sed "s/ expires [0-9]*sec//; s/ linkdown//"; done; }
-    rules() { for family in -4 -6; do ip $family rule; done; }
-    neighbours() { for family in -4 -6; do ip $family neigh show nud permanent; ip $family neigh show proxy; done; }
-    ruleset() { nft list ruleset | sed -E "s/packets [0-9]+ bytes [0-9]+/packets N bytes N/; s/ expires [0-9a-z]+//g"; }
-    sysctls() { sysctl -a --pattern "^net\." | grep -v nf_conntrack_count; }
-    for section in links addresses routes rules neighbours ruleset; do section $section $section; done
-    section qdiscs tc qdisc show
-    section sysctls sysctls
-    section "state files" find "$@" -mindepth 1 -printf "%y %m %P %l\n" | sort
-    section namespaces ls /run/netns
-    ' snapshot "$STATE_DIR" "$NET_DIR" "/run/user/$(id -u "${OCINET_TEST_USER:-$EUID}")"
-  echo "== processes"
-  processes
+  local directories=("$STATE_DIR" "$NET_DIR" "/run/user/$(id -u "${OCINET_TEST_USER:-$EUID}")")
+  look snapshot in_host
 }
 
 # links_of PLACE...: its links with their addresses, routes, and settings for links
@@ -219,9 +179,9 @@ links_of() {
   # shellcheck disable=SC2016 # the inner shell's
   "$@" sh -c '
     ip -br link; ip -br address
-    for family in -4 -6; do ip $family route show table all; ip $family rule; done | grep -v l3mdev
+    for family in -4 -6; do echo "$1" | ip $family -force -batch -; done | grep -v l3mdev
     tc qdisc
-    sysctl -a --pattern "^net\." 2>/dev/null | grep -v nf_conntrack_count'
+    grep -rs --exclude=nf_conntrack_count ^ /proc/sys/net | sort' links $'route show table all\nrule'
 }
 
 # assert_same_snapshot FILE: the host is, or soon becomes, what `snapshot >FILE` saw. (The kernel takes
@@ -230,7 +190,7 @@ assert_same_snapshot() {
   wait_for same_snapshot "$1" || fail "The host has changed:" "$(changes_since "$1")"
 }
 
-same_snapshot() { changes_since "$1" >/dev/null; }
+same_snapshot() { [ "$(snapshot)" = "$(<"$1")" ]; }
 
 # changes_since FILE: the same without waiting, as a diff
 changes_since() { snapshot | diff -U0 "$1" -; }

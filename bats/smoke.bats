@@ -58,7 +58,7 @@ container_runs() {
   touch "$STATE_DIR/journal"
   background sleeper in_host sleep 1000
   run -1 changes_since "$BATS_TEST_TMPDIR/before"
-  for what in br0 10.1.2.0/24 10.9.9.9 "table inet example" clsact journal "sleep 1000" conf.br0.forwarding; do
+  for what in br0 10.1.2.0/24 10.9.9.9 "table inet example" clsact journal "sleep 1000" conf/br0/forwarding; do
     [[ $output == *"$what"* ]] || fail "not seen: $what"
   done
   stop sleeper
