@@ -26,13 +26,14 @@ make_box() {
 # plugin TYPE COMMAND [JSON [VARIABLE=VALUE...]]: calls it for "eth0" of container "c1" in /run/netns/box, from the
 # directory $PLUGINS if that is set; a variable given as NAME= is not set at all
 plugin() {
-  local variables=(CNI_CONTAINERID=c1 CNI_NETNS=/run/netns/box CNI_IFNAME=eth0 "CNI_PATH=${PLUGINS:-$BIN}" "${@:4}") variable
-  for variable in "${@:4}"; do
-    [[ $variable != *= ]] || variables=(--unset="${variable%=}" "${variables[@]/#${variable%=}=*/}")
+  local variable variables=()
+  local -A values=([CNI_CONTAINERID]=c1 [CNI_NETNS]=/run/netns/box [CNI_IFNAME]=eth0 [CNI_PATH]=${PLUGINS:-$BIN} [PATH]=$PATH
+    [OCINET_RUNTIME]=${OCINET_RUNTIME-} [OCINET_STATE_DIR]=$STATE_DIR [CNI_COMMAND]=$2)
+  for variable in "${@:4}"; do values[${variable%%=*}]=${variable#*=}; done
+  for variable in "${!values[@]}"; do
+    [ -z "${values[$variable]}" ] || variables+=("$variable=${values[$variable]}")
   done
-  mapfile -t variables < <(printf '%s\n' "${variables[@]}" | grep .)
-  in_host env -i PATH="$PATH" ${OCINET_RUNTIME:+OCINET_RUNTIME="$OCINET_RUNTIME"} OCINET_STATE_DIR="$STATE_DIR" "${variables[@]}" CNI_COMMAND="$2" \
-    "${PLUGINS:-$BIN}/$1" <<<"${3-}"
+  in_host env -i "${variables[@]}" "${PLUGINS:-$BIN}/$1" <<<"${3-}"
 }
 
 in_box() { in_host ip netns exec box "$@"; }

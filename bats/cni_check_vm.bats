@@ -1,5 +1,5 @@
 #!/usr/bin/env bats
-# CHECK and STATUS of link kinds that a cut-down kernel lacks, and what DEL leaves of them. (The laws in src/laws kill ADD and
+# STATUS and CHECK of link kinds that a cut-down kernel lacks, and what DEL leaves of them. (The laws in src/laws kill ADD and
 # DEL at every call.)
 load lib
 load cni
@@ -17,7 +17,13 @@ teardown() {
 
 static='{ "type": "static", "addresses": [{ "address": "10.7.0.1/24" }] }'
 
-@test "CHECK of ipvlan, vlan and dummy: kind, mode, id, master" {
+# has TYPE JSON: STATUS says that this kernel has what the type needs
+has() { run -0 plugin "$1" STATUS "$(conf "$1" "$2")"; }
+
+@test "STATUS and CHECK of ipvlan, vlan and dummy: kind, mode, id, master" {
+  has ipvlan '{ "master": "eth0" }'
+  has vlan '{ "master": "eth0", "vlanId": 7 }'
+  has dummy '{ "ipam": '"$static"' }'
   checked ipvlan '{ "master": "eth0", "mode": "l3", "ipam": '"$static"' }'
   notices 'container interface "eth0" has mode l2, not l3' "ip -n box link set dev eth0 type ipvlan mode l2" "ip -n box link set dev eth0 type ipvlan mode l3"
   ends
@@ -42,7 +48,9 @@ static='{ "type": "static", "addresses": [{ "address": "10.7.0.1/24" }] }'
   in_host ip link delete port0
 }
 
-@test "CHECK of a bridge's VLANs, and of vrf" {
+@test "STATUS and CHECK of a bridge's VLANs, and of vrf" {
+  has bridge '{ "vlan": 7, "ipam": '"$static"' }'
+  has vrf '{ "vrfname": "blue" }'
   checked bridge '{ "vlan": 7, "vlanTrunk": [{ "minID": 20, "maxID": 22 }], "isGateway": true, "ipam": '"$HOST_LOCAL"' }'
   local port=vethdbbac32e902
   notices "bridge port \"$port\" is no longer in VLAN 7" "bridge vlan del dev $port vid 7" "bridge vlan add dev $port vid 7 pvid untagged"
@@ -55,11 +63,4 @@ static='{ "type": "static", "addresses": [{ "address": "10.7.0.1/24" }] }'
   run -0 plugin bridge DEL "$first"
   in_host ip link delete cni0.7
   in_host ip link delete cni0
-}
-
-@test "STATUS of what this kernel has" {
-  local type
-  for type in ipvlan vlan dummy vrf bridge; do
-    run -0 plugin "$type" STATUS "$(conf "$type" '{ "vrfname": "blue", "master": "eth0", "vlan": 7, "ipam": '"$static"' }')"
-  done
 }

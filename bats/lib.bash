@@ -77,7 +77,7 @@ wait_for() {
   local deadline=$((${EPOCHREALTIME/[.,]/} + 60000000))
   until "$@"; do
     ((${EPOCHREALTIME/[.,]/} < deadline)) || return
-    sleep 0.02
+    sleep 0.05
   done
 }
 
