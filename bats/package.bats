@@ -7,7 +7,6 @@ load contained
 # upgrade_and_remove ROOT PACKAGE: from the version before, with a container and an agent; then it is removed
 upgrade_and_remove() {
   local root=$1 deb=$2 installed=$1/usr/bin/ocinet old=$BATS_TEST_TMPDIR/old build
-  change() { dpkg --root="$root" --log=/dev/null --force-depends "$@"; }
   version() { in_host env OCINET_AGENT=no "$installed" --version; }
   # The version before: the same, with a version and a build of its own.
   build=$(sed -n 's,^/\*ocinet \([0-9a-f]\{16\}\) .*,\1,p' "$installed" | head -n 1)
@@ -42,6 +41,15 @@ upgrade_and_remove() {
   change --purge ocinet
 }
 
+# change ARGUMENT...: dpkg in the directory $root, whose scripts change it and not this machine
+change() { dpkg --root="$root" --log=/dev/null --force-depends --force-script-chrootless "$@"; }
+
+# plugin_directory: where the link of update-alternatives leads, in $root
+plugin_directory() {
+  equal /etc/alternatives/cni-plugins "$(readlink "$root/opt/cni/bin")"
+  readlink "$root/etc/alternatives/cni-plugins"
+}
+
 @test "packages are the same bytes twice; installed, they run, show their manual pages and complete; upgraded, they know their containers; removed, nothing is left" {
   local out=$BATS_TEST_TMPDIR/out root=$BATS_TEST_TMPDIR/root name
   export SOURCE_DATE_EPOCH=1700000000 LC_ALL=C.UTF-8 HOME=$BATS_TEST_TMPDIR
@@ -52,10 +60,9 @@ upgrade_and_remove() {
   equal "@leichtgewicht/ip-codec commander dns-packet ipaddr.js ocinet" "$(jq -r '.packages[].name' "$out"/*.spdx.json | sort | xargs)"
   jq -e '[.packages[1:][] | .licenseDeclared == "MIT" and (.checksums[0].checksumValue | length) == 128] | all' "$out"/*.spdx.json
 
-  # No script of the package runs: a directory does as the root.
-  mkdir -p "$root"/var/lib/dpkg/{info,updates}
+  mkdir -p "$root"/var/lib/dpkg/{alternatives,info,updates} "$root"/etc/alternatives "$root"/var/log
   touch "$root"/var/lib/dpkg/{status,available}
-  dpkg --root="$root" --log=/dev/null --force-depends --install "$out"/ocinet_*.deb
+  change --install "$out"/ocinet_*.deb
   equal "ii ocinet" "$(dpkg-query --admindir="$root/var/lib/dpkg" --show --showformat '${db:Status-Abbrev}${Package}' ocinet)"
   run -0 in_host "$root/usr/bin/ocinet" --version
   equal "ocinet $(jq -r .version "$PROJECT/package.json")" "$output"
@@ -70,7 +77,11 @@ upgrade_and_remove() {
   grep -q "complete -o default -F _ocinet ocinet" "$root/usr/share/bash-completion/completions/ocinet"
   zsh -n "$root/usr/share/zsh/vendor-completions/_ocinet"
   fish --no-execute "$root/usr/share/fish/vendor_completions.d/ocinet.fish"
-  equal /usr/bin/ocinet "$(jq -r .hook.path "$root/usr/share/doc/ocinet/examples/hooks.d/ocinet.json")"
+  equal /usr/bin/ocinet "$(jq -r .hook.path "$root/usr/share/containers/oci/hooks.d/ocinet.json")"
+  equal "ocinet-agent.service ocinet-docker.service ocinet-helper.service" "$(cd "$root/usr/lib/systemd/system" && echo *)"
+  equal 3 "$(cat "$root"/usr/lib/systemd/system/* | grep -c '^ExecStart=/usr/bin/ocinet [adh]')"
+  equal /usr/lib/ocinet/cni "$(plugin_directory)"
+  equal 'exec /usr/bin/ocinet plugin bridge "$@"' "$(tail -n 1 "$root/usr/lib/ocinet/cni/bridge")"
   grep -q "Permission is hereby granted" "$root/usr/share/doc/ocinet/copyright"
   # As apt sees it here, where neither Deno nor a Node that is new enough is a package.
   run -0 apt-get install --simulate --no-install-recommends "$out"/ocinet_*.deb
@@ -79,6 +90,15 @@ upgrade_and_remove() {
   [[ $output =~ ^[^\<]+\ \<[^@]+@[^@]+\.[^@]+\>$ ]] || fail "$output"
   upgrade_and_remove "$root" "$out"/ocinet_*.deb
   equal "" "$(find "$root" -path "$root/var" -prune -o ! -type d -print)"
+  equal "" "$(find "$root/opt" "$root/usr/lib/ocinet" -mindepth 1 2>/dev/null)"
+  # A plugin that another has put where the link led stays where its callers look; a directory that is there is no link.
+  change --install "$out"/ocinet_*.deb
+  touch "$root/usr/lib/ocinet/cni/calico"
+  change --remove ocinet
+  equal "calico" "$(ls "$root/opt/cni/bin")"
+  change --install "$out"/ocinet_*.deb
+  equal "calico" "$(ls "$root/opt/cni/bin")"
+  change --purge ocinet
 
   npm install --silent --global --offline --prefix "$BATS_TEST_TMPDIR/npm" "$out"/ocinet-*.tgz
   run -0 in_host "$BATS_TEST_TMPDIR/npm/bin/ocinet" ls --json
