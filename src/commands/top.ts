@@ -1,6 +1,6 @@
 import { stateDirectory } from "../engine/state.ts";
 import { rateKeys, ratesOf } from "../features/top/rates.ts";
-import { type Counted, takeSample } from "../features/top/sample.ts";
+import { type Counted, type KnownContainers, takeSample } from "../features/top/sample.ts";
 import { ownTerminal, type Terminal } from "../host/terminal.ts";
 import type { World } from "../plan/world.ts";
 import { UsageError } from "../wire/oci/options.ts";
@@ -41,10 +41,11 @@ export async function watch(world: World, terminal: Terminal, wait: () => Promis
   const release = terminal.onKey((keys) => [..."qQ\x03\x04"].some((key) => keys.includes(key)) && end());
   terminal.print("\x1b[?1049h\x1b[?25l");
   try {
-    let before = await takeSample(world, state);
+    const known: KnownContainers = new Map();
+    let before = await takeSample(world, state, known);
     draw(terminal, ratesOf(before, before));
     while (!await Promise.race([ended, wait()])) {
-      const after = await takeSample(world, state);
+      const after = await takeSample(world, state, known);
       draw(terminal, ratesOf(before, after));
       before = after;
     }

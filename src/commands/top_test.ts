@@ -4,7 +4,7 @@ import { newFake } from "../host/fake.ts";
 import { linkNamed, namespaceOf } from "../host/fake/kernel.ts";
 import { stateDirectory } from "../engine/state.ts";
 import { rateKeys, ratesOf } from "../features/top/rates.ts";
-import { takeSample } from "../features/top/sample.ts";
+import { type KnownContainers, takeSample } from "../features/top/sample.ts";
 import type { Signal } from "../plan/world.ts";
 import { typedIn } from "./fake_console.ts";
 import { top, watch } from "./top.ts";
@@ -105,6 +105,34 @@ test("top measures once in JSON and where there is no terminal, and refuses an i
     await assert.rejects(top(world, true, interval), {
       message: `Cannot measure every "${interval}" seconds: it is a number from 0.1 to 3600, such as 2`,
     });
+  }
+});
+
+test("records that were read for an earlier sample are read again once they have been written", async () => {
+  const { world: there } = await machine();
+  const state = stateDirectory(there);
+  const reads: string[] = [];
+  let modified = 1;
+  const world: typeof there = {
+    ...there,
+    read: (path) => (reads.push(path), there.read(path)),
+    stat: (path, what) => {
+      const stat = there.stat(path, what);
+      return stat && { ...stat, modified };
+    },
+  };
+  const known: KnownContainers = new Map();
+  const names = async () => (await takeSample(world, state, known)).interfaces.map(({ id }) => id);
+  const recordsRead = () => reads.splice(0).filter((path) => path.startsWith(`${state}/containers/`)).length;
+  const first = await names();
+  assert.notEqual(recordsRead(), 0);
+  assert.deepEqual(await names(), first);
+  assert.equal(recordsRead(), 0);
+  // A directory that was written just now may be written again within its clock's step.
+  modified = world.now();
+  for (let i = 0; i < 2; i++) {
+    assert.deepEqual(await names(), first);
+    assert.notEqual(recordsRead(), 0);
   }
 });
 

@@ -8,7 +8,7 @@ import { allNetworks } from "../networks/catalog.ts";
 import { endpointsIn } from "../networks/endpoints.ts";
 import { describeInside } from "../session/session.ts";
 import { ratesOf } from "../top/rates.ts";
-import { type Sample, takeSample } from "../top/sample.ts";
+import { type KnownContainers, type Sample, takeSample } from "../top/sample.ts";
 
 /** The map of this host. @param all also the networks that no container is on */
 export async function currentMap(world: World, state: string, all: boolean): Promise<NetworkMap> {
@@ -33,18 +33,22 @@ export interface Look {
   readonly rates: Readonly<Record<string, readonly [number, number, number]>>;
 }
 
-/** Milliseconds that counters and the map stay good, and after which what went through before says nothing of now. */
-const [second, mapFor, old] = [800, 2500, 60_000];
+/**
+ * Milliseconds that counters stay good, and the map: as many times those that it took to look, within limits. After `old`
+ * ones, what went through before says nothing of now.
+ */
+const [second, mapTimes, mapFor, mapAtMost, old] = [800, 9, 2500, 10_000, 60_000];
 
 /** Looks at the host when asked: those who ask at once, or soon after, get the same look. */
 export function looking(world: World, state: string): () => Promise<Look> {
   let before: Sample | undefined;
-  const mapped = kept(mapFor, async () => {
+  const known: KnownContainers = new Map();
+  const mapped = kept((took) => Math.min(Math.max(mapFor, mapTimes * took), mapAtMost), async () => {
     const map = await currentMap(world, state, false);
     return { map, version: (await digest(JSON.stringify(map))).slice(0, 16) };
   });
-  return kept(second, async () => {
-    const [after, seen] = await Promise.all([takeSample(world, state), mapped()]);
+  return kept(() => second, async () => {
+    const [after, seen] = await Promise.all([takeSample(world, state, known), mapped()]);
     const rates = before && after.at - before.at < old ? ratesOf(before, after) : [];
     before = after;
     return {
@@ -59,11 +63,16 @@ export function looking(world: World, state: string): () => Promise<Look> {
   });
 }
 
-/** What is found stays so many milliseconds; meanwhile, and while it is looked for, nothing looks again. */
-function kept<T>(milliseconds: number, look: () => Promise<T>): () => Promise<T> {
+/**
+ * What is found stays as many milliseconds as is said; meanwhile, and while it is looked for, nothing looks again.
+ * @param stays told how many milliseconds it took to look
+ */
+function kept<T>(stays: (took: number) => number, look: () => Promise<T>): () => Promise<T> {
   let last: Promise<T> | undefined;
-  return () =>
-    last ??= look().finally(() => {
-      setTimeout(() => last = undefined, milliseconds);
+  return () => {
+    const start = performance.now();
+    return last ??= look().finally(() => {
+      setTimeout(() => last = undefined, stays(performance.now() - start));
     });
+  };
 }

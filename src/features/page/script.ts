@@ -11,8 +11,9 @@ export const script =
   `words=([i,o])=>i+o?"in "+size(i)+", out "+size(o):"idle",` +
   `points=v=>{const most=Math.max(1e3,...v);return v.map((n,x)=>60-v.length+x+","+(15-14*n/most).toFixed(1)).join(" ")},` +
   // Traffic of those that have none is empty.
-  `draw=rates=>{for(const e of all("[data-rate]")){const key=e.dataset.rate,r=rates[key];e.textContent=r?words(r):"";` +
-  `if(r&&e.tagName==="P"&&past[key].some(n=>n)){const g=document.importNode(find("template").content,true);` +
+  `draw=rates=>{for(const e of all("[data-rate]")){const key=e.dataset.rate,r=rates[key],t=r?words(r):"",` +
+  `line=r&&e.tagName==="P"&&past[key].some(n=>n);if(line||e.firstElementChild||e.textContent!==t)e.textContent=t;` +
+  `if(line){const g=document.importNode(find("template").content,true);` +
   `g.querySelector("polyline").setAttribute("points",points(past[key]));e.append(g)}}` +
   `const busy=Object.entries(rates).filter(([,[i,o]])=>i+o).slice(0,3);` +
   `find("form+.rate").textContent=busy.length?"Busiest: "+busy.map(([k,r])=>k+" "+words(r)).join("; "):""},` +

@@ -4,6 +4,7 @@ import { readRows } from "../../plan/ip_json.ts";
 import { whyFailed, type World } from "../../plan/world.ts";
 import { livePrefixes } from "../../engine/namespace.ts";
 import { containerIds, pluginKeys, readPlugin, readUndamaged } from "../../engine/record.ts";
+import { containerPaths } from "../../engine/state.ts";
 import { endpointsOf } from "../networks/endpoints.ts";
 
 /**
@@ -26,15 +27,39 @@ export interface Sample {
   readonly interfaces: readonly Counted[];
 }
 
+/** An interface as the records have it. */
+interface Recorded {
+  readonly network: string;
+  readonly ifname: string;
+  /** The veth's end on the host; absent: there is none. */
+  readonly end: string | undefined;
+}
+
+/** What the records of a container say, and when their directory was last written. */
+interface Known {
+  readonly modified: number;
+  readonly id: string;
+  readonly container: Parameters<typeof livePrefixes>[1];
+  readonly interfaces: readonly Recorded[];
+}
+
+/** Containers by their keys in the state directory, from earlier samples. */
+export type KnownContainers = Map<string, Known>;
+
 /**
  * Reads the counters of all containers' interfaces: those of veths from their ends on the host, all at once, and others
  * in the container. What cannot be read, or is gone, is left out.
+ * @param known to be given again with the next sample, which then reads only records that were written since
  */
-export async function takeSample(world: World, state: string): Promise<Sample> {
+export async function takeSample(
+  world: World,
+  state: string,
+  known: KnownContainers = new Map(),
+): Promise<Sample> {
   const host = await ask(world, []);
   const at = world.now();
   const all = await Promise.all(
-    containerIds(world, state).map((key) => readOne(world, state, key, host)),
+    containerIds(world, state).map((key) => readOne(world, state, key, { host, known })),
   );
   return { at, interfaces: all.flat() };
 }
@@ -43,25 +68,49 @@ async function readOne(
   world: World,
   state: string,
   key: string,
-  host: ReadonlyMap<string, Counters>,
+  { host, known }: { readonly host: ReadonlyMap<string, Counters>; readonly known: KnownContainers },
 ): Promise<readonly Counted[]> {
+  const modified = world.stat(containerPaths(state, key).directory)?.modified ?? 0;
+  const before = known.get(key);
+  // Within its clock's step, a directory may be written again unseen.
+  const isSettled = modified < world.now() - 1000;
+  const found = before?.modified === modified ? before : await readRecords(world, state, key, modified);
+  if (found && isSettled) known.set(key, found);
+  else known.delete(key);
+  if (!found) return [];
+  const { id, container, interfaces } = found;
+  const isAsked = interfaces.some(({ end }) => !host.has(end ?? ""));
+  const enter = isAsked ? livePrefixes(world, container).container : undefined;
+  const inside = enter && await ask(world, enter).catch(() => undefined);
+  return interfaces.flatMap(({ network, ifname, end }) => {
+    const far = host.get(end ?? "");
+    // What one end of a veth receives, the other one has sent.
+    const counters = far ? [1, 0, 3, 2, 5, 4].map((at) => far[at]!) : inside?.get(ifname);
+    return counters ? [{ id, network, ifname, counters }] : [];
+  });
+}
+
+async function readRecords(
+  world: World,
+  state: string,
+  key: string,
+  modified: number,
+): Promise<Known | undefined> {
   const endpoints = await endpointsOf(world, state, key);
   const record = readUndamaged(world, state, key);
   const plugins = pluginKeys(world, state, key).flatMap((one) => readPlugin(world, state, one) ?? []);
   const owner = record ?? plugins[0];
-  if (!owner) return [];
-  const ends = endpoints.map(({ ifname }) => {
+  if (!owner) return undefined;
+  const interfaces = endpoints.map(({ network, ifname }) => {
     const digest = record?.attachments.find((one) => one.ifname === ifname)?.digest;
     const own = plugins.filter((one) => one.ifname === ifname);
-    return host.get(digest ? vethFrom(digest) : vethsOf(own.flatMap(({ steps }) => steps))[0] ?? "");
+    return {
+      network,
+      ifname,
+      end: digest ? vethFrom(digest) : vethsOf(own.flatMap(({ steps }) => steps))[0],
+    };
   });
-  const enter = ends.includes(undefined) ? livePrefixes(world, owner.container).container : undefined;
-  const inside = enter && await ask(world, enter).catch(() => undefined);
-  return endpoints.flatMap(({ network, ifname }, i) => {
-    // What one end of a veth receives, the other one has sent.
-    const counters = ends[i] ? [1, 0, 3, 2, 5, 4].map((at) => ends[i]![at]!) : inside?.get(ifname);
-    return counters ? [{ id: record?.runtimeId ?? owner.id, network, ifname, counters }] : [];
-  });
+  return { modified, id: record?.runtimeId ?? owner.id, container: owner.container, interfaces };
 }
 
 /** The counters of all links of a namespace. */
