@@ -348,9 +348,10 @@ odd() {
 @test "wrong use is told, with status 2" {
   chain net 1.0.0 "$bridge"
   says 2 'Cannot do "ocinet cni mend": it is not one of add, del, check, gc, status, version' mend net /run/netns/box
+  says 2 'Cannot do "ocinet cni": it needs one of add, del, check, gc, status, version'
   says 2 'Cannot do "ocinet cni add": it needs the name of a network' add
   says 2 'Cannot do "ocinet cni add": it needs the path of a network namespace' add net
-  says 2 'Cannot use namespace "box": it is not an absolute path' add net box
+  says 2 'Cannot use namespace "box": it is not an absolute path; a named one is in /run/netns' add net box
   says 2 'Cannot call plugins for "../x" "eth0": ' add --container-id ../x net /run/netns/box
   CNI_IFNAME=a/b says 2 'Cannot call plugins for ' add net /run/netns/box
   CAP_ARGS='[' says 2 'Cannot read CAP_ARGS: ' add net /run/netns/box

@@ -38,14 +38,14 @@ export const agentOptions: readonly Option[] = [{
 
 /** What the help of `agent` says. */
 export const agentHelp = `
-It runs until it is told to end; what it says goes to stderr. Processes of its wait for calls of the same user, and do
-them as if the caller had started a runtime: hook, cni, plugin (also by its name), up, down, port and ls.
-OCINET_AGENT=no has a call go without them.
+The agent runs until it is ended, and prints messages to stderr. Its processes wait for calls of the same user, which then
+start no runtime: hook, cni, plugin (also by its name), up, down, port and ls. With OCINET_AGENT=no, a call does not use
+them.
 
-If there is an /etc/ocinet/cluster.json, root's agent serves overlay networks too. Containers on these need it to start.
-While it does not run, those that do run go on.
+If /etc/ocinet/cluster.json exists, root's agent also serves overlay networks. Without it, no container on them can start;
+running ones keep their connections.
 
---page prints a URL with a token, anew at each start. Beside an agent that runs already, it serves the page alone.
+--page prints a URL with a token, which changes at each start. If an agent runs already, this one serves only the page.
 `;
 
 /**

@@ -26,12 +26,12 @@ import type { Report } from "./report.ts";
 export const cniOptions: readonly Option[] = [
   option("ifname", "NAME", "CNI_IFNAME: the interface's name in the container (default: eth0)"),
   option("container-id", "ID", "CNI_CONTAINERID (default: made of the namespace's path, as cnitool does)"),
-  option("path", "DIRS", "CNI_PATH: directories with plugins; ours need none"),
+  option("path", "DIRS", "CNI_PATH: directories of third-party plugins"),
   option("netconf-path", "DIR", "NETCONFPATH: the directory of network files (default: /etc/cni/net.d)"),
   option("args", "PAIRS", "CNI_ARGS: K=V;K=V"),
-  option("capability-args", "JSON", "CAP_ARGS: what networks with such capabilities are given"),
-  option("cache-dir", "DIR", "where results are kept, in libcni's format (default: /var/lib/cni)"),
-  { ...option("valid", "ATTACHMENT", "for gc: one to keep, as CONTAINERID/IFNAME"), many: true },
+  option("capability-args", "JSON", "CAP_ARGS: arguments for networks that have these capabilities"),
+  option("cache-dir", "DIR", "where results are stored, in libcni's format (default: /var/lib/cni)"),
+  { ...option("valid", "ATTACHMENT", "for gc: an attachment to keep, as CONTAINERID/IFNAME"), many: true },
 ];
 
 function option(name: string, value: string, text: string): Option {
@@ -56,7 +56,8 @@ export async function cni(
   const [verb, network, netns] = words;
   if (verb === "version") return { json: versionsJson, text: `${JSON.stringify(versionsJson)}\n` };
   if (!(verbs as readonly (string | undefined)[]).includes(verb)) {
-    throw new UsageError(`Cannot do "ocinet cni ${verb ?? ""}": it is not one of ${verbs.join(", ")}`);
+    const [asked, why] = verb === undefined ? ["", "it needs one of"] : [` ${verb}`, "it is not one of"];
+    throw new UsageError(`Cannot do "ocinet cni${asked}": ${why} ${verbs.join(", ")}`);
   }
   if (network === undefined) {
     throw new UsageError(`Cannot do "ocinet cni ${verb}": it needs the name of a network`);
@@ -148,7 +149,9 @@ function checkNetns(verb: Verb, netns: string, id: string): void {
     throw new UsageError(`Cannot do "ocinet cni ${verb}": it needs the path of a network namespace`);
   }
   if (netns !== "" && !netns.startsWith("/")) {
-    throw new UsageError(`Cannot use namespace "${netns}": it is not an absolute path`);
+    throw new UsageError(
+      `Cannot use namespace "${netns}": it is not an absolute path; a named one is in /run/netns`,
+    );
   }
 }
 

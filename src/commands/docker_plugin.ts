@@ -25,8 +25,8 @@ function option(name: string, value: string, text: string): Option {
 
 /** What the help of `docker-plugin` says. */
 export const dockerHelp = `
-It serves until it is told to end; what it says goes to stderr. Then "docker network create -d ocinet --ipam-driver ocinet
--o type=bridge|macvlan|ipvlan ..." works. Containers go on while it does not run.
+The plugin runs until it is ended, and prints messages to stderr. While it runs, "docker network create -d ocinet
+--ipam-driver ocinet -o type=bridge|macvlan|ipvlan ..." works. Containers keep their networks when it ends.
 `;
 
 /** Serves Docker until it is told to end. */

@@ -66,13 +66,16 @@ export function outputOptions(
 ): readonly (readonly [words: string, text: string])[] {
   const hasFormat = options.some(({ name }) => name === "format");
   return [
-    ...runs ? [] : [["--json", "answer in JSON"] as const],
+    ...runs ? [] : [["--json", "print JSON"] as const],
     ...plain || hasFormat ? [] : [
-      ["--format <template>", "answer by a Go template of what --json has, for each item of a list"] as const,
+      [
+        "--format <template>",
+        "print a Go template, filled with the keys of --json, for each item of a list",
+      ] as const,
     ],
     ...plain || "q, quiet" in flags ? [] : [["-q, --quiet", "print errors and warnings only"] as const],
-    ...changes ? [["--dry-run", "print what would be done, and do nothing"] as const] : [],
-    ["--log-level <level>", "error, or debug to tell every program that is run"],
+    ...changes ? [["--dry-run", "print what would be done, without doing it"] as const] : [],
+    ["--log-level <level>", "error, or debug to print every program that is run"],
   ];
 }
 

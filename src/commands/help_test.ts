@@ -62,7 +62,7 @@ function checkExample(example: string): void {
 test("help lists commands and topics; a command that a topic is about names it; nothing else is either", async () => {
   const { stdout } = await typed("help");
   assert.equal(stdout, (await typed("--help")).stdout);
-  assert.match(stdout, /\n {2}network {10}networks as objects[^]*\nTopics:\n[^]*\n {2}exit-codes {7}what/);
+  assert.match(stdout, /\n {2}network {10}create, list[^]*\nTopics:\n[^]*\n {2}exit-codes {7}what/);
   for (const { name } of allTopics()) assert.match(stdout, new RegExp(`^  ${name} `, "m"));
   for (const line of ["help port", "port --help"]) {
     const { code, stdout } = await typed(line);
@@ -142,7 +142,9 @@ test("an option of another tool is told with what to do instead, one that is nea
       "'--ip'\n(--net NETWORK:ip=ADDRESS chooses the address)\n(ocinet run --help says more)",
     ],
     ["run --ip=10.0.0.9 true", "'--ip=10.0.0.9'\n(--net NETWORK:ip=ADDRESS chooses the address)"],
-    ["run -it sh", "'-it'\n(leave it out: it is so without)"],
+    ["run -it sh", "'-it'\n(leave it out: ocinet run always does this)"],
+    ["down --all", "'--all'\n(ocinet ls lists all containers; ocinet down $(ocinet ls -q) disconnects all)"],
+    ["gc -n", "'-n'\n(--dry-run)"],
     ["top --no-stream", "'--no-stream'\n(ocinet top --once)"],
     ["up --nett a box", "'--nett'\n(Did you mean --net?)\n(ocinet up --help says more)"],
     ["ls --constructor", "'--constructor'\n(ocinet ls --help says more)"],

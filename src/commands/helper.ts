@@ -22,11 +22,11 @@ export const helperOptions: readonly Option[] = [
 ];
 
 export const helperHelp = `
-Lines of the policy, as in lxc-usernet(5), and ports besides:
-  alice   veth ocinet0 10        so many containers on a network; ocinet0 is there without a file
-  @web    veth shop    2         each member of a group, on a bridge network of /etc/ocinet/net.d
-  alice   port 8000-8100/tcp     ports of the host's that may be published; any protocol, if none is said
-It says on stderr what it does and refuses. SIGHUP has it look again who is in which group.
+Lines of the policy are as in lxc-usernet(5), or name ports:
+  alice   veth ocinet0 10        at most 10 containers on a network; ocinet0 exists without a file
+  @web    veth shop    2         each member of a group; shop is a bridge network in /etc/ocinet/net.d
+  alice   port 8000-8100/tcp     ports of the host that alice may publish; without /tcp, of any protocol
+The helper prints to stderr what it does and what it refuses. On SIGHUP it reads the groups' members again.
 `;
 
 /** Serves ordinary users until it is told to end, or prints or writes the units by which systemd has that done. */

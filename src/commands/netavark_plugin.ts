@@ -14,8 +14,8 @@ const apiVersion = "1.0.0";
 
 /** What the help of `netavark-plugin` says. */
 export const netavarkHelp = `
-podman and netavark call it so: make a file that does with "ocinet install-plugins --netavark DIRECTORY", name the
-directory in netavark_plugin_dirs of containers.conf, and create networks with "podman network create -d ocinet".
+podman and netavark call this command through a file. Make it with "ocinet install-plugins --netavark DIRECTORY", name
+the directory in netavark_plugin_dirs of containers.conf, and create networks with "podman network create -d ocinet".
 Options (-o): type=bridge|ptp|macvlan|ipvlan, parent, mode, mtu, metric, no_default_route, and those of Docker's bridge.
 `;
 

@@ -15,14 +15,14 @@ export const createOptions: readonly Option[] = [
     false,
     "d",
   ),
-  option("subnet", "CIDR", "a subnet; one that is free is chosen if none is given", true),
-  option("ip-range", "CIDR", "the part of a subnet that addresses are given from", true),
+  option("subnet", "CIDR", "a subnet (default: a free one)", true),
+  option("ip-range", "CIDR", "the part of a subnet from which containers get addresses", true),
   option("gateway", "ADDRESS", "the gateway of a subnet (default: its first address)", true),
   option("aux-address", "NAME=ADDRESS", "an address that no container gets", true),
-  option("ipam-driver", "DRIVER", "what gives addresses: default, or a plugin of Docker's", false),
-  option("ipam-opt", "KEY=VALUE", "an option of an IPAM driver that is a plugin", true),
+  option("ipam-driver", "DRIVER", "what allocates addresses: default, or a plugin of Docker's", false),
+  option("ipam-opt", "KEY=VALUE", "an option for an IPAM driver that is a plugin", true),
   option("label", "KEY=VALUE", "a label", true),
-  option("config-from", "NAME", "make it of a configuration", false),
+  option("config-from", "NAME", "take the options of a network made with --config-only", false),
   option(
     "opt",
     "KEY=VALUE",
@@ -34,10 +34,10 @@ export const createOptions: readonly Option[] = [
 
 /** Flags of `create`, which take no value. */
 export const createFlags = {
-  ipv6: "give it an IPv6 subnet as well",
-  internal: "containers reach each other and the host, and nothing else",
-  attachable: "is kept, and means nothing here",
-  "config-only": "make no network, but a configuration for --config-from",
+  ipv6: "also give it an IPv6 subnet",
+  internal: "containers reach only each other and the host",
+  attachable: "is stored, and has no effect",
+  "config-only": "make no network, but store the options for --config-from",
 };
 
 /** Options of `ls`. */
@@ -63,7 +63,7 @@ export const pruneOptions: readonly Option[] = [
 ];
 
 /** Where networks are beside the usual directory. */
-const netDirectory = option("net-dir", "DIR", "one more directory of network files", true);
+const netDirectory = option("net-dir", "DIR", "an additional directory of network files", true);
 
 /** Options of `disconnect`. */
 export const disconnectOptions: readonly Option[] = [netDirectory];
@@ -73,9 +73,14 @@ export const connectOptions: readonly Option[] = [
   netDirectory,
   option("ip", "ADDRESS", "its IPv4 address", false),
   option("ip6", "ADDRESS", "its IPv6 address", false),
-  option("alias", "NAME", "one more name that it has on the network", true),
+  option("alias", "NAME", "an additional name on the network", true),
   option("mac-address", "MAC", "the interface's MAC address", false),
   option("ifname", "NAME", "the interface's name (default: eth0, eth1 …, the first that is free)", false),
-  option("gw-priority", "NUMBER", "the network with the greatest has the default route (default: 0)", false),
+  option(
+    "gw-priority",
+    "NUMBER",
+    "the network with the greatest number has the default route (default: 0)",
+    false,
+  ),
   ...containerOptions.filter(({ name }) => serviceOptions.includes(name)),
 ];

@@ -54,7 +54,7 @@ export async function runCommand(world: World, console: Console, version: string
         `\n${
           topicList(console.columns?.() ?? 80)
         }\nExample:\n  ocinet run -p 8080:80 -- python3 -m http.server 80\n` +
-        "ocinet help COMMAND or TOPIC says more.",
+        "ocinet help COMMAND, or ocinet help TOPIC, says more.",
     );
   for (const verb of verbs.toSorted((a, b) => placeOf(a) - placeOf(b))) {
     addVerb(groupOf(program, verb), verb).action(async (...all: unknown[]) => {

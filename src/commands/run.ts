@@ -31,10 +31,10 @@ export const runOptions: readonly Option[] = [
 export const status = { failed: 125, cannotRun: 126, notFound: 127 } as const;
 
 export const runHelp = `
-Without root the command sees itself as root, as with unshare -r. All that it has started ends with it;
-as root, where no cgroup can be made, what shares a namespace with it.
-Exit status: the command's, or 128 and the number of the signal that ended it; ${status.failed} for wrong use, or when there is no
-network for it, so that it has not run; ${status.cannotRun} when it cannot be executed, ${status.notFound} when it is not found.
+Without root, the command runs as root of a user namespace, as with unshare -r. When it ends, all processes that it has
+started end too. (As root without usable cgroups, only those that share a namespace with it end.)
+Exit status: the command's own, or 128 plus the number of the signal that ended it; ${status.failed} if ocinet failed or was used
+wrongly, and the command did not run; ${status.cannotRun} if it cannot be executed, ${status.notFound} if it is not found.
 `;
 
 /**

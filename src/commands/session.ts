@@ -27,9 +27,9 @@ export const sessionOptions: readonly Option[] = containerOptions.filter(({ name
 /** What the verbs that start it add to their help. */
 export const sessionHelp = `
 A session is one user, network and mount namespace of yours. Inside you are root of your own links: networks from
-~/.config/ocinet/net.d, bridges among them, published ports and CNI plugins work as for root, and containers reach each
-other by address. Without --uplink it is connected by the best that works, as containers are; the host's ports lead to it by that,
-or by a relay.
+~/.config/ocinet/net.d, published ports and CNI plugins work as for root, and containers reach each other by address.
+--uplink chooses how the session reaches other networks; the default is the best uplink that works. The uplink or a relay
+forwards the host's ports.
 `;
 
 /** Starts the session. */

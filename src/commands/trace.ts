@@ -39,9 +39,9 @@ export function reportOf(hops: readonly Hop[]): Report {
 
 export const traceHelp = `
 TARGET is one of
-  world          the way out, which is what no target means
+  world          other networks (the default)
   ADDRESS        such as 192.0.2.7
   ID             another container
-  :PORT[/udp]    a published port of CONTAINER, as those outside see it
-Nothing is changed, and nothing is sent: the kernel's state is held against what is recorded.
+  :PORT[/udp]    a published port of CONTAINER, as other hosts see it
+trace compares the kernel's state with ocinet's records. It changes nothing, and sends nothing.
 `;

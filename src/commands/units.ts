@@ -8,7 +8,7 @@ export const unitsOption: Option = {
   name: "units",
   value: "DIR",
   bare: true,
-  text: "only print systemd's units for it, or write them into a directory, such as /etc/systemd/system",
+  text: "print its systemd units, or write them into a directory such as /etc/systemd/system",
   many: false,
   annotation: false,
 };

@@ -92,16 +92,16 @@ export interface Verb {
 /** Words that have verbs of their own. */
 export const groups = {
   cluster: {
-    text: "networks over several hosts, which share what they know in etcd",
+    text: "networks over several hosts, which share their state in etcd",
     example: "ocinet cluster status",
   },
   session: {
     text:
-      "an ordinary user's namespaces, in which networks of their own and rootless containers on them work",
+      "namespaces of an ordinary user, in which all types of networks work, and rootless containers on them",
     example: "ocinet session exec runc run --detach --bundle web web",
   },
   network: {
-    text: "networks as objects: make, list, show and remove them, in Docker's words",
+    text: "create, list, show and remove networks, as with docker network",
     example: "ocinet network create --subnet 10.5.0.0/24 shop",
   },
 } as const;
@@ -111,7 +111,8 @@ export const verbs: readonly Verb[] = [
   {
     usage: "hook <stage>",
     plain: true,
-    text: "be an OCI hook of a stage: createRuntime, prestart, createContainer, poststop, or auto for all",
+    text:
+      "act as an OCI hook of a stage: createRuntime, prestart, createContainer, poststop, or auto for all",
     example: "ocinet hook createRuntime --net=default < state.json",
     changes: true,
     options: containerOptions,
@@ -124,11 +125,11 @@ export const verbs: readonly Verb[] = [
   },
   {
     usage: "inject <bundle>",
-    text: "make a bundle's config.json call ocinet",
+    text: "add ocinet's hooks to a bundle's config.json",
     example: "ocinet inject --net default -p 8080:80 ./bundle",
     changes: true,
     options: containerOptions,
-    flags: { remove: "take ocinet out of it again", print: "show the result instead of writing it" },
+    flags: { remove: "remove ocinet's hooks again", print: "print the result instead of writing it" },
     act: (world, { words: [bundle], given, flags }) =>
       inject(world, bundle!, {
         ...{ given, remove: flags.has("remove"), print: flags.has("print"), dryRun: flags.has("dry-run") },
@@ -139,12 +140,12 @@ export const verbs: readonly Verb[] = [
     text: "print a hooks.d file for podman",
     example: "ocinet hooks-json > /usr/share/containers/oci/hooks.d/ocinet.json",
     options: containerOptions,
-    flags: { always: "for every container, not just those with an annotation of ours" },
+    flags: { always: "for every container, not only those with an annotation org.ocinet.…" },
     act: (world, { given, flags }) => hooksJson(world, given, flags.has("always")),
   },
   {
     usage: "up <pid-or-path>",
-    text: "attach a network namespace, given by a process in it or by its path",
+    text: "attach a network namespace, given by its name, its path or the pid of a process in it",
     example: "ocinet up --net default -p 8080:80 /run/netns/box",
     changes: true,
     options: upOptions,
@@ -152,7 +153,7 @@ export const verbs: readonly Verb[] = [
   },
   {
     usage: "run <command...>",
-    text: "run a command with a network of its own, which is gone when the command is",
+    text: "run a command with a network of its own, which is removed when the command ends",
     example: "ocinet run --net default -p 8080:80 -- python3 -m http.server 80",
     more: runHelp,
     runs: true,
@@ -160,8 +161,8 @@ export const verbs: readonly Verb[] = [
     act: (world, { words, given }) => run(world, words as readonly string[], given),
   },
   {
-    usage: "port <verb> [id] [ports...]",
-    text: "publish ports of a container that runs, or take them away: add, rm, ls",
+    usage: "port <command> [id] [ports...]",
+    text: "publish ports of a running container, or close them: add, rm, ls",
     example: "ocinet port add web 8443:443",
     changes: true,
     options: portOptions,
@@ -169,14 +170,14 @@ export const verbs: readonly Verb[] = [
   },
   {
     usage: "down <ids...>",
-    text: "take containers' networks away",
+    text: "remove containers' networks",
     example: "ocinet down box",
     changes: true,
     act: (world, { words }) => down(world, words as readonly string[]),
   },
   {
     usage: "ls",
-    text: "list the containers that are attached",
+    text: "list the attached containers",
     example: "ocinet ls --json\n  ocinet ls --format '{{.id}} {{.state}}'",
     flags: { "q, quiet": "print ids only" },
     act: (world, { flags }) => list(world, flags.has("quiet")),
@@ -190,20 +191,20 @@ export const verbs: readonly Verb[] = [
   },
   {
     usage: "inspect <ids...>",
-    text: "show all that is known of containers, as JSON",
+    text: "show everything about containers, as JSON",
     example: "ocinet inspect box | jq '.[0].networks'",
     act: (world, { words }) => inspect(world, words as readonly string[]),
   },
   {
     usage: "gc",
-    text: "take away what ended containers left",
+    text: "remove what ended containers have left behind",
     example: "ocinet gc --dry-run",
     changes: true,
     act: (world, { flags }) => gc(world, flags.has("dry-run")),
   },
   {
     usage: "repair <ids...>",
-    text: "make again what is missing of containers: links, addresses, rules, settings, programs",
+    text: "restore missing parts of containers' networks: links, addresses, rules, settings, programs",
     example: "ocinet repair box",
     changes: true,
     act: (world, { words }) => repair(world, words as readonly string[]),
@@ -211,7 +212,7 @@ export const verbs: readonly Verb[] = [
   {
     group: "network",
     usage: "create <name>",
-    text: "make a network, a CNI network list in the directory of networks; prints its id",
+    text: "make a network, as a CNI network list in the directory of networks; print its id",
     example: "ocinet network create --subnet 10.5.0.0/24 --ipv6 --label shop=eu shop",
     options: createOptions,
     flags: createFlags,
@@ -229,7 +230,7 @@ export const verbs: readonly Verb[] = [
   {
     group: "network",
     usage: "inspect <networks...>",
-    text: "show all that is known of networks and their containers, as JSON",
+    text: "show everything about networks and their containers, as JSON",
     example: "ocinet network inspect shop | jq '.[0].Containers'",
     options: inspectOptions,
     act: (world, { words, given }) => networkInspect(world, words as readonly string[], given),
@@ -239,16 +240,16 @@ export const verbs: readonly Verb[] = [
     usage: "rm <networks...>",
     text: "remove networks that no container is on",
     example: "ocinet network rm shop",
-    flags: { "f, force": "say nothing of networks that are not there" },
+    flags: { "f, force": "ignore networks that do not exist" },
     act: (world, { words, flags }) => networkRemove(world, words as readonly string[], flags.has("force")),
   },
   {
     group: "network",
     usage: "prune",
-    text: "remove all networks that no container is on; those of stopped containers, too",
+    text: "remove all networks that no running container is on",
     example: "ocinet network prune --filter until=24h",
     options: pruneOptions,
-    flags: { "f, force": "is not needed: nothing is asked" },
+    flags: { "f, force": "has no effect: prune never asks" },
     act: (world, { given }) => networkPrune(world, given),
   },
   {
@@ -263,7 +264,7 @@ export const verbs: readonly Verb[] = [
   {
     group: "network",
     usage: "disconnect <network> <container>",
-    text: "take a running container off a network",
+    text: "disconnect a running container from a network",
     example: "ocinet network disconnect shop web",
     changes: true,
     options: disconnectOptions,
@@ -274,7 +275,7 @@ export const verbs: readonly Verb[] = [
   {
     group: "session",
     usage: "start",
-    text: "make the session, and connect it",
+    text: "start the session, and connect it",
     example: "ocinet session start --uplink slirp4netns:cidr=10.9.0.0/24",
     more: sessionHelp,
     options: sessionOptions,
@@ -283,7 +284,7 @@ export const verbs: readonly Verb[] = [
   {
     group: "session",
     usage: "exec <command...>",
-    text: "run a command in the session, as its root; starts it if there is none",
+    text: "run a command in the session as its root user; start the session if none runs",
     example: "ocinet session exec runc run --detach --bundle web web\n" +
       "  ocinet session exec ocinet up --net shop -p 8080:80 PID",
     more: sessionHelp,
@@ -294,26 +295,26 @@ export const verbs: readonly Verb[] = [
   {
     group: "session",
     usage: "status",
-    text: "say whether it runs, with its containers and ports; exit status 1 if it does not",
+    text: "show whether the session runs, and its containers and ports; exit status 1 if none runs",
     example: "ocinet session status --json | jq -r '.containers[].id'",
     act: (world) => sessionStatus(world),
   },
   {
     group: "session",
     usage: "stop",
-    text: "end the session, and all that runs in it",
+    text: "end the session and everything that runs in it",
     example: "ocinet session stop",
     act: (world) => sessionStop(world),
   },
   {
     usage: "doctor",
-    text: "look whether this machine has all it takes, and say what to do where it has not",
+    text: "check what this machine lacks, and print a remedy for each",
     example: "ocinet doctor",
     act: (world) => doctor(world),
   },
   {
     usage: "trace <container> [target]",
-    text: "say hop by hop whether a container reaches a target; exit status 1 if something is wrong",
+    text: "check hop by hop whether a container reaches a target; exit status 1 if a hop is wrong",
     example: "ocinet trace web :8080",
     more: traceHelp,
     act: (world, { words: [id, target] }) => trace(world, id!, target),
@@ -321,13 +322,13 @@ export const verbs: readonly Verb[] = [
   {
     usage: "top",
     plain: true,
-    text: "show what containers receive and send, the busiest first, until q is typed",
+    text: "show how much containers receive and send, the busiest first, until q is typed",
     example: "ocinet top\n  ocinet top --json --interval 5",
     options: [{
-      ...{ name: "interval", value: "SECONDS", text: "between measurements (default: 2)" },
+      ...{ name: "interval", value: "SECONDS", text: "time between measurements (default: 2)" },
       ...{ many: false, annotation: false },
     }],
-    flags: { once: "measure once, as where output is no terminal" },
+    flags: { once: "measure once; the default if the output is no terminal" },
     act: (world, { given, flags, screen }) =>
       top(
         world,
@@ -338,7 +339,7 @@ export const verbs: readonly Verb[] = [
   {
     usage: "helper",
     plain: true,
-    text: "serve ordinary users as root: plug their containers into networks, as far as a policy grants",
+    text: "serve ordinary users as root: connect their containers to networks, as a policy file allows",
     example: "sudo ocinet helper",
     more: helperHelp,
     options: helperOptions,
@@ -348,7 +349,7 @@ export const verbs: readonly Verb[] = [
   {
     usage: "agent",
     plain: true,
-    text: "serve calls without the start of a runtime, and overlay networks on this host",
+    text: "serve calls without starting a runtime for each, and overlay networks on this host",
     example: "sudo ocinet agent\n  sudo ocinet agent --page\n  sudo ocinet agent --units /etc/systemd/system",
     more: agentHelp,
     options: agentOptions,
@@ -362,14 +363,14 @@ export const verbs: readonly Verb[] = [
   {
     group: "cluster",
     usage: "status",
-    text: "say which hosts and networks there are, and what is wrong; exit status 1 if anything is",
+    text: "show hosts and networks, and what is wrong; exit status 1 if anything is",
     example: "ocinet cluster status --json | jq -r '.problems[]'",
     act: (world) => cluster.status(world),
   },
   {
     group: "cluster",
     usage: "create <network>",
-    text: "make an overlay network, which all hosts then have",
+    text: "make an overlay network on all hosts",
     example: "ocinet cluster create --subnet 10.9.0.0/24 --subnet fd00:9::/64 shop",
     options: cluster.createOptions,
     flags: cluster.createFlags,
@@ -392,28 +393,28 @@ export const verbs: readonly Verb[] = [
   {
     group: "cluster",
     usage: "rotate",
-    text: "have this host's WireGuard use a new key; connections stay",
+    text: "give this host a new WireGuard key; connections continue",
     example: "sudo ocinet cluster rotate",
     act: (world) => cluster.rotateKey(world),
   },
   {
     group: "cluster",
     usage: "leave",
-    text: "take this host out of the cluster, with its addresses, keys and links; its agent ends",
+    text: "remove this host from the cluster, with its addresses, keys and links; its agent ends",
     example: "sudo ocinet cluster leave",
-    flags: { force: "also while containers are on overlay networks, which then lack them" },
+    flags: { force: "also while containers are on overlay networks, which they then lose" },
     act: (world, { flags }) => cluster.leave(world, flags.has("force")),
   },
   {
     group: "cluster",
     usage: "forget <host>",
-    text: "give back the addresses of a host that is gone for good",
+    text: "release the addresses of a host that will not come back",
     example: "ocinet cluster forget web3",
     act: (world, { words: [name] }) => cluster.forget(world, name!),
   },
   {
-    usage: "cni <verb> [network] [netns]",
-    text: "be a CNI runtime: add, del, check, gc, status, version; with cnitool's environment",
+    usage: "cni <command> [network] [netns]",
+    text: "act as a CNI runtime: add, del, check, gc, status, version; reads cnitool's environment",
     example: "ocinet cni add mynet /run/netns/box",
     changes: true,
     options: cniOptions,
@@ -421,12 +422,12 @@ export const verbs: readonly Verb[] = [
   },
   {
     usage: "install-plugins <directory>",
-    text: "make a file for every CNI plugin type that calls this one",
+    text: "install CNI plugins: a file for each type, which calls this ocinet",
     example: "ocinet install-plugins /opt/cni/bin",
     changes: true,
     flags: {
-      netavark: "make the one file of netavark's plugin in their place",
-      remove: "take those files away again",
+      netavark: "make the file of the netavark plugin instead",
+      remove: "remove these files",
     },
     act: (world, { words: [directory], flags }) =>
       installPlugins(world, directory!, flags.has("remove"), flags.has("netavark") ? "netavark" : "cni"),
@@ -434,7 +435,7 @@ export const verbs: readonly Verb[] = [
   {
     usage: "netavark-plugin <call> [netns]",
     plain: true,
-    text: "be a plugin of netavark's, for podman's networks: info, create, setup, teardown",
+    text: "act as a netavark plugin, for podman's networks: info, create, setup, teardown",
     example: "ocinet netavark-plugin setup /run/netns/box < request.json",
     more: netavarkHelp,
     act: (world, { words, version, stdin }) => netavarkPlugin(world, { words, version, stdin }),
@@ -442,7 +443,7 @@ export const verbs: readonly Verb[] = [
   {
     usage: "docker-plugin",
     plain: true,
-    text: "serve Docker, as a driver of networks and of addresses",
+    text: "serve Docker as a network driver and an IPAM driver",
     example: "sudo ocinet docker-plugin",
     more: dockerHelp,
     options: dockerOptions,
@@ -451,7 +452,8 @@ export const verbs: readonly Verb[] = [
   {
     usage: "completion <shell> [words...]",
     plain: true,
-    text: "print what completes commands, options, networks and containers in a shell: bash, zsh, fish",
+    text:
+      "print a script with which a shell completes commands, options, networks and containers: bash, zsh, fish",
     example:
       "source <(ocinet completion bash)\n  ocinet completion fish > ~/.config/fish/completions/ocinet.fish",
     runs: true,
@@ -459,7 +461,7 @@ export const verbs: readonly Verb[] = [
   },
   {
     usage: "help <topic>",
-    text: "say more of a command or a topic; help topic NAME, where both have the name",
+    text: "show help on a command or a topic; help topic NAME if both have the name",
     example: "ocinet help ports\n  ocinet help topic agent",
     // Reached only with a topic (program.ts).
     act: (_, { words: [name], screen }) => {

@@ -16,18 +16,18 @@ const synonyms: Readonly<Record<string, string>> = {
 
 /** What to do instead of what other tools have, and ocinet has not. */
 const instead: Readonly<Record<string, string>> = {
-  rm: "ocinet down ID takes a container's networks away",
-  stop: "ocinet down ID takes a container's networks away; ocinet session stop ends a session",
+  rm: "ocinet down ID removes a container's networks",
+  stop: "ocinet down ID removes a container's networks; ocinet session stop ends a session",
   start: "ocinet run starts a command, and ocinet session start a session",
   exec:
     "ocinet session exec runs a command in the session; in a container its runtime does, such as runc exec",
   create: "ocinet run starts a command, and ocinet inject connects a bundle that a runtime creates",
-  logs: "hook.log in the state directory (/run/ocinet as root) tells why a hook failed",
+  logs: "hook.log in the state directory (/run/ocinet as root) says why a hook failed",
   status: "ocinet ls shows containers, ocinet doctor this machine, ocinet session status a session",
   check:
-    "ocinet ls shows what is missing of containers, ocinet doctor what this machine lacks, ocinet cni check asks plugins",
-  restart: "ocinet repair ID starts again what has died",
-  uninstall: "docs/usage.md, Upgrade and remove, says what to take away",
+    "ocinet ls shows what containers lack, ocinet doctor what this machine lacks; ocinet cni check asks plugins",
+  restart: "ocinet repair ID restores what is missing, and starts dead programs again",
+  uninstall: "docs/usage.md says what to remove, in Upgrade and remove",
 };
 
 /** Options of other tools, and what to do instead. */
@@ -37,10 +37,12 @@ const otherOptions: readonly (readonly [options: string, advice: string])[] = [
   ["--network-alias", "--net NETWORK:alias=NAME gives it another name there"],
   ["-P --publish-all --expose", "-p HOSTPORT:PORT publishes a port"],
   ["-d --detach", "ocinet run ... & runs it in the background"],
-  ["-i -t -it -ti --interactive --tty --rm", "leave it out: it is so without"],
+  ["-i -t -it -ti --interactive --tty --rm", "leave it out: ocinet run always does this"],
   ["-e --env", "ocinet run -- env NAME=VALUE COMMAND"],
   ["-v --volume", "leave it out: the command sees the host's files"],
   ["--no-stream", "ocinet top --once"],
+  ["-n", "--dry-run"],
+  ["-a --all", "ocinet ls lists all containers; ocinet down $(ocinet ls -q) disconnects all"],
 ];
 
 /** Commander's words about an unknown option, with what to do instead of one that other tools have. */

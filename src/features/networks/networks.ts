@@ -158,7 +158,8 @@ export function chooseNetworks(found: readonly FoundNetwork[], mode: Mode): read
   if (missing.length > 0) {
     const known = found.map(({ list }) => list.name).join(", ");
     const uplink = missing.find((name) => uplinkNames.includes(name));
-    const hint = uplink === undefined ? "" : `; ${uplink} is an uplink, which --uplink chooses`;
+    const docker = missing.includes("bridge") ? '; the network that Docker calls "bridge" is "default"' : "";
+    const hint = uplink === undefined ? docker : `; ${uplink} is an uplink, which --uplink chooses`;
     throw new Error(`networks not found: ${missing.join(", ")} (there are: ${known})${hint}`);
   }
   return found.filter(({ list }) => mode.all || mode.networks.has(list.name))

@@ -120,6 +120,9 @@ test(
     assert.throws(() => chosen("pasta"), {
       message: `networks not found: pasta ${known}; pasta is an uplink, which --uplink chooses`,
     });
+    assert.throws(() => chosen("bridge"), {
+      message: `networks not found: bridge ${known}; the network that Docker calls "bridge" is "default"`,
+    });
     assert.throws(() => chosen("--net=host"), { message: `networks not found: --net=host ${known}` });
   }),
 );
