@@ -55,6 +55,7 @@ export const outputHeading = "Output:";
 interface Answering {
   readonly runs?: boolean;
   readonly plain?: boolean;
+  readonly formats?: boolean;
   readonly changes?: boolean;
   readonly options?: readonly Option[];
   readonly flags?: Readonly<Record<string, string>>;
@@ -62,12 +63,12 @@ interface Answering {
 
 /** The options of a command's output, in Commander's notation, but for those that it has of its own. */
 export function outputOptions(
-  { runs = false, plain = runs, changes = false, options = [], flags = {} }: Answering,
+  { runs = false, plain = runs, formats = !plain, changes = false, options = [], flags = {} }: Answering,
 ): readonly (readonly [words: string, text: string])[] {
   const hasFormat = options.some(({ name }) => name === "format");
   return [
     ...runs ? [] : [["--json", "print JSON"] as const],
-    ...plain || hasFormat ? [] : [
+    ...!formats || hasFormat ? [] : [
       [
         "--format <template>",
         "print a Go template, filled with the keys of --json, for each item of a list",

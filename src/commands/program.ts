@@ -203,12 +203,16 @@ function camelCase(name: string): string {
   return name.replace(/-(.)/g, (_, letter: string) => letter.toUpperCase());
 }
 
-/** The flags that are set; commander keeps `--no-X` as an `X` that is false. */
+/** The flags that are set, and whether there is a template or a level; commander keeps `--no-X` as an `X` that is false. */
 function flagsOf(own: Readonly<Record<string, unknown>>): ReadonlySet<string> {
   const names = Object.entries(own).filter(([, value]) => typeof value === "boolean").map(([key, value]) =>
     `${value ? "" : "no-"}${key.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`
   );
-  return new Set(own["logLevel"] === "debug" ? [...names, "debug"] : names);
+  return new Set([
+    ...names,
+    ...own["logLevel"] === "debug" ? ["debug"] : [],
+    ...own["format"] === undefined ? [] : ["format"],
+  ]);
 }
 
 /** A command that was typed, and the template of its answer. */

@@ -100,6 +100,8 @@ test("top measures once in JSON and where there is no terminal, and refuses an i
   );
   const json = await typedIn(world, "stats --json --interval=0.1", 80);
   assert.equal(JSON.parse(json.stdout).length, 4);
+  const ids = await typedIn(world, "top --interval=0.1 --format {{.id}}", 80);
+  assert.deepEqual(ids.stdout.trim().split("\n").toSorted(), ["box", "odd", "web", "web"]);
   assert.deepEqual(dump(), before, "it only looks");
   for (const interval of ["0", "-1", "soon", "1e9", "0.05", "1.2.3", "."]) {
     await assert.rejects(top(world, true, interval), {

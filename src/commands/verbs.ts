@@ -81,6 +81,8 @@ export interface Verb {
   readonly changes?: boolean;
   /** A program reads its answer, or it goes on until it is ended: it has no --format, --quiet and progress. */
   readonly plain?: boolean;
+  /** It has --format although it is plain. */
+  readonly formats?: boolean;
   /** Its words are another program's, with that one's options. */
   readonly runs?: boolean;
   readonly options?: readonly Option[];
@@ -322,6 +324,7 @@ export const verbs: readonly Verb[] = [
   {
     usage: "top",
     plain: true,
+    formats: true,
     text: "show how much containers receive and send, the busiest first, until q is typed",
     example: "ocinet top\n  ocinet top --json --interval 5",
     options: [{
@@ -332,7 +335,7 @@ export const verbs: readonly Verb[] = [
     act: (world, { given, flags, screen }) =>
       top(
         world,
-        flags.has("once") || flags.has("json") || !screen().isTerminal,
+        ["once", "json", "format"].some((flag) => flags.has(flag)) || !screen().isTerminal,
         given.get("interval")?.at(-1),
       ),
   },
