@@ -79,15 +79,21 @@ test("a file is written whole into a new one: no link is written through, and ow
   assert.deepEqual([world.stat(file)!.uid, world.stat(file)!.mode], [owner, 0o640]);
 });
 
-test("a file has the mode that it is written with, whatever the umask", () => {
+test("a file or directory has the mode that it is made with, whatever the umask", () => {
   const { umask } = builtin<{ umask(mask: number): number }>("node:process");
-  const before = umask(0o077);
+  const before = umask(0o777);
   try {
     world.write(`${directory}/shown`, "text", 0o644);
     world.create(`${directory}/made`, "text", 0o644);
+    world.makeDirectory(`${directory}/above/below`);
   } finally {
     umask(before);
   }
+  assert.equal(umask(before), before);
+  assert.deepEqual(["above", "above/below"].map((name) => world.stat(`${directory}/${name}`)!.mode), [
+    0o700,
+    0o700,
+  ]);
   assert.deepEqual(["shown", "made"].map((name) => world.stat(`${directory}/${name}`)!.mode), [0o644, 0o644]);
 });
 

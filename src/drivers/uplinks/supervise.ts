@@ -30,7 +30,7 @@ const readySeconds = 60;
  * a runtime waits until they are closed. The fifo is opened at both ends at once: if this shell is killed, the keeper
  * would otherwise wait forever for a reader.
  */
-const start = `keep=$1 d=$3; shift
+const start = `umask 077; keep=$1 d=$3; shift
 rm -f "$d/life" "$d/back" "$d/ready" "$d/uplink.log"; mkfifo -m 600 "$d/ready" || exit
 exec 5<>"$d/ready" 6<"$d/ready" 4>"$d/ready" 5<&-
 setsid sh -c "$keep" sh "$@" 6<&- </dev/null >"$d/uplink.log" 2>&1 &

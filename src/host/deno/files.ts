@@ -40,7 +40,7 @@ export const denoWriting: Writing = {
   },
   put: (path, text) => Deno.writeTextFileSync(path, text, { create: false }),
   symlink: (target, path) => Deno.symlinkSync(target, path),
-  makeDirectory: (path, mode = 0o700) => Deno.mkdirSync(path, { recursive: true, mode }),
+  makeDirectory: (path, mode = 0o700) => unmasked(() => Deno.mkdirSync(path, { recursive: true, mode })),
   remove: (path) => void orUndefined(() => Deno.removeSync(path, { recursive: true })),
   removeEmpty: (path) => {
     try {
@@ -48,6 +48,16 @@ export const denoWriting: Writing = {
     } catch { /* It is not there, or not empty: both are fine. */ }
   },
 };
+
+/** Makes something with the mode that is given, whatever the umask: one that takes from the owner would shut us out. */
+export function unmasked<T>(make: () => T): T {
+  const umask = Deno.umask(0);
+  try {
+    return make();
+  } finally {
+    Deno.umask(umask);
+  }
+}
 
 /** See node/files.ts: `createNew` is O_EXCL, which follows no link. */
 function writeTemporary(path: string, text: string, mode: number): string {

@@ -1,6 +1,6 @@
 import type { Locking, Surroundings } from "../../plan/world.ts";
 import { lockFailed, tellWait } from "../lock.ts";
-import { orUndefined } from "./files.ts";
+import { denoWriting, orUndefined, unmasked } from "./files.ts";
 import { tell } from "./process.ts";
 import { run } from "./programs.ts";
 
@@ -30,10 +30,10 @@ async function lock(
 ): Promise<(() => void) | undefined> {
   while (true) {
     const file = orUndefined(() =>
-      Deno.openSync(path, { read: true, write: true, create: true, mode: 0o600 })
+      unmasked(() => Deno.openSync(path, { read: true, write: true, create: true, mode: 0o600 }))
     );
     if (!file) {
-      Deno.mkdirSync(path.slice(0, path.lastIndexOf("/")), { recursive: true, mode: 0o700 });
+      denoWriting.makeDirectory(path.slice(0, path.lastIndexOf("/")));
       continue;
     }
     if (how === "wait") await lockFile(world, path, file, true);

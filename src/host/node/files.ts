@@ -66,13 +66,23 @@ export function nodeWriting(): Writing {
 export function makeDirectory(path: string, mode = 0o700): void {
   const fs = builtin<typeof Fs>("node:fs");
   try {
-    fs.mkdirSync(path, { mode });
+    unmasked(() => fs.mkdirSync(path, { mode }));
   } catch (error) {
     if (codeOf(error) === "EEXIST" && fs.statSync(path).isDirectory()) return;
     const above = path.slice(0, path.lastIndexOf("/"));
     if (codeOf(error) !== "ENOENT" || above === "" || fs.existsSync(above)) throw error;
     makeDirectory(above, mode);
     makeDirectory(path, mode);
+  }
+}
+
+/** Makes something with the mode that is given, whatever the umask: one that takes from the owner would shut us out. */
+export function unmasked<T>(make: () => T): T {
+  const umask = process.umask(0);
+  try {
+    return make();
+  } finally {
+    process.umask(umask);
   }
 }
 

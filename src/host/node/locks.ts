@@ -4,7 +4,7 @@ import { needProgram } from "../../plan/programs.ts";
 import type { Locking, Surroundings } from "../../plan/world.ts";
 import { lockFailed, tellWait } from "../lock.ts";
 import { builtin, orUndefined } from "./builtin.ts";
-import { makeDirectory } from "./files.ts";
+import { makeDirectory, unmasked } from "./files.ts";
 import { tell } from "./process.ts";
 
 /** Locks of flock(2), which util-linux's flock takes for us. */
@@ -27,7 +27,7 @@ async function lock(
   const fs = builtin<typeof Fs>("node:fs");
   while (true) {
     // What has its name may be a pipe, which opened for writing alone would block.
-    const fd = orUndefined(() => fs.openSync(path, "a+", 0o600));
+    const fd = orUndefined(() => unmasked(() => fs.openSync(path, "a+", 0o600)));
     if (fd === undefined) {
       makeDirectory(path.slice(0, path.lastIndexOf("/")));
       continue;
