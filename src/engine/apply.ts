@@ -8,7 +8,7 @@ import { applyRules } from "./apply_rules.ts";
 import { endFlows } from "./conntrack.ts";
 import { applyCall } from "./plugin_calls.ts";
 import { RollbackError, StepError } from "./step_error.ts";
-import { routeTaken } from "./taken.ts";
+import { linkTaken, routeTaken } from "./taken.ts";
 import { undo } from "./undo.ts";
 
 /**
@@ -142,7 +142,8 @@ async function applyLines(
   const passedOver = failed.onError === "ignore" || (failed.onError === "ignore-exists" && exists);
   if (!passedOver) {
     const taken = exists ? await routeTaken(world, prefixes[failed.on], failed) : undefined;
-    throw taken ?? new StepError(failed, reason(stderr));
+    const other = taken ?? await linkTaken(world, prefixes, failed, stderr);
+    throw other ?? new StepError(failed, reason(stderr));
   }
   if (at + 1 < lines.length) await applyLines(world, prefixes, lines.slice(at + 1), done);
 }

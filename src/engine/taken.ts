@@ -2,11 +2,13 @@ import { family } from "../net/address.ts";
 import { element, elementsIn, memberKey, setOf } from "../plan/nft/element.ts";
 import { portOnAll } from "../plan/nft/ports.ts";
 import { type ListedElement, parseElements } from "../plan/nft/listing.ts";
+import { readRows, type Row } from "../plan/ip_json.ts";
+import type { Prefixes } from "../plan/batch.ts";
 import type { Line, Step } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
 import { reasonToGo } from "./namespace.ts";
 import { livingNamespaces } from "./process.ts";
-import { pluginKeys, type PluginRecord, readPlugin, writeRecord } from "./record.ts";
+import { allPluginKeys, pluginKeys, type PluginRecord, readPlugin, writeRecord } from "./record.ts";
 import { stateDirectory } from "./state.ts";
 import { StepError, TakenError } from "./step_error.ts";
 import { undo } from "./undo.ts";
@@ -42,6 +44,58 @@ export function holderIn(table: string, { set, key, owner }: ListedElement): Hol
   const [id, link] = owner?.split(" ") ?? [];
   if (id === undefined) return undefined;
   return { set: `${table} ${set}`, key, id, ...(link === undefined ? {} : { link }) };
+}
+
+/**
+ * Why a link cannot have a VLAN of its master or, of type ipvlan, an address: another link has it, which the kernel does not
+ * name.
+ * @returns undefined if that is not why the step failed
+ */
+export async function linkTaken(
+  world: World,
+  prefixes: Prefixes,
+  step: Line,
+  said: string,
+): Promise<StepError | undefined> {
+  const vlan = vlanOf(step);
+  if (vlan !== undefined && /File exists|already exists/.test(said)) {
+    const holder = otherWith(world, prefixes, (other) => vlanOf(other) === vlan);
+    const argv = [...prefixes.host, ..."ip -d -j link show type vlan".split(" ")];
+    const rows = holder === undefined ? readRows((await world.run(argv, { looks: true })).stdout) : [];
+    const link = rows.find((row) => vlan === `${row["link"]} ${idOf(row)}`)?.["ifname"];
+    const [master, id] = vlan.split(" ");
+    const [who, remedy] = link === undefined
+      ? [holder ?? "another container", "end that container"]
+      : [`the host's link ${link}`, `use type macvlan with the master ${link}`];
+    return new StepError(
+      step,
+      `${who} has VLAN ${id} of ${master} already; choose another vlanId, or ${remedy}`,
+    );
+  }
+  if (step.id.kind !== "address" || !/in use|already assigned/.test(said)) return undefined;
+  const { address } = step.id;
+  const isSame = ({ id, removes }: Step) => id.kind === "address" && id.address === address && !removes;
+  const who = otherWith(world, prefixes, isSame) ?? "another link of its master";
+  return new StepError(step, `${who} has the address already; choose another, or end that container`);
+}
+
+function vlanOf(step: Step): string | undefined {
+  const run = step.tool === "ip" ? step.run : "";
+  return /^link add link (\S+) name .* type vlan id (\d+)$/.exec(run ?? "")?.slice(1).join(" ");
+}
+
+function idOf(row: Row): unknown {
+  return (row["linkinfo"] as { readonly info_data?: { readonly id?: number } } | undefined)?.info_data?.id;
+}
+
+/** The container, other than that of the prefixes, with such a step on record. */
+function otherWith(world: World, { container }: Prefixes, is: (step: Step) => boolean): string | undefined {
+  const state = stateDirectory(world);
+  const found = allPluginKeys(world, state).find((key) => {
+    const record = readPlugin(world, state, key);
+    return record && !container?.includes(`--net=${record.container.netns}`) && record.steps.some(is);
+  });
+  return found && `container "${found.id}"`;
 }
 
 /** Why a route cannot be added where another one leads there: maybe to a container, which then has the address. */

@@ -19,6 +19,17 @@ const known: readonly (readonly [pattern: RegExp, told: (step: string) => string
     /nsenter: failed to execute (\S+): No such file/,
     () => "Cannot set the container up: a program is missing; ocinet doctor says which",
   ],
+  [/VLAN device already exists/, (step) => {
+    const [, link, id] = / link (\S+) name .* type vlan id (\d+)/.exec(step) ?? [];
+    return link && `Cannot make VLAN ${id} of ${link}: another link has it already; choose another vlanId`;
+  }],
+  [/argument "[^"]+" is wrong: Device does not exist/, (step) => {
+    const [, place, link] = /"(container: )?ip link set dev \S+ master (\S+)"$/.exec(step) ?? [];
+    return link &&
+      `Cannot make the link a port of ${link}: there is no such link${
+        place ? " in the container" : ""
+      }; make it first`;
+  }],
   [/Cannot find device "/, (step) => {
     const link = / link (\S+) name .* type (?:mac|ip)vlan/.exec(step)?.[1];
     const place = step.includes("container: ") ? " in the container" : "";
@@ -35,9 +46,10 @@ const known: readonly (readonly [pattern: RegExp, told: (step: string) => string
     (step) => `${step}: IPv6 is off; sysctl -w net.ipv6.conf.all.disable_ipv6=0, or use no IPv6 subnet`,
   ],
   [/: File exists/, (step) => {
-    const name = /peer name (\S+)|netns \S+ name (\S+)|container: ip link set dev \S+ name (\S+)/.exec(
-      step,
-    )
+    const name = /peer name (\S+)|netns \S+ name (\S+)|container: ip link (?:set dev|add link) \S+ name (\S+)/
+      .exec(
+        step,
+      )
       ?.slice(1).find((one) => one !== undefined)?.replace(/"$/, "");
     return name &&
       `${step}: File exists: the container has an interface ${name} already, or one of a name that is needed for a moment; ` +

@@ -30,6 +30,22 @@ test("what a tool says is told with the remedy, where there is one", () => {
       "",
     /File exists: the container has an interface eth0 already.*ocinet install-plugins; .* ocinet down ID takes it away$/,
   );
+  const inside = 'Cannot do "container: ip link add link eth0 name vlan5 type vlan id 5"';
+  assert.equal(
+    toolProblem(inside, "Error: 8021q: VLAN device already exists."),
+    "Cannot make VLAN 5 of eth0: another link has it already; choose another vlanId",
+  );
+  assert.match(
+    toolProblem(inside, "RTNETLINK answers: File exists") ?? "",
+    /the container has an interface vlan5/,
+  );
+  assert.equal(
+    toolProblem(
+      'Cannot do "container: ip link set dev eth0 master br0"',
+      'Error: argument "br0" is wrong: Device does not exist',
+    ),
+    "Cannot make the link a port of br0: there is no such link in the container; make it first",
+  );
   assert.match(
     toolProblem(
       'Cannot do "ip address replace fd00::1/64 dev br0"',

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { containerOfPath } from "../engine/namespace.ts";
 import { attach } from "../features/container/attach.ts";
 import { parseAttachOptions } from "../features/container/options.ts";
+import type { NetworkList, PluginConf } from "../wire/cni/network_list.ts";
 import { linkNamed, namespaceOf } from "../host/fake/kernel.ts";
 import { actionsOf, containers, hostWith, netnsOf, plugins, runtime, ways } from "./actions.ts";
 import { hold } from "./laws.ts";
@@ -82,4 +83,73 @@ test("an ADD for a namespace that has another container's eth0 is refused by tha
       assert.deepEqual(missingFrom(before, dumpOf(fake)), [], `${type}, ${way.name}`);
     }
   }
+});
+
+test("a VLAN, or an address of ipvlan, that another link of the master has is refused by the name of who has it", async () => {
+  const fixed = { type: "static", addresses: [{ address: "10.1.1.7/24" }] };
+  const add = ({ world }: ReturnType<typeof newHost>, id: string, plugin: PluginConf) =>
+    attach(world, state, {
+      ...{ id, container: containerOfPath(world, `/run/netns/${id}`), replace: false },
+      options: parseAttachOptions(new Map()),
+      networks: [{ list: { ...networkOf("vlan", id), plugins: [plugin] }, ifname: "eth0", args: "" }],
+    });
+  const vlan = {
+    type: "vlan",
+    master: "eth0",
+    vlanId: 7,
+    ipam: { type: "host-local", subnet: "10.1.1.0/24" },
+  };
+  for (
+    const [plugin, told] of [
+      [vlan, /container "c1" has VLAN 7 of eth0 already; choose another vlanId, or end that container$/],
+      [
+        { type: "ipvlan", master: "eth0", ipam: fixed },
+        /container "c1" has the address already; choose another, or end/,
+      ],
+    ] as const
+  ) {
+    const fake = newHost();
+    for (const id of ["c1", "c2"]) fake.addNamespace(id);
+    await add(fake, "c1", plugin);
+    const before = dumpOf(fake);
+    await assert.rejects(add(fake, "c2", plugin), { message: told });
+    assert.deepEqual(dumpOf(fake), before);
+  }
+  const fake = newHost();
+  fake.addNamespace("c1");
+  await fake.world.run(["ip", "link", "add", "link", "eth0", "name", "eth0.7", "type", "vlan", "id", "7"]);
+  const told =
+    /the host's link eth0.7 has VLAN 7 of eth0 already; .*, or use type macvlan with the master eth0.7$/;
+  await assert.rejects(add(fake, "c1", vlan), { message: told });
+});
+
+test("published ports lead to a network that the host is on; where there is none, a warning says so", async () => {
+  const [bridge, ptp, macvlan] = ["bridge", "ptp", "macvlan"].map((type) => networkOf(type, "c1")) as [
+    NetworkList,
+    NetworkList,
+    NetworkList,
+  ];
+  const plain = { ...bridge, plugins: [{ ...bridge.plugins[0]!, isGateway: false, ipMasq: false }] };
+  const said = async (...lists: readonly NetworkList[]) => {
+    const [fake, warnings] = [newHost(), [] as string[]];
+    fake.addNamespace("box");
+    const world = { ...fake.world, warn: (line: string) => void warnings.push(line) };
+    await attach(world, state, {
+      ...{ id: "c1", container: containerOfPath(world, "/run/netns/box"), replace: false },
+      options: parseAttachOptions(new Map([["publish", ["8080:80"]]])),
+      networks: lists.map((list, i) => ({ list: { ...list, name: `net${i}` }, ifname: `eth${i}`, args: "" })),
+    });
+    return warnings.join();
+  };
+  assert.equal(await said(bridge), "");
+  // Both give the same address, too.
+  assert.equal(await said(ptp, macvlan), "");
+  assert.match(
+    await said(macvlan),
+    /^published ports may lead nowhere: .* a link on network "net0" \(macvlan\); use the container's own address \(10\.1\.1\.2, fd00:1::2\)/,
+  );
+  assert.match(
+    await said(plain),
+    /^published ports may lead nowhere: .* an address on network "net0" \(bridge\); /,
+  );
 });

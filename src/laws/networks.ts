@@ -70,7 +70,9 @@ export function networkOf(type: string, id: string): NetworkList {
   return parseNetworkList(
     JSON.stringify({ cniVersion: "1.1.0", name: "blue", plugins: plugins[type] })
       .replace("10.1.1.77", id === "c2" ? "10.1.1.78" : "10.1.1.77")
-      .replace("eth9", id === "c2" ? "eth8" : "eth9"),
+      .replace("eth9", id === "c2" ? "eth8" : "eth9")
+      // A VLAN of a link can have one link only.
+      .replace('"vlanId":7', `"vlanId":${Number(id.slice(1)) + 7}`),
     type,
   );
 }

@@ -19,15 +19,8 @@ import { planRootless, type RootlessPlan } from "../rootless/rootless.ts";
 import { type Connecting, namedBy, withResults } from "./attach.ts";
 import { namesUnasked, provideFiles, withNames } from "./files.ts";
 import { areHosts, fromHost } from "./host_names.ts";
-import {
-  believeAll,
-  defaultRouteFilter,
-  naming,
-  type PlannedLink,
-  publish,
-  publishedThrough,
-  stepsOf,
-} from "./links.ts";
+import { believeAll, naming, type PlannedLink, publish, publishedThrough, stepsOf } from "./links.ts";
+import { defaultRouteFilter } from "./default_route.ts";
 import type { Request } from "./request.ts";
 
 /** A container's links as they will be. */

@@ -1,8 +1,8 @@
 import { CniError } from "../../wire/cni/error.ts";
 import { fields } from "../../wire/cni/fields.ts";
 import type { NetworkList, PluginConf } from "../../wire/cni/network_list.ts";
-import { type Result, versions } from "../../wire/cni/result.ts";
-import { family, lengthOf } from "../../net/address.ts";
+import { type Ip, type Result, versions } from "../../wire/cni/result.ts";
+import { addressOf, family } from "../../net/address.ts";
 import { digest, vethFrom } from "../../net/names.ts";
 import type { PortMapping } from "../../net/port_mapping.ts";
 import type { Attachment } from "../../plan/attachment.ts";
@@ -27,7 +27,7 @@ import type { Attached } from "../../engine/record.ts";
 import { checkAliases, checkNames } from "../networks/names.ts";
 import type { ChosenNetwork, NetDirectory } from "../networks/networks.ts";
 import { withFreeSubnets } from "../networks/subnets.ts";
-import { noAddress, tellClosed, unknownVersion } from "./link_problems.ts";
+import { noAddress, tellApart, tellClosed, unknownVersion } from "./link_problems.ts";
 import type { Request } from "./request.ts";
 import { refuseTakenMac, withWantedArgs } from "./wanted_args.ts";
 
@@ -159,7 +159,10 @@ export function stepsOf(
 export function believeAll(links: readonly PlannedLink[], results: readonly Result[]): readonly Step[] {
   return links.flatMap(({ at }, i) => {
     const endpoint = endpointOf(at, results[i]!);
-    const others = links.flatMap((link, j) => j === i ? [] : [{ link, ips: results[j]!.ips }]);
+    // Networks may share a subnet, and give the same address.
+    const known = new Set(results[i]!.ips.map(({ address }) => addressOf(address)));
+    const isNew = ({ address }: Ip) => !known.has(addressOf(address)) && known.add(addressOf(address));
+    const others = links.flatMap((link, j) => j === i ? [] : [{ link, ips: results[j]!.ips.filter(isNew) }]);
     if (!endpoint || others.length === 0) return [];
     const key = `net/ipv4/conf/${endpoint.link}/rp_filter`;
     const lax = setSysctl("host", key, "2", { onError: "ignore", undoBy: "gc" });
@@ -172,11 +175,24 @@ export function believeAll(links: readonly PlannedLink[], results: readonly Resu
   });
 }
 
-/** Ports lead to the first network that masquerades or is routed, or else to the last (rkt, portfwd.go) that is not closed. */
+/**
+ * Ports lead to the first network that masquerades or is routed, or else to the last (rkt, portfwd.go) that the host is on,
+ * or that is not closed.
+ */
 export function publishedThrough(links: readonly PlannedLink[]): number {
   const leads = links.findIndex((link) => has(link, "ipMasq") || has(link, "routed"));
-  const open = links.findLastIndex((link) => !isClosed(link));
-  return leads >= 0 ? leads : open >= 0 ? open : links.length - 1;
+  const [on, open] = [isOnHost, () => true].map((is) =>
+    links.findLastIndex((link) => !isClosed(link) && is(link))
+  );
+  return [leads, on!, open!].find((index) => index >= 0) ?? links.length - 1;
+}
+
+/** Types whose links have no other end on the host. A bridge has one, but the host may have no address on it. */
+const apart = ["macvlan", "ipvlan", "vlan", "host-device", "tap", "dummy"];
+
+function isOnHost(link: Pick<PlannedLink, "attached">): boolean {
+  const { by } = link.attached;
+  return by === "bridge" ? has(link, "isGateway") || has(link, "ipMasq") : !apart.includes(by);
 }
 
 /** Ports stay closed on an internal network, which rkt's restricted one is not. */
@@ -232,6 +248,7 @@ export async function publish(
   const conf = { ...parsed, mappings: ports, held: false };
   const seen = await observe(world, together([portmap.lookups(conf, at, result)]), undefined);
   const endpoint = endpointOf(at, result, seen.reached);
+  if (!there && !isOnHost({ attached })) await tellApart(world, attached, result, endpoint?.link);
   const lost = portmap.firstIps(result, at).filter(({ address }) => !hasWayBack(results, address));
   const masked = endpoint && conf.masks === "needed"
     ? lost.map(({ address }) => masqueradeInbound(endpoint, address, true))
@@ -250,36 +267,3 @@ function hasWayBack(results: readonly Result[], address: string): boolean {
   const everywhere = family(address) === 4 ? "0.0.0.0/0" : "::/0";
   return results.some(({ routes }) => routes.some(({ dst }) => dst === everywhere));
 }
-
-/**
- * Of several default routes the first wins: the kernel would refuse the second, and no network is worth less for it.
- * One that leaves the main table, as sbr and vrf have it, is out of the way.
- * @param earlier results of the networks that are done by now; it may grow
- * @returns whether a step is to be done, to be asked of all steps of the networks in their order
- */
-export function defaultRouteFilter(earlier: readonly Result[]): (step: Step) => boolean {
-  const holders = new Map<string, string>();
-  return (step) => {
-    if (step.tool !== "ip" || step.on !== "container") return true;
-    for (const { dst, table } of earlier.flatMap(({ routes }) => routes)) {
-      if (table === undefined && lengthOf(dst) === 0 && !holders.has(dst)) holders.set(dst, "");
-    }
-    return isFirst(step, holders);
-  };
-}
-
-function isFirst({ id, removes }: Step, holders: Map<string, string>): boolean {
-  if (id.kind === "link-setting" && id.master !== undefined) {
-    for (const [dst, dev] of holders) if (dev === id.link) holders.set(dst, left);
-  }
-  if (id.kind !== "route" || id.table !== undefined || lengthOf(id.dst) !== 0) return true;
-  const holder = holders.get(id.dst);
-  const isFree = holder === undefined || holder === left;
-  if (!removes && isFree) holders.set(id.dst, id.dev);
-  else if (!removes || holder !== id.dev) return false;
-  else holders.set(id.dst, left);
-  return true;
-}
-
-/** A default route has left the main table with its link. */
-const left = " left";

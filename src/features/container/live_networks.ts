@@ -21,7 +21,8 @@ import type { BuiltIn } from "../networks/subnets.ts";
 import { askResolvers } from "./asked_resolvers.ts";
 import { addLink, guards } from "./attach_links.ts";
 import { detach } from "./detach.ts";
-import { defaultRouteFilter, type PlannedLink, plannedLink, stepsOf } from "./links.ts";
+import { type PlannedLink, plannedLink, stepsOf } from "./links.ts";
+import { defaultRouteFilter } from "./default_route.ts";
 import {
   checkAddresses,
   checkName,

@@ -110,6 +110,9 @@ function addLinkBy(place: Place, words: readonly string[]): void {
   if (peerSpace && linkNamed(peerSpace, wordAfter(peer, "name")!)) {
     throw new Refusal("RTNETLINK answers: File exists");
   }
+  if (on && kind === "vlan" && linksOn(place, on).some(hasVlan(wordAfter(behind, "id")!))) {
+    throw new Refusal("Error: 8021q: VLAN device already exists.");
+  }
   const link = addLink(kernel, to, name, kind === "tap" ? "tun" : kind);
   if (on) {
     Object.assign(link, { lower: { namespace: namespace.inode, index: on.index }, mac: on.mac, mtu: on.mtu });
@@ -119,6 +122,17 @@ function addLinkBy(place: Place, words: readonly string[]): void {
   describe(link, kind, behind);
   if (peerSpace) addPeer(place, { link, to, peer, peerSpace });
   if (before.includes("up")) setUp(to, link, true);
+}
+
+/** The links on a link, in whichever namespace they are. */
+function linksOn({ kernel, namespace }: Place, { index }: Pick<FakeLink, "index">): readonly FakeLink[] {
+  return kernel.namespaces.flatMap(({ links }) => links).filter(({ lower }) =>
+    lower?.index === index && lower.namespace === namespace.inode
+  );
+}
+
+function hasVlan(id: string): (link: FakeLink) => boolean {
+  return ({ kind, details }) => kind === "vlan" && details["id"] === Number(id);
 }
 
 function needMaster(place: Place, name: string): FakeLink {
@@ -205,6 +219,12 @@ function changeAddress(place: Place, [address, ...words]: readonly string[], ver
   const text = `${addressOf(address!)}/${lengthOf(address!)}`;
   if (verb === "add" && link.addresses.some((one) => one.address === text)) {
     throw new Refusal("RTNETLINK answers: File exists");
+  }
+  const { lower } = link;
+  const namespace = place.kernel.namespaces.find(({ inode }) => inode === lower?.namespace);
+  const beside = link.kind === "ipvlan" && lower && namespace ? linksOn({ ...place, namespace }, lower) : [];
+  if (beside.some((one) => one !== link && one.addresses.some(({ address }) => address === text))) {
+    throw new Refusal("RTNETLINK answers: Address already in use");
   }
   if (family(text) === 6 && sysctl(place.namespace, link, "ipv6/conf/disable_ipv6") === "1") {
     throw new Refusal("RTNETLINK answers: Permission denied");
