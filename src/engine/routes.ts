@@ -40,6 +40,7 @@ const most = 65536;
 
 /** An unused address that only a default route covers: the first global IPv6 unicast address. */
 export const anywhere6 = "2000::1";
+const anywhere4 = "64.0.0.1";
 
 /**
  * The host's routes of a family. The kernel prints IPv4 routes in the order of their addresses, so the default route is
@@ -162,11 +163,25 @@ export function hasIpv6(world: World): boolean {
 }
 
 /**
- * The MTU of the host's default route. For IPv6 it is read from /proc/sys, which is always that of our namespace,
+ * The link by which the host reaches most of the world. A VPN may have two halves of it beside the default route, or a table
+ * of its own.
+ */
+async function wayOut(world: World): Promise<string | undefined> {
+  const { routes, whole } = readRoutes(world, 4);
+  const [found] = whole && hasOtherTables(world)
+    ? await askIp(world, [`route get ${anywhere4}`]).catch(() => [])
+    : [];
+  if (typeof found?.["dev"] === "string") return found["dev"];
+  return routes.find(({ hex, length }) => length === 1 && hex === "00000000")?.link ??
+    await defaultLink(world);
+}
+
+/**
+ * The MTU of the host's way out. For IPv6 it is read from /proc/sys, which is always that of our namespace,
  * unlike /sys. It is the link's own MTU, unless routers announced a smaller one.
  */
 export async function defaultMtu(world: World): Promise<number | undefined> {
-  const link = await defaultLink(world);
+  const link = await wayOut(world);
   if (link === undefined) return undefined;
   const text = world.read(`/proc/sys/net/ipv6/conf/${link}/mtu`) ?? world.read(`/sys/class/net/${link}/mtu`);
   return text === undefined ? undefined : Number(text);

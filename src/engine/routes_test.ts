@@ -117,6 +117,14 @@ test("the way out has IPv6's MTU of its link, which is of our namespace, or the 
   assert.equal(await mtuOf({ route, ...sysctl, ...link }), 1400);
   assert.equal(await mtuOf({ route, ...link }), 9000);
   assert.equal(await mtuOf(sysctl), undefined);
+  // A VPN's routes: two halves of the world, or a table to which a rule leads.
+  const [half, vpn] = [row4("tun0", "00000000", "00000080"), { "/proc/sys/net/ipv6/conf/tun0/mtu": "1420" }];
+  assert.equal(await mtuOf({ ...vpn, route: header + half + default4 }), 1420);
+  const files = { ...vpn, "/proc/sys/net/ipv6/conf/eth0/mtu": "1500", route: header + default4 };
+  const tables = { ...files, "fib_triestat": "Main:\nLocal:\nId 51820:\n" };
+  const by = having(tables, { "route get 64.0.0.1": '[{"dst":"64.0.0.1","dev":"tun0","table":"51820"}]' });
+  assert.equal(await defaultMtu(by.world), 1420);
+  assert.equal(await mtuOf(tables), 1500);
 });
 
 test("links keep what routers advertise, of a table read or asked, unless the host forwards already", async () => {

@@ -18,7 +18,7 @@ export interface Conf {
   /** Our own option: the containers can open connections only to each other and to the host. */
   readonly internal: boolean;
   readonly mtu?: number;
-  /** The MTU of the host's default route, used if no MTU is configured. `up` and the hook set it. */
+  /** The MTU of the host's way out, used if no MTU is configured. `up` and the hook set it. */
   readonly pathMtu?: number;
   readonly hairpinMode: boolean;
   readonly promiscMode: boolean;

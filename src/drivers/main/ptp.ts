@@ -40,7 +40,7 @@ export function parse(conf: Fields): Conf {
     );
   }
   return {
-    // `up` and the hook set `pathMtu` to the MTU of the host's default route.
+    // `up` and the hook set `pathMtu` to the MTU of the host's way out.
     mtu: conf.integer("mtu", { min: 0, max: 65535 }) || conf.integer("pathMtu", { min: 0, max: 65535 }),
     ipMasq: parseMasquerade(conf),
     internal: conf.boolean("internal") ?? false,
