@@ -3,7 +3,7 @@ import { vethFrom } from "../../net/names.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import type { HostState } from "../../plan/host_state.ts";
 import type { Endpoint } from "../../plan/nft/endpoint.ts";
-import { hostLinks, ownIps } from "../../wire/cni/previous_result.ts";
+import { endLinks, ownIps } from "../../wire/cni/previous_result.ts";
 import type { Result } from "../../wire/cni/result.ts";
 import type { Lookups } from "../plugin.ts";
 
@@ -16,7 +16,7 @@ export function endpointOf(
   made: Result,
   reached?: HostState["reached"],
 ): Endpoint | undefined {
-  const links = hostLinks(made);
+  const links = endLinks(made);
   const link = isOurs(at, made) ? ownLink(at, links) : othersLink(at, made, reached);
   if (link === undefined) return undefined;
   // The link that is removed with the container is its own veth. With a bridge, that is the port.
@@ -34,7 +34,7 @@ export function endpointLookups(at: Attachment, made: Result | undefined): Looku
 
 /** Whether one of our main types made the container's link on the host. */
 export function isOurs(at: Attachment, made: Result): boolean {
-  return hostLinks(made).includes(vethFrom(at.digest));
+  return endLinks(made).includes(vethFrom(at.digest));
 }
 
 /**
@@ -48,7 +48,7 @@ function ownLink(at: Attachment, links: readonly string[]): string {
 
 function othersLink(at: Attachment, made: Result, reached: HostState["reached"]): string | undefined {
   const routed = ownIps(made, at.ifname).map(({ address }) => reached?.get(addressOf(address)));
-  const [first, ...links] = hostLinks(made);
+  const [first, ...links] = endLinks(made);
   // On a bridge with VLANs, the host routes through this link.
   return routed.find((link) => link !== undefined) ?? links.find((name) => name.startsWith(`${first}.`)) ??
     first;

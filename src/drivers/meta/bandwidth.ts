@@ -8,7 +8,7 @@ import type { HostState } from "../../plan/host_state.ts";
 import type { Step } from "../../plan/step.ts";
 import { addIfb, burstSize, type Ingress, type Limit, queueSize, redirect, shape } from "../../plan/tc.ts";
 import type { Lookups } from "../plugin.ts";
-import { hostLinks } from "../../wire/cni/previous_result.ts";
+import { hostLinks, ifbPattern } from "../../wire/cni/previous_result.ts";
 
 interface Conf {
   /** The limit of traffic to the container. */
@@ -189,8 +189,6 @@ function peerOf(ifname: string, seen: HostState, links: readonly string[]): stri
   }
   return links.find((name) => seen.links.get(name)?.index === peer);
 }
-
-const ifbPattern = /^bwp[0-9a-f]{12}$/;
 
 /**
  * The name of the ifb link. It is the reference's, so that the reference's DEL finds it. But that name does not depend

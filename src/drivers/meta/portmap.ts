@@ -17,7 +17,7 @@ import { tryRules } from "../../plan/nft/table.ts";
 import type { Plan } from "../../plan/plan.ts";
 import { endFlowsTo, type Exec, exec, type Flows, setSysctl, type Step } from "../../plan/step.ts";
 import { CniError } from "../../wire/cni/error.ts";
-import { hostLinks, ownIps } from "../../wire/cni/previous_result.ts";
+import { endLinks, ownIps } from "../../wire/cni/previous_result.ts";
 import type { Ip, Result } from "../../wire/cni/result.ts";
 import { endpointLookups, endpointOf, isOurs } from "../main/endpoint.ts";
 import type { Lookups } from "../plugin.ts";
@@ -29,7 +29,7 @@ export { parse } from "./portmap_conf.ts";
 export function lookups({ mappings }: Conf, at: Attachment, made?: Result): Lookups {
   if (mappings.length === 0) return {};
   const { reached } = endpointLookups(at, made);
-  return { sysctls: [bridgeCalls6], ...(reached ? { reached, links: hostLinks(made!) } : {}) };
+  return { sysctls: [bridgeCalls6], ...(reached ? { reached, links: endLinks(made!) } : {}) };
 }
 
 /** Whether bridged packets pass ip6tables and so nat. Docker and Kubernetes turn it on. */
@@ -47,7 +47,7 @@ function losesLoopback6(
 ): boolean {
   const isBridge = isOurs(at, made)
     ? link !== vethFrom(at.digest)
-    : links.get(link)?.kind === "bridge" || hostLinks(made).length > 1;
+    : links.get(link)?.kind === "bridge" || endLinks(made).length > 1;
   return isBridge && sysctls.get(bridgeCalls6) === "1";
 }
 
@@ -193,7 +193,7 @@ function reachableFromLoopback(
 
 /** Whether the link belongs to the container. A host's only link does; if there are others, it is the bridge. */
 function isOwnLink(made: Result, link: string): boolean {
-  const links = hostLinks(made);
+  const links = endLinks(made);
   return links.length === 1 && links[0] === link;
 }
 
@@ -204,7 +204,7 @@ function routeLocalnet(link: string): string {
 /** Looks up whether packets from 127.0.0.1 may leave by the host's link. */
 export function evidence({ mappings, masks }: Conf, at: Attachment, made: Result): Lookups {
   // For another program's result, only the host's routes tell which link it is.
-  const isKnown = isOurs(at, made) || hostLinks(made).length === 1;
+  const isKnown = isOurs(at, made) || endLinks(made).length === 1;
   const link = isKnown ? endpointOf(at, made)?.link : undefined;
   const four = firstIps(made, at).some(({ address }) => family(address) === 4);
   if (mappings.length === 0 || masks === "none" || link === undefined || !four) return {};

@@ -18,3 +18,11 @@ export function hostLinks({ interfaces }: Result): readonly string[] {
   )
     .map(({ name }) => name);
 }
+
+/** The name of the link by which bandwidth limits what a container sends, whichever program it is of. */
+export const ifbPattern = /^bwp[0-9a-f]{12}$/;
+
+/** The same of those that lead to the container. */
+export function endLinks(made: Result): readonly string[] {
+  return hostLinks(made).filter((name) => !ifbPattern.test(name));
+}
