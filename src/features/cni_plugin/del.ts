@@ -1,5 +1,4 @@
-import { cacheFile, parseCache } from "../../wire/cni/cache.ts";
-import { emptyResult, parseResult, type Result } from "../../wire/cni/result.ts";
+import { emptyResult } from "../../wire/cni/result.ts";
 import { identifierProblem, linkNameProblem, vethFrom } from "../../net/names.ts";
 import { CniError } from "../../wire/cni/error.ts";
 import { removeLinkAtUndo } from "../../plan/ip.ts";
@@ -36,7 +35,6 @@ import {
   readPlugin,
   recordFile,
   type RecordKey,
-  recordsOfInterface,
   removeRecord,
 } from "../../engine/record.ts";
 import { isPluginType } from "../../wire/cni/network_list.ts";
@@ -44,8 +42,11 @@ import { planAgain } from "./plan_again.ts";
 import { waitForAll } from "../../engine/locks.ts";
 import { failOverPorts } from "./port_failover.ts";
 import { ownNamespace } from "../../engine/process.ts";
+import { rememberedResult } from "./remembered_result.ts";
 import { removeLeftovers } from "./reference_leftovers.ts";
 import { linkExists } from "../../engine/links.ts";
+import { ownedRules } from "../../engine/owned_rules.ts";
+import { isRoot } from "../../engine/user.ts";
 import { undoRecords } from "../../engine/reconcile.ts";
 import { undoAll } from "../../engine/rollback.ts";
 import { undoClaim } from "../../engine/undo.ts";
@@ -164,10 +165,21 @@ async function delUnrecorded(context: Context): Promise<void> {
     const parsed = accepted(() => parse(context));
     if (!parsed || parsed.role === "main") await releaseOfMain(context, parsed?.ipam);
     const steps = parsed ? await plannedAgain(context, parsed) : deleteLink(context);
-    await undoAll(world, prefixesFor(context), steps, whatOf(key));
+    const rules = await rulesOf(context);
+    const isRule = ({ id }: Step) => rules.some((rule) => resourceKey(rule.id) === resourceKey(id));
+    const all = [...rules, ...steps.filter((step) => !isRule(step))];
+    await undoAll(world, prefixesFor(context), all, whatOf(key));
   }
   // It may be there and say nothing.
   removeRecord(world, state, key);
+}
+
+/** Rules say whose they are: those of all plugins for the interface go with its link, where nothing tells its addresses. */
+async function rulesOf(context: Context): Promise<readonly Step[]> {
+  const { world, key, call, at } = context;
+  const known = accepted(() => previousResult(context)) ?? rememberedResult(context);
+  if (known || table[call.type]?.role !== "main" || !isRoot(world)) return [];
+  return await ownedRules(world, key.id, [vethFrom(at.digest)], true);
 }
 
 /** @param parsed the IPAM type's part, where the rest of the configuration can be used as well */
@@ -215,21 +227,6 @@ async function plannedAgain(context: Context, parsed: Parsed): Promise<readonly 
   } catch {
     // Where ADD would refuse, it has not made anything else either.
     return link;
-  }
-}
-
-/** What is known of the attachment where DEL is not told: by the other plugins' records, or by libcni's cache. */
-function rememberedResult({ world, state, key, call }: Context): Result | undefined {
-  const { id, network, ifname } = key;
-  const results = recordsOfInterface(world, state, key).flatMap(({ result }) => result ?? []);
-  if (results.length > 0) return results.reduce((a, b) => b.interfaces.length >= a.interfaces.length ? b : a);
-  const name = { networkName: network, containerId: id, ifName: ifname };
-  try {
-    const text = world.read(`/var/lib/cni/results/${cacheFile(name)}`);
-    const cached = text === undefined ? undefined : parseCache(text, name)?.result;
-    return cached === undefined ? undefined : parseResult(cached, call.version);
-  } catch {
-    return undefined;
   }
 }
 

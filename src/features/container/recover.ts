@@ -1,12 +1,11 @@
 import { digest, vethFrom } from "../../net/names.ts";
 import { parseAddress } from "../../net/address.ts";
 import { removeLinkAtUndo } from "../../plan/ip.ts";
-import { longestInComment } from "../../plan/nft/element.ts";
-import { type ListedElement, parseChains, parseElements, showElement } from "../../plan/nft/listing.ts";
-import { type Claim, claim, endFlowsTo, line, type Step } from "../../plan/step.ts";
+import { type Claim, claim, endFlowsTo, type Step } from "../../plan/step.ts";
 import { readUndamagedFile } from "../../plan/files.ts";
 import type { World } from "../../plan/world.ts";
 import { linkExists } from "../../engine/links.ts";
+import { ownedRules } from "../../engine/owned_rules.ts";
 import { containerKey, type ContainerRecord, newRecord } from "../../engine/record.ts";
 import { loadNetworks } from "../networks/networks.ts";
 import { uplinkPidFile } from "../../drivers/uplinks/supervise.ts";
@@ -112,7 +111,7 @@ function findPortClaims(world: World, state: string, id: string): readonly Claim
   );
 }
 
-/** Elements and chains of our tables that belong to the container, by its id or the names of its links. */
+/** Its rules, and the flows to its ports. */
 async function findRules(
   world: World,
   id: string,
@@ -124,49 +123,7 @@ async function findRules(
     const address = name.split(" ")[1];
     return endFlowsTo(port, address === "any" ? undefined : address);
   });
-  if (!isRoot(world)) return flows;
-  const tables = await Promise.all(["inet", "bridge"].map(async (family) => {
-    const list = ["nft", "--numeric", "list", "table", family, "ocinet"];
-    const { stdout } = await world.run(list, { looks: true });
-    // A chain can be removed only after the element that jumps to it.
-    return [
-      ...parseChains(stdout).filter((chain) => links.includes(chain.split("_")[0]!))
-        .map((chain) => foundChain(`${family} ocinet`, chain)),
-      ...elementsFor(parseElements(stdout), id, links).map((found) => foundElement(family, found)),
-    ];
-  }));
-  return [...tables.flat(), ...flows];
-}
-
-function foundChain(table: string, chain: string): Step {
-  const what = `chain ${table} ${chain}`;
-  return line("nft", "host", { kind: "chain", table, chain }, `list ${what}`, { undo: `delete ${what}` });
-}
-
-function foundElement(family: string, found: ListedElement): Step {
-  const set = `${family} ocinet ${found.set}`;
-  const what = `element ${set} ${showElement(found)}`;
-  const id = { kind: "element", set, key: found.key } as const;
-  return line("nft", "host", id, `get ${what}`, { undo: `delete ${what}` });
-}
-
-/**
- * The container's elements: those that name it as owner, those with the link and address of such an element, and those
- * with one of its links.
- */
-function elementsFor(
-  elements: readonly ListedElement[],
-  id: string,
-  links: readonly string[],
-): readonly ListedElement[] {
-  const isOwn = ({ owner }: ListedElement) => owner?.split(" ")[0] === id.slice(0, longestInComment);
-  const members = elements.filter((one) => isOwn(one) && one.set.startsWith("members")).map(({ key }) => key);
-  return elements.filter((one) =>
-    isOwn(one) || members.some((member) => one.key === member || one.key.startsWith(`${member} . `)) ||
-    [one.key, one.value ?? ""].some((text) =>
-      text.replaceAll('"', "").split(" ").some((word) => links.includes(word.split("_")[0]!))
-    )
-  );
+  return isRoot(world) ? [...await ownedRules(world, id, links), ...flows] : flows;
 }
 
 function stopProgram(state: string, directory: string): Step {
