@@ -11,6 +11,7 @@ make_hosts() {
   mkdir -p "$HOST_DIR"/{state,net.d,cni} /etc/ocinet /var/lib/cni
   connect_hosts "netns add $HOST"$'\n'"netns add $PEER"
   exec {ready}< <(exec perl "$HOSTS_PL" keep "$HOST" "$PEER" "$HOST_DIR" "${OCINET_TEST_USER-}" 3>&-)
+  # shellcheck disable=SC2034 # for lib.bash
   read -r HOST_PID HOST_MOUNTS <&"$ready"
   exec {ready}<&-
   address_hosts

@@ -59,7 +59,8 @@ tear_down_hosts() {
   local left=""
   if [ -n "${BATS_TEST_COMPLETED-}" ] && ! wait_for nothing_left; then left=$(what_is_left); fi
   if ((EUID == 0)); then
-    [ -n "${BATS_TEST_COMPLETED-}" ] && [ -z "$left" ] || kill_processes
+    # Where nothing is left, there is nothing to kill.
+    if [ -z "${BATS_TEST_COMPLETED-}" ] || [ -n "$left" ]; then kill_processes; fi
     remove_cgroup
     remove_hosts
   fi

@@ -4,6 +4,7 @@ import { portOnAll } from "../plan/nft/ports.ts";
 import { type ListedElement, parseElements } from "../plan/nft/listing.ts";
 import { readRows, type Row } from "../plan/ip_json.ts";
 import type { Prefixes } from "../plan/batch.ts";
+import type { LinkResource } from "../plan/resource.ts";
 import type { Line, Step } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
 import { reasonToGo } from "./namespace.ts";
@@ -58,18 +59,19 @@ export async function linkTaken(
   said: string,
 ): Promise<StepError | undefined> {
   const vlan = vlanOf(step);
-  if (vlan !== undefined && /File exists|already exists/.test(said)) {
-    const holder = otherWith(world, prefixes, (other) => vlanOf(other) === vlan);
+  if (vlan && /File exists|already exists/.test(said)) {
+    const isSame = (other: { readonly id: unknown; readonly of: unknown } | undefined) =>
+      other?.id === vlan.id && other.of === vlan.of;
+    const holder = otherWith(world, prefixes, (other) => isSame(vlanOf(other)));
     const argv = [...prefixes.host, ..."ip -d -j link show type vlan".split(" ")];
     const rows = holder === undefined ? readRows((await world.run(argv, { looks: true })).stdout) : [];
-    const link = rows.find((row) => vlan === `${row["link"]} ${idOf(row)}`)?.["ifname"];
-    const [master, id] = vlan.split(" ");
+    const link = rows.find((row) => isSame({ id: idOf(row), of: row["link"] }))?.["ifname"];
     const [who, remedy] = link === undefined
       ? [holder ?? "another container", "end that container"]
       : [`the host's link ${link}`, `use type macvlan with the master ${link}`];
     return new StepError(
       step,
-      `${who} has VLAN ${id} of ${master} already; choose another vlanId, or ${remedy}`,
+      `${who} has VLAN ${vlan.id} of ${vlan.of} already; choose another vlanId, or ${remedy}`,
     );
   }
   if (step.id.kind !== "address" || !/in use|already assigned/.test(said)) return undefined;
@@ -79,9 +81,8 @@ export async function linkTaken(
   return new StepError(step, `${who} has the address already; choose another, or end that container`);
 }
 
-function vlanOf(step: Step): string | undefined {
-  const run = step.tool === "ip" ? step.run : "";
-  return /^link add link (\S+) name .* type vlan id (\d+)$/.exec(run ?? "")?.slice(1).join(" ");
+function vlanOf({ id }: Step): LinkResource["vlan"] {
+  return id.kind === "link" ? id.vlan : undefined;
 }
 
 function idOf(row: Row): unknown {

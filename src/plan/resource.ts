@@ -24,13 +24,14 @@ export type Resource =
   | { readonly kind: "flows"; readonly port: string; readonly address?: string }
   | { readonly kind: "command"; readonly what: string };
 
-/** A link; `master` is the one that it is made a port of, `table` that of a VRF. */
+/** A link; `master` is the one that it is made a port of, `table` that of a VRF, `vlan` the id and the link of a VLAN. */
 export interface LinkResource {
   readonly kind: "link";
   readonly link: string;
   readonly type?: string;
   readonly table?: number;
   readonly master?: string;
+  readonly vlan?: { readonly id: number; readonly of: string };
 }
 
 /** An address with its prefix length; `routed`: the kernel makes a route to its subnet. */

@@ -92,11 +92,13 @@ export interface Child {
   readonly mtu: number;
   /** The end of the `ip` line: `type` and its options. */
   readonly type: string;
+  /** The id of a VLAN. */
+  readonly vlan?: number;
 }
 
 /** Makes a link on a master and moves it into the container under its final name. */
 export function addOnMaster(child: Child, at: Attachment): readonly Step[] {
-  const { parent, master, type } = child;
+  const { parent, master, type, vlan } = child;
   if (!master) {
     return [
       addInContainer(parent.master, nameAndSize(at.ifname, child) + type, at.ifname),
@@ -105,7 +107,8 @@ export function addOnMaster(child: Child, at: Attachment): readonly Step[] {
   }
   const run = words`link add link ${master.name}` + nameAndSize(interimName(at), child) +
     words` netns ${at.netns}` + type;
-  return [line("ip", "host", { kind: "link", link: interimName(at) }, run), ...moveIn(at)];
+  const of = vlan === undefined ? {} : { vlan: { id: vlan, of: master.name } };
+  return [line("ip", "host", { kind: "link", link: interimName(at), ...of }, run), ...moveIn(at)];
 }
 
 function nameAndSize(name: string, { mac, mtu }: Child): string {

@@ -75,7 +75,7 @@ export function link({ parent, id, mtu, bringUp: when, dns }: Conf, at: Attachme
   checkMtu(mtu, master);
   return {
     steps: [
-      ...addOnMaster({ parent, master, mtu, type: words` type vlan id ${id}` }, at),
+      ...addOnMaster({ parent, master, mtu, type: words` type vlan id ${id}`, vlan: id }, at),
       ...bringUp(when, at.ifname),
     ],
     result: resultOf(at, master?.mac, dns),

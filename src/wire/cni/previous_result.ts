@@ -22,7 +22,7 @@ export function hostLinks({ interfaces }: Result): readonly string[] {
 /** The name of the link by which bandwidth limits what a container sends, whichever program it is of. */
 export const ifbPattern = /^bwp[0-9a-f]{12}$/;
 
-/** The same of those that lead to the container. */
+/** Names of the host's links that lead to the container, without the ifb link of bandwidth. */
 export function endLinks(made: Result): readonly string[] {
   return hostLinks(made).filter((name) => !ifbPattern.test(name));
 }
