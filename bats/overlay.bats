@@ -36,6 +36,7 @@ both_agents() {
   wait_for pings "$(address_of c11)" inside c31
   wait_for pings "$(address_of o31)" inside o21
   wait_for pings "$(address_of c21)" on 1
+  wait_for pings "$(address_of c21 -6)" on 1
   # Link-local addresses, too, and packets of just the MTU.
   pings "$(ip -n "$LAN-c21" -j -6 address show dev eth0 | jq -r '.[].addr_info[] | select(.scope == "link").local')%eth0" \
     inside c11

@@ -73,13 +73,17 @@ function addVxlan({ network, digest, own, underlay, port }: LocalNetwork, mtu: n
   });
 }
 
-/** The host's own address first: the kernel then takes it, not the gateway's, as the source of what the host sends. */
+/**
+ * What the host sends has its own address, not the gateway's, which every host has: in IPv4 as the first of the link, in
+ * IPv6 because the gateway's is deprecated; the kernel would take whichever has more bits in common with the destination.
+ */
 function ownAddresses({ network, own }: LocalNetwork, bridge: string): readonly Step[] {
   return [
     ...own.map((address) => addAddress("host", address, bridge)),
     ...network.subnets.map((subnet) => {
       const gateway = gatewayOf(subnet);
-      return addAddress("host", `${gateway}/${hostLength(gateway)}`, bridge, "noprefixroute");
+      const deprecated = family(gateway) === 6 ? ["preferred_lft", "0"] : [];
+      return addAddress("host", `${gateway}/${hostLength(gateway)}`, bridge, "noprefixroute", ...deprecated);
     }),
   ];
 }

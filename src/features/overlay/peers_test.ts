@@ -172,7 +172,7 @@ test("the links of a network, and the rules that guard it", () => {
     "ip address replace 10.9.0.5/24 dev ovabcdef01234 brd +",
     "ip address replace fd00:9::5/64 dev ovabcdef01234 nodad",
     "ip address replace 10.9.0.1/32 dev ovabcdef01234 noprefixroute",
-    "ip address replace fd00:9::1/128 dev ovabcdef01234 nodad noprefixroute",
+    "ip address replace fd00:9::1/128 dev ovabcdef01234 nodad noprefixroute preferred_lft 0",
   ]);
   const rules = show([guardStep(local)]);
   assert.match(rules, /arriving udp dport 4789 @th,96,24 7 ip saddr @peers notrack accept/);
