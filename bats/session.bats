@@ -78,11 +78,17 @@ session_pid() { session status --json | jq -e .pid; }
   unanswered tcp 192.0.2.1 8080 in_peer
   in_session other --net shop -p 8080:80
   serve udp 53 in_container other
-  inside "$OCINET" port add other 5353:53/udp
+  as_user "$OCINET" port add session/other 5353:53/udp
   [ "$(ask udp 192.0.2.1 5353 in_peer)" = 192.0.2.2 ]
   inside "$OCINET" port rm other 5353:53/udp
   unanswered udp 192.0.2.1 5353 in_peer
   stop_background
+  # Outside of it, too, they can be taken down, and with the network its bridge goes and its addresses are free.
+  run -2 as_user "$OCINET" down session/db other
+  [[ $output == *": other is not in the session; "* ]]
+  as_user "$OCINET" down session/db session/other
+  equal shop "$(as_user "$OCINET" network rm shop)"
+  equal "" "$(inside sh -c 'ip -br link show shop0; ls /run/ocinet/networks' 2>/dev/null)"
   session stop
   wait_for no_session
 }

@@ -11,10 +11,11 @@ import { endpointsIn } from "../features/networks/endpoints.ts";
 import { parseFilters } from "../features/networks/filters.ts";
 import { misspeltKeys } from "../features/networks/mistakes.ts";
 import { loadNetworks } from "../features/networks/networks.ts";
-import { pruneNetworks, removeNetwork } from "../features/networks/remove.ts";
+import { findUnused, pruneNetworks, removeNetwork } from "../features/networks/remove.ts";
 import { serviceOf } from "../features/networks/service_options.ts";
 import { fillIn } from "../features/networks/template.ts";
 import { createOn, openStore } from "../features/overlay/cluster.ts";
+import { askInside, findSession } from "../features/session/session.ts";
 import { identifierProblem } from "../net/names.ts";
 import { absolutePath } from "../plan/files.ts";
 import type { World } from "../plan/world.ts";
@@ -162,10 +163,15 @@ export async function networkRemove(
 ): Promise<Report> {
   const state = stateDirectory(world);
   await collect(world, state, containerIds(world, state), "for links");
+  // A user's networks have their bridges, addresses and locks in the session.
+  const isInside = findSession(world, state) !== undefined;
   const { done, problems } = await each(terms, async (term) => {
     const shared = await removeFromCluster(world, term);
     try {
-      return [await removeNetwork(world, state, term, isForced)];
+      if (!isInside) return [await removeNetwork(world, state, term, isForced)];
+      const { name } = await findUnused(world, state, term);
+      await askInside(world, state, ["network", "rm", ...(isForced ? ["--force"] : []), name]);
+      return [name];
     } catch (error) {
       if (!(error instanceof UnknownNetwork)) throw error;
       // The agent takes the file of one that is gone from the cluster.
@@ -195,11 +201,14 @@ export async function networkPrune(world: World, given: OptionValues): Promise<R
   const state = stateDirectory(world);
   const isWanted = filterOf(world, given, ["label", "label!", "until"]);
   await collect(world, state, containerIds(world, state), "for links");
-  const names = await pruneNetworks(
-    world,
-    state,
-    (network) => network.driver !== overlayDriver && isWanted({ network, isUsed: false }),
-  );
+  const filters = (given.get("filter") ?? []).map((text) => `--filter=${text}`);
+  const names: readonly string[] = findSession(world, state)
+    ? JSON.parse(await askInside(world, state, ["network", "prune", "--json", ...filters]))
+    : await pruneNetworks(
+      world,
+      state,
+      (network) => network.driver !== overlayDriver && isWanted({ network, isUsed: false }),
+    );
   const text = names.length === 0 ? "" : `Deleted Networks:\n${names.map((name) => `${name}\n`).join("")}`;
   return { json: names, text };
 }

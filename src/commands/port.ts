@@ -4,8 +4,6 @@ import type { World } from "../plan/world.ts";
 import { describeAll, describeContainer, type DescribedPort } from "../features/container/describe.ts";
 import { parseForwarding } from "../features/rootless/forwarding.ts";
 import { addPorts, removePorts } from "../features/container/live_ports.ts";
-import { askInside } from "../features/session/session.ts";
-import { sessionId } from "../features/rootless/host_forwarding.ts";
 import { stateDirectory } from "../engine/state.ts";
 import { findId, notAttached } from "./ids.ts";
 import type { Report } from "./report.ts";
@@ -28,12 +26,6 @@ export async function port(
 ): Promise<Report> {
   const state = stateDirectory(world);
   const [verb, text, ...texts] = inOrder(words);
-  const inner = idInside(text!);
-  if (inner !== undefined) {
-    const options = [...given].flatMap(([name, values]) => values.map((value) => `--${name}=${value}`));
-    const words = ["port", "--json", ...options, verb!, inner, ...texts];
-    return report(JSON.parse(await askInside(world, state, words)));
-  }
   const id = findId(world, state, text!);
   const [described] = await describeAll(world, state, [id]);
   if (verb === "ls") {
@@ -90,11 +82,6 @@ function published(ports: readonly DescribedPort[], text: string): readonly Port
     throw new Error(`Cannot take away port ${text}: it is not published${all ? `; these are: ${all}` : ""}`);
   }
   return found.flatMap(({ mapping }) => parsePublish(mapping));
-}
-
-/** The id in the session, of what `ocinet ls` shows as session/ID. */
-function idInside(id: string): string | undefined {
-  return id.startsWith(`${sessionId}/`) ? id.slice(sessionId.length + 1) : undefined;
 }
 
 function report(ports: readonly DescribedPort[]): Report {

@@ -18,6 +18,7 @@ import {
   summary,
   wrap,
 } from "./help.ts";
+import { isInside, runInside } from "./inside.ts";
 import { type Report, rowsText } from "./report.ts";
 import type { Screen } from "./map.ts";
 import { allTopics, topicList, topicNamed, topicOf } from "./topics.ts";
@@ -223,6 +224,7 @@ interface Called {
 
 async function perform(world: World, console: Console, called: Called, typed: Typed): Promise<number> {
   const { verb, format } = called;
+  if (isInside(nameOf(verb), typed.words)) return await runInside(world, console);
   const [dryRun, json, debug] = ["dry-run", "json", "debug"].map((flag) => typed.flags.has(flag));
   const isQuiet = typed.flags.has("quiet") && !("q, quiet" in (verb.flags ?? {}));
   if (format !== undefined) asTyped(() => checkTemplate(format));

@@ -23,23 +23,29 @@ export interface NetworkEndpoint {
  * Every endpoint that is recorded, on any network: of containers by hook or `up`, and of those of CNI runtimes; also in the
  * user's session, which has the same networks, and a /run of its own.
  */
-export async function endpointsIn(world: World, state: string): Promise<readonly NetworkEndpoint[]> {
-  const all = await Promise.all(containerIds(world, state).map((id) => endpointsOf(world, state, id)));
+export async function endpointsIn(
+  world: World,
+  state: string,
+  root = "",
+): Promise<readonly NetworkEndpoint[]> {
+  const all = await Promise.all(containerIds(world, state).map((id) => endpointsOf(world, state, id, root)));
   const session = readUndamaged(world, state, "session");
   if (!session?.session || staleness(world, session) !== undefined) return all.flat();
-  const inside = await endpointsIn(world, `/proc/${session.container.init!.pid}/root/run/ocinet`);
+  const inner = `/proc/${session.container.init!.pid}/root`;
+  const inside = await endpointsIn(world, `${inner}/run/ocinet`, inner);
   return [...all.flat(), ...inside.map((one) => ({ ...one, container: `session/${one.container}` }))];
 }
 
-/** The endpoints of one container. */
+/** The endpoints of one container. @param root what its paths begin with from here; /proc is shared */
 export async function endpointsOf(
   world: World,
   state: string,
   id: string,
+  root = "",
 ): Promise<readonly NetworkEndpoint[]> {
   const record = readUndamaged(world, state, id);
   const own = (record?.attachments ?? []).map(({ network, ifname, result }) =>
-    endpoint(world, record!, { network: network.name, ifname, result })
+    endpoint(world, fromHere(record!, root), { network: network.name, ifname, result })
   );
   const plugins = pluginKeys(world, state, id)
     .filter(({ network, ifname }) =>
@@ -53,8 +59,14 @@ export async function endpointsOf(
   );
   return await Promise.all([
     ...own,
-    ...[...byInterface.values()].map((plugin) => endpoint(world, plugin, plugin)),
+    ...[...byInterface.values()].map((plugin) => endpoint(world, fromHere(plugin, root), plugin)),
   ]);
+}
+
+function fromHere(record: BaseRecord, root: string): BaseRecord {
+  const { netns } = record.container;
+  if (root === "" || netns.startsWith("/proc/")) return record;
+  return { ...record, container: { ...record.container, netns: root + netns } };
 }
 
 async function endpoint(

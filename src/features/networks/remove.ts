@@ -45,14 +45,21 @@ export async function removeNetwork(
   isForced = false,
 ): Promise<string> {
   const { name, tell } = await whileNobodyAttaches(world, state, async () => {
-    const network = findNetwork(await allNetworks(world), term);
-    refusePredefined(network);
-    refuseReferenced(network, await allNetworks(world));
-    refuseUsed(network, await endpointsIn(world, state));
+    const network = await findUnused(world, state, term);
     return { name: network.name, tell: await removeLocked(world, state, network) };
   });
   await tell?.(isForced);
   return name;
+}
+
+/** A network that can be removed. @throws Error in Docker's words for another one */
+export async function findUnused(world: World, state: string, term: string): Promise<Network> {
+  const networks = await allNetworks(world);
+  const network = findNetwork(networks, term);
+  refusePredefined(network);
+  refuseReferenced(network, networks);
+  refuseUsed(network, await endpointsIn(world, state));
+  return network;
 }
 
 /** @throws Error for one that is always there */

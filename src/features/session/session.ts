@@ -1,5 +1,5 @@
 import { type Exec, exec } from "../../plan/step.ts";
-import type { World } from "../../plan/world.ts";
+import type { Output, World } from "../../plan/world.ts";
 import { attach } from "../container/attach.ts";
 import { containerOfProcess, enterUser, fromHere, staleness } from "../../engine/namespace.ts";
 import { describeContainer, type Description } from "../container/describe.ts";
@@ -189,16 +189,26 @@ async function findOrStart(world: World, state: string, options: AttachOptions):
   }
 }
 
-/**
- * What a command of ours prints that is run in the session, which has to be there.
- * @throws Error with what it complained of
- */
-export async function askInside(world: World, state: string, words: readonly string[]): Promise<string> {
+/** Runs a command of ours in the session. @throws Error if there is none */
+export async function callInside(world: World, state: string, words: readonly string[]): Promise<Output> {
   const session = findSession(world, state);
-  if (!session) throw new Error("Cannot ask in the session: none runs");
+  if (!session) {
+    throw new Error(`Cannot run "ocinet ${words.join(" ")}" in the session: none runs; see ocinet ls`);
+  }
   const container = fromHere(world, session.container);
-  const inner = ["env", "-u", "OCINET_STATE_DIR", `OCINET_SESSION=${state}`, ...world.self, ...words];
-  const { code, stdout, stderr } = await world.run([...enter(container, kinds), "--wdns=/", "--", ...inner]);
+  // Where the user's networks are.
+  const kept = ["HOME", "XDG_CONFIG_HOME"].flatMap((name) =>
+    world.env(name) ? [`${name}=${world.env(name)}`] : []
+  );
+  const own = ["env", "-u", "OCINET_STATE_DIR", `OCINET_SESSION=${state}`, ...kept];
+  const inner = [...own, ...world.self, ...words];
+  // It shows by itself what it would do.
+  return await world.run([...enter(container, kinds), "--wdns=/", "--", ...inner], { looks: true });
+}
+
+/** What a command of ours prints that is run in the session. @throws Error with what it complained of */
+export async function askInside(world: World, state: string, words: readonly string[]): Promise<string> {
+  const { code, stdout, stderr } = await callInside(world, state, words);
   if (code === 0) return stdout;
   throw new Error(stderr.trim().replace(/^ocinet: /, ""));
 }
