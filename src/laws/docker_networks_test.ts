@@ -223,6 +223,18 @@ test("a plugin that is away is told later, and a network is given up whose makin
   assert.equal(collected.length, 1);
   assert.deepEqual(methods(heard), ["DeleteNetwork", "ReleaseAddress", "ReleasePool"]);
   assert.deepEqual(dumpOf(fake), made);
+  // Without gc the next network that is made gives it up, and may have its subnet.
+  await assert.rejects(createNetwork(cut, state, "other", { ...plain, subnets: ["10.6.0.0/24"] }));
+  away = false;
+  heard.splice(0);
+  await createNetwork(world, state, "other", { ...plain, subnets: ["10.6.0.0/24"] });
+  assert.match(
+    methods(heard).join(" "),
+    /DeleteNetwork ReleaseAddress ReleasePool .*RequestPool .*CreateNetwork/,
+  );
+  assert.deepEqual((await collectBegunNetworks(world, state)).collected, []);
+  await removeNetwork(world, state, "other");
+  assert.deepEqual(dumpOf(fake), made);
   away = true;
   await assert.rejects(removeNetwork(world, state, "shop"), /ocinet network rm -f shop removes it here/);
   await removeNetwork(world, state, "shop", true);

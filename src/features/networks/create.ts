@@ -2,7 +2,7 @@ import { identifierProblem } from "../../net/names.ts";
 import { askLinks, linkExists } from "../../engine/links.ts";
 import { configDirectory } from "../../engine/state.ts";
 import type { PluginConf } from "../../wire/cni/network_list.ts";
-import { createWithDirectory } from "../../plan/files.ts";
+import { createWithDirectory, removeAbandoned } from "../../plan/files.ts";
 import type { World } from "../../plan/world.ts";
 import { asTyped } from "../../engine/usage.ts";
 import { allNetworks, configurationFile, type Network, type Stored } from "./catalog.ts";
@@ -82,8 +82,9 @@ export async function createNetwork(
     const write = (ipam: readonly IpamConfig[], ipamConf: unknown) => {
       const created = new Date(world.now()).toISOString();
       const text = fileOf(name, main, { ...options, id, created, ipam }, ipamConf);
-      if (createWithDirectory(world, `${configDirectory(world)}/net.d/${name}.conflist`, text)) return;
-      throw duplicate(name);
+      const directory = `${configDirectory(world)}/net.d`;
+      if (!createWithDirectory(world, `${directory}/${name}.conflist`, text)) throw duplicate(name);
+      removeAbandoned(world, directory);
     };
     const wanted = { id, name, driver: options.driver, given, ipv6: options.ipv6 };
     if (remote.driver || remote.ipam) {

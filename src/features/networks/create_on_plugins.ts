@@ -18,6 +18,7 @@ import {
   activateDriver,
   createOnPlugin,
   giveUp,
+  giveUpBegun,
   isPlugin,
   keep,
   type Making,
@@ -72,6 +73,8 @@ export async function makeOnPlugins(
   { networks, wanted, options, remote }: OnPlugins,
   write: (ipam: readonly IpamConfig[], conf: unknown) => void,
 ): Promise<void> {
+  // What a killed process had begun may have the subnet that is wanted.
+  await giveUpBegun(making.world, making.state, networks);
   try {
     const { ipam, conf, space } = await poolsFor(making, { networks, wanted, options, remote });
     const ipv6 = ipam.some(({ Subnet }) => Subnet.includes(":"));
