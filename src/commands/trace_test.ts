@@ -244,3 +244,35 @@ test("what is no target, and a container that is not there, are refused", async 
   );
   await assert.rejects(async () => await trace(world, "box", "none"), /container "none": it is not attached/);
 });
+
+test("a name leads to all that have it on a network of who asks, wherever they are", async () => {
+  const made = await machine();
+  const { world, place, addNamespace } = made;
+  place(
+    "/etc/ocinet/net.d/named.conflist",
+    JSON.stringify({
+      ...{ cniVersion: "1.0.0", name: "named", ocinet: {} },
+      plugins: [{
+        type: "bridge",
+        bridge: "named0",
+        isGateway: true,
+        ipam: { type: "host-local", subnet: "10.6.0.0/24" },
+      }],
+    }),
+  );
+  for (const name of ["a", "b"]) {
+    addNamespace(name);
+    await up(world, name, new Map([["net", ["named:alias=web"]]]));
+  }
+  place("/run/ocinet/names/named/~ hosts", "10.6.0.99 far web\n10.6.0.98 else\n");
+  const ends = async (to: string) => {
+    const { hops } = await hopsOf(made, "a", to);
+    return ["10.6.0.2", "10.6.0.3", "10.6.0.99"].filter((address) =>
+      hops.some(({ layer, at }) => layer === "route" && at === `${address} from a`)
+    );
+  };
+  assert.deepEqual(await ends("b"), ["10.6.0.3"]);
+  assert.deepEqual(await ends("web"), ["10.6.0.2", "10.6.0.3", "10.6.0.99"]);
+  assert.deepEqual(await ends("far.named"), ["10.6.0.99"]);
+  await assert.rejects(trace(world, "box", "web"), /container "web": it is not attached/);
+});
