@@ -423,9 +423,14 @@ seen_packets() { ip netns exec "$LAN" nft list chain bridge seen forwarded | awk
   answers $'2 c11 fd00:0009:*\n2 c21 fd00:0009:*' "[2001:db8::2]" inside c21
   # On an internal network, members see the host that was asked.
   oci 1 cluster create --internal --subnet 10.8.0.0/24 --subnet fd00:8::/64 inner
-  up 2 c23 shop
+  ip netns add "$LAN-c23"
+  oci 2 up "/run/netns/$LAN-c23"
+  oci 2 network connect --service two --publish-mesh 8091:80 shop "$LAN-c23"
   oci 2 network connect --service deep --publish-mesh 8090:80 inner "$LAN-c23"
   serve c23
+  # Though its default route is another network's.
+  PORT=8091 wait_for answers "4 c23 192.0.2.254" 192.0.2.3
+  PORT=8091 answers "4 c23 2001:0db8:*:0254" "[2001:db8::1]"
   PORT=8090 wait_for answers "4 c23 10.8.0.*" 192.0.2.3
   PORT=8090 answers "4 c23 fd00:0008:*" "[2001:db8::1]"
   # Rules that are taken away from outside, as networkd does with those of routing, are made again.

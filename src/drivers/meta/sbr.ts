@@ -129,7 +129,8 @@ function metricOf(attributes: InsideRoute["attributes"]) {
   return attributes.find(([word]) => word === "metric");
 }
 
-function addRule(address: string, table: number): readonly Step[] {
+/** Has what is sent with an address as its source go by a table. */
+export function addRule(address: string, table: number): readonly Step[] {
   const rule = words`from ${alone(address)} lookup ${table}`;
   const id = { kind: "rule", from: alone(address), table } as const;
   if (family(address) === 4) {

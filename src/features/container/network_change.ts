@@ -5,7 +5,7 @@ import { linkOf } from "../../plan/resource.ts";
 import type { Step } from "../../plan/step.ts";
 import { removeAbandoned } from "../../plan/files.ts";
 import type { World } from "../../plan/world.ts";
-import { gatewayFor } from "../../drivers/main/layer3.ts";
+import { alone, gatewayFor } from "../../drivers/main/layer3.ts";
 import { attachmentOf } from "../../engine/attachment.ts";
 import { parseChain, releaseAddresses } from "../../engine/chain.ts";
 import { tryLockToRemove } from "../../engine/locks.ts";
@@ -118,6 +118,10 @@ function isOf(
 ): boolean {
   const { ifname, digest } = attached;
   const link = linkOf(step.id);
+  const { id } = step;
+  if (id.kind === "rule") {
+    return attached.result?.ips.some(({ address }) => alone(address) === id.from) === true;
+  }
   if (step.on === "container" && (link === ifname || link === `ifb-${ifname}`)) return true;
   const text = JSON.stringify(step);
   if (text.includes(vethFrom(digest)) || step.tool === "claim" && step.path.endsWith(` ${ifname}`)) {

@@ -1,9 +1,10 @@
 /** Services: names that several containers of an overlay network share, and ports that lead to any of them. */
-import { addressOf } from "../../net/address.ts";
+import { addressOf, family, networkOf } from "../../net/address.ts";
 import { identifierProblem, vethFrom } from "../../net/names.ts";
 import { parsePublish } from "../../net/port_mapping.ts";
 import type { Attached } from "../../engine/record.ts";
-import { setLink } from "../../plan/ip.ts";
+import { addRule } from "../../drivers/meta/sbr.ts";
+import { route, setLink } from "../../plan/ip.ts";
 import { claim, type Step } from "../../plan/step.ts";
 import type { OptionValues } from "../../wire/oci/options.ts";
 import type { NetworkList } from "../../wire/cni/network_list.ts";
@@ -27,6 +28,8 @@ export interface Service {
 
 /** The most ports of a service. */
 const mostPorts = 100;
+/** Numbers of members' routing tables begin here. */
+const firstTable = 0x10000;
 
 /** What a container is to be a member of. @throws Error naming the option and the reason */
 export function parseService(given: OptionValues): Service {
@@ -118,9 +121,28 @@ export function serviceSteps(
       return [
         claim(`${servicesDirectory(state, network.name)}/${id} ${ifname}`, text),
         ...(ports.length > 0
-          ? [setLink("host", vethFrom(digest), "type", "bridge_slave", "hairpin", "on")]
+          ? [
+            setLink("host", vethFrom(digest), "type", "bridge_slave", "hairpin", "on"),
+            ...answering({ ifname, digest, result }),
+          ]
           : []),
       ];
     },
   );
+}
+
+/** Clients outside of the cluster are answered by the network that they asked by, whichever has the default route. */
+function answering(
+  { ifname, digest, result }: Pick<Attached, "ifname" | "digest" | "result">,
+): readonly Step[] {
+  const table = firstTable + parseInt(digest.slice(0, 4), 16);
+  return (result?.ips ?? []).flatMap(({ address, gateway }) => {
+    const everywhere = family(address) === 4 ? "0.0.0.0/0" : "::/0";
+    const way = result!.routes.find(({ dst, table }) => dst === everywhere && table === undefined);
+    const via = way && (way.gw ?? gateway);
+    if (via === undefined) return [];
+    const lead = (dst: string, attributes: readonly (readonly [string, string])[]) =>
+      route("replace", "container", { dst, dev: ifname, table, attributes });
+    return [lead(networkOf(address), []), lead(everywhere, [["via", via]]), ...addRule(address, table)];
+  });
 }

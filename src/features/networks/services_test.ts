@@ -62,15 +62,21 @@ test("a member has the service's name on overlay networks, and is written down f
   );
   const attached = chosen.map(({ list, ifname }) => ({
     ...{ network: list, ifname, digest: "0123456789abcdef" },
-    result: { ips: [{ address: "10.9.0.4/24" }] },
+    result: { ips: [{ address: "10.9.0.4/24", gateway: "10.9.0.1" }], routes: [{ dst: "0.0.0.0/0" }] },
   })) as unknown as Parameters<typeof serviceSteps>[2];
   const steps = serviceSteps("/s", "c1", attached, service);
-  const [file, port] = steps as readonly [Claim, Line];
+  const [file, port, ...ways] = steps as readonly [Claim, Line, ...Line[]];
   assert.deepEqual([file.path, JSON.parse(file.owner)], ["/s/services/shop/c1 eth0", {
     ...{ service: "web", addresses: ["10.9.0.4"], affinity: false },
     ports: [{ protocol: "tcp", hostPort: 8080, port: 80 }],
   }]);
   // By its own port it is reached when it is led to itself.
   assert.equal(port.run, "link set dev veth0123456789a type bridge_slave hairpin on");
+  // Its answers leave by the network that the client came by.
+  assert.deepEqual(ways.map(({ run }) => run), [
+    "route replace 10.9.0.0/24 dev eth0 table 65827",
+    "route replace 0.0.0.0/0 via 10.9.0.1 dev eth0 table 65827",
+    "rule add from 10.9.0.4/32 lookup 65827",
+  ]);
   assert.equal(serviceSteps("/s", "c1", attached, { ...service, ports: [] }).length, 1);
 });
