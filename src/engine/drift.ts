@@ -10,7 +10,15 @@ import { type AddressResource, linkOf, type LinkResource, type Resource } from "
 import { line, type Place, type Step, stepKey, words } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
 import { type Answers, linkExists } from "./links.ts";
-import { askHost, isUp, missingElements, viewContainer, viewHost, type Views } from "./drift_views.ts";
+import {
+  askHost,
+  isUp,
+  missingElements,
+  portFlagsOf,
+  viewContainer,
+  viewHost,
+  type Views,
+} from "./drift_views.ts";
 
 /** What of a record is missing, and what has to be done for that. */
 export interface Drift {
@@ -172,7 +180,9 @@ function backToMaster(world: World, { link, master }: LinkResource): readonly St
 }
 
 function firstOf(steps: readonly Step[]): Problem | undefined {
-  const first = steps.find(({ id }) => id.kind !== "link-setting" || id.master !== undefined || isUp(id));
+  const first = steps.find(({ id }) =>
+    id.kind !== "link-setting" || id.master !== undefined || isUp(id) || portFlagsOf(id).length > 0
+  );
   if (!first) return undefined;
   return isUp(first.id)
     ? { thing: `link ${linkOf(first.id)}`, is: "down" }
@@ -184,7 +194,9 @@ function describeResource(id: Resource): string {
     case "link":
       return `link ${id.link}`;
     case "link-setting":
-      return `port ${id.link} of ${id.master}`;
+      return id.master === undefined
+        ? `setting "${portFlagsOf(id).join(", ")}" of port ${id.link}`
+        : `port ${id.link} of ${id.master}`;
     case "address":
       return `address ${id.address}`;
     case "route":

@@ -9,6 +9,7 @@ import {
   type Resource,
   type RouteResource,
 } from "../plan/resource.ts";
+import type { PortFlags } from "../plan/host_state.ts";
 import type { Place, Step } from "../plan/step.ts";
 import { whyFailed, type World } from "../plan/world.ts";
 import { type Answers, askLinks, linkExists, matching } from "./links.ts";
@@ -31,6 +32,24 @@ export function isUp(id: Resource): boolean {
   return id.kind === "link-setting" && id.name?.split(" ").includes("up") === true;
 }
 
+/** What a port of a bridge loses when it leaves the bridge: with it `isolated` a network's isolation. */
+const portFlags = { hairpin: "on", isolated: "on", learning: "off" } as const;
+
+/** The flags of a port that a step sets to what they are not by themselves. */
+export function portFlagsOf(id: Resource): readonly (keyof typeof portFlags)[] {
+  const words = id.kind === "link-setting" ? id.name?.split(" ") ?? [] : [];
+  if (words[1] !== "bridge_slave") return [];
+  const flags = Object.keys(portFlags) as (keyof typeof portFlags)[];
+  return flags.filter((flag) => words.includes(flag) && words[words.indexOf(flag) + 1] === portFlags[flag]);
+}
+
+/** Whether a port's flags are as a step has set them; undefined for what is no port, or sets none. */
+function hasPortFlags(id: Resource, port: PortFlags | undefined): boolean | undefined {
+  const flags = portFlagsOf(id);
+  if (port === undefined || flags.length === 0) return undefined;
+  return flags.every((flag) => port[flag] === undefined || port[flag] === (portFlags[flag] === "on"));
+}
+
 /** An address near the end of a subnet, where few have one. */
 function farAddress(address: string): string {
   const [last, two] = [lastOf(address), lengthOf(address) >= hostLength(addressOf(address)) - 1];
@@ -41,7 +60,11 @@ function farAddress(address: string): string {
 export async function askHost(world: World, steps: readonly Step[]): Promise<Answers> {
   const own = steps.filter(({ on, removes }) => on === "host" && !removes);
   const links = own.flatMap(({ id }) =>
-    id.kind === "address" || isUp(id) ? [linkOf(id)!] : id.kind === "link" ? id.master ?? [] : []
+    id.kind === "address" || isUp(id) || portFlagsOf(id).length > 0
+      ? [linkOf(id)!]
+      : id.kind === "link"
+      ? id.master ?? []
+      : []
   );
   const reached = own.flatMap(({ id }) =>
     isToOne(id)
@@ -71,7 +94,7 @@ export function viewHost(world: World, { links, reached }: Answers, gone: Readon
         case "link":
           return linkExists(world, id.link);
         case "link-setting":
-          return isUp(id) ? links.get(id.link)?.up : undefined;
+          return isUp(id) ? links.get(id.link)?.up : hasPortFlags(id, links.get(id.link)?.port);
         case "address":
           return links.get(id.link)?.addresses?.includes(id.address) === true;
         case "route":

@@ -2,7 +2,7 @@ import { contains, lengthOf, parseCidr } from "../net/address.ts";
 import { linkNameProblem } from "../net/names.ts";
 import { ownAlias } from "../plan/ip.ts";
 import { readRows, type Row } from "../plan/ip_json.ts";
-import type { Link } from "../plan/host_state.ts";
+import type { Link, PortFlags } from "../plan/host_state.ts";
 import { whyFailed, type World } from "../plan/world.ts";
 
 /**
@@ -112,7 +112,7 @@ function parseLink(row: Row): Link {
   const info = row["linkinfo"] as {
     readonly info_kind?: string;
     readonly info_slave_kind?: string;
-    readonly info_slave_data?: { readonly hairpin?: boolean; readonly isolated?: boolean };
+    readonly info_slave_data?: Partial<PortFlags>;
   } | undefined;
   const port = info?.info_slave_data;
   return {
@@ -130,7 +130,10 @@ function parseLink(row: Row): Link {
     hardware: row["parentdev"] !== undefined,
     ...(row["master"] === undefined ? {} : {
       master: String(row["master"]),
-      port: { hairpin: port?.hairpin === true, isolated: port?.isolated === true },
+      port: {
+        ...{ hairpin: port?.hairpin === true, isolated: port?.isolated === true },
+        ...(port?.learning === undefined ? {} : { learning: port.learning }),
+      },
     }),
     addresses: addressesOf(row),
   };

@@ -76,6 +76,23 @@ test("repair makes a container's link again that was deleted", async () => {
   assert.deepEqual(lost, []);
 });
 
+test("repair gives a port the settings again that it loses when it leaves its bridge", async () => {
+  const fake = await hostWith(containers, "firewall");
+  const port = hostOf(fake).links.find(({ isolated }) => isolated)!;
+  Object.assign(port, { hairpin: false, isolated: false });
+  const [seen] = await describeAll(fake.world, state, ["c0"]);
+  assert.equal(
+    seen!.reason,
+    `its setting "isolated" of port ${port.name} is gone; ocinet repair c0 mends it`,
+  );
+  assert.match(
+    (await repair(fake.world, state, "c0")).join(),
+    /^setting "isolated" .* was gone, and is there again$/,
+  );
+  assert.equal(port.isolated, true);
+  assert.deepEqual(await repair(fake.world, state, "c0"), []);
+});
+
 /** What may become of the links that containers have, on either side. */
 const damages: Readonly<Record<string, (namespace: Namespace, link: FakeLink) => void>> = {
   "are down": (namespace, link) => setUp(namespace, link, false),

@@ -39,9 +39,17 @@ export interface Link {
   /** Of a bridge: whether it filters VLANs, and the default VLAN of its ports; 0 for none. */
   readonly vlans?: { readonly filtering: boolean; readonly default: number };
   /** Its settings as a bridge port. */
-  readonly port?: { readonly hairpin: boolean; readonly isolated: boolean };
+  readonly port?: PortFlags;
   /** It is hardware: the kernel moves it to the initial network namespace when its current one ends. */
   readonly hardware?: boolean;
+}
+
+/** What a port of a bridge has on, and loses when it leaves the bridge. */
+export interface PortFlags {
+  readonly hairpin: boolean;
+  readonly isolated: boolean;
+  /** Where `ip` tells. */
+  readonly learning?: boolean;
 }
 
 /** A hardware device. */
