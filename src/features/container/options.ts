@@ -46,6 +46,13 @@ export function parseAttachOptions(given: OptionValues): AttachOptions {
     if (bad !== undefined) {
       throw new Error(`Cannot read --net: argument "${bad}" of network "${name}" is not KEY=VALUE`);
     }
+    const keys = args.split(";").map((pair) =>
+      pair.split("=")[0]!.replace(/^(ip|mac)$/, (key) => key.toUpperCase())
+    );
+    const twice = keys.find((key, i) => key !== "" && key !== "alias" && keys.indexOf(key) < i);
+    if (twice !== undefined) {
+      throw new Error(`Cannot read --net: network "${name}" has ${twice} twice; a container takes one`);
+    }
     const [problem] = args.split(";").flatMap((pair) => addressProblem(pair) ?? []);
     if (problem !== undefined) throw new Error(`Cannot use network "${name}": ${problem}`);
   }

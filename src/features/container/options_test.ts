@@ -101,7 +101,10 @@ test("arguments that are none are refused before anything is done", () => {
       ["mac=02:00", 'Cannot use MAC address "02:00": it is not one'],
     ]
   ) assert.throws(() => options(`--net=a:${pair}`), { message: `Cannot use network "a": ${why}` });
-  options("--net=a:ip=10.1.1.9/24;ip=fd00::9;mac=02-00-00-00-00-01;other=x");
+  options("--net=a:ip=10.1.1.9/24;mac=02-00-00-00-00-01;other=x;alias=b;alias=c,d:IP=fd00::9");
+  assert.throws(() => options("--net=a:ip=10.1.1.9;IP=fd00::9"), {
+    message: 'Cannot read --net: network "a" has IP twice; a container takes one',
+  });
 });
 
 test("name servers are rkt's options, with rkt's refusals", () => {
