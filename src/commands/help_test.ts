@@ -168,6 +168,7 @@ test("help, and words of other tools, are what they mean", () => {
     ["help names", "help names"],
     ["help ps", "ls --help"],
     ["ps --json", "ls --json"],
+    ["session ls", "session status"],
     ["prune", "gc"],
     ["attach /run/netns/box", "up /run/netns/box"],
     ["detach box", "down box"],
@@ -182,6 +183,7 @@ test("help, and words of other tools, are what they mean", () => {
       typed,
     );
   }
+  assert.throws(() => asMeant(["session", "sh"]), /ocinet session exec sh starts a shell/);
   assert.throws(() => asMeant(["stop", "box"]), (error: Error) => {
     return error instanceof UsageError &&
       /^There is no command "stop": ocinet down ID/.test(error.message);

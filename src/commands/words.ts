@@ -72,6 +72,12 @@ export function asMeant(
   // A network's command without the word before it.
   if (first === "connect" || first === "disconnect") return ["network", ...words];
   if (first === "networks") return ["network", "ls", ...rest];
+  if (first === "session" && rest[0] === "ls") return ["session", "status", ...rest.slice(1)];
+  if (first === "session" && /^(sh|shell|enter)$/.test(rest[0] ?? "")) {
+    throw new UsageError(
+      `There is no command "session ${rest[0]}": ocinet session exec sh starts a shell in the session`,
+    );
+  }
   const container = first === "doctor"
     ? rest.find((word, i) => !word.startsWith("-") && !/^--(format|log-level)$/.test(rest[i - 1] ?? ""))
     : undefined;

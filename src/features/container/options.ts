@@ -38,24 +38,32 @@ function addressProblem(pair: string): string | undefined {
   return parseAddress(value) ?? parseCidr(value) ? undefined : `invalid IP address: ${value}`;
 }
 
+function checkArguments(name: string, args: string): void {
+  if (name === "container") {
+    throw new Error(
+      `Cannot use --net container:${args}: ocinet joins no container's namespace; nsenter --net=PATH COMMAND does, and a ` +
+        `runtime whose config.json has the PATH; ocinet inspect ${args || "ID"} shows it`,
+    );
+  }
+  const bad = badPair(args);
+  if (bad !== undefined) {
+    throw new Error(`Cannot read --net: argument "${bad}" of network "${name}" is not KEY=VALUE`);
+  }
+  const keys = args.split(";").map((pair) =>
+    pair.split("=")[0]!.replace(/^(ip|mac)$/, (key) => key.toUpperCase())
+  );
+  const twice = keys.find((key, i) => key !== "" && key !== "alias" && keys.indexOf(key) < i);
+  if (twice !== undefined) {
+    throw new Error(`Cannot read --net: network "${name}" has ${twice} twice; a container takes one`);
+  }
+  const [problem] = args.split(";").flatMap((pair) => addressProblem(pair) ?? []);
+  if (problem !== undefined) throw new Error(`Cannot use network "${name}": ${problem}`);
+}
+
 /** Parses the options. @throws Error naming the option and the reason */
 export function parseAttachOptions(given: OptionValues): AttachOptions {
   const mode = parseNets(given.get("net") ?? []);
-  for (const [name, args] of mode.kind === "contained" ? mode.networks : []) {
-    const bad = badPair(args);
-    if (bad !== undefined) {
-      throw new Error(`Cannot read --net: argument "${bad}" of network "${name}" is not KEY=VALUE`);
-    }
-    const keys = args.split(";").map((pair) =>
-      pair.split("=")[0]!.replace(/^(ip|mac)$/, (key) => key.toUpperCase())
-    );
-    const twice = keys.find((key, i) => key !== "" && key !== "alias" && keys.indexOf(key) < i);
-    if (twice !== undefined) {
-      throw new Error(`Cannot read --net: network "${name}" has ${twice} twice; a container takes one`);
-    }
-    const [problem] = args.split(";").flatMap((pair) => addressProblem(pair) ?? []);
-    if (problem !== undefined) throw new Error(`Cannot use network "${name}": ${problem}`);
-  }
+  for (const [name, args] of mode.kind === "contained" ? mode.networks : []) checkArguments(name, args);
   const ports = parsePorts(given.get("publish") ?? []);
   const limits = parseLimits(given);
   const uplink = given.get("uplink")?.at(-1);

@@ -105,6 +105,9 @@ test("arguments that are none are refused before anything is done", () => {
   assert.throws(() => options("--net=a:ip=10.1.1.9;IP=fd00::9"), {
     message: 'Cannot read --net: network "a" has IP twice; a container takes one',
   });
+  assert.throws(() => options("--net=container:web"), {
+    message: /^Cannot use --net container:web: .*; ocinet inspect web shows it$/,
+  });
 });
 
 test("name servers are rkt's options, with rkt's refusals", () => {

@@ -7,7 +7,14 @@ import type { World } from "../../plan/world.ts";
 import { asTyped } from "../../engine/usage.ts";
 import { allNetworks, configurationFile, type Network, type Stored } from "./catalog.ts";
 import { findConfiguration, refuseInConfiguration, withConfiguration } from "./configuration.ts";
-import { type Driver, drivers, gatewayMode, mainPlugin, refuseAlien } from "./driver_options.ts";
+import {
+  type Driver,
+  drivers,
+  gatewayMode,
+  mainPlugin,
+  refuseAlien,
+  refuseUnsupported,
+} from "./driver_options.ts";
 import { checkNames } from "./names.ts";
 import { noPlugin } from "./plugin_networks.ts";
 import { completeIpam } from "./complete_ipam.ts";
@@ -67,6 +74,7 @@ export async function createNetwork(
     if (driver) refuseMisspelt(options.options);
     if (driver) refuseAlien(name, driver, options.options);
     const given = readIpam(options);
+    if (driver) refuseUnsupported(name, options.options, given.map(({ Subnet }) => Subnet));
     const main = driver ? mainPlugin({ ...options, id, driver }) : mainOnPlugin(id, options);
     const { names } = options.options;
     if (names !== undefined) checkNames({ name, plugins: [main as PluginConf] }, names);
@@ -222,7 +230,8 @@ function fileOf(
     ...(ownIpam.includes(ipamDriver) ? {} : { ipamDriver, ipamOptions }),
     configFrom: wanted.configFrom,
   };
-  const mode = driver === "bridge" ? gatewayMode(options, internal, ipam.map(({ Subnet }) => Subnet)) : "nat";
+  const subnets = ipam.map(({ Subnet }) => Subnet);
+  const mode = driver === "bridge" ? asTyped(() => gatewayMode(options, internal, subnets)) : "nat";
   const portmap = { type: "portmap", capabilities: { portMappings: true } };
   const plugins = [
     { ...main, ...(ipamConf === undefined ? {} : { ipam: ipamConf }) },

@@ -279,6 +279,22 @@ test("a network is made of a configuration, which takes no addresses itself", as
   for (const driver of ["ptp", "macvlan", "ipvlan"]) {
     await refuse("x", { driver, ...apart }, /its option \S+enable_icc is for bridge; name the driver/);
   }
+  const dotted = "com.docker.network.";
+  for (
+    const [key, value, remedy] of [
+      ["bridge.inhibit_ipv4", "true", /: gateway mode isolated leaves the bridge without an address$/],
+      ["bridge.trusted_host_interfaces", "eth0", /: gateway mode nat-unprotected or routed lets/],
+      ["container_iface_prefix", "net", / --ifname names an interface$/],
+      [
+        "enable_ipv4",
+        "false",
+        /_ipv4=false is not supported; leave it out: a network with an IPv6 --subnet alone has no/,
+      ],
+    ] as const
+  ) await refuse("x", { options: { [dotted + key]: value } }, remedy);
+  const passing = { [`${dotted}bridge.inhibit_ipv4`]: "false", [`${dotted}enable_ipv4`]: "false" };
+  await create(world, "six", { subnets: ["fd00:66::/64"], options: passing });
+  await removeNetwork(world, state, "six");
   await assert.rejects(removeNetwork(world, state, "config"), {
     message: 'configuration network "config" is in use',
   });

@@ -63,6 +63,39 @@ export function refuseAlien(name: string, driver: Driver, options: Options): voi
   }
 }
 
+/** Options of Docker's bridges that are not supported, and what to use instead. */
+const unsupported: readonly (readonly [key: string, remedy: string])[] = [
+  ["com.docker.network.bridge.inhibit_ipv4", "gateway mode isolated leaves the bridge without an address"],
+  [
+    "com.docker.network.bridge.trusted_host_interfaces",
+    "gateway mode nat-unprotected or routed lets other hosts in by each interface",
+  ],
+  ["com.docker.network.container_iface_prefix", "ocinet network connect --ifname names an interface"],
+];
+
+/**
+ * Refuses what Docker's bridges can and ours cannot.
+ * @param subnets those that are asked for
+ * @throws Error naming the option, and what to use instead
+ */
+export function refuseUnsupported(name: string, options: Options, subnets: readonly string[]): void {
+  const refused = (key: string, remedy: string) =>
+    new Error(
+      `Cannot make network "${name}": its option ${key}=${
+        options[key]
+      } is not supported; leave it out: ${remedy}`,
+    );
+  const found = unsupported.find(([key]) =>
+    !["", "0", "f", "false", undefined].includes(options[key]?.toLowerCase())
+  );
+  if (found) throw refused(...found);
+  const ipv4 = "com.docker.network.enable_ipv4";
+  const onlyIpv6 = subnets.length > 0 && subnets.every((subnet) => subnet.includes(":"));
+  if (readFlag(options, ipv4) === false && !onlyIpv6) {
+    throw refused(ipv4, "a network with an IPv6 --subnet alone has no IPv4");
+  }
+}
+
 /** The host's address that published ports have which name none. */
 function readBinding(options: Options): string | undefined {
   const key = "com.docker.network.bridge.host_binding_ipv4";
