@@ -143,6 +143,13 @@ knows() {
   equal "8080:80/tcp none" "$(ocinet port ls a)"
   net connect shop a
   equal 192.0.2.2 "$(ask tcp 192.0.2.1 8080 in_peer)"
+  # Who has talked to an address reaches the next container that has it.
+  net connect --ip 10.5.0.77 shop b
+  reaches 10.5.0.77 in_container c
+  net disconnect shop b
+  net disconnect shop a
+  net connect --ip 10.5.0.77 shop a
+  run -0 in_container c busybox ping -q -c 1 -W 1 10.5.0.77
   delete_container b
   run ! grep store <<<"$(hosts_of a)"
   delete_container a

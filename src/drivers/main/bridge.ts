@@ -1,4 +1,5 @@
-import { macFrom, parseMac } from "../../net/names.ts";
+import { addressOf, family } from "../../net/address.ts";
+import { macFrom, macOfAddress, parseMac } from "../../net/names.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import type { HostState, Link } from "../../plan/host_state.ts";
 import { addBridge, addVeth, ownAlias, renameLink, setLink } from "../../plan/ip.ts";
@@ -221,25 +222,47 @@ export function statusProblem(conf: Conf, seen: HostState): void {
   needFiltering(conf, findBridge(conf, seen));
 }
 
+/**
+ * The MAC address that the next container with the address has too. The kernel announces an address before the bridge has
+ * made the new link a forwarding port, so neighbours would keep the old MAC address for half a minute (moby#47146).
+ */
+function macFor(
+  { macFromAddress, macSpoofCheck, mac }: Conf,
+  at: Attachment,
+  { ips }: Lease,
+): string | undefined {
+  if (!macFromAddress || macSpoofCheck || (mac ?? at.args.get("MAC")) !== undefined) return undefined;
+  const found = ips.find(({ address }) => family(address) === 4);
+  return found && macOfAddress(addressOf(found.address));
+}
+
+/** The result with another MAC address of the container's link, which is its third. */
+export function withMac(made: Result, mac: string): Result {
+  return { ...made, interfaces: made.interfaces.map((one, i) => i === 2 ? { ...one, mac } : one) };
+}
+
 /** Gives the container its addresses and routes, and the bridge the gateway's address. */
 export function address(conf: Conf, at: Attachment, given: Lease, made: Result, seen: HostState): Plan {
   needAddresses(given);
   const lease = { ...given, ips: given.ips.map((ip) => withGateway(ip, conf)) };
   const routes = conf.isDefaultGateway ? withDefaultRoutes(lease) : lease.routes;
   const gateways = conf.isGateway ? gatewayAddresses(lease.ips) : [];
-  const result = withVlanLink(conf, at, withLease(made, { ...lease, routes }, 2, conf.dns), seen);
+  const mac = macFor(conf, at, lease);
+  const named = mac === undefined ? made : withMac(made, mac);
+  const result = withVlanLink(conf, at, withLease(named, { ...lease, routes }, 2, conf.dns), seen);
   const endpoint = endpointOf(at, result)!;
   const found = seen.links.get(conf.bridge);
   const bridges = [...new Set([found?.name ?? conf.bridge, endpoint.link])];
   return {
     steps: [
+      ...(mac === undefined ? [] : [setLink("container", at.ifname, "address", mac)]),
       ...setGateway(conf, at, gateways, seen),
       ...(conf.isGateway ? forward(lease.ips, seen, endpoint.link) : []),
       ...detectDuplicates(conf, at.ifname),
       ...enableIpv6(lease, at.ifname),
       ...announce(at.ifname, [4]),
       ...addAddresses(lease, at.ifname),
-      ...(conf.bringUp.layer3 ? bringUpAddressed(conf.bringUp, made.interfaces[2]!) : []),
+      ...(conf.bringUp.layer3 ? bringUpAddressed(conf.bringUp, named.interfaces[2]!) : []),
       ...addRoutes({ ...lease, routes }, at.ifname),
       ...guardBridges(...bridges),
       ...(found === undefined || found.alias === ownAlias ? guardHost(...bridges) : []),

@@ -24,6 +24,8 @@ export interface Conf {
   readonly promiscMode: boolean;
   readonly vlans: Vlans;
   readonly macSpoofCheck: boolean;
+  /** Our own option: the container's MAC address follows from its IPv4 address, unless one is asked for. */
+  readonly macFromAddress: boolean;
   readonly duplicateAddressDetection: boolean;
   readonly linkDown: boolean;
   readonly bringUp: BringUp;
@@ -72,6 +74,7 @@ export function parse(conf: Fields): Conf {
       keepDefault: flag(conf, "preserveDefaultVlan"),
     },
     macSpoofCheck: flag(conf, "macspoofchk"),
+    macFromAddress: flag(conf, "macFromAddress"),
     duplicateAddressDetection: flag(conf, "enabledad"),
     linkDown,
     bringUp: parseBringUp(conf),

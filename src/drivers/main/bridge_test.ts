@@ -144,6 +144,20 @@ test("the strongest wish for a MAC address counts", () => {
   }
 });
 
+test("the MAC address may follow from the IPv4 address, so that neighbours reach the next container with it", () => {
+  const macOf = (conf: Record<string, unknown>, given = dual) => {
+    const { steps, result } = address({ macFromAddress: true, ...conf }, given);
+    const first = show(steps).split("\n").find((line) => line.includes("address 02:"));
+    return [result.interfaces[2]!.mac, first];
+  };
+  const mac = "02:6f:0a:01:02:03";
+  assert.deepEqual(macOf({}), [mac, `container: ip link set dev eth0 address ${mac}`]);
+  const own = ["02:b2:b2:b2:b2:b2", undefined];
+  assert.deepEqual(macOf({ macspoofchk: true }), own);
+  assert.deepEqual(macOf({}, { ...dual, ips: dual.ips.slice(1) }), own);
+  assert.deepEqual(macOf({ runtimeConfig: { mac: "02:00:00:00:00:01" } }), ["02:00:00:00:00:01", undefined]);
+});
+
 test("a gateway has its address on the bridge, and forwards", () => {
   const { steps, result } = address({ isGateway: true, ipMasq: true }, dual);
   assert.equal(

@@ -87,11 +87,7 @@ export function address(conf: Conf, at: Attachment, lease: Lease, made: Result, 
   const joined = joinedOf(at, seen);
   const { host } = vethEnds(at);
   const mac = macOf(conf, at, lease);
-  const link = made.interfaces[2]!;
-  const named: Result = {
-    ...made,
-    interfaces: [...made.interfaces.slice(0, 2), { ...link, mac }],
-  };
+  const named = bridge.withMac(made, mac);
   const plan = bridge.address(confOf(conf, joined), at, lease, named, withBridge(seen, joined));
   return {
     steps: [

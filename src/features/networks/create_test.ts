@@ -55,7 +55,14 @@ test("a network is a CNI network list, and is shown in Docker's words", async ()
   const list = JSON.parse(world.read("/etc/ocinet/net.d/shop.conflist")!);
   assert.deepEqual([list.name, list.cniVersion, list.ocinet.id], ["shop", "1.0.0", id]);
   assert.deepEqual(list.plugins[0], {
-    ...{ type: "bridge", mtu: 1400, ipMasq: true, bridge: `br-${id.slice(0, 12)}`, isGateway: true },
+    ...{
+      type: "bridge",
+      mtu: 1400,
+      ipMasq: true,
+      bridge: `br-${id.slice(0, 12)}`,
+      isGateway: true,
+      macFromAddress: true,
+    },
     ipam: {
       type: "host-local",
       ranges: [

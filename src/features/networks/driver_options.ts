@@ -34,6 +34,7 @@ export function mainPlugin({ id, driver, internal, options }: Wanted): Readonly<
     ...(hostBinding === undefined ? {} : { hostBinding }),
     bridge: readBridge(options) ?? `br-${id.slice(0, 12)}`,
     isGateway: mode !== "isolated",
+    macFromAddress: true,
     ...(readFlag(options, "com.docker.network.bridge.enable_icc") === false ? { portIsolation: true } : {}),
   };
 }
