@@ -59,9 +59,11 @@ function machine(more: Answers = {}) {
     "NetworkDriver.DeleteEndpoint": async () => void await ip("link", "del", "dev", "wire0"),
     ...more,
   };
-  const http = async ({ url, socket, body }: HttpRequest) => {
+  const http = async ({ url, socket, body, timeoutMs }: HttpRequest) => {
     assert.equal(socket, "/run/wire.sock");
     const method = new URL(url).pathname.slice(1);
+    // A command on a plugin that is mute ends before a person gives up.
+    assert.equal(timeoutMs, method === "Plugin.Activate" ? 20_000 : 60_000);
     const { NetworkID: _, EndpointID: __, ...rest } = (body === "" ? {} : JSON.parse(body)) as Json;
     heard.push(`${method} ${JSON.stringify(rest)}`);
     const said = await answers[method]?.(JSON.parse(body || "{}") as Json);

@@ -15,8 +15,8 @@ const [socketDirectory, specDirectories] = [
 /** Seconds to wait before the second and each later try to connect, as in Docker. */
 const pauses: readonly number[] = [1, 2, 4, 8];
 
-/** Milliseconds that a plugin has for an answer. */
-const timeoutMs = 60_000;
+/** Milliseconds that a plugin has for an answer: little for the first one, which says only what it is. */
+const [activationMs, timeoutMs] = [20_000, 60_000];
 
 /** Where a plugin listens. */
 export type PluginAddress = Pick<HttpRequest, "socket" | "tls"> & { readonly origin: string };
@@ -101,6 +101,8 @@ export interface Asking {
   readonly pauses?: readonly number[];
   /** A method that it need not have: its absence is an empty answer. */
   readonly optional?: boolean;
+  /** Milliseconds that it has for the answer. */
+  readonly timeoutMs?: number;
 }
 
 /** A plugin may be just starting. */
@@ -147,7 +149,7 @@ async function connect(
   world: World,
   name: string,
   { method, text }: { readonly method: string; readonly text: string },
-  { pauses = [] }: Asking,
+  { pauses = [], timeoutMs: limit = timeoutMs }: Asking,
 ): Promise<HttpAnswer> {
   for (let tries = 0;; tries++) {
     const found = findPlugin(world, name);
@@ -155,7 +157,7 @@ async function connect(
       if (!found) throw new Error(`it is not in ${pluginPlaces}`);
       const { origin, ...rest } = found;
       const headers = { accept: "application/vnd.docker.plugins.v1.2+json" };
-      return await world.http({ ...rest, url: `${origin}/${method}`, body: text, headers, timeoutMs });
+      return await world.http({ ...rest, url: `${origin}/${method}`, body: text, headers, timeoutMs: limit });
     } catch (error) {
       const pause = pauses[tries];
       if (pause === undefined || !mayBeStarting(found, error)) {
@@ -179,7 +181,8 @@ export async function activatePlugin(
   kind: "NetworkDriver" | "IpamDriver",
   asking: Asking = {},
 ): Promise<void> {
-  const kinds = (await askPlugin(world, name, "Plugin.Activate", undefined, asking)).strings("Implements") ??
+  const first = { ...asking, timeoutMs: activationMs };
+  const kinds = (await askPlugin(world, name, "Plugin.Activate", undefined, first)).strings("Implements") ??
     [];
   if (!kinds.includes(kind)) {
     throw new Error(`Cannot use plugin "${name}": it is no ${kind}, but ${kinds.join(", ") || "nothing"}`);
