@@ -22,7 +22,7 @@ has() { run -0 plugin "$1" STATUS "$(conf "$1" "$2")"; }
 
 @test "STATUS and CHECK of ipvlan, vlan and dummy: kind, mode, id, master" {
   has ipvlan '{ "master": "eth0" }'
-  has vlan '{ "master": "eth0", "vlanId": 7 }'
+  has vlan '{ "master": "eth0", "vlanId": 7, "ipam": '"$static"' }'
   has dummy '{ "ipam": '"$static"' }'
   checked ipvlan '{ "master": "eth0", "mode": "l3", "ipam": '"$static"' }'
   notices 'container interface "eth0" has mode l2, not l3' "ip -n box link set dev eth0 type ipvlan mode l2" "ip -n box link set dev eth0 type ipvlan mode l3"
