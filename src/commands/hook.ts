@@ -14,6 +14,7 @@ import { note } from "../engine/hook_log.ts";
 import { serveContainerHook, startHookHelper } from "../features/container/create_container_hook.ts";
 import { idFromRuntime, stateDirectory } from "../engine/state.ts";
 import { type AttachOptions, parseAttachOptions, withAnnotations } from "../features/container/options.ts";
+import { switchesIpv6Off } from "../features/container/without_ipv6.ts";
 
 const stages = ["createRuntime", "prestart", "createContainer", "poststop", "auto"] as const;
 
@@ -121,6 +122,7 @@ async function connect(
     options,
     replace: true,
     ...(rootfs ? { rootfs } : {}),
+    ...(switchesIpv6Off(config) ? { withoutIpv6: true } : {}),
     ...(typeof config?.["hostname"] === "string" ? { hostname: config["hostname"] } : {}),
   });
 }

@@ -32,6 +32,41 @@ test("every id that runc or crun takes is taken, shown, and understood again", a
   }
 });
 
+test("a bundle that switches IPv6 off has no address of it, on a network that has IPv4 as well", async () => {
+  const fake = newFake();
+  const { pid } = startProcess(fake.kernel, "init", addNamespace(fake.kernel).inode);
+  const place = (name: string, ...subnets: readonly string[]) =>
+    fake.place(
+      `/etc/ocinet/net.d/${name}.conflist`,
+      JSON.stringify({
+        ...{ cniVersion: "1.1.0", name },
+        plugins: [{
+          ...{ type: "bridge", bridge: `${name}0`, isDefaultGateway: true },
+          ipam: {
+            type: "host-local",
+            ranges: subnets.map((subnet) => [{ subnet }]),
+            routes: [{ dst: "::/0" }],
+          },
+        }],
+      }),
+    );
+  place("dual", "10.6.0.0/24", "fd00:6::/64");
+  place("six", "fd00:7::/64");
+  const both = ["10.6.0", "fd00:6:", "fd00:7:"];
+  for (const [value, expected] of [["1", ["10.6.0", "fd00:7:"]], [0, both]] as const) {
+    const linux = { sysctl: { "net.ipv6.conf.all.disable_ipv6": value } };
+    fake.place("/bundle/config.json", JSON.stringify({ ociVersion: "1.0.2", linux }));
+    const state = JSON.stringify({ ociVersion: "1.0.2", id: "web", pid, bundle: "/bundle" });
+    await hook(fake.world, ["createRuntime", "--net=dual,six"], state);
+    const [shown] = (await inspect(fake.world, ["web"])).json as [{ networks: { ips: string[] }[] }];
+    assert.deepEqual(
+      shown.networks.flatMap(({ ips }) => ips.map((ip) => ip.replace(/[.:][0-9]+\/.*/, ""))),
+      expected,
+    );
+    await hook(fake.world, ["poststop"], state);
+  }
+});
+
 test("no id leads to another directory, or another container", async () => {
   const fake = newFake();
   const { pid } = startProcess(fake.kernel, "init", addNamespace(fake.kernel).inode);

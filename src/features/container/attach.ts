@@ -36,6 +36,7 @@ import type { AttachOptions } from "./options.ts";
 import { findConflicting, portClaims, TakenPort, takePorts } from "./ports.ts";
 import type { Request } from "./request.ts";
 import { explainShared } from "./shared_namespace.ts";
+import { withoutIpv6 } from "./without_ipv6.ts";
 
 /** A container that runs has the id. */
 export class AttachedAlready extends Error {}
@@ -81,7 +82,10 @@ async function attachLocked(
   const directories = contained ? listNetDirectories(world, wanted.netDirectories) : [];
   const chosen = asked.networks ??
     chooseNetworks(contained ? networksIn(world, directories, wanted.mode) : [], wanted.mode);
-  const networks = wanted.service ? withService(id, chosen, wanted.service) : chosen;
+  const served = wanted.service ? withService(id, chosen, wanted.service) : chosen;
+  const networks = asked.withoutIpv6
+    ? served.map((one) => ({ ...one, list: withoutIpv6(one.list) }))
+    : served;
   const bound = boundTo(bindingOf(networks.map(({ list }) => list)), wanted.ports);
   const request = { ...asked, options: { ...wanted, ports: bound } };
   const { options } = request;

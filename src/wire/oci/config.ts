@@ -216,7 +216,8 @@ export function rootPath(config: Config): string {
   return typeof path === "string" ? path : "";
 }
 
-function asObject(value: unknown): Record<string, unknown> {
+/** An object, or an empty one for anything else. */
+export function asObject(value: unknown): Record<string, unknown> {
   return typeof value === "object" && value !== null && !Array.isArray(value)
     ? value as Record<string, unknown>
     : {};
