@@ -30,10 +30,11 @@ furnish_pages() {
   mount -t tmpfs tmpfs /opt
 }
 
-# page DIRECTORY MODE FILE...: in the furnished host
+# page DIRECTORY MODE FILE...: in the furnished host, with the dockerd of scripts/setup unless there is one
 page() {
-  local directory=$1 mode=$2
-  env --unset=OCINET_STATE_DIR LC_ALL=C.UTF-8 PATH="$PROJECT/dist:$PROJECT/node_modules/.bin:$PATH" PAGE_USER=alice PAGE_HOME="$directory/alice" \
+  local directory=$1 mode=$2 docker=/var/tmp/ocinet-docker-$UID
+  env --unset=OCINET_STATE_DIR LC_ALL=C.UTF-8 PATH="$PROJECT/dist:$PROJECT/node_modules/.bin:$PATH:$docker/usr/bin:$docker/usr/sbin" \
+    LD_LIBRARY_PATH="$docker/lib/$(uname -m)-linux-gnu" PAGE_USER=alice PAGE_HOME="$directory/alice" \
     PAGE_RUNTIME_DIR=/run/user/60606 HOME="$directory" \
     "$PROJECT/node_modules/.bin/deno" run -A --no-check "$PROJECT/scripts/page.ts" "$mode" "$directory/pages" "${@:3}"
 }
