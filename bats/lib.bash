@@ -113,7 +113,7 @@ remove_cgroup() {
   wait_for empty_cgroup
   local groups=()
   # Every controller's, where each has a tree of its own
-  mapfile -t groups < <(compgen -G "/sys/fs/cgroup/ocinet-$UNIQUE*"; compgen -G "/sys/fs/cgroup/*/ocinet-$UNIQUE*")
+  mapfile -t groups < <(compgen -G "/sys/fs/cgroup/ocinet-$UNIQUE*" || true; compgen -G "/sys/fs/cgroup/*/ocinet-$UNIQUE*")
   rmdir "${groups[@]}"
 }
 

@@ -14,7 +14,21 @@ export function hasAddress(hostname: string): Promise<boolean> {
 export async function request(
   socket: string,
   text: string,
-  { timeoutSeconds = usualTimeoutSeconds }: RequestOptions = {},
+  options: RequestOptions = {},
+): Promise<string> {
+  try {
+    return await exchange(socket, text, options);
+  } catch (error) {
+    // On a busy machine we may have connected long before we write. A service that did not wait has heard nothing.
+    if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+    return await exchange(socket, text, options);
+  }
+}
+
+async function exchange(
+  socket: string,
+  text: string,
+  { timeoutSeconds = usualTimeoutSeconds }: RequestOptions,
 ): Promise<string> {
   const connection = await Deno.connect({ transport: "unix", path: socket });
   let timer: ReturnType<typeof setTimeout> | undefined;

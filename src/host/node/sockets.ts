@@ -9,7 +9,7 @@ import {
   type Unheard,
   usualTimeoutSeconds,
 } from "../../plan/world.ts";
-import { builtin } from "./builtin.ts";
+import { builtin, codeOf } from "./builtin.ts";
 
 /** See `World.hasAddress`. */
 export function hasAddress(host: string): Promise<boolean> {
@@ -21,10 +21,20 @@ export function hasAddress(host: string): Promise<boolean> {
 }
 
 /** See `World.request`. */
-export function request(
+export async function request(socket: string, text: string, options: RequestOptions = {}): Promise<string> {
+  try {
+    return await exchange(socket, text, options);
+  } catch (error) {
+    // See deno/sockets.ts.
+    if (codeOf(error) !== "EPIPE") throw error;
+    return await exchange(socket, text, options);
+  }
+}
+
+function exchange(
   socket: string,
   text: string,
-  { timeoutSeconds = usualTimeoutSeconds }: RequestOptions = {},
+  { timeoutSeconds = usualTimeoutSeconds }: RequestOptions,
 ): Promise<string> {
   return new Promise((resolve, reject) => {
     let answer = "";
