@@ -86,7 +86,7 @@ exit_status() {
   [[ $output == "ocinet: missing required argument 'command'"* ]]
   run -125 oc run --nonsense true
   run -0 oc run --help
-  [[ $output == *"Usage: ocinet run [options] <command...>"*"127 when it is not found"* ]]
+  [[ $output == *"Usage: ocinet run [options] <command...>"*"127 if it is not found"* ]]
   run -0 oc run --log-level debug --net none -- echo --json --help
   [[ $output == *"run nsenter"*$'\n'"--json --help"* ]]
   wait_for is_gone
