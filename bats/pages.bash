@@ -22,7 +22,9 @@ furnish_pages() {
   echo "alice:x:60606:60606::$1/alice:/bin/bash" >>"$1/etc/passwd"
   echo "alice:x:60606:" >>"$1/etc/group"
   for file in subuid subgid; do echo "alice:600100000:65536" >>"$1/etc/$file"; done
-  mkdir -p "$1/etc/ocinet/net.d" /run/user/60606
+  mkdir -p "$1/etc/ocinet/net.d" "$1/etc/containers" /run/user/60606
+  # podman would raise limits, which root may not do on every machine.
+  printf '[containers]\ndefault_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]\n' >"$1/etc/containers/containers.conf"
   chown 60606:60606 "$1/alice" /run/user/60606
   chmod 700 /run/user/60606
   chmod 755 "$1" "$1/alice"
