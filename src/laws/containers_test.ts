@@ -85,7 +85,7 @@ test("an ADD for a namespace that has another container's eth0 is refused by tha
   }
 });
 
-test("a VLAN, or an address of ipvlan, that another link of the master has is refused by the name of who has it", async () => {
+test("a VLAN, or an address of ipvlan, that another link of the master has is refused, and the error names that link or its container", async () => {
   const fixed = { type: "static", addresses: [{ address: "10.1.1.7/24" }] };
   const add = ({ world }: ReturnType<typeof newHost>, id: string, plugin: PluginConf) =>
     attach(world, state, {

@@ -22,7 +22,7 @@ import type { Result } from "../../wire/cni/result.ts";
 import { flush as flushFold, type Fold, newFold } from "../cni_runtime/fold.ts";
 import { planLimits, resolveNames } from "../limits/limits.ts";
 import { nameSteps, refreshNames } from "../networks/names.ts";
-import { chooseNetworks, listNetDirectories, networksIn } from "../networks/networks.ts";
+import { chooseNetworks, type ChosenNetwork, listNetDirectories, networksIn } from "../networks/networks.ts";
 import { serviceSteps, withService } from "../networks/services.ts";
 import { refuseForwardingOfRoot } from "../rootless/forwarding.ts";
 import { forwardFromHost, type HostForwarding, withSessionForwarders } from "../rootless/host_forwarding.ts";
@@ -70,6 +70,15 @@ export async function attach(
   }
 }
 
+/** The networks as they are for this container: with its service, and without IPv6 if it has none. */
+function forContainer(
+  found: readonly ChosenNetwork[],
+  { id, options: { service }, withoutIpv6: hasNoIpv6 }: Request,
+): readonly ChosenNetwork[] {
+  const served = service ? withService(id, found, service) : found;
+  return hasNoIpv6 ? served.map((one) => ({ ...one, list: withoutIpv6(one.list) })) : served;
+}
+
 async function attachLocked(
   world: World,
   state: string,
@@ -80,12 +89,9 @@ async function attachLocked(
   if (isRoot(world)) refuseForwardingOfRoot(wanted.forwarding);
   const contained = wanted.mode.kind === "contained";
   const directories = contained ? listNetDirectories(world, wanted.netDirectories) : [];
-  const chosen = asked.networks ??
+  const found = asked.networks ??
     chooseNetworks(contained ? networksIn(world, directories, wanted.mode) : [], wanted.mode);
-  const served = wanted.service ? withService(id, chosen, wanted.service) : chosen;
-  const networks = asked.withoutIpv6
-    ? served.map((one) => ({ ...one, list: withoutIpv6(one.list) }))
-    : served;
+  const networks = forContainer(found, asked);
   const bound = boundTo(bindingOf(networks.map(({ list }) => list)), wanted.ports);
   const request = { ...asked, options: { ...wanted, ports: bound } };
   const { options } = request;

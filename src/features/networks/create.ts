@@ -54,6 +54,25 @@ function refuseMisspelt(options: Readonly<Record<string, string>>): void {
 const reserved = ["all", "bridge", "default", "default-restricted", "host", "none", "ocinet0"];
 const modeWords = ["private", "pasta", "slirp4netns", "container", "ns"];
 
+/** What the options come to: subnets, and the main plugin. @throws Error naming the option and the reason */
+function readOptions(
+  { name, id, driver }: { readonly name: string; readonly id: string; readonly driver: Driver | undefined },
+  asked: NetworkOptions,
+) {
+  const { options } = asked;
+  const given = readIpam(asked);
+  if (driver) {
+    refuseMisspelt(options);
+    refuseAlien(name, driver, options);
+    refuseUnsupported(name, options, given.map(({ Subnet }) => Subnet));
+  }
+  const main = driver ? mainPlugin({ ...asked, id, driver }) : mainOnPlugin(id, asked);
+  if (options["names"] !== undefined) {
+    checkNames({ name, plugins: [main as PluginConf] }, options["names"]);
+  }
+  return { given, main };
+}
+
 /**
  * Makes a network: a file that is a CNI network list.
  * @throws Error in Docker's words where it has some; then nothing is made
@@ -69,17 +88,8 @@ export async function createNetwork(
   const options = await withConfiguration(world, asked);
   const remote = await remoteOf(world, options);
   const id = newId();
-  const { driver, given, main } = asTyped(() => {
-    const driver = remote.driver ? undefined : checkDriver(options.driver);
-    if (driver) refuseMisspelt(options.options);
-    if (driver) refuseAlien(name, driver, options.options);
-    const given = readIpam(options);
-    if (driver) refuseUnsupported(name, options.options, given.map(({ Subnet }) => Subnet));
-    const main = driver ? mainPlugin({ ...options, id, driver }) : mainOnPlugin(id, options);
-    const { names } = options.options;
-    if (names !== undefined) checkNames({ name, plugins: [main as PluginConf] }, names);
-    return { driver, given, main };
-  });
+  const driver = remote.driver ? undefined : asTyped(() => checkDriver(options.driver));
+  const { given, main } = asTyped(() => readOptions({ name, id, driver }, options));
   const unlock = await world.lock(networksLock(state));
   try {
     const networks = await allNetworks(world);
