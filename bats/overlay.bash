@@ -1,6 +1,9 @@
 # Hosts of a cluster, each a network namespace and a mount namespace with an /etc/ocinet and a /run/ocinet of its own,
 # joined by a bridge in one more namespace, in which etcd runs. What they are called begins with $LAN.
 
+# On a busy machine etcd may take longer than etcdctl's 5 s.
+export ETCDCTL_API=3 ETCDCTL_COMMAND_TIMEOUT=60s
+
 # make_cluster COUNT: sets LAN, and starts etcd
 make_cluster() {
   LAN=ov$$-$BATS_TEST_NUMBER ETCD=http://192.0.2.254:2379
@@ -98,7 +101,7 @@ start_store() {
 ctl() {
   local i endpoints=""
   for i in ${AT:-1 2 3}; do endpoints+=,https://192.0.2.25$i:2379; done
-  ETCDCTL_API=3 ip netns exec "$LAN" etcdctl --endpoints "${endpoints:1}" --cacert "$BATS_TEST_TMPDIR/ca.pem" \
+  ip netns exec "$LAN" etcdctl --endpoints "${endpoints:1}" --cacert "$BATS_TEST_TMPDIR/ca.pem" \
     --cert "$BATS_TEST_TMPDIR/client.pem" --key "$BATS_TEST_TMPDIR/client.key" ${ETCD_USER:+--user "$ETCD_USER"} "$@"
 }
 
@@ -146,7 +149,7 @@ restore_stores() {
   for i in 1 2 3; do ended "store$i" KILL; done
   STORE=restored
   for i in 1 2 3; do
-    ETCDCTL_API=3 etcdctl snapshot restore "$1" --name "m$i" --data-dir "$BATS_TEST_TMPDIR/restored$i" \
+    etcdctl snapshot restore "$1" --name "m$i" --data-dir "$BATS_TEST_TMPDIR/restored$i" \
       --initial-cluster "$STORES" --initial-advertise-peer-urls "http://127.0.0.1:238$i" >/dev/null 2>&1
     start_store "$i"
   done
@@ -156,7 +159,7 @@ restore_stores() {
 # keys: all there are in etcd
 keys() {
   if [ -n "${ETCD_USER-}" ]; then ctl get --keys-only --prefix /ocinet/ | sed '/^$/d' && return; fi
-  ETCDCTL_API=3 ip netns exec "$LAN" etcdctl --endpoints "$ETCD" get --keys-only --prefix /ocinet/ | sed '/^$/d'
+  ip netns exec "$LAN" etcdctl --endpoints "$ETCD" get --keys-only --prefix /ocinet/ | sed '/^$/d'
 }
 
 # start_agent NUMBER: and waits until its host is in the cluster

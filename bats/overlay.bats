@@ -237,8 +237,8 @@ claims_are() { [ "$(keys | grep -c /addresses/)" = "$1" ]; }
   wait_for keys_have /ocinet/networks/shop
   none_lost steady
   # What a person deletes there is put back, too.
-  ETCDCTL_API=3 ip netns exec "$LAN" etcdctl --endpoints "$ETCD" del --prefix /ocinet/addresses/
-  ETCDCTL_API=3 ip netns exec "$LAN" etcdctl --endpoints "$ETCD" del /ocinet/networks/shop
+  ip netns exec "$LAN" etcdctl --endpoints "$ETCD" del --prefix /ocinet/addresses/
+  ip netns exec "$LAN" etcdctl --endpoints "$ETCD" del /ocinet/networks/shop
   wait_for claims_are 5
   wait_for keys_have /ocinet/networks/shop
   wait_for pings "$(address_of c21)" inside c11
@@ -374,7 +374,7 @@ RULES
   run ! on 1 test -e /run/ocinet/agent.key
 }
 
-all_values() { ETCDCTL_API=3 ip netns exec "$LAN" etcdctl --endpoints "$ETCD" get --print-value-only --prefix /; }
+all_values() { ip netns exec "$LAN" etcdctl --endpoints "$ETCD" get --print-value-only --prefix /; }
 
 # seen_packets PORT: how many went from host to host
 seen_packets() { ip netns exec "$LAN" nft list chain bridge seen forwarded | awk -v port="$1" '$3 == port { print $6 }'; }

@@ -25,7 +25,8 @@ export function recordKeptChanges(world: World, state: string, steps: readonly S
   for (const step of steps) {
     if ((step.tool !== "ip" && step.tool !== "sysctl") || step.undoBy !== "gc") continue;
     const path = `${directoryOf(state)}/${encodeURIComponent(show([step]))}`;
-    if (world.stat(path) !== undefined || !isHosts(world, linkOf(step.id))) continue;
+    const link = linkOf(step.id) ?? "all";
+    if (world.stat(path) !== undefined || isMarked(link, steps) || !isHosts(world, link)) continue;
     const back = step.tool === "sysctl" ? valueBefore(world, step) : step.undo;
     if (back === undefined) continue;
     const { undoBy: _, ...done } = step;
@@ -62,8 +63,18 @@ function directoryOf(state: string): string {
   return `${state}/lasting`;
 }
 
+/**
+ * Whether a step marks the link as ours. Such a link may be there already, without the mark: another attachment has just
+ * made it.
+ */
+function isMarked(link: string, steps: readonly Step[]): boolean {
+  return steps.some(({ id }) =>
+    id.kind === "link-setting" && id.link === link && id.name?.startsWith(`alias ${ownAlias}`)
+  );
+}
+
 /** Whether a setting is the host's own: one for all links, or for no link. */
-function isHosts(world: World, link = "all"): boolean {
+function isHosts(world: World, link: string): boolean {
   return link === "all" ||
     linkExists(world, link) && world.read(`/sys/class/net/${link}/ifalias`)?.trim() !== ownAlias;
 }

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { keepUnforwarded } from "../plan/nft/endpoint.ts";
+import { ownAlias, setLink } from "../plan/ip.ts";
 import { setSysctl } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
 import { keptChanges, keptGuards, recordKeptChanges } from "./kept_changes.ts";
@@ -45,4 +46,16 @@ test("what the host forwarded by itself stays its own", () => {
   const world = hostWith(new Map([["/proc/sys/net/ipv4/ip_forward", "1\n"]]));
   recordKeptChanges(world, "/s", [setSysctl("host", "net/ipv4/ip_forward", "1", { undoBy: "gc" })]);
   assert.deepEqual(keptChanges(world, "/s"), []);
+});
+
+test("a bridge that another attachment is making is not the host's, though it has no mark yet", () => {
+  const key = "net/ipv4/conf/br0/route_localnet";
+  const world = hostWith(
+    new Map([["/proc/sys/net/ipv4/conf/br0", ""], [`/proc/sys/${key}`, "0\n"]]),
+  );
+  const allow = setSysctl("host", key, "1", { undoBy: "gc" });
+  recordKeptChanges(world, "/s", [setLink("host", "br0", "alias", ownAlias, "up"), allow]);
+  assert.deepEqual(keptChanges(world, "/s"), []);
+  recordKeptChanges(world, "/s", [allow]);
+  assert.deepEqual(keptChanges(world, "/s").map(({ what }) => what), [`sysctl -w ${key}=1`]);
 });

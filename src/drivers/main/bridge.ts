@@ -13,7 +13,7 @@ import { hostLinks, ownIps } from "../../wire/cni/previous_result.ts";
 import type { Ip, Result } from "../../wire/cni/result.ts";
 import type { Lease, Lookups } from "../plugin.ts";
 import { checkName, type Conf } from "./bridge_conf.ts";
-import { findBridge, isRenamed, nameNow } from "./bridge_found.ts";
+import { findBridge, isOurs, isRenamed, nameNow } from "./bridge_found.ts";
 import {
   detectDuplicates,
   gatewayAddresses,
@@ -127,10 +127,10 @@ function pinMac({ name, mac, floatingMac }: Link): readonly Step[] {
   return floatingMac ? [setLink("host", name, "address", mac)] : [];
 }
 
-/** Sets a bridge up. If its MAC address is ours, an earlier ocinet was stopped before it had finished the bridge. */
-function bringUpBridge({ name, mac, up }: Link, { networkDigest }: Attachment): readonly Step[] {
-  if (up !== false) return [];
-  return mac === macFrom(networkDigest) ? finishBridge(name) : [setLink("host", name, "up")];
+/** Sets a bridge up, and finishes one of ours. */
+function bringUpBridge(found: Link, { networkDigest }: Attachment): readonly Step[] {
+  if (found.up !== false) return [];
+  return isOurs(found, networkDigest) ? finishBridge(found.name) : [setLink("host", found.name, "up")];
 }
 
 function setPort(port: string, { hairpinMode, portIsolation }: Conf): Line {
@@ -265,7 +265,7 @@ export function address(conf: Conf, at: Attachment, given: Lease, made: Result, 
       ...(conf.bringUp.layer3 ? bringUpAddressed(conf.bringUp, named.interfaces[2]!) : []),
       ...addRoutes({ ...lease, routes }, at.ifname),
       ...guardBridges(...bridges),
-      ...(found === undefined || found.alias === ownAlias ? guardHost(...bridges) : []),
+      ...(found === undefined || isOurs(found, at.networkDigest) ? guardHost(...bridges) : []),
       ...join(endpoint, lease.ips),
       ...(conf.internal ? [keepBridgeInternal(endpoint)] : []),
       ...(conf.ipMasq ? masquerade(endpoint, lease.ips) : []),

@@ -88,10 +88,14 @@ test("a bridge that is there is joined as it is", () => {
   assert.deepEqual(result.interfaces[0], { name: "br0", mac: "02:00:00:00:00:99" });
 });
 
-test("a bridge that is down is set up, and finished if it is ours", () => {
-  const [own, other] = ["02:c3:c3:c3:c3:c3", "02:00:00:00:00:99"].map((mac) =>
-    show(link({ bridge: "br0" }, seeing({ name: "br0", mac, up: false })).steps)
+test("a bridge that is down is set up, and finished and guarded if it is ours", () => {
+  const both = ["02:c3:c3:c3:c3:c3", "02:00:00:00:00:99"]
+    .map((mac) => seeing({ name: "br0", mac, up: false }));
+  const [own, other] = both.map((seen) => show(link({ bridge: "br0" }, seen).steps));
+  const guards = both.map((seen) =>
+    / own_bridges /.test(show(address({ bridge: "br0" }, lease, seen).steps))
   );
+  assert.deepEqual(guards, [true, false]);
   assert.match(own!, /^ip link set dev br0 alias ocinet up\nsysctl -w net\/ipv6\/conf\/br0\/accept_ra=0\n/);
   assert.match(other!, /^ip link set dev br0 up\nip link add name veth/);
 });
