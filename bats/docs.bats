@@ -1,5 +1,6 @@
 #!/usr/bin/env bats
 # What README.md, docs and the labs have their readers type, typed.
+# as long as 200 tests
 # shellcheck disable=SC2016 # the inner shells'
 load lib
 

@@ -1,4 +1,5 @@
 # Overlay networks over several hosts, with a real etcd.
+# as long as 30 tests
 load lib
 load overlay
 
@@ -452,8 +453,8 @@ seen_packets() { ip netns exec "$LAN" nft list chain bridge seen forwarded | awk
   [[ $output == *"Cannot lead port 8082 to service \"web\" on this host: a program or a container of it has the port; "* ]]
   [[ $output == *"Cannot lead port 5354/udp to service \"web\" on this host: a program or a container of it has the port; "* ]]
   [ "$(wc -l <<<"$output")" = 2 ]
-  [ "$(on 3 nft list chain inet ocinet_mesh ports | grep -c goto)" = 3 ]
-  [ "$(on 1 nft list chain inet ocinet_mesh ports | grep -c goto)" = 5 ]
+  wait_for leads_ports 3 3
+  wait_for leads_ports 1 5
   # Datagrams of one client go on to one member.
   local from
   for i in UDP4:192.0.2.3 'UDP6:[2001:db8::3]'; do
@@ -679,6 +680,9 @@ RULES
   run ! oci 1 cluster status
   [[ $output == *'nothing comes back from host "h2" at 192.0.2.2 on network "shop": let UDP port 4789 in'* ]]
 }
+
+# leads_ports HOST COUNT: so many ports are led to services by the host
+leads_ports() { [ "$(on "$1" nft list chain inet ocinet_mesh ports | grep -c goto)" = "$2" ]; }
 
 # claim_is NETWORK/ADDRESS HOST ID: who has it in etcd
 claim_is() {
