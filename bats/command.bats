@@ -376,5 +376,5 @@ holder_is_apart() {
   [ -z "$(ls "$own/bin")" ]
   in_host "$own/ocinet" down box
   in_host "$own/ocinet" gc
-  [ -z "$(in_host nft list ruleset)$(ls -A "$STATE_DIR")" ]
+  [ -z "$(in_host nft list ruleset)$(ls -A -I calls "$STATE_DIR")" ]
 }

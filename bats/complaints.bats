@@ -404,7 +404,7 @@ flows() { in_host conntrack -L -p udp 2>/dev/null | sed -n 's/.*src=192.0.2.2 .*
   # cni COMMAND...: ours as a runtime
   cni() { in_host env NETCONFPATH="$BATS_TEST_TMPDIR" CNI_PATH="$BIN" "$@"; }
   CAP_ARGS='{ "portMappings": [{ "hostPort": 8080, "containerPort": 80, "protocol": "tcp" }] }' \
-    cni strace -f -qq -e trace=openat,rename,renameat,renameat2,link,linkat -o "$BATS_TEST_TMPDIR/trace" "$OCINET" cni add net /run/netns/box
+    OCINET_AGENT=no cni strace -f -qq -e trace=openat,rename,renameat,renameat2,link,linkat -o "$BATS_TEST_TMPDIR/trace" "$OCINET" cni add net /run/netns/box
   local cached
   cached=$(find "$HOST_DIR/cni/results" -type f)
   # Its name comes only with a rename of what is whole.

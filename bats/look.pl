@@ -115,7 +115,8 @@ sub snapshot {
     "ruleset" => ruleset(),
     "qdiscs" => output_of("", qw(tc qdisc show)),
     "sysctls" => join("", settings_below("/proc/sys/net")),
-    "state files" => join("", map { files_below($_, "") } @directories),
+    # Without those by which an agent is called.
+    "state files" => join("", grep { !m{^\w+ \d+ calls[/ ]} } map { files_below($_, "") } @directories),
     "namespaces" => join("", map { "$_\n" } names_in("/run/netns")),
     "processes" => join("", map { "$_\n" } processes()),
   );

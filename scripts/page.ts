@@ -43,12 +43,16 @@ for id in $(runc list -q 2>/dev/null); do runc delete --force "$id"; done
 for job in $(jobs -p); do kill -- "-$job"; done; wait`,
 };
 
+/** Milliseconds after which a step counts as one that never ends, on the slowest machine. */
+const stepLimit = 600_000;
+
 /** A shell of one user's, which keeps its directory and variables from block to block. */
 function startShell(argv: readonly string[], directory: string): Shell {
   const child = spawn(argv[0]!, argv.slice(1), { cwd: directory, stdio: ["pipe", "pipe", "inherit"] });
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  const closed = new Promise<void>((done) => child.on("close", () => done()));
   let number = 0;
-  child.stdin.write(prelude);
+  child.stdin.on("error", () => {}).write(prelude);
   return {
     async run({ text, isBackground }) {
       const file = `${directory}/${++number}`;
@@ -58,17 +62,17 @@ function startShell(argv: readonly string[], directory: string): Shell {
         `page_status=0; . ${file}.sh >${file}.out 2>&1 </dev/null ${isBackground ? "& " : ";"}` +
           ` printf '%s\\n' "$page_status \${page_command//$'\\n'/ }"\n`,
       );
-      const { value, done } = await lines.next();
+      const late = setTimeout(() => child.kill("SIGKILL"), stepLimit);
+      const { value, done } = await lines.next().finally(() => clearTimeout(late));
       const printed = existsSync(`${file}.out`) ? readFileSync(`${file}.out`, "utf8") : "";
-      if (done) return { printed, failed: "the shell has ended" };
+      if (done) return { printed, failed: "the shell has ended, by itself or after ten minutes" };
       const [status, ...failed] = (value as string).split(" ");
       return status === "0" ? { printed } : { printed, failed: `${failed.join(" ")}: exit status ${status}` };
     },
-    end: (how) =>
-      new Promise((done) => {
-        child.on("close", () => done());
-        child.stdin.end(`{ trap - ERR; ${how}\n} </dev/null >${directory}/end.out 2>&1\n`);
-      }),
+    end: (how) => {
+      child.stdin.end(`{ trap - ERR; ${how}\n} </dev/null >${directory}/end.out 2>&1\n`);
+      return closed;
+    },
   };
 }
 
