@@ -67,7 +67,7 @@ reaches_the_world() {
   [[ $output == *"default via 10.0.3.1 dev eth0"*"10.8.0.0/16 via 10.0.3.9 dev eth0"*"10.9.0.0/16 dev eth0 scope link"* ]]
   wait_for grep -q "DHCPRELEASE(lxcbr0) 10.0.3.50 02:00:00:00:00:99" "$SEEN"
   wait_for no_veth
-  [ -z "$(ls "$(user_state)/containers")" ]
+  wait_for no_containers
   run -125 as_user "$OCINET" run --uplink lxc-user-nic:mtu=1400 -- true
   [[ $output == *'it has no option "mtu", but bridge, mac' ]]
 }

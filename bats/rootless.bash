@@ -50,6 +50,9 @@ is_gone() {
   no_slirp && [ ! -e "$(user_state)/containers/$1" ] && no_sockets "$HOST_DIR/user"
 }
 
+# no_containers: of the user's, which commands have too, a moment longer than they run
+no_containers() { [ -z "$(ls "$(user_state)/containers")" ]; }
+
 no_sockets() { [ -z "$(find "$1" \( -type s -o -type p \) -print)" ]; }
 
 # says ID FILE: what the container prints as its first act, before anything could become ready behind its back

@@ -36,7 +36,7 @@ in_run() {
   run -0 as_user "$OCINET" run -- "${words[@]}"
   [[ ${lines[0]} == *172.16.28.2/24* && ${lines[1]} = 192.0.2.1 ]]
   wait_for is_gone c1
-  [ -z "$(ls "$(user_state)/containers")" ]
+  wait_for no_containers
   run ! ls "$(user_state)"/netns-*
 }
 
