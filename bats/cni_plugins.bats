@@ -72,7 +72,7 @@ leaves_nothing() {
 
 # looks_of COMMAND [JSON]: what files bridge looks at, and what it starts, is then in the file "trace"
 looks_of() {
-  in_host env -i PATH="$PATH" OCINET_RUNTIME="${OCINET_RUNTIME-}" OCINET_STATE_DIR="$STATE_DIR" CNI_COMMAND="$1" CNI_CONTAINERID=c1 \
+  in_host env -i PATH="$PATH" OCINET_AGENT=no OCINET_RUNTIME="${OCINET_RUNTIME-}" OCINET_STATE_DIR="$STATE_DIR" CNI_COMMAND="$1" CNI_CONTAINERID=c1 \
     CNI_IFNAME=eth0 CNI_PATH="$BIN" strace -f -qq -e trace=execve,%file -o "$BATS_TEST_TMPDIR/trace" "$BIN/bridge" <<<"${2-}" >/dev/null 2>&1
 }
 

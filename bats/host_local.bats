@@ -191,7 +191,7 @@ leased() { find "$LEASES" -mindepth 2 ! -name lock ! -name 'last_reserved_ip.*' 
 
 # cost COMMAND...: how many system calls on files and directories ocinet makes
 cost() {
-  in_host strace -f -qq -e trace=%file,getdents64,read -o "$BATS_TEST_TMPDIR/trace" "$OCINET" "$@" >"$BATS_TEST_TMPDIR/said"
+  OCINET_AGENT=no in_host strace -f -qq -e trace=%file,getdents64,read -o "$BATS_TEST_TMPDIR/trace" "$OCINET" "$@" >"$BATS_TEST_TMPDIR/said"
   wc -l <"$BATS_TEST_TMPDIR/trace"
 }
 

@@ -229,7 +229,7 @@ echo \$calls >$bin/calls
 exit \$status
 SCRIPT
   chmod +x "$bin/ip"
-  PATH=$bin:$PATH ocinet up --net a,b,c,d /run/netns/box
+  OCINET_AGENT=no PATH=$bin:$PATH ocinet up --net a,b,c,d /run/netns/box
 }
 
 @test "host-device: it comes back whatever the container makes of it, and nothing else does (plugins#773)" {
