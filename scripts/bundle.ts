@@ -7,6 +7,7 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { minify } from "@swc/core";
 import { build, type Plugin } from "esbuild";
+import { callDirectly } from "./direct_calls.ts";
 import { eager, parts } from "./parts.ts";
 import { type Alias, checkConstant, importsOf, type Names, type StandIn, standIn, stubsOf } from "./stubs.ts";
 import { trim } from "./trim.ts";
@@ -135,7 +136,7 @@ async function shrink({ text, map }: Part): Promise<Pick<Part, "text" | "map">> 
     // The map to go on from, as Terser takes it; swc's types know only true and false.
     sourceMap: { content: map } as unknown as true,
   });
-  return { text: shrunk.code, map: shrunk.map! };
+  return callDirectly({ text: shrunk.code, map: shrunk.map! });
 }
 
 /** What a lazily loaded part has in the place of a module of another. */

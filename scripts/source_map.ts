@@ -8,7 +8,7 @@ export interface Origin {
 }
 
 /** The origin of what begins at a column; without one where it is of no source. */
-interface Segment {
+export interface Segment {
   readonly column: number;
   readonly origin?: Origin;
 }
