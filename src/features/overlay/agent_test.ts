@@ -107,6 +107,11 @@ test("a second host of a name, or with another port, is refused with the remedy"
   await beat(agent);
   assert.equal(livingHosts(agent).size, 1);
   assert.equal(agent.problems.size, 0);
+  // Nor is one that is no text.
+  etcd.put("/ocinet/hosts/h1", "\xff");
+  await until(() => agent.hosts.entries.get("h1")?.value === "\ufffd");
+  await beat(agent);
+  assert.match(etcd.dump()["/ocinet/hosts/h1"]!, /192\.0\.2\.1/);
   // But a later ocinet may read it.
   const later = '{"version":3}';
   etcd.put("/ocinet/hosts/h1", later);

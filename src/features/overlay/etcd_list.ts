@@ -17,6 +17,8 @@ export async function list(ask: Ask, prefix: string, heard = () => {}): Promise<
     keys.push(...found);
     heard();
     if (answer["more"] !== true || found.length === 0) return { revision, keys };
-    key = encode(`${found.at(-1)!.key}\0`);
+    // As etcd has it: a key need not be text.
+    const last = (answer["kvs"] as readonly Json[]).at(-1)!["key"];
+    key = btoa(`${atob(String(last))}\0`);
   }
 }

@@ -27,9 +27,10 @@ export interface Event {
   readonly value?: KeyValue;
 }
 
-/** A condition on a key: it was made at that revision ("0": it is not there), or has that value. */
+/** A condition on a key: it was made at that revision ("0": it is not there), was written last at that one, or has that value. */
 export type Condition =
   | { readonly key: string; readonly created: string; readonly prefix?: true }
+  | { readonly key: string; readonly modified: string }
   | { readonly key: string; readonly value: string };
 
 /** A change of a key. */
@@ -54,6 +55,9 @@ export function eventsIn(line: string): readonly Event[] {
 export function compareOf(condition: Condition): unknown {
   const key = encode(condition.key);
   if ("value" in condition) return { target: "VALUE", result: "EQUAL", key, value: encode(condition.value) };
+  if ("modified" in condition) {
+    return { target: "MOD", result: "EQUAL", key, mod_revision: condition.modified };
+  }
   const range = condition.prefix ? { range_end: encode(endOf(condition.key)) } : {};
   return { target: "CREATE", result: "EQUAL", key, ...range, create_revision: condition.created };
 }

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { newFake } from "../../host/fake.ts";
 import { newEtcd } from "../../host/fake/etcd.ts";
+import { newRecord, type PluginRecord, writeRecord as writeFile } from "../../engine/record.ts";
 import type { Output, World } from "../../plan/world.ts";
 import { type Agent, type Joined, keysOf, lingerOf } from "./agent_state.ts";
 import { claimValue } from "./claims.ts";
@@ -12,6 +13,8 @@ import { parseNetwork, writeRecord } from "./keys.ts";
 import { mendPeers } from "./mend.ts";
 import { followNames } from "./member_names.ts";
 import { mirror } from "./mirror.ts";
+import { overlayKey } from "./local_records.ts";
+import { putBack } from "./put_back.ts";
 
 const config = parseClusterConfig(
   '{"endpoints":["http://192.0.2.9:2379"],"underlay":"eth0","leaseSeconds":2}',
@@ -252,4 +255,52 @@ test("whatever happens, is lost, or is told late, an agent comes to what one tha
   } finally {
     Date.now = clock;
   }
+});
+
+test("what is lost or damaged in etcd of the host's own is put back, and what a later ocinet wrote is not", async () => {
+  const etcd = newEtcd();
+  const machine = newMachine(etcd);
+  const { agent, joined, world } = machine;
+  const own = ["10.9.0.5/24", "fd00:9::5/64"];
+  writeFile(
+    world,
+    "/s",
+    newRecord<PluginRecord>(world, {
+      ...{ ...overlayKey("shop"), container: { netns: "", identity: "" }, steps: [] },
+      request: { type: "overlay", own },
+    }),
+  );
+  await Promise.all([agent.networks.wait(5000), joined.claims.wait(5000)]);
+  const isSeen = () =>
+    Object.entries(etcd.dump()).every(([key, value]) => {
+      const name = key.split("/").at(-1)!;
+      const there = key.includes("/vnis/")
+        ? value
+        : (joined.claims.entries.get(name) ?? agent.networks.entries.get(name))?.value;
+      return there === value.replace("\xff", "\ufffd");
+    });
+  const put = async () => {
+    for (let i = 0; i < 5000 && !isSeen(); i++) await new Promise((resolve) => setTimeout(resolve, 1));
+    await putBack(agent, joined);
+    return etcd.dump();
+  };
+  const whole = await put();
+  assert.equal(Object.keys(whole).length, 4);
+  const claim = claimValue({ host: "h1", id: "", ifname: "" }, ["10.9.0.5"]);
+  assert.equal(whole["/ocinet/addresses/shop/fd00:9::5"], claim);
+  etcd.put("/ocinet/addresses/shop/10.9.0.5", "{");
+  etcd.put("/ocinet/addresses/shop/fd00:9::5", "\xff");
+  etcd.put("/ocinet/networks/shop", "[]");
+  assert.deepEqual(await put(), whole);
+  etcd.put("/ocinet/networks/shop", "[]");
+  assert.deepEqual(await put(), whole);
+  const later = '{"version":3}';
+  etcd.put("/ocinet/addresses/shop/10.9.0.5", later);
+  etcd.put("/ocinet/networks/shop", later);
+  assert.deepEqual(await put(), {
+    ...whole,
+    "/ocinet/addresses/shop/10.9.0.5": later,
+    "/ocinet/networks/shop": later,
+  });
+  stop(machine);
 });

@@ -66,7 +66,7 @@ async function takeOver(
         `give this one another "name" in ${agent.config.path}, or stop the other's agent`,
     );
   }
-  return await etcdOf(agent).change([{ key, value: there.value }], put);
+  return await etcdOf(agent).change([{ key, modified: there.modified }], put);
 }
 
 /** The record of this host's name; undefined where it cannot be read, and is no host's. */

@@ -2,8 +2,10 @@ import { contains } from "../../net/address.ts";
 import { identifierProblem } from "../../net/names.ts";
 import { readClaim, showHolder, showSome } from "./claims.ts";
 import type { Etcd } from "./etcd.ts";
+import type { Write } from "./etcd_wire.ts";
 import {
   keysBelow,
+  LaterRecord,
   type OverlayNetwork,
   parseNetwork,
   parseSubnets,
@@ -63,14 +65,14 @@ export async function createNetwork(store: Store, wish: NetworkWish): Promise<Ov
     (name.length > 100 ? "it is longer than 100 characters" : undefined);
   if (problem !== undefined) throw new Error(`Cannot create network ${JSON.stringify(name)}: ${problem}`);
   const { network, vni: vniKey } = keysBelow(store.prefix);
+  const taken = new Error(`Cannot create network "${name}": the cluster has one of that name`);
+  const held = new Set<number>();
   for (;;) {
     const others = await listNetworks(store);
-    if (others.some((one) => one.name === name)) {
-      throw new Error(`Cannot create network "${name}": the cluster has one of that name`);
-    }
+    if (others.some((one) => one.name === name)) throw taken;
     const subnets = chooseSubnets(wish, others);
     await refuseUnderlay(store, name, subnets);
-    const vni = freeVni(others);
+    const vni = freeVni(others, held);
     const made = parseNetwork(
       name,
       writeRecord({ vni, subnets, internal, encrypted, ...(mtu === undefined ? {} : { mtu }) }),
@@ -85,9 +87,9 @@ export async function createNetwork(store: Store, wish: NetworkWish): Promise<Ov
     // An answer that was lost, or another host was quicker.
     const [there, holder] = await Promise.all([store.etcd.get(network(name)), store.etcd.get(vniKey(vni))]);
     if (there?.value === record) return made;
-    if (there === undefined && holder !== undefined && !others.some((one) => one.name === holder.value)) {
-      await freeStrayVni(store, vni, holder.value);
-    }
+    // Its record may be one that cannot be read here, and so may that of the network that has the VNI.
+    if (there) throw taken;
+    if (holder && !await freeStrayVni(store, vni, holder.value)) held.add(vni);
   }
 }
 
@@ -99,10 +101,10 @@ function refuseSmall(network: OverlayNetwork): void {
   );
 }
 
-/** A VNI whose network is gone, as after a key was deleted by hand. */
-async function freeStrayVni({ etcd, prefix }: Store, vni: number, name: string): Promise<void> {
+/** Frees a VNI whose network is gone, as after a key was deleted by hand. @returns whether it did */
+async function freeStrayVni({ etcd, prefix }: Store, vni: number, name: string): Promise<boolean> {
   const { network, vni: vniKey } = keysBelow(prefix);
-  await etcd.change(
+  return await etcd.change(
     [{ key: network(name), created: "0" }, { key: vniKey(vni), value: name }],
     [{ delete: vniKey(vni) }],
   );
@@ -157,24 +159,32 @@ async function refuseUnderlay(
   }
 }
 
-function freeVni(others: readonly OverlayNetwork[]): number {
-  const taken = new Set(others.map(({ vni }) => vni));
+function freeVni(others: readonly OverlayNetwork[], held: ReadonlySet<number>): number {
+  const taken = new Set([...held, ...others.map(({ vni }) => vni)]);
   let vni = firstVni;
   while (taken.has(vni)) vni++;
   return vni;
 }
 
-/** Removes a network without addresses that are taken. @throws Error naming the containers that have some */
+/**
+ * Removes a network without addresses that are taken, also one whose record is damaged.
+ * @throws Error naming the containers that have some
+ */
 export async function removeNetwork(store: Store, name: string): Promise<void> {
   const { etcd, prefix } = store;
   const { network: networkKey, vni, addresses, names } = keysBelow(prefix);
-  const network = (await listNetworks(store)).find((one) => one.name === name);
-  if (network === undefined) {
-    throw new Error(`Cannot remove network "${name}": the cluster has none of that name`);
+  const refused = (reason: string) => new Error(`Cannot remove network "${name}": ${reason}`);
+  const there = await etcd.get(networkKey(name));
+  if (there === undefined) throw refused("the cluster has none of that name");
+  let vnis: readonly Write[] = [];
+  try {
+    vnis = [{ delete: vni(parseNetwork(name, there.value).vni) }];
+  } catch (error) {
+    if (error instanceof LaterRecord) throw refused(error.message);
   }
   const done = await etcd.change(
     [{ key: addresses(name), created: "0", prefix: true }],
-    [{ delete: networkKey(name) }, { delete: vni(network.vni) }, { delete: names(name), prefix: true }],
+    [{ delete: networkKey(name) }, ...vnis, { delete: names(name), prefix: true }],
   );
   if (done) return;
   const { keys } = await etcd.list(addresses(name));
@@ -186,5 +196,5 @@ export async function removeNetwork(store: Store, name: string): Promise<void> {
   const first = holders.toSorted((a, b) =>
     Number(b.startsWith("container")) - Number(a.startsWith("container"))
   );
-  throw new Error(`Cannot remove network "${name}": it is used by ${showSome(first)}`);
+  throw refused(`it is used by ${showSome(first)}`);
 }

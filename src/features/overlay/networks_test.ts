@@ -76,6 +76,39 @@ test("a network is refused that has another's name, subnet, or a host's address 
   assert.equal((await createNetwork(store, { name: "b", mtu: 1279, subnets: ["10.1.0.0/24"] })).mtu, 1279);
 });
 
+test("networks whose records cannot be read are in no other's way; a damaged one can be removed", async () => {
+  const etcd = newEtcd();
+  const store = storeOn(etcd);
+  const later = '{"version":3,"vni":4097}';
+  etcd.put("/ocinet/networks/later", later);
+  etcd.put("/ocinet/vnis/4097", "later");
+  etcd.put("/ocinet/networks/damaged", "{");
+  etcd.put("/ocinet/vnis/4098", "damaged");
+  assert.equal((await createNetwork(store, { name: "a", subnets: [] })).vni, 4099);
+  // A VNI that is said to be of a network which has another.
+  etcd.put("/ocinet/vnis/4100", "a");
+  assert.equal((await createNetwork(store, { name: "b", subnets: [] })).vni, 4101);
+  for (const name of ["later", "damaged"]) {
+    await assert.rejects(createNetwork(store, { name, subnets: [] }), /the cluster has one of that name/);
+  }
+  await assert.rejects(
+    removeNetwork(store, "later"),
+    /^Error: Cannot remove network "later": it is of version 3, which a later ocinet wrote; update this host$/,
+  );
+  await removeNetwork(store, "damaged");
+  await assert.rejects(removeNetwork(store, "damaged"), /the cluster has none of that name/);
+  // The VNI that it had is given to the next.
+  assert.equal((await createNetwork(store, { name: "c", subnets: [] })).vni, 4098);
+  assert.equal(etcd.dump()["/ocinet/networks/later"], later);
+});
+
+test("keys that are no text are read page by page like others", async () => {
+  const etcd = newEtcd();
+  for (let i = 0; i < 2001; i++) etcd.put(`/ocinet/hosts/\xff${String(i).padStart(4, "0")}`, "");
+  const { keys } = await storeOn(etcd).etcd.list("/ocinet/hosts/");
+  assert.equal(keys.length, 2001);
+});
+
 test("an address is one container's alone, and the two families' are of one place", async () => {
   const etcd = newEtcd();
   const store = storeOn(etcd);

@@ -145,6 +145,9 @@ class Store {
   private holds(compare: Json): boolean {
     const key = plain(compare["key"]);
     if (compare["target"] === "VALUE") return this.keys.get(key)?.value === plain(compare["value"]);
+    if (compare["target"] === "MOD") {
+      return String(this.keys.get(key)?.modified ?? 0) === compare["mod_revision"];
+    }
     const end = compare["range_end"] === undefined ? `${key}\0` : plain(compare["range_end"]);
     const all = [...this.keys].filter(([one]) => one >= key && one < end).map(([, one]) =>
       String(one.created)
