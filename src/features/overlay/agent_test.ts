@@ -174,6 +174,27 @@ test("a host that leaves does so only when etcd can be told, and does not come b
   stop(agent);
 });
 
+test("a host that could not leave to the end is still in the cluster", async () => {
+  const etcd = newEtcd();
+  const machine = { ...hostWorld(etcd, "192.0.2.1"), list: () => [], remove: () => {} };
+  const agent = agentOn(
+    {
+      ...machine,
+      http: (request: Parameters<World["http"]>[0]) =>
+        request.url.endsWith("/revoke") ? Promise.reject(new Error("no answer")) : etcd.http(request),
+    } as World,
+  );
+  await beat(agent);
+  await assert.rejects(leaveCluster(agent, true), /no answer/);
+  etcd.expire(agent.lease!);
+  for (let i = 0; i < 500 && (agent.problems.size > 0 || etcd.leases.length === 0); i++) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    await beat(agent);
+  }
+  assert.match(etcd.dump()["/ocinet/hosts/h1"]!, /192\.0\.2\.1/);
+  stop(agent);
+});
+
 test("a mirror follows changes, stays as it was while no endpoint answers, and reads all again afterwards", async () => {
   const etcd = newEtcd();
   etcd.put("/ocinet/a/1", "one");

@@ -28,6 +28,19 @@ export async function leaveCluster(agent: Agent, force: boolean): Promise<void> 
   // Nothing is taken away on the host while the others cannot be told.
   await etcdOf(agent).get(keysOf(agent).host(config.name));
   agent.hasLeft = true;
+  try {
+    await takeOut(agent);
+  } catch (error) {
+    // It is in the cluster until all is done.
+    delete agent.hasLeft;
+    throw error;
+  }
+  writeNetworkFiles(agent);
+  agent.tell(`host "${config.name}" has left the cluster`);
+}
+
+async function takeOut(agent: Agent): Promise<void> {
+  const { config } = agent;
   for (const joined of [...agent.joined.values()]) {
     const claims = joined.claims.entries;
     for (const claim of claimsOfHost(claims, config.name).filter(({ id }) => id !== "")) {
@@ -38,6 +51,4 @@ export async function leaveCluster(agent: Agent, force: boolean): Promise<void> 
   await closeTunnel(agent);
   await closeMesh(agent);
   if (agent.lease !== undefined) await etcdOf(agent).revoke(agent.lease);
-  writeNetworkFiles(agent);
-  agent.tell(`host "${config.name}" has left the cluster`);
 }
