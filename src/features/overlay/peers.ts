@@ -66,6 +66,7 @@ export function wantedEntries(
 
 /** Why no packet may be sent to a host. */
 function faultOf(network: OverlayNetwork, { underlay }: HostRecord, own?: HostRecord): string | undefined {
+  if (own?.underlay === underlay) return `its underlay's address ${underlay} is this host's own`;
   // One line that the kernel refuses would cost all those behind it.
   if (own && family(own.underlay) !== family(underlay)) {
     return `its underlay has ${underlay}, and this host's ${own.underlay}; ` +

@@ -60,6 +60,16 @@ test("a host whose underlay is in the network's subnet is told, and costs no oth
   );
 });
 
+test("a host with this host's own underlay address is told, and nothing is sent to it", () => {
+  const twin = new Map([...hosts, ["h3", host("192.0.2.1")]]);
+  const all = claims(["10.9.0.3", "h3", "c3"], ["10.9.0.4", "h2", "c2"]);
+  const { vteps, problems } = wantedEntries(network, all, twin, "h1");
+  assert.deepEqual([...vteps.values()], ["192.0.2.2"]);
+  assert.deepEqual(problems, [
+    `Cannot reach host "h3": its underlay's address 192.0.2.1 is this host's own`,
+  ]);
+});
+
 test("an IPv6 endpoint has its link-local address, too", () => {
   const wanted = wantedEntries(network, claims(["fd00:9::3", "h2", "c2"]), hosts, "h1");
   assert.deepEqual([...wanted.neighbours.keys()], ["fd00:9::3", "fe80::6f:ff:fe00:3"]);
