@@ -12,7 +12,7 @@ import { agentSocket } from "../../wire/overlay/requests.ts";
 import { type ClusterConfig, readClusterConfig } from "./cluster_config.ts";
 import { connect } from "./etcd.ts";
 import { EtcdError } from "./etcd_error.ts";
-import { beat } from "./host_lease.ts";
+import { beat, enterAgain } from "./host_lease.ts";
 import { restoreHostRules } from "./host_rules.ts";
 import { keysBelow } from "./keys.ts";
 import { follow, leaveUnused, resume } from "./local_networks.ts";
@@ -131,6 +131,7 @@ function loop(agent: Agent, inTurn: InTurn): { stop(): void } {
 async function pass(agent: Agent, sweeps: boolean): Promise<void> {
   if (agent.hasLeft) return;
   report(agent, "etcd", agent.networks.problem);
+  await enterAgain(agent);
   await followTunnel(agent).then(
     () => report(agent, "tunnel", undefined),
     (error) => report(agent, "tunnel", messageOf(error)),

@@ -5,7 +5,7 @@ import { newEtcd } from "../../host/fake/etcd.ts";
 import { type Agent, livingHosts, report } from "./agent_state.ts";
 import { parseClusterConfig } from "./cluster_config.ts";
 import { connect } from "./etcd.ts";
-import { beat } from "./host_lease.ts";
+import { beat, enterAgain } from "./host_lease.ts";
 import { leaveCluster } from "./leave_cluster.ts";
 import { mirror } from "./mirror.ts";
 
@@ -79,6 +79,15 @@ test("a host is in the cluster as long as its lease, and enters it again when th
   etcd.expire(agent.lease!);
   assert.deepEqual(etcd.dump(), {});
   await beat(agent);
+  assert.equal(etcd.dump()["/ocinet/hosts/h1"], record);
+  // It does not wait for that until it has to be renewed.
+  await until(() => agent.hosts.entries.has("h1"));
+  const asked = etcd.calls.length;
+  await enterAgain(agent);
+  assert.equal(etcd.calls.length, asked);
+  etcd.expire(agent.lease!);
+  await until(() => !agent.hosts.entries.has("h1"));
+  await enterAgain(agent);
   assert.equal(etcd.dump()["/ocinet/hosts/h1"], record);
   // An agent that comes after it, on the same machine or after a restart of it, takes over.
   const next = agentOn(hostWorld(etcd, "192.0.2.1", "boot2"));

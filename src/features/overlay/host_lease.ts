@@ -12,6 +12,13 @@ export function beat(agent: Agent): Promise<void> {
   return agent.beating;
 }
 
+/** Does so at once where the host's record is gone: the others send nothing to a host that is not there. */
+export async function enterAgain(agent: Agent): Promise<void> {
+  const { hosts, lease, problems, config } = agent;
+  const isGone = hosts.synced && !hosts.entries.has(config.name);
+  if (isGone && lease !== undefined && !problems.has("cluster")) await beat(agent);
+}
+
 async function beatOnce(agent: Agent): Promise<void> {
   if (agent.hasLeft) return;
   try {
