@@ -73,11 +73,15 @@ export async function clusterStatus(world: World): Promise<ClusterStatus> {
   const config = readClusterConfig(world);
   const store = openStore(world);
   const problems: string[] = [];
-  const [agent, etcd] = [await agentStatus(world), await store.etcd.status()];
-  const seen = await lookAt(store, (problem) => problems.push(problem)).catch((error) => {
-    problems.push(messageOf(error));
-    return { hosts: [], networks: [], places: [] };
-  });
+  // Side by side: each of them may wait for its answer as long as it may take.
+  const [agent, etcd, seen] = await Promise.all([
+    agentStatus(world),
+    store.etcd.status(),
+    lookAt(store, (problem) => problems.push(problem)).catch((error) => {
+      problems.push(messageOf(error));
+      return { hosts: [], networks: [], places: [] };
+    }),
+  ]);
   const dead = seen.networks.flatMap(({ hosts }) => hosts).filter((name) =>
     !seen.hosts.some((one) => one.name === name)
   );
