@@ -52,7 +52,7 @@ export async function status(world: World): Promise<Report> {
 /** @throws UsageError for what is no MTU */
 export function readMtu(name: string, size: string | undefined): { readonly mtu?: number } {
   if (size === undefined) return {};
-  if (/^[0-9]{2,5}$/.test(size)) return { mtu: Number(size) };
+  if (/^[0-9]{2,5}$/.test(size) && Number(size) >= 68 && Number(size) <= 65535) return { mtu: Number(size) };
   throw new UsageError(
     `Cannot create network "${name}" with MTU "${size}": it is no number from 68 to 65535`,
   );

@@ -162,8 +162,9 @@ test("completion knows commands, options, networks and containers", async () => 
   assert.deepEqual(words("run", "--port-driver", ""), ["uplink", "relay"]);
 });
 
-/** Commands, their words, and options with a value that cannot be right. */
-const wrongUse: readonly (readonly [string, readonly string[], Readonly<Record<string, string>>])[] = [
+/** Commands, their words, options with a value that cannot be right, and flags. */
+type WrongUse = readonly [string, readonly string[], Readonly<Record<string, string>>, ...string[]];
+const wrongUse: readonly WrongUse[] = [
   ["network create", ["a"], { subnet: "nonsense" }],
   ["network create", ["a"], { gateway: "10.5.0.1" }],
   ["network create", ["a"], { subnet: "10.5.0.0/24", gateway: "x" }],
@@ -178,6 +179,10 @@ const wrongUse: readonly (readonly [string, readonly string[], Readonly<Record<s
   ["network create", ["a"], { driver: "macvlan", opt: "parent=a/b" }],
   ["network create", ["a"], { driver: "overlay", subnet: "nonsense" }],
   ["network create", ["a"], { driver: "overlay", opt: "mtu=x" }],
+  ["network create", ["a"], { driver: "overlay", opt: "mtu=65536" }],
+  ["cluster create", ["a"], { mtu: "67" }],
+  ["network create", ["a"], { driver: "overlay" }, "ipv6"],
+  ["network create", ["a"], { driver: "overlay" }, "config-only"],
   ["network create", ["bridge"], { driver: "overlay" }],
   ["network create", ["a b"], {}],
   ["network ls", [], { filter: "nope" }],
@@ -214,10 +219,10 @@ const wrongUse: readonly (readonly [string, readonly string[], Readonly<Record<s
 
 test("a value that cannot be right is wrong use, which the exit status says", async () => {
   const { world } = await machine();
-  for (const [name, words, options] of wrongUse) {
+  for (const [name, words, options, ...flags] of wrongUse) {
     const verb = verbs.find(({ group, usage }) => [group, usage.split(" ")[0]].join(" ").trim() === name)!;
     const given = new Map(Object.entries(options).map(([key, value]) => [key, [value]]));
-    const typed = { words, given, flags: new Set<string>(), version: "", stdin: () => Promise.resolve("") };
+    const typed = { words, given, flags: new Set(flags), version: "", stdin: () => Promise.resolve("") };
     const screen = () => ({ isTerminal: false } as never);
     await assert.rejects(
       async () => await verb.act(world, { ...typed, screen }),

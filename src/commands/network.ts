@@ -37,7 +37,7 @@ export async function networkCreate(
   const all = (key: string) => given.get(key) ?? [];
   const listed = (key: string) => all(key).flatMap((value) => value.split(","));
   if (given.get("driver")?.at(-1) === overlayDriver) {
-    return await createOverlay(world, name, given, flags.has("internal"));
+    return await createOverlay(world, name, given, flags);
   }
   const { note, ...made } = await createNetwork(world, stateDirectory(world), name, {
     driver: given.get("driver")?.at(-1) ?? "bridge",
@@ -65,11 +65,13 @@ async function createOverlay(
   world: World,
   name: string,
   given: OptionValues,
-  internal: boolean,
+  flags: ReadonlySet<string>,
 ): Promise<Report> {
   const refused = (reason: string) => new UsageError(`Cannot create network "${name}" with ${reason}`);
   const known = ["driver", "subnet", "opt"];
-  const [unknown] = [...given.keys()].filter((key) => !known.includes(key));
+  const unknown = flags.has("config-only")
+    ? "config-only"
+    : [...given.keys()].find((key) => !known.includes(key));
   if (unknown !== undefined) {
     throw refused(`--${unknown}: driver overlay has --subnet, --internal, and --opt mtu and encrypted`);
   }
@@ -83,10 +85,13 @@ async function createOverlay(
     throw refused(`--opt encrypted=${encrypted}: it may have no value, or be true or false`);
   }
   const subnets = (given.get("subnet") ?? []).flatMap((value) => value.split(","));
+  if (flags.has("ipv6") && !subnets.some((one) => one.includes(":"))) {
+    throw refused("--ipv6: name the IPv6 subnet, such as --subnet fd00:9::/64");
+  }
   const wish = {
     name,
     subnets,
-    internal,
+    internal: flags.has("internal"),
     encrypted: encrypted === "" || encrypted === "true",
     ...readMtu(name, mtu),
   };
