@@ -30,6 +30,8 @@ both_agents() {
   up 1 c11 shop
   up 2 c21 shop
   up 3 c31 shop
+  [ "$(oci 3 network inspect --format '{{range .IPAM.Config}}{{.Subnet}} {{.Gateway}} {{end}}{{.EnableIPv6}}' shop)" = \
+    "10.9.0.0/24 10.9.0.1 fd00:9::/64 fd00:9::1 true" ]
   up 2 o21 other
   up 3 o31 other
   wait_for pings "$(address_of c21)" inside c11

@@ -1,17 +1,23 @@
 import { configDirectory } from "../../engine/state.ts";
 import type { World } from "../../plan/world.ts";
 import { printJson } from "../../wire/cni/output.ts";
+import { parseObject } from "../../wire/overlay/requests.ts";
 import type { Agent } from "./agent_state.ts";
-import type { OverlayNetwork } from "./keys.ts";
+import { gatewayOf, type OverlayNetwork } from "./keys.ts";
 import { knownNetwork } from "./agent_state.ts";
 
 /** What a file of the agent's is called. */
 const ownFile = /^overlay-(.+)\.conflist$/;
 
 /** The network as a CNI configuration, which any runtime can use. By "ocinet" its containers know each other's names. */
-function conflist({ name }: OverlayNetwork): string {
+function conflist(name: string, ocinet: unknown): string {
   const plugins = [{ type: "overlay", ipam: { type: "cluster" } }];
-  return `${printJson({ cniVersion: "1.0.0", name, plugins, ocinet: {} }, 2)}\n`;
+  return `${printJson({ cniVersion: "1.0.0", name, plugins, ocinet }, 2)}\n`;
+}
+
+/** What `network inspect` shows of it. */
+function shown({ internal, subnets }: OverlayNetwork) {
+  return { internal, ipam: subnets.map((Subnet) => ({ Subnet, Gateway: gatewayOf(Subnet) })) };
 }
 
 /**
@@ -25,7 +31,9 @@ export function writeNetworkFiles(agent: Agent): void {
   const names = agent.hasLeft ? [] : [...networks.entries.keys()];
   const wanted = new Map<string, string>(names.flatMap((name) => {
     const network = readable(agent, name);
-    return network === undefined ? [] : [[`overlay-${name}.conflist`, conflist(network)] as const];
+    return network === undefined
+      ? []
+      : [[`overlay-${name}.conflist`, conflist(name, shown(network))] as const];
   }));
   for (const [file, text] of wanted) {
     const path = `${directory}/${file}`;
@@ -50,5 +58,10 @@ function readable(agent: Agent, name: string): OverlayNetwork | undefined {
 
 /** A file that a person has changed is theirs. */
 function isOwn(world: World, path: string, name: string): boolean {
-  return world.read(path) === conflist({ name } as OverlayNetwork);
+  const text = world.read(path) ?? "";
+  try {
+    return text === conflist(name, parseObject(text)["ocinet"]);
+  } catch {
+    return false;
+  }
 }
