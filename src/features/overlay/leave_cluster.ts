@@ -1,9 +1,10 @@
 import { type Agent, etcdOf, keysOf } from "./agent_state.ts";
-import { claimsOfHost, releaseAddresses, showSome } from "./claims.ts";
+import { claimsOfHost, showSome } from "./claims.ts";
 import { closeMesh } from "./follow_mesh.ts";
 import { leave } from "./local_networks.ts";
 import { attachmentsOn } from "./local_records.ts";
 import { writeNetworkFiles } from "./network_files.ts";
+import { giveBack } from "./sweep.ts";
 import { closeTunnel } from "./tunnel.ts";
 
 /**
@@ -42,9 +43,8 @@ export async function leaveCluster(agent: Agent, force: boolean): Promise<void> 
 async function takeOut(agent: Agent): Promise<void> {
   const { config } = agent;
   for (const joined of [...agent.joined.values()]) {
-    const claims = joined.claims.entries;
-    for (const claim of claimsOfHost(claims, config.name).filter(({ id }) => id !== "")) {
-      await releaseAddresses(agent.store, { network: joined.network, claims }, claim);
+    for (const claim of claimsOfHost(joined.claims.entries, config.name).filter(({ id }) => id !== "")) {
+      await giveBack(agent, joined, claim);
     }
     await leave(agent, joined);
   }

@@ -5,6 +5,7 @@ import { newEtcd } from "../../host/fake/etcd.ts";
 import { newRecord, type PluginRecord, writeRecord } from "../../engine/record.ts";
 import { stateDirectory } from "../../engine/state.ts";
 import type { World } from "../../plan/world.ts";
+import { clusterStatus } from "./cluster.ts";
 import { parseClusterConfig } from "./cluster_config.ts";
 import { connect } from "./etcd.ts";
 import { parseHost } from "./keys.ts";
@@ -102,4 +103,32 @@ test("of a member of etcd its clock, its leader and its alarms are told", async 
   assert.equal(full!.problem, "alarm:NOSPACE");
   const [alone] = await connect(world({ leader: "0" }, Date.now()), config).status();
   assert.equal(alone!.problem, "it knows no leader");
+});
+
+test("who may not write sees the cluster all the same; nothing is asked after another question", async () => {
+  const etcd = newEtcd();
+  const { name, ...record } = host("h2", 2);
+  etcd.put(`/ocinet/hosts/${name}`, JSON.stringify({ version: 1, ...record }));
+  const { world: base, place } = newFake();
+  place("/etc/ocinet/cluster.json", '{"endpoints":["http://192.0.2.9:2379"],"underlay":"eth0","name":"h1"}');
+  const asked = new Set<string>();
+  let answer = () => {};
+  const both = new Promise<void>((resolve) => answer = resolve);
+  const world: World = {
+    ...base,
+    request: () => Promise.reject(new Error("there is no agent")),
+    http: async (request) => {
+      const path = new URL(request.url).pathname;
+      asked.add(path);
+      if (asked.size === 2) answer();
+      await both;
+      const message = "etcdserver: mvcc: database space exceeded";
+      return path.endsWith("/txn")
+        ? { status: 429, body: JSON.stringify({ message }) }
+        : await etcd.http(request);
+    },
+  };
+  const { hosts, problems } = await clusterStatus(world);
+  assert.deepEqual(hosts.map((one) => one.name), ["h2"]);
+  assert.match(problems.join("\n"), /it is full \(NOSPACE\).*\n.*the agent of this host does not answer/);
 });
