@@ -18,6 +18,7 @@ import {
 } from "./mesh.ts";
 import { hostsOf, type ServiceTarget, targetsOf } from "./mesh_targets.ts";
 import { type Member, members } from "./services.ts";
+import { listWhole } from "./whole_table.ts";
 
 /** Milliseconds after which what is there is looked at again. */
 const lookEvery = 20_000;
@@ -38,7 +39,7 @@ export async function followMesh(agent: Agent): Promise<void> {
   const [before, now] = [agent.mesh, performance.now()];
   const text = [rules, ...routes.flatMap((lines) => [...lines.keys()])].join("\n");
   if (before?.text === text && now - before.looked < lookEvery) return;
-  const isThere = before?.text === text && await hasTable(agent);
+  const isThere = before?.text === text && await listWhole(agent.world, meshTable, rules) !== undefined;
   await setRoutes(agent, routes, before?.routes);
   if (!isThere) await setRules(agent, rules);
   const reached = meshMembers(networks);
@@ -161,7 +162,8 @@ async function isFree({ world, state, mesh }: Agent, { protocol, hostPort }: Mes
   if (world.list(`${state}/ports/${protocol}/${hostPort}`).length > 0) return false;
   const isLed = mesh?.text.includes(`ports ${protocol} dport ${hostPort} goto`);
   if (isLed === true) return true;
-  return protocol === "udp" ? !hasSocket(world, hostPort) : await world.canListen("0.0.0.0", hostPort);
+  if (protocol === "udp") return !hasSocket(world, hostPort);
+  return await world.canListen("0.0.0.0", hostPort) && await world.canListen("::", hostPort);
 }
 
 /** Whether a program of this host takes datagrams at the port from anywhere. */

@@ -33,17 +33,26 @@ class Tables {
     const said = (stdout: string, code = 0): Output => ({ code, stdout, stderr: "" });
     const [tool, ...words] = argv;
     if (tool === "conntrack") return said("");
-    if (tool === "nft" && words[0] === "list") return this.list(words);
+    if (tool === "nft" && words[1] === "list") return this.list(words[4]!);
+    if (tool === "nft" && words[0] === "list") return said("", this.rules === "" ? 1 : 0);
     if (words[0] === "-json") return said(JSON.stringify(this.show(words[1]!)));
     if (tool === "nft") this.nft(stdin);
     else stdin.split("\n").filter((line) => line !== "").forEach((line) => this.line(`${words[0]} ${line}`));
     return said("");
   }
 
-  private list([, what]: readonly string[]): Output {
-    if (what === "table") return { code: this.rules === "" ? 1 : 0, stdout: "", stderr: "" };
+  /** Of the table with the ports' rules each has a handle; of the other there is only the set. */
+  private list(table: string): Output {
+    if (table === "ocinet_mesh") {
+      const rows = this.rules.split("\n").filter((line) => /^add (chain|rule)/.test(line));
+      return {
+        code: this.rules === "" ? 1 : 0,
+        stdout: ["table", ...rows].map(() => "# handle 1\n").join(""),
+        stderr: "",
+      };
+    }
     const peers = [...this.all.keys()].filter((one) => one.startsWith("peer ")).map((one) => one.slice(5));
-    return { code: 0, stdout: `elements = { ${peers.join(", ")} }`, stderr: "" };
+    return { code: 0, stdout: `# handle 1 elements = { ${peers.join(", ")} }`, stderr: "" };
   }
 
   private show(what: string): readonly object[] {
@@ -303,4 +312,37 @@ test("what is lost or damaged in etcd of the host's own is put back, and what a 
     "/ocinet/networks/shop": later,
   });
   stop(machine);
+});
+
+test("a port that a program has by either family is left to it, and rules that are gone are made again", async () => {
+  for (const taken of ["0.0.0.0", "::", "none"]) {
+    const etcd = newEtcd();
+    const machine = newMachine(etcd);
+    const { agent, tables, world } = machine;
+    Object.assign(world, { canListen: (address: string) => Promise.resolve(address !== taken) });
+    const keys = keysOf({ config });
+    const both = ["10.9.0.5", "fd00:9::5"];
+    const ports = [{ protocol: "tcp", hostPort: 8080, port: 80 }];
+    for (const id of ["", "a"]) {
+      const ifname = id && "eth0";
+      both.forEach((one, i) => {
+        const address = id ? one : ["10.9.0.2", "fd00:9::2"][i]!;
+        etcd.put(keys.address("shop", address), claimValue({ host: "h1", id, ifname }, [address]));
+      });
+    }
+    etcd.put(
+      `${keys.services}shop/h1/a/eth0`,
+      writeRecord({ service: "web", addresses: both, affinity: false, ports }),
+    );
+    await settle(machine, etcd);
+    const isLed = /tcp dport 8080 goto/.test(tables.rules);
+    assert.equal(isLed, taken === "none");
+    assert.equal(/program .* has the port/.test(agent.problems.get("port 8080") ?? ""), !isLed);
+    const before = tables.rules;
+    tables.rules = before.replace(/^add rule .*\n/m, "");
+    Object.assign(agent.mesh!, { looked: -Infinity });
+    await followMesh(agent);
+    assert.equal(tables.rules, before);
+    stop(machine);
+  }
 });

@@ -128,8 +128,9 @@ async function applyAll(
   const wanted = wantedEntries(network, claims, hosts, config.name);
   reportClaims(agent, joined, wanted.problems);
   const began = performance.now();
-  const guard = known?.hosts ?? await observeGuard(world, table);
-  if (guard === undefined) await apply(world, here, [withoutUndo(guardOf(agent, joined))]);
+  const made = guardOf(agent, joined);
+  const guard = known?.hosts ?? await observeGuard(world, table, made?.tool === "nft" ? made.run : "");
+  if (guard === undefined && made) await apply(world, here, [withoutUndo(made)]);
   // Docker may have come since containers did.
   if (known === undefined) await passForwardPolicy(world, []);
   const entries = known?.index.entries ?? await observeEntries(world, names);
@@ -161,7 +162,7 @@ async function applySteps({ world }: Agent, joined: Joined, steps: readonly Step
   await Promise.all(tools.map((one) => apply(world, here, steps.filter(({ tool }) => tool === one))));
 }
 
-function guardOf({ world, state }: Agent, { network }: Joined): Step {
+function guardOf({ world, state }: Agent, { network }: Joined): Step | undefined {
   const record = readPlugin(world, state, overlayKey(network.name));
-  return record!.steps.find(({ id }) => id.kind === "table")!;
+  return record?.steps.find(({ id }) => id.kind === "table");
 }

@@ -6,6 +6,7 @@ import { parseAddress } from "../../net/address.ts";
 import { readClaim } from "./claims.ts";
 import type { KeyValue } from "./etcd_wire.ts";
 import { type AddressClaim, type HostRecord, type OverlayNetwork, subnetOf } from "./keys.ts";
+import { listWhole } from "./whole_table.ts";
 
 /** What a host's kernel has to know of other hosts' endpoints. */
 export interface PeerEntries {
@@ -211,13 +212,15 @@ async function rowsOf(
   );
 }
 
-/** The addresses that a guard's table lets in; undefined where there is no such table. */
-export async function observeGuard(world: World, table: string): Promise<ReadonlySet<string> | undefined> {
-  const { code, stdout } = await world.run(["nft", "list", "set", ...table.split(" "), "peers"], {
-    looks: true,
-  });
-  if (code !== 0) return undefined;
-  const elements = /elements = \{([^}]*)\}/.exec(stdout)?.[1] ?? "";
+/** The addresses that a guard's table lets in; undefined where something is missing of what its lines make. */
+export async function observeGuard(
+  world: World,
+  table: string,
+  lines: string,
+): Promise<ReadonlySet<string> | undefined> {
+  const listed = await listWhole(world, table, lines);
+  if (listed === undefined) return undefined;
+  const elements = /elements = \{([^}]*)\}/.exec(listed)?.[1] ?? "";
   return new Set(
     elements.split(",").map((one) => parseAddress(one.trim())).filter((one) => one !== undefined),
   );

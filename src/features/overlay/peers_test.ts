@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { show } from "../../plan/step.ts";
+import type { World } from "../../plan/world.ts";
 import { claimValue } from "./claims.ts";
 import type { KeyValue } from "./etcd_wire.ts";
 import { parseClaim, parseHost, parseNetwork, writeNetwork } from "./keys.ts";
 import { guardStep, guardTable, linkSteps, mtuOf } from "./links.ts";
-import { guardSteps, noEntries, peerSteps, wantedEntries } from "./peers.ts";
+import { guardSteps, noEntries, observeGuard, peerSteps, wantedEntries } from "./peers.ts";
 
 const network = parseNetwork("a", '{"version":1,"vni":7,"subnets":["10.9.0.0/24","fd00:9::/64"]}');
 const host = (underlay: string) =>
@@ -164,6 +165,19 @@ test("what a later ocinet adds to records of this version does no harm", () => {
   assert.deepEqual(parseHost("h", later(record)), parseHost("h", record));
   assert.deepEqual(wantedEntries(network, new Map(told), hosts, "h1").problems, []);
   assert.deepEqual(parseNetwork("a", later(writeNetwork(network))), network);
+});
+
+test("a guard that lacks a rule is none", async () => {
+  const lines = "add table inet t\nadd set inet t peers { x }\nadd chain inet t c\nadd rule inet t c drop\n";
+  const whole =
+    "table inet t { # handle 9\nset peers { # handle 1\nelements = { 192.0.2.2,\n 192.0.2.3 }\n}\n" +
+    "chain c { # handle 2\ndrop # handle 3\n}\n}\n";
+  const seen = async (stdout: string) => {
+    const world = { run: () => Promise.resolve({ code: 0, stdout, stderr: "" }) } as unknown as World;
+    return await observeGuard(world, "inet t", lines);
+  };
+  assert.deepEqual([...(await seen(whole))!], ["192.0.2.2", "192.0.2.3"]);
+  assert.equal(await seen(whole.replace("drop # handle 3\n", "")), undefined);
 });
 
 test("the links of a network, and the rules that guard it", () => {
