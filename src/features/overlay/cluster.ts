@@ -74,13 +74,15 @@ export async function clusterStatus(world: World): Promise<ClusterStatus> {
   const store = openStore(world);
   const problems: string[] = [];
   // Side by side: each of them may wait for its answer as long as it may take.
-  const [agent, etcd, seen] = await Promise.all([
+  const looked = lookAt(store, (problem) => problems.push(problem)).catch((error) => {
+    problems.push(messageOf(error));
+    return { hosts: [], networks: [], places: [] };
+  });
+  const [agent, etcd, seen, ways] = await Promise.all([
     agentStatus(world),
     store.etcd.status(),
-    lookAt(store, (problem) => problems.push(problem)).catch((error) => {
-      problems.push(messageOf(error));
-      return { hosts: [], networks: [], places: [] };
-    }),
+    looked,
+    looked.then(({ places, hosts }) => probeWays(world, config, places, hosts)),
   ]);
   const dead = seen.networks.flatMap(({ hosts }) => hosts).filter((name) =>
     !seen.hosts.some((one) => one.name === name)
@@ -90,7 +92,7 @@ export async function clusterStatus(world: World): Promise<ClusterStatus> {
       `host "${name}" has addresses and is not there; start its agent, or give them back with "ocinet cluster forget ${name}"`,
     );
   }
-  problems.push(...etcdProblems(etcd), ...await probeWays(world, config, seen.places, seen.hosts));
+  problems.push(...etcdProblems(etcd), ...ways);
   problems.push(...("problem" in agent ? [agent.problem] : agent.problems));
   const { hosts, networks } = seen;
   return { host: config.name, agent, etcd, hosts, networks, problems: [...new Set(problems)] };

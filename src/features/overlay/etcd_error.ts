@@ -21,7 +21,11 @@ export function saidIn(json: Json): string {
 }
 
 /** Why it did not do what was asked, with the remedy. */
-export function refusal({ prefix, user, path }: ClusterConfig, status: number, json: Json): EtcdError {
+export function refusal(
+  { prefix, user, path, passwordFile }: ClusterConfig,
+  status: number,
+  json: Json,
+): EtcdError {
   const said = saidIn(json);
   if (/no leader|deadline|unavailable|not started|leader changed/i.test(said)) {
     return new EtcdError(said, true);
@@ -31,13 +35,14 @@ export function refusal({ prefix, user, path }: ClusterConfig, status: number, j
       "Cannot write to etcd: it is full (NOSPACE); compact and defragment it, then disarm the alarm",
     );
   }
-  if (/permission denied|user name is empty|authentication failed/i.test(said)) {
-    return new EtcdError(
-      `Cannot use etcd as ${
-        user ?? "nobody"
-      }: ${said}; give the user rights on ${prefix}, or change "user" in ${path}`,
-    );
-  }
+  const remedy = /permission denied|user name is empty/i.test(said)
+    ? `give the user rights on ${prefix}, or change "user" in ${path}`
+    : /authentication failed/i.test(said)
+    ? `put the user's password into ${passwordFile}, or change "user" in ${path}`
+    : /authentication is not enabled/i.test(said)
+    ? `have etcd ask for users ("etcdctl auth enable"), or take "user" and "passwordFile" out of ${path}`
+    : undefined;
+  if (remedy) return new EtcdError(`Cannot use etcd as ${user ?? "nobody"}: ${said}; ${remedy}`);
   if (/lease not found/i.test(said)) {
     return Object.assign(new EtcdError("The host's lease in etcd has ended; it enters the cluster anew"), {
       leaseEnded: true as const,

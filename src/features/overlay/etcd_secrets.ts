@@ -6,10 +6,16 @@ import { EtcdError } from "./etcd_error.ts";
 /** The PEM texts for TLS, read anew each time: files are replaced. @throws EtcdError */
 export function tlsOf(world: World, { ca, cert, key }: ClusterConfig) {
   return {
-    ...(ca === undefined ? {} : { ca: textOf(world, ca) }),
-    ...(cert === undefined ? {} : { cert: textOf(world, cert) }),
-    ...(key === undefined ? {} : { key: secretOf(world, key) }),
+    ...(ca === undefined ? {} : { ca: pem(ca, textOf(world, ca)) }),
+    ...(cert === undefined ? {} : { cert: pem(cert, textOf(world, cert)) }),
+    ...(key === undefined ? {} : { key: pem(key, secretOf(world, key)) }),
   };
+}
+
+/** What TLS says of anything else depends on the runtime, and names no file. */
+function pem(path: string, text: string): string {
+  if (text.includes("-----BEGIN ")) return text;
+  throw new EtcdError(`Cannot use ${path}: it is no PEM file`);
 }
 
 function textOf(world: World, path: string): string {

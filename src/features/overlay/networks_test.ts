@@ -194,6 +194,8 @@ test("the next endpoint is asked when one does not answer, and errors say what t
   await assert.rejects(client.grant(5), /it is full \(NOSPACE\)/);
   etcd.fail({ status: 403, message: "etcdserver: permission denied" });
   await assert.rejects(client.grant(5), /give the user rights on \/ocinet\//);
+  etcd.fail({ status: 412, message: "etcdserver: authentication is not enabled" });
+  await assert.rejects(client.grant(5), /take "user" and "passwordFile" out of \/c\.json$/);
   etcd.fail("unreachable");
   await assert.rejects(
     client.grant(5),
@@ -203,7 +205,8 @@ test("the next endpoint is asked when one does not answer, and errors say what t
 
 test("a token that has expired is replaced once, a wrong password is not tried again and again, and files are read anew", async () => {
   const etcd = newEtcd();
-  const files = new Map([["/password", "right\n"], ["/ca", "first"]]);
+  const [first, second] = ["-----BEGIN first", "-----BEGIN second"];
+  const files = new Map([["/password", "right\n"], ["/ca", first]]);
   const [asked, seen] = [[] as string[], [] as (string | undefined)[]];
   let [token, tokens] = ["", 0];
   const refused = (status: number, message: string) =>
@@ -235,14 +238,20 @@ test("a token that has expired is replaced once, a wrong password is not tried a
   const client = connect(world, parseClusterConfig(JSON.stringify(settings), "/c.json", "h1"));
   await client.get("/a");
   token = "";
-  files.set("/ca", "second");
+  files.set("/ca", second);
   await client.get("/a");
   assert.deepEqual(asked, ["authenticate", "range", "range", "authenticate", "range"]);
-  assert.deepEqual([seen[0], seen.at(-1)], ["first", "second"]);
+  assert.deepEqual([seen[0], seen.at(-1)], [first, second]);
   token = "";
   files.set("/password", "wrong\n");
   for (let i = 0; i < 3; i++) {
-    await assert.rejects(client.get("/a"), /^Error: Cannot use etcd as u: .*authentication failed/);
+    await assert.rejects(
+      client.get("/a"),
+      /^Error: Cannot use etcd as u: .*authentication failed.*; put the user's password into \/password, or/,
+    );
   }
   assert.deepEqual(asked.slice(5), ["range", "authenticate"]);
+  files.set("/ca", "");
+  const other = connect(world, parseClusterConfig(JSON.stringify(settings), "/c.json", "h1"));
+  await assert.rejects(other.get("/a"), /^Error: Cannot use \/ca: it is no PEM file$/);
 });
