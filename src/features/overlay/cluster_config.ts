@@ -114,8 +114,11 @@ function readNumber(
 function readEndpoint(value: unknown): string {
   const text = String(value).replace(/\/+$/, "");
   const url = URL.canParse(text) ? new URL(text) : undefined;
-  const plain = url !== undefined && /^https?:$/.test(url.protocol) && url.username === "" &&
-    url.search === "";
+  // Messages and logs show endpoints.
+  if (text.includes("@")) {
+    throw new Error('an endpoint has a user or a password in it; use "user" and "passwordFile"');
+  }
+  const plain = url !== undefined && /^https?:$/.test(url.protocol) && url.search === "";
   if (plain) return text;
   throw new Error(
     `endpoint ${JSON.stringify(value)} is no address of the form http://HOST:PORT or https://HOST:PORT`,

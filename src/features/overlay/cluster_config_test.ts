@@ -35,7 +35,12 @@ test("what cannot be right in it is named", () => {
       [{ endpoint: "x" }, /"endpoint" is no setting \(there are: endpoints, /],
       [{ endpoints: [] }, /"endpoints" has to be a list/],
       [{ endpoints: ["192.0.2.9:2379"] }, /endpoint "192\.0\.2\.9:2379" is no address of the form/],
-      [{ endpoints: ["http://user:secret@host:1"] }, /is no address of the form/],
+      [
+        { endpoints: ["http://user:secret@host:1"] },
+        /^(?!.*secret).*has a user or a password in it; use "user"/,
+      ],
+      [{ endpoints: ["user:secret@host:1"] }, /^(?!.*secret).*has a user or a password in it; use "user"/],
+      [{ endpoints: ["ftp://host:1"] }, /is no address of the form/],
       [{ underlay: undefined }, /"underlay" is missing/],
       [{ underlay: "eth 0" }, /"underlay" "eth 0" is neither an address nor a link/],
       [{ port: 80 }, /"port" has to be a whole number from 1024 to 65535/],
