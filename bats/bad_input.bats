@@ -196,16 +196,23 @@ annotated() {
   done
   echo '{"name": "x", ' >"$NET_DIR/x.conf"
   run -1 ocinet hook createRuntime --net x <<<"$STATE"
-  [[ $output == "ocinet: error loading $file: Cannot read network file $file: it is not JSON: it ends at line 2, column 1, where "* ]]
+  [[ $output == "ocinet: Cannot read network file $file: it is not JSON: it ends at line 2, column 1, where "* ]]
   equal 1 "${#lines[@]}"
   run -0 ocinet inject --print --net default "$(bundle_path a)"
   run -1 ocinet inject --net x "$(bundle_path a)"
-  [[ $output == "ocinet: error loading $file: Cannot read network file $file: it is not JSON: "* ]]
+  [[ $output == "ocinet: Cannot read network file $file: it is not JSON: "* ]]
   # What looks at others goes on without it.
   run -0 ocinet network inspect --format '{{.Name}}' default
-  [[ $output == "ocinet: error loading $file: "*$'\n'default ]]
+  [[ $output == "ocinet: Cannot read network file $file: "*$'\n'default ]]
   run -0 ocinet map
-  [[ ${lines[0]} == "ocinet: error loading $file: "* ]]
+  [[ ${lines[0]} == "ocinet: Cannot read network file $file: "* ]]
+  run -0 ocinet network create --internal y
+  [[ ${lines[0]} == "ocinet: Cannot read network file $file: "*"; it is passed over" ]]
+  run -1 ocinet network create x
+  [[ $output == "ocinet: Cannot read network file $file: "* ]]
+  run -0 ocinet network prune
+  run -0 ocinet doctor
+  [[ $output == *"Cannot read network file $file: "* ]]
   # A version that is not known does no harm.
   echo '{"name": "x", "type": "ptp", "cniVersion": "9.0.0"}' >"$NET_DIR/x.conf"
   refuses 'Cannot use cniVersion "9.0.0" of network "x": known are 0.1.0, 0.2.0, 0.3.0, 0.3.1, 0.4.0, 1.0.0, 1.1.0' --net x
@@ -216,7 +223,7 @@ annotated() {
 # broken MESSAGE JSON: the file is in the way of its own network, and of no other
 broken() {
   echo "$2" >"$NET_DIR/x.conf"
-  refuses "error loading /etc/ocinet/net.d/x.conf: $1" --net x
+  refuses "$1" --net x
   run -1 ocinet hook createRuntime --net default -p 203.0.113.9:80:80 <<<"$STATE"
   [[ $output == *"the host does not have the address 203.0.113.9"* ]]
   rm "$NET_DIR/x.conf"

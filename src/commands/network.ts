@@ -116,7 +116,7 @@ export async function networkList(
 ): Promise<Report> {
   const isWanted = filterOf(world, given, ["name", "id", "driver", "label", "scope", "type", "dangling"]);
   const endpoints = await endpointsIn(world, stateDirectory(world));
-  const networks = (await allNetworks(world, [], "readable")).filter((network) =>
+  const networks = (await allNetworks(world)).filter((network) =>
     isWanted({ network, isUsed: endpoints.some((one) => one.network === network.name) })
   );
   const rows = networks.map((network) => row(network, flags.has("no-trunc")));
@@ -136,7 +136,7 @@ function listText(rows: readonly ReturnType<typeof row>[], format: string): stri
 }
 
 function mistakesOf(world: World, names: readonly string[]): readonly string[] {
-  return loadNetworks(world, [], "readable").filter(({ list }) => names.includes(list.name))
+  return loadNetworks(world, []).filter(({ list }) => names.includes(list.name))
     .flatMap((found) => misspeltKeys(world, found));
 }
 
@@ -146,7 +146,7 @@ export async function networkInspect(
   terms: readonly string[],
   given: OptionValues,
 ): Promise<Report> {
-  const networks = await allNetworks(world, [], "readable");
+  const networks = await allNetworks(world);
   const endpoints = await endpointsIn(world, stateDirectory(world));
   const { done, problems } = await each(
     terms,
@@ -250,7 +250,7 @@ export async function networkConnect(
     throw new UsageError(`Cannot read --gw-priority ${JSON.stringify(priority)}: it is not a whole number`);
   }
   const netDirectories = directoriesOf(world, given);
-  const network = findNetwork(await allNetworks(world, netDirectories, "readable"), term!);
+  const network = findNetwork(await allNetworks(world, netDirectories, term), term!);
   const state = stateDirectory(world);
   const record = await connectNetwork(world, state, findId(world, state, id!), network, {
     ...{ ip: one("ip"), ip6: one("ip6"), mac: one("mac-address"), ifname: one("ifname") },
@@ -269,7 +269,7 @@ export async function networkDisconnect(
   given: OptionValues,
   isForced: boolean,
 ): Promise<Report> {
-  const network = nameOf(await allNetworks(world, directoriesOf(world, given), "readable"), term!);
+  const network = nameOf(await allNetworks(world, directoriesOf(world, given)), term!);
   const state = stateDirectory(world);
   const record = await disconnectNetwork(world, state, { id: findId(world, state, id!), network, isForced });
   return { json: record ? describeContainer(world, record) : {}, text: "" };

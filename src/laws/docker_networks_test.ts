@@ -220,6 +220,12 @@ test("a plugin that is away is told later, and a network is given up whose makin
   };
   await assert.rejects(createNetwork(cut, state, "other", { ...plain, subnets: ["10.6.0.0/24"] }));
   away = false;
+  // A file that cannot be read could be that network's.
+  fake.place("/etc/ocinet/net.d/other.conflist", "{");
+  const { collected: none, problems } = await collectBegunNetworks(world, state);
+  assert.deepEqual([none, problems.length], [[], 1]);
+  assert.match(problems[0]!, /^Cannot tell whether network [0-9a-f]{12} is there: .*other\.conflist/);
+  world.remove("/etc/ocinet/net.d/other.conflist");
   heard.splice(0);
   const { collected } = await collectBegunNetworks(world, state);
   assert.equal(collected.length, 1);

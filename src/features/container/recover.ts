@@ -59,7 +59,7 @@ interface FoundLease {
 
 /** The addresses reserved for the container, in our own directory and in those that networks name. */
 function findLeases(world: World, state: string, id: string): readonly FoundLease[] {
-  const named = loadNetworks(world, [], "readable").flatMap(({ list }) =>
+  const named = loadNetworks(world, []).flatMap(({ list }) =>
     list.plugins.map(({ ipam }) => (ipam as { dataDir?: unknown } | undefined)?.dataDir)
   );
   const paths = named.flatMap((path) => typeof path === "string" && path.startsWith("/") ? [path] : []);
@@ -88,7 +88,7 @@ async function linkNames(
   leases: readonly FoundLease[],
   id: string,
 ): Promise<readonly string[]> {
-  const networks = loadNetworks(world, [], "readable").map(({ list }) => list.name);
+  const networks = loadNetworks(world, []).map(({ list }) => list.name);
   const pairs = [
     ...leases.map(({ network, ifname }) => [network, ifname] as const),
     ...networks.flatMap((network) => usualNames.map((ifname) => [network, ifname] as const)),

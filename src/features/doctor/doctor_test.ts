@@ -404,6 +404,17 @@ const cases: readonly (readonly [string, Machine, string])[] = [
     "correct the file, unless it is meant so",
   ],
   [
+    "a network that cannot be read",
+    {
+      uid: 0,
+      files: { "/etc/ocinet/net.d/a.conf": "{" },
+      lists: { "/etc/ocinet/net.d": ["a.conf"] },
+      stats: { "/etc/ocinet/net.d/a.conf": { kind: "file" } },
+    },
+    "warning networks: Cannot read network file /etc/ocinet/net.d/a.conf: it is not JSON: it ends at line 1, column 2, " +
+    'where a key in double quotes or "}" is expected -> mend that file, or move it away; its network cannot be used until then',
+  ],
+  [
     "resolvers of IPv6 only",
     { uid: 1000, without: ["slirp4netns"], files: { "/etc/resolv.conf": "nameserver ::1\n" } },
     "warning /etc/resolv.conf: no names are found by uplink pasta: the host's name servers have IPv6 addresses only, " +

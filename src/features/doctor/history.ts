@@ -1,10 +1,9 @@
-import { messageOf } from "../../wire/cni/error.ts";
 import { statePath } from "./files.ts";
 import { findProgram } from "../../plan/programs.ts";
 import { readUndamagedFile } from "../../plan/files.ts";
 import type { World } from "../../plan/world.ts";
 import { hiddenFiles, misspeltKeys } from "../networks/mistakes.ts";
-import { loadNetworks } from "../networks/networks.ts";
+import { loadNetworks, unreadNetworks } from "../networks/networks.ts";
 import { configDirectory } from "../../engine/state.ts";
 import { type Check, type Finding, kindOf, ok, warn } from "./finding.ts";
 
@@ -17,23 +16,17 @@ export const historyChecks: readonly Check[] = [
 
 function lookAtNetworks(world: World): readonly Finding[] {
   const name = "networks";
-  try {
-    const found = loadNetworks(world, []);
-    const mistakes = [
-      ...found.filter(({ path }) => path !== undefined).flatMap((one) => misspeltKeys(world, one)),
-      ...hiddenFiles(world, `${configDirectory(world)}/net.d`),
-    ];
-    return [
-      ...ok(name, found.map(({ list }) => list.name).join(", ")),
-      ...mistakes.flatMap((mistake) => warn(name, mistake, "correct the file, unless it is meant so")),
-    ];
-  } catch (error) {
-    return warn(
-      name,
-      messageOf(error),
-      "mend that file, or move it away; its network cannot be used until then",
-    );
-  }
+  const found = loadNetworks({ ...world, warn: () => {} }, []);
+  const mistakes = [
+    ...found.filter(({ path }) => path !== undefined).flatMap((one) => misspeltKeys(world, one)),
+    ...hiddenFiles(world, `${configDirectory(world)}/net.d`),
+  ];
+  const remedy = "mend that file, or move it away; its network cannot be used until then";
+  return [
+    ...ok(name, found.map(({ list }) => list.name).join(", ")),
+    ...mistakes.flatMap((mistake) => warn(name, mistake, "correct the file, unless it is meant so")),
+    ...unreadNetworks(world).flatMap((problem) => warn(name, problem, remedy)),
+  ];
 }
 
 /** Reports the hook log, because crun does not show a hook's output. */

@@ -17,7 +17,7 @@ export type NamedNetwork = Pick<ChosenNetwork, "list" | "builtIn">;
  * @throws Error for one that is none of these, or cannot be guarded
  */
 export async function networkNamed(world: World, name: string): Promise<NamedNetwork> {
-  const found = loadNetworks(world, []).map(({ list }) => list).find((list) => list.name === name);
+  const found = loadNetworks(world, [], name).map(({ list }) => list).find((list) => list.name === name);
   const own = found === undefined && name === "ocinet0" ? { builtIn: name } as const : {};
   const list = found ?? (own.builtIn ? ownNetwork(hasIpv6(world)) : await bridgeNamed(world, name));
   if (!list) {

@@ -5,7 +5,7 @@ import type { World } from "../../plan/world.ts";
 import { fields, parseJson } from "../../wire/cni/fields.ts";
 import type { NetworkList } from "../../wire/cni/network_list.ts";
 import { type IpamConfig, usualGateway } from "./ipam_options.ts";
-import { type FoundNetwork, loadNetworks } from "./networks.ts";
+import { type FoundNetwork, loadNetworks, passOver, unreadable } from "./networks.ts";
 
 /** A network as an object, with Docker's words for what is known of it. */
 export interface Network {
@@ -55,19 +55,19 @@ export interface Stored {
 /**
  * Every network: files, the built-in ones, and the modes `host` and `none`; in the order of the names.
  * @param extra more directories of network files
- * @param wanted "readable": without files that cannot be read, of which a warning tells
- * @throws Error naming a file that cannot be read
+ * @param wanted the name of one network, whose file has to be readable; of others a warning tells
+ * @throws Error naming its file if that cannot be read
  */
 export async function allNetworks(
   world: World,
   extra: readonly string[] = [],
-  wanted?: "readable",
+  wanted?: string,
 ): Promise<readonly Network[]> {
   const found = await Promise.all(
     loadNetworks(world, extra, wanted).map((network) => networkOf(world, network)),
   );
   const modes = await Promise.all([mode("host", "host"), mode("none", "null")]);
-  return [...found, ...modes, ...configurations(world)].sort((a, b) => compareNames(a.name, b.name));
+  return [...found, ...modes, ...configurations(world, wanted)].sort((a, b) => compareNames(a.name, b.name));
 }
 
 /** The directory of networks, and the ending of files that are configurations for networks. */
@@ -76,12 +76,18 @@ export function configurationFile(world: World, name: string): string {
 }
 const ending = ".netconfig";
 
-function configurations(world: World): readonly Network[] {
+function configurations(world: World, wanted?: string): readonly Network[] {
   return world.list(`${configDirectory(world)}/net.d`).flatMap((file) => {
     const name = file.endsWith(ending) ? file.slice(0, -ending.length) : "";
     if (identifierProblem(name) !== undefined) return [];
     const path = configurationFile(world, name);
-    const { id, created = "", ...stored } = readStored(world, path);
+    let read: Partial<Stored> = {};
+    try {
+      read = readStored(world, path);
+    } catch (error) {
+      passOver(world, file, unreadable(path, error), wanted);
+    }
+    const { id, created = "", ...stored } = read;
     if (id === undefined) return [];
     return [{
       ...{ ...nothingSaid, ipv4: true, ipv6: false, internal: false, ...stored },
@@ -148,7 +154,7 @@ async function networkOf(world: World, { list, path }: FoundNetwork): Promise<Ne
 
 /** What is stored of a network; of what is not as it should be, nothing. */
 function readStored(world: World, path: string): Partial<Stored> {
-  const json = fields(parseJson(world.read(path) ?? "{}")).raw("ocinet");
+  const json = fields(parseJson(world.read(path) ?? "{}", `network file ${path}`)).raw("ocinet");
   if (typeof json !== "object" || json === null) return {};
   const known = Object.entries(json).filter(([key, value]) =>
     Object.hasOwn(storedKeys, key) && storedKeys[key as keyof Stored](value)

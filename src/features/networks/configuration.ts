@@ -32,7 +32,7 @@ export async function withConfiguration(world: World, options: NetworkOptions): 
   if (configFrom === undefined) return options;
   refuseOwn(options);
   const { ipam, ipv6, labels, options: own, ...rest } = findConfiguration(
-    await allNetworks(world),
+    await allNetworks(world, [], configFrom),
     configFrom,
   );
   return {

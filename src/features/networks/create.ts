@@ -92,7 +92,7 @@ export async function createNetwork(
   const { given, main } = asTyped(() => readOptions({ name, id, driver }, options));
   const unlock = await world.lock(networksLock(state));
   try {
-    const networks = await allNetworks(world);
+    const networks = await allNetworks(world, [], name);
     refuseTwice(networks, name);
     if (options.configFrom !== undefined) findConfiguration(networks, options.configFrom);
     await refuseSharing(world, networks, name, main);
@@ -140,7 +140,7 @@ async function createConfiguration(
   };
   const unlock = await world.lock(networksLock(state));
   try {
-    refuseTwice(await allNetworks(world), name);
+    refuseTwice(await allNetworks(world, [], name), name);
     const text = `${JSON.stringify({ ocinet: stored }, null, 2)}\n`;
     if (!createWithDirectory(world, configurationFile(world, name), text)) throw duplicate(name);
     return { id, name };
@@ -157,7 +157,7 @@ export function networksLock(state: string): string {
 /** @throws Error for a name that no new network can have on this host */
 export async function checkNewName(world: World, name: string): Promise<void> {
   asTyped(() => checkName(name));
-  refuseTwice(await allNetworks(world), name);
+  refuseTwice(await allNetworks(world, [], name), name);
 }
 
 function refuseTwice(networks: readonly Network[], name: string): void {

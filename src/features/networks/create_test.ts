@@ -368,3 +368,32 @@ test("what must have a parent for itself is refused beside another, by whichever
     await assert.rejects(create(world, "x", passthru), { message });
   }
 });
+
+test("a file that cannot be read is in the way of its own name alone, and a warning tells of the others", async () => {
+  const fake = machine();
+  const warnings: string[] = [];
+  const world: World = { ...fake.world, warn: (line) => void warnings.push(line) };
+  for (const file of ["10-blue.conf", "red.conflist", "green.netconfig"]) {
+    fake.place(`/etc/ocinet/net.d/${file}`, "{ nonsense");
+  }
+  await create(world, "shop");
+  await create(world, "config", { configOnly: true });
+  assert.deepEqual(
+    warnings.map((line) => /^Cannot read network file (\S+): .*; it is passed over$/.exec(line)?.[1]),
+    [
+      ...["10-blue.conf", "red.conflist", "green.netconfig"].map((file) => `/etc/ocinet/net.d/${file}`),
+    ],
+  );
+  for (const name of ["blue", "red", "green"]) {
+    const own = new RegExp(
+      `^Error: Cannot read network file [^ ]*${name}[^ ]*: it is not JSON: line 1, [^/]*$`,
+    );
+    await assert.rejects(create(world, name), own);
+    await assert.rejects(create(world, name, { configOnly: true }), own);
+    await assert.rejects(removeNetwork(world, state, name), own);
+  }
+  await assert.rejects(create(world, "x", { configFrom: "green" }), /green\.netconfig/);
+  assert.equal(await removeNetwork(world, state, "shop"), "shop");
+  await create(world, "shop");
+  assert.deepEqual(await pruneNetworks(world, state, () => true), ["shop"]);
+});

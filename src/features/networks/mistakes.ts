@@ -1,5 +1,4 @@
 /** What is likely a mistake in the files of networks, and passes: keys that no plugin reads, names that two files have. */
-import { messageOf } from "../../wire/cni/error.ts";
 import { type Fields, fields } from "../../wire/cni/fields.ts";
 import type { PluginConf } from "../../wire/cni/network_list.ts";
 import { table } from "../../drivers/table.ts";
@@ -145,8 +144,9 @@ export function hiddenFiles(world: World, directory: string): readonly string[] 
       if (first !== undefined) return [`${path} is passed over: ${first} has network "${name}", too`];
       if (name !== undefined) seen.set(name, path);
       return [];
-    } catch (error) {
-      return [`${path}: ${messageOf(error)}`];
+    } catch {
+      // A file that cannot be read is told by unreadNetworks().
+      return [];
     }
   });
 }

@@ -79,27 +79,49 @@ export function listNetDirectories(world: World, extra: readonly string[]): read
 /**
  * Every network there is, in the order of the file names: a user's stands in for a built-in one of its name, and a
  * directory's for those of the directories before it.
- * @param wanted what is asked for: a file that cannot be read is in the way of what it could be, and of nothing else;
- * "readable": of such a file a warning tells, once, as a page looks again and again
+ * @param wanted what is asked for, or the name of one network: a file that cannot be read is in the way of what it could
+ * be, and of nothing else; where no mode is asked for, a warning tells of it, once, as a page looks again and again
  * @throws Error naming the file, for one that cannot be read and is in the way
  */
 export function networksIn(
   world: World,
   directories: readonly NetDirectory[],
-  wanted?: Mode | "readable",
+  wanted?: Mode | string,
 ): readonly FoundNetwork[] {
+  const { byName, unread } = readAll(world, directories);
+  for (const { file, error } of unread) passOver(world, file, error, wanted, byName);
+  return [...byName.values()].sort((a, b) => a.file < b.file ? -1 : a.file > b.file ? 1 : 0);
+}
+
+function readAll(world: World, directories: readonly NetDirectory[]) {
   const unread: Unread[] = [];
   const byName = new Map(builtIn(hasIpv6(world)).map((network) => [network.list.name, network]));
   for (const directory of directories) {
     for (const network of loadDirectory(world, directory, unread)) byName.set(network.list.name, network);
   }
-  for (const { file, error } of unread) {
-    if (wanted === "readable") {
-      if (!told.has(error.message)) world.warn(error.message);
-      told.add(error.message);
-    } else if (wanted === undefined || mayBeWanted(file, wanted, byName)) throw error;
+  return { byName, unread };
+}
+
+/** Why files of the user's directory cannot be read as networks. */
+export function unreadNetworks(world: World): readonly string[] {
+  return readAll(world, listNetDirectories(world, [])).unread.map(({ error }) => error.message);
+}
+
+/** @throws Error if a file that cannot be read is in the way of what is wanted; else a warning tells of it */
+export function passOver(
+  world: World,
+  file: string,
+  error: Error,
+  wanted?: Mode | string,
+  known: ReadonlyMap<string, unknown> = new Map(),
+): void {
+  if (typeof wanted === "object") {
+    if (mayBeWanted(file, wanted, known)) throw error;
+  } else {
+    if (nameOf(file) === wanted) throw error;
+    if (!told.has(error.message)) world.warn(`${error.message}; it is passed over`);
+    told.add(error.message);
   }
-  return [...byName.values()].sort((a, b) => a.file < b.file ? -1 : a.file > b.file ? 1 : 0);
 }
 
 const told = new Set<string>();
@@ -108,7 +130,7 @@ const told = new Set<string>();
 export function loadNetworks(
   world: World,
   extra: readonly string[],
-  wanted?: Mode | "readable",
+  wanted?: Mode | string,
 ): readonly FoundNetwork[] {
   return networksIn(world, listNetDirectories(world, extra), wanted);
 }
@@ -119,11 +141,21 @@ interface Unread {
   readonly error: Error;
 }
 
+/** The network that a file is of, by its own name. */
+function nameOf(file: string): string {
+  return file.replace(/\.(conf(list)?|netconfig)$/, "").replace(/^\d+-/, "");
+}
+
 /** Whether such a file could be a network that is asked for: by its own name, or because no other file has it. */
 function mayBeWanted(file: string, wanted: Mode, known: ReadonlyMap<string, unknown>): boolean {
   if (wanted.kind !== "contained") return false;
-  const named = file.replace(/\.conf(list)?$/, "").replace(/^\d+-/, "");
-  return wanted.all || [...wanted.networks.keys()].some((name) => name === named || !known.has(name));
+  return wanted.all || [...wanted.networks.keys()].some((name) => name === nameOf(file) || !known.has(name));
+}
+
+/** Most reasons name the file themselves. */
+export function unreadable(path: string, error: unknown): Error {
+  const reason = messageOf(error);
+  return new Error(reason.includes(path) ? reason : `error loading ${path}: ${reason}`);
 }
 
 function loadDirectory(world: World, directory: NetDirectory, unread: Unread[]): readonly FoundNetwork[] {
@@ -137,7 +169,7 @@ function loadDirectory(world: World, directory: NetDirectory, unread: Unread[]):
     try {
       return [{ file, path, list: parseNetworkList(world.read(path) ?? "", path, plugins) }];
     } catch (error) {
-      unread.push({ file, error: new Error(`error loading ${path}: ${messageOf(error)}`) });
+      unread.push({ file, error: unreadable(path, error) });
       return [];
     }
   });

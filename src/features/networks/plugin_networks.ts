@@ -25,6 +25,7 @@ import { fields } from "../../wire/cni/fields.ts";
 import type { PoolData } from "../../wire/cnm/client.ts";
 import type { Network } from "./catalog.ts";
 import type { IpamConfig } from "./ipam_options.ts";
+import { unreadNetworks } from "./networks.ts";
 import { releaseOf } from "./plugin_pools.ts";
 
 export type Json = Readonly<Record<string, unknown>>;
@@ -78,13 +79,16 @@ export async function giveUpBegun(
   networks: readonly Network[],
 ): Promise<Collected> {
   const [collected, problems]: [Stale[], string[]] = [[], []];
+  const [unread] = unreadNetworks(world);
   for (const file of world.list(`${state}/plugin-networks`)) {
     const id = /^([0-9a-f]{64})\.json$/.exec(file)?.[1];
     if (id === undefined) continue;
     const making = { world, state, id };
     try {
       if (networks.some((network) => network.id === id)) keep(making);
-      else {
+      else if (unread !== undefined) {
+        problems.push(`Cannot tell whether network ${id.slice(0, 12)} is there: ${unread}`);
+      } else {
         await giveUp(making);
         collected.push({ id: `network ${id.slice(0, 12)}`, reason: "its making was cut short" });
       }

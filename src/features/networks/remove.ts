@@ -54,7 +54,7 @@ export async function removeNetwork(
 
 /** A network that can be removed. @throws Error in Docker's words for another one */
 export async function findUnused(world: World, state: string, term: string): Promise<Network> {
-  const networks = await allNetworks(world);
+  const networks = await allNetworks(world, [], term);
   const network = findNetwork(networks, term);
   refusePredefined(network);
   refuseReferenced(network, networks);

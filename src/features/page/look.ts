@@ -18,7 +18,7 @@ export async function currentMap(world: World, state: string, all: boolean): Pro
       ...await describeAll(world, state, containerIds(world, state)),
       ...describeInside(world, state),
     ],
-    networks: (await allNetworks(world, [], "readable")).filter(({ configOnly }) => !configOnly),
+    networks: (await allNetworks(world)).filter(({ configOnly }) => !configOnly),
     endpoints: await endpointsIn(world, state),
     all,
   });
