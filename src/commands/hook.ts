@@ -122,7 +122,7 @@ async function connect(
     options,
     replace: true,
     ...(rootfs ? { rootfs } : {}),
-    ...(switchesIpv6Off(config) ? { withoutIpv6: true } : {}),
+    ...(switchesIpv6Off(config) ? { withoutIpv6: "later" as const } : {}),
     ...(typeof config?.["hostname"] === "string" ? { hostname: config["hostname"] } : {}),
   });
 }

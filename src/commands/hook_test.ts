@@ -1,14 +1,16 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { addNamespace, startProcess } from "../host/fake/kernel.ts";
-import { newFake } from "../host/fake.ts";
+import { addNamespace, type Namespace, removeAddress, startProcess } from "../host/fake/kernel.ts";
+import { type Fake, newFake } from "../host/fake.ts";
 import { realWorld } from "../host/runtime.ts";
 import { hook } from "./hook.ts";
 import { inject } from "./inject.ts";
 import { inspect } from "./inspect.ts";
 import { list } from "./list.ts";
+import { networkConnect, networkDisconnect } from "./network.ts";
 import { repair } from "./repair.ts";
 import { trace } from "./trace.ts";
+import { up } from "./up.ts";
 
 const known = async (fake: ReturnType<typeof newFake>) =>
   ((await list(fake.world)).json as { id: string; state: string }[]).map(({ id, state }) => `${id} ${state}`);
@@ -32,26 +34,21 @@ test("every id that runc or crun takes is taken, shown, and understood again", a
   }
 });
 
+function placeNetwork(fake: Fake, name: string, ...subnets: readonly string[]): void {
+  const ipam = {
+    type: "host-local",
+    ranges: subnets.map((subnet) => [{ subnet }]),
+    routes: [{ dst: "::/0" }],
+  };
+  const plugins = [{ type: "bridge", bridge: `${name}0`, isDefaultGateway: true, ipam }];
+  fake.place(`/etc/ocinet/net.d/${name}.conflist`, JSON.stringify({ cniVersion: "1.1.0", name, plugins }));
+}
+
 test("a bundle that switches IPv6 off has no address of it, on a network that has IPv4 as well", async () => {
   const fake = newFake();
   const { pid } = startProcess(fake.kernel, "init", addNamespace(fake.kernel).inode);
-  const place = (name: string, ...subnets: readonly string[]) =>
-    fake.place(
-      `/etc/ocinet/net.d/${name}.conflist`,
-      JSON.stringify({
-        ...{ cniVersion: "1.1.0", name },
-        plugins: [{
-          ...{ type: "bridge", bridge: `${name}0`, isDefaultGateway: true },
-          ipam: {
-            type: "host-local",
-            ranges: subnets.map((subnet) => [{ subnet }]),
-            routes: [{ dst: "::/0" }],
-          },
-        }],
-      }),
-    );
-  place("dual", "10.6.0.0/24", "fd00:6::/64");
-  place("six", "fd00:7::/64");
+  placeNetwork(fake, "dual", "10.6.0.0/24", "fd00:6::/64");
+  placeNetwork(fake, "six", "fd00:7::/64");
   const both = ["10.6.0", "fd00:6:", "fd00:7:"];
   for (const [value, expected] of [["1", ["10.6.0", "fd00:7:"]], [0, both]] as const) {
     const linux = { sysctl: { "net.ipv6.conf.all.disable_ipv6": value } };
@@ -66,6 +63,58 @@ test("a bundle that switches IPv6 off has no address of it, on a network that ha
     await hook(fake.world, ["poststop"], state);
   }
 });
+
+test("a container in which IPv6 is off gets no address of it by connect, up or repair", async () => {
+  const fake = newFake();
+  const namespace = addNamespace(fake.kernel);
+  const { pid } = startProcess(fake.kernel, "init", namespace.inode);
+  placeNetwork(fake, "dual", "10.6.0.0/24", "fd00:6::/64");
+  placeNetwork(fake, "six", "fd00:7::/64");
+  const linux = { sysctl: { "net.ipv6.conf.all.disable_ipv6": "1" } };
+  fake.kernel.mounts["/run/netns/box"] = namespace.inode;
+  placeNetwork(fake, "other", "10.8.0.0/24", "fd00:8::/64");
+  placeNetwork(fake, "six2", "fd00:9::/64");
+  fake.place("/bundle/config.json", JSON.stringify({ ociVersion: "1.0.2", linux }));
+  const state = JSON.stringify({ ociVersion: "1.0.2", id: "web", pid, bundle: "/bundle" });
+  await hook(fake.world, ["createRuntime", "--net=dual,six"], state);
+  // As the runtime does then.
+  switchIpv6Off(namespace);
+  const addresses = () =>
+    namespace.links.filter(({ name }) => name !== "lo").flatMap(({ name, addresses }) =>
+      addresses.map(({ address }) => `${name} ${address}`)
+    );
+  const before = addresses();
+  assert.deepEqual((await repair(fake.world, ["web"])).json, [{ id: "web", repaired: [] }]);
+  await networkConnect(fake.world, ["other", "web"], new Map());
+  assert.deepEqual(addresses(), [...before, "eth2 10.8.0.2/24"]);
+  const connect = (network: string, given = {}) =>
+    networkConnect(fake.world, [network, "web"], new Map(Object.entries(given)));
+  await networkDisconnect(fake.world, ["other", "web"], new Map(), false);
+  await assert.rejects(
+    connect("six2"),
+    /"web" to network "six2": the network has IPv6 subnets only, and IPv6 is off/,
+  );
+  await assert.rejects(connect("other", { ip6: ["fd00:8::8"] }), /address fd00:8::8: IPv6 is off in it/);
+  assert.deepEqual(addresses(), before);
+  assert.deepEqual((await repair(fake.world, ["web"])).json, [{ id: "web", repaired: [] }]);
+  await hook(fake.world, ["poststop"], state);
+  await assert.rejects(
+    up(fake.world, "/run/netns/box", new Map([["net", ["six"]]])),
+    /IPv6 is off in the container/,
+  );
+  await up(fake.world, "/run/netns/box", new Map([["net", ["dual"]]]));
+  assert.deepEqual(addresses(), ["eth0 10.6.0.3/24"]);
+});
+
+function switchIpv6Off(namespace: Namespace): void {
+  namespace.sysctls["net/ipv6/conf/all/disable_ipv6"] = "1";
+  for (const link of namespace.links) {
+    link.sysctls["ipv6/conf/disable_ipv6"] = "1";
+    for (const { address } of [...link.addresses]) {
+      if (address.includes(":")) removeAddress(namespace, link, address);
+    }
+  }
+}
 
 test("no id leads to another directory, or another container", async () => {
   const fake = newFake();

@@ -6,6 +6,7 @@ import { containerOfPath, containerOfProcess } from "../engine/namespace.ts";
 import { describeContainer } from "../features/container/describe.ts";
 import { stateDirectory } from "../engine/state.ts";
 import { parseAttachOptions } from "../features/container/options.ts";
+import { isIpv6Off } from "../features/container/without_ipv6.ts";
 import { serviceOptions } from "../features/networks/service_options.ts";
 import type { Report } from "./report.ts";
 import { asTyped } from "../engine/usage.ts";
@@ -57,6 +58,7 @@ export async function up(world: World, typed: string, given: OptionValues): Prom
     id: name,
     container,
     options,
+    ...(await isIpv6Off(world, container) ? { withoutIpv6: "now" as const } : {}),
     replace: false,
   });
   const described = describeContainer(world, record!);

@@ -1,7 +1,7 @@
 /** How either side is seen: what the steps of a record can be held against. */
 import { addressOf, hostLength, lastOf, lengthOf, networkOf, plus } from "../net/address.ts";
 import type { Prefixes } from "../plan/batch.ts";
-import { type Inside, lookInside, parseInside } from "../plan/inside.ts";
+import { type Inside, ipv6Switch, lookInside, parseInside } from "../plan/inside.ts";
 import {
   type AddressResource,
   type ElementResource,
@@ -156,17 +156,25 @@ export async function viewContainer(
 ): Promise<View | undefined> {
   const own = steps.filter(({ on }) => on === "container");
   if (container === undefined || own.length === 0) return undefined;
-  const keys = own.flatMap(({ id }) => id.kind === "sysctl" ? [id.key] : []);
+  const keys = [ipv6Switch, ...own.flatMap(({ id }) => id.kind === "sysctl" ? [id.key] : [])];
   const argv = [...container, "sh", "-c", lookInside, "sh", ...keys];
   const { code, stdout } = await world.run(argv, { looks: true });
   if (code !== 0) return undefined;
   const inside = parseInside(stdout, keys);
+  const isOff = inside.sysctls?.get(ipv6Switch) === "1";
   return {
-    isThere: (step) => isInside(inside, step),
+    // Who switched IPv6 off in the container wants none of it there again.
+    isThere: (step) => isOff && isOfIpv6(step.id) ? undefined : isInside(inside, step),
     hasLink: (link) => inside.links.has(link),
-    hasSubnet: ({ address, link }) =>
-      inside.routes.some(({ dst, dev }) => dst === networkOf(address) && dev === link),
+    hasSubnet: (id) =>
+      isOff && isOfIpv6(id) ||
+      inside.routes.some(({ dst, dev }) => dst === networkOf(id.address) && dev === id.link),
   };
+}
+
+function isOfIpv6(id: Resource): boolean {
+  const text = { address: "address", route: "dst", sysctl: "key" }[id.kind as string];
+  return text !== undefined && /:|ipv6/.test(String(id[text as keyof Resource]));
 }
 
 function isInside(inside: Inside, step: Step): boolean | undefined {

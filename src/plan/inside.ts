@@ -57,6 +57,9 @@ export interface Inside {
   readonly sysctls?: ReadonlyMap<string, string>;
 }
 
+/** Switches IPv6 off on all links of a namespace, and on those to come. */
+export const ipv6Switch = "net/ipv6/conf/all/disable_ipv6";
+
 /** A new, empty namespace. */
 export const emptyInside: Inside = { links: new Map(), routes: [], rules: [] };
 

@@ -1,5 +1,6 @@
 import type { Result } from "../../wire/cni/result.ts";
 import type { Attachment } from "../../plan/attachment.ts";
+import { ipv6Switch } from "../../plan/inside.ts";
 import { setLink } from "../../plan/ip.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { HostState } from "../../plan/host_state.ts";
@@ -13,11 +14,9 @@ export function parse(): unknown {
   return {};
 }
 
-const ipv6 = "net/ipv6/conf/all/disable_ipv6";
-
 /** Looks up whether the kernel has IPv6. */
 export function lookups(): Lookups {
-  return { sysctls: [ipv6] };
+  return { sysctls: [ipv6Switch] };
 }
 
 /**
@@ -25,7 +24,7 @@ export function lookups(): Lookups {
  * chain, the previous result is passed on.
  */
 export function link(_conf: unknown, at: Attachment, { sysctls }: HostState, before?: Result): Plan {
-  const addresses = ["127.0.0.1/8", ...(sysctls.get(ipv6) ? ["::1/128"] : [])];
+  const addresses = ["127.0.0.1/8", ...(sysctls.get(ipv6Switch) ? ["::1/128"] : [])];
   return {
     steps: [{ ...setLink("container", "lo", "up"), undo: "link set dev lo down" }],
     result: before ?? {

@@ -76,7 +76,9 @@ function forContainer(
   { id, options: { service }, withoutIpv6: hasNoIpv6 }: Request,
 ): readonly ChosenNetwork[] {
   const served = service ? withService(id, found, service) : found;
-  return hasNoIpv6 ? served.map((one) => ({ ...one, list: withoutIpv6(one.list) })) : served;
+  return hasNoIpv6
+    ? served.map((one) => ({ ...one, list: withoutIpv6(one.list, hasNoIpv6 === "now" ? id : undefined) }))
+    : served;
 }
 
 async function attachLocked(

@@ -33,6 +33,7 @@ import {
 } from "./live_checks.ts";
 import { claimsFor, forwardSteps } from "./live_ports.ts";
 import { believing, moveDefaults, takeOffChanging } from "./network_change.ts";
+import { isIpv6Off, withoutIpv6 } from "./without_ipv6.ts";
 import { notAttached, recordToChange } from "./port_change.ts";
 
 /** How a container is to be on a network. */
@@ -69,7 +70,14 @@ export async function connectNetwork(
     checkAddresses(network, options);
     const ifname = options.ifname ?? freeName(world, record);
     checkName(world, record, ifname);
-    const link = await linkFor(world, state, record, { network, ifname, options });
+    const isOff = await isIpv6Off(world, fromHere(world, record.container));
+    if (isOff && options.ip6 !== undefined) {
+      throw new Error(
+        `Cannot give container "${id}" address ${options.ip6}: IPv6 is off in it (net.ipv6.conf.all.disable_ipv6=1); leave --ip6 out`,
+      );
+    }
+    const possible = isOff ? { ...network, list: withoutIpv6(network.list!, id) } : network;
+    const link = await linkFor(world, state, record, { network: possible, ifname, options });
     const attachments = [...record.attachments, link.attached];
     // Should we be killed, the next command takes it off.
     const begun = writeRecord<ContainerRecord>(world, state, { ...record, attachments, changing: ifname });

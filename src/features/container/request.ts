@@ -17,8 +17,8 @@ export interface Request {
   /** In place of the networks that the options names. */
   readonly networks?: readonly ChosenNetwork[];
   readonly rootfs?: Rootfs;
-  /** Its runtime is going to switch IPv6 off. */
-  readonly withoutIpv6?: boolean;
+  /** IPv6 is off in it, or its runtime is going to switch it off. */
+  readonly withoutIpv6?: "now" | "later";
   /** The container's host name, as its runtime is going to set it. */
   readonly hostname?: string;
   /** It is the user's session, on a host with this first port for ordinary users; the step, taken back last, ends it. */

@@ -1,3 +1,8 @@
+import { prefixesOf } from "../../engine/namespace.ts";
+import { cannotLookInside } from "../../engine/observe.ts";
+import type { Namespace } from "../../engine/record.ts";
+import { ipv6Switch } from "../../plan/inside.ts";
+import type { World } from "../../plan/world.ts";
 import { asObject, type Config } from "../../wire/oci/config.ts";
 import type { NetworkList, PluginConf } from "../../wire/cni/network_list.ts";
 
@@ -7,21 +12,36 @@ export function switchesIpv6Off(config: Config | undefined): boolean {
   return String(sysctls["net.ipv6.conf.all.disable_ipv6"]) === "1";
 }
 
+/** Whether IPv6 is off in a container's namespace. @throws Error if it cannot be looked into */
+export async function isIpv6Off(world: World, container: Namespace): Promise<boolean> {
+  const argv = [...prefixesOf(container).container, "cat", `/proc/sys/${ipv6Switch}`];
+  const output = await world.run(argv, { looks: true });
+  // A kernel without IPv6 has no such file.
+  if (output.code !== 0 && !output.stderr.includes("No such file")) throw cannotLookInside(output);
+  return output.stdout.trim() === "1";
+}
+
 /**
  * A network without its IPv6 subnets, which a container without IPv6 would lose its addresses of (moby#48971).
- * @returns the same for a network that has no others
+ * @param id of a container that has IPv6 off already; without one, a network that has no others stays as it is
+ * @throws Error for such a network
  */
-export function withoutIpv6(list: NetworkList): NetworkList {
+export function withoutIpv6(list: NetworkList, id?: string): NetworkList {
   const [main, ...others] = list.plugins as readonly [PluginConf, ...PluginConf[]];
   const ipam = main["ipam"];
   if (typeof ipam !== "object" || ipam === null) return list;
   const kept = Object.fromEntries(
     Object.entries(ipam).map(([key, value]) => [key, Array.isArray(value) ? value.filter(isNotIpv6) : value]),
   );
-  const isLeft =
-    ["ranges", "addresses"].some((key) => ((kept[key] ?? []) as readonly unknown[]).length > 0) ||
-    typeof kept["subnet"] === "string" && isNotIpv6(kept["subnet"]);
-  return isLeft ? { ...list, plugins: [{ ...main, ipam: kept }, ...others] } : list;
+  const isLeft = (conf: Readonly<Record<string, unknown>>) =>
+    ["ranges", "addresses"].some((key) => ((conf[key] ?? []) as readonly unknown[]).length > 0) ||
+    typeof conf["subnet"] === "string" && (conf !== kept || isNotIpv6(conf["subnet"]));
+  if (isLeft(kept)) return { ...list, plugins: [{ ...main, ipam: kept }, ...others] };
+  if (id === undefined || !isLeft(ipam as Readonly<Record<string, unknown>>)) return list;
+  throw new Error(
+    `Cannot connect container "${id}" to network "${list.name}": the network has IPv6 subnets only, and IPv6 is off in ` +
+      "the container (net.ipv6.conf.all.disable_ipv6=1); switch it on there, or use a network with an IPv4 subnet",
+  );
 }
 
 /** Whether an entry of `ranges`, `addresses` or `routes` is of IPv4: by the first address in it. */

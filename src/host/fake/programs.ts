@@ -79,8 +79,9 @@ const programs: Readonly<Record<string, Program>> = {
   conntrack,
   true: () => done,
   env: (caller, words, stdin) => runProgram(caller, words.filter((word) => !word.startsWith("--")), stdin),
-  cat: ({ tree }, [path]) => {
-    const text = tree.entry(path!)?.text;
+  cat: ({ tree, kernel, namespace }, [path]) => {
+    const text = readSysctl(kernel, namespace.inode, path!.replace("/proc/sys/", "")) ??
+      tree.entry(path!)?.text;
     return text === undefined ? failed(1, `cat: ${path}: No such file or directory\n`) : said(text);
   },
 };
