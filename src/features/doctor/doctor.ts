@@ -8,6 +8,7 @@ import { kernelChecks } from "./kernel.ts";
 import { optionChecks } from "./options.ts";
 import { isOlder, programChecks, versionOf } from "./programs.ts";
 import { resolverChecks } from "./resolver.ts";
+import { subnetChecks } from "./subnets.ts";
 import { sysctlChecks } from "./sysctls.ts";
 import { systemdChecks } from "./systemd.ts";
 import { uplinkChecks } from "./uplinks.ts";
@@ -28,6 +29,7 @@ const checks: readonly Check[] = [
   ...forwardingChecks,
   ...resolverChecks,
   ...clusterChecks,
+  ...subnetChecks,
   ...historyChecks,
 ];
 

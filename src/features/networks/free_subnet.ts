@@ -1,17 +1,8 @@
-import {
-  addressOf,
-  contains,
-  type Family,
-  hostLength,
-  lengthOf,
-  parseCidr,
-  plus,
-} from "../../net/address.ts";
-import { askIp } from "../../engine/links.ts";
-import { resolvConf, serversIn } from "../../engine/name_servers.ts";
-import { overlap, readRoutes, routeTo, subnetOf } from "../../engine/routes.ts";
+import { type Family, family, parseCidr } from "../../net/address.ts";
+import { readRoutes } from "../../engine/routes.ts";
 import type { World } from "../../plan/world.ts";
 import { overlaps } from "./ipam_options.ts";
+import { elsewhere, probe } from "./subnets.ts";
 
 /** Docker's pools, and then more of a size that suffices for most. */
 function candidates4(): readonly string[] {
@@ -59,35 +50,7 @@ export async function freeSubnet(
 
 /** By what the host reaches addresses of a subnet, but for default routes; undefined when by nothing. */
 export async function reachedBy(world: World, subnet: string): Promise<string | undefined> {
-  const server = serversIn(world, resolvConf).find((server) => contains(subnet, server));
-  if (server !== undefined) return `name server ${server}`;
-  const wanted = routeTo(subnet, "");
-  const { routes } = readRoutes(world, subnet.includes(":") ? 6 : 4);
-  const found = routes.find((route) =>
-    overlap(wanted, route) && isLong(route.length, subnet) && route.link !== "lo" && route.link !== "*"
-  );
-  return found ? `route ${subnetOf(found)} dev ${found.link}` : await probe(world, subnet);
-}
-
-/** Halves of everything, as VPNs add them, are default routes in all but name. */
-function isLong(length: number, subnet: string): boolean {
-  return length >= (subnet.includes(":") ? 4 : 8);
-}
-
-const probes = 8;
-
-/** Asks for some of the addresses: rules may lead to other tables, and a table may be too long to be read. */
-async function probe(world: World, subnet: string): Promise<string | undefined> {
-  const step = (1n << BigInt(hostLength(subnet) - lengthOf(subnet))) / BigInt(probes);
-  const lines = Array.from(
-    { length: step === 0n ? 1 : probes },
-    (_, i) => `route get fibmatch ${plus(addressOf(subnet), step * BigInt(i) + (step > 1n ? 1n : 0n))}`,
-  );
-  for (const { dst, dev, type = "unicast" } of await askIp(world, lines)) {
-    if (typeof dst !== "string" || typeof dev !== "string" || dst === "default") continue;
-    if (type !== "unicast" && type !== "local" && type !== "broadcast") continue;
-    const length = dst.includes("/") ? lengthOf(dst) : hostLength(dst);
-    if (isLong(length, subnet)) return `route ${dst} dev ${dev}`;
-  }
-  return undefined;
+  const { routes } = readRoutes(world, family(subnet));
+  const known = routes.filter(({ link }) => link !== "lo" && link !== "*");
+  return elsewhere(world, subnet, known) ?? elsewhere(world, subnet, await probe(world, [subnet]));
 }

@@ -124,7 +124,7 @@ async function chooseSubnet(
   const reasons: string[] = [];
   for (const [i, subnet] of all.entries()) {
     const routes = i === 0 ? known : await routesTo(world, [subnet]);
-    const reason = elsewhere(world, network, subnet, routes);
+    const reason = elsewhere(world, subnet, routes.filter(({ link }) => !isOurs(link, network)));
     if (reason === undefined) return subnet;
     reasons.push(`${subnet} by ${reason}`);
   }
@@ -135,18 +135,14 @@ async function chooseSubnet(
   );
 }
 
-/** By what the host reaches addresses of a subnet, but for a default route; undefined when by nothing else. */
-function elsewhere(
-  world: World,
-  network: BuiltIn,
-  subnet: string,
-  routes: readonly HostRoute[],
-): string | undefined {
+/** By what the host reaches addresses of a subnet, but for a default route; undefined when by nothing of these. */
+export function elsewhere(world: World, subnet: string, routes: readonly HostRoute[]): string | undefined {
   const server = serversIn(world, resolvConf).find((server) => contains(subnet, server));
   if (server !== undefined) return `name server ${server}`;
   const wanted = routeTo(subnet, "");
+  // Halves of everything, as VPNs add them, are default routes in all but name.
   const found = routes.find((route) =>
-    overlap(wanted, route) && isInTheWay(route) && !isOurs(route.link, network)
+    overlap(wanted, route) && route.length >= (route.hex.length === 8 ? 8 : 4)
   );
   return found && `route ${subnetOf(found)} dev ${found.link}`;
 }
@@ -162,11 +158,6 @@ async function routesTo(world: World, subnets: readonly string[]): Promise<reado
   return [...tables.flatMap(({ routes }) => routes), ...await probe(world, asked)];
 }
 
-/** Halves of everything, as VPNs add them, are default routes in all but name. */
-function isInTheWay({ hex, length }: HostRoute): boolean {
-  return length >= (hex.length === 8 ? 8 : 4);
-}
-
 /** Links of containers that are only just coming or going, the network's bridge, and routes that refuse. */
 function isOurs(link: string, network: BuiltIn): boolean {
   return link === network || link === "*" || link === "lo" || /^veth[0-9a-f]{11}$/.test(link);
@@ -174,19 +165,22 @@ function isOurs(link: string, network: BuiltIn): boolean {
 
 const probes = 16;
 
-/** The routes to addresses spread over subnets. */
-async function probe(world: World, subnets: readonly string[]): Promise<readonly HostRoute[]> {
+/** The routes to addresses spread over subnets: of any table that a rule leads to. */
+export async function probe(world: World, subnets: readonly string[]): Promise<readonly HostRoute[]> {
   const lines = subnets.flatMap(spread).map((address) => `route get fibmatch ${address}`);
-  return (await askIp(world, lines)).flatMap(({ dst, dev, type = "unicast" }) => {
-    if (type !== "unicast" || typeof dst !== "string" || typeof dev !== "string" || dst === "default") {
-      return [];
-    }
-    return [routeTo(dst.includes("/") ? dst : `${dst}/${hostLength(dst)}`, dev)];
-  });
+  const isKnown = (type: unknown) => ["unicast", "local", "broadcast"].includes(String(type));
+  return (await askIp(world, lines)).flatMap(({ dst, dev, type = "unicast" }) =>
+    typeof dst === "string" && typeof dev === "string" && dst !== "default" && isKnown(type)
+      ? [routeTo(dst.includes("/") ? dst : `${dst}/${hostLength(dst)}`, dev)]
+      : []
+  );
 }
 
 function spread(subnet: string): readonly string[] {
   const step = (1n << BigInt(hostLength(subnet) - lengthOf(subnet))) / BigInt(probes);
   const first = addressOf(networkOf(subnet));
-  return Array.from({ length: probes }, (_, i) => plus(first, step * BigInt(i) + 1n));
+  return Array.from(
+    { length: step === 0n ? 1 : probes },
+    (_, i) => plus(first, step * BigInt(i) + (step > 1n ? 1n : 0n)),
+  );
 }
