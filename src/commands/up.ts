@@ -6,7 +6,7 @@ import { containerOfPath, containerOfProcess } from "../engine/namespace.ts";
 import { describeContainer } from "../features/container/describe.ts";
 import { stateDirectory } from "../engine/state.ts";
 import { parseAttachOptions } from "../features/container/options.ts";
-import { isIpv6Off } from "../features/container/without_ipv6.ts";
+import { isIpv6Off } from "../features/container/live_checks.ts";
 import { serviceOptions } from "../features/networks/service_options.ts";
 import type { Report } from "./report.ts";
 import { asTyped } from "../engine/usage.ts";

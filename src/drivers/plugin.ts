@@ -53,6 +53,8 @@ export interface Lease {
 export interface Main<Conf> {
   /** The container's link existed before and is not ours to delete. */
   readonly keepsLink?: boolean;
+  /** The container's link has no end on the host: it is on a link of the host's, or on none. */
+  readonly apart?: "on a link" | "alone";
   /** It reads CNI_ARGS, so ADD refuses unknown keys in them. */
   readonly readsArgs?: true;
   parse(conf: Fields): Conf;

@@ -78,6 +78,12 @@ export function readsArgs(type: string): boolean {
   return "readsArgs" in (table[type]?.plugin ?? {});
 }
 
+/** Whether the links of a main type have no end on the host, and what they are on; of another type nothing is known. */
+export function apartOf(type: string): Main<unknown>["apart"] {
+  const row = table[type];
+  return row?.role === "main" ? row.plugin.apart : undefined;
+}
+
 function main<Conf>(plugin: Main<Conf>): Row {
   return { role: "main", plugin: plugin as Main<unknown> };
 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { readsArgs, table } from "./table.ts";
+import { apartOf, readsArgs, table } from "./table.ts";
 
 test("every type has a row, in the order of the alphabet", () => {
   const names = Object.keys(table);
@@ -33,4 +33,11 @@ test("CNI_ARGS are read by those that the reference has read them", () => {
   ];
   assert.deepEqual(Object.keys(table).filter(readsArgs), readers);
   assert.equal(readsArgs("toString"), false);
+});
+
+test("a type says that its links have no end on the host, and whether they are on a link of the host's", () => {
+  const of = (kind: string | undefined) => Object.keys(table).filter((type) => apartOf(type) === kind);
+  assert.deepEqual(of("on a link"), ["host-device", "ipvlan", "macvlan", "vlan"]);
+  assert.deepEqual(of("alone"), ["dummy", "tap"]);
+  assert.deepEqual([apartOf("uplink"), apartOf("toString")], [undefined, undefined]);
 });

@@ -19,6 +19,9 @@ import {
   resultOf,
 } from "./move_in.ts";
 
+/** Its links have no end on the host. */
+export const apart = "alone";
+
 /** Reads a dummy configuration. It has only `ipam`. */
 export function parse(conf: Fields): BringUp {
   const bringUp = parseBringUp(conf);

@@ -39,6 +39,9 @@ interface Conf {
   readonly dns?: Dns;
 }
 
+/** Its links are on one of the host's, and have no end of their own there. */
+export const apart = "on a link";
+
 /** Reads an ipvlan configuration. */
 export function parse(conf: Fields): Conf {
   return {

@@ -49,6 +49,9 @@ interface Conf {
 /** It reads `MAC`. */
 export const readsArgs = true;
 
+/** Its links are on one of the host's, and have no end of their own there. */
+export const apart = "on a link";
+
 /** Reads a macvlan configuration. */
 export function parse(conf: Fields): Conf {
   return {

@@ -44,6 +44,9 @@ interface Conf {
 /** It reads `MAC`. */
 export const readsArgs = true;
 
+/** Its links have no end on the host. */
+export const apart = "alone";
+
 /** Reads a tap configuration. */
 export function parse(conf: Fields): Conf {
   return {

@@ -38,6 +38,9 @@ interface Conf {
   readonly dns?: Dns;
 }
 
+/** Its links are on one of the host's, and have no end of their own there. */
+export const apart = "on a link";
+
 /** Reads a vlan configuration. */
 export function parse(conf: Fields): Conf {
   const [parent, bringUp] = [parseParent(conf), parseBringUp(conf)];

@@ -11,6 +11,7 @@ import { setSysctl, type Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import * as bridge from "../../drivers/main/bridge.ts";
 import { endpointOf } from "../../drivers/main/endpoint.ts";
+import { apartOf } from "../../drivers/table.ts";
 import * as portmap from "../../drivers/meta/portmap.ts";
 import { attachmentOf } from "../../engine/attachment.ts";
 import { parseChain, together } from "../../engine/chain.ts";
@@ -187,12 +188,10 @@ export function publishedThrough(links: readonly PlannedLink[]): number {
   return [leads, on!, open!].find((index) => index >= 0) ?? links.length - 1;
 }
 
-/** Types whose links have no other end on the host. A bridge has one, but the host may have no address on it. */
-const apart = ["macvlan", "ipvlan", "vlan", "host-device", "tap", "dummy"];
-
+/** A bridge has an end on the host, but the host may have no address on it. */
 function isOnHost(link: Pick<PlannedLink, "attached">): boolean {
   const { by } = link.attached;
-  return by === "bridge" ? has(link, "isGateway") || has(link, "ipMasq") : !apart.includes(by);
+  return by === "bridge" ? has(link, "isGateway") || has(link, "ipMasq") : apartOf(by) === undefined;
 }
 
 /** Ports stay closed on an internal network, which rkt's restricted one is not. */

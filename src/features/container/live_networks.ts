@@ -28,12 +28,13 @@ import {
   checkName,
   checkValues,
   freeName,
+  isIpv6Off,
   refuseConnecting,
   refuseUplink,
 } from "./live_checks.ts";
 import { claimsFor, forwardSteps } from "./live_ports.ts";
 import { believing, moveDefaults, takeOffChanging } from "./network_change.ts";
-import { isIpv6Off, withoutIpv6 } from "./without_ipv6.ts";
+import { withoutIpv6 } from "./without_ipv6.ts";
 import { notAttached, recordToChange } from "./port_change.ts";
 
 /** How a container is to be on a network. */

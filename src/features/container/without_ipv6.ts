@@ -1,8 +1,3 @@
-import { prefixesOf } from "../../engine/namespace.ts";
-import { cannotLookInside } from "../../engine/observe.ts";
-import type { Namespace } from "../../engine/record.ts";
-import { ipv6Switch } from "../../plan/inside.ts";
-import type { World } from "../../plan/world.ts";
 import { asObject, type Config } from "../../wire/oci/config.ts";
 import type { NetworkList, PluginConf } from "../../wire/cni/network_list.ts";
 
@@ -10,15 +5,6 @@ import type { NetworkList, PluginConf } from "../../wire/cni/network_list.ts";
 export function switchesIpv6Off(config: Config | undefined): boolean {
   const sysctls = asObject(asObject(config?.["linux"])["sysctl"]);
   return String(sysctls["net.ipv6.conf.all.disable_ipv6"]) === "1";
-}
-
-/** Whether IPv6 is off in a container's namespace. @throws Error if it cannot be looked into */
-export async function isIpv6Off(world: World, container: Namespace): Promise<boolean> {
-  const argv = [...prefixesOf(container).container, "cat", `/proc/sys/${ipv6Switch}`];
-  const output = await world.run(argv, { looks: true });
-  // A kernel without IPv6 has no such file.
-  if (output.code !== 0 && !output.stderr.includes("No such file")) throw cannotLookInside(output);
-  return output.stdout.trim() === "1";
 }
 
 /**

@@ -1,6 +1,7 @@
 import type { DescribedPort, Description, State } from "../container/describe.ts";
 import { type Network, scopeOf } from "../networks/catalog.ts";
 import type { NetworkEndpoint } from "../networks/endpoints.ts";
+import { apartOf } from "../../drivers/table.ts";
 import { uplinkNamed } from "../../drivers/uplinks/table.ts";
 
 /** A host with its networks and containers. Its keys stay as they are: docs/map.md. */
@@ -137,9 +138,6 @@ function linkOf({ list }: Network): string | undefined {
   return [bridge, master, device].find((name) => typeof name === "string");
 }
 
-/** Types whose interfaces are on a link of the host's. */
-const onLinks = ["macvlan", "ipvlan", "vlan", "host-device"];
-
 /** The way of a network's own, whichever containers are on it. */
 function wayOf(network: Network, isUsed: boolean, withDefault: ReadonlySet<string>): MapWay {
   const { name, driver, internal, list } = network;
@@ -150,7 +148,7 @@ function wayOf(network: Network, isUsed: boolean, withDefault: ReadonlySet<strin
   // Of an overlay network the cluster says whether it is internal; then no container has a default route by it.
   if (driver === "overlay") return way(isUsed && !withDefault.has(name) ? "internal" : "masquerade");
   if (list.plugins.some((plugin) => plugin["ipMasq"] === true)) return way("masquerade");
-  if (!onLinks.includes(list.plugins[0]!.type)) return way("routed");
+  if (apartOf(list.plugins[0]!.type) !== "on a link") return way("routed");
   return { ...way("link"), ...(link === undefined ? {} : { link }) };
 }
 
