@@ -338,6 +338,18 @@ SCRIPT
   cni "$plugins/host-device" DEL
   cni "$plugins/host-device" DEL
   is_remembered box
+  # How it was before is known by the record alone: without one it is down afterwards, as after the reference's own DEL.
+  local host_device
+  for host_device in /usr/lib/cni/host-device "$plugins/host-device"; do
+    in_host ip link set port0 up
+    cni /usr/lib/cni/host-device ADD
+    cni "$host_device" DEL
+    in_host ip -j link show dev port0 | jq -e '.[0].flags | index("UP") == null'
+  done
+  in_host ip link set port0 up
+  cni "$plugins/host-device" ADD
+  cni "$plugins/host-device" DEL
+  in_host ip -j link show dev port0 | jq -e '.[0].flags | index("UP")'
   in_host ip netns delete box
   in_host ip link delete port0
 }
