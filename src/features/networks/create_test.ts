@@ -122,6 +122,27 @@ test("of one name made at once one is, and different names get different subnets
   assert.equal(new Set(subnets).size, 6);
 });
 
+test("so it is where one of two is in a session, whose state is another", async () => {
+  const { world } = machine();
+  const make = (name: string, more: Partial<NetworkOptions>) =>
+    [state, "/run/user/1000/ocinet"].map((each, i) =>
+      createNetwork(world, each, name.replace("*", `${i}`), { ...plain, ...more })
+    );
+  const refused = async (made: readonly Promise<unknown>[]) =>
+    (await Promise.allSettled(made)).flatMap((end) => end.status === "rejected" ? [String(end.reason)] : []);
+  assert.match(
+    (await refused(make("asked*", { subnets: ["10.5.0.0/24"] }))).join(),
+    /^Error: Pool overlaps with [^,]*$/,
+  );
+  assert.deepEqual(await refused(make("free*", {})), []);
+  assert.notEqual(await subnetOf(world, "free0"), await subnetOf(world, "free1"));
+  const network = create(world, "same");
+  const configuration = createNetwork(world, "/run/user/1000/ocinet", "same", { ...plain, configOnly: true });
+  assert.deepEqual(await refused([network, configuration]), [
+    "Error: network with name same already exists",
+  ]);
+});
+
 test("a subnet is chosen that no route, address, server or network has", async () => {
   const fake = machine();
   const host = namespaceOf(fake.kernel, fake.kernel.own);

@@ -7,26 +7,19 @@ import { linkExists } from "../../engine/links.ts";
 import { forgetBridge } from "../../engine/shared_elements.ts";
 import { isRoot } from "../../engine/user.ts";
 import { allNetworks, findNetwork, type Network } from "./catalog.ts";
-import { networksLock } from "./create.ts";
+import { lockNetworks, networksLock, own } from "./create.ts";
 import { giveUpBegun, removeFromPlugins } from "./plugin_networks.ts";
 import { endpointsIn, type NetworkEndpoint } from "./endpoints.ts";
-
-/** How long a removal waits for those who are just attaching containers: tries, and milliseconds between them. */
-const retries = { tries: 600, pause: 50 };
 
 /**
  * Does something while no container is being attached, and no network made or removed.
  * @throws Error when containers are being attached all the time
  */
 export async function whileNobodyAttaches<T>(world: World, state: string, act: () => Promise<T>): Promise<T> {
-  const unlock = await world.lock(networksLock(state));
+  const unlock = await lockNetworks(world, state);
   try {
-    for (let tries = 0; tries < retries.tries; tries++) {
-      const release = await world.tryOwn(state);
-      if (release) return await act().finally(release);
-      await new Promise((resolve) => setTimeout(resolve, retries.pause));
-    }
-    throw new Error("Cannot change networks: containers are being attached all the time; try again later");
+    const release = await own(world, state);
+    return await act().finally(release);
   } finally {
     unlock();
   }
