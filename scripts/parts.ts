@@ -49,6 +49,7 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
     "src/drivers/meta/firewall.ts",
     "src/drivers/meta/tuning.ts",
     "src/features/container/wanted_args.ts",
+    "src/features/networks/taken.ts",
   ],
   complaints: [
     "src/engine/taken.ts",

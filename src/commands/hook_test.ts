@@ -92,7 +92,7 @@ test("a container in which IPv6 is off gets no address of it by connect, up or r
   await networkDisconnect(fake.world, ["other", "web"], new Map(), false);
   await assert.rejects(
     connect("six2"),
-    /"web" to network "six2": the network has IPv6 subnets only, and IPv6 is off/,
+    /"web" to network "six2": it has IPv6 subnets only, and IPv6 is off/,
   );
   await assert.rejects(connect("other", { ip6: ["fd00:8::8"] }), /address fd00:8::8: IPv6 is off in it/);
   assert.deepEqual(addresses(), before);

@@ -54,7 +54,7 @@ export interface Main<Conf> {
   /** The container's link existed before and is not ours to delete. */
   readonly keepsLink?: boolean;
   /** The container's link has no end on the host: it is on a link of the host's, or on none. */
-  readonly apart?: "on a link" | "alone";
+  readonly apart?: "link" | "alone";
   /** It reads CNI_ARGS, so ADD refuses unknown keys in them. */
   readonly readsArgs?: true;
   parse(conf: Fields): Conf;
@@ -121,6 +121,8 @@ export type Ipam<Conf> = LocalIpam<Conf> | LinkIpam<Conf>;
 /** A type whose addresses are known before the link exists. */
 export interface LocalIpam<Conf> {
   readonly kind: "local";
+  /** It reserves nothing: two containers may be given one address. */
+  readonly unreserved?: true;
   /** Another program gives the addresses, so what releases them is recorded before they are used. */
   readonly remote?: true;
   /** It reads CNI_ARGS, so ADD refuses unknown keys in them. */

@@ -37,7 +37,7 @@ test("CNI_ARGS are read by those that the reference has read them", () => {
 
 test("a type says that its links have no end on the host, and whether they are on a link of the host's", () => {
   const of = (kind: string | undefined) => Object.keys(table).filter((type) => apartOf(type) === kind);
-  assert.deepEqual(of("on a link"), ["host-device", "ipvlan", "macvlan", "vlan"]);
+  assert.deepEqual(of("link"), ["host-device", "ipvlan", "macvlan", "vlan"]);
   assert.deepEqual(of("alone"), ["dummy", "tap"]);
   assert.deepEqual([apartOf("uplink"), apartOf("toString")], [undefined, undefined]);
 });

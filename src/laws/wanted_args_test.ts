@@ -88,6 +88,42 @@ test("a MAC address that another container on the network has is refused, until 
   await again();
 });
 
+for (const type of ["bridge", "macvlan", "ipvlan"]) {
+  test(`a static address that another container on the ${type} network has is refused, until that has gone`, async () => {
+    const text = (mode: object) =>
+      JSON.stringify({
+        cniVersion: "1.0.0",
+        name: "blue",
+        type,
+        ...mode,
+        ipam: { type: "static", addresses: [{ address: "10.7.0.2/24", gateway: "10.7.0.1" }] },
+      });
+    const list = parseNetworkList(text({ master: "eth0", bridge: "br7" }), "blue");
+    const { fake } = await attached(list, "IP=10.7.0.7/24");
+    const netns = fake.addNamespace("second");
+    const again = (id: string, args: string, of = list) =>
+      attach(fake.world, state, {
+        ...{ id, container: containerOfPath(fake.world, netns), replace: false },
+        options: parseAttachOptions(new Map()),
+        networks: [{ list: of, ifname: "eth0", args }],
+      });
+    const outside = () => fake.dump().filter((line) => !line.startsWith("/run/netns/second"));
+    const before = outside();
+    const asked = { ...list, plugins: [{ ...list.plugins[0]!, args: { cni: { ips: ["10.7.0.7/24"] } } }] };
+    for (const make of [() => again("c2", ""), () => again("c2", "", asked)]) {
+      await assert.rejects(make(), /address.*container "c1" has |container "c1" has the address/);
+    }
+    assert.deepEqual(outside(), before);
+    if (type === "macvlan") {
+      // A network of another name may be apart from it.
+      await again("c3", "", { ...list, name: "red" });
+      await detach(fake.world, state, "c3");
+    }
+    await detach(fake.world, state, "c1");
+    await again("c2", "", asked);
+  });
+}
+
 const dhcp = '{"cniVersion":"1.1.0","name":"blue","type":"bridge","ipam":{"type":"dhcp"}}';
 const passthru = '{"cniVersion":"1.1.0","name":"blue","type":"macvlan","master":"eth0","mode":"passthru"}';
 

@@ -9,6 +9,9 @@ import type { Lease } from "../plugin.ts";
 /** The addresses are known before the link exists. */
 export const kind = "local";
 
+/** Who writes the configuration knows who has which address. */
+export const unreserved = true;
+
 interface Conf {
   readonly ips: readonly Ip[];
   /** Whether `ips` came from args.cni or runtimeConfig. Then CNI_ARGS is ignored. */

@@ -41,7 +41,7 @@ export const keepsLink = true;
 const [pciBus, auxiliaryBus] = ["/sys/bus/pci/devices", "/sys/bus/auxiliary/devices"];
 
 /** Its link is one of the host's, and has no end there meanwhile. */
-export const apart = "on a link";
+export const apart = "link";
 
 /** Reads a host-device configuration. */
 export function parse(conf: Fields): Conf {

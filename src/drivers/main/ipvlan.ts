@@ -40,7 +40,7 @@ interface Conf {
 }
 
 /** Its links are on one of the host's, and have no end of their own there. */
-export const apart = "on a link";
+export const apart = "link";
 
 /** Reads an ipvlan configuration. */
 export function parse(conf: Fields): Conf {

@@ -50,7 +50,7 @@ interface Conf {
 export const readsArgs = true;
 
 /** Its links are on one of the host's, and have no end of their own there. */
-export const apart = "on a link";
+export const apart = "link";
 
 /** Reads a macvlan configuration. */
 export function parse(conf: Fields): Conf {

@@ -27,10 +27,11 @@ import { observe } from "../../engine/observe.ts";
 import type { Attached } from "../../engine/record.ts";
 import { checkAliases, checkNames } from "../networks/names.ts";
 import type { ChosenNetwork, NetDirectory } from "../networks/networks.ts";
+import { refuseTakenMac } from "../networks/taken.ts";
 import { withFreeSubnets } from "../networks/subnets.ts";
 import { noAddress, tellApart, tellClosed, unknownVersion } from "./link_problems.ts";
 import type { Request } from "./request.ts";
-import { refuseTakenMac, withWantedArgs } from "./wanted_args.ts";
+import { withWantedArgs } from "./wanted_args.ts";
 
 /** One of a container's interfaces, with the configuration of its network read. */
 export interface PlannedLink {
@@ -108,7 +109,7 @@ async function planLink(
   }
   const wanted = args === "" ? list : withWantedArgs(list, args);
   if (!root) return { attached, at };
-  if (at.args.has("MAC")) await refuseTakenMac(world, state, list.name, at);
+  if (at.args.has("MAC")) await refuseTakenMac(world, state, at);
   // What cannot be used is said before anything is done.
   parseChain(wanted.plugins, { dataDir });
   return { attached: { ...attached, network: keepingLeases(world, wanted, { directories, dataDir }) }, at };

@@ -4,9 +4,6 @@ import { checkArgs, parseArgs } from "../../wire/cni/args.ts";
 import { CniError } from "../../wire/cni/error.ts";
 import { parseMac } from "../../net/names.ts";
 import type { NetworkList } from "../../wire/cni/network_list.ts";
-import type { Attachment } from "../../plan/attachment.ts";
-import type { World } from "../../plan/world.ts";
-import { endpointsIn } from "../networks/endpoints.ts";
 
 /** Which of our types read an argument of a network. MAC is also set for those that do not read it. */
 const readers: Readonly<Record<string, readonly string[]>> = {
@@ -47,23 +44,6 @@ export function withWantedArgs(list: NetworkList, text: string): NetworkList {
 function isNoLinks(text: string): boolean {
   const mac = parseMac(text);
   return mac !== undefined && (parseInt(mac, 16) % 2 === 1 || /^[0:]+$/.test(mac));
-}
-
-/** On one network, two interfaces with one MAC address would get each other's packets. @throws CniError naming who has it */
-export async function refuseTakenMac(
-  world: World,
-  state: string,
-  network: string,
-  { args, containerId }: Attachment,
-): Promise<void> {
-  const mac = parseMac(args.get("MAC") ?? "");
-  if (mac === undefined) return;
-  const holder = (await endpointsIn(world, state)).find((one) =>
-    one.network === network && one.mac === mac && one.isRunning && one.container !== containerId
-  );
-  if (holder) {
-    throw new CniError("invalidConfig", `Cannot use MAC=${mac}: container "${holder.container}" has it`);
-  }
 }
 
 function whyNot(key: string, { plugins }: NetworkList): string {

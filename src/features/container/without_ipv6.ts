@@ -25,8 +25,8 @@ export function withoutIpv6(list: NetworkList, id?: string): NetworkList {
   if (isLeft(kept)) return { ...list, plugins: [{ ...main, ipam: kept }, ...others] };
   if (id === undefined || !isLeft(ipam as Readonly<Record<string, unknown>>)) return list;
   throw new Error(
-    `Cannot connect container "${id}" to network "${list.name}": the network has IPv6 subnets only, and IPv6 is off in ` +
-      "the container (net.ipv6.conf.all.disable_ipv6=1); switch it on there, or use a network with an IPv4 subnet",
+    `Cannot connect container "${id}" to network "${list.name}": it has IPv6 subnets only, and IPv6 is off in the ` +
+      "container (net.ipv6.conf.all.disable_ipv6=1); use one with an IPv4 subnet",
   );
 }
 

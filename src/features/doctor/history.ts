@@ -2,8 +2,8 @@ import { statePath } from "./files.ts";
 import { findProgram } from "../../plan/programs.ts";
 import { readUndamagedFile } from "../../plan/files.ts";
 import type { World } from "../../plan/world.ts";
-import { hiddenFiles, misspeltKeys } from "../networks/mistakes.ts";
-import { loadNetworks, unreadNetworks } from "../networks/networks.ts";
+import { hiddenFiles, misspeltKeys, unreadNetworks } from "../networks/mistakes.ts";
+import { loadNetworks } from "../networks/networks.ts";
 import { configDirectory } from "../../engine/state.ts";
 import { type Check, type Finding, kindOf, ok, warn } from "./finding.ts";
 

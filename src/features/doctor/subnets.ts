@@ -43,13 +43,13 @@ function clashes(
   ).map(subnetOf);
   const own = addresses.map(networkOf);
   return [
-    ...addresses.map((one) => ["address", one, ", and one may get the same address"]),
-    ...routes.filter((one) => !own.includes(one)).map((one) => ["route", one, ""]),
-  ].flatMap(([what, one, more]) =>
+    ...addresses.map((one) => ["address", one]),
+    ...routes.filter((one) => !own.includes(one)).map((one) => ["route", one]),
+  ].flatMap(([what, one]) =>
     warn(
       "subnets",
       `the host has ${what} ${one} on link ${ifname}, within subnet ${subnet} of network "${name}": it may not reach ` +
-        `the network's containers${more}`,
+        "the network's containers",
       `ip ${what} delete ${one} dev ${ifname}; or make the network again with another --subnet`,
     )
   );

@@ -42,8 +42,7 @@ test("doctor tells of addresses and routes of the host within a network's subnet
   route("10.8.0.0/24", eth0.index);
   const clash = (what: string, value: string, subnet: string, name: string) =>
     `the host has ${what} ${value} on link eth0, within subnet ${subnet} of network "${name}": it may not reach the ` +
-    `network's containers${what === "address" ? ", and one may get the same address" : ""} -> ` +
-    `ip ${what} delete ${value} dev eth0; or make the network again with another --subnet`;
+    `network's containers -> ip ${what} delete ${value} dev eth0; or make the network again with another --subnet`;
   assert.deepEqual(await said(), [
     clash("route", "10.8.0.0/24", "10.8.0.0/24", "pair"),
     clash("address", "10.5.0.77/24", "10.5.0.0/24", "shop"),

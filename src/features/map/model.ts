@@ -148,7 +148,7 @@ function wayOf(network: Network, isUsed: boolean, withDefault: ReadonlySet<strin
   // Of an overlay network the cluster says whether it is internal; then no container has a default route by it.
   if (driver === "overlay") return way(isUsed && !withDefault.has(name) ? "internal" : "masquerade");
   if (list.plugins.some((plugin) => plugin["ipMasq"] === true)) return way("masquerade");
-  if (apartOf(list.plugins[0]!.type) !== "on a link") return way("routed");
+  if (apartOf(list.plugins[0]!.type) !== "link") return way("routed");
   return { ...way("link"), ...(link === undefined ? {} : { link }) };
 }
 

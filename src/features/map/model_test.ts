@@ -39,7 +39,7 @@ function container(
 function endpoint(network: string, container: string, ifname: string): NetworkEndpoint {
   return {
     ...{ network, container, ifname, endpointId: "", mac: "02:00:00:00:00:01" },
-    ...{ ipv4: "10.7.0.2/24", ipv6: "", isRunning: true },
+    ...{ ipv4: "10.7.0.2/24", ipv6: "", addresses: ["10.7.0.2"], isRunning: true },
   };
 }
 

@@ -4,7 +4,7 @@ import type { PluginConf } from "../../wire/cni/network_list.ts";
 import { table } from "../../drivers/table.ts";
 import type { World } from "../../plan/world.ts";
 import { isNear } from "./near.ts";
-import type { FoundNetwork } from "./networks.ts";
+import { type FoundNetwork, listNetDirectories, readAll } from "./networks.ts";
 
 /** Keys that belong to every plugin, or to the list (CNI's SPEC.md, "Network configuration format"). */
 const common = [
@@ -149,4 +149,9 @@ export function hiddenFiles(world: World, directory: string): readonly string[] 
       return [];
     }
   });
+}
+
+/** Why files of the user's directory cannot be read as networks. */
+export function unreadNetworks(world: World): readonly string[] {
+  return readAll(world, listNetDirectories(world, [])).unread.map(({ error }) => error.message);
 }

@@ -93,18 +93,14 @@ export function networksIn(
   return [...byName.values()].sort((a, b) => a.file < b.file ? -1 : a.file > b.file ? 1 : 0);
 }
 
-function readAll(world: World, directories: readonly NetDirectory[]) {
+/** All networks by name, and the files that cannot be read as one. */
+export function readAll(world: World, directories: readonly NetDirectory[]) {
   const unread: Unread[] = [];
   const byName = new Map(builtIn(hasIpv6(world)).map((network) => [network.list.name, network]));
   for (const directory of directories) {
     for (const network of loadDirectory(world, directory, unread)) byName.set(network.list.name, network);
   }
   return { byName, unread };
-}
-
-/** Why files of the user's directory cannot be read as networks. */
-export function unreadNetworks(world: World): readonly string[] {
-  return readAll(world, listNetDirectories(world, [])).unread.map(({ error }) => error.message);
 }
 
 /** @throws Error if a file that cannot be read is in the way of what is wanted; else a warning tells of it */

@@ -25,7 +25,7 @@ import { fields } from "../../wire/cni/fields.ts";
 import type { PoolData } from "../../wire/cnm/client.ts";
 import type { Network } from "./catalog.ts";
 import type { IpamConfig } from "./ipam_options.ts";
-import { unreadNetworks } from "./networks.ts";
+import { unreadNetworks } from "./mistakes.ts";
 import { releaseOf } from "./plugin_pools.ts";
 
 export type Json = Readonly<Record<string, unknown>>;
