@@ -1,6 +1,6 @@
 import { lookInside, parseInside } from "../plan/inside.ts";
 import type { Device, HostState, Link } from "../plan/host_state.ts";
-import { type Output, whyFailed, type World } from "../plan/world.ts";
+import { whyFailed, type World } from "../plan/world.ts";
 import { agentSocket } from "../wire/overlay/requests.ts";
 import { askLinks, bridgeFacts, linkExists, listLinks, type OwnBridge, readOwnBridge } from "./links.ts";
 import { advertisedLinks, defaultLink } from "./routes.ts";
@@ -48,13 +48,10 @@ async function observeInside(
 ): Promise<Pick<HostState, "inside">> {
   const argv = [...container, "sh", "-c", lookInside, "sh", ...insideSysctls];
   const output = await world.run(argv, { looks: true });
-  if (output.code !== 0) throw cannotLookInside(output);
+  if (output.code !== 0) {
+    throw new Error(`Cannot look into the container's network namespace: ${whyFailed(output)}`);
+  }
   return { inside: parseInside(output.stdout, insideSysctls) };
-}
-
-/** The error for a look that failed. */
-export function cannotLookInside(output: Output): Error {
-  return new Error(`Cannot look into the container's network namespace: ${whyFailed(output)}`);
 }
 
 type Answers = readonly (readonly [string, string])[];
