@@ -6,6 +6,7 @@ import { readUndamagedFile, removeAbandoned } from "../../plan/files.ts";
 import type { World } from "../../plan/world.ts";
 import { type Member, parseMember } from "../../wire/dns/member.ts";
 import { idsOf } from "../../wire/dns/zone.ts";
+import { UsageError } from "../../wire/oci/options.ts";
 import type { NetworkList } from "../../wire/cni/network_list.ts";
 import { dnsDriver } from "./dns_driver.ts";
 import { hostsDriver } from "./hosts_driver.ts";
@@ -16,9 +17,12 @@ const hostName = /^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})$/;
 
 const drivers: readonly NameDriver[] = [hostsDriver, dnsDriver];
 
-/** Whether other containers can be told a name; none may be "localhost" to them. */
+/** What every program takes for the host that it runs on (RFC 6761, and the hosts files of distributions). */
+const loopbackName = /(^|\.)(localhost[46]?(\.localdomain[46]?)?|ip6-(localhost|loopback))\.?$/i;
+
+/** Whether other containers can be told a name. */
 export function isHostName(name: string): boolean {
-  return hostName.test(name) && name !== "localhost";
+  return hostName.test(name) && !loopbackName.test(name);
 }
 
 /** @throws Error for names that a container cannot have on the network */
@@ -29,12 +33,12 @@ export function checkAliases({ name, named }: NetworkList, aliases: readonly str
         `"${name}" was not made by ocinet network create`,
     );
   }
-  const bad = aliases.find((alias) => !hostName.test(alias));
-  if (bad !== undefined) {
-    throw new Error(
-      `Cannot use alias ${JSON.stringify(bad)}: it is not one of up to 253 letters, digits, "_", "-" and "."`,
-    );
-  }
+  const bad = aliases.find((alias) => !isHostName(alias));
+  if (bad === undefined) return;
+  const reason = loopbackName.test(bad)
+    ? "programs take it for the host that they run on"
+    : 'it is not one of up to 253 letters, digits, "_", "-" and "."';
+  throw new UsageError(`Cannot use alias ${JSON.stringify(bad)}: ${reason}`);
 }
 
 /** @throws Error for a network that cannot have the names that it asks for */

@@ -87,12 +87,29 @@ test("what a container wrote into its file stays, whatever it did to our lines",
   assert.equal(withBlock("", { ...block, lines: [] }), "\n");
 });
 
+const loopbackNames = [
+  ...["localhost", "LOCALHOST", "localhost.", "x.localhost", "localhost.localdomain", "localhost4"],
+  ...["localhost6.localdomain6", "ip6-localhost", "ip6-loopback"],
+];
+
+test("no container is localhost to its neighbours, whatever its id, host name or alias", () => {
+  const { world } = newFake();
+  for (const name of loopbackNames) {
+    const named = { id: name, hostname: name };
+    const [step] = nameSteps(world, state, named, [{ ...asking("shop"), aliases: [name, "api"] }]);
+    assert.match((step as Claim).owner, /\n10\.5\.0\.2 api\nfd00:5::2 api$/);
+  }
+});
+
 test("aliases are for networks that were created", () => {
   assert.throws(() => checkAliases(network("x", {}), ["api"]), {
     message: /^network-scoped aliases are only supported for user-defined networks/,
   });
   assert.throws(() => checkAliases(network("shop"), ["a b"]), { message: /^Cannot use alias "a b"/ });
-  checkAliases(network("shop"), ["api", "_x.y"]);
+  checkAliases(network("shop"), ["api", "_x.y", "localhost.example.org"]);
+  for (const alias of loopbackNames) {
+    assert.throws(() => checkAliases(network("shop"), [alias]), { message: /take it for the host/ });
+  }
 });
 
 /** A container on a network whose names are asked of the resolver. */
