@@ -38,11 +38,21 @@ function unpublished({ described: { id } }: Side, at: string, { entries }: PortS
   });
 }
 
+function closed({ described: { id } }: Side, { mapping }: DescribedPort): Hop {
+  return hop("port", mapping, {
+    found: `closed; ${id} is on no network that publishes ports`,
+    expected: "open",
+    ok: false,
+    remedy: `ocinet network connect NETWORK ${id}, with a network that is not internal`,
+  });
+}
+
 /** What is recorded of a mapping in nft's maps, and what these have. */
 function ruleHops(side: Side, port: DescribedPort, { entries }: PortSeen): readonly Hop[] {
   const isOf = ({ set, key }: { set: string; key: string }) =>
     isOfPort(set) && key.endsWith(`${port.protocol} . ${port.hostPort}`);
   const wanted = elementsIn(side.steps).filter(isOf);
+  if (port.driver === "none") return [closed(side, port)];
   if (wanted.length === 0) return [];
   const gone = elementsIn(side.missing).filter(isOf);
   const now = entries.map(({ value, owner }) => `${value ?? "a rule"}${owner ? ` (${owner})` : ""}`);

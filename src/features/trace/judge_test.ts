@@ -134,6 +134,17 @@ test("a port needs a program that listens on more than the loopback address", ()
   settled({ ...port({}), port: unknown });
 });
 
+test("a port that stays closed is told, though its program listens", () => {
+  const { described, ...rest } = side("web", 2);
+  const ports = described.ports.map((one) => ({ ...one, driver: "none" }));
+  isWrong(
+    port({ entries: [] }, { ...rest, described: { ...described, ports }, steps: [] }),
+    "port",
+    "closed; web is on no network that publishes ports",
+    /^ocinet network connect NETWORK web, with a network that is not internal$/,
+  );
+});
+
 test("a program of the host's that listens on the port is told", () => {
   isWrong(
     port({ onHost: ["process 9 (nginx)"] }),
