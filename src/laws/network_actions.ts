@@ -20,7 +20,7 @@ const routes = [{ dst: "0.0.0.0/0" }, { dst: "::/0" }];
 const main = { type: "bridge", bridge: "br2", isGateway: true, ipMasq: true };
 
 /** A network beside that of `networkOf`. */
-const redBy = (names: "hosts" | "dns"): Network => ({
+const redBy = (names: "hosts" | "dns", isRouted = false): Network => ({
   ...{
     name: "red",
     id: "0".repeat(64),
@@ -34,7 +34,10 @@ const redBy = (names: "hosts" | "dns"): Network => ({
   list: parseNetworkList(
     JSON.stringify({
       ...{ cniVersion: "1.0.0", name: "red", ocinet: { options: { names } } },
-      plugins: [{ ...main, ipam: { type: "host-local", ranges, routes } }],
+      plugins: [
+        { ...main, ipMasq: !isRouted, ipam: { type: "host-local", ranges, routes } },
+        ...isRouted ? [{ type: "portmap", routed: true }] : [],
+      ],
     }),
     path,
   ),
@@ -45,10 +48,41 @@ const options: EndpointOptions = { aliases: ["api"], gwPriority: 0, ip: "10.2.2.
 /** Connects the container to the network. */
 type Connect = (world: World, more?: Partial<EndpointOptions>) => Promise<unknown>;
 
-async function disconnect(world: World): Promise<void> {
+const disconnect = (world: World) => leave(world, "red");
+
+async function leave(world: World, network: string): Promise<void> {
   await takeOffAbandoned(world, state, ["c1"]);
-  if (!readContainer(world, state, "c1")?.attachments.some(({ network }) => network.name === "red")) return;
-  await disconnectNetwork(world, state, { id: "c1", network: "red", isForced: false });
+  if (!readContainer(world, state, "c1")?.attachments.some((one) => one.network.name === network)) return;
+  await disconnectNetwork(world, state, { id: "c1", network, isForced: false });
+}
+
+/** The network that ports lead by is taken off a container that is on another; there they are led, or opened, then. */
+export async function portActions(): Promise<readonly Action[]> {
+  const actions = [false, true].map(async (isRouted): Promise<Action> => {
+    const before = await hostWith(containers, "portmap");
+    await containers.add(before.world, "portmap", "c1");
+    const red = redBy("hosts", isRouted);
+    await connectNetwork(before.world, state, "c1", red, options);
+    // With the neighbour's port there comes a route for ::1, which the kernel may refuse.
+    await connectNetwork(before.world, state, "c0", red, { ...options, ip: "10.2.2.8" });
+    await disconnectNetwork(before.world, state, { id: "c0", network: "blue", isForced: false });
+    const act = (world: World) => leave(world, "blue");
+    const end = before.copy();
+    await act(end.world);
+    return {
+      ...{
+        name: `network, disconnect with ports, ${isRouted ? "routed" : "masqueraded"}`,
+        before,
+        end,
+        next,
+        act,
+      },
+      endings: [{ name: "disconnecting", end: act }],
+      own: /\/containers\/c1\/|host: link veth|box: |c1 veth|\/ports\//,
+      takesAway: true,
+    };
+  });
+  return await Promise.all(actions);
 }
 
 const endingsWith = (connect: Connect): Action["endings"] => [

@@ -1,5 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { down } from "../commands/down.ts";
+import { networkConnect, networkDisconnect } from "../commands/network.ts";
+import { port } from "../commands/port.ts";
+import { up } from "../commands/up.ts";
 import { misspeltKeys } from "../features/networks/mistakes.ts";
 import { attach } from "../features/container/attach.ts";
 import { detach } from "../features/container/detach.ts";
@@ -12,7 +16,7 @@ import { parseNetworkList } from "../wire/cni/network_list.ts";
 import { containers } from "./actions.ts";
 import { hold } from "./laws.ts";
 import { dumpOf, newHost, state } from "./machine.ts";
-import { networkActions } from "./network_actions.ts";
+import { networkActions, portActions } from "./network_actions.ts";
 import { networkOf, networkTypes } from "./networks.ts";
 
 test("whatever fails, a network is connected and disconnected whole, or that can be tried again", async () => {
@@ -21,6 +25,32 @@ test("whatever fails, a network is connected and disconnected whole, or that can
 
 test("the same of one whose names a resolver tells", async () => {
   for (const action of await networkActions("dns")) await hold(action, 40);
+});
+
+test("the same of the network that published ports lead by", async () => {
+  for (const action of await portActions()) await hold(action, 40);
+});
+
+test("a network is not left whose ports another container has on the host meanwhile", async () => {
+  const fake = newHost();
+  for (const name of ["box", "other"]) fake.addNamespace(name);
+  const ipam = { type: "host-local", subnet: "10.93.0.0/24" };
+  const plugins = [{ type: "bridge", bridge: "brt", isGateway: true, ipam }, {
+    type: "portmap",
+    routed: true,
+  }];
+  fake.place("/etc/ocinet/net.d/rt.conflist", JSON.stringify({ cniVersion: "1.0.0", name: "rt", plugins }));
+  const { world } = fake;
+  await up(world, "/run/netns/box", new Map([["net", ["rt"]], ["publish", ["8080:80"]]]));
+  await networkConnect(world, ["default", "box"], new Map());
+  await up(world, "/run/netns/other", new Map([["publish", ["192.0.2.1:8080:80"]]]));
+  const before = dumpOf(fake);
+  const leave = () => networkDisconnect(world, ["rt", "box"], new Map(), false);
+  await assert.rejects(leave, { message: 'Cannot publish "8080:80/tcp": container "other" has it' });
+  assert.deepEqual(dumpOf(fake), before);
+  await down(world, ["other"]);
+  await leave();
+  assert.equal((await port(world, ["box"], new Map())).text, "8080:80/tcp nftables\n");
 });
 
 test("no key of the networks that the laws are tried on is taken for a mistake", () => {

@@ -36,6 +36,7 @@ import { claimsFor, forwardSteps } from "./live_ports.ts";
 import { believing, moveDefaults, takeOffChanging } from "./network_change.ts";
 import { withoutIpv6 } from "./without_ipv6.ts";
 import { notAttached, recordToChange } from "./port_change.ts";
+import { takePorts } from "./ports.ts";
 
 /** How a container is to be on a network. */
 export interface EndpointOptions {
@@ -87,7 +88,8 @@ export async function connectNetwork(
       const { changing: _, ...done } = await moveDefaults(world, state, linked);
       await refreshNames(world, state, [network.name]);
       askResolvers(world, containerPaths(state, id).directory, resolversOf(done.attachments));
-      return await movePorts(world, state, record, writeRecord<ContainerRecord>(world, state, done));
+      writeRecord(world, state, done);
+      return await movePorts(world, state, done, record.attachments, attachments);
     } catch (error) {
       throw explain(await giveUp(world, state, begun, error));
     }
@@ -101,7 +103,8 @@ async function giveUp(
   error: unknown,
 ): Promise<unknown> {
   try {
-    await takeOffChanging(world, state, readContainer(world, state, begun.id) ?? begun);
+    const record = readContainer(world, state, begun.id) ?? begun;
+    await takeOffChanging(world, state, { ...record, changing: begun.changing! });
     return error;
   } catch (problem) {
     return new RollbackError(error, [messageOf(problem)]);
@@ -127,9 +130,9 @@ export async function disconnectNetwork(
     const attached = record.attachments.find((one) => one.network.name === network);
     if (!attached) throw new Error(`container ${id} is not connected to network ${network}`);
     refuseUplink(record);
-    const without = { ...record, attachments: record.attachments.filter((one) => one !== attached) };
-    const moved = await movePorts(world, state, record, { ...record, attachments: without.attachments });
-    const going = { ...moved, attachments: record.attachments, changing: attached.ifname };
+    const others = record.attachments.filter((one) => one !== attached);
+    const moved = await movePorts(world, state, record, record.attachments, others);
+    const going = { ...moved, changing: attached.ifname };
     return await takeOffChanging(world, state, writeRecord<ContainerRecord>(world, state, going));
   });
 }
@@ -234,34 +237,47 @@ function newSteps({ steps }: ContainerRecord, wanted: readonly Step[]): readonly
   return wanted.filter((step) => !known.has(JSON.stringify(step)));
 }
 
-/** Leads published ports to the network that now has them. */
+/**
+ * Leads published ports from the network that had them to the one that has them with other attachments.
+ * @throws Error, e.g. for a port that is taken; the ports are then led as before
+ */
 async function movePorts(
   world: World,
   state: string,
-  before: ContainerRecord,
-  after: ContainerRecord,
+  record: ContainerRecord,
+  before: readonly Attached[],
+  after: readonly Attached[],
 ): Promise<ContainerRecord> {
-  const { ports } = after;
-  if (ports.length === 0) return after;
-  const lead = async (record: ContainerRecord, there: boolean) =>
-    record.attachments.length === 0 ? [] : [
-      ...claimsFor(state, record, ports),
-      ...await forwardSteps(world, state, record, ports, there),
-    ];
+  const { id, ports } = record;
+  if (ports.length === 0) return record;
+  const lead = async (attachments: readonly Attached[], there: boolean) => [
+    ...claimsFor(state, { ...record, attachments }, ports),
+    ...await forwardSteps(world, state, { ...record, attachments }, ports, there),
+  ];
   const [old, now] = await Promise.all([lead(before, true), lead(after, true)]);
   const keys = (steps: readonly Step[]) => new Set(steps.map((step) => JSON.stringify(step)));
   const [going, staying] = [keys(old), keys(now)];
-  if (old.length === now.length && [...going].every((key) => staying.has(key))) return after;
-  const steps = after.steps.filter((step) => {
+  if (old.length === now.length && [...going].every((key) => staying.has(key))) return record;
+  const wanted = newSteps(record, await lead(after, false));
+  const claims = wanted.filter((step) => step.tool === "claim");
+  const claimed = { ...record, steps: [...record.steps, ...claims] };
+  const steps = claimed.steps.filter((step) => {
     const key = JSON.stringify(step);
     return !going.has(key) || staying.has(key);
   });
-  const kept = { ...after, steps };
-  const next = { ...kept, steps: [...steps, ...newSteps(kept, await lead(after, false))] };
-  await reconcile(
-    { world, state },
-    [{ from: after, to: next }],
-    prefixesOf(fromHere(world, after.container)),
-  );
-  return next;
+  const next = { ...record, steps: [...steps, ...newSteps(claimed, wanted)] };
+  const prefixes = prefixesOf(fromHere(world, record.container));
+  try {
+    // Until they are taken, claims are what a killed process had begun.
+    writeRecord(world, state, { ...claimed, before: record.steps.length });
+    if (claims.length > 0) await takePorts(world, state, ports, id);
+    await reconcile({ world, state }, [{ from: claimed, to: next }], prefixes);
+    return next;
+  } catch (error) {
+    const left = readContainer(world, state, id) ?? claimed;
+    await reconcile({ world, state }, [{ from: left, to: record }], prefixes).catch((problem) => {
+      throw new RollbackError(error, [messageOf(problem)]);
+    });
+    throw error;
+  }
 }

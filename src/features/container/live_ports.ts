@@ -40,6 +40,9 @@ export async function addPorts(
 ): Promise<ContainerRecord> {
   if (isRoot(world)) refuseForwardingOfRoot(forwarding);
   return await change(world, state, id, async (record) => {
+    if (!record.attachments.some(({ result }) => result)) {
+      throw new Error(`Cannot change the ports of container "${id}": it has no network`);
+    }
     const asked = boundBy(record, named);
     for (const port of asked) {
       const duplicate = record.ports.find((other) => collide(port, other));
@@ -219,9 +222,7 @@ export async function forwardSteps(
   const { id, attachments } = record;
   const links = linksOf(record);
   const target = links[publishedThrough(links)];
-  if (!target?.attached.result) {
-    throw new Error(`Cannot change the ports of container "${id}": it has no network`);
-  }
+  if (!target?.attached.result) return [];
   const { by, published, network } = target.attached;
   const uplink = uplinkNamed(by);
   if (uplink) return forwardByUplink(world, state, record, { uplink, attached: target.attached, ports });

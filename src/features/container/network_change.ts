@@ -38,11 +38,12 @@ export async function takeOffChanging(
   state: string,
   record: ContainerRecord,
 ): Promise<ContainerRecord> {
-  const { changing, before: _, ...rest } = record;
+  // What comes after may not have been done.
+  const { changing, before = record.steps.length, ...rest } = record;
   removeAbandoned(world, containerPaths(state, record.id).directory);
   const going = record.attachments.filter(({ ifname }) => ifname === changing);
   const plugins = going.flatMap((attached) => pluginRecords(world, state, record, attached));
-  const steps = record.steps.filter((step) =>
+  const steps = record.steps.slice(0, before).filter((step) =>
     !going.some((attached) => isOf(world, state, record, attached, step))
   );
   const left = { ...record, steps };
