@@ -39,7 +39,7 @@ export function shortId(id: string): string {
 
 function row({ id, state, reason = "", networks, ports }: Description): readonly string[] {
   const joined = networks.flatMap(({ name, ips }) =>
-    ips.map((ip) => `${name}:ip${family(ip)}=${ip.split("/")[0]}`)
+    ips.length === 0 ? name : ips.map((ip) => `${name}:ip${family(ip)}=${ip.split("/")[0]}`)
   );
   return [shortId(id), state, joined.join(", "), joinPorts(ports).join(", "), reason];
 }

@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { list } from "../commands/list.ts";
 import { down } from "../commands/down.ts";
+import { networkDisconnect } from "../commands/network.ts";
+import { port } from "../commands/port.ts";
 import { up } from "../commands/up.ts";
 import { newFake } from "../host/fake.ts";
 import { hostWith, plugins, runtime } from "./actions.ts";
@@ -22,7 +24,17 @@ test("ls shows a container that a CNI runtime has attached", async () => {
   }
 });
 
-test("a bridge without ipam is a network of layer 2 alone", async () => {
+test("a port of a container that has left its last network can be taken away", async () => {
+  const { world, addNamespace } = newFake();
+  addNamespace("box");
+  await up(world, "/run/netns/box", new Map([["publish", ["8080:80", "8081:81"]]]));
+  await networkDisconnect(world, ["default", "box"], new Map(), false);
+  const left = await port(world, ["rm", "box", "8080"], new Map());
+  assert.equal(left.text, "8081:81/tcp none\n");
+  assert.deepEqual(["8080", "8081"].map((one) => world.list(`/run/ocinet/ports/tcp/${one}`).length), [0, 1]);
+});
+
+test("a bridge without ipam is a network of layer 2 alone, which ls shows by its name", async () => {
   const fake = newFake();
   fake.addNamespace("box");
   fake.place(
@@ -30,7 +42,9 @@ test("a bridge without ipam is a network of layer 2 alone", async () => {
     JSON.stringify({ cniVersion: "1.0.0", name: "l2", type: "bridge" }),
   );
   await up(fake.world, "/run/netns/box", new Map([["net", ["l2"]]]));
-  const [box] = (await list(fake.world)).json as {
+  const shown = await list(fake.world);
+  assert.match(shown.text, /^box +up +l2 *$/m);
+  const [box] = shown.json as {
     state: string;
     networks: { ips: string[]; mac: string }[];
   }[];

@@ -228,7 +228,7 @@ export function findNetwork(networks: readonly Network[], term: string): Network
   if (found.length > 1) {
     throw new Error(`network ${term} is ambiguous (${found.length} matches found based on ID prefix)`);
   }
-  throw new UnknownNetwork(`network ${term} not found`);
+  throw new UnknownNetwork(`network ${term || '""'} not found`);
 }
 
 /** No program knows the network. */
