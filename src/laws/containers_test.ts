@@ -67,6 +67,18 @@ test("a container in a namespace that another one has is refused by that one's n
   assert.deepEqual(fake.dump().filter((line) => line.includes("box") || line.includes("eth0")), before);
 });
 
+test("the same of one that a CNI runtime has attached", async () => {
+  const fake = newHost();
+  fake.addNamespace("box");
+  await runtime.add(fake.world, "bridge", "c1");
+  const before = dumpOf(fake);
+  fake.kernel.mounts[netnsOf("c0")] = fake.kernel.mounts[netnsOf("c1")]!;
+  await assert.rejects(containers.add(fake.world, "ptp", "c0"), {
+    message: /container "c1" has its network namespace, .* or have its CNI runtime delete it \(/,
+  });
+  assert.deepEqual(missingFrom(before, dumpOf(fake)), []);
+});
+
 test("an ADD for a namespace that has another container's eth0 is refused by that one's name", async () => {
   for (const type of ["bridge", "macvlan", "tap"]) {
     for (const way of [runtime, plugins]) {

@@ -4,9 +4,10 @@ import { list } from "../commands/list.ts";
 import { down } from "../commands/down.ts";
 import { networkDisconnect } from "../commands/network.ts";
 import { port } from "../commands/port.ts";
+import { repair } from "../commands/repair.ts";
 import { up } from "../commands/up.ts";
 import { newFake } from "../host/fake.ts";
-import { hostWith, plugins, runtime } from "./actions.ts";
+import { containers, hostWith, plugins, runtime } from "./actions.ts";
 import { dumpOf } from "./machine.ts";
 
 test("ls shows a container that a CNI runtime has attached", async () => {
@@ -21,6 +22,20 @@ test("ls shows a container that a CNI runtime has attached", async () => {
       /"c1": a CNI runtime has attached it, whose DEL takes it away; or ocinet cni del/,
     );
     assert.deepEqual(dumpOf(fake), before);
+  }
+});
+
+test("repair says what it cannot repair, and fails", async () => {
+  const ofCni = "its address fd00:1::1/64 is gone; its CNI runtime has to delete and add it";
+  const ended = "its namespace /run/netns/box is gone; ocinet gc takes it away";
+  for (const [way, told] of [[runtime, ofCni], [containers, ended]] as const) {
+    const { world, removeNamespace } = await hostWith(way, "bridge");
+    await way.add(world, "bridge", "c1");
+    assert.equal((await repair(world, ["c1"])).code, 0);
+    if (way === runtime) await world.run(["ip", "link", "set", "dev", "br0", "down"]);
+    else removeNamespace("box");
+    const { text, code } = await repair(world, ["c1"]);
+    assert.deepEqual([text, code], [`c1: not repaired: ${told}\n`, 1]);
   }
 });
 

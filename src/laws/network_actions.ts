@@ -57,7 +57,7 @@ async function leave(world: World, network: string): Promise<void> {
 }
 
 /** The network that ports lead by is taken off a container that is on another; there they are led, or opened, then. */
-export async function portActions(): Promise<readonly Action[]> {
+export async function movedPortActions(): Promise<readonly Action[]> {
   const actions = [false, true].map(async (isRouted): Promise<Action> => {
     const before = await hostWith(containers, "portmap");
     await containers.add(before.world, "portmap", "c1");

@@ -16,7 +16,7 @@ import { parseNetworkList } from "../wire/cni/network_list.ts";
 import { containers } from "./actions.ts";
 import { hold } from "./laws.ts";
 import { dumpOf, newHost, state } from "./machine.ts";
-import { networkActions, portActions } from "./network_actions.ts";
+import { movedPortActions, networkActions } from "./network_actions.ts";
 import { networkOf, networkTypes } from "./networks.ts";
 
 test("whatever fails, a network is connected and disconnected whole, or that can be tried again", async () => {
@@ -28,7 +28,7 @@ test("the same of one whose names a resolver tells", async () => {
 });
 
 test("the same of the network that published ports lead by", async () => {
-  for (const action of await portActions()) await hold(action, 40);
+  for (const action of await movedPortActions()) await hold(action, 40);
 });
 
 test("a network is not left whose ports another container has on the host meanwhile", async () => {

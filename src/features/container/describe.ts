@@ -230,7 +230,8 @@ function describePlugins(
   answers: Seen,
 ): Description {
   const here = plugins.filter(({ host }) => host === ownNamespace(world));
-  const lost = lostOf(world, answers, here);
+  const found = lostOf(world, answers, here);
+  const lost = found && (found === answers ? found : `${found}; its CNI runtime has to delete and add it`);
   const stale = plugins.map((record) => staleness(world, record)).find((reason) => reason !== undefined);
   const attached = new Map(
     plugins.filter(({ result }) => result).map((one) => [`${one.network} ${one.ifname}`, one]),

@@ -1,6 +1,6 @@
 import { explain, isOfLinks } from "../../engine/step_error.ts";
 import { staleness } from "../../engine/namespace.ts";
-import { containerIds, type Namespace, readUndamaged } from "../../engine/record.ts";
+import { containerIds, type Namespace, pluginKeys, readPlugin, readUndamaged } from "../../engine/record.ts";
 import type { World } from "../../plan/world.ts";
 import { messageOf } from "../../wire/cni/error.ts";
 
@@ -19,9 +19,12 @@ export function explainShared(world: World, state: string, failed: Failed, error
   const explained = explain(error);
   const other = isOfLinks(error) ? ownerOf(world, state, failed) : undefined;
   if (other === undefined) return explained;
+  const remedy = readUndamaged(world, state, other)
+    ? `take it down first: ocinet down ${other}`
+    : "have its CNI runtime delete it";
   return new Error(
     `Cannot attach container "${failed.id}": container "${other}" has its network namespace, and is attached already; ` +
-      `attach only that one, or take it down first: ocinet down ${other} (${messageOf(explained)})`,
+      `attach only that one, or ${remedy} (${messageOf(explained)})`,
   );
 }
 
@@ -29,7 +32,10 @@ function ownerOf(world: World, state: string, { id, container }: Failed): string
   return containerIds(world, state).find((other) => {
     if (other === id) return false;
     const record = readUndamaged(world, state, other);
-    return record?.phase === "done" && record.attachments.length > 0 &&
-      record.container.identity === container.identity && staleness(world, record) === undefined;
+    const own = record?.phase === "done" && record.attachments.length > 0 ? [record] : [];
+    const plugins = record ? [] : pluginKeys(world, state, other).map((key) => readPlugin(world, state, key));
+    return [...own, ...plugins].some((one) =>
+      one?.container.identity === container.identity && staleness(world, one) === undefined
+    );
   });
 }
