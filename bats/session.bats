@@ -58,6 +58,11 @@ session_pid() { session status --json | jq -e .pid; }
   [ "$(ask tcp 192.0.2.1 8081 in_peer)" = 192.0.2.2 ]
   run ! ask_within 5 tcp 127.0.0.1 8081 in_host
 
+  run -127 inside nothing-of-that-name
+  equal 'ocinet: Cannot run "nothing-of-that-name": it is not on PATH' "$output"
+  # shellcheck disable=SC2016 # the inner shell's
+  run -0 inside sh -c 'mount -t tmpfs tmpfs /mnt && cp "$1" /mnt/only-inside' sh "$(command -v env)"
+  run -0 inside /mnt/only-inside
   run -0 inside "$OCINET" ls
   [[ $output == *"web  up     shop:ip4=10.20.0.2  8080:80/tcp"* ]]
   run -0 as_user "$OCINET" ls

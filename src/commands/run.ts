@@ -86,14 +86,14 @@ export function checkBytes(given: OptionValues): void {
   }
 }
 
-/** Better said before anything is made for it, and in our words. */
-function checkProgram(world: World, name: string): void {
-  // It is no UTF-8, and cannot be looked for.
-  if (name.includes("\ufffd")) return;
+/** Better said before anything is made for it, and in our words. @param root where it will see files */
+export function checkProgram(world: World, name: string, root = ""): void {
+  // It is no UTF-8, or in a directory over which something else is mounted there, and cannot be looked for.
+  if (name.includes("\ufffd") || root !== "" && /^[^/]+\//.test(name)) return;
   const directories = (world.env("PATH") ?? "").split(":").map((directory) => directory || ".");
   const paths = name.includes("/") ? [name] : directories.map((directory) => `${directory}/${name}`);
   const modes = paths.flatMap((path) => {
-    const stat = look(world, path.startsWith("/") ? path : `/proc/self/cwd/${path}`);
+    const stat = look(world, path.startsWith("/") ? root + path : `/proc/self/cwd/${path}`);
     return stat?.kind === "file" ? [stat.mode] : [];
   });
   if (modes.length === 0) {

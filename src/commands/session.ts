@@ -17,7 +17,7 @@ import { StatusError } from "./failure.ts";
 import { containersText } from "./list.ts";
 import type { Report } from "./report.ts";
 import { asTyped } from "../engine/usage.ts";
-import { checkBytes, status } from "./run.ts";
+import { checkBytes, checkProgram, status } from "./run.ts";
 
 /** How the session itself is connected. */
 export const sessionOptions: readonly Option[] = containerOptions.filter(({ name }) =>
@@ -51,11 +51,15 @@ export async function sessionExec(
 ): Promise<Report> {
   checkBytes(given);
   try {
+    refuseRoot(world);
     const options = asTyped(() => parseAttachOptions(given));
-    await runInSession(world, stateDirectory(world), { options, words: command.length });
+    const state = stateDirectory(world);
+    const pid = findSession(world, state)?.container.init?.pid;
+    checkProgram(world, command[0]!, pid === undefined ? "" : `/proc/${pid}/root`);
+    await runInSession(world, state, { options, words: command.length });
     return { text: "", json: undefined };
   } catch (error) {
-    throw new StatusError(messageOf(error), status.failed);
+    throw error instanceof StatusError ? error : new StatusError(messageOf(error), status.failed);
   }
 }
 
