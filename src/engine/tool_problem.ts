@@ -36,6 +36,11 @@ const known: readonly (readonly [pattern: RegExp, told: (step: string) => string
     return link && `Cannot make a link on ${link}: there is no such link${place}; name another master`;
   }],
   [/: (Invalid argument|Device or resource busy)/, (step) => {
+    const small = /ip address replace \S*:\S* dev (\S+)/.exec(step)?.[1];
+    if (small) {
+      return `${step}: Invalid argument: IPv6 does not work on a link with an MTU below 1280, as ${small} may have; ` +
+        "give the network a greater mtu, or no IPv6 subnet";
+    }
     const [, link, type] = / link (\S+) name .* type (macvlan|ipvlan)/.exec(step) ?? [];
     return link &&
       `Cannot make a link of type ${type} on ${link}: the kernel refuses it, as beside a macvlan in mode passthru, ` +

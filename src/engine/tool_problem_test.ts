@@ -53,5 +53,12 @@ test("what a tool says is told with the remedy, where there is one", () => {
     ) ?? "",
     /^Cannot do .*: IPv6 is off; sysctl -w net.ipv6.conf.all.disable_ipv6=0, or use no IPv6 subnet$/,
   );
+  assert.match(
+    toolProblem(
+      'Cannot do "ip address replace fd00::1/64 dev eth0 nodad"',
+      "RTNETLINK answers: Invalid argument",
+    ) ?? "",
+    /Invalid argument: IPv6 does not work on a link with an MTU below 1280, as eth0 may have; give/,
+  );
   assert.equal(toolProblem('Cannot do "ip link"', "RTNETLINK answers: File exists"), undefined);
 });

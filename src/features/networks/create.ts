@@ -67,6 +67,12 @@ function readOptions(
     refuseUnsupported(name, options, given.map(({ Subnet }) => Subnet));
   }
   const main = driver ? mainPlugin({ ...asked, id, driver }) : mainOnPlugin(id, asked);
+  const isSix = asked.ipv6 || given.some(({ Subnet }) => Subnet.includes(":"));
+  if (isSix && Number(main["mtu"]) < 1280) {
+    throw new Error(
+      `failed to parse com.docker.network.driver.mtu value: "${main["mtu"]}" (IPv6 needs 1280 or more)`,
+    );
+  }
   if (options["names"] !== undefined) {
     checkNames({ name, plugins: [main as PluginConf] }, options["names"]);
   }

@@ -188,6 +188,10 @@ test("what cannot be made is refused in Docker's words, and nothing is made", as
   );
   const taken = { options: { "com.docker.network.bridge.name": "tun7" } };
   await refuse("x", taken, /^existing interface tun7 is not a bridge$/);
+  const small = { options: { "com.docker.network.driver.mtu": "1279" } };
+  for (const six of [{ ipv6: true }, { subnets: ["fd00:9::/64"] }]) {
+    await refuse("x", { ...small, ...six }, /mtu value: "1279" \(IPv6 needs 1280 or more\)$/);
+  }
   await refuse("x", { driver: "host" }, /^only one instance of "host" network is allowed$/);
   await refuse("x", { driver: "mute" }, /^could not find a network driver "mute"; there are: bridge, ptp/);
   await refuse("x", { subnets: ["10.1.2.3/24"] }, /invalid subnet 10.1.2.3\/24: it should be 10.1.2.0\/24$/);
