@@ -1,7 +1,17 @@
 import { type Batch, invocation, type Prefixes, type Stage, stages } from "../plan/batch.ts";
 import { createWithDirectory } from "../plan/files.ts";
 import { refusalIn } from "../plan/hostfwd.ts";
-import type { Claim, Exec, Flows, Line, Send, Spawn, Step, Sysctl } from "../plan/step.ts";
+import {
+  append,
+  type Claim,
+  type Exec,
+  type Flows,
+  type Line,
+  type Send,
+  type Spawn,
+  type Step,
+  type Sysctl,
+} from "../plan/step.ts";
 import { endedBy, type Output, whyFailed, type World } from "../plan/world.ts";
 import { messageOf } from "../wire/cni/error.ts";
 import { applyRules } from "./apply_rules.ts";
@@ -43,7 +53,10 @@ async function applyStage(world: World, prefixes: Prefixes, stage: Stage, done: 
       try {
         await applyBatch(world, prefixes, batch, done);
       } catch (error) {
-        if (mayBeHalfDone(batch, error)) done.push(...batch.steps.filter((step) => !done.includes(step)));
+        if (mayBeHalfDone(batch, error)) {
+          const known = new Set(done);
+          append(done, batch.steps.filter((step) => !known.has(step)));
+        }
         throw error;
       }
     }
@@ -99,7 +112,7 @@ async function applyBatch(world: World, prefixes: Prefixes, batch: Batch, done: 
       await applyCall(world, step);
       break;
   }
-  done.push(...batch.steps);
+  append(done, batch.steps);
 }
 
 async function applyLines(
@@ -112,7 +125,7 @@ async function applyLines(
   const output = await world.run(argv, { stdin });
   const { code, stderr } = output;
   if (code === 0) {
-    done.push(...steps);
+    append(done, steps);
     return;
   }
   const lines = steps.filter((step) => step.tool !== "sysctl");
@@ -121,7 +134,7 @@ async function applyLines(
   const key = /^sysctl .(.+)$/m.exec(stderr)?.[1];
   const sysctl = steps.find((step) => step.tool === "sysctl" && step.key === key);
   if (sysctl) {
-    done.push(...steps);
+    append(done, steps);
     const reason = /^sh: .*can(no|')t create/.test(stderr)
       ? "the kernel has no such setting"
       : "the kernel refuses it";
@@ -131,12 +144,12 @@ async function applyLines(
   const failed = lines[at];
   if (!failed) {
     // A line that `ip` cannot parse ends it without a line number: any line before it may have been done.
-    done.push(...steps);
+    append(done, steps);
     const wrong = /(?:argument|rather than) "([^"]+)"/.exec(stderr)?.[1];
     const read = lines.find(({ run }) => wrong !== undefined && run.split(" ").includes(wrong));
     throw new StepError(read ?? lines[0] ?? steps[0]!, whyFailed(output));
   }
-  done.push(...steps.filter((step) => step.tool === "sysctl"), ...lines.slice(0, at));
+  append(done, [...steps.filter((step) => step.tool === "sysctl"), ...lines.slice(0, at)]);
   // Another process made the same shared thing between our look-up and this line.
   const exists = stderr.includes("File exists");
   const passedOver = failed.onError === "ignore" || (failed.onError === "ignore-exists" && exists);

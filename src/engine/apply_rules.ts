@@ -5,7 +5,7 @@ import { forwards, tableOf } from "../plan/nft/element.ts";
 import { type ListedElement, parseElements } from "../plan/nft/listing.ts";
 import { mapsOfOne, takenOnOne } from "../plan/nft/ports.ts";
 import { baseTable, baseTableWithoutSockets } from "../plan/nft/table.ts";
-import type { Line, Step } from "../plan/step.ts";
+import { append, type Line, type Step } from "../plan/step.ts";
 import { endedBy, type Output, whyFailed, type World } from "../plan/world.ts";
 import { StepError, TakenError } from "./step_error.ts";
 import { hasForwardChain, passForwardPolicy } from "./forward_policy.ts";
@@ -24,7 +24,7 @@ export async function applyRules(
   for (let freed = 0;; freed++) {
     try {
       const listed = await addRules(world, prefix, steps);
-      done.push(...steps);
+      append(done, steps);
       return await refuseTakenOnOne(world, prefix, steps, parseElements(listed));
     } catch (error) {
       if (!(error instanceof StepError) || !error.details.includes("File exists")) throw error;

@@ -43,6 +43,12 @@ test("a port that another container has is refused with the name of who has it",
   ]);
 });
 
+test("there may be more steps than a call takes arguments", async () => {
+  const { world } = worldOf(() => ({}));
+  const steps = Array.from({ length: 150_000 }, () => setLink("host", "br0", "up"));
+  await apply(world, { host: [], container: [] }, steps);
+});
+
 test("a port of a container whose link has gone is free", async () => {
   const { world, runs } = worldOf((command, before) => {
     if (command.startsWith("nft -f")) {

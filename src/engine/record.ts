@@ -142,10 +142,14 @@ export function containerFile(state: string, id: string): string {
   return recordFile(state, containerKey(id));
 }
 
-/** Writes a record; a reader sees the old one or the new. */
+/** Writes a record; a reader sees the old one or the new. @throws Error for one that could not be read again */
 export function writeRecord<R extends BaseRecord>(world: World, state: string, record: R): R {
   const path = recordFile(state, record);
-  withDirectory(world, path, 0o700, () => world.write(path, JSON.stringify(record)));
+  const text = JSON.stringify(record);
+  if (text.length > 1 << 24) {
+    throw new Error(`Cannot write ${path}: it would be larger than 16 MiB; publish fewer ports`);
+  }
+  withDirectory(world, path, 0o700, () => world.write(path, text));
   return record;
 }
 

@@ -11,6 +11,7 @@ import {
   writeRecord,
 } from "./record.ts";
 import { DamagedFile } from "../plan/files.ts";
+import type { Step } from "../plan/step.ts";
 import { containerKey, type ContainerRecord, type PluginRecord } from "./record.ts";
 
 const state = "/s";
@@ -66,6 +67,17 @@ test("a damaged record is told by its file, and a plugin's counts as none", () =
     fake.place("/s/containers/c1/blue eth0 bridge.json", text);
     assert.equal(readPlugin(fake.world, state, key), undefined);
   }
+});
+
+test("a record that is too long to be read again is not written", () => {
+  const { fake, own } = newMachine();
+  writeRecord(fake.world, state, own);
+  const id = { kind: "claim", path: "x".repeat(1 << 24) } as const;
+  const step = { ...{ tool: "claim", on: "host", owner: "" }, id, path: "" } as unknown as Step;
+  assert.throws(() => writeRecord(fake.world, state, { ...own, steps: [step] }), {
+    message: /larger than 16 MiB/,
+  });
+  assert.deepEqual(readContainer(fake.world, state, "c1"), own);
 });
 
 test("a record of a later format is refused, and stays", () => {

@@ -3,6 +3,7 @@ import { listForwards, refusalIn, removeForward } from "../plan/hostfwd.ts";
 import { tableOf } from "../plan/nft/element.ts";
 import { undoCall } from "./plugin_calls.ts";
 import {
+  append,
   type Claim,
   type Exec,
   type Flows,
@@ -59,7 +60,7 @@ export async function undo(
       if (batch.on === "container" && prefixes.container === undefined) continue;
       const resisted = failed.some(isProblem);
       if (!isName(batch) || !resisted) {
-        failed.push(...await undoBatch(world, prefixes as Prefixes, batch));
+        append(failed, await undoBatch(world, prefixes as Prefixes, batch));
       }
       // A name stays taken while anything may use it; and a program may have to be called again, once the rest is undone.
       if (resisted && (isName(batch) || batch.tool === "exec")) {
@@ -195,7 +196,7 @@ async function undoRulesLeft(
   const parts = gone ? byTable(steps) : steps.map((step) => [step]);
   if (parts.length === 1) return [];
   const problems: Failed[] = [];
-  for (const part of parts) problems.push(...await undoLines(world, prefixes, part));
+  for (const part of parts) append(problems, await undoLines(world, prefixes, part));
   return problems;
 }
 

@@ -273,3 +273,8 @@ function showStep(step: Step): string {
         : `plugin ${step.plugin} ${step.run}`;
   }
 }
+
+/** Appends steps, of which there may be more than a call takes arguments: a range of ports has two for each. */
+export function append<T>(list: T[], more: readonly T[]): void {
+  for (const one of more) list.push(one);
+}

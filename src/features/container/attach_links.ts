@@ -6,7 +6,7 @@ import { prefixesOf } from "../../engine/namespace.ts";
 import { containerPaths } from "../../engine/state.ts";
 import { setLink } from "../../plan/ip.ts";
 import { forbidSpoofing } from "../../plan/nft/bridge.ts";
-import type { Step } from "../../plan/step.ts";
+import { append, type Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import { messageOf } from "../../wire/cni/error.ts";
 import { hasDns, type Result } from "../../wire/cni/result.ts";
@@ -44,7 +44,7 @@ export async function planLinksOf(world: World, state: string, connecting: Conne
   const isWanted = defaultRouteFilter(results);
   for (const link of links) {
     const result = await addLink(world, connecting, link, isWanted);
-    more.push(...stepsOf(world, link, result, results), ...guards(request, link, result));
+    append(more, [...stepsOf(world, link, result, results), ...guards(request, link, result)]);
     results.push(result);
   }
   return { steps: [...steps, ...more, ...believeAll(links, results)], results };
