@@ -35,12 +35,13 @@ const known: readonly (readonly [pattern: RegExp, told: (step: string) => string
     const place = step.includes("container: ") ? " in the container" : "";
     return link && `Cannot make a link on ${link}: there is no such link${place}; name another master`;
   }],
-  [/: (Invalid argument|Device or resource busy)/, (step) => {
-    const small = /ip address replace \S*:\S* dev (\S+)/.exec(step)?.[1];
-    if (small) {
-      return `${step}: Invalid argument: IPv6 does not work on a link with an MTU below 1280, as ${small} may have; ` +
+  [/: Invalid argument/, (step) => {
+    const link = /ip address replace \S*:\S* dev (\S+)/.exec(step)?.[1];
+    return link &&
+      `${step}: Invalid argument: IPv6 does not work on a link with an MTU below 1280, as ${link} may have; ` +
         "give the network a greater mtu, or no IPv6 subnet";
-    }
+  }],
+  [/: (Invalid argument|Device or resource busy)/, (step) => {
     const [, link, type] = / link (\S+) name .* type (macvlan|ipvlan)/.exec(step) ?? [];
     return link &&
       `Cannot make a link of type ${type} on ${link}: the kernel refuses it, as beside a macvlan in mode passthru, ` +
@@ -69,5 +70,5 @@ const known: readonly (readonly [pattern: RegExp, told: (step: string) => string
  * @param said the tool's message
  */
 export function toolProblem(step: string, said: string): string | undefined {
-  return known.find(([pattern]) => pattern.test(said))?.[1](step);
+  return known.flatMap(([pattern, told]) => pattern.test(said) ? told(step) ?? [] : [])[0];
 }
