@@ -15,7 +15,7 @@ import { trim } from "./trim.ts";
 /** A part as a minified script, with its source map as JSON. */
 export interface Part {
   readonly name: string;
-  /** It ends with its exports, and imports nothing: it calls `ocinetPart` with the names of other parts. */
+  /** It ends with its exports, and imports nothing: it calls `$part` with the names of other parts. */
   readonly text: string;
   readonly map: string;
   /** Bytes that its modules take, by their paths. */
@@ -117,7 +117,7 @@ async function finish(
     virtual(
       "part",
       (owner) =>
-        `export const { ${taken(owner).map(({ short }) => short).join(", ")} } = ocinetPart(${
+        `export const { ${taken(owner).map(({ short }) => short).join(", ")} } = $part(${
           JSON.stringify(owner)
         });`,
     ),
@@ -149,7 +149,7 @@ function lazily(owner: string, module: string, aliases: readonly Alias[]): strin
 function standInOf(owner: string, module: string, aliases: readonly Alias[]): StandIn {
   if (owner === eager) return { lines: [], others: aliases };
   const part = JSON.stringify(owner);
-  return standIn(read(module), aliases, (short) => `(...all) => ocinetPart(${part}).${short}(...all)`);
+  return standIn(read(module), aliases, (short) => `(...all) => $part(${part}).${short}(...all)`);
 }
 
 function reexports(owner: string, aliases: readonly Alias[]): string {

@@ -8,7 +8,7 @@ interface Script {
 }
 
 /** What a minifier makes of a stand-in (bundle.ts) that is called in one place: a function that is called at once. */
-const calledAtOnce = /\(\(\.\.\.([\w$]+)\)=>(ocinetPart\("\w+"\)\.\$\w+)\(\.\.\.\1\)\)(?=\()/g;
+const calledAtOnce = /\(\(\.\.\.([\w$]+)\)=>(\$part\("\w+"\)\.\$\w+)\(\.\.\.\1\)\)(?=\()/g;
 
 /** Has them call the other part's function itself. */
 export function callDirectly({ text, map }: Script): Script {

@@ -4,14 +4,14 @@ import { callDirectly } from "./direct_calls.ts";
 import { originOf, readMap, writeMap } from "./source_map.ts";
 
 test("a stand-in that is called at once is the other part's function, and what follows keeps its origin", () => {
-  const call = '((...e)=>ocinetPart("run").$1f(...e))';
-  const text = `a();\nreturn${call}(x)+b;let f=(...e)=>ocinetPart("run").$2(...e);${call};c()`;
+  const call = '((...e)=>$part("run").$1f(...e))';
+  const text = `a();\nreturn${call}(x)+b;let f=(...e)=>$part("run").$2(...e);${call};c()`;
   const place = (column: number) => ({ column, origin: { source: "src/a.ts", line: column, column: 0 } });
   const columns = ["(x)", "b;", "c()"].map((one) => text.split("\n")[1]!.indexOf(one));
   const { text: direct, map } = callDirectly({ text, map: writeMap("", [[], columns.map(place)]) });
   assert.equal(
     direct,
-    `a();\nreturn ocinetPart("run").$1f(x)+b;let f=(...e)=>ocinetPart("run").$2(...e);${call};c()`,
+    `a();\nreturn $part("run").$1f(x)+b;let f=(...e)=>$part("run").$2(...e);${call};c()`,
   );
   const mapping = readMap(map);
   for (const [i, one] of ["(x)", "b;", "c()"].entries()) {

@@ -49,6 +49,7 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
     "src/drivers/meta/firewall.ts",
     "src/drivers/meta/tuning.ts",
     "src/features/container/wanted_args.ts",
+    "src/features/container/without_ipv6.ts",
     "src/features/networks/taken.ts",
   ],
   complaints: [
@@ -56,6 +57,7 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
     "src/engine/tool_problem.ts",
     "src/features/cni_plugin/shared_link.ts",
     "src/features/container/link_problems.ts",
+    "src/features/container/shared_namespace.ts",
     "src/net/file_problem.ts",
     "src/net/json_problem.ts",
     "src/wire/cni/system_error.ts",

@@ -1,5 +1,12 @@
 import { messageOf } from "../wire/cni/error.ts";
-import { type Config, hasUserNamespace, isInjected, readConfig, rootPath } from "../wire/oci/config.ts";
+import {
+  type Config,
+  hasUserNamespace,
+  isInjected,
+  readConfig,
+  rootPath,
+  switchesIpv6Off,
+} from "../wire/oci/config.ts";
 import { type OptionValues, parseWords, UsageError } from "../wire/oci/options.ts";
 import { parseState, type State } from "../wire/oci/state.ts";
 import { mayEnter } from "../engine/process.ts";
@@ -14,7 +21,6 @@ import { note } from "../engine/hook_log.ts";
 import { serveContainerHook, startHookHelper } from "../features/container/create_container_hook.ts";
 import { idFromRuntime, stateDirectory } from "../engine/state.ts";
 import { type AttachOptions, parseAttachOptions, withAnnotations } from "../features/container/options.ts";
-import { switchesIpv6Off } from "../features/container/without_ipv6.ts";
 
 const stages = ["createRuntime", "prestart", "createContainer", "poststop", "auto"] as const;
 

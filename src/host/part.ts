@@ -53,7 +53,7 @@ export function stub(part: string, name: string): (...all: unknown[]) => unknown
  * end.
  */
 function scriptOf({ code, line }: { readonly code: string; readonly line: number }, path: string): string {
-  return `${"\n".repeat(line - 1)}(ocinetPart=>{"use strict";\n${code}})\n//# sourceURL=${path}`;
+  return `${"\n".repeat(line - 1)}($part=>{"use strict";\n${code}})\n//# sourceURL=${path}`;
 }
 
 /** The text before a part's code in the file. @param line the number of the code's first line, from 0 */

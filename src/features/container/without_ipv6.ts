@@ -1,11 +1,4 @@
-import { asObject, type Config } from "../../wire/oci/config.ts";
 import type { NetworkList, PluginConf } from "../../wire/cni/network_list.ts";
-
-/** Whether a bundle's config.json switches IPv6 off. The runtime sets its sysctls after its hooks, over ours. */
-export function switchesIpv6Off(config: Config | undefined): boolean {
-  const sysctls = asObject(asObject(config?.["linux"])["sysctl"]);
-  return String(sysctls["net.ipv6.conf.all.disable_ipv6"]) === "1";
-}
 
 /**
  * A network without its IPv6 subnets, which a container without IPv6 would lose its addresses of (moby#48971).

@@ -7,7 +7,7 @@ import { linkExists } from "../../engine/links.ts";
 import { forgetBridge } from "../../engine/shared_elements.ts";
 import { isRoot } from "../../engine/user.ts";
 import { allNetworks, findNetwork, type Network } from "./catalog.ts";
-import { lockNetworks, networksLock, own } from "./create.ts";
+import { lockNetworks, networksLock, own } from "./locks.ts";
 import { giveUpBegun, removeFromPlugins } from "./plugin_networks.ts";
 import { endpointsIn, type NetworkEndpoint } from "./endpoints.ts";
 

@@ -226,3 +226,9 @@ export function asObject(value: unknown): Record<string, unknown> {
 function asList(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];
 }
+
+/** Whether a bundle's config.json switches IPv6 off. The runtime sets its sysctls after its hooks, over ours. */
+export function switchesIpv6Off(config: Config | undefined): boolean {
+  const sysctls = asObject(asObject(config?.["linux"])["sysctl"]);
+  return String(sysctls["net.ipv6.conf.all.disable_ipv6"]) === "1";
+}
