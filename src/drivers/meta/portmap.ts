@@ -76,12 +76,18 @@ export function forwardPorts(conf: Conf, at: Attachment, made: Result, seen: Hos
   if (mappings.length === 0) return { steps: [], result: made };
   const ips = firstIps(made, at);
   const spares6 = endpoint !== undefined && losesLoopback6(endpoint, at, made, seen);
+  const everywhere = mappings.filter(({ hostIp }) => hostIp === undefined);
+  const onAll = new Set(
+    ips.flatMap(({ address }) =>
+      everywhere.filter((one) => leadsTo(one, address)).map((one) => ofFamily(one, address))
+    ),
+  );
   return {
     steps: [
       ...(masks === "none" || !endpoint ? [] : reachableFromLoopback(endpoint, at, made, ips)),
       ...(endpoint && masks !== "none" && !isOurs(at, made) ? neighbour(endpoint, ips) : []),
       ...(endpoint && !conf.routed ? maskingSteps(conf, endpoint, ips) : []),
-      ...mappings.flatMap((mapping) => forwardMapping(conf, at, mapping, { endpoint, ips, spares6 })),
+      ...mappings.flatMap((mapping) => forwardMapping(conf, at, mapping, { endpoint, ips, spares6, onAll })),
       ...mappings.flatMap(forgetFlows),
     ],
     result: made,
@@ -94,13 +100,19 @@ interface Target {
   readonly ips: readonly Ip[];
   /** Ports on [::1] are not forwarded. */
   readonly spares6: boolean;
+  /** The ports that are published on all addresses, of each family. */
+  readonly onAll: ReadonlySet<string>;
+}
+
+function ofFamily({ protocol, hostPort }: PortMapping, address: string): string {
+  return `${family(address)} ${protocol} ${hostPort}`;
 }
 
 function forwardMapping(
-  { conditions, mappings, held, routed }: Conf,
+  { conditions, held, routed }: Conf,
   at: Attachment,
   mapping: PortMapping,
-  { endpoint, ips, spares6 }: Target,
+  { endpoint, ips, spares6, onAll }: Target,
 ): readonly Step[] {
   const owner = endpoint?.owner ?? at.containerId;
   return ips.map(({ address }) => addressOf(address)).filter((address) => leadsTo(mapping, address))
@@ -108,22 +120,16 @@ function forwardMapping(
       const condition = conditions[family(address)];
       const port = { ...mapping, address };
       if (routed) return endpoint ? [openPort(endpoint, port)] : [];
-      const onAll = mapping.hostIp === undefined;
+      const isOnAll = mapping.hostIp === undefined;
       const beside = [
-        ...(onAll && held ? [holdPort(port)] : []),
-        ...(onAll && spares6 && family(address) === 6 ? [sparePort6(port)] : []),
+        ...(isOnAll && held ? [holdPort(port)] : []),
+        ...(isOnAll && spares6 && family(address) === 6 ? [sparePort6(port)] : []),
       ];
       const lead = condition === ""
-        ? [forwardPort(owner, port, mappings.some((other) => isOnAll(other, port)))]
+        ? [forwardPort(owner, port, onAll.has(ofFamily(mapping, address)))]
         : forwardPortWhen(owner, port, condition, vethFrom(at.digest));
       return [...lead.slice(0, -1), withElements(lead.at(-1)!, beside)];
     });
-}
-
-/** Whether another mapping publishes the same port on all addresses. */
-function isOnAll(other: PortMapping, port: PortMapping & { readonly address: string }): boolean {
-  return other.hostIp === undefined && other.protocol === port.protocol && other.hostPort === port.hostPort &&
-    leadsTo(other, port.address);
 }
 
 function leadsTo(mapping: PortMapping, address: string): boolean {

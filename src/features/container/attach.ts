@@ -138,13 +138,11 @@ async function takeFreedPorts(
   id: string,
 ): Promise<void> {
   const conflicting = () => findConflicting(world, state, ports, id);
-  const freePorts = () => collect(world, state, conflicting(), "for links and processes");
-  await freePorts();
   try {
     await takePorts(world, state, ports, id);
   } catch (error) {
     if (!(error instanceof TakenPort)) throw error;
-    await freePorts();
+    await collect(world, state, conflicting(), "for links and processes");
     if (conflicting().length > 0) throw error;
     await takePorts(world, state, ports, id);
   }

@@ -4,7 +4,6 @@ import { showDestination } from "../../net/egress.ts";
 import { type PortMapping, type Protocol, showMapping } from "../../net/port_mapping.ts";
 import type { ProxyVersion } from "../../net/proxy_protocol.ts";
 import { elementsIn } from "../../plan/nft/element.ts";
-import type { Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import { uplinkNamed } from "../../drivers/uplinks/table.ts";
 import type { Uplink } from "../../drivers/uplinks/uplink.ts";
@@ -91,6 +90,7 @@ export function describeContainer(
   const { id, created, container, attachments, ports, limits, steps } = record;
   const byPlugins = attachments.some(({ published }) => published !== undefined);
   const uplink = attachments.map(({ by }) => uplinkNamed(by)).find((found) => found !== undefined);
+  const sets = new Set(elementsIn(steps).map(({ set }) => set));
   return {
     id: record.runtimeId ?? id,
     created,
@@ -100,7 +100,7 @@ export function describeContainer(
     networks: attachments.map(describeNetwork),
     ports: ports.map((port) => {
       const by = port.uplink === undefined ? uplink : uplinkNamed(port.uplink);
-      return port.relay || by ? describeForward(port, by) : describeRule(port, byPlugins, steps);
+      return port.relay || by ? describeForward(port, by) : describeRule(port, byPlugins, sets);
     }),
     ...(limits && Object.keys(limits).length > 0 ? { limits: describeLimits(limits) } : {}),
   };
@@ -132,17 +132,16 @@ function describeForward(port: PortMapping, uplink: Uplink | undefined): Describ
   return { ...mapping, driver, keepsClientAddress, ...(isPart ? { onlyFamily: publishes } : {}) };
 }
 
-function describeRule(port: PortMapping, byPlugins: boolean, steps: readonly Step[]): DescribedPort {
-  const sets = elementsIn(steps).map(({ set }) => set);
+function describeRule(port: PortMapping, byPlugins: boolean, sets: ReadonlySet<string>): DescribedPort {
   const families = port.family === undefined ? [4, 6] : [port.family];
-  const has = (set: string) => families.some((family) => sets.includes(`inet ocinet ${set}${family}`));
+  const has = (set: string) => families.some((family) => sets.has(`inet ocinet ${set}${family}`));
   return {
     ...describeMapping(port),
     driver: byPlugins
       ? "plugins"
       : has("opened")
       ? "routed"
-      : sets.some((set) => set.includes("ports"))
+      : [...sets].some((set) => set.includes("ports"))
       ? "nftables"
       : "none",
     keepsClientAddress: !has("masked"),

@@ -92,13 +92,19 @@ async function claimPorts(
   const claims = portClaims(state, ports, id);
   for (const [i, port] of ports.entries()) {
     const path = claims[i]!.path;
-    removeAbandoned(world, directoryOf(state, port));
-    const conflicting = findFirstConflicting(world, state, port, id);
-    if (conflicting !== undefined) throw new TakenPort(port, `container "${conflicting}" has it`);
+    const directory = directoryOf(state, port);
+    if (world.list(directory).length > 0) {
+      removeAbandoned(world, directory);
+      const conflicting = findFirstConflicting(world, state, port, id);
+      if (conflicting !== undefined) throw new TakenPort(port, `container "${conflicting}" has it`);
+    } else {
+      world.makeDirectory(directory, 0o755);
+    }
     if (!createWithDirectory(world, path, id) && world.read(path) !== id) {
       throw new TakenPort(port, `container "${world.read(path) ?? "?"}" has it`);
     }
-    await settle(world, state, port, id);
+    // Most claims are the only ones of their ports.
+    if (world.list(directory).length > 1) await settle(world, state, port, id);
   }
 }
 
@@ -145,8 +151,8 @@ function longestWait(world: World, state: string, conflicting: string): number {
  */
 async function checkListeners(world: World, ports: readonly PortMapping[]): Promise<void> {
   const protocols = [...new Set(ports.map(({ protocol }) => protocol))];
-  const busy = protocols.includes("tcp") &&
-    await isBusy(world, ports.filter(({ protocol }) => protocol === "tcp"));
+  const tcp = ports.filter(({ protocol }) => protocol === "tcp");
+  const busy = tcp.length > fewPorts || await isBusy(world, tcp);
   const listeners = protocols.flatMap((protocol) =>
     protocol === "tcp" && !busy ? [] : readListeners(world, protocol)
   );
@@ -155,6 +161,9 @@ async function checkListeners(world: World, ports: readonly PortMapping[]): Prom
     if (listener) throw new TakenPort(port, `${findProcess(world, listener.inode)} listens on it`);
   }
 }
+
+/** More of them take longer to try than the kernel's list takes to read. */
+const fewPorts = 200;
 
 /**
  * Tries to listen on the ports. Reading the kernel's list of TCP sockets would take milliseconds, because it is a large
