@@ -185,6 +185,12 @@ export function bridgeFacts(file: (leaf: string) => string): Pick<Link, "floatin
   };
 }
 
+/** The names of all links of our network namespace that have IPv4 or IPv6 (see `linkExists`). */
+export function linkNames(world: World): readonly string[] {
+  const names = ["ipv4", "ipv6"].flatMap((family) => world.list(`/proc/sys/net/${family}/conf`));
+  return [...new Set(names)].filter((name) => name !== "all" && name !== "default");
+}
+
 /** Every link of our network namespace, with an index each: what that costs grows with their number. */
 export async function listLinks(world: World): Promise<readonly Link[]> {
   return (await askIp(world, ["address show"])).map(parseLink);

@@ -2,7 +2,7 @@ import { lookInside, parseInside } from "../plan/inside.ts";
 import type { Device, HostState, Link } from "../plan/host_state.ts";
 import { whyFailed, type World } from "../plan/world.ts";
 import { agentSocket } from "../wire/overlay/requests.ts";
-import { askLinks, bridgeFacts, linkExists, listLinks, type OwnBridge, readOwnBridge } from "./links.ts";
+import { askLinks, bridgeFacts, linkExists, linkNames, type OwnBridge, readOwnBridge } from "./links.ts";
 import { advertisedLinks, defaultLink } from "./routes.ts";
 
 /** The look-ups of all plugins. */
@@ -96,16 +96,8 @@ async function observeHost(world: World, wanted: AllLookups): Promise<HostState>
     })),
     ...(reached.length === 0 ? {} : { reached: ways }),
     ...(route === undefined ? {} : { defaultLink: route }),
-    ...(advertised ? { advertised: await advertisedLinks(world), ...await unforwarded(world) } : {}),
+    ...(advertised ? { advertised: await advertisedLinks(world), unforwarded: () => linkNames(world) } : {}),
   };
-}
-
-/** All links, looked up only on a host that does not forward yet. */
-async function unforwarded(world: World): Promise<Pick<HostState, "unforwarded">> {
-  const off = ["ipv4/ip_forward", "ipv6/conf/all/forwarding"].some((key) =>
-    world.read(`/proc/sys/net/${key}`)?.trim() === "0"
-  );
-  return off ? { unforwarded: (await listLinks(world)).map(({ name }) => name) } : {};
 }
 
 type Observed = Required<Pick<HostState, "links" | "devices" | "reached">>;

@@ -12,7 +12,7 @@ const nothing: AllLookups = {
 const mac = "02:c3:c3:c3:c3:c3";
 
 /** A host with `count` links, each with an address and a route of both families. Reads and commands are recorded. */
-function crowded(count: number) {
+function crowded(count: number, forwards6 = 1) {
   const rows = (row: (i: number) => string) => Array.from({ length: count }, (_, i) => row(i)).join("");
   const hex = (i: number) => i.toString(16).padStart(8, "0").toUpperCase();
   const zeros = "0".repeat(24);
@@ -31,7 +31,7 @@ function crowded(count: number) {
     "/sys/class/net/cni0/ifindex": "4\n",
     "/sys/class/net/cni0/mtu": "1500\n",
     "/proc/sys/net/ipv4/ip_forward": "1\n",
-    "/proc/sys/net/ipv6/conf/all/forwarding": "1\n",
+    "/proc/sys/net/ipv6/conf/all/forwarding": `${forwards6}\n`,
   };
   const calls: string[] = [];
   let bytes = 0;
@@ -105,4 +105,14 @@ test("what is ours of bridges is asked of ip as soon as anything about it is ano
   const { world, calls } = crowded(10);
   await observe(world, { ...nothing, ownBridges: [{ name: "cni0", mac: "02:00:00:00:00:01" }] }, undefined);
   assert.equal(calls.at(-1), "ip -d -json -force -batch -address show dev cni0\n");
+});
+
+test("on a host that forwards IPv4 alone, links are listed only when IPv6 is to be forwarded", async () => {
+  const { world, calls } = crowded(3, 0);
+  const { unforwarded } = await observe(world, { ...nothing, advertised: true }, ["in"]);
+  assert.equal(
+    calls.some((call) => call.startsWith("/proc/sys/net/ipv4/conf") || call.startsWith("ip -d")),
+    false,
+  );
+  assert.deepEqual(unforwarded!(), ["xxx"]);
 });

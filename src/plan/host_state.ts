@@ -72,8 +72,8 @@ export interface HostState {
    * Links that have an IPv6 default route and accept router advertisements only while the host does not forward IPv6.
    */
   readonly advertised?: readonly string[];
-  /** The names of all links. Absent if they were not asked for, or if both families are forwarded already. */
-  readonly unforwarded?: readonly string[];
+  /** Lists the names of all links, which only a host needs that does not forward a family yet. */
+  readonly unforwarded?: () => readonly string[];
   /** The devices that exist, by the key that was asked for. */
   readonly devices?: ReadonlyMap<string, Device>;
   /** The values of sysctls, by path below /proc/sys. */

@@ -36,14 +36,14 @@ export const forwardingSysctls = ["net/ipv4/ip_forward", "net/ipv6/conf/all/forw
  * @param link of the host, by which it reaches the container; absent: it reaches many
  */
 export function forward(ips: readonly Ip[], seen: HostState, link?: string): readonly Step[] {
-  const links = (seen.unforwarded ?? []).filter((link) =>
-    !/^(lo|(ov|vx)[0-9a-f]{11})$/.test(link) && linkNameProblem(link) === undefined
-  );
   const own = link !== undefined && forwardOf(ips).includes("net/ipv4/ip_forward")
     ? [setSysctl("host", linkForwarding(link), "1", { onError: "ignore", undoBy: "gc" })]
     : [];
   const wide = forwardOf(ips).filter((key) => seen.sysctls.get(key) !== "1").flatMap((key) => {
     const version = key === "net/ipv4/ip_forward" ? 4 : 6;
+    const links = (seen.unforwarded?.() ?? []).filter((link) =>
+      !/^(lo|(ov|vx)[0-9a-f]{11})$/.test(link) && linkNameProblem(link) === undefined
+    );
     return [
       ...(links.length > 0 ? [keepUnforwarded(version, links)] : []),
       ...(version === 6 ? keepDefaultRoutes(seen) : []),
