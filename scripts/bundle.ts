@@ -8,6 +8,7 @@ import { resolve } from "node:path";
 import { minify } from "@swc/core";
 import { build, type Plugin } from "esbuild";
 import { callDirectly } from "./direct_calls.ts";
+import { compileEagerly } from "./eager_functions.ts";
 import { eager, parts } from "./parts.ts";
 import { type Alias, checkConstant, importsOf, type Names, type StandIn, standIn, stubsOf } from "./stubs.ts";
 import { trim } from "./trim.ts";
@@ -123,7 +124,8 @@ async function finish(
     ),
     onModules((module) => takes.has(module) ? { path: module, namespace: "elsewhere" } : undefined),
   ]);
-  return { ...part, ...await shrink(part) };
+  const shrunk = await shrink(part);
+  return { ...part, ...name === eager ? await compileEagerly(shrunk) : shrunk };
 }
 
 /** Makes a part two in a hundred shorter: esbuild simplifies expressions, swc also passes over the whole script. */
