@@ -89,7 +89,7 @@ export async function connectNetwork(
       await refreshNames(world, state, [network.name]);
       askResolvers(world, containerPaths(state, id).directory, resolversOf(done.attachments));
       writeRecord(world, state, done);
-      return await movePorts(world, state, done, record.attachments, attachments);
+      return await movePorts(world, state, done, record.attachments, done.attachments);
     } catch (error) {
       throw explain(await giveUp(world, state, begun, error));
     }
