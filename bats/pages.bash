@@ -13,7 +13,8 @@ serve_world() {
   wait
 }
 
-# furnish_pages DIRECTORY: in the host's mount namespace, once; /etc and /opt are its own, and alice lives there
+# furnish_pages DIRECTORY: in the host's mount namespace, once; /etc, /opt and /var/lib/ocinet are its own, and alice lives
+# there
 furnish_pages() {
   mkdir -p "$1/etc" "$1/alice"
   cp -a /etc/. "$1/etc"
@@ -30,6 +31,7 @@ furnish_pages() {
   chmod 755 "$1" "$1/alice"
   mount --bind "$1/etc" /etc
   mount -t tmpfs tmpfs /opt
+  mount -t tmpfs tmpfs /var/lib/ocinet
 }
 
 # page DIRECTORY MODE FILE...: in the furnished host, with the dockerd of scripts/setup unless there is one
