@@ -163,7 +163,7 @@ export async function viewContainer(
   const inside = parseInside(stdout, keys);
   const isOff = inside.sysctls?.get(ipv6Switch) === "1";
   return {
-    // Who switched IPv6 off in the container wants none of it there again.
+    // IPv6 that was switched off in the container stays off.
     isThere: (step) => isOff && isOfIpv6(step.id) ? undefined : isInside(inside, step),
     hasLink: (link) => inside.links.has(link),
     hasSubnet: (id) =>

@@ -9,7 +9,7 @@ import type { Lease } from "../plugin.ts";
 /** The addresses are known before the link exists. */
 export const kind = "local";
 
-/** Who writes the configuration knows who has which address. */
+/** The author of the configuration assigns the addresses. */
 export const unreserved = true;
 
 interface Conf {

@@ -1,15 +1,17 @@
-/** Locks of those who change networks. */
+/** Locks of commands that change networks. */
 import { configDirectory } from "../../engine/state.ts";
 import type { World } from "../../plan/world.ts";
 
-/** The lock of those who change networks, for one state directory. */
+/** The path of the lock for commands that change networks, one for each state directory. */
 export function networksLock(state: string): string {
   return `${state}/locks/.networks`;
 }
 
 /**
- * Two who make or remove networks at once would not see each other's names and subnets. In a user's session the state is
- * another and the files are the same, so their directory is locked, too.
+ * Locks networks against other commands that make or remove some: these would not see the new names and subnets. A
+ * user's session has another state directory and the same network files, so the directory of these is locked, too.
+ * @param how "make": the directory is made if it is missing
+ * @returns what unlocks them
  */
 export async function lockNetworks(world: World, state: string, how?: "make"): Promise<() => void> {
   const unlock = await world.lock(networksLock(state));
@@ -25,10 +27,10 @@ export async function lockNetworks(world: World, state: string, how?: "make"): P
   }
 }
 
-/** How long to wait for those who have a directory: tries, and milliseconds between them. */
+/** How often to try to lock a directory, and the milliseconds between two tries: half a minute in all. */
 const retries = { tries: 600, pause: 50 };
 
-/** Waits until nobody else has a directory. @throws Error when others have it all the time */
+/** Locks a directory, once no other command has it. @returns what unlocks it @throws Error after half a minute */
 export async function own(world: World, directory: string): Promise<() => void> {
   for (let tries = 0; tries < retries.tries; tries++) {
     const release = await world.tryOwn(directory);

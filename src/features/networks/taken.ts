@@ -7,13 +7,19 @@ import { CniError } from "../../wire/cni/error.ts";
 import type { Ip } from "../../wire/cni/result.ts";
 import { endpointsIn, type NetworkEndpoint } from "./endpoints.ts";
 
-/** On one network, two interfaces with one MAC address would get each other's packets. @throws CniError naming who has it */
+/**
+ * On one network, two interfaces with one MAC address would get each other's packets.
+ * @throws CniError naming the container that has it
+ */
 export async function refuseTakenMac(world: World, state: string, at: Attachment): Promise<void> {
   const mac = parseMac(at.args.get("MAC") ?? "");
   if (mac !== undefined) await refuse(world, state, at, (one) => one.mac === mac && `MAC=${mac}`);
 }
 
-/** The kernel has two macvlans with one address, unlike two ipvlans. @throws CniError naming who has it */
+/**
+ * The kernel lets two macvlans have one address, unlike two ipvlans.
+ * @throws CniError naming the container that has it
+ */
 export async function refuseTakenAddress(
   world: World,
   state: string,

@@ -134,7 +134,7 @@ async function agentStatus(world: World): Promise<ClusterStatus["agent"]> {
 
 async function lookAt(store: Store, tell: (problem: string) => void) {
   const keys = keysBelow(store.prefix);
-  // Who may not write, or finds it full, may read all the same.
+  // Without the right to write, or when etcd is full, reading still works.
   await tryRights(store).catch((error) => tell(messageOf(error)));
   const hosts = (await store.etcd.list(keys.hosts)).keys.flatMap(({ key, value }) => {
     const name = key.slice(keys.hosts.length);

@@ -42,7 +42,11 @@ export function refusal(
     : /authentication is not enabled/i.test(said)
     ? `have etcd ask for users ("etcdctl auth enable"), or take "user" and "passwordFile" out of ${path}`
     : undefined;
-  if (remedy) return new EtcdError(`Cannot use etcd as ${user ?? "nobody"}: ${said}; ${remedy}`);
+  if (remedy) {
+    return new EtcdError(
+      `Cannot use etcd ${user === undefined ? "without a user" : `as ${user}`}: ${said}; ${remedy}`,
+    );
+  }
   if (/lease not found/i.test(said)) {
     return Object.assign(new EtcdError("The host's lease in etcd has ended; it enters the cluster anew"), {
       leaseEnded: true as const,
