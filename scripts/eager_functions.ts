@@ -31,17 +31,7 @@ export async function compileEagerly({ text, map }: Script): Promise<Script> {
     .flatMap(([from, to]) => [[from, "("], [to, ")"]] as const)
     // What ends comes before what begins.
     .toSorted(([a, x], [b, y]) => a - b || (x === y ? 0 : x === ")" ? -1 : 1));
-  const copy = (from: number, to: number): readonly Piece[] => {
-    const pieces: Piece[] = [];
-    let at = from;
-    for (const [mark, sign] of marks) {
-      const isIn = sign === "(" ? mark >= from && mark < to : mark > from && mark <= to;
-      if (!isIn) continue;
-      pieces.push([at, mark], sign);
-      at = mark;
-    }
-    return [...pieces, [at, to]];
-  };
+  const copy = (from: number, to: number) => marked(marks, from, to);
   // They are there from the start, as declarations are.
   const pieces: Piece[] = declared.flatMap((one, i) => [
     i === 0 ? "let " : ",",
@@ -56,6 +46,23 @@ export async function compileEagerly({ text, map }: Script): Promise<Script> {
   }
   pieces.push(...copy(at, text.length));
   return assemble(text, readMap(map), pieces);
+}
+
+/** What stands from one place to another, with the marks in it; one at either end belongs to what it marks. */
+function marked(
+  marks: readonly (readonly [place: number, sign: string])[],
+  from: number,
+  to: number,
+): readonly Piece[] {
+  const pieces: Piece[] = [];
+  let at = from;
+  for (const [mark, sign] of marks) {
+    const isIn = sign === "(" ? mark >= from && mark < to : mark > from && mark <= to;
+    if (!isIn) continue;
+    pieces.push([at, mark], sign);
+    at = mark;
+  }
+  return [...pieces, [at, to]];
 }
 
 interface Span {
