@@ -32,6 +32,7 @@ world() {
 # asked NAME: the world has been asked for it
 asked() { grep -q " query.* $1 from" "$BATS_TEST_TMPDIR/world.log"; }
 
+has_no_name() { [ "$(look a "$1")" = NXDOMAIN ]; }
 resolver_pids() { xargs <"$STATE_DIR/resolver/pid"; }
 no_resolver() { ! grep -aq "$STATE_DIR/resolver/socket" /proc/[0-9]*/cmdline 2>/dev/null; }
 runs_again() { [ "$(resolver_pids)" != "$1" ] && [ -S "$STATE_DIR/resolver/socket" ] && [[ $(look a b) == 10.5.0.* ]]; }
@@ -96,6 +97,14 @@ options ndots:0" "$(exec_container a cat /etc/resolv.conf)"
   equal NXDOMAIN "$(look a b)"
   start_container b "$(bundle_path b)"
   equal "$pids" "$(resolver_pids)"
+
+  # One that was killed has no name, though no hook ran.
+  launch d runc --net shop
+  equal 10.5.0.5 "$(look a d)"
+  kill_container d
+  wait_for has_no_name d
+  equal 10.5.0.4 "$(look a b)"
+  delete_container d
 
   # It is started again by its keeper; without that by repair.
   kill -KILL "$pid"

@@ -53,6 +53,31 @@ test("a network is not left whose ports another container has on the host meanwh
   assert.equal((await port(world, ["box"], new Map())).text, "8080:80/tcp nftables\n");
 });
 
+for (const type of ["bridge", "ptp", "macvlan"]) {
+  test(`a container on ${type} that was killed has no names once another one comes or goes, whoever has its address`, async () => {
+    const fake = newHost();
+    const { world } = fake;
+    for (const name of ["box", "dead", "next", "other"]) fake.addNamespace(name);
+    const ipam = { type: "host-local", subnet: "10.93.0.0/24" };
+    const list = { cniVersion: "1.0.0", name: "shop", ocinet: {}, plugins: [{ type, master: "eth0", ipam }] };
+    fake.place("/etc/ocinet/net.d/shop.conflist", JSON.stringify(list));
+    const join = (name: string) => up(world, `/run/netns/${name}`, new Map([["net", ["shop"]]]));
+    const names = () =>
+      world.read(`${state}/containers/box/hosts`)!.split("\n").filter((row) => /^10\./.test(row));
+    await join("box");
+    fake.place(`${state}/containers/box/hosts`, "");
+    await join("dead");
+    assert.deepEqual(names(), ["10.93.0.2 box", "10.93.0.3 dead"]);
+    fake.removeNamespace("dead");
+    await join("next");
+    assert.deepEqual(names(), ["10.93.0.2 box", "10.93.0.4 next"]);
+    await join("other");
+    fake.removeNamespace("other");
+    await down(world, ["next"]);
+    assert.deepEqual(names(), ["10.93.0.2 box"]);
+  });
+}
+
 test("no key of the networks that the laws are tried on is taken for a mistake", () => {
   const { world } = newFake();
   for (const type of networkTypes) {

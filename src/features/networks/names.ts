@@ -1,6 +1,8 @@
 import { addressOf, lengthOf } from "../../net/address.ts";
-import { identifierProblem } from "../../net/names.ts";
-import type { Attached } from "../../engine/record.ts";
+import { digest, identifierProblem, vethFrom } from "../../net/names.ts";
+import { linkExists } from "../../engine/links.ts";
+import { reasonToGo } from "../../engine/namespace.ts";
+import { type Attached, readUndamaged } from "../../engine/record.ts";
 import { claim, type Step } from "../../plan/step.ts";
 import { readUndamagedFile, removeAbandoned } from "../../plan/files.ts";
 import type { World } from "../../plan/world.ts";
@@ -57,7 +59,7 @@ function driverOf({ names }: NetworkList): NameDriver {
 }
 
 /** One of a container's networks, with its addresses there. */
-type Endpoint = Pick<Attached, "network" | "ifname" | "aliases" | "result">;
+type Endpoint = Pick<Attached, "network" | "ifname" | "aliases" | "result" | "path" | "digest">;
 
 /** A container's names, and the servers that it asks for names of the world if they were given. */
 export interface Named {
@@ -89,7 +91,7 @@ export function nameSteps(
 
 function memberOf(
   { id, hostname, nameServers }: Named,
-  { network, aliases = [], result }: Endpoint,
+  { network, aliases = [], result, path, digest: hash }: Endpoint,
 ): Member {
   // The beginning of an id that people chose could be another's name.
   const all = [...idsOf(id), ...(hostname === undefined ? [] : [hostname]), ...aliases];
@@ -99,6 +101,7 @@ function memberOf(
     listen: listenOf({ network, result }),
     internal: network.plugins[0]!["internal"] === true,
     servers: nameServers ?? result!.dns.nameservers ?? [],
+    ...(path ? {} : { link: vethFrom(hash) }),
   };
 }
 
@@ -120,7 +123,8 @@ export function namesDirectory(state: string, network: string): string {
 }
 
 /**
- * Tells who is on networks now: in the hosts files of their containers, or to the resolver.
+ * Tells who is on networks now: in the hosts files of their containers, or to the resolver. Of a container that was killed
+ * nothing is told.
  * @param leavers containers that are not on the networks any more
  * @throws Error when a resolver cannot serve one of them
  */
@@ -137,10 +141,12 @@ export async function refreshNames(
       removeAbandoned(world, directory);
       const files = world.list(directory).filter((name) => /^[^. ][^ ]* [^ ]+$/.test(name)).sort();
       if (files.length === 0) world.removeEmpty(directory);
-      const texts = files.map((name) => ({
-        id: name.split(" ")[0]!,
-        text: readUndamagedFile(world, `${directory}/${name}`) ?? "",
-      }));
+      const texts: { readonly id: string; readonly text: string }[] = [];
+      for (const name of files) {
+        const [id, ifname] = name.split(" ") as [string, string];
+        if (await hasEnded(world, state, id, { network, ifname })) continue;
+        texts.push({ id, text: readUndamagedFile(world, `${directory}/${name}`) ?? "" });
+      }
       for (const driver of drivers) {
         const own = texts.filter(({ text }) => (parseMember(text) ? dnsDriver : hostsDriver) === driver);
         const members = new Map<string, readonly string[]>();
@@ -153,6 +159,18 @@ export async function refreshNames(
       unlock();
     }
   }
+}
+
+/** Whether a container's namespace is gone. Its record is read only if no link of the host's tells that it is there. */
+async function hasEnded(
+  world: World,
+  state: string,
+  id: string,
+  { network, ifname }: { readonly network: string; readonly ifname: string },
+): Promise<boolean> {
+  if (linkExists(world, vethFrom(await digest(id, network, ifname)))) return false;
+  const record = readUndamaged(world, state, id);
+  return record !== undefined && reasonToGo(world, { ...record, phase: "done" }) !== undefined;
 }
 
 /** The same for every network on which a container has a name. */

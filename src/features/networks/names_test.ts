@@ -3,7 +3,6 @@ import { test } from "node:test";
 import { newFake } from "../../host/fake.ts";
 import { parseNetworkList } from "../../wire/cni/network_list.ts";
 import { emptyResult } from "../../wire/cni/result.ts";
-import type { Attached } from "../../engine/record.ts";
 import type { Claim } from "../../plan/step.ts";
 import { withBlock } from "./hosts_driver.ts";
 import { checkAliases, checkNames, nameSteps, refreshNames, resolversOf } from "./names.ts";
@@ -16,14 +15,20 @@ function network(name: string, more: object = { ocinet: {} }) {
 
 function member(name: string, ...addresses: readonly string[]) {
   const ips = addresses.map((address) => ({ address }));
-  return { network: network(name), ifname: "eth0", aliases: ["api"], result: { ...emptyResult, ips } };
+  return {
+    network: network(name),
+    ifname: "eth0",
+    digest: "0",
+    aliases: ["api"],
+    result: { ...emptyResult, ips },
+  };
 }
 
 /** The files that tell of a container on networks with names in hosts files: there is nothing else. */
 function nameClaims(
   at: string,
   { id }: { id: string },
-  attachments: readonly Pick<Attached, "network" | "ifname" | "aliases" | "result">[],
+  attachments: readonly ReturnType<typeof member>[],
   hostname: string | undefined,
 ): readonly Claim[] {
   return nameSteps(newFake().world, at, { id, hostname }, attachments) as readonly Claim[];
@@ -123,6 +128,7 @@ function asking(name: string, more: object = {}) {
   return {
     network: network(name, { ocinet: { options: { names: "dns" } }, plugins }),
     ifname: "eth0",
+    digest: "0123456789abcdef",
     result,
   };
 }
@@ -138,7 +144,12 @@ test("by the resolver a file says where it listens and whom it asks; one rule a 
     "claim file",
   ]);
   const texts = steps.flatMap((step) => step.tool === "claim" ? [step.owner] : []);
-  const head = { listen: ["10.5.0.1/24", "fd00:5::1/64"], internal: false, servers: ["192.0.2.53"] };
+  const head = {
+    listen: ["10.5.0.1/24", "fd00:5::1/64"],
+    internal: false,
+    servers: ["192.0.2.53"],
+    link: "veth0123456789a",
+  };
   assert.deepEqual(texts, [
     `# ${JSON.stringify(head)}\n10.5.0.2 web\nfd00:5::2 web`,
     `# ${JSON.stringify({ ...head, internal: true })}\n10.5.0.2 web\nfd00:5::2 web`,

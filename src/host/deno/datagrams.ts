@@ -15,6 +15,19 @@ export async function openDatagrams({ address, port }: Remote, hear: Hear): Prom
   };
 }
 
+/**
+ * Whether a link is in our network namespace. Who may not read /proc sees that an address that names a link cannot be
+ * looked up if that is not there; another fault is that of binding it.
+ */
+export function linkExists(name: string): boolean {
+  try {
+    Deno.listenDatagram({ transport: "udp", hostname: `fe80::1%${name}`, port: 0 }).close();
+    return true;
+  } catch (error) {
+    return !/address information/.test(String(error));
+  }
+}
+
 async function hearAll(socket: Deno.DatagramConn, hear: Hear): Promise<void> {
   const buffer = new Uint8Array(longest);
   while (true) {

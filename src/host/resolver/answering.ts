@@ -8,6 +8,7 @@ import {
   writeRefusal,
 } from "../../wire/dns/packet.ts";
 import type { Zone, ZoneMember } from "../../wire/dns/zone.ts";
+import { linkExists } from "./datagrams.ts";
 import type { Directory } from "./directory.ts";
 import { type Pool, random } from "./pool.ts";
 import { askWorld, type Mute } from "./upstream.ts";
@@ -22,6 +23,9 @@ export interface Resolver {
   /** The addresses that we listen on: we are not asked by ourselves. */
   own: ReadonlySet<string>;
   isOurs: Asker["isOurs"];
+  readonly isThere: Asker["isThere"];
+  /** When links were last looked at: at most once a second, unless networks change. A name may have a thousand. */
+  readonly seen: Map<string, number>;
   /** How many questions of each client, by address, wait for the world. */
   readonly waiting: Map<string, number>;
 }
@@ -43,11 +47,19 @@ const longestQuery = 4096;
 const longestByConnection = 65_535;
 
 /** Makes what answers questions. */
-export function newResolver(directory: Directory, hostServers: () => readonly string[]): Resolver {
+export function newResolver(
+  directory: Directory,
+  hostServers: () => readonly string[],
+  exists = linkExists,
+): Resolver {
+  const seen = new Map<string, number>();
   return {
-    ...{ directory, hostServers, pool: new Map(), mute: new Map(), waiting: new Map() },
+    ...{ directory, hostServers, seen, pool: new Map(), mute: new Map(), waiting: new Map() },
     own: new Set(),
     isOurs: () => false,
+    isThere: ({ link }) =>
+      link === undefined || Date.now() - (seen.get(link) ?? 0) < 1000 ||
+      exists(link) && !!seen.set(link, Date.now()),
   };
 }
 
@@ -55,6 +67,7 @@ export function newResolver(directory: Directory, hostServers: () => readonly st
 export function setNetworks(resolver: Resolver, zones: readonly Zone[]): void {
   resolver.own = new Set(zones.flatMap(({ listen }) => listen.map((cidr) => cidr.split("/")[0]!)));
   resolver.isOurs = subnetsOf(zones.flatMap(({ subnets }) => subnets));
+  resolver.seen.clear();
 }
 
 /**
@@ -62,14 +75,14 @@ export function setNetworks(resolver: Resolver, zones: readonly Zone[]): void {
  * @returns undefined where there is no answer
  */
 export async function answer(resolver: Resolver, asked: Asked): Promise<Uint8Array | undefined> {
-  const found = resolver.directory.find(asked.network, asked.from);
+  const found = resolver.directory.find(asked.network, asked.from, resolver.isThere);
   if (!found) return undefined;
   const query = asked.bytes.length > longestQuery
     ? { problem: "formerr", id: asked.bytes[0]! << 8 | asked.bytes[1]! } as const
     : readQuery(asked.bytes);
   if ("problem" in query) return query.problem === "ignored" ? undefined : writeRefusal(query);
   const { zones, member } = found;
-  const decision = decide(query, { zones, isOurs: resolver.isOurs, choose: random });
+  const decision = decide(query, { ...resolver, zones, choose: random });
   const longest = asked.byConnection ? longestByConnection : query.longest;
   const say = (verdict: Verdict) => writeAnswer(query, verdict, longest);
   if (decision !== "forward") return say(decision);
@@ -83,7 +96,7 @@ export async function answer(resolver: Resolver, asked: Asked): Promise<Uint8Arr
 function serversFor(resolver: Resolver, member: ZoneMember, zones: readonly Zone[]): readonly string[] {
   if (zones.every(({ internal }) => internal)) return [];
   const own = zones.map((zone) =>
-    [...zone.members.values()].find(({ id }) => id === member.id)?.servers ?? []
+    [...zone.members.values()].flat().find(({ id }) => id === member.id)?.servers ?? []
   );
   const given = member.servers.length > 0 ? member.servers : own.find((servers) => servers.length > 0);
   const others = (servers: readonly string[]) => servers.filter((server) => !resolver.own.has(server));

@@ -19,14 +19,18 @@ function ask(name: string): Uint8Array {
 }
 
 /** A resolver whose only server is itself, so that a question for the world is never sent. */
-function resolver(zone = shop) {
-  const made = newResolver({
-    readAll: () => [zone],
-    find: (_, address) => {
-      const member = zone.members.get(address);
-      return member && { member, zones: [zone] };
+function resolver(zone = shop, exists = (_: string) => true) {
+  const made = newResolver(
+    {
+      readAll: () => [zone],
+      find: (_, address) => {
+        const member = zone.members.get(address)?.[0];
+        return member && { member, zones: [zone] };
+      },
     },
-  }, () => ["10.5.0.1"]);
+    () => ["10.5.0.1"],
+    exists,
+  );
   setNetworks(made, [zone]);
   return made;
 }
@@ -53,6 +57,22 @@ test("what no server can be asked fails at once: from an internal network, of ou
   all.waiting.set("", 4096);
   assert.equal(rcode(await answer(all, world)), 2);
   assert.equal(all.waiting.get("10.5.0.2"), undefined);
+});
+
+test("a container whose link is gone has no name, and networks that change are looked at at once", async () => {
+  const links = new Set(["vethweb"]);
+  const zone = zoneOf("shop", [
+    ["web", { ...member, addresses: ["10.5.0.2"], link: "vethweb" }],
+    ["db", { ...member, addresses: ["10.5.0.3"], names: ["db"] }],
+  ]);
+  const made = resolver(zone, (link) => links.has(link));
+  setNetworks(made, [zone]);
+  const ask = () => answer(made, { ...asked, from: "10.5.0.3" });
+  assert.equal(rcode(await ask()), 0);
+  links.clear();
+  assert.equal(rcode(await ask()), 0);
+  setNetworks(made, [zone]);
+  assert.equal(rcode(await ask()), 3);
 });
 
 test("malformed packets of a member never throw, and are never sent on", async () => {

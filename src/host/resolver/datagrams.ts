@@ -1,7 +1,8 @@
 import type * as Dgram from "node:dgram";
+import type * as Fs from "node:fs";
 import { builtin } from "../node/builtin.ts";
 import { onDeno } from "../runtime.ts";
-import { openDatagrams as openOnDeno } from "../deno/datagrams.ts";
+import { linkExists as existsOnDeno, openDatagrams as openOnDeno } from "../deno/datagrams.ts";
 
 /** The other end of a datagram. */
 export interface Remote {
@@ -27,6 +28,13 @@ export interface Datagrams {
  */
 export function openDatagrams(at: Remote, hear: Hear): Promise<Datagrams> {
   return onDeno ? openOnDeno(at, hear) : openOnNode(at, hear);
+}
+
+/** Whether a link is in our network namespace. */
+export function linkExists(name: string): boolean {
+  return onDeno
+    ? existsOnDeno(name)
+    : builtin<typeof Fs>("node:fs").existsSync(`/proc/sys/net/ipv4/conf/${name}`);
 }
 
 function openOnNode({ address, port }: Remote, hear: Hear): Promise<Datagrams> {

@@ -2,6 +2,7 @@ import type * as Fs from "node:fs";
 import { identifierProblem } from "../../net/names.ts";
 import { checkFile } from "../../plan/files.ts";
 import { parseMember } from "../../wire/dns/member.ts";
+import type { Asker } from "../../wire/dns/decide.ts";
 import { type Zone, type ZoneMember, zoneOf } from "../../wire/dns/zone.ts";
 import { builtin } from "../node/builtin.ts";
 
@@ -13,6 +14,7 @@ export interface Directory {
   find(
     network: string,
     address: string,
+    isThere: Asker["isThere"],
   ): { readonly member: ZoneMember; readonly zones: readonly Zone[] } | undefined;
 }
 
@@ -35,7 +37,7 @@ export function directoryAt(path: string): Directory {
   const known = new Map<string, Read>();
   const networksById = new Map<string, Set<string>>();
   const forget = (network: string) => {
-    for (const { id } of known.get(network)?.zone.members.values() ?? []) {
+    for (const { id } of membersOf(known.get(network)?.zone)) {
       networksById.get(id)?.delete(network);
     }
     known.delete(network);
@@ -47,7 +49,7 @@ export function directoryAt(path: string): Directory {
     const zone = now && readZone(path, network);
     if (!now || !zone || zone.members.size === 0) return undefined;
     known.set(network, { zone, ...now });
-    for (const { id } of zone.members.values()) {
+    for (const { id } of membersOf(zone)) {
       networksById.set(id, (networksById.get(id) ?? new Set()).add(network));
     }
     return zone;
@@ -59,14 +61,19 @@ export function directoryAt(path: string): Directory {
       for (const [id, of] of networksById) if (of.size === 0) networksById.delete(id);
       return networks.flatMap((network) => read(network) ?? []);
     },
-    find: (network, address) => {
+    find: (network, address, isThere) => {
       const zone = read(network);
-      const member = zone?.members.get(address);
+      const all = zone?.members.get(address);
+      const member = all?.find(isThere) ?? all?.[0];
       if (!zone || !member) return undefined;
       const others = [...networksById.get(member.id) ?? []].filter((name) => name !== network).sort();
       return { member, zones: [zone, ...others.flatMap((name) => read(name) ?? [])] };
     },
   };
+}
+
+function membersOf(zone: Zone | undefined): readonly ZoneMember[] {
+  return [...zone?.members.values() ?? []].flat();
 }
 
 function readZone(path: string, network: string): Zone {

@@ -1,6 +1,6 @@
 import { fromNumber, networkOf, parseAddress } from "../../net/address.ts";
 import { type Answer, type Query, rcodes, types, type Verdict } from "./packet.ts";
-import type { Zone } from "./zone.ts";
+import { addressesOf, idsOf, type Zone, type ZoneMember } from "./zone.ts";
 
 /** What becomes of a question. */
 export type Decision = Verdict | "forward";
@@ -11,6 +11,8 @@ export interface Asker {
   readonly zones: readonly Zone[];
   /** Whether an address is in the subnet of any network of ours. */
   isOurs(address: string): boolean;
+  /** Whether a container's namespace is still there. */
+  isThere(one: Pick<ZoneMember, "link">): boolean;
   /** Chooses one of so many, which then stands first. */
   choose(count: number): number;
 }
@@ -33,8 +35,10 @@ export function decide(query: Query, asker: Asker): Decision {
   const reverse = addressOfReverse(name);
   if (reverse !== undefined) return decideReverse(reverse, type, asker);
   for (const zone of asker.zones) {
-    const found = zone.names.get(name) ?? zone.names.get(withoutNetwork(name, zone) ?? "");
-    if (found) return addressAnswers(found, type, asker);
+    for (const one of [name, withoutNetwork(name, zone) ?? ""]) {
+      const found = addressesOf(zone, one, asker.isThere);
+      if (found.length > 0) return addressAnswers(found, type, asker);
+    }
   }
   if (asker.zones.some((zone) => withoutNetwork(name, zone) !== undefined)) return unknown;
   if (name !== "" && !name.includes(".") && !zoneTypes.includes(type)) return unknown;
@@ -58,12 +62,14 @@ function addressAnswers(
   return { ...nothing, answers: [...answers.slice(first), ...answers.slice(0, first)] };
 }
 
-function decideReverse(address: string, type: number, { zones, isOurs }: Asker): Decision {
-  for (const { network, owners } of zones) {
-    const owner = owners.get(address);
-    if (owner === undefined) continue;
+function decideReverse(address: string, type: number, { zones, isOurs, isThere }: Asker): Decision {
+  for (const { network, members } of zones) {
+    const owner = members.get(address)?.find(isThere);
+    if (!owner) continue;
     const isAsked = type === types.PTR || type === types.ANY;
-    return isAsked ? { ...nothing, answers: [{ type: "PTR", data: `${owner}.${network}` }] } : nothing;
+    return isAsked
+      ? { ...nothing, answers: [{ type: "PTR", data: `${idsOf(owner.id).at(-1)}.${network}` }] }
+      : nothing;
   }
   return isOurs(address) ? unknown : "forward";
 }

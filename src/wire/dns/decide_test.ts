@@ -29,7 +29,8 @@ function ask(
 ): string {
   const query = { name, type: typeof type === "number" ? type : types[type], isInternet: true } as Query;
   const isOurs = subnetsOf([...shop.subnets, ...back.subnets]);
-  const decision = decide(query, { zones, isOurs, choose: () => first });
+  const isThere = ({ link }: { link?: string | undefined }) => link !== "gone";
+  const decision = decide(query, { zones, isOurs, isThere, choose: () => first });
   if (decision === "forward") return decision;
   return [decision.rcode, ...decision.answers.map(({ type, data }) => `${type} ${data}`)].join(" ");
 }
@@ -52,6 +53,23 @@ test("an alias has all its addresses, from any of them on; an id is its containe
   assert.equal(ask("api", "A"), "0 A 10.5.0.2 A 10.5.0.3");
   assert.equal(ask("api", "A", [shop], 1), "0 A 10.5.0.3 A 10.5.0.2");
   assert.equal(ask("db", "A", [shop]), "0 A 10.5.0.3");
+});
+
+test("a container whose namespace is gone has no names, and who has its address and its names now has them", () => {
+  const dead = { link: "gone" };
+  const zone = zoneOf("shop", [
+    ["a", member(["10.5.0.2"], ["a", "db", "api"], dead)],
+    ["api", member(["10.5.0.3"], ["api"], dead)],
+    ["b", member(["10.5.0.2", "10.5.0.4"], ["b", "api"], { link: "veth1" })],
+    ["c", member(["10.5.0.4"], ["c"], dead)],
+  ]);
+  for (const name of ["a", "db", "c", "a.shop", "3.0.5.10.in-addr.arpa"]) {
+    assert.equal(ask(name, "ANY", [zone]), "3", name);
+  }
+  assert.equal(ask("api", "A", [zone]), "0 A 10.5.0.2 A 10.5.0.4");
+  assert.equal(ask("db", "A", [zone, shop]), "0 A 10.5.0.3");
+  assert.equal(ask("2.0.5.10.in-addr.arpa", "PTR", [zone]), "0 PTR b.shop");
+  assert.equal(ask("4.0.5.10.in-addr.arpa", "PTR", [zone]), "0 PTR b.shop");
 });
 
 test("the network that is asked by comes first, and NAME.NETWORK chooses", () => {
@@ -89,11 +107,12 @@ test("a member's file says what a resolver needs; hosts files' lines are of anot
   const written = member(["10.5.0.2", "fd00:5::2"], ["web", "api"], {
     internal: true,
     servers: ["192.0.2.53"],
+    link: "veth1",
   });
   assert.deepEqual(parseMember(formatMember(written)), written);
   assert.equal(parseMember("10.5.0.2 web api"), undefined);
   assert.equal(parseMember(""), undefined);
   const odd = parseMember('# {"listen":["x",7,"10.5.0.1/99"],"servers":"a"}\nnowhere web\n10.5.0.9 web');
-  assert.deepEqual(odd, member(["10.5.0.9"], ["web"], { listen: [] }));
+  assert.deepEqual(odd, member(["10.5.0.9"], ["web"], { listen: [], link: undefined }));
   assert.deepEqual(parseMember("# {")?.addresses, []);
 });

@@ -12,11 +12,13 @@ export interface Member {
   readonly internal: boolean;
   /** Whom it asks for names of the world, if not the host's. */
   readonly servers: readonly string[];
+  /** Its end on the host, which goes with the container's namespace; absent if it is not known. */
+  readonly link?: string | undefined;
 }
 
 /** The text of a member's file: a line of JSON behind "# ", then a line as in hosts(5) for each address. */
-export function formatMember({ addresses, names, listen, internal, servers }: Member): string {
-  const head = JSON.stringify({ listen, internal, servers });
+export function formatMember({ addresses, names, listen, internal, servers, link }: Member): string {
+  const head = JSON.stringify({ listen, internal, servers, link });
   return [`# ${head}`, ...addresses.map((address) => [address, ...names].join(" "))].join("\n");
 }
 
@@ -24,7 +26,7 @@ export function formatMember({ addresses, names, listen, internal, servers }: Me
 export function parseMember(text: string): Member | undefined {
   const [head, ...lines] = text.split("\n").filter((line) => line !== "");
   if (!head?.startsWith("# {")) return undefined;
-  const { listen, internal, servers } = jsonOf(head.slice(2));
+  const { listen, internal, servers, link } = jsonOf(head.slice(2));
   const words = lines.map((line) => line.split(" "));
   return {
     addresses: words.flatMap(([address]) => parseAddress(address ?? "") ?? []),
@@ -32,6 +34,7 @@ export function parseMember(text: string): Member | undefined {
     listen: texts(listen).filter((one) => parseCidr(one)),
     internal: internal === true,
     servers: texts(servers).filter((one) => parseAddress(one)),
+    link: texts([link])[0],
   };
 }
 
