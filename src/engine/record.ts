@@ -74,7 +74,10 @@ export interface ContainerRecord extends BaseRecord {
   readonly recovered?: true;
   /** While programs are started again: their pid files. What they were asked for has to be asked for again. */
   readonly restarting?: readonly string[];
-  /** The interface that is being connected or disconnected: unless a process is at it, it has to be taken off. */
+  /**
+   * The interface that is being connected or disconnected: unless a process is at it, it has to be taken off. Empty while
+   * published ports are moved, which then have to be led by the networks that there are.
+   */
   readonly changing?: string;
 }
 

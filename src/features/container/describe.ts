@@ -160,7 +160,10 @@ function disturbance(
 ): string | undefined {
   if (record.phase !== "done") return `it is not finished; ocinet down ${record.id} takes it away`;
   if (record.changing !== undefined) {
-    return `its ${record.changing} is being connected or disconnected; if not, ocinet repair ${record.id} takes it off`;
+    const [what, end] = record.changing === ""
+      ? ["published ports are being moved", "opens them again"]
+      : [`${record.changing} is being connected or disconnected`, "takes it off"];
+    return `its ${what}; if not, ocinet repair ${record.id} ${end}`;
   }
   const dead = deadPrograms(world, record).map(({ name }) => name).join(" and its ");
   if (dead !== "") return `its ${dead} has ended; ocinet repair ${record.id} starts it again`;

@@ -6,7 +6,6 @@ import { defaultMtu } from "../../engine/routes.ts";
 import { containerPaths } from "../../engine/state.ts";
 import { explain, RollbackError } from "../../engine/step_error.ts";
 import { isRoot } from "../../engine/user.ts";
-import type { Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import { messageOf } from "../../wire/cni/error.ts";
 import type { NetworkList } from "../../wire/cni/network_list.ts";
@@ -32,11 +31,10 @@ import {
   refuseConnecting,
   refuseUplink,
 } from "./live_checks.ts";
-import { claimsFor, forwardSteps } from "./live_ports.ts";
+import { movePorts, newSteps } from "./lead_ports.ts";
 import { believing, moveDefaults, takeOffChanging } from "./network_change.ts";
 import { withoutIpv6 } from "./without_ipv6.ts";
 import { notAttached, recordToChange } from "./port_change.ts";
-import { takePorts } from "./ports.ts";
 
 /** How a container is to be on a network. */
 export interface EndpointOptions {
@@ -88,8 +86,10 @@ export async function connectNetwork(
       const { changing: _, ...done } = await moveDefaults(world, state, linked);
       await refreshNames(world, state, [network.name]);
       askResolvers(world, containerPaths(state, id).directory, resolversOf(done.attachments));
-      writeRecord(world, state, done);
-      return await movePorts(world, state, done, record.attachments, done.attachments);
+      const linkedRecord = writeRecord<ContainerRecord>(world, state, { ...done, changing: "" });
+      const moved = await movePorts(world, state, linkedRecord, [record.attachments], done.attachments);
+      const { changing: __, ...last } = moved;
+      return writeRecord<ContainerRecord>(world, state, last);
     } catch (error) {
       throw explain(await giveUp(world, state, begun, error));
     }
@@ -131,7 +131,7 @@ export async function disconnectNetwork(
     if (!attached) throw new Error(`container ${id} is not connected to network ${network}`);
     refuseUplink(record);
     const others = record.attachments.filter((one) => one !== attached);
-    const moved = await movePorts(world, state, record, record.attachments, others);
+    const moved = await movePorts(world, state, record, [record.attachments], others);
     const going = { ...moved, changing: attached.ifname };
     return await takeOffChanging(world, state, writeRecord<ContainerRecord>(world, state, going));
   });
@@ -230,54 +230,4 @@ async function makeLink(
   if (fold.planned.length > 0) await flush(fold, { begun: [], blames: false }, changes);
   else await reconcile({ world, state }, changes, prefixesOf(container));
   return next;
-}
-
-function newSteps({ steps }: ContainerRecord, wanted: readonly Step[]): readonly Step[] {
-  const known = new Set(steps.map((step) => JSON.stringify(step)));
-  return wanted.filter((step) => !known.has(JSON.stringify(step)));
-}
-
-/**
- * Leads published ports from the network that had them to the one that has them with other attachments.
- * @throws Error, e.g. for a port that is taken; the ports are then led as before
- */
-async function movePorts(
-  world: World,
-  state: string,
-  record: ContainerRecord,
-  before: readonly Attached[],
-  after: readonly Attached[],
-): Promise<ContainerRecord> {
-  const { id, ports } = record;
-  if (ports.length === 0) return record;
-  const lead = async (attachments: readonly Attached[], there: boolean) => [
-    ...claimsFor(state, { ...record, attachments }, ports),
-    ...await forwardSteps(world, state, { ...record, attachments }, ports, there),
-  ];
-  const [old, now] = await Promise.all([lead(before, true), lead(after, true)]);
-  const keys = (steps: readonly Step[]) => new Set(steps.map((step) => JSON.stringify(step)));
-  const [going, staying] = [keys(old), keys(now)];
-  if (old.length === now.length && [...going].every((key) => staying.has(key))) return record;
-  const wanted = newSteps(record, await lead(after, false));
-  const claims = wanted.filter((step) => step.tool === "claim");
-  const claimed = { ...record, steps: [...record.steps, ...claims] };
-  const steps = claimed.steps.filter((step) => {
-    const key = JSON.stringify(step);
-    return !going.has(key) || staying.has(key);
-  });
-  const next = { ...record, steps: [...steps, ...newSteps(claimed, wanted)] };
-  const prefixes = prefixesOf(fromHere(world, record.container));
-  try {
-    // Until they are taken, claims are what a killed process had begun.
-    writeRecord(world, state, { ...claimed, before: record.steps.length });
-    if (claims.length > 0) await takePorts(world, state, ports, id);
-    await reconcile({ world, state }, [{ from: claimed, to: next }], prefixes);
-    return next;
-  } catch (error) {
-    const left = readContainer(world, state, id) ?? claimed;
-    await reconcile({ world, state }, [{ from: left, to: record }], prefixes).catch((problem) => {
-      throw new RollbackError(error, [messageOf(problem)]);
-    });
-    throw error;
-  }
 }

@@ -1,24 +1,21 @@
 import { boundTo, collide, type PortMapping, showMapping } from "../../net/port_mapping.ts";
 import type { Claim, Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
-import { isRelay } from "../../drivers/uplinks/relay.ts";
 import { uplinkNamed } from "../../drivers/uplinks/table.ts";
-import type { Uplink } from "../../drivers/uplinks/uplink.ts";
 import { messageOf } from "../../wire/cni/error.ts";
 import { reconcile } from "../../engine/reconcile.ts";
 import { explain, RollbackError } from "../../engine/step_error.ts";
-import { attachmentOf } from "../../engine/attachment.ts";
-import { fromHere, prefixesOf } from "../../engine/namespace.ts";
+import { prefixesOf } from "../../engine/namespace.ts";
 import { forwarders, type Forwarding, refuseForwardingOfRoot } from "../rootless/forwarding.ts";
-import { type Attached, type ContainerRecord, writeRecord } from "../../engine/record.ts";
-import { bindingOf, opensPorts, type PlannedLink, publish, publishedThrough } from "./links.ts";
+import { type ContainerRecord, writeRecord } from "../../engine/record.ts";
+import { bindingOf } from "./links.ts";
 import { portClaims, TakenPort, takePorts } from "./ports.ts";
-import { planRelay } from "../rootless/relay.ts";
 import { repairUnsupervised } from "./repair.ts";
-import { forwardFromHost, withSessionForwarders } from "../rootless/host_forwarding.ts";
+import { withSessionForwarders } from "../rootless/host_forwarding.ts";
+import { claimsFor, forwardSteps } from "./lead_ports.ts";
 import { notAttached, recordToChange } from "./port_change.ts";
 import { containerPaths } from "../../engine/state.ts";
-import { asRunning, granting, hostOf } from "../rootless/uplink.ts";
+import { granting, hostOf } from "../rootless/uplink.ts";
 import { isRoot } from "../../engine/user.ts";
 import { undoClaim } from "../../engine/undo.ts";
 
@@ -146,19 +143,6 @@ function refuseEntering({ id, container }: ContainerRecord, steps: readonly Step
   throw new Error(`Cannot change the ports of container "${id}": that takes entering it, and it is a user's`);
 }
 
-/** The claims of the host's ports; none where the container's own are opened. */
-export function claimsFor(
-  state: string,
-  record: ContainerRecord,
-  ports: readonly PortMapping[],
-): readonly Claim[] {
-  return opensPorts(linksOf(record)) ? [] : portClaims(state, ports, record.id);
-}
-
-function linksOf({ id, container, attachments }: ContainerRecord): readonly PlannedLink[] {
-  return attachments.map((attached) => ({ attached, at: attachmentOf(attached, id, container) }));
-}
-
 /** Mappings without a host address get that of the container's network. */
 function boundBy({ attachments }: ContainerRecord, ports: readonly PortMapping[]): readonly PortMapping[] {
   return boundTo(bindingOf(attachments.map(({ network }) => network)), ports);
@@ -209,51 +193,6 @@ function refuseKept({ id, attachments }: ContainerRecord, port: PortMapping): vo
     `container "${id}" has it by ${uplink.name}, which keeps the ports that it started with; ` +
       "publish those that are to go with --port-driver relay",
   );
-}
-
-/** The steps that forward ports to a container. An external plugin takes its ports only at start. */
-export async function forwardSteps(
-  world: World,
-  state: string,
-  record: ContainerRecord,
-  ports: readonly PortMapping[],
-  there = false,
-): Promise<readonly Step[]> {
-  const { id, attachments } = record;
-  const links = linksOf(record);
-  const target = links[publishedThrough(links)];
-  if (!target?.attached.result) return [];
-  const { by, published, network } = target.attached;
-  const uplink = uplinkNamed(by);
-  if (uplink) return forwardByUplink(world, state, record, { uplink, attached: target.attached, ports });
-  if (published) {
-    const who = `a plugin of network "${network.name}"`;
-    throw new Error(`Cannot change the ports of container "${id}": ${who} publishes them, once and for all`);
-  }
-  const reach = forwardFromHost(world, ports);
-  const results = attachments.flatMap(({ result }) => result ?? []);
-  const steps = await publish(world, target, target.attached.result, reach.ports, { results, there });
-  return [...reach.forwards, ...steps];
-}
-
-/** The steps for ports that the uplink forwards, without those it took at start. */
-function forwardByUplink(
-  world: World,
-  state: string,
-  record: ContainerRecord,
-  { uplink, attached, ports }: {
-    readonly uplink: Uplink;
-    readonly attached: Attached;
-    readonly ports: readonly PortMapping[];
-  },
-): readonly Step[] {
-  const own = ports.filter(({ relay }) => !relay);
-  const entering = { id: record.id, container: fromHere(world, record.container) };
-  const relay = record.steps.filter((step) => step.tool === "spawn").find(isRelay);
-  return [
-    ...own.flatMap((port) => uplink.publish?.(asRunning(record), port) ?? []),
-    ...planRelay(world, state, { entering, attached, ports, ...(relay ? { running: relay } : {}) }),
-  ];
 }
 
 function cannot(what: string, port: PortMapping, reason: string): Error {

@@ -25,11 +25,13 @@ import type { Prefixes } from "../../plan/batch.ts";
 import { delExternal } from "../cni_runtime/external_network.ts";
 import { forgetNames, nameSteps, resolversOf } from "../networks/names.ts";
 import { askResolvers } from "./asked_resolvers.ts";
+import { movePorts } from "./lead_ports.ts";
 import { believeAll, stepsOf } from "./links.ts";
 
 /**
  * Takes the network off a container that is being connected to it or disconnected from it, for who has its lock: what was
- * begun is undone, and a default route moves to the next network.
+ * begun is undone, and a default route moves to the next network. If only published ports were being moved, that is
+ * done instead.
  * @returns what is recorded of the container now
  * @throws Error when something resisted; another try goes on
  */
@@ -59,9 +61,23 @@ export async function takeOffChanging(
     ...remaining,
     changing: changing!,
   });
-  const done = writeRecord<ContainerRecord>(world, state, settled);
+  const done = writeRecord<ContainerRecord>(world, state, await leadAgain(world, state, changing!, settled));
   askResolvers(world, containerPaths(state, record.id).directory, resolversOf(done.attachments));
   await forgetNames(world, state, going, record.id);
+  return done;
+}
+
+/** Where it was ports that were being moved, by a network or from it, they are led as the networks are now. */
+async function leadAgain(
+  world: World,
+  state: string,
+  changing: string,
+  record: ContainerRecord,
+): Promise<ContainerRecord> {
+  if (changing !== "") return record;
+  const { attachments: all } = record;
+  const any = [all, ...all.map((one) => all.filter((other) => other !== one))];
+  const { changing: _, ...done } = await movePorts(world, state, { ...record, changing }, any, all);
   return done;
 }
 

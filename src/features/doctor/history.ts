@@ -4,12 +4,15 @@ import { readUndamagedFile } from "../../plan/files.ts";
 import type { World } from "../../plan/world.ts";
 import { hiddenFiles, misspeltKeys, unreadNetworks } from "../networks/mistakes.ts";
 import { loadNetworks } from "../networks/networks.ts";
+import { containerIds } from "../../engine/record.ts";
+import { describeAll } from "../container/describe.ts";
 import { configDirectory } from "../../engine/state.ts";
 import { type Check, type Finding, kindOf, ok, warn } from "./finding.ts";
 
 /** Checks for past errors, and for problems that only show with the next container. */
 export const historyChecks: readonly Check[] = [
   { name: "networks", look: lookAtNetworks },
+  { name: "containers", look: lookAtContainers },
   { name: "last failed hook", look: lookAtHookLog },
   { name: "podman's hooks", look: lookAtPodmansHooks },
 ];
@@ -27,6 +30,16 @@ function lookAtNetworks(world: World): readonly Finding[] {
     ...mistakes.flatMap((mistake) => warn(name, mistake, "correct the file, unless it is meant so")),
     ...unreadNetworks(world).flatMap((problem) => warn(name, problem, remedy)),
   ];
+}
+
+/** Reports what is missing of containers, as `ls` does. */
+async function lookAtContainers(world: World): Promise<readonly Finding[]> {
+  const state = statePath(world);
+  const all = await describeAll(world, state, containerIds(world, state));
+  return all.filter(({ state }) => state === "partial").flatMap(({ id, reason }) => {
+    const [what, ...remedy] = reason!.split("; ");
+    return warn("containers", `${id}: ${what}`, remedy.join("; "));
+  });
 }
 
 /** Reports the hook log, because crun does not show a hook's output. */
