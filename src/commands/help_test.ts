@@ -156,6 +156,19 @@ test("an option of another tool is told with what to do instead, one that is nea
   assert.match((await typed("-v")).stdout, /^ocinet /);
 });
 
+test("no command takes an empty word for something that is there", async () => {
+  for (const verb of verbs.filter(({ usage, runs }) => usage.includes(" ") && !runs)) {
+    const [, ...names] = verb.usage.split(" ");
+    for (const [i, name] of names.entries()) {
+      const { code, stderr } = await typed(
+        [nameOf(verb), ...names.map((_, j) => j === i ? "" : "x")].join(" "),
+      );
+      if (nameOf(verb) === "help") assert.equal(code, 2);
+      else assert.equal(`${code} ${stderr}`, `2 ocinet: Cannot use "" as ${name}: it is empty\n`);
+    }
+  }
+});
+
 test("help, and words of other tools, are what they mean", () => {
   const rows: readonly (readonly [string, string])[] = [
     ["help", "--help"],
@@ -173,6 +186,15 @@ test("help, and words of other tools, are what they mean", () => {
     ["attach /run/netns/box", "up /run/netns/box"],
     ["detach box", "down box"],
     ["run ps", "run ps"],
+    ["network help", "network --help"],
+    ["network help create", "network create --help"],
+    ["network help nosuch", "network nosuch"],
+    ["cluster help rotate", "cluster rotate --help"],
+    ["session help", "session --help"],
+    ["port help", "port --help"],
+    ["port help add", "port --help"],
+    ["cni help add", "cni --help"],
+    ["down help", "down help"],
     ["nonsense", "nonsense"],
     ["constructor", "constructor"],
   ];

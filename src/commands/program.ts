@@ -2,7 +2,7 @@ import { Command, CommanderError, Option as CommanderOption, type OutputConfigur
 import { oneLine, printJson } from "../wire/cni/output.ts";
 import { dryWorld } from "../host/dry.ts";
 import { loggingWorld } from "../host/logging.ts";
-import type { Option, OptionValues } from "../wire/oci/options.ts";
+import { type Option, type OptionValues, UsageError } from "../wire/oci/options.ts";
 import { asTyped } from "../engine/usage.ts";
 import { checkTemplate } from "../features/networks/template.ts";
 import type { World } from "../plan/world.ts";
@@ -61,6 +61,7 @@ export async function runCommand(world: World, console: Console, version: string
     addVerb(groupOf(program, verb), verb).action(async (...all: unknown[]) => {
       const own = all[verb.usage.split(" ").length - 1] as Readonly<Record<string, unknown>>;
       const words = all.slice(0, verb.usage.split(" ").length - 1).flat() as (string | undefined)[];
+      if (!verb.runs) refuseEmpty(verb, words);
       const format = ownOption(verb, "format") ? undefined : own["format"] as string | undefined;
       code = await perform(world, console, { verb, format }, {
         words,
@@ -81,6 +82,13 @@ export async function runCommand(world: World, console: Console, version: string
     console.print("stderr", failed.text + traceOf(world, error));
     return failed.code;
   }
+}
+
+/** An empty word is a variable that has no value. @throws UsageError naming what it was to be */
+function refuseEmpty({ usage }: Verb, words: readonly (string | undefined)[]): void {
+  const names = usage.split(" ").slice(1);
+  const empty = words.indexOf("");
+  if (empty >= 0) throw new UsageError(`Cannot use "" as ${names[empty] ?? names.at(-1)}: it is empty`);
 }
 
 /** What was typed, as it is meant; what is neither a command nor a topic becomes an unknown command that is like one. */

@@ -69,6 +69,9 @@ export function asMeant(
 ): readonly string[] {
   const [first = "", ...rest] = words;
   if (first === "help") return helpAsMeant(rest, groups, commands);
+  if (rest[0] === "help" && (groups.includes(first) || /^(port|cni)$/.test(first))) {
+    return helpAsMeant([first, ...rest.slice(1)], groups, commands);
+  }
   // A network's command without the word before it.
   if (first === "connect" || first === "disconnect") return ["network", ...words];
   if (first === "networks") return ["network", "ls", ...rest];

@@ -18,12 +18,14 @@ export function parseHostsEntries(values: readonly string[]): Hosts {
   const names = new Map<string, string[]>();
   for (const item of items) {
     const [ip, name, ...rest] = pairOf(item);
-    if (!ip || !name || rest.length > 0 || !/^[A-Za-z0-9_.-]+$/.test(name)) {
+    const address = parseAddress(ip ?? "");
+    // Docker's order is the other one.
+    const isTurned = !address && parseAddress(name ?? "");
+    if (!ip || !name || rest.length > 0 || isTurned || !/^[A-Za-z0-9_.-]+$/.test(name)) {
       throw new Error(
         `Did not understand --hosts-entry ${JSON.stringify(item)}: it is not IP=NAME`,
       );
     }
-    const address = parseAddress(ip);
     if (!address) throw new Error(`Invalid IP passed to --hosts-entry: ${JSON.stringify(ip)}`);
     names.set(address, [...names.get(address) ?? [], name]);
   }

@@ -71,5 +71,9 @@ test("templates have fields, functions, range, if and with", () => {
   assert.equal(fillIn("{{range .IPAM.Config -}}\n  {{.Subnet}} {{- end}}", value), "10.5.0.0/24fd00::/64");
   assert.throws(() => fillIn("{{.Foo}}", value), { message: /can't evaluate field Foo/ });
   assert.throws(() => fillIn("{{nosuch .Name}}", value), { message: /function "nosuch" not defined/ });
+  for (const open of ["{{", "{{.Name", "{{.Name}} {{ x", "{{range .Labels}}{{.}"]) {
+    assert.throws(() => fillIn(open, value), { message: /^template parsing error: .*: unclosed action$/ });
+  }
+  assert.equal(fillIn("}} { {{.Name}} }", value), "}} { shop }");
   assert.throws(() => fillIn("{{range .Labels}}", value), { message: /an {{end}} is missing/ });
 });

@@ -48,6 +48,7 @@ function parse(parts: readonly string[], isInside: boolean): readonly [readonly 
     const words = /^\{\{\s*(.*?)\s*\}\}$/s.exec(part)?.[1];
     if (words === "end" || words === "else") return [nodes, rest];
     if (words === undefined) {
+      if (part.includes("{{")) throw problem(part, "unclosed action");
       if (part !== "") nodes.push({ kind: "text", text: part });
       rest = others;
       continue;
