@@ -22,10 +22,14 @@ const uncalled = [
   ...["requiredOption", "showSuggestionAfterError", "storeOptionsAsProperties"],
   // With what is emptied below, no one calls these either.
   ...["_checkForMissingExecutable", "_checkForConflictingLocalOptions", "_conflictingOption"],
+  ...["nameFromFilename", "saveStateBeforeParse", "restoreStateBeforeParse"],
 ];
 
 /** Methods of Commander that it calls for what no option of ocinet's is: bound to a variable, or to another option. */
-const idle = ["_checkForConflictingOptions", "_parseOptionsEnv", "_parseOptionsImplied"];
+const idle = ["_checkForConflictingOptions", "_parseOptionsEnv", "_parseOptionsImplied", "_prepareForParse"];
+
+/** Methods that give back what they are given: there are no hooks, and the words are the user's alone, and read once. */
+const passing = ["_prepareUserArgs", "_chainOrCallHooks", "_chainOrCallSubCommandHook"];
 
 const method = (name: string) => new RegExp(`\\n {2}${name}\\([^]*?\\n {2}\\}\\n`);
 
@@ -39,6 +43,23 @@ export const commander: Trim = {
     [/\nfunction incrementNodeInspectorPort\([^]*?\n\}\n/, "\n"],
     ...uncalled.map((name) => [method(name), "\n"] as const),
     ...idle.map((name) => [method(name), `\n  ${name}() {}\n`] as const),
+    ...passing.map((name) => [method(name), `\n  ${name}(given) { return given; }\n`] as const),
+  ],
+};
+
+/** The same of its arguments. */
+export const commanderArgument: Trim = {
+  file: /\/commander\/lib\/argument\.js$/,
+  unused: ["choices", "argRequired", "argOptional"].map((name) => [method(name), "\n"] as const),
+};
+
+/** No argument has a description, without which the help shows none. */
+export const commanderHelp: Trim = {
+  file: /\/commander\/lib\/help\.js$/,
+  unused: [
+    [method("visibleArguments"), "\n  visibleArguments() { return []; }\n"],
+    [method("longestArgumentTermLength"), "\n  longestArgumentTermLength() { return 0; }\n"],
+    ...["argumentTerm", "argumentDescription"].map((name) => [method(name), "\n"] as const),
   ],
 };
 
@@ -103,7 +124,7 @@ export function trimmed(source: string, { file, unused }: Trim): string {
 export const trim: Plugin = {
   name: "trim",
   setup: ({ onLoad }) =>
-    [commander, commanderOption, dnsPacket, ipaddr].forEach((one) =>
+    [commander, commanderOption, commanderArgument, commanderHelp, dnsPacket, ipaddr].forEach((one) =>
       onLoad({ filter: one.file }, ({ path }) => ({ contents: trimmed(readFileSync(path, "utf8"), one) }))
     ),
 };

@@ -1,13 +1,23 @@
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { test } from "node:test";
-import { commander, commanderOption, dnsPacket, ipaddr, trimmed } from "./trim.ts";
+import {
+  commander,
+  commanderArgument,
+  commanderHelp,
+  commanderOption,
+  dnsPacket,
+  ipaddr,
+  trimmed,
+} from "./trim.ts";
 
 test("packages are bundled without what ocinet does not use, and their lines stay where they are", () => {
   for (
     const [trim, path, gone, kept] of [
       [commander, "commander/lib/command.js", "childProcess.spawn", "outputHelp("],
       [commanderOption, "commander/lib/option.js", "DualOptions", "isBoolean()"],
+      [commanderArgument, "commander/lib/argument.js", "Allowed choices", "name() {"],
+      [commanderHelp, "commander/lib/help.js", "argument.argChoices", "visibleOptions(cmd) {"],
       [dnsPacket, "dns-packet/index.js", "exports.nsec3 ", "exports.decode = "],
       [ipaddr, "ipaddr.js/lib/ipaddr.js", "parseCIDR = ", "ipaddr.process = "],
     ] as const
