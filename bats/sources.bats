@@ -122,7 +122,28 @@ counted_is() { [ "$(counted "${@:2}")" = "$1" ]; }
   ocinet network disconnect blue both
   in_ns both ip route replace default via 10.1.2.1
   equal 192.0.2.2 "$(ask tcp 192.0.2.1 8080 in_peer)"
+  # By a published port, though a macvlan of the container's leads to the client too, in both families.
+  leave both
+  ocinet network create -d macvlan -o parent=eth0 --subnet 192.0.2.0/24 --ip-range 192.0.2.128/25 \
+    --subnet 2001:db8:1::/64 --ip-range 2001:db8:1::ff00/120 lan
+  ocinet network create -d ptp --subnet 10.1.3.0/24 --subnet fd00:13::/64 pairs
+  local network port=80
+  for network in blue pairs; do
+    port=$((port + 1))
+    enter "near-$network" --net "$network,lan" -p "8080:$port"
+    serve tcp "$port" in_ns "near-$network"
+    near_is_asked
+    ocinet network disconnect lan "near-$network"
+    run ! grep -q "from \(10\|fd\)" <<<"$(in_ns "near-$network" ip rule; in_ns "near-$network" ip -6 rule)"
+    ocinet network connect lan "near-$network"
+    near_is_asked
+    enter "next-$network" --net "$network"
+    reaches "$(in_ns "next-$network" ip -4 -j address show dev eth0 | jq -r '.[].addr_info[0].local')" in_ns "near-$network"
+    leave "near-$network"
+  done
 }
+
+near_is_asked() { equal "192.0.2.2 2001:db8:1::2" "$(ask tcp 192.0.2.1 8080 in_peer) $(ask tcp 2001:db8:1::1 8080 in_peer)"; }
 
 @test "two networks may have one subnet: the end of a container of one changes nothing for the other" {
   network l2.conf l2 bridge 10.1.1.0/24,fd00:1::/64 '{ "isDefaultGateway": false, "ipMasq": false }'

@@ -66,7 +66,9 @@ for (const { nets, what, act } of moves) {
     await act(end.world);
     // Bridges, and settings that they share, stay as long as a container is there.
     const own = (fake: Fake) =>
-      dumpOf(fake).filter((line) => /ports|opened|masked|masquerade|box: (link|address)/.test(line));
+      dumpOf(fake).filter((line) =>
+        /ports|opened|masked|masquerade|box: (link|address|rule|route)/.test(line)
+      );
     const goals = [own(before), own(end)].map((lines) => lines.join("\n"));
     let times = 0;
     for (let call = 1; call <= end.log.length; call++) {

@@ -27,6 +27,7 @@ import { observe } from "../../engine/observe.ts";
 import type { Attached } from "../../engine/record.ts";
 import { checkAliases, checkNames } from "../networks/names.ts";
 import type { ChosenNetwork, NetDirectory } from "../networks/networks.ts";
+import { answering } from "../networks/services.ts";
 import { refuseTakenMac } from "../networks/taken.ts";
 import { withFreeSubnets } from "../networks/subnets.ts";
 import { noAddress, tellApart, tellClosed, unknownVersion } from "./link_problems.ts";
@@ -254,7 +255,9 @@ export async function publish(
     ? lost.map(({ address }) => masqueradeInbound(endpoint, address, true))
     : [];
   const plan = there ? portmap.forwardPorts : portmap.plan;
-  return distinct([...reflected, ...masked, ...plan(conf, at, result, seen).steps]);
+  // Of several networks, another may have a route to a client.
+  const answers = results.length > 1 && endpoint ? answering({ ...attached, result }) : [];
+  return distinct([...reflected, ...masked, ...answers, ...plan(conf, at, result, seen).steps]);
 }
 
 /** Ports that a session's uplink and its relay bring to one place lead on from there once. */

@@ -131,9 +131,12 @@ export function serviceSteps(
   );
 }
 
-/** Clients outside of the cluster are answered by the network that they asked by, whichever has the default route. */
-function answering(
-  { ifname, digest, result }: Pick<Attached, "ifname" | "digest" | "result">,
+/**
+ * Clients are answered by the network that they asked by, whichever has the default route, or a route to them. By a link
+ * between two, neighbours too are reached by the gateway.
+ */
+export function answering(
+  { by, ifname, digest, result }: Pick<Attached, "ifname" | "digest" | "result"> & Partial<Attached>,
 ): readonly Step[] {
   const table = firstTable + parseInt(digest.slice(0, 4), 16);
   return (result?.ips ?? []).flatMap(({ address, gateway }) => {
@@ -143,6 +146,7 @@ function answering(
     if (via === undefined) return [];
     const lead = (dst: string, attributes: readonly (readonly [string, string])[]) =>
       route("replace", "container", { dst, dev: ifname, table, attributes });
-    return [lead(networkOf(address), []), lead(everywhere, [["via", via]]), ...addRule(address, table)];
+    const near = by === "ptp" ? [] : [lead(networkOf(address), [])];
+    return [...near, lead(everywhere, [["via", via]]), ...addRule(address, table)];
   });
 }
