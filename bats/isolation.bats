@@ -142,12 +142,20 @@ forwards_for_containers() {
   drop_forwarded nft
   launch a runc --net blue -p 8080:80
   launch b crun --net blue
+  # Without icc the port of the one is the other's by the host's address, unless the kernel leads from port to port.
+  ocinet network create --subnet 10.5.0.0/24 -o com.docker.network.bridge.enable_icc=false apart
+  launch c runc --net apart -p 8081:81
+  launch d crun --net apart
   serve tcp 80 in_container a
+  serve tcp 81 in_container c
   local seen
   for seen in 0 1; do
     in_host sysctl -q net.bridge.bridge-nf-call-iptables=$seen
     equal 10.1.1.3 "$(ask tcp 10.1.1.2 80 in_container b)"
     ask tcp 192.0.2.1 8080 in_container a
     ask tcp 192.0.2.1 8080 in_container b
+    unanswered tcp 10.5.0.2 81 in_container d
+    equal 192.0.2.2 "$(ask tcp 192.0.2.1 8081 in_peer)"
+    if ((seen)); then unanswered tcp 192.0.2.1 8081 in_container d; else ask tcp 192.0.2.1 8081 in_container d; fi
   done
 }
