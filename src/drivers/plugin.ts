@@ -55,6 +55,11 @@ export interface Main<Conf> {
   readonly keepsLink?: boolean;
   /** The container's link has no end on the host: it is on a link of the host's, or on none. */
   readonly apart?: "link" | "alone";
+  /**
+   * The host's link that links of several containers are on. Neither a rule of ours nor the kernel keeps one address from
+   * two of them. Undefined if the link is in a container.
+   */
+  sharedLink?(conf: Conf, seen: HostState, before?: Result): string | undefined;
   /** It reads CNI_ARGS, so ADD refuses unknown keys in them. */
   readonly readsArgs?: true;
   parse(conf: Fields): Conf;

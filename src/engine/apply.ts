@@ -17,8 +17,8 @@ import { messageOf } from "../wire/cni/error.ts";
 import { applyRules } from "./apply_rules.ts";
 import { endFlows } from "./conntrack.ts";
 import { applyCall } from "./plugin_calls.ts";
-import { RollbackError, StepError } from "./step_error.ts";
-import { linkTaken, routeTaken } from "./taken.ts";
+import { RollbackError, StepError, TakenError } from "./step_error.ts";
+import { claimHolder, linkTaken, routeTaken } from "./taken.ts";
 import { undo } from "./undo.ts";
 
 /**
@@ -92,7 +92,7 @@ async function applyBatch(world: World, prefixes: Prefixes, batch: Batch, done: 
       return await applyRules(world, prefixes[batch.on], batch.steps as readonly Line[], done);
     case "claim":
       for (const claim of batch.steps as readonly Claim[]) {
-        applyClaim(world, claim);
+        await applyClaim(world, claim);
         done.push(claim);
       }
       return;
@@ -180,10 +180,13 @@ function writeSysctl(world: World, { key, value, onError }: Sysctl): void {
   }
 }
 
-function applyClaim(world: World, step: Claim): void {
-  if (world.read(step.path)?.trim() === step.owner) return;
-  if (createWithDirectory(world, step.path, step.owner)) return;
-  throw new StepError(step, `"${world.read(step.path)?.split(/\s/)[0]}" has it`);
+async function applyClaim(world: World, step: Claim): Promise<void> {
+  const { path, owner } = step;
+  if (world.read(path)?.trim() === owner || createWithDirectory(world, path, owner)) return;
+  // Others have been taken before the plan.
+  const holder = path.endsWith("/owner") ? await claimHolder(world, path) : "?";
+  if (holder === undefined && createWithDirectory(world, path, owner)) return;
+  throw new TakenError(step, holder ?? "?");
 }
 
 async function applyExec(world: World, prefixes: Prefixes, step: Exec): Promise<void> {

@@ -140,7 +140,7 @@ export function containerPaths(state: string, id: string): ContainerPaths {
 const ownFiles = [
   /^containers\/[^/]+\/(relay\/)?(uplink\.(pid|log|sock)|(relay|inside)\.sock|ready|life|back)$/,
   /^containers\/[^/]+\/(container\.json|journal\.json|[^/ ]+ [^/ ]+ [^/ ]+\.json|pasta\.log|resolv\.conf(\.(told|plain|resolver))?|hosts|hostname|dhcp\/[a-z]+)$/,
-  /^networks\/([^/]+\/(lock|last_reserved_ip\.[0-9]+|\.?(empty\.)?[0-9a-f.:-]+)|\.boots\/.+)$/,
+  /^networks\/([^/]+\/(lock|last_reserved_ip\.[0-9]+|\.?(empty\.)?[0-9a-f.:-]+)|\.(boots|links)\/.+)$/,
   /^ports\/[a-z]+\/[0-9]+\/(any|4|6) [^/]+$/,
   /^meetings\/[0-9]+\/(input|ready|inside|agent|done|failed)$/,
   /^(names|services)\/[^/]+\/[^/ ]+ [^/ ]+$/,

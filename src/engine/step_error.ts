@@ -22,7 +22,9 @@ export class StepError extends Error {
 /** Another container has the address or the port. */
 export class TakenError extends StepError {
   constructor(step: Step, id: string) {
-    const what = showElementStep(step);
+    const what = step.tool === "claim"
+      ? `use address ${/[^ ]+(?=\/owner$)/.exec(step.path)}`
+      : showElementStep(step);
     const remedy = what.startsWith("use") ? "; choose another, or end that container" : "";
     super(step, `container "${id}" has it${remedy}`);
     this.name = "TakenError";

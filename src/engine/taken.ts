@@ -4,6 +4,7 @@ import { portOnAll } from "../plan/nft/ports.ts";
 import { type ListedElement, parseElements } from "../plan/nft/listing.ts";
 import { readRows, type Row } from "../plan/ip_json.ts";
 import type { Prefixes } from "../plan/batch.ts";
+import { readUndamagedFile } from "../plan/files.ts";
 import type { LinkResource } from "../plan/resource.ts";
 import type { Line, Step } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
@@ -148,6 +149,32 @@ export async function freeAbandoned(
   const argv = ["nft", "delete", "element", ...set.split(" "), `{ ${key} }`];
   const { code, stderr } = await world.run([...prefix, ...argv]);
   return code === 0 || stderr.includes("No such file or directory");
+}
+
+/**
+ * The container that has claimed an address. One that is gone loses it, and so does one without a record of it: records are
+ * written before such claims, and removed after them.
+ * @returns undefined if the address is free now
+ */
+export async function claimHolder(world: World, path: string): Promise<string | undefined> {
+  const state = stateDirectory(world);
+  // A second process that is late could remove the claim that the first has made since.
+  const release = await world.lock(`${state}/locks/.addresses`);
+  try {
+    const id = readUndamagedFile(world, path)?.split(" ")[0];
+    if (id === undefined) return undefined;
+    const living = livingNamespaces(world);
+    const isHeld = pluginKeys(world, state, id).some((key) => {
+      const record = readPlugin(world, state, key);
+      return !record || reasonToGo(world, record, living) === undefined &&
+          record.steps.some((step) => step.tool === "claim" && step.path === path);
+    });
+    if (isHeld) return id;
+    world.remove(path);
+    return undefined;
+  } finally {
+    release();
+  }
 }
 
 /** A veth ends with the namespace of its peer. */

@@ -14,7 +14,7 @@ import {
   type Step,
   type Sysctl,
 } from "../plan/step.ts";
-import { readUndamagedFile } from "../plan/files.ts";
+import { readUndamagedFile, removeAbandoned } from "../plan/files.ts";
 import { endedBy, type Output, whyFailed, type World } from "../plan/world.ts";
 import { messageOf } from "../wire/cni/error.ts";
 import { endFlows } from "./conntrack.ts";
@@ -224,9 +224,11 @@ async function removalOf(world: World, step: Send): Promise<string | undefined> 
 
 /** Gives up a claim, if it is the owner's. */
 export function undoClaim(world: World, { path, owner }: Claim): void {
-  if (readUndamagedFile(world, path)?.trim() !== owner) return;
-  world.remove(path);
-  world.removeEmpty(path.slice(0, path.lastIndexOf("/")));
+  const directory = path.slice(0, path.lastIndexOf("/"));
+  if (readUndamagedFile(world, path)?.trim() === owner) world.remove(path);
+  // It has a directory of its own.
+  if (path.endsWith("/owner")) removeAbandoned(world, directory);
+  world.removeEmpty(directory);
 }
 
 /**

@@ -143,7 +143,11 @@ export async function hostWith(way: Way, type: string): Promise<Fake> {
   const fake = newHost();
   Object.values(namespaces).forEach((name) => fake.addNamespace(name));
   // A device, or an address of the configuration, is one container's.
-  await way.add(fake.world, ["host-device", "static", "loopback"].includes(type) ? "ptp" : type, "c0");
+  await way.add(
+    fake.world,
+    ["host-device", "static", "macvlan with static", "loopback"].includes(type) ? "ptp" : type,
+    "c0",
+  );
   return fake.copy();
 }
 

@@ -27,6 +27,11 @@ const plugins: Readonly<Record<string, Plugins>> = {
   "bridge with VLANs": [{ ...bridge, vlan: 7, macspoofchk: true, promiscMode: false }],
   ptp: [ptp],
   macvlan: [{ type: "macvlan", master: "eth0", ipam: hostLocal }],
+  "macvlan with static": [{
+    type: "macvlan",
+    master: "eth0",
+    ipam: { type: "static", addresses: [{ address: "10.1.1.77/24", gateway: "10.1.1.1" }], routes },
+  }],
   ipvlan: [{ type: "ipvlan", master: "eth0", ipam: hostLocal }],
   vlan: [{ type: "vlan", master: "eth0", vlanId: 7, ipam: hostLocal }],
   "host-device": [{ type: "host-device", device: "eth9", ipam: hostLocal }],

@@ -7,6 +7,8 @@ import { networkOf } from "./networks.ts";
 import { containerOfPath } from "../engine/namespace.ts";
 import { attach } from "../features/container/attach.ts";
 import { describeAll } from "../features/container/describe.ts";
+import { addNetwork } from "../features/cni_runtime/runtime.ts";
+import type { CniError } from "../wire/cni/error.ts";
 import { connectNetwork } from "../features/container/live_networks.ts";
 import { detach } from "../features/container/detach.ts";
 import { parseAttachOptions } from "../features/container/options.ts";
@@ -114,15 +116,41 @@ for (const type of ["bridge", "macvlan", "ipvlan"]) {
       await assert.rejects(make(), /address.*container "c1" has |container "c1" has the address/);
     }
     assert.deepEqual(outside(), before);
-    if (type === "macvlan") {
-      // A network of another name may be apart from it.
-      await again("c3", "", { ...list, name: "red" });
+    if (type !== "bridge") {
+      const on = (master: string) => ({ ...list, name: "red", plugins: [{ ...list.plugins[0]!, master }] });
+      await assert.rejects(again("c3", "", on("eth0")), /address 10\.7\.0\.2.*container "c1" has /);
+      // What shares no link is apart from it.
+      await again("c3", "", on("eth8"));
       await detach(fake.world, state, "c3");
     }
     await detach(fake.world, state, "c1");
     await again("c2", "", asked);
   });
 }
+
+test("of two containers that ask for one address at the same moment, one gets it; a killed or ended one keeps it from none", async () => {
+  const ipam = { type: "static", addresses: [{ address: "10.7.0.2/24" }] };
+  const text = JSON.stringify({ cniVersion: "1.0.0", name: "blue", type: "macvlan", master: "eth0", ipam });
+  const list = parseNetworkList(text, "blue");
+  const fake = newHost();
+  const add = (id: string) =>
+    addNetwork(fake.world, state, {
+      ...{ list, config: text, containerId: id, netns: fake.addNamespace(id), ifname: "eth0", args: "" },
+      ...{ path: [], capabilityArgs: {}, cacheDirectory: "/var/lib/cni" },
+    });
+  const ends = await Promise.allSettled(["c1", "c2", "c3"].map(add));
+  const [one, ...more] = ends.flatMap((end, i) => end.status === "fulfilled" ? [`c${i + 1}`] : []);
+  assert.deepEqual(more, []);
+  for (const end of ends) {
+    if (end.status === "rejected") assert.match(end.reason.message, /: Cannot use address 10\.7\.0\.2$/);
+  }
+  fake.removeNamespace(one!);
+  await add("c4");
+  await assert.rejects(add("c5"), ({ details }: CniError) => details.startsWith('container "c4" has it;'));
+  // As when its record was lost.
+  fake.world.remove(`${state}/containers/c4`);
+  await add("c6");
+});
 
 const dhcp = '{"cniVersion":"1.1.0","name":"blue","type":"bridge","ipam":{"type":"dhcp"}}';
 const passthru = '{"cniVersion":"1.1.0","name":"blue","type":"macvlan","master":"eth0","mode":"passthru"}';

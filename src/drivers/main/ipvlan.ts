@@ -68,6 +68,11 @@ function parentOf({ parent }: Conf, before?: Result): Parent {
   return { ...parent, master: parent.master ?? before?.interfaces[0]?.name };
 }
 
+/** Links of several containers are on its master. */
+export function sharedLink(conf: Conf, seen: HostState, before?: Result): string | undefined {
+  return findMaster(parentOf(conf, before), seen)?.name;
+}
+
 /** Makes the link on its master. Without `ipam`, it gets the addresses of the chain's result. */
 export function link(conf: Conf, at: Attachment, seen: HostState, before?: Result): Plan {
   const { mode, mtu } = conf;

@@ -52,6 +52,11 @@ export const readsArgs = true;
 /** Its links are on one of the host's, and have no end of their own there. */
 export const apart = "link";
 
+/** Links of several containers are on its master. */
+export function sharedLink({ parent }: Conf, seen: HostState): string | undefined {
+  return findMaster(parent, seen)?.name;
+}
+
 /** Reads a macvlan configuration. */
 export function parse(conf: Fields): Conf {
   return {

@@ -6,6 +6,7 @@ import { waitForAll } from "../../engine/locks.ts";
 import type { Step } from "../../plan/step.ts";
 import { checkArgs } from "../../wire/cni/args.ts";
 import type { Result } from "../../wire/cni/result.ts";
+import { addressClaims } from "./address_claims.ts";
 import { asksAnother, checkNamespace, type Context, lock, lookFor, parse, previousResult } from "./call.ts";
 import { deferTakenPorts } from "./port_failover.ts";
 import {
@@ -70,7 +71,10 @@ async function prepareOwn(
     return { context, ...planMeta(parsed, at, before, stateAfter(seen, planned)) };
   }
   const link = parsed.plugin.link(parsed.conf, at, seen, before);
-  const addressed = (lease: Lease) => parsed.plugin.address(parsed.conf, at, lease, link.result, seen);
+  const addressed = (lease: Lease) => {
+    const { steps, result } = parsed.plugin.address(parsed.conf, at, lease, link.result, seen);
+    return { steps: [...addressClaims(context, parsed, lease, seen, before), ...steps], result };
+  };
   if (asksAnother(parsed.plugin, parsed.ipam?.plugin)) {
     return await prepareRemote(context, parsed, link, seen);
   }

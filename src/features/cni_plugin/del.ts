@@ -11,6 +11,7 @@ import { table } from "../../drivers/table.ts";
 import type { Parsed, ParsedIpam } from "../../engine/chain.ts";
 import { withOthersValues } from "./shared_sysctls.ts";
 import { hasBootEnded, isHostGone, isThere } from "../../engine/namespace.ts";
+import { releaseClaims } from "./address_claims.ts";
 import {
   accepted,
   askingDirectory,
@@ -169,6 +170,7 @@ async function delUnrecorded(context: Context): Promise<void> {
     const isRule = ({ id }: Step) => rules.some((rule) => resourceKey(rule.id) === resourceKey(id));
     const all = [...rules, ...steps.filter((step) => !isRule(step))];
     await undoAll(world, prefixesFor(context), all, whatOf(key));
+    if (parsed?.role === "main") releaseClaims(context);
   }
   // It may be there and say nothing.
   removeRecord(world, state, key);

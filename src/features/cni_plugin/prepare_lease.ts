@@ -9,7 +9,6 @@ import type { Plan } from "../../plan/plan.ts";
 import type { Step } from "../../plan/step.ts";
 import { CniError } from "../../wire/cni/error.ts";
 import { atLeast, emptyResult, parseResult, type Result } from "../../wire/cni/result.ts";
-import { refuseTakenAddress } from "../networks/taken.ts";
 import { abandon, carryOut, giveWay, orAbandon, type Prepared, stepsToKeep } from "./prepared.ts";
 import { askingDirectory, callExternalPart, checkNamespace, type Context, externalPart } from "./call.ts";
 import { setLaterMac, withLaterMac } from "./later_mac.ts";
@@ -50,10 +49,6 @@ export async function prepareAddressed(
   const lease = await plugin.lease(conf, at, world);
   try {
     checkFamilies(lease, context.call.version);
-    // On other networks a rule of ours refuses it, or the kernel.
-    if (plugin.unreserved && context.call.type === "macvlan" && !context.conf.boolean("linkInContainer")) {
-      await refuseTakenAddress(world, context.state, at, lease.ips);
-    }
     const { steps, result } = addressed(lease);
     const { giveUp } = lease;
     return {

@@ -1,4 +1,4 @@
-import { addressOf, family } from "../../net/address.ts";
+import { family } from "../../net/address.ts";
 import { digest } from "../../net/names.ts";
 import { hasBootEnded, staleness } from "../../engine/namespace.ts";
 import { type BaseRecord, containerIds, pluginKeys, readPlugin, readUndamaged } from "../../engine/record.ts";
@@ -15,8 +15,6 @@ export interface NetworkEndpoint {
   /** Its address in each family with its subnet's length, or "". */
   readonly ipv4: string;
   readonly ipv6: string;
-  /** All its addresses. */
-  readonly addresses: readonly string[];
   /** Its container is there. */
   readonly isRunning: boolean;
 }
@@ -88,7 +86,6 @@ async function endpoint(
     mac: inside?.mac ?? "",
     ipv4: address(4),
     ipv6: address(6),
-    addresses: (result?.ips ?? []).map(({ address }) => addressOf(address)),
     isRunning: !hasBootEnded(world, record) && staleness(world, record) === undefined,
   };
 }
