@@ -103,6 +103,21 @@ there() {
   there macvlan ADD "$(conf macvlan "{ \"master\": \"eth0\", \"mode\": \"passthru\", \"ipam\": $static }")"
   jq -e '.interfaces[0].mac == "02:00:00:00:00:99"' <<<"$output"
   there macvlan DEL "$(conf macvlan "{ \"master\": \"eth0\", \"mode\": \"passthru\", \"ipam\": $static }")"
+  # A device comes back; where it cannot be told from others, that is said.
+  second ip link add name port0 address 02:00:00:00:00:aa type veth peer name port1
+  there host-device ADD "$(conf host-device '{ "device": "port0" }')"
+  in_box ip -batch - <<'LINES'
+link set dev eth0 down
+link set dev eth0 name wan0 address 02:00:00:00:00:bb
+link add name eth0 address 02:00:00:00:00:aa type veth peer name eth1
+LINES
+  run -1 second env -i PATH="$PATH" OCINET_STATE_DIR="$STATE_DIR" CNI_CONTAINERID=c1 CNI_NETNS=/run/netns/box CNI_IFNAME=eth0 \
+    CNI_PATH="$BIN" CNI_COMMAND=DEL "$BIN/host-device" <<<"$(conf host-device '{ "device": "port0" }')"
+  [[ $output == *"no link there has index "*"/sys showed another network namespace; move it"* ]]
+  in_box ip link set dev wan0 address 02:00:00:00:00:aa
+  there host-device DEL "$(conf host-device '{ "device": "port0" }')"
+  second ip -j link show dev port0 | jq -e '.[0].link == "port1"'
+  in_box ip link delete dev eth0
   second "$OCINET" gc
   in_host ip link show dev br0
   run -1 second ip link show dev br1

@@ -63,7 +63,7 @@ export async function linkTaken(
   if (vlan && /File exists|already exists/.test(said)) {
     const isSame = (other: { readonly id: unknown; readonly of: unknown } | undefined) =>
       other?.id === vlan.id && other.of === vlan.of;
-    const holder = otherWith(world, prefixes, (other) => isSame(vlanOf(other)));
+    const holder = otherWith(world, prefixes.container, (other) => isSame(vlanOf(other)));
     const argv = [...prefixes.host, ..."ip -d -j link show type vlan".split(" ")];
     const rows = holder === undefined ? readRows((await world.run(argv, { looks: true })).stdout) : [];
     const link = rows.find((row) => isSame({ id: idOf(row), of: row["link"] }))?.["ifname"];
@@ -78,7 +78,7 @@ export async function linkTaken(
   if (step.id.kind !== "address" || !/in use|already assigned/.test(said)) return undefined;
   const { address } = step.id;
   const isSame = ({ id, removes }: Step) => id.kind === "address" && id.address === address && !removes;
-  const who = otherWith(world, prefixes, isSame) ?? "another link of its master";
+  const who = otherWith(world, prefixes.container, isSame) ?? "another link of its master";
   return new StepError(step, `${who} has the address already; choose another, or end that container`);
 }
 
@@ -90,12 +90,16 @@ function idOf(row: Row): unknown {
   return (row["linkinfo"] as { readonly info_data?: { readonly id?: number } } | undefined)?.info_data?.id;
 }
 
-/** The container, other than that of the prefixes, with such a step on record. */
-function otherWith(world: World, { container }: Prefixes, is: (step: Step) => boolean): string | undefined {
+/** The container, other than the one that these words enter, with such a step on record. */
+export function otherWith(
+  world: World,
+  container: readonly string[],
+  is: (step: Step) => boolean,
+): string | undefined {
   const state = stateDirectory(world);
   const found = allPluginKeys(world, state).find((key) => {
     const record = readPlugin(world, state, key);
-    return record && !container?.includes(`--net=${record.container.netns}`) && record.steps.some(is);
+    return record && !container.includes(`--net=${record.container.netns}`) && record.steps.some(is);
   });
   return found && `container "${found.id}"`;
 }

@@ -97,8 +97,10 @@ test("an ADD for a namespace that has another container's eth0 is refused by tha
   }
 });
 
-test("a VLAN, or an address of ipvlan, that another link of the master has is refused, and the error names that link or its container", async () => {
+test("a VLAN, a device, or an address of ipvlan, that another link or container has is refused, and the error names it", async () => {
   const fixed = { type: "static", addresses: [{ address: "10.1.1.7/24" }] };
+  const local = (id: string) => ({ type: "host-local", subnet: "10.1.1.0/24", dataDir: `/run/leases/${id}` });
+  const mac = newHost().kernel.namespaces[0]!.links.find(({ name }) => name === "eth9")!.mac.toUpperCase();
   const add = ({ world }: ReturnType<typeof newHost>, id: string, plugin: PluginConf) =>
     attach(world, state, {
       ...{ id, container: containerOfPath(world, `/run/netns/${id}`), replace: false },
@@ -112,19 +114,35 @@ test("a VLAN, or an address of ipvlan, that another link of the master has is re
     ipam: { type: "host-local", subnet: "10.1.1.0/24" },
   };
   for (
-    const [plugin, told] of [
+    const [plugin, told, second = plugin] of [
       [vlan, /container "c1" has VLAN 7 of eth0 already; choose another vlanId, or end that container$/],
       [
         { type: "ipvlan", master: "eth0", ipam: fixed },
-        /container "c1" has the address already; choose another, or end/,
+        /Cannot use address 10.1.1.7: container "c1" has it; choose another, or end/,
       ],
+      [
+        { type: "ipvlan", master: "eth0", ipam: local("c1") },
+        /container "c1" has the address already; choose another, or end/,
+        { type: "ipvlan", master: "eth0", ipam: local("c2") },
+      ],
+      ...[
+        { type: "host-device", device: "eth9" },
+        { type: "host-device", hwaddr: mac },
+        { type: "macvlan", master: "eth9" },
+      ].map((second) =>
+        [
+          { type: "host-device", device: "eth9" },
+          /: (Link not found|failed to find physical interface): container "c1" has it; end that container first$/,
+          second,
+        ] as const
+      ),
     ] as const
   ) {
     const fake = newHost();
     for (const id of ["c1", "c2"]) fake.addNamespace(id);
     await add(fake, "c1", plugin);
     const before = dumpOf(fake);
-    await assert.rejects(add(fake, "c2", plugin), { message: told });
+    await assert.rejects(add(fake, "c2", second), { message: told });
     assert.deepEqual(dumpOf(fake), before);
   }
   const fake = newHost();

@@ -17,7 +17,8 @@ export function withOwnSysfs(script: string, ...args: readonly string[]): readon
 
 /**
  * The identity of a link, in the order of `findLink`'s arguments: device, port, index, lower link, device type, MAC address, and
- * whether it is a veth: like one, a macvlan has a lower link and no device type.
+ * whether it is a veth: like one, a macvlan has a lower link and no device type. The type is "?" if /sys showed another
+ * network namespace: then neither device nor lower link are known.
  */
 export function identityOf({ device, index, lower, deviceType, mac, kind }: Link): readonly string[] {
   return [
@@ -25,7 +26,7 @@ export function identityOf({ device, index, lower, deviceType, mac, kind }: Link
     device?.port ?? "",
     `${index}`,
     `${lower ?? ""}`,
-    deviceType ?? "",
+    deviceType ?? "?",
     mac,
     kind === "veth" ? "veth" : "",
   ];
@@ -34,21 +35,20 @@ export function identityOf({ device, index, lower, deviceType, mac, kind }: Link
 /**
  * A shell function that prints the name of the link with the identity `$device` … `$mac`. Hardware is identified by its
  * device. A veth's end is identified by its peer, which is still on the host. Other links keep their lower link. They
- * also keep their index, unless the container already had a link with that index.
+ * also keep their index, unless the container already had a link with that index. A link of unknown type has to have
+ * both index and MAC address.
  */
 export const findLink = "device=$1 port=$2 index=$3 lower=$4 kind=$5 mac=$6 veth=$7; shift 7; " +
-  'end=; [ -z "$veth" ] || ' +
-  'end=$(nsenter --net=/proc/$PPID/ns/net ip -o link | sed -n "s/^$lower: [^ ]*@if\\([0-9]*\\): .*/\\1/p"); ' +
-  "isIt() { " +
-  '  if [ -n "$device" ]; then [ "$(readlink "$1/device")" = "$device" ] && [ "$(cat "$1/dev_port")" = "$port" ]; return; fi; ' +
-  '  [ ! -e "$1/device" ] && [ "$(sed -n s/^DEVTYPE=//p "$1/uevent")" = "$kind" ] || return; ' +
-  '  i=$(cat "$1/ifindex"); ' +
-  '  [ "$(cat "$1/iflink")" = "${lower:-$i}" ] || return; ' +
-  '  if [ -n "$end" ]; then [ "$i" = "$end" ]; return; fi; ' +
-  '  case $2 in both) [ "$i" = "$index" ] && [ "$(cat "$1/address")" = "$mac" ] ;; ' +
-  '    *) [ "$i" = "$index" ] || [ "$(cat "$1/address")" = "$mac" ] ;; esac; }; ' +
-  "findLink() { for how in both either; do for link in /sys/class/net/*; do " +
-  '  isIt "$link" "$how" && { echo "${link##*/}"; return; }; done; done; }; ';
+  'host() { nsenter --net=/proc/$PPID/ns/net ip "$@" 2>/dev/null; }; ' +
+  'end=; [ -z "$veth" ] || end=$(host -o link | sed -n "s/^$lower: [^ ]*@if\\([0-9]*\\): .*/\\1/p"); ' +
+  'isIt() { cd "/sys/class/net/$link" || return; i=$(cat ifindex) m=$(cat address); ' +
+  'if [ "$device" ]; then [ "$(readlink device) $(cat dev_port)" = "$device $port" ]; return; fi; ' +
+  'if [ "$kind" != "?" ]; then ' +
+  '[ ! -e device ] && [ "$(sed -n s/^DEVTYPE=//p uevent) $(cat iflink)" = "$kind ${lower:-$i}" ] || return; ' +
+  'if [ "$end" ]; then [ "$i" = "$end" ]; return; fi; fi; ' +
+  'case $how in "?"|both) [ "$i $m" = "$index $mac" ] ;; *) [ "$i" = "$index" ] || [ "$m" = "$mac" ] ;; esac; }; ' +
+  'findLink() { [ "$kind" = "?" ] && set "?" || set both either; ' +
+  'for how; do cd /sys/class/net; for link in *; do isIt && { echo "$link"; return; }; done; done; }; ';
 
 /** Removes those alternative names of a link that are in use in the target namespace. */
 const dropAlternativeNames =
@@ -59,9 +59,12 @@ const dropAlternativeNames =
  * Moves the link to the namespace of the parent process, under a given name. The parent is ocinet, in the host's
  * namespace.
  */
-export const comeBackScript = `${findLink}link=$(findLink); [ -n "$link" ] || exit 0; ` +
-  'ip link set dev "$link" netns "$PPID" name "$1" && exit; ' +
-  `${dropAlternativeNames}exec ip link set dev "$link" netns "$PPID" name "$1"`;
+export const comeBackScript = `${findLink}link=$(findLink); [ "$link" ] || ` +
+  '{ [ "$kind" != "?" ] || host link show dev "$1" >/dev/null || host link show dev "$2" >/dev/null || ' +
+  '{ echo "no link there has index $index and MAC address $mac, and by nothing else $1 is known: ' +
+  '/sys showed another network namespace; move it to the host by hand" >&2; exit 1; }; exit 0; }; ' +
+  'ip link set dev "$link" netns "$PPID" name "$2" && exit; ' +
+  `${dropAlternativeNames}exec ip link set dev "$link" netns "$PPID" name "$2"`;
 
 /**
  * Waits for hardware that the kernel returns when a container's namespace ends, and renames it. It returns soon, under
@@ -79,13 +82,13 @@ export const returnedScript =
  * alias. So the name must be the configured one, or the link must be the configured hardware, and no link of the host
  * may have that name. A link whose peer is also in the container was created there and is left alone.
  */
-export const leaveScript = 'link=$1 d=/sys/class/net/$1 wanted=$2 mac=$3 device=$4; [ -e "$d" ] || exit 0; ' +
-  'name=$(cat "$d/ifalias"); case $name in ""|-*|*[!A-Za-z0-9_.+-]*) exit 0 ;; esac; ' +
+export const leaveScript = 'link=$1 wanted=$2 mac=$3 device=$4; cd "/sys/class/net/$1" || exit 0; ' +
+  'name=$(cat ifalias); case $name in ""|-*|*[!A-Za-z0-9_.+-]*) exit 0 ;; esac; ' +
   '[ -z "$wanted" ] || [ "$name" = "$wanted" ] || exit 0; ' +
-  '[ -n "$wanted" ] || [ -e "$d/device" ] || exit 0; ' +
-  '[ -z "$mac" ] || [ "$(cat "$d/address")" = "$mac" ] || exit 0; ' +
-  '[ -z "$device" ] || [ "$(basename "$(readlink "$d/device")")" = "$device" ] || exit 0; ' +
-  'i=$(cat "$d/ifindex") p=$(cat "$d/iflink"); [ "$p" = "$i" ] || for other in /sys/class/net/*; do ' +
+  '[ -n "$wanted" ] || [ -e device ] || exit 0; ' +
+  '[ -z "$mac" ] || [ "$(cat address)" = "$mac" ] || exit 0; ' +
+  '[ -z "$device" ] || [ "$(basename "$(readlink device)")" = "$device" ] || exit 0; ' +
+  'i=$(cat ifindex) p=$(cat iflink); [ "$p" = "$i" ] || for other in /sys/class/net/*; do ' +
   '[ "$(cat "$other/ifindex")" = "$p" ] && [ "$(cat "$other/iflink")" = "$i" ] && exit 0; done; ' +
   'nsenter --net=/proc/$PPID/ns/net ip link show dev "$name" >/dev/null 2>&1 && exit 0; ' +
   'ip link property del dev "$link" altname "$name" 2>/dev/null; ' +

@@ -181,7 +181,7 @@ export function moveIn(link: Link, at: Attachment): readonly Step[] {
 
 function comeBack(link: Link, interim: string): Exec {
   return exec("container", `give ${link.name} back`, {
-    undo: withOwnSysfs(comeBackScript, ...identityOf(link), interim),
+    undo: withOwnSysfs(comeBackScript, ...identityOf(link), link.name, interim),
   });
 }
 

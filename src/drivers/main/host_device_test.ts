@@ -59,9 +59,9 @@ test("taken back, it comes out of the container first, is made what it was, then
       }
       return step.tool === "ip" && step.undo !== undefined ? [step.undo] : [];
     }).reverse();
-  assert.match(undone({ lower: 9, kind: "veth" })[0]!, / 52:54:00:00:00:01 veth move/);
+  assert.match(undone({ lower: 9, kind: "veth" })[0]!, / 52:54:00:00:00:01 veth ens1 move/);
   assert.deepEqual(undone({ lower: 9 }), [
-    "container: - - 2 9 - 52:54:00:00:00:01 - movea1a1a1a1a1a",
+    "container: - - 2 9 ? 52:54:00:00:00:01 - ens1 movea1a1a1a1a1a",
     "host: movea1a1a1a1a1a ens1 52:54:00:00:00:01 mtu 1500 promisc off allmulticast off",
     "link set dev movea1a1a1a1a1a name ens1",
     'link set dev ens1 alias ""',
@@ -77,8 +77,8 @@ test("taken back, it comes out of the container first, is made what it was, then
     queueLength: 7,
   };
   assert.deepEqual(undone(other), [
-    "container: ../../../0000:00:03.0 1 2 - - - - movea1a1a1a1a1a",
-    "host: ../../../0000:00:03.0 1 2 - - - - movea1a1a1a1a1a ens1",
+    "container: ../../../0000:00:03.0 1 2 - ? - - ens1 movea1a1a1a1a1a",
+    "host: ../../../0000:00:03.0 1 2 - ? - - movea1a1a1a1a1a ens1",
     "host: movea1a1a1a1a1a ens1 - mtu 1500 promisc on allmulticast on txqueuelen 7",
     "link set dev movea1a1a1a1a1a name ens1",
     'link set dev ens1 alias "" up',

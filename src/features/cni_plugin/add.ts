@@ -3,6 +3,7 @@ import { readsArgs, table } from "../../drivers/table.ts";
 import { planMeta, stateAfter } from "../../engine/chain.ts";
 import { typesOf } from "../../engine/external_plugin.ts";
 import { waitForAll } from "../../engine/locks.ts";
+import type { Plan } from "../../plan/plan.ts";
 import type { Step } from "../../plan/step.ts";
 import { checkArgs } from "../../wire/cni/args.ts";
 import type { Result } from "../../wire/cni/result.ts";
@@ -18,7 +19,7 @@ import {
 } from "./prepare_lease.ts";
 import { giveWay, perform, type Prepared, stepsToKeep } from "./prepared.ts";
 import { prepareRemote } from "./remote.ts";
-import { explainSharedLink } from "./shared_link.ts";
+import { explainAbsent, explainSharedLink } from "./shared_link.ts";
 import { withFirstValues } from "./shared_sysctls.ts";
 
 /**
@@ -70,7 +71,12 @@ async function prepareOwn(
   if (parsed.role === "meta") {
     return { context, ...planMeta(parsed, at, before, stateAfter(seen, planned)) };
   }
-  const link = parsed.plugin.link(parsed.conf, at, seen, before);
+  let link: Plan;
+  try {
+    link = parsed.plugin.link(parsed.conf, at, seen, before);
+  } catch (error) {
+    throw explainAbsent(context, error);
+  }
   const addressed = (lease: Lease) => {
     const { steps, result } = parsed.plugin.address(parsed.conf, at, lease, link.result, seen);
     return { steps: [...addressClaims(context, parsed, lease, seen, before), ...steps], result };

@@ -1,5 +1,7 @@
 import { allPluginKeys, readPlugin } from "../../engine/record.ts";
 import { isOfLinks } from "../../engine/step_error.ts";
+import { otherWith } from "../../engine/taken.ts";
+import { parseMac } from "../../net/names.ts";
 import { CniError } from "../../wire/cni/error.ts";
 import { asCniError, type Context } from "./call.ts";
 
@@ -21,4 +23,16 @@ export function explainSharedLink(
       `"${ifname}" in it; attach only that one, or take it down first`,
     `${message}: ${details}`,
   );
+}
+
+/** The reason why a device or a master is not there, if a container has it. */
+export function explainAbsent({ world, conf }: Context, error: unknown): unknown {
+  const asked = ["device", "hwaddr", "kernelpath", "pciBusID", "master"].map((key) => conf.string(key))
+    .concat(conf.object("runtimeConfig")?.string("deviceID"))
+    .map((word) => parseMac(word ?? "") ?? word?.split("/").at(-1));
+  const who = error instanceof CniError && otherWith(world, [], ({ id, ...step }) => {
+    const text = id.kind === "command" && id.what.startsWith("give ") ? JSON.stringify(step) : "";
+    return asked.some((word) => text.includes(`"${word}"`) || text.includes(`/${word}"`));
+  });
+  return who ? new CniError("internal", `${error.message}: ${who} has it; end that container first`) : error;
 }
