@@ -258,7 +258,7 @@ function showStep(step: Step): string {
     case "exec":
       return step.run
         ? `${place}${step.shows ?? step.run.join(" ")}`
-        : `${place}at the end: ${step.id.kind === "command" ? step.id.what : step.undo?.join(" ")}`;
+        : `${place}at the end: ${step.shows ?? step.undo?.join(" ")}`;
     case "spawn":
       return step.run.slice(step.run.indexOf(step.name)).join(" ");
     case "send":

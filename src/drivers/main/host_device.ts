@@ -180,7 +180,9 @@ export function moveIn(link: Link, at: Attachment): readonly Step[] {
 }
 
 function comeBack(link: Link, interim: string): Exec {
-  return exec("container", `give ${link.name} back`, {
+  const what = `give ${link.name} back`;
+  return exec("container", what, {
+    shows: what,
     undo: withOwnSysfs(comeBackScript, ...identityOf(link), link.name, interim),
   });
 }
