@@ -163,7 +163,7 @@ function conntrack({ kernel, trouble }: Caller, words: readonly string[]): Outpu
 const scripts: readonly (readonly [part: string, run: Program])[] = [
   ["f=/proc/sys/${k#?}", setSysctls],
   ["ip -d -j address;", lookInside],
-  ['exec ip link set dev "$link" netns "$PPID" name "$1"', comeBack],
+  ['exec ip link set dev "$link" netns "$PPID" name "$2"', comeBack],
   ['exec ip link set dev "$link" netns "$PPID" name "$name"', leave],
   ['exec ip link set dev "$link" name "$1"; sleep', findReturned],
   ["link=$1 name=$2 mac=$3; shift 3", restore],
