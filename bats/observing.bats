@@ -99,6 +99,15 @@ there() {
   there bridge CHECK "$(with_result "$bridge" "$made")"
   there bridge DEL "$bridge" CNI_CONTAINERID=c2 CNI_NETNS=/run/netns/box2
   there bridge DEL "$bridge"
+  # An administrator's bridge, whose address follows its ports, keeps the one that the container knows.
+  second ip link add name bry up type bridge
+  second ip link add name higher address 02:00:00:00:00:99 master bry type veth peer name higher1
+  bridge=$(conf bridge "{ \"bridge\": \"bry\", \"isGateway\": true, \"ipam\": $local }")
+  there bridge ADD "$bridge"
+  made=$output
+  second ip link add name lower address 02:00:00:00:00:01 master bry type veth peer name lower1
+  there bridge CHECK "$(with_result "$bridge" "$made")"
+  there bridge DEL "$bridge"
   # A link that is not made with an address of its own has its master's.
   there macvlan ADD "$(conf macvlan "{ \"master\": \"eth0\", \"mode\": \"passthru\", \"ipam\": $static }")"
   jq -e '.interfaces[0].mac == "02:00:00:00:00:99"' <<<"$output"

@@ -131,12 +131,15 @@ async function observeLinks(
 }
 
 /**
- * Adds what `ip` does not report, or only since 5.14 (the hardware device). It needs a /sys of our network namespace.
+ * Adds what `ip` does not report, or only since 5.14 (the hardware device). It needs a /sys of our network namespace;
+ * without, whether a bridge's MAC address is fixed is unknown, and fixing it once more does no harm.
  */
 function withHardware(world: World, link: Link): Link {
   if (!linkExists(world, link.name)) return link;
   const file = (leaf: string) => world.read(`/sys/class/net/${link.name}/${leaf}`)?.trim() ?? "";
-  if (file("ifindex") !== String(link.index)) return link;
+  if (file("ifindex") !== String(link.index)) {
+    return link.kind === "bridge" ? { ...link, floatingMac: true } : link;
+  }
   const [lower, device] = [Number(file("iflink")), world.readLink(`/sys/class/net/${link.name}/device`)];
   return {
     ...link,
