@@ -105,6 +105,9 @@ there() {
   bridge=$(conf bridge "{ \"bridge\": \"bry\", \"isGateway\": true, \"ipam\": $local }")
   there bridge ADD "$bridge"
   made=$output
+  run -1 second env -i PATH="$PATH" OCINET_STATE_DIR="$STATE_DIR" CNI_CONTAINERID=c2 CNI_NETNS=/run/netns/box2 CNI_IFNAME=eth0 \
+    CNI_PATH="$BIN" CNI_COMMAND=ADD "$BIN/bridge" <<<"$(jq '.vlan = 7' <<<"$bridge")"
+  [[ $output == *'Cannot use a VLAN on bridge \"bry\": it does not keep VLANs apart'* ]]
   second ip link add name lower address 02:00:00:00:00:01 master bry type veth peer name lower1
   there bridge CHECK "$(with_result "$bridge" "$made")"
   there bridge DEL "$bridge"

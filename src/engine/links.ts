@@ -112,9 +112,11 @@ function parseLink(row: Row): Link {
   const info = row["linkinfo"] as {
     readonly info_kind?: string;
     readonly info_slave_kind?: string;
+    readonly info_data?: { readonly vlan_filtering?: number; readonly vlan_default_pvid?: number };
     readonly info_slave_data?: Partial<PortFlags>;
   } | undefined;
   const port = info?.info_slave_data;
+  const { vlan_filtering: filtering, vlan_default_pvid: pvid = 1 } = info?.info_data ?? {};
   return {
     name: String(row["ifname"]),
     altNames: row["altnames"] as readonly string[] | undefined ?? [],
@@ -128,6 +130,7 @@ function parseLink(row: Row): Link {
     allMulticast: flags.includes("ALLMULTI"),
     queueLength: Number(row["txqlen"] ?? 0),
     hardware: row["parentdev"] !== undefined,
+    ...(filtering === undefined ? {} : { vlans: { filtering: filtering === 1, default: pvid } }),
     ...(row["master"] === undefined ? {} : {
       master: String(row["master"]),
       port: {
