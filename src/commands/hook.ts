@@ -42,8 +42,13 @@ export async function hook(world: World, argv: readonly string[], stdin: string)
   checkStage(argv[0]);
   const state = parseState(stdin);
   const directory = stateDirectory(world);
+  // Runtimes show what a hook says only if it fails.
+  const warn = (text: string) => {
+    world.warn(text);
+    note(world, directory, `${argv[0]} ${state.id} warns: ${text}`);
+  };
   try {
-    await act(world, argv, state, directory, stdin);
+    await act({ ...world, warn }, argv, state, directory, stdin);
   } catch (error) {
     note(world, directory, `${argv[0]} ${state.id}: ${messageOf(error)}`);
     throw error;

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { addNamespace, type Namespace, removeAddress, startProcess } from "../host/fake/kernel.ts";
 import { type Fake, newFake } from "../host/fake.ts";
 import { realWorld } from "../host/runtime.ts";
+import { doctor } from "./doctor.ts";
 import { hook } from "./hook.ts";
 import { inject } from "./inject.ts";
 import { inspect } from "./inspect.ts";
@@ -62,6 +63,23 @@ test("a bundle that switches IPv6 off has no address of it, on a network that ha
     );
     await hook(fake.world, ["poststop"], state);
   }
+});
+
+test("what a hook warns of is in its log, where the runtime shows none of it, and is no failed hook", async () => {
+  const fake = newFake();
+  const { pid } = startProcess(fake.kernel, "init", addNamespace(fake.kernel).inode);
+  const inner = {
+    cniVersion: "1.1.0",
+    name: "inner",
+    type: "bridge",
+    ipam: { type: "host-local", subnet: "10.6.0.0/24" },
+  };
+  fake.place("/etc/ocinet/net.d/inner.conf", JSON.stringify(inner));
+  const state = JSON.stringify({ ociVersion: "1.0.2", id: "web", pid, bundle: "" });
+  await hook(fake.world, ["createRuntime", "--net=inner", "-p", "8080:80"], state);
+  const log = fake.world.read("/run/ocinet/hook.log");
+  assert.match(log!, /^\S+ createRuntime web warns: published ports may lead nowhere: .* "inner" \(bridge\)/);
+  assert.doesNotMatch(JSON.stringify((await doctor(fake.world)).json), /last failed hook/);
 });
 
 test("a container in which IPv6 is off gets no address of it by connect, up or repair", async () => {
