@@ -7,7 +7,7 @@ import type { Prefixes } from "../plan/batch.ts";
 import { elementsIn } from "../plan/nft/element.ts";
 import { setLink } from "../plan/ip.ts";
 import { type AddressResource, linkOf, type LinkResource, type Resource } from "../plan/resource.ts";
-import { line, type Place, type Step, stepKey, words } from "../plan/step.ts";
+import { line, type Place, setSysctl, type Step, stepKey, words } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
 import { type Answers, linkExists } from "./links.ts";
 import {
@@ -165,7 +165,15 @@ export function lostOnHost(world: World, answers: Answers, steps: readonly Step[
     ...own.flatMap(({ id }) => id.kind === "link" ? backToMaster(world, id) : []),
     ...missing,
     ...lostSubnets(own, missing, { host }),
+    ...lostForwarding(world, own),
   ]) ?? (down === undefined ? undefined : { thing: `link ${down}`, is: "down" });
+}
+
+/** IPv6 is forwarded by all links or none, so a container that found it on has no step for it. */
+function lostForwarding(world: World, own: readonly Step[]): readonly Step[] {
+  const key = "net/ipv6/conf/all/forwarding";
+  const isGateway = own.some(({ id }) => id.kind === "address" && family(id.address) === 6);
+  return isGateway && world.read(`/proc/sys/${key}`)?.trim() === "0" ? [setSysctl("host", key, "1")] : [];
 }
 
 const seenByIp: readonly string[] = ["link", "link-setting", "address", "route"];

@@ -55,6 +55,12 @@ test("ls names forwarding that was switched off for a link", async () => {
     linkNamed(hostOf(fake), "br0")!.sysctls["ipv4/conf/forwarding"] = "0";
   });
   assert.equal(seen[0], "its setting net/ipv4/conf/br0/forwarding is gone; ocinet repair c0 mends it");
+  // That of IPv6 is of all links: a container that found it on has not set it.
+  const six = await repaired((fake) => {
+    hostOf(fake).sysctls["net/ipv6/conf/all/forwarding"] = "0";
+  });
+  assert.equal(six.seen[0], "its setting net/ipv6/conf/all/forwarding is gone; ocinet repair c0 mends it");
+  assert.deepEqual(six.lost, []);
 });
 
 test("repair makes a bridge again that was deleted, with its ports and addresses", async () => {
