@@ -88,14 +88,18 @@ function mappings(port: number) {
   return [{ hostPort: port, containerPort: 80, protocol: "tcp" }];
 }
 
+/** The words of a program that runs all that contenders run, and measures it. */
+const through = Deno.env.get("OCINET_BENCH_THROUGH")?.split(" ") ?? [];
+
 /** Runs a program. @returns what it prints @throws Error when it fails */
 export async function run(
   argv: readonly string[],
   input = "",
   env: Record<string, string> = {},
 ): Promise<string> {
-  const child = new Deno.Command(argv[0]!, {
-    args: argv.slice(1),
+  const [program, ...args] = [...through, ...argv];
+  const child = new Deno.Command(program!, {
+    args,
     stdin: "piped",
     stdout: "piped",
     stderr: "piped",

@@ -111,7 +111,7 @@ esac
 input='' status=''
 case $OCINET_AGENT:$1 in
   no:*) ;;
-  *:hook | *:cni | *:up | *:down | *:port | *:ls) call_agent ;;
+  *:hook | *:cni | *:up | *:down | *:port | *:ls | *:inspect | *:network) call_agent ;;
   *: | *:plugin) [ -z "$CNI_COMMAND" ] || call_agent ;;
 esac
 [ ! -s "$input" ] || { PATH=$PATH:/usr/bin:/bin cat "$input" - | become_runtime "$@"; exit; }
