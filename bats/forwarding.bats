@@ -81,12 +81,11 @@ second_lan() {
   chained=$(with_result "$(conf firewall '{ "backend": "nftables" }')" "$RESULT")
   run -0 plugin firewall ADD "$chained"
   enter one --net default
-  # As ufw does it.
   for program in iptables ip6tables; do in_host $program -P FORWARD DROP; done
   refused 999 "FORWARD of iptables drops, and has no rule that lets our packets pass" firewall CHECK "$chained"
   cannot_reach 192.0.2.2 in_ns one
   run -0 ocinet repair one
-  [[ $output == *"the rule of iptables in FORWARD was gone, and is there again"* ]] || fail "$output"
+  [[ $output == *"the rule in iptables FORWARD was gone, and is there again"* ]] || fail "$output"
   reaches 192.0.2.2 in_ns one
   reaches 2001:db8:1::2 in_ns one
   reaches 192.0.2.2 in_box
@@ -99,6 +98,105 @@ second_lan() {
   equal 1 "$(in_host iptables -S FORWARD | grep -c 0x10000000)"
   run -0 plugin firewall DEL "$chained"
   run -0 plugin ptp DEL "$conf"
+}
+
+# --- Firewalls that hosts have (scripts/setup unpacks them)
+
+# lay_firewalls: the files of ufw and firewalld are the host's, and what these change is its own
+lay_firewalls() {
+  local of=/var/tmp/ocinet-firewalls-$UID own=$BATS_TEST_TMPDIR/own
+  mkdir "$own"
+  in_host mount -t tmpfs tmpfs "$own"
+  in_host mkdir "$own"/{usr,etc,uw,ew}
+  in_host mount -t overlay -o "lowerdir=$of/usr:/usr,upperdir=$own/usr,workdir=$own/uw" overlay /usr
+  in_host mount -t overlay -o "lowerdir=$of/etc:/etc,upperdir=$own/etc,workdir=$own/ew" overlay /etc
+  in_host mount -t tmpfs tmpfs /var/log
+}
+
+# fenced_network: containers one and two on a network whose names a resolver tells; one has a published port
+fenced_network() {
+  ocinet network create --subnet 10.56.0.0/24 --subnet fd00:56::/64 --opt names=dns shop
+  enter one --network shop --publish 8080:80
+  enter two --network shop
+  serve tcp 80 in_ns one
+}
+
+# passes_all: they reach the world, each other and the resolver, and are reached by the port
+passes_all() {
+  reaches 192.0.2.2 in_ns one
+  reaches 2001:db8:1::2 in_ns one
+  reaches 10.56.0.3 in_ns one
+  in_ns one busybox nslookup two 10.56.0.1 | grep -F 10.56.0.3
+  equal 192.0.2.2 "$(ask tcp 192.0.2.1 8080 in_peer)"
+}
+
+start_firewalld() {
+  in_host mkdir -p /run/dbus
+  cat >"$BATS_TEST_TMPDIR/bus.conf" <<'CONF'
+<busconfig><type>system</type><listen>unix:path=/run/dbus/system_bus_socket</listen><auth>EXTERNAL</auth>
+<policy context="default"><allow send_destination="*" eavesdrop="true"/><allow eavesdrop="true"/><allow own="*"/></policy></busconfig>
+CONF
+  background bus in_host dbus-daemon --nofork --nopidfile --config-file "$BATS_TEST_TMPDIR/bus.conf"
+  background firewalld in_host /usr/bin/python3 /usr/sbin/firewalld --nofork
+  wait_for in_host firewall-cmd --state
+}
+
+sources() { in_host firewall-cmd --zone=trusted --list-sources; }
+
+@test "firewalld accepts containers, an agent tells it again after a reload, and it forgets them in the end (netavark#1258)" {
+  lay_firewalls
+  start_firewalld
+  in_host firewall-cmd --zone=trusted --add-source=10.57.0.0/24
+  fenced_network
+  passes_all
+  equal "10.57.0.0/24 10.56.0.0/24 fd00:56::/64" "$(sources)"
+  run -0 ocinet doctor
+  [[ $output == *"firewalld "*"accepts what comes from running containers"* ]] || fail "$output"
+  in_host firewall-cmd --reload
+  cannot_reach 192.0.2.2 in_ns one
+  run -0 ocinet doctor
+  [[ $output == *"drops what containers of 10.56.0.0/24, fd00:56::/64 send"*"ocinet repair"* ]] || fail "$output"
+  run -0 ocinet repair one
+  equal "firewalld's source 10.56.0.0/24 was gone, and is there again
+firewalld's source fd00:56::/64 was gone, and is there again" "${output//one: /}"
+  passes_all
+  serve_calls
+  in_host firewall-cmd --reload
+  told_again() { [ "$(sources | wc -w)" = 2 ]; }
+  wait_for told_again
+  passes_all
+  stop agent
+  in_host firewall-cmd --zone=trusted --add-source=10.57.0.0/24
+  leave one
+  leave two
+  ocinet gc
+  equal 10.57.0.0/24 "$(sources)"
+}
+
+@test "ufw that is turned on stops containers until a repair or the next container, and no reload does" {
+  lay_firewalls
+  in_host cp -r "/var/tmp/ocinet-firewalls-$UID/lib/ufw" /usr/lib/
+  in_host sh -c 'cp /usr/share/ufw/*.rules /usr/share/ufw/ufw.conf /etc/ufw/'
+  fenced_network
+  in_host ufw --force enable
+  run ! in_ns one busybox nslookup two 10.56.0.1
+  run -0 ocinet doctor
+  [[ $output == *"iptables INPUT "*"policy DROP, and our rule is gone: what running containers ask the resolver is dropped"* ]] || fail "$output"
+  run -0 ocinet repair one
+  [[ $output == *"the rule in iptables FORWARD was gone"*"the rule in ip6tables INPUT was gone"* ]] || fail "$output"
+  passes_all
+  in_host ufw reload
+  passes_all
+  for program in iptables ip6tables; do for chain in INPUT FORWARD; do in_host "$program" -F "$chain"; done; done
+  run ! in_ns one busybox nslookup two 10.56.0.1
+  enter three --network shop
+  passes_all
+  leave three
+  leave one
+  leave two
+  run -0 ocinet gc
+  [[ $output == *"iptables rule in INPUT"* ]] || fail "$output"
+  equal 0 "$(in_host iptables -S | grep -c 0x10000000)"
 }
 
 @test "an administrator's chain is passed before we accept, in both families, and stays (plugins#504, nomad#10180)" {

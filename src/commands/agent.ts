@@ -2,6 +2,7 @@ import { keepWaiting, type Pool } from "../features/calls/pool.ts";
 import { slotsDirectory } from "../features/calls/slot.ts";
 import { followHost, renewAll } from "../features/container/names_again.ts";
 import { restoreRules } from "../features/container/restore_rules.ts";
+import { watchTables } from "../features/container/watching.ts";
 import { runAgent } from "../features/overlay/agent.ts";
 import { clusterFile } from "../features/overlay/cluster_config.ts";
 import { servePage } from "../features/page/serve.ts";
@@ -39,8 +40,8 @@ export const agentOptions: readonly Option[] = [{
 /** What the help of `agent` says. */
 export const agentHelp = `
 The agent runs until it is ended, and prints messages to stderr. Its processes wait for calls of the same user, which then
-start no runtime: hook, cni, plugin (also by its name), up, down, port and ls. With OCINET_AGENT=no, a call does not use
-them.
+start no runtime: hook, cni, plugin (also by its name), up, down, port, ls, inspect and network. With OCINET_AGENT=no, a call
+does not use them.
 
 If /etc/ocinet/cluster.json exists, root's agent also serves overlay networks. Without it, no container on them can start;
 running ones keep their connections.
@@ -65,6 +66,7 @@ export async function agent(world: World, workers = String(usualWorkers), at?: s
   if (page) tell(`page: ${page.url}`);
   const isBesideAnother = hasPage && count > 0 && !pool;
   const names = followHost(world, lookEvery, () => renewAll(world, state, tell));
+  const tables = isRoot(world) ? watchTables(world, state, tell) : undefined;
   try {
     const restore = () => restoreRules(world, state);
     if (isInCluster && !isBesideAnother) await runAgent(world, state, tell, restore);
@@ -72,6 +74,7 @@ export async function agent(world: World, workers = String(usualWorkers), at?: s
   } finally {
     page?.close();
     names.stop();
+    tables?.stop();
     await pool?.stop();
   }
   return { text: "", json: undefined };

@@ -1,14 +1,15 @@
 /** How steps of nft are done. */
 import { invocation } from "../plan/batch.ts";
 import { bridgeTable } from "../plan/nft/bridge.ts";
-import { forwards, tableOf } from "../plan/nft/element.ts";
+import { asksResolver, forwards, tableOf } from "../plan/nft/element.ts";
 import { type ListedElement, parseElements } from "../plan/nft/listing.ts";
 import { mapsOfOne, takenOnOne } from "../plan/nft/ports.ts";
 import { baseTable, baseTableWithoutSockets } from "../plan/nft/table.ts";
 import { append, type Line, type Step } from "../plan/step.ts";
 import { endedBy, type Output, whyFailed, type World } from "../plan/world.ts";
 import { StepError, TakenError } from "./step_error.ts";
-import { hasForwardChain, passForwardPolicy } from "./forward_policy.ts";
+import { trustSubnets } from "./firewalld.ts";
+import { hasFilterChain, passPolicies } from "./forward_policy.ts";
 import { freeAbandoned, holderIn, holderOf } from "./taken.ts";
 
 /**
@@ -55,7 +56,7 @@ async function refuseTakenOnOne(
 
 /** @returns the listing of the ports on single addresses, taken just before the rules were added */
 async function addRules(world: World, prefix: readonly string[], steps: readonly Line[]): Promise<string> {
-  const attaches = steps[0]!.on === "host" && forwards(steps);
+  const attaches = steps[0]!.on === "host" && (forwards(steps) || asksResolver(steps));
   const lists = [
     ...mapsOfOne(steps).map((map) => `list map ${map}\n`),
     // The rule in FORWARD is checked only on hosts that have such a chain.
@@ -64,13 +65,36 @@ async function addRules(world: World, prefix: readonly string[], steps: readonly
   const { argv, stdin } = invocation(steps, prefix, "run");
   const first = await world.run(argv, { stdin: lists.join("") + stdin });
   if (first.code === 0) {
-    if (attaches && hasForwardChain(world, first.stdout)) await passForwardPolicy(world, prefix);
+    if (attaches) await passFirewalls(world, prefix, steps, hasFilterChain(world, first.stdout));
     return first.stdout;
   }
   const tableGone = steps[0]!.on === "host" && first.stderr.includes("No such file or directory");
   if (!tableGone) throw ruleError(steps, first, lists.length);
   await loadRules(world, steps, prefix);
   return "";
+}
+
+/**
+ * Has the host's firewalls let pass what ours does: every table can drop.
+ * @param filters iptables may have chains
+ * @returns what had not let it pass, in a few words each
+ */
+export async function passFirewalls(
+  world: World,
+  prefix: readonly string[],
+  steps: readonly Step[],
+  filters = true,
+): Promise<readonly string[]> {
+  const chains = [
+    ...forwards(steps) ? ["FORWARD"] as const : [],
+    ...asksResolver(steps) ? ["INPUT"] as const : [],
+  ];
+  const put = filters ? await passPolicies(world, prefix, chains) : [];
+  const told = prefix.length === 0 ? await trustSubnets(world, steps) : [];
+  return [
+    ...put.map((chain) => `the rule in ${chain}`),
+    ...told.map((subnet) => `firewalld's source ${subnet}`),
+  ];
 }
 
 /** Adds elements and, if missing, their tables. @throws StepError of the first element that could not be added */
@@ -81,7 +105,7 @@ export async function loadRules(
 ): Promise<void> {
   const { argv, stdin } = invocation(steps, prefix, "run");
   // Before the table: an existing table means that this was done.
-  await passForwardPolicy(world, prefix);
+  await passFirewalls(world, prefix, steps);
   const bridge = steps.some((step) => tableOf(step) === "bridge ocinet") ? bridgeTable() : "";
   const load = async (table: string) => {
     const loaded = await world.run(argv, { stdin: table + bridge + stdin });

@@ -9,27 +9,31 @@ export const forwardPrograms = [
   { program: "ip6tables", family: "ip6", tables: "/proc/self/net/ip6_tables_names" },
 ] as const;
 
-/** A FORWARD chain that applies in addition to our table: one in nft, which current iptables uses, or a legacy one. */
-export interface ForwardChain {
+/** What the host forwards for containers passes FORWARD, and what they ask a resolver of ours passes INPUT. */
+export type PassedChain = "FORWARD" | "INPUT";
+
+/** A chain that applies in addition to our table: one in nft, which current iptables uses, or a legacy one. */
+export interface FilterChain {
   /** The iptables program for it, which may not be installed. */
   readonly command: string;
   /** Its policy is DROP. */
   readonly drops: boolean;
   /** Its last rule accepts nothing more, whatever its policy. */
   readonly rejects: boolean;
-  /** How often it has the rule that accepts packets marked by our forward chain. */
+  /** How often it has the rule that accepts packets marked by our chains. */
   readonly passes: number;
 }
 
-/** The FORWARD chains of one family. A kernel may have both kinds, and then a packet has to pass both. */
-export async function forwardChains(
+/** The chains of one family. A kernel may have both kinds, and then a packet has to pass both. */
+export async function filterChains(
   world: World,
   prefix: readonly string[],
   { program, family, tables }: typeof forwardPrograms[number],
-): Promise<readonly ForwardChain[]> {
+  name: PassedChain,
+): Promise<readonly FilterChain[]> {
   const look = async (...argv: readonly string[]) =>
     (await world.run([...prefix, ...argv], { looks: true, timeout: 5000 })).stdout;
-  const chain = await look("nft", "list", "chain", family, "filter", "FORWARD");
+  const chain = await look("nft", "list", "chain", family, "filter", name);
   const found = chain === "" ? [] : [chainOf(program, chain)];
   // If only one iptables is installed, it handles only one kind of tables.
   const legacy = [`${program}-legacy`, ...chain === "" ? [program] : []].find((name) =>
@@ -37,13 +41,13 @@ export async function forwardChains(
   );
   // Listing a legacy table would create it, so it is listed only if it exists.
   const there = legacy !== undefined && (await look("cat", tables)).split("\n").includes("filter");
-  return there ? [...found, chainOf(legacy, await look(legacy, "--wait", "-S", "FORWARD"))] : found;
+  return there ? [...found, chainOf(legacy, await look(legacy, "--wait", "-S", name))] : found;
 }
 
-function chainOf(command: string, text: string): ForwardChain {
+function chainOf(command: string, text: string): FilterChain {
   return {
     command,
-    drops: /policy drop|^-P FORWARD DROP/m.test(text),
+    drops: /policy drop|^-P \S+ DROP/m.test(text),
     rejects: endsInReject(text),
     passes: text.split("\n").filter((row) => row.includes(passMark)).length,
   };
@@ -57,11 +61,11 @@ export function endsInReject(text: string): boolean {
 }
 
 /**
- * Whether a FORWARD chain exists, as far as this can be found out without a process of its own.
+ * Whether such a chain exists, as far as this can be found out without a process of its own.
  * @param chains the output of `nft list chains` for both families
  */
-export function hasForwardChain(world: World, chains: string): boolean {
-  if (/^table ip6? filter \{(\n\t.*)*\n\tchain FORWARD \{/m.test(chains)) return true;
+export function hasFilterChain(world: World, chains: string): boolean {
+  if (/^table ip6? filter \{(\n\t.*)*\n\tchain (FORWARD|INPUT) \{/m.test(chains)) return true;
   return forwardPrograms.some(({ tables }) => readLines(world, tables).includes("filter"));
 }
 
@@ -74,54 +78,72 @@ function readLines(world: World, path: string): readonly string[] {
   }
 }
 
-const rule = ["FORWARD", "-m", "mark", "--mark", `${passMark}/${passMark}`, "-j", "ACCEPT"];
+const rule = ["-m", "mark", "--mark", `${passMark}/${passMark}`, "-j", "ACCEPT"];
 
 /**
- * Adds a rule to iptables' FORWARD chain that accepts packets marked by our forward chain. Accepting them in our own
- * table is not enough if the policy of FORWARD is DROP (Docker sets that), because every table can drop. The rule is
- * added to every such chain, whatever its current policy, and again if it was removed.
- * @returns the programs that added it
+ * Adds a rule to iptables' chains that accepts packets marked by our chains. Accepting them in our own table is not enough
+ * if a policy is DROP (Docker and ufw set that), because every table can drop. The rule is added to every such chain,
+ * whatever its current policy, and again if it was removed.
+ * @returns the programs that added it, with the chain, e.g. "iptables FORWARD"
  */
-export async function passForwardPolicy(
+export async function passPolicies(
   world: World,
   prefix: readonly string[],
+  names: readonly PassedChain[],
 ): Promise<readonly string[]> {
   const put: string[] = [];
-  for (const kind of forwardPrograms) {
-    for (const { command, passes } of await forwardChains(world, prefix, kind)) {
-      if (passes > 0 || !findProgram(world, command)) continue;
-      await insertRule(world, prefix, command);
-      put.push(command);
-    }
-  }
+  await eachChain(world, prefix, names, async ({ command, passes }, name) => {
+    if (passes > 0) return;
+    await insertRule(world, prefix, command, name);
+    put.push(`${command} ${name}`);
+  });
   return put;
 }
 
-/** Inserts the rule after the call of an administrator's chain, which keeps precedence. */
-async function insertRule(world: World, prefix: readonly string[], command: string): Promise<void> {
-  const { stdout } = await world.run([...prefix, command, "--wait", "-S", "FORWARD"], { looks: true });
-  const rules = stdout.split("\n").filter((row) => row.startsWith("-A FORWARD "));
-  const admin = rules.findLastIndex((row) => row.includes(adminComment));
-  const [chain, ...match] = rule;
-  await world.run([...prefix, command, "--wait", "-I", chain!, String(admin + 2), ...match]);
-}
-
-/** The programs that have the rule, one entry for each occurrence. Two processes at once may both have added it. */
-export async function findPassRules(world: World, prefix: readonly string[]): Promise<readonly string[]> {
-  const found: string[] = [];
-  for (const kind of forwardPrograms) {
-    for (const { command, passes } of await forwardChains(world, prefix, kind)) {
-      if (findProgram(world, command)) found.push(...Array.from({ length: passes }, () => command));
+async function eachChain(
+  world: World,
+  prefix: readonly string[],
+  names: readonly PassedChain[],
+  see: (chain: FilterChain, name: PassedChain) => Promise<void> | void,
+): Promise<void> {
+  for (const name of names) {
+    for (const kind of forwardPrograms) {
+      for (const chain of await filterChains(world, prefix, kind, name)) {
+        if (findProgram(world, chain.command)) await see(chain, name);
+      }
     }
   }
-  return found;
 }
 
-/** Removes one occurrence of the rule, with a program from `findPassRules`. */
-export async function unpassForwardPolicy(
+/** Inserts the rule after the call of an administrator's chain, which keeps precedence. */
+async function insertRule(
   world: World,
   prefix: readonly string[],
   command: string,
+  name: PassedChain,
 ): Promise<void> {
-  await world.run([...prefix, command, "--wait", "-D", ...rule]);
+  const { stdout } = await world.run([...prefix, command, "--wait", "-S", name], { looks: true });
+  const rules = stdout.split("\n").filter((row) => row.startsWith(`-A ${name} `));
+  const admin = rules.findLastIndex((row) => row.includes(adminComment));
+  await world.run([...prefix, command, "--wait", "-I", name, String(admin + 2), ...rule]);
+}
+
+/** A rule of ours in a chain of iptables. */
+export interface PassRule {
+  readonly command: string;
+  readonly name: PassedChain;
+}
+
+/** Our rules, one entry for each occurrence. Two processes at once may both have added one. */
+export async function findPassRules(world: World): Promise<readonly PassRule[]> {
+  const found: PassRule[] = [];
+  await eachChain(world, [], ["FORWARD", "INPUT"], ({ command, passes }, name) => {
+    found.push(...Array.from({ length: passes }, () => ({ command, name })));
+  });
+  return found;
+}
+
+/** Removes one occurrence of the rule. */
+export async function removePassRule(world: World, { command, name }: PassRule): Promise<void> {
+  await world.run([command, "--wait", "-D", name, ...rule]);
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { passMark } from "../plan/nft/chains.ts";
 import type { World } from "../plan/world.ts";
-import { endsInReject, hasForwardChain, passForwardPolicy } from "./forward_policy.ts";
+import { endsInReject, hasFilterChain, passPolicies } from "./forward_policy.ts";
 
 const chain = (...rules: readonly string[]) =>
   ["table ip filter {", "\tchain FORWARD {", "\t\ttype filter hook forward priority filter; policy accept;"]
@@ -29,10 +29,10 @@ test("a FORWARD chain is found among others, or by the kernel's own list of tabl
   const filter =
     "table ip filter {\n\tchain INPUT {\n\t\ttype filter hook input priority filter; policy accept;\n\t}\n" +
     "\tchain FORWARD {\n\t}\n}\n";
-  assert.ok(hasForwardChain(world(), docker + filter));
-  assert.ok(hasForwardChain(world(), filter.replace("ip", "ip6")));
-  assert.ok(!hasForwardChain(world("nat\n"), docker));
-  assert.ok(hasForwardChain(world("nat\nfilter\n"), docker));
+  assert.ok(hasFilterChain(world(), docker + filter));
+  assert.ok(hasFilterChain(world(), filter.replace("ip", "ip6")));
+  assert.ok(!hasFilterChain(world("nat\n"), docker));
+  assert.ok(hasFilterChain(world("nat\nfilter\n"), docker));
 });
 
 test("our rule is put back where it has gone, after an administrator's chain", async () => {
@@ -53,7 +53,7 @@ test("our rule is put back where it has gone, after an administrator's chain", a
     ...{ run, env: () => "/sbin", read: () => undefined },
     stat: (path: string) => path === "/sbin/iptables" ? { kind: "file", mode: 0o755 } : undefined,
   } as unknown as World;
-  assert.deepEqual(await passForwardPolicy(world, []), ["iptables"]);
+  assert.deepEqual(await passPolicies(world, [], ["FORWARD"]), ["iptables FORWARD"]);
   const put = `iptables --wait -I FORWARD 3 -m mark --mark ${passMark}/${passMark} -j ACCEPT`;
   assert.deepEqual(runs.filter((command) => command.includes(" -I ")), [put]);
 });

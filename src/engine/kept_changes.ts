@@ -1,18 +1,22 @@
 import { ownAlias } from "../plan/ip.ts";
 import { linkOf } from "../plan/resource.ts";
-import { isStep, type Line, show, type Step, type Sysctl } from "../plan/step.ts";
+import { type Exec, isStep, type Line, show, type Step, type Sysctl } from "../plan/step.ts";
 import { createWithDirectory, readUndamagedFile } from "../plan/files.ts";
+import { firewalldHere } from "../plan/firewalld.ts";
 import type { World } from "../plan/world.ts";
 import { bootId, ownNamespace } from "./process.ts";
 import { linkExists } from "./links.ts";
 import { undo } from "./undo.ts";
+
+/** A change of the host itself, which lasts until no container is left. */
+type Change = Line | Sysctl | Exec;
 
 /** The record of a lasting step, written before it is done for the first time. */
 interface Note {
   readonly bootId: string;
   /** The network namespace in which it was done. */
   readonly host: string;
-  readonly step: Line | Sysctl;
+  readonly step: Change;
   /** The rule that limits the change to containers. It must exist as long as the change. */
   readonly guard?: Line;
 }
@@ -24,19 +28,32 @@ interface Note {
 export function recordKeptChanges(world: World, state: string, steps: readonly Step[]): void {
   for (const step of steps) {
     if ((step.tool !== "ip" && step.tool !== "sysctl") || step.undoBy !== "gc") continue;
-    const path = `${directoryOf(state)}/${encodeURIComponent(show([step]))}`;
     const link = linkOf(step.id) ?? "all";
-    if (world.stat(path) !== undefined || isMarked(link, steps) || !isHosts(world, link)) continue;
+    if (isKept(world, state, step) || isMarked(link, steps) || !isHosts(world, link)) continue;
     const back = step.tool === "sysctl" ? valueBefore(world, step) : step.undo;
     if (back === undefined) continue;
     const { undoBy: _, ...done } = step;
     const guard = guardOf(step, steps);
-    const note = {
-      ...{ bootId: bootId(world), host: ownNamespace(world), step: { ...done, undo: back } },
-      ...(guard ? { guard } : {}),
-    };
-    createWithDirectory(world, path, JSON.stringify(note));
+    keepChange(world, state, { ...done, undo: back }, guard);
   }
+}
+
+/** Records a change, with how to revert it. @param guard the rule that limits it to containers */
+export function keepChange(world: World, state: string, step: Change, guard?: Line): void {
+  const note = {
+    ...{ bootId: bootId(world), host: ownNamespace(world), step },
+    ...(guard ? { guard } : {}),
+  };
+  createWithDirectory(world, pathOf(state, step), JSON.stringify(note));
+}
+
+/** Whether the change is recorded. */
+export function isKept(world: World, state: string, step: Step): boolean {
+  return world.stat(pathOf(state, step)) !== undefined;
+}
+
+function pathOf(state: string, step: Step): string {
+  return `${directoryOf(state)}/${encodeURIComponent(show([step]))}`;
 }
 
 /** Forwarding is allowed for containers only. */
@@ -87,7 +104,7 @@ function valueBefore(world: World, { key, value }: Sysctl): string | undefined {
 /** A change to revert, with its step if the record is readable. */
 export interface KeptChange {
   readonly what: string;
-  readonly step?: Line | Sysctl;
+  readonly step?: Change;
   remove(): Promise<void>;
 }
 
@@ -120,6 +137,8 @@ function parseNote(text = ""): Note | undefined {
   }
 }
 
-function isAsLeft(world: World, step: Line | Sysctl): boolean {
+/** A firewalld that has ended has forgotten what it was told. */
+function isAsLeft(world: World, step: Change): boolean {
+  if (step.tool === "exec") return firewalldHere(world) !== undefined;
   return step.tool !== "sysctl" || world.read(`/proc/sys/${step.key}`)?.trim() === step.value;
 }

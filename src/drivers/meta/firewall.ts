@@ -1,6 +1,7 @@
 import { CniError } from "../../wire/cni/error.ts";
 import type { Fields } from "../../wire/cni/fields.ts";
 import type { Ip, Result } from "../../wire/cni/result.ts";
+import { firewalldSigns } from "../../plan/firewalld.ts";
 import { setLink } from "../../plan/ip.ts";
 import { adminComment } from "../../plan/iptables.ts";
 import { type Endpoint, keepApart, letPass, open } from "../../plan/nft/endpoint.ts";
@@ -65,23 +66,11 @@ function parseChainName(name: string): string {
 }
 
 /**
- * Files that exist and are not empty while firewalld runs: systemd's list of its processes in cgroup v1 and v2, and its
- * own pid file for hosts without systemd. Asking for its D-Bus name would take a process.
- */
-export function signs(): readonly string[] {
-  return [
-    "/sys/fs/cgroup/system.slice/firewalld.service/cgroup.procs",
-    "/sys/fs/cgroup/systemd/system.slice/firewalld.service/cgroup.procs",
-    "/run/firewalld.pid",
-  ];
-}
-
-/**
  * Looks up whether firewalld runs, unless the configuration decides it, and the host's routes to addresses that other
  * plugins made.
  */
 export function lookups({ firewalld }: Conf, at: Attachment, made?: Result): Lookups {
-  return { ...endpointLookups(at, made), ...(firewalld === false ? {} : { files: signs() }) };
+  return { ...endpointLookups(at, made), ...(firewalld === false ? {} : { files: firewalldSigns }) };
 }
 
 /**
@@ -121,7 +110,7 @@ function callAdminChain(chain: string): Exec {
 }
 
 function isRunning({ files }: HostState): boolean {
-  return signs().some((path) => files?.get(path)?.trim());
+  return firewalldSigns.some((path) => files?.get(path)?.trim());
 }
 
 function restrict(

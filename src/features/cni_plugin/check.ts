@@ -5,6 +5,7 @@ import type { InsideLink, InsideRoute } from "../../plan/inside.ts";
 import type { HostState } from "../../plan/host_state.ts";
 import { elementsIn, forwards } from "../../plan/nft/element.ts";
 import { findProgram } from "../../plan/programs.ts";
+import type { Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import { hostLinks } from "../../wire/cni/previous_result.ts";
 import { table } from "../../drivers/table.ts";
@@ -22,7 +23,8 @@ import {
   previousResult,
 } from "./call.ts";
 import { missingElements } from "../../engine/drift_views.ts";
-import { forwardChains, forwardPrograms } from "../../engine/forward_policy.ts";
+import { subnetsIn, untrusted } from "../../engine/firewalld.ts";
+import { filterChains, forwardPrograms } from "../../engine/forward_policy.ts";
 import { readPlugin } from "../../engine/record.ts";
 import { takenPorts } from "./port_failover.ts";
 import { observe } from "../../engine/observe.ts";
@@ -164,19 +166,21 @@ async function checkRules(context: Context): Promise<void> {
   const gone = await missingElements(world, elementsIn(steps));
   const elsewhere = gone.length > 0 ? takenPorts(context) : new Set();
   const first = gone.find(({ set, key }) => !elsewhere.has(`${set} ${key}`));
-  if (!first) return forwards(steps) ? await checkForwardPolicy(world) : undefined;
+  if (!first) return forwards(steps) ? await checkFirewalls(world, steps) : undefined;
   const value = first.value === undefined ? "" : ` : ${first.value}`;
   throw lost("Cannot find all of our rules", `"${first.key}${value}" is not in "${first.set}"`);
 }
 
-/** Where FORWARD drops, or ends in a rule that does, one of ours has to be there. */
-async function checkForwardPolicy(world: World): Promise<void> {
+/** Where FORWARD drops, or ends in a rule that does, one of ours has to be there; and firewalld has to know our subnets. */
+async function checkFirewalls(world: World, steps: readonly Step[]): Promise<void> {
   for (const kind of forwardPrograms) {
-    const cut = (await forwardChains(world, [], kind)).find(({ drops, rejects, passes }) =>
+    const cut = (await filterChains(world, [], kind, "FORWARD")).find(({ drops, rejects, passes }) =>
       (drops || rejects) && passes === 0
     );
     if (cut) throw lost(`FORWARD of ${cut.command} drops, and has no rule that lets our packets pass`);
   }
+  const [subnet] = await untrusted(world, subnetsIn(steps));
+  if (subnet !== undefined) throw lost(`firewalld does not accept what comes from ${subnet}`);
 }
 
 /**

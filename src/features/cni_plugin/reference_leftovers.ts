@@ -1,6 +1,7 @@
 import { emptyResult, type Interface, type Result } from "../../wire/cni/result.ts";
 import { addressOf } from "../../net/address.ts";
 import { readUndamagedFile } from "../../plan/files.ts";
+import { firewalldSigns } from "../../plan/firewalld.ts";
 import { dropFrom, type Going } from "../../plan/iptables.ts";
 import { dropCommented } from "../../plan/nft/comment.ts";
 import { removeLinkAtUndo } from "../../plan/ip.ts";
@@ -8,7 +9,6 @@ import type { Step } from "../../plan/step.ts";
 import { findProgram } from "../../plan/programs.ts";
 import type { World } from "../../plan/world.ts";
 import { type Leftovers, leftovers } from "../../drivers/reference_leftovers.ts";
-import { signs as firewalldSigns } from "../../drivers/meta/firewall.ts";
 import { hostLinks } from "../../wire/cni/previous_result.ts";
 import { accepted, type Context, prefixesFor, previousResult } from "./call.ts";
 import { otherRecords } from "../../engine/record.ts";
@@ -91,7 +91,7 @@ async function deleteRules(world: World, rules: NonNullable<Leftovers["nft"]>[nu
 
 /** Its program takes a while to find out that it does not run. */
 async function giveBackSources(context: Context, steps: readonly Step[]): Promise<void> {
-  if (!firewalldSigns().some((path) => context.world.read(path)?.trim())) return;
+  if (!firewalldSigns.some((path) => context.world.read(path)?.trim())) return;
   await undoAll(context.world, prefixesFor(context), steps, "what firewalld was told");
 }
 

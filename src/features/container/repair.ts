@@ -10,7 +10,7 @@ import { judge, ownerIsAlive, ownNamespace, readPids } from "../../engine/proces
 import { refreshNames } from "../networks/names.ts";
 import { repairNames } from "./names_again.ts";
 import { repairLinks } from "./repair_links.ts";
-import { restorePassRule, restoreRules } from "./restore_rules.ts";
+import { restorePasses, restoreRules } from "./restore_rules.ts";
 import { forwardAgain } from "../rootless/host_forwarding.ts";
 import { undoBegun } from "./port_change.ts";
 import { containerPaths } from "../../engine/state.ts";
@@ -31,8 +31,8 @@ export async function repair(world: World, state: string, id: string): Promise<r
   const started = [...programs, ...await repairNames(world, state, id)];
   if (!isRoot(world)) return started;
   const rules = await restoreRules(world, state) ? ["rules were gone, and are there again"] : [];
-  const passes = (await restorePassRule(world, state, id)).map((program) =>
-    `the rule of ${program} in FORWARD was gone, and is there again`
+  const passes = (await restorePasses(world, state, id)).map((what) =>
+    `${what} was gone, and is there again`
   );
   const links = await repairLinks(world, state, id);
   const named = readUndamaged(world, state, id)?.attachments.filter(({ network }) => network.named) ?? [];

@@ -1,9 +1,8 @@
 import { ownNamespace } from "../../engine/process.ts";
-import { again, forwards, tableOf } from "../../plan/nft/element.ts";
+import { again, tableOf } from "../../plan/nft/element.ts";
 import type { Line, Step } from "../../plan/step.ts";
 import { whyFailed, type World } from "../../plan/world.ts";
-import { loadRules } from "../../engine/apply_rules.ts";
-import { passForwardPolicy } from "../../engine/forward_policy.ts";
+import { loadRules, passFirewalls } from "../../engine/apply_rules.ts";
 import { keptGuards } from "../../engine/kept_changes.ts";
 import { staleness } from "../../engine/namespace.ts";
 import { type BaseRecord, containerIds, pluginKeys, readContainer, readPlugin } from "../../engine/record.ts";
@@ -24,9 +23,18 @@ export async function restoreRules(world: World, state: string): Promise<boolean
   return true;
 }
 
-/** Restores the rule in iptables' FORWARD for a container that has rules. @returns the programs that added it */
-export async function restorePassRule(world: World, state: string, id: string): Promise<readonly string[]> {
-  return forwards(rulesOf(world, state, id)) ? await passForwardPolicy(world, []) : [];
+/** Has the host's firewalls let a container's packets pass again. @returns what had gone, in a few words each */
+export async function restorePasses(world: World, state: string, id: string): Promise<readonly string[]> {
+  return await passFirewalls(world, [], rulesOf(world, state, id));
+}
+
+/** The same for all containers. */
+export async function restoreAllPasses(world: World, state: string): Promise<readonly string[]> {
+  return await passFirewalls(
+    world,
+    [],
+    containerIds(world, state).flatMap((id) => rulesOf(world, state, id)),
+  );
 }
 
 async function isTableGone(world: World, rules: readonly Line[]): Promise<boolean> {

@@ -1,6 +1,6 @@
 /** What no container is left for: links, rules, sysctls and files of ours. */
 import { forwardingSysctls } from "../../drivers/main/veth.ts";
-import { findPassRules, unpassForwardPolicy } from "../../engine/forward_policy.ts";
+import { findPassRules, removePassRule } from "../../engine/forward_policy.ts";
 import { keptChanges } from "../../engine/kept_changes.ts";
 import { listLinks } from "../../engine/links.ts";
 import { livingNamespaces, seesAllProcesses } from "../../engine/process.ts";
@@ -110,9 +110,9 @@ async function unusedTables(world: World, going: string): Promise<readonly Unuse
     if (elements.some((element) => !going.includes(showElement(element)))) return undefined;
     found.push({ what, remove: () => removeBy(world, what, ["nft", "-f", "-"], drop) });
   }
-  const rules = (await findPassRules(world, [])).map((program) => ({
-    what: `${program} rule in FORWARD`,
-    remove: () => unpassForwardPolicy(world, [], program),
+  const rules = (await findPassRules(world)).map((rule) => ({
+    what: `${rule.command} rule in ${rule.name}`,
+    remove: () => removePassRule(world, rule),
   }));
   return [...found, ...rules];
 }

@@ -1,33 +1,38 @@
 import { passMark } from "../../plan/nft/chains.ts";
 import { type ListedElement, parseElements } from "../../plan/nft/listing.ts";
+import { firewalldHere } from "../../plan/firewalld.ts";
 import { findProgram } from "../../plan/programs.ts";
 import type { World } from "../../plan/world.ts";
+import { untrusted } from "../../engine/firewalld.ts";
 import {
   endsInReject,
-  type ForwardChain,
-  forwardChains,
+  type FilterChain,
+  filterChains,
   forwardPrograms,
+  type PassedChain,
 } from "../../engine/forward_policy.ts";
 import { type Check, type Finding, findingsOf, install, kindOf, lack, ok, warn } from "./finding.ts";
 
 /** Checks whether rules of other programs let our traffic pass. Every chain can drop packets. */
 export const forwardingChecks: readonly Check[] = [
-  ...forwardPrograms.map((of) => ({
-    name: `${of.program} FORWARD`,
-    look: async (world: World) => {
-      if (!looks(world)) return [];
-      const chains = await forwardChains(world, [], of);
-      if (chains.length === 0) return ok(`${of.program} FORWARD`, "no such chain");
-      return (await Promise.all(chains.map((chain) => lookAt(world, chain)))).flat();
-    },
-  })),
+  ...forwardPrograms.flatMap((of) =>
+    (["FORWARD", "INPUT"] as const).map((chain) => ({
+      name: `${of.program} ${chain}`,
+      look: async (world: World) => {
+        if (!looks(world)) return [];
+        const found = await filterChains(world, [], of, chain);
+        if (found.length === 0) return ok(`${of.program} ${chain}`, "no such chain");
+        return (await Promise.all(found.map((one) => lookAt(world, one, chain)))).flat();
+      },
+    }))
+  ),
   { name: "forwarding", look: (world) => looks(world) ? lookAtForwarding(world) : [] },
   { name: "nft forward", look: (world) => looks(world) ? lookAtOthers(world) : [] },
 ];
 
 /** What other programs' chains do with packets that the host forwards for our containers. */
 export async function forwardFindings(world: World): Promise<readonly Finding[]> {
-  const others = forwardingChecks.filter(({ name }) => name !== "forwarding");
+  const others = forwardingChecks.filter(({ name }) => !/^forwarding$|INPUT$/.test(name));
   return (await Promise.all(others.map((check) => findingsOf(world, check)))).flat();
 }
 
@@ -35,10 +40,13 @@ function looks(world: World): boolean {
   return kindOf(world) === "root" && findProgram(world, "nft") !== undefined;
 }
 
-/** If the policy of iptables' FORWARD is DROP, our rule must be there. */
-async function lookAt(world: World, chain: ForwardChain): Promise<readonly Finding[]> {
-  const { command, drops, rejects, passes } = chain;
-  const name = `${command} FORWARD`;
+/** If the policy is DROP, our rule must be there. In INPUT it is for names by our resolver. */
+async function lookAt(
+  world: World,
+  { command, drops, rejects, passes }: FilterChain,
+  chain: PassedChain,
+): Promise<readonly Finding[]> {
+  const name = `${command} ${chain}`;
   if (!drops && !rejects) return ok(name, "policy ACCEPT");
   const policy = drops ? "policy DROP" : "its last rule lets nothing pass";
   if (passes > 0) return ok(name, `${policy}, with a rule that lets our containers' traffic pass`);
@@ -49,20 +57,40 @@ async function lookAt(world: World, chain: ForwardChain): Promise<readonly Findi
       remedy: install(world, command),
     });
   }
-  const table = await world.run(["nft", "list", "table", "inet", "ocinet"], { timeout: 5000 });
-  if (table.code !== 0) return ok(name, `${policy}; ocinet adds a rule with its first container`);
+  const elements = await ownElements(world);
+  if (!elements || !isPassed(chain, elements)) {
+    const first = chain === "INPUT" ? "network with --opt names=dns" : "container";
+    return ok(name, `${policy}; ocinet adds a rule with its first ${first}`);
+  }
   return warn(
     name,
-    `${policy}, and our rule is gone: traffic of running containers is dropped; repair or the next container puts it back`,
-    `${command} -I FORWARD -m mark --mark ${passMark}/${passMark} -j ACCEPT`,
+    `${policy}, and our rule is gone: ${
+      dropped[chain]
+    } is dropped; repair or the next container puts it back`,
+    `${command} -I ${chain} -m mark --mark ${passMark}/${passMark} -j ACCEPT`,
   );
+}
+
+const dropped = {
+  FORWARD: "traffic of running containers",
+  INPUT: "what running containers ask the resolver",
+};
+
+/** Whether running containers need the chain to let packets pass. */
+function isPassed(chain: PassedChain, elements: readonly ListedElement[]): boolean {
+  return chain === "FORWARD" || elements.some(({ set }) => set.startsWith("resolvers"));
+}
+
+/** What is in our table; undefined if there is none. */
+async function ownElements(world: World): Promise<readonly ListedElement[] | undefined> {
+  const { code, stdout } = await world.run(["nft", "list", "table", "inet", "ocinet"], { timeout: 5000 });
+  return code === 0 ? parseElements(stdout) : undefined;
 }
 
 /** Reports forwarding that we turned on, if no container is left. */
 async function lookAtForwarding(world: World): Promise<readonly Finding[]> {
   const name = "forwarding";
-  const { stdout } = await world.run(["nft", "list", "table", "inet", "ocinet"], { timeout: 5000 });
-  const elements = parseElements(stdout);
+  const elements = await ownElements(world) ?? [];
   const off = switchedOff(world, elements);
   if (off.length > 0) {
     return warn(
@@ -118,21 +146,42 @@ async function lookAtOthers(world: World): Promise<readonly Finding[]> {
   // Other checks report whether nft works at all.
   if (code !== 0) return [];
   const { nftables } = JSON.parse(stdout) as { nftables: readonly { readonly chain?: Chain }[] };
+  const elements = await ownElements(world) ?? [];
+  const firewalld = firewalldHere(world) === undefined ? [] : [lookAtFirewalld(world, elements)];
   const others = nftables.flatMap(({ chain }) => chain ?? []).filter((chain) =>
-    chain.hook === "forward" && /^(inet|ip6?)$/.test(chain.family) && chain.table !== "ocinet" &&
-    !isIptables(chain)
+    (chain.hook === "forward" || chain.hook === "input" && isPassed("INPUT", elements)) &&
+    /^(inet|ip6?)$/.test(chain.family) && chain.table !== "ocinet" && !isIptables(chain) &&
+    !(firewalld.length > 0 && chain.table === "firewalld")
   );
-  const findings = (await Promise.all(others.map((chain) => judge(world, chain)))).flat();
+  const findings = (await Promise.all([...firewalld, ...others.map((chain) => judge(world, chain))])).flat();
   return findings.length === 0 ? ok(name, "no chain of others drops all that comes to its end") : findings;
 }
 
 function isIptables({ family, table, name }: Chain): boolean {
-  return family !== "inet" && table === "filter" && name === "FORWARD";
+  return family !== "inet" && table === "filter" && /^(FORWARD|INPUT)$/.test(name);
+}
+
+/** Its chains drop what comes from subnets that it does not know. */
+async function lookAtFirewalld(
+  world: World,
+  elements: readonly ListedElement[],
+): Promise<readonly Finding[]> {
+  const used = elements.filter(({ set }) => set.startsWith("subnets")).map(({ key }) =>
+    key.split(" . ").at(-1)!
+  );
+  const missing = await untrusted(world, [...new Set(used)]);
+  if (missing.length === 0) return ok("firewalld", "accepts what comes from running containers");
+  return warn(
+    "firewalld",
+    `drops what containers of ${missing.join(", ")} send to the host and through it`,
+    `ocinet repair, which tells firewalld, as after each firewall-cmd --reload; or firewall-cmd --zone=trusted ` +
+      missing.map((subnet) => `--add-source=${subnet}`).join(" "),
+  );
 }
 
 async function judge(
   world: World,
-  { family, table, name, prio, policy }: Chain,
+  { family, table, name, hook, prio, policy }: Chain,
 ): Promise<readonly Finding[]> {
   const chain = `${family} ${table} ${name}`;
   const { stdout } = await world.run(["nft", "list", "chain", family, table, name], { timeout: 5000 });
@@ -144,8 +193,11 @@ async function judge(
     `into the file that makes the chain, such as /etc/nftables.conf`;
   return warn(
     `nft ${chain}`,
-    `${found}: what root's containers send is dropped, unless one of its rules lets it pass`,
-    // Our own forward chain, which marks packets, has priority -1.
+    `${found}: what root's containers ${
+      hook === "input" ? "ask a resolver of ocinet's" : "send"
+    } is dropped, unless one of its ` +
+      "rules lets it pass",
+    // Our own chains, which mark packets, have priority -1.
     (prio ?? 0) >= 0 ? remedy : `give the chain priority 0 or more; then ${remedy}`,
   );
 }

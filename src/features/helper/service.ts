@@ -13,7 +13,8 @@ import {
 } from "../../wire/helper/wire.ts";
 import { Refusal, serveRequest } from "./attach.ts";
 import { networkProblems } from "./networks.ts";
-import { cleanUp, restoreFor, type Service, watchKernel } from "./upkeep.ts";
+import { restoreTables } from "../container/watching.ts";
+import { cleanUp, type Service, watchKernel } from "./upkeep.ts";
 import { grantedBy, grantsFor, type HelperUser, readPolicy } from "./users.ts";
 
 /** A caller may keep a connection for five seconds before it has said anything, and a user thirty-two at once. */
@@ -42,7 +43,7 @@ export async function runHelper(
     await cleanUp(service);
     const ended = awaitSignals(service);
     const watched = watchKernel(service);
-    await restoreFor(service);
+    await restoreTables(service.world, service.state, service.tell);
     await adoptSockets(service);
     await renewSockets(service);
     tell(`serves users ${[...service.sockets.keys()].join(", ") || "none"}, as ${policy} grants`);

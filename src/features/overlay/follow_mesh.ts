@@ -1,4 +1,4 @@
-import { passForwardPolicy } from "../../engine/forward_policy.ts";
+import { passPolicies } from "../../engine/forward_policy.ts";
 import { explain } from "../../engine/step_error.ts";
 import { whyFailed, type World } from "../../plan/world.ts";
 import { messageOf } from "../../wire/cni/error.ts";
@@ -179,7 +179,7 @@ async function hasTable({ world }: Agent): Promise<boolean> {
 async function setRules({ world }: Agent, rules: string): Promise<void> {
   const output = await world.run(["nft", "-f", "-"], { stdin: rules });
   if (output.code !== 0) throw new Error(`Cannot lead the ports of services: ${whyFailed(output)}`);
-  await passForwardPolicy(world, []);
+  await passPolicies(world, [], ["FORWARD"]);
 }
 
 type Routes = NonNullable<Agent["mesh"]>["routes"];

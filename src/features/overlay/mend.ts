@@ -1,6 +1,6 @@
 /** Keeps a network's links, rules and tables on this host as they are to be. */
 import { apply } from "../../engine/apply.ts";
-import { passForwardPolicy } from "../../engine/forward_policy.ts";
+import { passPolicies } from "../../engine/forward_policy.ts";
 import { findDrift } from "../../engine/drift.ts";
 import { type PluginRecord, readPlugin } from "../../engine/record.ts";
 import { setLink } from "../../plan/ip.ts";
@@ -132,7 +132,7 @@ async function applyAll(
   const guard = known?.hosts ?? await observeGuard(world, table, made?.tool === "nft" ? made.run : "");
   if (guard === undefined && made) await apply(world, here, [withoutUndo(made)]);
   // Docker may have come since containers did.
-  if (known === undefined) await passForwardPolicy(world, []);
+  if (known === undefined) await passPolicies(world, [], ["FORWARD"]);
   const entries = known?.index.entries ?? await observeEntries(world, names);
   const [looked, now] = [known?.looked ?? began, performance.now()];
   await applySteps(agent, joined, [

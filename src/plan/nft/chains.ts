@@ -136,12 +136,14 @@ const masqueradeChains: Readonly<Record<string, Chain>> = {
  */
 const invalidChains: Readonly<Record<string, Chain>> = {
   input: {
-    hook: "type filter hook input priority filter",
+    // Before others', which may drop it, as does a policy of DROP.
+    hook: "type filter hook input priority filter - 1",
     rules: [
       "ct state invalid jump invalid",
       // Names of a network are told to whom the address is a neighbour's.
       ...ofEach((f, ip) => [
         `meta l4proto { tcp, udp } th dport 53 ${ip} daddr @resolvers${f} fib daddr . iif type != local drop`,
+        `meta l4proto { tcp, udp } th dport 53 ${ip} daddr @resolvers${f} meta mark set meta mark | ${passMark}`,
       ]),
       // Not in prerouting, which bridged frames pass with br_netfilter: on layer 2 any address may be used.
       "iifname @own_bridges goto from_container",

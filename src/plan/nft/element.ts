@@ -67,6 +67,11 @@ export function tableOf({ id }: Step): string | undefined {
   return id.kind === "chain" || id.kind === "table" ? id.table : undefined;
 }
 
+/** Whether containers of the steps ask a resolver of ours on the host. */
+export function asksResolver(steps: readonly Step[]): boolean {
+  return elementsIn(steps).some(({ set }) => set.startsWith("inet ocinet resolvers"));
+}
+
 /** Whether what the steps let pass has to pass iptables' FORWARD as well. */
 export function forwards(steps: readonly Step[]): boolean {
   return elementsIn(steps).some(({ set }) => /^inet ocinet (contained|passed)/.test(set));
