@@ -19,7 +19,7 @@ const uncalled = [
     "commandsGroup",
   ],
   ...["executableDir", "getOptionValueSourceWithGlobals", "hook", "optionsGroup", "optsWithGlobals", "parse"],
-  ...["requiredOption", "showSuggestionAfterError", "storeOptionsAsProperties"],
+  ...["requiredOption", "setOptionValue", "showSuggestionAfterError", "storeOptionsAsProperties"],
   // With what is emptied below, no one calls these either.
   ...["_checkForMissingExecutable", "_checkForConflictingLocalOptions", "_conflictingOption"],
   ...["nameFromFilename", "saveStateBeforeParse", "restoreStateBeforeParse"],
