@@ -143,10 +143,22 @@ nothing_on() {
   kill -HUP "${RUNNING[agent1]}"
   wait_for pings "$(address_of c21)" inside c11
   pings "$(address_of c12)" inside c11
+  # One that is stopped is not waited for; what ends meanwhile is given back when it goes on.
+  ip netns add "$LAN-c13"
+  kill -STOP "${RUNNING[agent1]}"
+  local stopped="Cannot ask the agent of this host: its process ${RUNNING[agent1]} is stopped or frozen; have it go on (\"kill -CONT "
+  run ! oci 1 up --net shop "/run/netns/$LAN-c13"
+  [[ $output == *"$stopped"* ]]
+  run ! oci 1 cluster status
+  [[ $output == *"$stopped"* ]]
+  oci 1 network disconnect shop "$LAN-c12"
+  claims_are 5
+  kill -CONT "${RUNNING[agent1]}"
+  wait_for claims_are 4
+  oci 1 network connect shop "$LAN-c12"
   ended agent1 KILL
   pings "$(address_of c21)" inside c11
   # Without an agent nothing starts, and what starts it is said.
-  ip netns add "$LAN-c13"
   run ! oci 1 up --net shop "/run/netns/$LAN-c13"
   [[ $output == *'Cannot attach to overlay network "shop": the agent does not answer; start it with "ocinet agent"'* ]]
   run ! oci 1 cluster status

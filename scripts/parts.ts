@@ -83,7 +83,12 @@ export const parts: Readonly<Record<string, readonly string[]>> = {
   network: ["src/features/container/network_change.ts"],
   relay: ["src/host/relay/relay.ts"],
   resolver: ["src/host/deno/datagrams.ts", "src/host/resolver/resolver.ts"],
-  overlay: ["src/drivers/ipam/cluster.ts", "src/drivers/main/overlay.ts", "src/wire/overlay/requests.ts"],
+  overlay: [
+    "src/drivers/ipam/cluster.ts",
+    "src/drivers/main/overlay.ts",
+    "src/plan/ask_agent.ts",
+    "src/wire/overlay/requests.ts",
+  ],
   calls: ["src/commands/worker.ts"],
   people: ["src/commands/program.ts"],
   networks: [

@@ -1,3 +1,4 @@
+import { askAgent } from "../plan/ask_agent.ts";
 import { lookInside, parseInside } from "../plan/inside.ts";
 import type { Device, HostState, Link } from "../plan/host_state.ts";
 import { whyFailed, type World } from "../plan/world.ts";
@@ -34,7 +35,7 @@ export async function observe(
   const [host, answers, agent, inside] = await Promise.all([
     observeHost(world, wanted),
     ask(world, wanted.answers),
-    askAgent(world, wanted.agent),
+    askOverlay(world, wanted.agent),
     wanted.inside && container ? observeInside(world, wanted, container) : {},
   ]);
   const said = [...answers, ...agent];
@@ -71,11 +72,11 @@ async function ask(world: World, commands: readonly string[]): Promise<Answers> 
 }
 
 /** The agent's answers. If the agent does not run, there are none. */
-async function askAgent(world: World, requests: readonly string[]): Promise<Answers> {
+async function askOverlay(world: World, requests: readonly string[]): Promise<Answers> {
   if (requests.length === 0) return [];
   const socket = agentSocket(world.env("OCINET_STATE_DIR"));
   const answers = await Promise.all(requests.map(async (request) => {
-    const answer = await world.request(socket, request, { looks: true }).catch(() => undefined);
+    const answer = await askAgent(world, socket, request, { looks: true }).catch(() => undefined);
     return answer === undefined ? [] : [[request, answer] as const];
   }));
   return answers.flat();

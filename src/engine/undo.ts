@@ -1,3 +1,4 @@
+import { askAgent } from "../plan/ask_agent.ts";
 import { type Batch, invocation, type Prefixes, stages } from "../plan/batch.ts";
 import { listForwards, refusalIn, removeForward } from "../plan/hostfwd.ts";
 import { tableOf } from "../plan/nft/element.ts";
@@ -212,7 +213,9 @@ function byTable(steps: readonly Line[]): readonly (readonly Line[])[] {
 async function undoSend(world: World, step: Send): Promise<readonly string[]> {
   const undo = step.undo ?? await removalOf(world, step);
   if (undo === undefined) return [];
-  const problem = refusalIn(await world.request(step.socket, undo, { timeoutSeconds: 10 }).catch(() => "{}"));
+  const problem = refusalIn(
+    await askAgent(world, step.socket, undo, { timeoutSeconds: 10 }).catch(() => "{}"),
+  );
   return problem === undefined ? [] : [`Cannot take back "${show([step])}": ${problem}`];
 }
 

@@ -1,4 +1,4 @@
-import { processWith } from "../plan/open_files.ts";
+import { lockHolder } from "../plan/open_files.ts";
 import type { Surroundings } from "../plan/world.ts";
 
 /** In milliseconds: how long to wait for a lock before a message is printed. */
@@ -32,9 +32,9 @@ export function lockFailed(path: string, reason: string): Error {
   );
 }
 
-/** The process that has a lock: /proc/locks may name flock(1), which has ended; an open file says what it has locked. */
+/** The process that has a lock, for a message. */
 export function holderOf(world: Surroundings, path: string): string {
-  const pid = processWith(world, path, (info) => /^lock:.*FLOCK/m.test(info));
+  const pid = lockHolder(world, path);
   if (pid === undefined) return "";
   const words = (world.read(`/proc/${pid}/cmdline`) ?? "").split("\0").join(" ").trim();
   return `, which process ${pid} has (${words.length > 200 ? `...${words.slice(-200)}` : words})`;

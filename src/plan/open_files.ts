@@ -23,3 +23,8 @@ export function processWith(
   };
   return world.list("/proc").find((name) => /^[0-9]+$/.test(name) && has(name));
 }
+
+/** The pid of the process that has a lock: /proc/locks may name flock(1), which has ended; an open file says what it has locked. */
+export function lockHolder(world: Surroundings, path: string): string | undefined {
+  return processWith(world, path, (info) => /^lock:.*FLOCK/m.test(info));
+}

@@ -9,6 +9,7 @@ import {
   writeRequest,
 } from "../../wire/overlay/requests.ts";
 import type { Attachment } from "../../plan/attachment.ts";
+import { askAgent } from "../../plan/ask_agent.ts";
 import { send } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import type { Lease } from "../plugin.ts";
@@ -51,7 +52,7 @@ export async function lease(conf: Conf, at: Attachment, world: World): Promise<L
 }
 
 async function ask(world: World, socket: string, request: string) {
-  const answer = await world.request(socket, request).catch((error) => {
+  const answer = await askAgent(world, socket, request).catch((error) => {
     throw new CniError("unavailable", `Cannot reach the agent on ${socket}: ${startAgent}`, messageOf(error));
   });
   try {

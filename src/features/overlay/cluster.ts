@@ -2,6 +2,7 @@
 import { stateDirectory } from "../../engine/state.ts";
 import { contains, parseAddress } from "../../net/address.ts";
 import { resolvConf, serversIn } from "../../engine/name_servers.ts";
+import { askAgent } from "../../plan/ask_agent.ts";
 import type { World } from "../../plan/world.ts";
 import { messageOf } from "../../wire/cni/error.ts";
 import { asTyped } from "../../engine/usage.ts";
@@ -120,15 +121,10 @@ async function tryRights({ etcd, prefix }: Store): Promise<void> {
 }
 
 async function agentStatus(world: World): Promise<ClusterStatus["agent"]> {
-  const socket = agentSocket(stateDirectory(world));
   try {
-    const answer = await world.request(socket, writeRequest({ do: "status" }), {
-      looks: true,
-      timeoutSeconds: 5,
-    });
-    return parseAnswer(answer) as AgentStatus;
-  } catch {
-    return { problem: `the agent of this host does not answer; ${startAgent}` };
+    return await askOwn(world, { do: "status" }) as AgentStatus;
+  } catch (error) {
+    return { problem: messageOf(error) };
   }
 }
 
@@ -172,19 +168,20 @@ function placesOf(
 
 /** Has this host's WireGuard use a new key. @returns its public part @throws Error when the agent cannot be asked */
 export async function rotate(world: World): Promise<string> {
-  const { key } = await askAgent(world, { do: "rotate" }) as { readonly key: string };
+  const { key } = await askOwn(world, { do: "rotate" }) as { readonly key: string };
   return key;
 }
 
 /** Takes this host out of the cluster. @throws Error naming the containers that are on overlay networks */
 export async function leaveCluster(world: World, force: boolean): Promise<void> {
-  await askAgent(world, { do: "leave", force });
+  await askOwn(world, { do: "leave", force });
 }
 
-async function askAgent(world: World, request: AgentRequest): Promise<unknown> {
+async function askOwn(world: World, request: AgentRequest): Promise<unknown> {
   const socket = agentSocket(stateDirectory(world));
-  const answer = await world.request(socket, writeRequest(request), { timeoutSeconds: 20 }).catch((error) => {
-    throw new Error(`Cannot ask the agent of this host: ${messageOf(error)}; ${startAgent}`);
+  const options = { looks: request.do === "status", timeoutSeconds: 20 };
+  const answer = await askAgent(world, socket, writeRequest(request), options).catch((error) => {
+    throw new Error(`the agent of this host does not answer: ${messageOf(error)}; ${startAgent}`);
   });
   return parseAnswer(answer);
 }
