@@ -201,12 +201,12 @@ export async function forgetHost(store: Store, name: string): Promise<number> {
       const done = await etcd.change([{ key: keys.host(name), created: "0" }, { key, value }], [{
         delete: key,
       }]);
-      if (done) count++;
-      else if (await etcd.get(keys.host(name))) {
+      if (!done && await etcd.get(keys.host(name))) {
         throw new Error(
           `Cannot forget host "${name}": it is alive; stop its agent, and wait until its lease has ended`,
         );
       }
+      count++;
     }
   }
   return count;

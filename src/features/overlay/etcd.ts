@@ -101,7 +101,10 @@ export function connect(world: World, config: ClusterConfig): Etcd {
       const { result } = await ask("/v3/lease/keepalive", { ID: lease });
       return Number((result as Json | undefined)?.["TTL"] ?? 0) > 0;
     },
-    revoke: async (lease) => void await ask("/v3/lease/revoke", { ID: lease }),
+    revoke: async (lease) =>
+      void await ask("/v3/lease/revoke", { ID: lease }).catch((error) => {
+        if (!error.leaseEnded) throw error;
+      }),
     watch: (prefix, from, tell, signal) => watch(client, { prefix, from, tell, signal }),
     status: () => Promise.all(config.endpoints.map((_, i) => memberStatus(client, i))),
   };
@@ -119,16 +122,19 @@ async function call(client: Client, path: string, body: unknown): Promise<Json> 
   }
 }
 
-/** Asks the endpoint that answered last, then the others. */
+/**
+ * Asks the endpoint that answered last, then the others; if there is one, that once more. What was asked may have been done
+ * before its answer was lost: each caller of `change` finds out by reading why its conditions do not hold.
+ */
 async function callAny(client: Client, path: string, body: unknown): Promise<Json> {
   const { endpoints } = client.config;
   const began = performance.now();
-  const problems: string[] = [];
+  const problems = new Set<string>();
   const first = client.current;
-  for (let tries = 0; tries < endpoints.length; tries++) {
+  for (let tries = 0; tries < Math.max(2, endpoints.length); tries++) {
     const left = limit - (performance.now() - began);
     if (left < 50) break;
-    const timeoutMs = Math.round(left / (endpoints.length - tries));
+    const timeoutMs = Math.round(left / Math.max(1, endpoints.length - tries));
     // Its own count: other calls move on meanwhile, too.
     const at = (first + tries) % endpoints.length;
     try {
@@ -137,7 +143,7 @@ async function callAny(client: Client, path: string, body: unknown): Promise<Jso
       return answer;
     } catch (error) {
       if (error instanceof EtcdError && !error.unreachable) throw error;
-      problems.push(`${endpoints[at]}: ${(error as Error).message}`);
+      problems.add(`${endpoints[at]}: ${(error as Error).message}`);
       // Restored from a backup, etcd does not refuse a token of later, but waits until it comes to be.
       delete client.token;
       if (client.current !== at) continue;
@@ -150,7 +156,7 @@ async function callAny(client: Client, path: string, body: unknown): Promise<Jso
     client,
     unreachablePause,
     new EtcdError(
-      `Cannot reach etcd: ${problems.join("; ")}; ${client.config.path} names its endpoints`,
+      `Cannot reach etcd: ${[...problems].join("; ")}; ${client.config.path} names its endpoints`,
       true,
     ),
   );

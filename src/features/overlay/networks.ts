@@ -78,7 +78,8 @@ export async function createNetwork(store: Store, wish: NetworkWish): Promise<Ov
       writeRecord({ vni, subnets, internal, encrypted, ...(mtu === undefined ? {} : { mtu }) }),
     );
     refuseSmall(made);
-    const record = writeNetwork(made);
+    // By this it is told from another that is to be the same.
+    const record = writeNetwork(Object.assign({ id: crypto.randomUUID() }, made));
     const done = await store.etcd.change(
       [{ key: network(name), created: "0" }, { key: vniKey(vni), created: "0" }],
       [{ put: network(name), value: record }, { put: vniKey(vni), value: name }],
@@ -183,10 +184,13 @@ export async function removeNetwork(store: Store, name: string): Promise<void> {
     if (error instanceof LaterRecord) throw refused(error.message);
   }
   const done = await etcd.change(
-    [{ key: addresses(name), created: "0", prefix: true }],
+    [
+      { key: networkKey(name), created: there.created },
+      { key: addresses(name), created: "0", prefix: true },
+    ],
     [{ delete: networkKey(name) }, ...vnis, { delete: names(name), prefix: true }],
   );
-  if (done) return;
+  if (done || (await etcd.get(networkKey(name)))?.created !== there.created) return;
   const { keys } = await etcd.list(addresses(name));
   const holders = keys.map((entry) => {
     const [address, claim] = [entry.key.slice(addresses(name).length), readClaim(entry)];

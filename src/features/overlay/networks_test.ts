@@ -6,9 +6,10 @@ import { claimAddresses, claimsOf, releaseAddresses } from "./claims.ts";
 import { parseClusterConfig } from "./cluster_config.ts";
 import { connect } from "./etcd.ts";
 import type { KeyValue } from "./etcd_wire.ts";
+import { forgetHost } from "./cluster.ts";
 import { createNetwork, listNetworks, removeNetwork, type Store } from "./networks.ts";
 
-function storeOn(etcd: FakeEtcd, endpoints = ["http://192.0.2.9:2379"]): Store {
+function storeOn(etcd: Pick<FakeEtcd, "http">, endpoints = ["http://192.0.2.9:2379"]): Store {
   const config = parseClusterConfig(JSON.stringify({ endpoints, underlay: "eth0" }), "/c.json", "h1");
   return {
     etcd: connect({ http: etcd.http } as unknown as World, config),
@@ -155,6 +156,43 @@ test("an address that is wished for is given, or who has it is said", async () =
   for (const address of ["10.9.0.1", "10.9.0.0", "10.9.0.255", "10.8.0.2", "127.0.0.1"]) {
     await assert.rejects(claim("two", address), /it is not for containers of 10\.9\.0\.0\/24/);
   }
+});
+
+test("what was done is told as done, whichever of etcd's answers is lost", async () => {
+  const etcd = newEtcd();
+  let [count, lost] = [0, 0];
+  const losing = {
+    http: async (request: Parameters<FakeEtcd["http"]>[0]) => {
+      const answer = await etcd.http(request);
+      if (++count === lost) throw new Error("read ECONNRESET");
+      return answer;
+    },
+  };
+  const all = async () => {
+    const store = storeOn(losing);
+    const made = await createNetwork(store, { name: "a", subnets: ["10.9.0.0/24"] });
+    assert.deepEqual(await listNetworks(store), [made]);
+    const who = { host: "h1", id: "web", ifname: "eth0" };
+    const { ips } = await claimAddresses(store, await known(store, "a"), who, ["10.9.0.7"]);
+    assert.equal(ips[0]!.address, "10.9.0.7/24");
+    await releaseAddresses(store, await known(store, "a"), who);
+    assert.equal((await known(store, "a")).claims.size, 0);
+    await claimAddresses(store, await known(store, "a"), who);
+    assert.equal(await forgetHost(store, "h1"), 1);
+    const lease = await store.etcd.grant(5);
+    await store.etcd.revoke(lease);
+    await removeNetwork(store, "a");
+    assert.deepEqual(etcd.dump(), {});
+  };
+  await all();
+  for (const calls = count; lost <= calls; lost++) {
+    count = 0;
+    await all();
+  }
+  // Of two who want the same one, one has made it.
+  const wish = { name: "a", subnets: ["10.9.0.0/24"] };
+  const made = await Promise.allSettled([1, 2].map(() => createNetwork(storeOn(etcd), wish)));
+  assert.deepEqual(made.map(({ status }) => status).toSorted(), ["fulfilled", "rejected"]);
 });
 
 test("a network that was made anew is not the one that was", async () => {

@@ -112,9 +112,16 @@ export async function rotateKey(agent: Agent): Promise<string> {
       `Cannot rotate the key of host "${agent.config.name}": it has none, for no container is on an encrypted network`,
     );
   }
+  const [old, secret] = [agent.tunnel, agent.world.read(keyFile(agent))!];
   setTunnel(agent, await newKey(agent));
   // First the others: what they send by the old key until then is lost, and sent again by TCP.
   await beat(agent);
+  const problem = agent.problems.get("cluster");
+  if (problem !== undefined) {
+    agent.world.write(keyFile(agent), secret, 0o600);
+    agent.tunnel = old;
+    throw new Error(`Cannot rotate the key of host "${agent.config.name}": ${problem}`);
+  }
   await mendTunnel(agent);
   return agent.tunnel.key;
 }

@@ -140,6 +140,14 @@ test("a host makes its key, tells the public part alone, and takes other hosts' 
   assert.equal(await rotateKey(agent), key("B"));
   assert.match(etcd.dump()["/ocinet/hosts/h1"]!, new RegExp(key("B")));
   assert.equal(machine.files.get("/s/agent.key"), `${key("b")}\n`);
+  // While the others cannot be told, the old one stays.
+  etcd.fail({ status: 500, message: "no disk" });
+  await assert.rejects(
+    rotateKey(agent),
+    /^Error: Cannot rotate the key of host "h1": Cannot reach etcd: .*no disk/,
+  );
+  etcd.fail(undefined);
+  assert.deepEqual([agent.tunnel!.key, machine.files.get("/s/agent.key")], [key("B"), `${key("b")}\n`]);
   // When no encrypted network is left, key and link go.
   agent.joined.clear();
   await followTunnel(agent);

@@ -59,7 +59,7 @@ export function newEtcd(): FakeEtcd {
       const body = JSON.parse(request.body) as Json;
       if (path === "/v3/watch") return store.watch(body["create_request"] as Json, request);
       const result = store.answer(path, body);
-      return result === undefined ? answer({ error: "not found" }, 404) : answer(result);
+      return result === undefined ? answer({ error: "requested lease not found" }, 404) : answer(result);
     },
     dump: () => Object.fromEntries([...store.keys].map(([key, { value }]) => [key, value]).sort()),
     expire: (lease) => store.expire(lease),
@@ -120,6 +120,7 @@ class Store {
           },
         };
       case "/v3/lease/revoke":
+        if (!this.leases.has(String(body["ID"]))) return undefined;
         this.expire(String(body["ID"]));
         return header();
       case "/v3/maintenance/status":
