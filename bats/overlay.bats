@@ -194,6 +194,10 @@ nothing_on() {
   kill -HUP "${RUNNING[agent1]}"
   wait_for pings "$(address_of c22)" inside c11
   wait_for on 1 nft list table inet ocinet_4097
+  # So are rules without which the tables are only shells.
+  on 1 nft 'flush table inet ocinet_4097; flush table inet ocinet; flush table bridge ocinet'
+  kill -HUP "${RUNNING[agent1]}"
+  wait_for has_rules 1
   # The host's address on the underlay changes under running containers.
   on 1 ip address add 192.0.2.11/24 dev eth0
   on 1 ip address del 192.0.2.1/24 dev eth0
@@ -201,6 +205,13 @@ nothing_on() {
   on 1 ip route replace default via 192.0.2.254
   wait_for on 2 sh -c 'bridge fdb | grep -q "dst 192.0.2.11"'
   wait_for pings "$(address_of c22)" inside c11
+}
+
+# has_rules HOST: in each of our tables
+has_rules() {
+  on "$1" nft list chain inet ocinet_4097 arriving | grep -q drop &&
+    on "$1" nft list chain inet ocinet postrouting | grep -q masquerade &&
+    on "$1" nft list chain bridge ocinet prerouting | grep -q guarded
 }
 
 # claims_are COUNT: addresses that are claimed

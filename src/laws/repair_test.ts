@@ -38,6 +38,18 @@ async function repaired(damage: (fake: Fake) => void) {
   return { seen, told, lost };
 }
 
+/** As "nft flush table" does: chains and elements stay. */
+function flushTables(fake: Fake) {
+  for (const table of ["inet ocinet", "bridge ocinet"]) {
+    Object.values(hostOf(fake).tables[table]?.chains ?? {}).forEach((chain) => chain.rules = []);
+  }
+}
+
+test("repair puts the rules back that were flushed from our tables", async () => {
+  const { told, lost } = await repaired(flushTables);
+  assert.deepEqual([told, lost], [["rules were gone, and are there again"], []]);
+});
+
 test("repair turns forwarding on again that was switched off, for all links or one", async () => {
   const damages = [
     (fake: Fake) => void (hostOf(fake).sysctls["net/ipv4/ip_forward"] = "0"),
@@ -188,5 +200,10 @@ test("the agent of a cluster puts the rules of the host's containers back that a
   assert.notEqual(await lost(), 0);
   delete agent.rulesLooked;
   assert.equal(await lost(), 0);
-  assert.deepEqual(told, ["put rules of containers back: another program had removed a table of them"]);
+  const said = "put rules of containers back: another program had removed them";
+  assert.deepEqual(told, [said]);
+  flushTables(fake);
+  delete agent.rulesLooked;
+  assert.equal(await lost(), 0);
+  assert.deepEqual(told, [said, said]);
 });

@@ -1,22 +1,24 @@
 import { ownNamespace } from "../../engine/process.ts";
 import { again, tableOf } from "../../plan/nft/element.ts";
 import type { Line, Step } from "../../plan/step.ts";
-import { whyFailed, type World } from "../../plan/world.ts";
+import type { World } from "../../plan/world.ts";
 import { loadRules, passFirewalls } from "../../engine/apply_rules.ts";
 import { keptGuards } from "../../engine/kept_changes.ts";
+import { missingOf } from "../../engine/own_table.ts";
 import { staleness } from "../../engine/namespace.ts";
 import { type BaseRecord, containerIds, pluginKeys, readContainer, readPlugin } from "../../engine/record.ts";
 import { containerPaths } from "../../engine/state.ts";
 
 /**
- * Restores the containers' rules on the host if one of our tables was removed, e.g. by `nft flush ruleset`.
- * @returns whether one was missing
+ * Restores the containers' rules on the host if one of our tables, or its rules, were removed, e.g. by
+ * `nft flush ruleset` or `nft flush table`.
+ * @returns whether they were missing
  * @throws StepError if they could not be restored
  */
 export async function restoreRules(world: World, state: string): Promise<boolean> {
   const ids = containerIds(world, state).filter((id) => rulesOf(world, state, id).length > 0);
   const rules = ids.flatMap((id) => rulesOf(world, state, id));
-  if (!await isTableGone(world, rules)) return false;
+  if (!await isMissing(world, rules)) return false;
   for (const id of ids) await restoreOne(world, state, id);
   const guards = keptGuards(world, state);
   if (guards.length > 0) await loadRules(world, guards);
@@ -37,14 +39,12 @@ export async function restoreAllPasses(world: World, state: string): Promise<rea
   );
 }
 
-async function isTableGone(world: World, rules: readonly Line[]): Promise<boolean> {
-  if (rules.length === 0) return false;
-  const output = await world.run(["nft", "list", "tables"], { looks: true });
-  if (output.code !== 0) throw new Error(`Cannot look at rules by nft: ${whyFailed(output)}`);
-  const there = output.stdout.split("\n");
-  return ["inet", "bridge"].some((family) =>
-    rules.some((rule) => tableOf(rule) === `${family} ocinet`) && !there.includes(`table ${family} ocinet`)
-  );
+async function isMissing(world: World, rules: readonly Line[]): Promise<boolean> {
+  for (const family of ["inet", "bridge"]) {
+    const isNeeded = rules.some((rule) => tableOf(rule) === `${family} ocinet`);
+    if (isNeeded && await missingOf(world, family)) return true;
+  }
+  return false;
 }
 
 /**

@@ -19,7 +19,7 @@ export async function restoreTables(
   tell: (line: string) => void,
 ): Promise<void> {
   try {
-    if (await restoreRules(world, state)) tell("put rules back: another program had removed a table of them");
+    if (await restoreRules(world, state)) tell("put rules back: another program had removed them");
     (await restoreAllPasses(world, state)).forEach((what) => tell(`${what} was gone, and is there again`));
   } catch (error) {
     tell(`could not put rules back: ${messageOf(error)}`);

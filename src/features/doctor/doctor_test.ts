@@ -520,6 +520,18 @@ const cases: readonly (readonly [string, Machine, string])[] = [
     "warning iptables-legacy FORWARD: its last rule lets nothing pass, and our rule is gone: traffic of running containers is dropped; repair or the next container puts it back -> iptables-legacy -I FORWARD -m mark --mark 0x10000000/0x10000000 -j ACCEPT",
   ],
   [
+    "rules flushed",
+    {
+      uid: 0,
+      says: {
+        "nft list table inet ocinet":
+          "table inet ocinet {\n\tchain forward {\n\t\ttype filter hook forward priority -1; policy accept;\n\t}\n}\n",
+      },
+    },
+    'warning forwarding: rules of ocinet\'s table are gone, as after "nft flush table": traffic of containers is not ' +
+    "translated or kept apart -> ocinet repair ID, for any running container: that puts back the rules of all",
+  ],
+  [
     "forwarding switched off since",
     { uid: 0, says: { "nft list table inet ocinet": masqueraded } },
     "warning forwarding: off for containers that run, by net.ipv4.ip_forward: what they send stays on this machine -> " +

@@ -11,6 +11,7 @@ import {
   forwardPrograms,
   type PassedChain,
 } from "../../engine/forward_policy.ts";
+import { lacksRules } from "../../engine/own_table.ts";
 import { type Check, type Finding, findingsOf, install, kindOf, lack, ok, warn } from "./finding.ts";
 
 /** Checks whether rules of other programs let our traffic pass. Every chain can drop packets. */
@@ -90,7 +91,15 @@ async function ownElements(world: World): Promise<readonly ListedElement[] | und
 /** Reports forwarding that we turned on, if no container is left. */
 async function lookAtForwarding(world: World): Promise<readonly Finding[]> {
   const name = "forwarding";
-  const elements = await ownElements(world) ?? [];
+  const { stdout } = await world.run(["nft", "list", "table", "inet", "ocinet"], { timeout: 5000 });
+  if (lacksRules(stdout)) {
+    return warn(
+      name,
+      'rules of ocinet\'s table are gone, as after "nft flush table": traffic of containers is not translated or kept apart',
+      "ocinet repair ID, for any running container: that puts back the rules of all",
+    );
+  }
+  const elements = parseElements(stdout);
   const off = switchedOff(world, elements);
   if (off.length > 0) {
     return warn(

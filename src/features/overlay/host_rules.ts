@@ -1,4 +1,5 @@
 import type { World } from "../../plan/world.ts";
+import { missingOf } from "../../engine/own_table.ts";
 import { messageOf } from "../../wire/cni/error.ts";
 import { type Agent, report } from "./agent_state.ts";
 
@@ -6,15 +7,15 @@ import { type Agent, report } from "./agent_state.ts";
 const lookEvery = 20_000;
 
 /**
- * Puts the rules of this host's containers back if another program has removed their table. It waits for containers'
+ * Puts the rules of this host's containers back if another program has removed them. It waits for containers'
  * locks, which those may hold who ask the agent for an address: so it is not done in turn.
  */
 export async function restoreHostRules(agent: Agent): Promise<void> {
   if (performance.now() - (agent.rulesLooked ?? -Infinity) < lookEvery) return;
   agent.rulesLooked = performance.now();
   try {
-    if (!await isTableThere(agent.world) && await agent.restoreRules?.()) {
-      agent.tell("put rules of containers back: another program had removed a table of them");
+    if (await areMissing(agent.world) && await agent.restoreRules?.()) {
+      agent.tell("put rules of containers back: another program had removed them");
     }
     report(agent, "rules of containers", undefined);
   } catch (error) {
@@ -22,8 +23,7 @@ export async function restoreHostRules(agent: Agent): Promise<void> {
   }
 }
 
-/** Without it all records are read, which takes long where there are many. */
-async function isTableThere(world: World): Promise<boolean> {
-  const { stdout } = await world.run(["nft", "list", "tables"], { looks: true });
-  return stdout.split("\n").includes("table inet ocinet");
+/** At what costs the same, however many containers there are. Where none is guarded there is no table for bridges. */
+async function areMissing(world: World): Promise<boolean> {
+  return await missingOf(world, "inet") !== undefined || await missingOf(world, "bridge") === "rules";
 }
