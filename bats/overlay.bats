@@ -146,7 +146,7 @@ nothing_on() {
   # One that is stopped is not waited for; what ends meanwhile is given back when it goes on.
   ip netns add "$LAN-c13"
   kill -STOP "${RUNNING[agent1]}"
-  local stopped="Cannot ask the agent of this host: its process ${RUNNING[agent1]} is stopped or frozen; have it go on (\"kill -CONT "
+  local stopped="Cannot ask the agent of this host: its process ${RUNNING[agent1]} is stopped or frozen; \"kill -CONT "
   run ! oci 1 up --net shop "/run/netns/$LAN-c13"
   [[ $output == *"$stopped"* ]]
   run ! oci 1 cluster status
@@ -160,9 +160,9 @@ nothing_on() {
   pings "$(address_of c21)" inside c11
   # Without an agent nothing starts, and what starts it is said.
   run ! oci 1 up --net shop "/run/netns/$LAN-c13"
-  [[ $output == *'Cannot attach to overlay network "shop": the agent does not answer; start it with "ocinet agent"'* ]]
+  [[ $output == *'Cannot ask the agent of this host: '*'; start it with "ocinet agent"'* ]]
   run ! oci 1 cluster status
-  [[ $output == *'the agent of this host does not answer'* ]]
+  [[ $output == *'Cannot ask the agent of this host: '*'; start it with "ocinet agent"'* ]]
   # Meanwhile a container comes on the other host, one goes there, and one goes here.
   local gone
   gone=$(address_of c21)

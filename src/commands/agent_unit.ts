@@ -2,7 +2,7 @@ import type { World } from "../plan/world.ts";
 import { isRoot } from "../engine/user.ts";
 import type { OptionValues } from "../wire/oci/options.ts";
 import type { Report } from "./report.ts";
-import { unitsReport, unitWord } from "./units.ts";
+import { families, unitsReport, unitWord } from "./units.ts";
 
 /**
  * The agent's unit for systemd. Calls are served only in the namespaces of the agent, so nothing in it may make any
@@ -39,7 +39,7 @@ const denied = [
 
 const hardening = `CapabilityBoundingSet=~${denied}
 LockPersonality=yes
-RestrictAddressFamilies=AF_UNIX AF_NETLINK AF_INET AF_INET6 AF_PACKET
+${families} AF_PACKET
 RestrictRealtime=yes
 RestrictSUIDSGID=yes
 SystemCallArchitectures=native

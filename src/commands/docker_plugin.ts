@@ -8,7 +8,7 @@ import type { World } from "../plan/world.ts";
 import { oneLine } from "../wire/cni/output.ts";
 import type { Option, OptionValues } from "../wire/oci/options.ts";
 import type { Report } from "./report.ts";
-import { hardening, unitsOption, unitsReport, unitWord } from "./units.ts";
+import { families, hardening, unitsOption, unitsReport, unitWord } from "./units.ts";
 
 const usual = { socket: "/run/docker/plugins/ocinet.sock", data: "/var/lib/ocinet/docker" };
 
@@ -71,7 +71,7 @@ Restart=on-failure
 KillMode=process
 CapabilityBoundingSet=CAP_NET_ADMIN CAP_NET_RAW CAP_SYS_ADMIN CAP_SYS_PTRACE
 ProtectSystem=full
-RestrictAddressFamilies=AF_UNIX AF_NETLINK AF_INET AF_INET6 AF_PACKET
+${families} AF_PACKET
 ${hardening}
 
 [Install]

@@ -7,7 +7,7 @@ import type { World } from "../plan/world.ts";
 import { runHelper } from "../features/helper/service.ts";
 import { stateDirectory } from "../engine/state.ts";
 import type { Report } from "./report.ts";
-import { hardening, unitsOption, unitsReport, unitWord } from "./units.ts";
+import { families, hardening, unitsOption, unitsReport, unitWord } from "./units.ts";
 
 /** What the service can be told. */
 export const helperOptions: readonly Option[] = [
@@ -77,7 +77,7 @@ CapabilityBoundingSet=${capabilities}
 ProtectSystem=strict
 ReadWritePaths=/run -/var/lib/cni
 ProtectHome=read-only
-RestrictAddressFamilies=AF_UNIX AF_NETLINK AF_INET AF_INET6
+${families}
 RestrictNamespaces=user net
 ${hardening}
 

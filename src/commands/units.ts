@@ -13,6 +13,9 @@ export const unitsOption: Option = {
   annotation: false,
 };
 
+/** What programs that make networks talk by; a service may need more. */
+export const families = "RestrictAddressFamilies=AF_UNIX AF_NETLINK AF_INET AF_INET6";
+
 /** What a service that makes networks for others does without (systemd.exec(5)). */
 export const hardening = `NoNewPrivileges=yes
 PrivateTmp=yes

@@ -71,15 +71,12 @@ async function ask(world: World, commands: readonly string[]): Promise<Answers> 
   );
 }
 
-/** The agent's answers. If the agent does not run, there are none. */
+/** The agent's answers. */
 async function askOverlay(world: World, requests: readonly string[]): Promise<Answers> {
-  if (requests.length === 0) return [];
-  const socket = agentSocket(world.env("OCINET_STATE_DIR"));
-  const answers = await Promise.all(requests.map(async (request) => {
-    const answer = await askAgent(world, socket, request, { looks: true }).catch(() => undefined);
-    return answer === undefined ? [] : [[request, answer] as const];
+  return await Promise.all(requests.map(async (request) => {
+    const socket = agentSocket(world.env("OCINET_STATE_DIR"));
+    return [request, await askAgent(world, socket, request, { looks: true })] as const;
   }));
-  return answers.flat();
 }
 
 /** Looks up the host's state: from files, and with one `ip` for what is in no file. */

@@ -213,9 +213,7 @@ function byTable(steps: readonly Line[]): readonly (readonly Line[])[] {
 async function undoSend(world: World, step: Send): Promise<readonly string[]> {
   const undo = step.undo ?? await removalOf(world, step);
   if (undo === undefined) return [];
-  const problem = refusalIn(
-    await askAgent(world, step.socket, undo, { timeoutSeconds: 10 }).catch(() => "{}"),
-  );
+  const problem = refusalIn(await askAgent(world, step.socket, undo, { timeoutSeconds: 10 }));
   return problem === undefined ? [] : [`Cannot take back "${show([step])}": ${problem}`];
 }
 

@@ -1,4 +1,5 @@
-import { writeAnswer, writeRequest } from "../wire/overlay/requests.ts";
+import { codes, messageOf } from "../wire/cni/error.ts";
+import { startAgent, writeAnswer, writeRequest } from "../wire/overlay/requests.ts";
 import { lockHolder } from "./open_files.ts";
 import type { RequestOptions, World } from "./world.ts";
 
@@ -6,9 +7,8 @@ import type { RequestOptions, World } from "./world.ts";
 const [lookEvery, mostSilent] = [1500, 3];
 
 /**
- * Asks the agent of this host. One that works may take as long as the request may. One whose process is stopped, or frozen
- * with its cgroup, counts as one that refuses, with the remedy.
- * @throws Error when no process listens there, or the answer is not there in time
+ * Asks the agent of this host. One that works may take as long as the request may. One that does not run, or whose process is
+ * stopped, or frozen with its cgroup, counts as one that refuses, with the remedy.
  */
 export async function askAgent(
   world: World,
@@ -16,6 +16,8 @@ export async function askAgent(
   request: string,
   options?: RequestOptions,
 ): Promise<string> {
+  const refuse = (reason: string) =>
+    writeAnswer({ error: `Cannot ask the agent of this host: ${reason}`, code: codes.unavailable });
   let before = "";
   let silent = 1;
   let timer: ReturnType<typeof setInterval> | undefined;
@@ -24,18 +26,16 @@ export async function askAgent(
       const pid = lockHolder(world, socket.replace(/[^/]*$/, "locks/.agent"));
       if (pid === undefined) return;
       const status = world.read(`/proc/${pid}/status`) ?? "";
-      // A process that runs, or waits for a disk, lives. One that waits for requests wakes up for this one.
-      const signs = /^State:\s+[TtS][^]*/m.exec(status)?.[0].match(/State.*|\w*voluntary.*/g)?.join() ?? "";
+      // It changes whenever the process runs. One that waits for a disk lives; one that waits for requests wakes up for this.
+      silent = status === before && /^State:\s+[TtS]/m.test(status) ? silent + 1 : 1;
+      before = status;
       void world.request(socket, writeRequest({ do: "status" }), { looks: true, timeoutSeconds: 1 })
         .catch(() => {});
-      silent = signs === before && signs !== "" ? silent + 1 : 1;
-      before = signs;
       if (silent < mostSilent) return;
-      const error = `Cannot ask the agent of this host: its process ${pid} is stopped or frozen; ` +
-        `have it go on ("kill -CONT ${pid}"), or end it and start it anew`;
-      resolve(writeAnswer({ error }));
+      resolve(refuse(`its process ${pid} is stopped or frozen; "kill -CONT ${pid}" has it go on`));
     }, lookEvery);
   });
-  return await Promise.race([world.request(socket, request, options), stopped])
-    .finally(() => clearInterval(timer));
+  const asked = world.request(socket, request, options)
+    .catch((error) => refuse(`${messageOf(error)}; ${startAgent}`));
+  return await Promise.race([asked, stopped]).finally(() => clearInterval(timer));
 }

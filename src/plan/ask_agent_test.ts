@@ -45,8 +45,9 @@ test("an agent that is stopped or frozen is not waited for", async () => {
   for (const one of [status("T (stopped)", 5), status("t (tracing stop)", 5), status("S (sleeping)", 5)]) {
     const [said, seconds] = await asked(agent([one]).world);
     assert.deepEqual(JSON.parse(said), {
-      error: "Cannot ask the agent of this host: its process 8 is stopped or frozen; " +
-        'have it go on ("kill -CONT 8"), or end it and start it anew',
+      error:
+        'Cannot ask the agent of this host: its process 8 is stopped or frozen; "kill -CONT 8" has it go on',
+      code: 50,
     });
     assert.equal(seconds, 4.5);
   }

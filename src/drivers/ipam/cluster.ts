@@ -1,13 +1,6 @@
-import { CniError, messageOf } from "../../wire/cni/error.ts";
 import type { Fields } from "../../wire/cni/fields.ts";
 import { parseRoute, type Route } from "../../wire/cni/result.ts";
-import {
-  agentSocket,
-  parseAnswer,
-  parseClaimed,
-  startAgent,
-  writeRequest,
-} from "../../wire/overlay/requests.ts";
+import { agentSocket, parseAnswer, parseClaimed, writeRequest } from "../../wire/overlay/requests.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import { askAgent } from "../../plan/ask_agent.ts";
 import { send } from "../../plan/step.ts";
@@ -42,22 +35,12 @@ export async function lease(conf: Conf, at: Attachment, world: World): Promise<L
   const own = at.args.get("IP");
   const wanted = own ? own.split(",").map(wantedAddress) : conf.wanted;
   const release = writeRequest({ do: "release", ...owner });
-  const claimed = await ask(world, socket, writeRequest({ do: "claim", ...owner, wanted }));
+  const answer = await askAgent(world, socket, writeRequest({ do: "claim", ...owner, wanted }));
+  const claimed = parseClaimed(parseAnswer(answer));
   return {
     ...{ ips: claimed.ips, routes: conf.routes, dns: {}, claims: [] },
     steps: [send(socket, `address ${at.network} ${at.containerId} ${at.ifname}`, { undo: release })],
     // If this fails, the agent releases addresses for which no record exists.
     giveUp: () => void world.request(socket, release).catch(() => {}),
   };
-}
-
-async function ask(world: World, socket: string, request: string) {
-  const answer = await askAgent(world, socket, request).catch((error) => {
-    throw new CniError("unavailable", `Cannot reach the agent on ${socket}: ${startAgent}`, messageOf(error));
-  });
-  try {
-    return parseClaimed(parseAnswer(answer));
-  } catch (error) {
-    throw new CniError("internal", messageOf(error));
-  }
 }

@@ -45,14 +45,15 @@ test("an agent that cannot be asked is named with the remedy, and a refusal in t
   const away = answering(() => Promise.reject(new Error("refused"))).world;
   await assert.rejects(cluster.lease(conf, at, away), {
     code: 50,
-    message: /^Cannot reach the agent on \/run\/ocinet\/agent\.sock: start it with "ocinet agent"/,
+    message: /^Cannot ask the agent of this host: refused; start it with "ocinet agent"/,
   });
   const full = answering(() => Promise.resolve(writeAnswer({ error: "5 of 5 are taken" }))).world;
   await assert.rejects(cluster.lease(conf, at, full), { code: 999, message: "5 of 5 are taken" });
   for (const text of ["", "x", '{"value":{"mac":"02:6f:0a:09:00:03","ips":[{"address":"x"}]}}']) {
-    await assert.rejects(cluster.lease(conf, at, answering(() => Promise.resolve(text)).world), {
-      code: 999,
-    });
+    await assert.rejects(
+      cluster.lease(conf, at, answering(() => Promise.resolve(text)).world),
+      /^Error: (Cannot read|the agent gave no answer)/,
+    );
   }
 });
 

@@ -1,13 +1,7 @@
-import { CniError, messageOf } from "../../wire/cni/error.ts";
+import { CniError } from "../../wire/cni/error.ts";
 import { type Fields, fields } from "../../wire/cni/fields.ts";
 import type { Result } from "../../wire/cni/result.ts";
-import {
-  type Joined,
-  parseAnswer,
-  parseJoined,
-  startAgent,
-  writeRequest,
-} from "../../wire/overlay/requests.ts";
+import { type Joined, parseAnswer, parseJoined, writeRequest } from "../../wire/overlay/requests.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import { addressOf } from "../../net/address.ts";
 import { macOfAddress, parseMac } from "../../net/names.ts";
@@ -44,18 +38,7 @@ function joinRequest({ network }: Attachment): string {
 }
 
 function joinedOf(at: Attachment, { answers }: HostState): Joined {
-  const answer = answers?.get(joinRequest(at));
-  if (answer === undefined) {
-    throw new CniError(
-      "unavailable",
-      `Cannot attach to overlay network "${at.network}": the agent does not answer; ${startAgent}`,
-    );
-  }
-  try {
-    return parseJoined(parseAnswer(answer));
-  } catch (error) {
-    throw new CniError("internal", messageOf(error));
-  }
+  return parseJoined(parseAnswer(answers?.get(joinRequest(at)) ?? ""));
 }
 
 /** Connects the container to the network's bridge. */

@@ -60,17 +60,20 @@ test("an internal network leads nowhere", () => {
 });
 
 test("without the agent a container's start fails with the remedy; the agent's own reasons are passed on", () => {
-  assert.throws(() => overlay.link(conf, at, seeing(undefined)), {
+  const away = writeAnswer({ error: 'Cannot ask the agent: start it with "ocinet agent"', code: 50 });
+  assert.throws(() => overlay.link(conf, at, seeing(away)), {
     code: 50,
-    message:
-      /^Cannot attach to overlay network "shop": the agent does not answer; start it with "ocinet agent"/,
+    message: 'Cannot ask the agent: start it with "ocinet agent"',
   });
   assert.throws(
     () => overlay.link(conf, at, seeing(writeAnswer({ error: "Cannot reach etcd" }))),
     /^CniError: Cannot reach etcd$/,
   );
-  for (const answer of ["", "{", "[]", '{"value":{"bridge":"a b","mac":"x","mtu":1}}']) {
-    assert.throws(() => overlay.link(conf, at, seeing(answer)), { code: 999 });
+  for (const answer of [undefined, "", "{", "[]", '{"value":{"bridge":"a b","mac":"x","mtu":1}}']) {
+    assert.throws(
+      () => overlay.link(conf, at, seeing(answer)),
+      /^Error: (Cannot read|the agent gave no answer)/,
+    );
   }
 });
 

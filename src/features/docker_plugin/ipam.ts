@@ -1,7 +1,6 @@
 import { addressOf, contains, fromNumber, lengthOf, toNumber } from "../../net/address.ts";
 import type { World } from "../../plan/world.ts";
-import { allNetworks } from "../networks/catalog.ts";
-import { freeSubnet } from "../networks/free_subnet.ts";
+import { freeSubnet, takenSubnets } from "../networks/free_subnet.ts";
 import { localRanges, noSubnet, overlaps } from "../networks/ipam_options.ts";
 import type { DockerPlugin } from "./plugin.ts";
 
@@ -68,7 +67,7 @@ export async function requestPool(plugin: DockerPlugin, wish: PoolWish): Promise
 }
 
 async function choose(world: World, ipv6: boolean, taken: readonly string[]): Promise<string> {
-  const others = (await allNetworks(world)).flatMap(({ ipam }) => ipam.map(({ Subnet }) => Subnet));
+  const others = await takenSubnets(world);
   const seed = Array.from(
     crypto.getRandomValues(new Uint8Array(8)),
     (byte) => byte.toString(16).padStart(2, "0"),

@@ -528,8 +528,8 @@ const cases: readonly (readonly [string, Machine, string])[] = [
           "table inet ocinet {\n\tchain forward {\n\t\ttype filter hook forward priority -1; policy accept;\n\t}\n}\n",
       },
     },
-    'warning forwarding: rules of ocinet\'s table are gone, as after "nft flush table": traffic of containers is not ' +
-    "translated or kept apart -> ocinet repair ID, for any running container: that puts back the rules of all",
+    "warning forwarding: table inet ocinet lacks its rules: no published port works -> " +
+    "ocinet repair ID, of any running container",
   ],
   [
     "forwarding switched off since",

@@ -84,19 +84,23 @@ function isPassed(chain: PassedChain, elements: readonly ListedElement[]): boole
 
 /** What is in our table; undefined if there is none. */
 async function ownElements(world: World): Promise<readonly ListedElement[] | undefined> {
-  const { code, stdout } = await world.run(["nft", "list", "table", "inet", "ocinet"], { timeout: 5000 });
+  const { code, stdout } = await listOwn(world);
   return code === 0 ? parseElements(stdout) : undefined;
+}
+
+function listOwn(world: World) {
+  return world.run(["nft", "list", "table", "inet", "ocinet"], { timeout: 5000 });
 }
 
 /** Reports forwarding that we turned on, if no container is left. */
 async function lookAtForwarding(world: World): Promise<readonly Finding[]> {
   const name = "forwarding";
-  const { stdout } = await world.run(["nft", "list", "table", "inet", "ocinet"], { timeout: 5000 });
+  const { stdout } = await listOwn(world);
   if (lacksRules(stdout)) {
     return warn(
       name,
-      'rules of ocinet\'s table are gone, as after "nft flush table": traffic of containers is not translated or kept apart',
-      "ocinet repair ID, for any running container: that puts back the rules of all",
+      "table inet ocinet lacks its rules: no published port works",
+      "ocinet repair ID, of any running container",
     );
   }
   const elements = parseElements(stdout);

@@ -2,9 +2,8 @@ import { parseCidr } from "../../net/address.ts";
 import type { PodmanNetwork } from "../../wire/netavark/network.ts";
 import { fields, parseJson } from "../../wire/cni/fields.ts";
 import type { World } from "../../plan/world.ts";
-import { allNetworks } from "../networks/catalog.ts";
 import type { Driver } from "../networks/driver_options.ts";
-import { freeSubnet } from "../networks/free_subnet.ts";
+import { freeSubnet, takenSubnets } from "../networks/free_subnet.ts";
 import { driverOf } from "../networks/plugin_options.ts";
 import { mainOf, podmanOptions } from "./network_list.ts";
 
@@ -57,7 +56,7 @@ async function subnetsFor(
   ];
   if (missing.length === 0) return [];
   const taken = [
-    ...(await allNetworks(world)).flatMap(({ ipam }) => ipam.map(({ Subnet }) => Subnet)),
+    ...await takenSubnets(world),
     ...podmanSubnets(world),
   ];
   return await Promise.all(missing.map((of) => freeSubnet(world, of, id, taken)));

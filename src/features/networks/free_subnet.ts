@@ -1,6 +1,7 @@
 import { type Family, family, parseCidr } from "../../net/address.ts";
 import { readRoutes } from "../../engine/routes.ts";
 import type { World } from "../../plan/world.ts";
+import { allNetworks } from "./catalog.ts";
 import { overlaps } from "./ipam_options.ts";
 import { elsewhere, probe } from "./subnets.ts";
 
@@ -24,6 +25,11 @@ function candidates6(id: string): readonly string[] {
     const { address, length } = parseCidr(`${prefix}:${last.toString(16)}::/64`)!;
     return `${address}/${length}`;
   });
+}
+
+/** The subnets of all networks. */
+export async function takenSubnets(world: World): Promise<readonly string[]> {
+  return (await allNetworks(world)).flatMap(({ ipam }) => ipam.map(({ Subnet }) => Subnet));
 }
 
 /**

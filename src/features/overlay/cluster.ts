@@ -6,13 +6,7 @@ import { askAgent } from "../../plan/ask_agent.ts";
 import type { World } from "../../plan/world.ts";
 import { messageOf } from "../../wire/cni/error.ts";
 import { asTyped } from "../../engine/usage.ts";
-import {
-  type AgentRequest,
-  agentSocket,
-  parseAnswer,
-  startAgent,
-  writeRequest,
-} from "../../wire/overlay/requests.ts";
+import { type AgentRequest, agentSocket, parseAnswer, writeRequest } from "../../wire/overlay/requests.ts";
 import type { AgentStatus } from "./agent_requests.ts";
 import { readClusterConfig } from "./cluster_config.ts";
 import { connect, type MemberStatus } from "./etcd.ts";
@@ -80,7 +74,10 @@ export async function clusterStatus(world: World): Promise<ClusterStatus> {
     return { hosts: [], networks: [], places: [] };
   });
   const [agent, etcd, seen, ways] = await Promise.all([
-    agentStatus(world),
+    askOwn(world, { do: "status" }).then(
+      (status) => status as AgentStatus,
+      (error) => ({ problem: messageOf(error) }),
+    ),
     store.etcd.status(),
     looked,
     looked.then(({ places, hosts }) => probeWays(world, config, places, hosts)),
@@ -118,14 +115,6 @@ function etcdProblems(members: readonly MemberStatus[]): readonly string[] {
 async function tryRights({ etcd, prefix }: Store): Promise<void> {
   const key = `${prefix}hosts/.probe`;
   await etcd.change([{ key, created: "1" }], [{ put: key, value: "" }]);
-}
-
-async function agentStatus(world: World): Promise<ClusterStatus["agent"]> {
-  try {
-    return await askOwn(world, { do: "status" }) as AgentStatus;
-  } catch (error) {
-    return { problem: messageOf(error) };
-  }
 }
 
 async function lookAt(store: Store, tell: (problem: string) => void) {
@@ -179,11 +168,9 @@ export async function leaveCluster(world: World, force: boolean): Promise<void> 
 
 async function askOwn(world: World, request: AgentRequest): Promise<unknown> {
   const socket = agentSocket(stateDirectory(world));
-  const options = { looks: request.do === "status", timeoutSeconds: 20 };
-  const answer = await askAgent(world, socket, writeRequest(request), options).catch((error) => {
-    throw new Error(`the agent of this host does not answer: ${messageOf(error)}; ${startAgent}`);
-  });
-  return parseAnswer(answer);
+  return parseAnswer(
+    await askAgent(world, socket, writeRequest(request), { looks: request.do === "status" }),
+  );
 }
 
 /**

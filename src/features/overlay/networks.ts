@@ -1,5 +1,6 @@
 import { contains } from "../../net/address.ts";
 import { identifierProblem } from "../../net/names.ts";
+import { overlaps } from "../networks/ipam_options.ts";
 import { readClaim, showHolder, showSome } from "./claims.ts";
 import type { Etcd } from "./etcd.ts";
 import type { Write } from "./etcd_wire.ts";
@@ -134,11 +135,6 @@ function chooseSubnets(
     }
   }
   return wanted;
-}
-
-function overlaps(a: string, b: string): boolean {
-  const [first, second] = [a, b].map((subnet) => subnet.split("/")[0]!);
-  return contains(a, second!) || contains(b, first!);
 }
 
 /** A host whose own address is in the subnet would send what is for it into the network. */

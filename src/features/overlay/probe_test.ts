@@ -130,5 +130,5 @@ test("who may not write sees the cluster all the same; nothing is asked after an
   };
   const { hosts, problems } = await clusterStatus(world);
   assert.deepEqual(hosts.map((one) => one.name), ["h2"]);
-  assert.match(problems.join("\n"), /it is full \(NOSPACE\).*\n.*the agent of this host does not answer/);
+  assert.match(problems.join("\n"), /it is full \(NOSPACE\).*\n.*Cannot ask the agent of this host: /);
 });

@@ -120,7 +120,7 @@ export async function rotateKey(agent: Agent): Promise<string> {
   if (problem !== undefined) {
     agent.world.write(keyFile(agent), secret, 0o600);
     agent.tunnel = old;
-    throw new Error(`Cannot rotate the key of host "${agent.config.name}": ${problem}`);
+    throw new Error(`Cannot rotate the key: ${problem}`);
   }
   await mendTunnel(agent);
   return agent.tunnel.key;

@@ -144,7 +144,7 @@ test("a host makes its key, tells the public part alone, and takes other hosts' 
   etcd.fail({ status: 500, message: "no disk" });
   await assert.rejects(
     rotateKey(agent),
-    /^Error: Cannot rotate the key of host "h1": Cannot reach etcd: .*no disk/,
+    /^Error: Cannot rotate the key: Cannot reach etcd: .*no disk/,
   );
   etcd.fail(undefined);
   assert.deepEqual([agent.tunnel!.key, machine.files.get("/s/agent.key")], [key("B"), `${key("b")}\n`]);

@@ -1,4 +1,5 @@
 /** What the overlay types of CNI ask the agent of their host, and what it answers: a line of JSON each. */
+import { CniError } from "../cni/error.ts";
 import { identifierProblem, linkNameProblem, parseMac } from "../../net/names.ts";
 import { parseAddress, parseCidr } from "../../net/address.ts";
 
@@ -100,16 +101,18 @@ export function parseObject(text: string): Readonly<Record<string, unknown>> {
   return json as Readonly<Record<string, unknown>>;
 }
 
-/** An answer: a value, or why there is none. */
-export function writeAnswer(answer: { readonly value: unknown } | { readonly error: string }): string {
+/** An answer: a value, or why there is none, with CNI's code unless that is the usual one. */
+export function writeAnswer(
+  answer: { readonly value: unknown } | { readonly error: string; readonly code?: number },
+): string {
   return `${JSON.stringify(answer)}\n`;
 }
 
-/** What an answer tells. @throws Error with the agent's own words when it refuses */
+/** What an answer tells. @throws CniError with the agent's own words when it refuses */
 export function parseAnswer(text: string): unknown {
   if (text.trim() === "") throw new Error("the agent gave no answer; its log says why");
-  const json = parseObject(text);
-  if (typeof json["error"] === "string") throw new Error(json["error"]);
+  const { error, code, ...json } = parseObject(text);
+  if (typeof error === "string") throw new CniError(Number(code) || "internal", error);
   return json["value"];
 }
 
@@ -117,7 +120,7 @@ export function parseAnswer(text: string): unknown {
 export function parseJoined(value: unknown): Joined {
   const { bridge, mac, mtu, internal } = value as Partial<Joined>;
   const ok = linkNameProblem(bridge ?? "") === undefined && parseMac(mac ?? "") && Number.isInteger(mtu);
-  if (!ok) throw new Error("Cannot read the agent's answer: it names no bridge");
+  if (!ok) throw new Error("Cannot read the agent's answer");
   return { bridge: bridge!, mac: mac!, mtu: mtu!, internal: internal === true };
 }
 
@@ -126,6 +129,6 @@ export function parseClaimed(value: unknown): Claimed {
   const { mac, ips } = value as Partial<Claimed>;
   const ok = parseMac(mac ?? "") && Array.isArray(ips) &&
     ips.every(({ address, gateway }) => parseCidr(String(address)) && parseAddress(String(gateway)));
-  if (!ok) throw new Error("Cannot read the agent's answer: it names no addresses");
+  if (!ok) throw new Error("Cannot read the agent's answer");
   return { mac: mac!, ips: ips! };
 }
