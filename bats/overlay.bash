@@ -105,11 +105,14 @@ ctl() {
     --cert "$BATS_TEST_TMPDIR/client.pem" --key "$BATS_TEST_TMPDIR/client.key" ${ETCD_USER:+--user "$ETCD_USER"} "$@"
 }
 
-# make_certificates: of an authority, of etcd's server, and of a client, which it makes no user
+# make_certificates: of an authority and a stranger, of etcd's server, and of a client, which it makes no user; one has expired
 make_certificates() {
   local dir=$BATS_TEST_TMPDIR name
-  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=authority \
-    -keyout "$dir/ca.key" -out "$dir/ca.pem" 2>/dev/null
+  for name in ca stranger; do
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj "/CN=$name" \
+      -keyout "$dir/$name.key" -out "$dir/$name.pem" 2>/dev/null
+    chmod 600 "$dir/$name.key"
+  done
   # With users etcd's gateway takes no certificate with a common name.
   for name in server client; do
     openssl req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj "/O=$name" -keyout "$dir/$name.key" \
@@ -118,6 +121,8 @@ make_certificates() {
       -extfile <(echo "subjectAltName = IP:192.0.2.251, IP:192.0.2.252, IP:192.0.2.253") -out "$dir/$name.pem" 2>/dev/null
     chmod 600 "$dir/$name.key"
   done
+  openssl x509 -req -in "$dir/client.csr" -CA "$dir/ca.pem" -CAkey "$dir/ca.key" -CAcreateserial -days -1 \
+    -out "$dir/expired.pem" 2>/dev/null
 }
 
 # make_stores: three members, and a user who has rights on the prefix alone; the hosts that are made after it use them

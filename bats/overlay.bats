@@ -602,15 +602,25 @@ answers() {
 }
 
 @test "three members of etcd with TLS and a user; members, agents and hosts that fail, and a backup" {
+  tls_fails 'is it http:// or https:// in "endpoints"?' '.endpoints = ["https://192.0.2.254:2379"]'
   ended etcd KILL
   make_stores
-  local i
+  local i dir=$BATS_TEST_TMPDIR
   for i in 1 2; do
     remove_member "$i"
     make_member "$i"
   done
   OCINET_RUNTIME=deno oci 1 cluster create --subnet 10.9.0.0/24 shop
   [ "$(OCINET_RUNTIME=node oci 1 cluster ls)" = "shop 10.9.0.0/24 4097" ]
+  # What is wrong with TLS is said with the remedy.
+  started other ip netns exec "$LAN" socat TCP-LISTEN:2379,bind=192.0.2.254,reuseaddr,fork TCP:192.0.2.251:2379
+  wait_for ip netns exec "$LAN" sh -c 'ss -Hltn "src 192.0.2.254:2379" | grep -q .'
+  tls_fails 'is it http:// or https:// in "endpoints"?' '.endpoints = ["http://192.0.2.251:2379"]'
+  tls_fails '"endpoints" has to name etcd as its certificate does' '.endpoints = ["https://192.0.2.254:2379"]'
+  tls_fails 'set "ca" to the authority of etcd'"'"'s certificate' ".ca = \"$dir/stranger.pem\""
+  tls_fails 'set "cert" to a valid one of etcd'"'"'s authority' ".cert = \"$dir/expired.pem\""
+  tls_fails 'set "cert" to a valid one of etcd'"'"'s authority' ".cert = \"$dir/stranger.pem\" | .key = \"$dir/stranger.key\""
+  tls_fails '"key" is not that of "cert"' ".key = \"$dir/server.key\""
   # A file that others may read is refused, and so is a wrong password, without the word itself.
   chmod 644 "$BATS_TEST_TMPDIR/password"
   run ! oci 1 cluster ls
@@ -625,6 +635,16 @@ answers() {
   up 2 c21 shop
   up 2 c22 second
   wait_for pings "$(address_of c21)" inside c11
+  # A container's start, too, says it, and etcd's state the same.
+  cp "$dir/client.pem" "$dir/good.pem"
+  cp "$dir/expired.pem" "$dir/client.pem"
+  ip netns add "$LAN-c12"
+  run ! oci 1 up --net shop:IP=10.9.0.50 "/run/netns/$LAN-c12"
+  [[ $output == *'set "cert" to a valid one of etcd'"'"'s authority'* ]]
+  run ! oci 1 cluster status
+  [[ $output == *'set "cert" to a valid one of etcd'"'"'s authority'* ]]
+  cp "$dir/good.pem" "$dir/client.pem"
+  wait_for oci 1 cluster ls
   # From here on nothing is lost between these two.
   started steady ip netns exec "$LAN-c11" busybox ping -i 0.2 "$(address_of c21)"
   # A member is killed; an agent as well, and is back before the member is.
@@ -704,6 +724,18 @@ RULES
   ctl role grant-permission ocinet --prefix=true readwrite /ocinet/
   run ! oci 1 cluster status
   [[ $output == *'nothing comes back from host "h2" at 192.0.2.2 on network "shop": let UDP port 4789 in'* ]]
+}
+
+# tls_fails REMEDY FILTER: a network is not made with host 1's settings as jq's filter changes them, by either runtime
+tls_fails() {
+  local file=$BATS_TEST_TMPDIR/etc1/cluster.json runtime
+  cp "$file" "$BATS_TEST_TMPDIR/settings"
+  jq "$2" "$BATS_TEST_TMPDIR/settings" >"$file"
+  for runtime in deno node; do
+    OCINET_RUNTIME=$runtime run ! oci 1 cluster create bad
+    [[ $output == *"Cannot reach etcd: "*"$1"* ]]
+  done
+  cp "$BATS_TEST_TMPDIR/settings" "$file"
 }
 
 # leads_ports HOST COUNT: so many ports are led to services by the host

@@ -1,8 +1,8 @@
 /** A client of etcd (3.4 or later). */
 import type { World } from "../../plan/world.ts";
-import type { HttpAnswer } from "../../plan/http.ts";
 import type { ClusterConfig } from "./cluster_config.ts";
 import { EtcdError, refusal, saidIn } from "./etcd_error.ts";
+import { parseAnswer, post } from "./etcd_http.ts";
 import { list } from "./etcd_list.ts";
 import { secretOf, tlsOf } from "./etcd_secrets.ts";
 import {
@@ -179,10 +179,7 @@ async function callOne(
   const { world, config } = client;
   const before = client.revision;
   const headers = await authorization(client, at, timeoutMs);
-  const answer = await world.http({
-    ...{ url: `${config.endpoints[at]}${path}`, body: JSON.stringify(body), headers, timeoutMs },
-    tls: tlsOf(world, config),
-  });
+  const answer = await post(world, config, at, { path, body, headers, timeoutMs });
   const json = parseAnswer(answer);
   const date = Date.parse(answer.date ?? "");
   if (!Number.isNaN(date)) client.ahead.set(at, Math.round((date - world.now()) / 1000));
@@ -194,20 +191,6 @@ async function callOne(
     return await callOne(client, at, path, body, timeoutMs, true);
   }
   throw refusal(config, answer.status, json);
-}
-
-function parseAnswer({ status, body }: HttpAnswer): Json {
-  try {
-    // An answer of a stream has lines; the first is the one.
-    return JSON.parse(body.trim().split("\n")[0] ?? "") as Json;
-  } catch {
-    if (/CommonName/.test(body)) {
-      throw new EtcdError(
-        'Cannot use etcd with users and a client certificate that has a common name; make "cert" anew without one',
-      );
-    }
-    throw new EtcdError(`it answered with status ${status} and no JSON`, true);
-  }
 }
 
 /**
@@ -232,11 +215,8 @@ async function authorization(client: Client, at: number, timeoutMs: number): Pro
   if (config.user === undefined) return {};
   if (client.token === undefined) {
     const password = secretOf(world, config.passwordFile!).trim();
-    const answer = await world.http({
-      url: `${config.endpoints[at]}/v3/auth/authenticate`,
-      body: JSON.stringify({ name: config.user, password }),
-      ...{ timeoutMs, tls: tlsOf(world, config) },
-    });
+    const body = { name: config.user, password };
+    const answer = await post(world, config, at, { path: "/v3/auth/authenticate", body, timeoutMs });
     const json = parseAnswer(answer);
     if (typeof json["token"] !== "string") {
       const error = refusal(config, answer.status, json);
