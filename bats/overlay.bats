@@ -89,16 +89,17 @@ both_agents() {
 
 listens_on_80() { inside c21 ss -Hltn "sport = :80" | grep -q .; }
 
-# inject_from NAMESPACE TO LOCAL: frames of the network "shop", which reach no container
+# inject_from NAMESPACE TO LOCAL [CONTAINER]: frames of the network of c21, or of that container, which do not reach it
 inject_from() {
-  ip -n "$1" link add name bad type vxlan id 4097 dstport 4789 remote "$2" local "$3"
+  local of=${4-c21} vni=4097 before
+  [ "$of" != c2plain ] || vni=4098
+  ip -n "$1" link add name bad type vxlan id "$vni" dstport 4789 remote "$2" local "$3"
   ip -n "$1" link set dev bad up address 02:00:00:00:00:99
-  ip -n "$1" address add 10.9.0.253/24 dev bad
-  ip -n "$1" neigh replace "$(address_of c21)" lladdr "$(inside c21 cat /sys/class/net/eth0/address)" dev bad
-  local before
-  before=$(received c21)
-  run ! ip netns exec "$1" busybox ping -q -c 3 -i 0.1 -W 1 "$(address_of c21)"
-  [ "$(received c21)" = "$before" ]
+  ip -n "$1" address add "$(address_of "$of" | sed 's/[^.]*$/253/')/24" dev bad
+  ip -n "$1" neigh replace "$(address_of "$of")" lladdr "$(inside "$of" cat /sys/class/net/eth0/address)" dev bad
+  before=$(received "$of")
+  run ! ip netns exec "$1" busybox ping -q -c 3 -i 0.1 -W 1 "$(address_of "$of")"
+  [ "$(received "$of")" = "$before" ]
   ip -n "$1" link del dev bad
 }
 
@@ -398,6 +399,43 @@ RULES
   wait_for nothing_on 1
   wait_for nothing_on 2
   run ! on 1 test -e /run/ocinet/agent.key
+  # The same on an underlay that has IPv6 alone, and a network in clear text beside it.
+  ended agent1 TERM
+  underlay_of_ipv6
+  start_agent 1
+  OCINET_RUNTIME=node start_agent 2
+  oci 1 network create -d overlay --subnet 10.8.0.0/24 --subnet fd00:8::/64 plain
+  local network
+  for network in shop plain; do
+    up 1 "c1$network" "$network"
+    up 2 "c2$network" "$network"
+    wait_for pings "$(address_of "c2$network")" inside "c1$network"
+    wait_for pings "$(address_of "c2$network" -6)" inside "c1$network"
+    wait_for on 2 grep -rqsx "$(address_of "c1$network" -6) $LAN-c1$network" "/run/ocinet/names/$network"
+  done
+  [ "$(inside c1shop cat /sys/class/net/eth0/mtu)" = 1350 ]
+  inside c1shop busybox ping -q -c 1 -W 2 -s 1322 "$(address_of c2shop)"
+  [ "$(inside c1plain cat /sys/class/net/eth0/mtu)" = 1430 ]
+  inside c1plain busybox ping -q -c 1 -W 2 -s 1402 "$(address_of c2plain)"
+  inject_from "$LAN" 2001:db8::2 2001:db8::254 c2shop
+  inject_from "$LAN" 2001:db8::2 2001:db8::254 c2plain
+  wait_for oci 1 cluster status
+}
+
+# underlay_of_ipv6: both hosts, and etcd, have no other addresses
+underlay_of_ipv6() {
+  local i
+  ended etcd KILL
+  ETCD='http://[2001:db8::254]:2379'
+  ip -n "$LAN" -4 address flush dev lan
+  ip -n "$LAN" address add 2001:db8::254/64 dev lan nodad
+  start_etcd
+  for i in 1 2; do
+    on "$i" ip -4 address flush dev eth0
+    on "$i" ip address add "2001:db8::$i/64" dev eth0 nodad
+    jq --arg etcd "$ETCD" '.endpoints = [$etcd]' "$BATS_TEST_TMPDIR/etc$i/cluster.json" >"$BATS_TEST_TMPDIR/settings"
+    cp "$BATS_TEST_TMPDIR/settings" "$BATS_TEST_TMPDIR/etc$i/cluster.json"
+  done
 }
 
 all_values() { ip netns exec "$LAN" etcdctl --endpoints "$ETCD" get --print-value-only --prefix /; }
