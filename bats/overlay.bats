@@ -531,6 +531,14 @@ seen_packets() { ip netns exec "$LAN" nft list chain bridge seen forwarded | awk
     start_agent "$i"
   done
   says again
+  # A member is drained: new connections to ports go to the other, its own stay, and it comes back.
+  on 1 mkdir /run/ocinet/drained
+  on 1 mv "/run/ocinet/services/shop/$LAN-c11 eth0" /run/ocinet/drained
+  wait_for answers "4 c21 192.0.2.254" 192.0.2.3
+  says drained
+  on 1 mv "/run/ocinet/drained/$LAN-c11 eth0" /run/ocinet/services/shop
+  wait_for answers $'2 c11 192.0.2.254\n2 c21 192.0.2.254' 192.0.2.3
+  on 1 rmdir /run/ocinet/drained
   # One that has ended is asked no more; connections to the other stay.
   down 2 c21
   wait_for answers "4 c11 192.0.2.254" 192.0.2.3
