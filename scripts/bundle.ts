@@ -7,6 +7,7 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { minify } from "@swc/core";
 import { build, type Plugin } from "esbuild";
+import { builtins } from "../src/host/part.ts";
 import { callDirectly } from "./direct_calls.ts";
 import { compileEagerly } from "./eager_functions.ts";
 import { eager, parts } from "./parts.ts";
@@ -193,6 +194,11 @@ function exportsOf(
   return lines.join("\n");
 }
 
+/** The names in `builtins`, by what they stand for. */
+const shortNames = Object.fromEntries(
+  [...builtins.matchAll(/(\$\w+)=([\w.]+)/g)].map(([, short, name]) => [name!, short!]),
+);
+
 async function run(
   version: string,
   name: string,
@@ -215,7 +221,7 @@ async function run(
     mangleProps: /^_[a-z]/,
     sourcemap: "external",
     sourcesContent: false,
-    define: { OCINET_VERSION: JSON.stringify(version) },
+    define: { OCINET_VERSION: JSON.stringify(version), ...shortNames },
     plugins: [nodeBuffer, events, trim, ...plugins, lazyNode, ownNode],
   });
   // Such as an import that is undefined, because the module that is named only passes it on.

@@ -3,7 +3,7 @@
  * places of the others: how many bytes before the file's end each begins, and how many it has.
  */
 import { createHash } from "node:crypto";
-import { escapePart, partMark } from "../src/host/part.ts";
+import { builtins, escapePart, partMark } from "../src/host/part.ts";
 import type { Part } from "./bundle.ts";
 
 const exportsAtEnd = /export\{([^{}]*)\};\s*$/;
@@ -27,7 +27,7 @@ export function link(
   const id = build.digest("hex").slice(0, 16);
   const [{ code, table }, ...lazy] = parts.map(takeApart) as [Apart, ...Apart[]];
   const eagerText = (places: string) =>
-    `(()=>{"use strict";const ocinetBuild="${id}",ocinetParts={${places}},ocinetEager=()=>(${table});\n${code}\n})();\n`;
+    `(()=>{"use strict";${builtins}const ocinetBuild="${id}",ocinetParts={${places}},ocinetEager=()=>(${table});\n${code}\n})();\n`;
   // The launcher looks for an agent of the same build.
   const head = launcher.replaceAll("@BUILD@", id);
   let line = linesOf(head + eagerText(""));

@@ -53,8 +53,16 @@ export function stub(part: string, name: string): (...all: unknown[]) => unknown
  * end.
  */
 function scriptOf({ code, line }: { readonly code: string; readonly line: number }, path: string): string {
-  return `${"\n".repeat(line - 1)}($part=>{"use strict";\n${code}})\n//# sourceURL=${path}`;
+  return `${"\n".repeat(line - 1)}($part=>{"use strict";${builtins}\n${code}})\n//# sourceURL=${path}`;
 }
+
+/**
+ * Functions of the language that are called often, by the short names that the bundler gives them. A minifier never makes
+ * a name of four characters: it has enough shorter ones.
+ */
+export const builtins =
+  "const $str=JSON.stringify,$par=JSON.parse,$ent=Object.entries,$fro=Object.fromEntries,$key=Object.keys," +
+  "$own=Object.hasOwn,$arr=Array.isArray,$max=Math.max,$min=Math.min;";
 
 /** The text before a part's code in the file. @param line the number of the code's first line, from 0 */
 export function partMark(build: string, name: string, line: number): string {
