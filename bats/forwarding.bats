@@ -185,6 +185,9 @@ firewalld's source fd00:56::/64 was gone, and is there again" "${output//one: /}
   run -0 ocinet repair one
   [[ $output == *"the rule in iptables FORWARD was gone"*"the rule in ip6tables INPUT was gone"* ]] || fail "$output"
   passes_all
+  # The host's own ports stay closed.
+  serve tcp 9090 in_host
+  unanswered tcp 10.56.0.1 9090 in_ns one
   in_host ufw reload
   passes_all
   for program in iptables ip6tables; do for chain in INPUT FORWARD; do in_host "$program" -F "$chain"; done; done
