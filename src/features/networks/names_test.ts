@@ -67,10 +67,12 @@ test("names come and go in the hosts files of those on the network, which are wr
   join("web", "shop", "10.5.0.2/24");
   join("db", "shop", "10.5.0.3/24");
   join("other", "apart", "10.6.0.2/24");
+  world.write(`${state}/names/shop/~ hosts`, "10.5.0.4 elsewhere");
   const before = identity("web");
   await refreshNames(world, state, ["shop", "apart"]);
   const own = "127.0.0.1\tlocalhost\n10.9.9.9 mine\n";
-  const block = "# ocinet: network shop\n10.5.0.3 db api\n10.5.0.2 web api\n# ocinet: end of shop\n";
+  const block =
+    "# ocinet: network shop\n10.5.0.3 db api\n10.5.0.2 web api\n10.5.0.4 elsewhere\n# ocinet: end of shop\n";
   assert.deepEqual([hosts("web"), hosts("db")], [own + block, own + block]);
   assert.equal(identity("web"), before);
   assert.doesNotMatch(hosts("other")!, /10\.5/);

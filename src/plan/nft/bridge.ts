@@ -20,7 +20,9 @@ const guard = [
   "drop",
 ];
 
+// TCP is most of what passes, and none of what is dropped below.
 const guard4 = [
+  "meta l4proto 6 accept",
   "udp sport 67 drop",
   "icmp type { redirect, router-advertisement } drop",
   // A host that queries for groups is taken for a multicast router and gets the groups' traffic.
@@ -32,6 +34,7 @@ const guard4 = [
 const guard6 = [
   // With other headers in front, the first fragment may not contain the header that is checked.
   "frag nexthdr != { tcp, udp, sctp, icmpv6 } drop",
+  "meta l4proto 6 accept",
   "udp sport 547 drop",
   "icmpv6 type { nd-router-advert, nd-redirect, mld-listener-query } drop",
   `icmpv6 type nd-neighbor-advert iifname . ${target} != @own_target drop`,
