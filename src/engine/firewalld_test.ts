@@ -27,7 +27,10 @@ function hostWith(zones: Map<string, string>, { netns = "net:[1]", refuses = "" 
     env: (name: string) => name === "OCINET_STATE_DIR" ? "/state" : undefined,
     uid: 0,
     read: (path: string) => files.get(path),
-    readLink: (path: string) => path.startsWith("/proc/812/") ? netns : "net:[1]",
+    readLink: (path: string) => {
+      if (path.startsWith("/proc/812/") && netns === "") throw new Error("permission denied");
+      return path.startsWith("/proc/812/") ? netns : "net:[1]";
+    },
     stat: (path: string) => files.has(path) ? {} : undefined,
     list: (path: string) => [...files.keys()].flatMap((name) => name.split(`${path}/`)[1] ?? []),
     create: (path: string, text: string) => !files.has(path) && files.set(path, text) && true,
@@ -78,8 +81,10 @@ test("a subnet that an administrator has given a zone keeps it", async () => {
 });
 
 test("a firewalld of another network namespace, or one that has ended, is told nothing", async () => {
-  const elsewhere = hostWith(new Map(), { netns: "net:[2]" });
-  assert.deepEqual([await trustSubnets(elsewhere.world, steps), elsewhere.asked], [[], []]);
+  for (const netns of ["net:[2]", ""]) {
+    const elsewhere = hostWith(new Map(), { netns });
+    assert.deepEqual([await trustSubnets(elsewhere.world, steps), elsewhere.asked], [[], []]);
+  }
   const here = hostWith(new Map());
   await trustSubnets(here.world, steps);
   here.files.delete("/run/firewalld.pid");

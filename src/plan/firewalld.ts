@@ -14,7 +14,12 @@ export const firewalldSigns = [
 /** firewalld's process in our network namespace, which it filters then; undefined if there is none. */
 export function firewalldHere(world: World): string | undefined {
   const pid = firewalldSigns.map((path) => world.read(path)?.trim().split("\n")[0]).find(Boolean);
-  const here = pid !== undefined &&
-    world.readLink(`/proc/${pid}/ns/net`) === world.readLink("/proc/self/ns/net");
-  return here ? pid : undefined;
+  try {
+    const isHere = pid !== undefined &&
+      world.readLink(`/proc/${pid}/ns/net`) === world.readLink("/proc/self/ns/net");
+    return isHere ? pid : undefined;
+  } catch {
+    // A process that we may not look at is of another user namespace.
+    return undefined;
+  }
 }
