@@ -104,13 +104,15 @@ second_lan() {
 
 # lay_firewalls: the files of ufw and firewalld are the host's, and what these change is its own
 lay_firewalls() {
-  local of=/var/tmp/ocinet-firewalls-$UID own=$BATS_TEST_TMPDIR/own
+  local directory of=/var/tmp/ocinet-firewalls-$UID own=$BATS_TEST_TMPDIR/own
   mkdir "$own"
   in_host mount -t tmpfs tmpfs "$own"
   in_host mkdir "$own"/{usr,etc,uw,ew}
   in_host mount -t overlay -o "lowerdir=$of/usr:/usr,upperdir=$own/usr,workdir=$own/uw" overlay /usr
   in_host mount -t overlay -o "lowerdir=$of/etc:/etc,upperdir=$own/etc,workdir=$own/ew" overlay /etc
-  in_host mount -t tmpfs tmpfs /var/log
+  # What was mounted below /etc, to be the host's own, is hidden.
+  in_host mkdir -p /etc/ocinet /etc/cni
+  for directory in /etc/ocinet /etc/cni /var/log; do in_host mount -t tmpfs tmpfs "$directory"; done
 }
 
 # fenced_network: containers one and two on a network whose names a resolver tells; one has a published port
@@ -190,7 +192,9 @@ firewalld's source fd00:56::/64 was gone, and is there again" "${output//one: /}
   unanswered tcp 10.56.0.1 9090 in_ns one
   in_host ufw reload
   passes_all
-  for program in iptables ip6tables; do for chain in INPUT FORWARD; do in_host "$program" -F "$chain"; done; done
+  for program in iptables ip6tables; do
+    for chain in INPUT FORWARD; do in_host "$program" -D "$chain" -m mark --mark 0x10000000/0x10000000 -j ACCEPT; done
+  done
   run ! in_ns one busybox nslookup two 10.56.0.1
   enter three --network shop
   passes_all
