@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { readPart } from "../src/host/part.ts";
+import { builtins, readPart } from "../src/host/part.ts";
 import type { Part } from "./bundle.ts";
 import { link } from "./link.ts";
 
@@ -16,7 +16,7 @@ test("the eager part is a script with the table of what it has, and the others a
   const [, build] = /ocinetBuild="([0-9a-f]{16})"/.exec(text)!;
   assert.equal(
     text,
-    `launcher\n(()=>{"use strict";const ocinetBuild="${build}",ocinetParts={"lazy":[92,92]},` +
+    `launcher\n(()=>{"use strict";${builtins}const ocinetBuild="${build}",ocinetParts={"lazy":[92,92]},` +
       "ocinetEager=()=>({$0:a,log});\nlet a=1;\n" +
       `log(a,ocinetEager());\n})();\n/*ocinet ${build} lazy 6\n` +
       'let{$0:b}=$part("eager"),c=/x*\u0001;\nlog(b);\nreturn{$1:b,c}\n*/\n',

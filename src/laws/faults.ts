@@ -199,7 +199,7 @@ const recordOf = new RegExp(`^file (${state}/containers/c1/|/var/lib/cni/results
 
 /** What an error says of each kind. */
 const reasons: Partial<Record<FaultKind, RegExp>> = {
-  refused: /resource busy|i\/o error/i,
+  refused: /resource busy|the kernel refuses it|i\/o error/i,
   "killed before": /signal|killed/,
   "killed after": /signal|killed/,
   "killed half-way": /signal|killed/,

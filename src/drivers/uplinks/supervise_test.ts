@@ -10,7 +10,9 @@ test("an uplink that never gets ready is told with the time that it had", async 
   world.makeDirectory(`${directory}/bin`);
   try {
     // The time is over at once.
-    world.write(`${directory}/bin/timeout`, "#!/bin/sh\nexit 124\n", 0o755);
+    // Another process writes it: a program that one of this process's children has open for writing cannot be run.
+    const write = 'printf "#!/bin/sh\nexit 124\n" >"$0" && chmod 755 "$0"';
+    await world.run(["sh", "-c", write, `${directory}/bin/timeout`]);
     const entrance = {
       ...{ pid: world.pid, init: world.pid, lasting: world.pid, ownPidNamespace: false },
       ...{ enter: [], directory, again: ["false"] },

@@ -81,9 +81,11 @@ export function newSteps({ steps }: ContainerRecord, wanted: readonly Step[]): r
 }
 
 /**
- * Leads published ports from the networks that may have had them to the one that has them with other attachments. Until the
- * caller writes down what is returned, a killed process has the next one lead them anew.
+ * Leads published ports from the networks that may have had them to the one that has them with other attachments. Until
+ * what became of the record is written down, a killed process has the next one lead them anew.
  * @param before lists of attachments: one, or several where it is not known whether the ports are led at all
+ * @param settle writes the record down
+ * @returns what that returns
  * @throws Error, e.g. for a port that is taken; the ports are then led as before
  */
 export async function movePorts(
@@ -92,9 +94,10 @@ export async function movePorts(
   record: ContainerRecord,
   before: readonly (readonly Attached[])[],
   after: readonly Attached[],
+  settle: (record: ContainerRecord) => ContainerRecord,
 ): Promise<ContainerRecord> {
   const { id, ports } = record;
-  if (ports.length === 0) return record;
+  if (ports.length === 0) return settle(record);
   const lead = async (attachments: readonly Attached[], there: boolean) => [
     ...claimsFor(state, { ...record, attachments }, ports),
     ...await forwardSteps(world, state, { ...record, attachments }, ports, there),
@@ -103,7 +106,7 @@ export async function movePorts(
   const keys = (steps: readonly Step[]) => new Set(steps.map((step) => JSON.stringify(step)));
   const [going, staying] = [keys(old.flat()), keys(now!)];
   const isSame = going.size === staying.size && [...going].every((key) => staying.has(key));
-  if (isSame && before.length === 1) return record;
+  if (isSame && before.length === 1) return settle(record);
   const wanted = newSteps(record, await lead(after, false));
   const claims = wanted.filter((step) => step.tool === "claim");
   const claimed = { ...record, changing: "", steps: [...record.steps, ...claims] };
@@ -113,14 +116,16 @@ export async function movePorts(
   });
   const next = { ...claimed, steps: [...steps, ...newSteps(claimed, wanted)] };
   const prefixes = prefixesOf(fromHere(world, record.container));
+  let led: ContainerRecord | undefined;
   try {
     // Until they are taken, claims are what a killed process had begun.
     writeRecord(world, state, { ...claimed, before: record.steps.length });
     if (claims.length > 0) await takePorts(world, state, ports, id);
     await reconcile({ world, state }, [{ from: claimed, to: next }], prefixes);
-    return next;
+    led = next;
+    return settle(next);
   } catch (error) {
-    const left = readContainer(world, state, id) ?? claimed;
+    const left = led ?? readContainer(world, state, id) ?? claimed;
     await reconcile({ world, state }, [{ from: left, to: record }], prefixes).catch((problem) => {
       throw new RollbackError(error, [messageOf(problem)]);
     });

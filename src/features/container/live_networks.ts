@@ -87,9 +87,15 @@ export async function connectNetwork(
       await refreshNames(world, state, [network.name]);
       askResolvers(world, containerPaths(state, id).directory, resolversOf(done.attachments));
       const linkedRecord = writeRecord<ContainerRecord>(world, state, { ...done, changing: "" });
-      const moved = await movePorts(world, state, linkedRecord, [record.attachments], done.attachments);
-      const { changing: __, ...last } = moved;
-      return writeRecord<ContainerRecord>(world, state, last);
+      const all = done.attachments;
+      return await movePorts(
+        world,
+        state,
+        linkedRecord,
+        [record.attachments],
+        all,
+        ({ changing: __, ...last }) => writeRecord<ContainerRecord>(world, state, last),
+      );
     } catch (error) {
       throw explain(await giveUp(world, state, begun, error));
     }
@@ -131,9 +137,15 @@ export async function disconnectNetwork(
     if (!attached) throw new Error(`container ${id} is not connected to network ${network}`);
     refuseUplink(record);
     const others = record.attachments.filter((one) => one !== attached);
-    const moved = await movePorts(world, state, record, [record.attachments], others);
-    const going = { ...moved, changing: attached.ifname };
-    return await takeOffChanging(world, state, writeRecord<ContainerRecord>(world, state, going));
+    const going = await movePorts(
+      world,
+      state,
+      record,
+      [record.attachments],
+      others,
+      (moved) => writeRecord<ContainerRecord>(world, state, { ...moved, changing: attached.ifname }),
+    );
+    return await takeOffChanging(world, state, going);
   });
 }
 

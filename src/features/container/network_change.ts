@@ -77,8 +77,7 @@ async function leadAgain(
   if (changing !== "") return record;
   const { attachments: all } = record;
   const any = [all, ...all.map((one) => all.filter((other) => other !== one))];
-  const { changing: _, ...done } = await movePorts(world, state, { ...record, changing }, any, all);
-  return done;
+  return await movePorts(world, state, { ...record, changing }, any, all, ({ changing: _, ...done }) => done);
 }
 
 /** The same for each of these containers over which a process was killed. @returns their ids */
