@@ -132,3 +132,27 @@ for (const bridge of ["br-admin", "br7"]) {
     }
   });
 }
+
+test("a container starts again on a network that was removed and made anew (compose#5745)", async () => {
+  const fake = newHost();
+  fake.addNamespace("box");
+  const options = {
+    ...{
+      driver: "bridge",
+      ipamDriver: "default",
+      ipamOptions: {},
+      subnets: ["10.99.0.0/24"],
+      ranges: [],
+      gateways: [],
+    },
+    ...{ auxiliary: [], ipv6: false, internal: false, attachable: false, labels: {}, options: {} },
+  };
+  const join = () => up(fake.world, "/run/netns/box", new Map([["net", ["shop"]]]));
+  for (const _ of ["first", "again"]) {
+    await createNetwork(fake.world, state, "shop", options);
+    await join();
+    await down(fake.world, ["box"]);
+    await removeNetwork(fake.world, state, "shop");
+  }
+  await assert.rejects(join, /networks not found: shop/);
+});

@@ -422,3 +422,26 @@ test("a file that cannot be read is in the way of its own name alone, and a warn
   await create(world, "shop");
   assert.deepEqual(await pruneNetworks(world, state, () => true), ["shop"]);
 });
+
+test("where no subnet is free, the error has the remedy (moby#21847)", async () => {
+  const { world, kernel } = machine();
+  const host = namespaceOf(kernel, kernel.own);
+  const lan = addLink(kernel, host, "lan0", "");
+  setUp(host, lan, true);
+  for (const dst of ["10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16"]) {
+    host.routes.push({ dst, index: lan.index, table: mainTable, type: "unicast", attributes: [] });
+  }
+  await assert.rejects(create(world, "shop"), /^Error: all predefined .*--subnet, .*ocinet network prune/);
+});
+
+test("a network is removed only once no container is being attached (moby#33156)", async () => {
+  const { world } = machine();
+  await create(world, "shop");
+  let isRemoved = false;
+  const attached = await world.share(state);
+  const removing = removeNetwork(world, state, "shop").then(() => isRemoved = true);
+  await new Promise((resolve) => setTimeout(resolve, 20));
+  assert.equal(isRemoved, false);
+  attached();
+  await removing;
+});

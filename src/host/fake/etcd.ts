@@ -102,6 +102,10 @@ class Store {
       case "/v3/kv/range":
         return { ...header(), ...this.range(body) };
       case "/v3/kv/txn": {
+        // As etcd does with more than its --max-txn-ops.
+        if (Math.max(...["compare", "success"].map((key) => (body[key] as unknown[] ?? []).length)) > 128) {
+          throw new Error("etcdserver: too many operations in txn request");
+        }
         const succeeded = (body["compare"] as readonly Json[] ?? []).every((one) => this.holds(one));
         if (succeeded) this.write(body["success"] as readonly Json[]);
         return { ...header(), ...(succeeded ? { succeeded } : {}) };

@@ -27,7 +27,12 @@ const mostMute = 1000;
  * NXDOMAIN is an answer.
  * @returns what was answered, by the id of the question, or undefined
  */
-export async function askWorld(pool: Pool, mute: Mute, asked: Forwarded): Promise<Uint8Array | undefined> {
+export async function askWorld(
+  pool: Pool,
+  mute: Mute,
+  asked: Forwarded,
+  ask = askOne,
+): Promise<Uint8Array | undefined> {
   const until = Date.now() + timeoutsMs.all;
   const isMute = (server: string) => (mute.get(server) ?? 0) > Date.now();
   let refusal: Uint8Array | undefined;
@@ -37,7 +42,7 @@ export async function askWorld(pool: Pool, mute: Mute, asked: Forwarded): Promis
     for (const server of servers) {
       const left = Math.min(limit, until - Date.now());
       if (left <= 0) return refusal;
-      const answer = await askOne(pool, server, asked, left);
+      const answer = await ask(pool, server, asked, left);
       if (!answer) setMute(mute, server);
       else {
         mute.delete(server);
