@@ -92,9 +92,18 @@ async function startWays(): Promise<{ subjects: ReadonlyMap<string, Subject>; mi
   for (const [i, name] of names.entries()) {
     const [first, second] = [{ host: 8000 + i, container: web }, { host: 9000 + i, container: iperf }];
     const pid = await ways[name]!.start(`bench${i}`, [first, second]);
-    subjects.set(name, await serve(["nsenter", `--net=/proc/${pid}/ns/net`, "--"], first, second));
+    const subject = await serve(["nsenter", `--net=/proc/${pid}/ns/net`, "--"], first, second);
+    if (await answers(first.host)) subjects.set(name, subject);
   }
-  return { subjects, missing: Object.keys(ways).filter((name) => !names.includes(name)) };
+  return { subjects, missing: Object.keys(ways).filter((name) => !subjects.has(name)) };
+}
+
+/** Whether a port of the host's leads to a server, or soon does. */
+async function answers(port: number): Promise<boolean> {
+  const retries = ["--retry", "10", "--retry-connrefused", "--retry-delay", "1"];
+  const url = `http://${hostAddress}:${port}/`;
+  return await output(...inPeer, "curl", "--silent", "--fail", "--max-time", "20", ...retries, url)
+    .then(() => true, () => false);
 }
 
 /** Starts the servers, and the one in the peer that is for this container alone. */
@@ -168,7 +177,9 @@ function report(
   console.log(
     `both are on this machine, and their programs share its ${navigator.hardwareConcurrency} processors`,
   );
-  if (missing.length > 0) console.log(`not installed, so not compared: ${missing.join(", ")}`);
+  if (missing.length > 0) {
+    console.log(`not installed, or its ports do not answer, so not compared: ${missing.join(", ")}`);
+  }
   console.log(`\nmedian of ${rounds} rounds, each of ${seconds} s, and ratio to ${yardstick}`);
   console.log(`  ${"".padEnd(34)}   MTU${units.map((unit) => unit.padStart(18)).join("")}`);
   for (const [name, { mtu }] of subjects) {
