@@ -84,8 +84,8 @@ export function newSteps({ steps }: ContainerRecord, wanted: readonly Step[]): r
  * Leads published ports from the networks that may have had them to the one that has them with other attachments. Until
  * what became of the record is written down, a killed process has the next one lead them anew.
  * @param before lists of attachments: one, or several where it is not known whether the ports are led at all
- * @param settle writes the record down
- * @returns what that returns
+ * @param save writes the new record to its file; if it fails, the ports are led as before
+ * @returns what `save` returns
  * @throws Error, e.g. for a port that is taken; the ports are then led as before
  */
 export async function movePorts(
@@ -94,10 +94,10 @@ export async function movePorts(
   record: ContainerRecord,
   before: readonly (readonly Attached[])[],
   after: readonly Attached[],
-  settle: (record: ContainerRecord) => ContainerRecord,
+  save: (record: ContainerRecord) => ContainerRecord,
 ): Promise<ContainerRecord> {
   const { id, ports } = record;
-  if (ports.length === 0) return settle(record);
+  if (ports.length === 0) return save(record);
   const lead = async (attachments: readonly Attached[], there: boolean) => [
     ...claimsFor(state, { ...record, attachments }, ports),
     ...await forwardSteps(world, state, { ...record, attachments }, ports, there),
@@ -106,7 +106,7 @@ export async function movePorts(
   const keys = (steps: readonly Step[]) => new Set(steps.map((step) => JSON.stringify(step)));
   const [going, staying] = [keys(old.flat()), keys(now!)];
   const isSame = going.size === staying.size && [...going].every((key) => staying.has(key));
-  if (isSame && before.length === 1) return settle(record);
+  if (isSame && before.length === 1) return save(record);
   const wanted = newSteps(record, await lead(after, false));
   const claims = wanted.filter((step) => step.tool === "claim");
   const claimed = { ...record, changing: "", steps: [...record.steps, ...claims] };
@@ -123,7 +123,7 @@ export async function movePorts(
     if (claims.length > 0) await takePorts(world, state, ports, id);
     await reconcile({ world, state }, [{ from: claimed, to: next }], prefixes);
     led = next;
-    return settle(next);
+    return save(next);
   } catch (error) {
     const left = led ?? readContainer(world, state, id) ?? claimed;
     await reconcile({ world, state }, [{ from: left, to: record }], prefixes).catch((problem) => {

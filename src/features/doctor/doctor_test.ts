@@ -494,6 +494,22 @@ const cases: readonly (readonly [string, Machine, string])[] = [
     "warning nft inet fw forward: policy drop: what root's containers send is dropped, unless one of its rules lets it pass -> nft insert rule inet fw forward meta mark and 0x10000000 == 0x10000000 accept; to keep it, put that rule into the file that makes the chain, such as /etc/nftables.conf",
   ],
   [
+    "a firewall drops what containers ask our resolver",
+    {
+      uid: 0,
+      says: {
+        "nft -j list chains": forwardChain.replaceAll('"forward"', '"input"'),
+        "nft list chain inet fw input":
+          "chain input {\n type filter hook input priority filter; policy drop;\n}",
+        "nft list table inet ocinet":
+          "table inet ocinet {\n\tset resolvers4 {\n\t\telements = { 10.1.1.1 }\n\t}\n}\n",
+      },
+    },
+    "warning nft inet fw input: policy drop: what root's containers ask a resolver of ocinet's is dropped, unless one of its " +
+    "rules lets it pass -> nft insert rule inet fw input meta mark and 0x10000000 == 0x10000000 accept; to keep it, put that " +
+    "rule into the file that makes the chain, such as /etc/nftables.conf",
+  ],
+  [
     "a firewall's last rule rejects",
     {
       uid: 0,

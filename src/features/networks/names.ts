@@ -123,8 +123,8 @@ export function namesDirectory(state: string, network: string): string {
 }
 
 /**
- * Tells who is on networks now: in the hosts files of their containers, or to the resolver. Of a container that was killed
- * nothing is told.
+ * Writes the names of networks' present containers to the hosts files of these containers, or has the resolver read them.
+ * A container that was killed is left out.
  * @param leavers containers that are not on the networks any more
  * @throws Error when a resolver cannot serve one of them
  */
