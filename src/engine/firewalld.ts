@@ -21,7 +21,14 @@ function ask(method: string, ...words: readonly string[]): readonly string[] {
 
 /** The subnets of containers that the steps make rules for. */
 export function subnetsIn(steps: readonly Step[]): readonly string[] {
-  const subnets = elementsIn(steps).filter(({ set }) => /^inet ocinet subnets/.test(set));
+  return subnetsOf(elementsIn(steps));
+}
+
+/** The same of elements that steps add, or that a listing of our table has. */
+export function subnetsOf(
+  elements: readonly { readonly set: string; readonly key: string }[],
+): readonly string[] {
+  const subnets = elements.filter(({ set }) => /\bsubnets[46]$/.test(set));
   return [...new Set(subnets.flatMap(({ key }) => key.split(" . ").at(-1) ?? []))];
 }
 

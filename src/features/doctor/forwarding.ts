@@ -3,7 +3,7 @@ import { type ListedElement, parseElements } from "../../plan/nft/listing.ts";
 import { firewalldHere } from "../../plan/firewalld.ts";
 import { findProgram } from "../../plan/programs.ts";
 import type { World } from "../../plan/world.ts";
-import { untrusted } from "../../engine/firewalld.ts";
+import { subnetsOf, untrusted } from "../../engine/firewalld.ts";
 import {
   endsInReject,
   type FilterChain,
@@ -179,10 +179,7 @@ async function lookAtFirewalld(
   world: World,
   elements: readonly ListedElement[],
 ): Promise<readonly Finding[]> {
-  const used = elements.filter(({ set }) => set.startsWith("subnets")).map(({ key }) =>
-    key.split(" . ").at(-1)!
-  );
-  const missing = await untrusted(world, [...new Set(used)]);
+  const missing = await untrusted(world, subnetsOf(elements));
   if (missing.length === 0) return ok("firewalld", "accepts what comes from running containers");
   return warn(
     "firewalld",
