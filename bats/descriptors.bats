@@ -111,7 +111,7 @@ users_descriptors() {
   recording session start --uplink slirp4netns
   recording session exec true
   background box recording run --id box --uplink slirp4netns --proxy-protocol v1 -p 8080:80 -- \
-    socat TCP-LISTEN:80,fork,reuseaddr SYSTEM:"head -n 1"
+    socat TCP-LISTEN:80,fork,reuseaddr SYSTEM:"head -n 1; cat >/dev/null"
   wait_for box_listens || fail "$(<"$BATS_TEST_TMPDIR/box.log")"
   recorded sh unshare nsenter setpriv setsid slirp4netns
   for record in "$wrappers"/records/*; do

@@ -87,16 +87,18 @@ export function parse(conf: Fields): Conf {
 
 /**
  * The gateways of host-local's ranges. Once the first subnet is full, the bridge gets the next one's gateway as well.
+ * What is no text is for host-local to refuse.
  */
 function gatewaysOfRanges(conf: Fields): readonly string[] {
   const ipam = conf.object("ipam");
   const sets = [ipam?.raw("ranges"), conf.object("runtimeConfig")?.raw("ipRanges")].flat(2);
   const entries = sets.flatMap((entry) => typeof entry === "object" && entry ? [fields(entry)] : []);
   return [...ipam ? [ipam] : [], ...entries].flatMap((entry) => {
-    const subnet = parseCidr(String(entry.raw("subnet") ?? ""));
+    const text = (key: string) => typeof entry.raw(key) === "string" ? entry.raw(key) as string : "";
+    const subnet = parseCidr(text("subnet"));
     if (!subnet) return [];
     const network = networkOf(`${subnet.address}/${subnet.length}`);
-    const own = parseAddress(String(entry.raw("gateway") ?? ""));
+    const own = parseAddress(text("gateway"));
     return [`${own ?? plus(addressOf(network), 1n)}/${subnet.length}`];
   });
 }
