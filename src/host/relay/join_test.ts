@@ -1,21 +1,28 @@
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import type * as Net from "node:net";
 import { test } from "node:test";
 import { builtin } from "../node/builtin.ts";
 import { realWorld } from "../runtime.ts";
 import { join } from "./join.ts";
 
 const world = realWorld();
-const net = builtin<typeof Net>("node:net");
+type Socket = Parameters<typeof join>[0];
+interface Server {
+  listen(at: { readonly path: string }): Server;
+  once(event: string, then: (socket: Socket) => void): void;
+  close(): void;
+}
+const net = builtin<{ createServer(): Server; connect(to: object): Socket }>("node:net");
+
+const once = <T>(emitter: { once(event: string, then: (value: T) => void): unknown }, event: string) =>
+  new Promise<T>((resolve) => emitter.once(event, resolve));
 
 /** Both ends of a connection; the first reads nothing yet. */
-async function connection(name: string): Promise<readonly [Net.Socket, Net.Socket]> {
+async function connection(name: string): Promise<readonly [Socket, Socket]> {
   const path = `/tmp/ocinet-join-${name}-${world.pid}`;
   const server = net.createServer().listen({ path });
   await once(server, "listening");
   const near = net.connect({ path, allowHalfOpen: true }).pause();
-  const [far] = await once(server, "connection") as [Net.Socket];
+  const far = await once<Socket>(server, "connection");
   server.close();
   return [near, far];
 }
