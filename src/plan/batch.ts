@@ -109,7 +109,7 @@ export interface Invocation {
 /**
  * A script that writes `key=value` arguments below /proc/sys, up to the word "--", and then executes the rest. The
  * first letter of a key is a mode. "!": the sysctl must exist. "?": the kernel may lack it. "<": put a value back; the
- * next argument is the value that we wrote. If the sysctl has another value by now, or is gone, it is left alone. A
+ * next argument is "=" and the value that we wrote. If the sysctl has another value by now, or is gone, it is left alone. A
  * failure to put a value back does not stop the rest, but the exit status is 9. Any other failure is followed by a line
  * "sysctl MODE+KEY". Values are compared word by word, because the kernel separates several values with blanks of its own.
  * The MTU of IPv6 waits, up to a second, for the link to have a carrier: the kernel hears of that some time after both ends
@@ -120,8 +120,8 @@ const sysctlsThen = "set -f; " +
   'case $k in "!net/ipv6/conf/"*/mtu) until [ ${#i} = 99 ]; do ' +
   'case $(ip -o link show dev "${l%%/*}") in *" state U"*) break ;; esac; i=x$i; sleep 0.01; done ;; esac; ' +
   "case $k in " +
-  '"<"*) shift; [ -e "$f" ] && [ "$(echo $(cat "$f"))" = "$(echo $1)" ] ;; "?"*) [ -e "$f" ] ;; esac && ' +
-  '{ echo "$v" >"$f" || case $k in "<"*) e=9 ;; *) echo "sysctl $k" >&2; exit 9 ;; esac; }; ' +
+  '"<"*) shift; [ -e "$f" ] && [ "$(echo $(cat "$f"))" = "$(echo ${1#=})" ] ;; "?"*) [ -e "$f" ] ;; esac && ' +
+  '{ printf "%s\\n" "$v" >"$f" || case $k in "<"*) e=9 ;; *) echo "sysctl $k" >&2; exit 9 ;; esac; }; ' +
   "shift; done; shift; " +
   '[ "${e-}" ] || exec "$@"; "$@"; exit 9';
 
@@ -139,7 +139,9 @@ export function invocation(
   const program = tool === undefined ? ["true"] : tool === "nft" ? ["nft", "-f", "-"] : [tool, ...flags];
   if (sysctls.length === 0) return { argv: [...prefix, ...program], stdin: text };
   const settings = sysctls.flatMap(({ key, value, undo, onError }) =>
-    which === "undo" ? [`<${key}=${undo}`, value] : [`${onError === "ignore" ? "?" : "!"}${key}=${value}`]
+    which === "undo"
+      ? [`<${key}=${undo}`, `=${value}`]
+      : [`${onError === "ignore" ? "?" : "!"}${key}=${value}`]
   );
   return { argv: [...prefix, "sh", "-c", sysctlsThen, "sh", ...settings, "--", ...program], stdin: text };
 }

@@ -116,7 +116,7 @@ test("sysctls of a container are set by the process that goes on to its links", 
   assert.deepEqual(invocation([there], [], "undo").argv.slice(3), [
     "sh",
     "<net/ipv4/conf/eth0/arp_notify=0",
-    "1",
+    "=1",
     "--",
     "true",
   ]);

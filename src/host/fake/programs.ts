@@ -194,7 +194,7 @@ function setSysctls(caller: Caller, args: readonly string[], stdin: string): Out
   for (let i = 0; i < end; i++) {
     const [, how, key, value] = /^(.)([^=]*)=(.*)$/s.exec(args[i]!)!;
     const now = readSysctl(caller.kernel, caller.namespace.inode, key!)?.trim();
-    if (how === "<" && now !== args[++i]?.trim()) continue;
+    if (how === "<" && now !== args[++i]?.slice(1).trim()) continue;
     if (how === "?" && now === undefined) continue;
     if (now === undefined) {
       return failed(9, `sh: 1: cannot create /proc/sys/${key}: Directory nonexistent\nsysctl !${key}\n`);
