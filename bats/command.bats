@@ -75,7 +75,7 @@ box() { in_host ip netns exec box "$@"; }
   run -0 ocinet up "$pid"
   [[ $output == "pid-$pid default eth0 172.16.28."* ]]
   says 1 "ocinet: Cannot *" ocinet up "/proc/$pid/ns/net"
-  ocinet down "pid-$pid"
+  ocinet down "$pid"
   run -0 ocinet up "/proc/$pid/ns/net"
   [[ $output == "pid-$pid "* ]]
   ocinet down "pid-$pid"

@@ -3,12 +3,14 @@
  * and with 150; our hook on hosts that have more and more (bench_growth.ts); what of a hook's time each program takes
  * (bench_shares.ts); what passes by each way that an ordinary user's container has (bench_rootless.ts), and between two
  * hosts of a cluster (bench_overlay); asking a plugin for its versions; Docker's network commands (bench_networks). Ratios
- * are medians of one run. And it measures memory (bench_memory.ts).
+ * are medians of one run. And it measures memory (bench_memory.ts), and what stays of containers that have gone
+ * (bench_lasting.ts).
  *
- * usage: bench [hook|cni|growth|shares|version|memory|rootless|networks|overlay|all] [ROUNDS]
+ * usage: bench [hook|cni|growth|shares|version|memory|lasting|rootless|networks|overlay|all] [ROUNDS]
  */
 import { type Contender, type Group, groups as jobGroups, versionAskers } from "./bench_contenders.ts";
 import { growth, mostGrowth } from "./bench_growth.ts";
+import { printLasting } from "./bench_lasting.ts";
 import { printMemory } from "./bench_memory.ts";
 import { onHost } from "./bench_namespaces.ts";
 import { printShares } from "./bench_shares.ts";
@@ -19,7 +21,16 @@ const crowd = 150;
 const [job = "all", ...words] = Deno.args;
 if (job === "worker") await work(groups[words[0]!]!.contenders[words[1]!]!);
 else {
-  const jobs = [...Object.keys(groups), "shares", "version", "memory", "rootless", "networks", "overlay"];
+  const jobs = [
+    ...Object.keys(groups),
+    "shares",
+    "version",
+    "memory",
+    "lasting",
+    "rootless",
+    "networks",
+    "overlay",
+  ];
   const names = job === "all" ? jobs : [job];
   const unknown = names.find((name) => !jobs.includes(name));
   if (unknown) throw new Error(`Cannot time "${unknown}": it is not one of all, ${jobs.join(", ")}`);
@@ -33,6 +44,7 @@ else {
     else if (name === "shares") await printShares(Number(words[0] ?? 20));
     else if (name === "version") await compareVersion(Number(words[0] ?? 20));
     else if (name === "memory") await printMemory();
+    else if (name === "lasting") await printLasting(Number(words[0] ?? 500));
     else await compare(name, groups[name]!, Number(words[0] ?? 20));
   }
 }

@@ -115,7 +115,8 @@ export async function output(...argv: readonly string[]): Promise<string> {
   return out!;
 }
 
-function asUser(...argv: readonly string[]): readonly string[] {
+/** A command of the ordinary user. */
+export function asUser(...argv: readonly string[]): readonly string[] {
   return [
     ...["setpriv", `--reuid=${user}`, `--regid=${user}`, "--init-groups", "--", "env", "-i"],
     ...[`PATH=${Deno.env.get("PATH")}`, `HOME=/mnt/host/user/home`, `XDG_RUNTIME_DIR=${userDirectory}`],

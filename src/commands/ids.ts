@@ -8,13 +8,14 @@ import { isRoot } from "../engine/user.ts";
 const made = /^[0-9a-f]{32,}$/;
 
 /**
- * The id that a person means: an id, ours or a runtime's, the beginning of one that a runtime made, or the path of a namespace that was
- * attached, as `ocinet up` takes it. What is none of these is taken as it is.
+ * The id that a person means: an id, ours or a runtime's, the beginning of one that a runtime made, or what `ocinet up`
+ * was given, a process or the path of a namespace. What is none of these is taken as it is.
  * @throws UsageError for what can be no id, or begins more than one
  */
 export function findId(world: World, state: string, text: string): string {
   const ids = containerIds(world, state);
-  if (ids.includes(text)) return text;
+  const known = [text, `pid-${text}`].find((id) => ids.includes(id));
+  if (known !== undefined) return known;
   if (text.startsWith("/")) return ids.find((id) => isOf(world, state, id, text)) ?? refusePath(text);
   const byHash = ids.find((id) => id.startsWith("id-") && runtimeIdOf(world, state, id) === text);
   if (byHash !== undefined) return byHash;

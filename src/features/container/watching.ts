@@ -9,7 +9,9 @@ import { restoreAllPasses, restoreRules } from "./restore_rules.ts";
  */
 export function watchTables(world: World, state: string, tell: (line: string) => void): { stop(): void } {
   const pattern = /^(delete table (inet|bridge) ocinet|add table inet firewalld)\b/;
-  return keepWatching(world, ["nft", "monitor", "tables"], pattern, () => restoreTables(world, state, tell));
+  // nft 1.0.6 keeps 18 KB of each container that came and went: so it begins anew each hour.
+  const monitor = ["timeout", "1h", "nft", "monitor", "tables"];
+  return keepWatching(world, monitor, pattern, () => restoreTables(world, state, tell));
 }
 
 /** Without its rules a container could speak for others. */
