@@ -26,7 +26,10 @@ both_agents() {
   oci 1 cluster create --subnet 10.9.0.0/24 --subnet fd00:9::/64 shop
   run ! oci 2 cluster create --subnet 192.0.2.128/25 bad
   [[ $output == *'with subnet 192.0.2.128/25: it contains 192.0.2.254, which is a name server or etcd'* ]]
-  oci 2 network create -d overlay other
+  oci 2 network create -d overlay -o multicast --subnet 10.7.0.0/24 --subnet fd00:7::/64 other
+  # As Docker has it.
+  on 3 iptables -P FORWARD DROP
+  on 3 ip6tables -P FORWARD DROP
   up 1 c11 shop
   up 2 c21 shop
   up 3 c31 shop
@@ -61,6 +64,28 @@ both_agents() {
   run ! on 2 grep -rq chief /run/ocinet/names/other
   ended r31 TERM
   wait_for names_are_gone 1 chief
+  # Multicast and broadcast go to all hosts of the network that has them, and there are no more frames in another's name.
+  see_broadcast
+  hears o31
+  sends o21 10.7.0.255
+  wait_for has_heard o31 $'10.7.0.255\n239.1.2.3\n255.255.255.255\n[ff15::1]'
+  forged o21 10.7.0.255
+  sends o21 10.7.0.255
+  wait_for has_heard o31 "$(printf '%s\n%s\n' 10.7.0.255{,} 239.1.2.3{,} 255.255.255.255{,} '[ff15::1]'{,} | sort)"
+  hears c31
+  sends c11 10.9.0.255
+  echo alone | inside c11 socat -u - "UDP4-DATAGRAM:$(address_of c31):7000"
+  wait_for has_heard c31 alone
+  # Also to one that has come since; and ARP stays on its host.
+  up 1 o11 other
+  hears o11
+  wait_for reaches o21 o11
+  lost 10.7.0.77 inside o21
+  [ "$(broadcast_seen ip)" -gt 0 ]
+  [ "$(broadcast_seen arp)" = 0 ]
+  down 1 o11
+  wait_for on 2 sh -c '! bridge fdb | grep "^00:00:00:00:00:00 " | grep -q "dst 192.0.2.1 "'
+  on 2 bridge fdb | grep "^00:00:00:00:00:00 " | grep -q "dst 192.0.2.3 "
   # Another network's container is neither reached through the hosts, nor by its own.
   lost "$(address_of c21)" inside o21
   lost "$(address_of c11)" inside o21
@@ -101,6 +126,67 @@ inject_from() {
   run ! ip netns exec "$1" busybox ping -q -c 3 -i 0.1 -W 1 "$(address_of "$of")"
   [ "$(received "$of")" = "$before" ]
   ip -n "$1" link del dev bad
+}
+
+# hears CONTAINER: what is sent to its port 7000 is kept, also what is sent to the groups 239.1.2.3 and ff15::1
+hears() {
+  started "heard4$1" ip netns exec "$LAN-$1" socat -u UDP4-RECV:7000,ip-add-membership=239.1.2.3:eth0 -
+  started "heard6$1" ip netns exec "$LAN-$1" socat -u 'UDP6-RECV:7000,ipv6only,ipv6-join-group=[ff15::1]:eth0' -
+  wait_for in_groups "$1"
+}
+
+# in_groups CONTAINER
+in_groups() {
+  inside "$1" ip maddress show dev eth0 | grep -q 239.1.2.3 && inside "$1" ip maddress show dev eth0 | grep -q ff15::1 &&
+    [ "$(inside "$1" ss -Hlun "sport = :7000" | wc -l)" = 2 ]
+}
+
+# sends CONTAINER BROADCAST [OPTION]: to each group and each broadcast address what it is
+sends() {
+  local to
+  for to in 239.1.2.3 "$2" 255.255.255.255; do
+    echo "$to" | inside "$1" socat -u - "UDP4-DATAGRAM:$to:7000,broadcast${3-}"
+  done
+  [ -n "${3-}" ] || echo '[ff15::1]' | inside "$1" socat -u - 'UDP6-DATAGRAM:[ff15::1]:7000'
+}
+
+# has_heard CONTAINER LINES: it and nothing else, in order
+has_heard() { [ "$(sort "$BATS_TEST_TMPDIR"/heard[46]"$1.log")" = "$2" ]; }
+
+# reaches CONTAINER OTHER: by multicast
+reaches() {
+  sends "$1" 255.255.255.255
+  grep -q 239 "$BATS_TEST_TMPDIR/heard4$2.log" && grep -q ff15 "$BATS_TEST_TMPDIR/heard6$2.log"
+}
+
+# forged CONTAINER BROADCAST: it sends from an address that is not its own, and from another MAC address
+forged() {
+  local mac
+  mac=$(inside "$1" cat /sys/class/net/eth0/address)
+  ip -n "$LAN-$1" address add "${2%.*}.99/32" dev eth0
+  sends "$1" "$2" ",bind=${2%.*}.99"
+  ip -n "$LAN-$1" address del "${2%.*}.99/32" dev eth0
+  ip -n "$LAN-$1" link set dev eth0 address 02:6f:0a:07:00:63
+  sends "$1" "$2"
+  ip -n "$LAN-$1" link set dev eth0 address "$mac"
+}
+
+# see_broadcast: counts what goes from host to host for all: ARP, and anything
+see_broadcast() {
+  ip netns exec "$LAN" nft -f - <<'RULES'
+table bridge seen {
+  chain forwarded {
+    type filter hook forward priority 0
+    udp dport 4789 @th,128,48 0xffffffffffff @th,224,16 0x0806 counter comment "arp"
+    udp dport 4789 @th,128,48 0xffffffffffff @th,224,16 0x0800 counter comment "ip"
+  }
+}
+RULES
+}
+
+# broadcast_seen arp|ip
+broadcast_seen() {
+  ip netns exec "$LAN" nft list chain bridge seen forwarded | sed -n "s/.* packets \([0-9]*\) .*\"$1\"/\1/p"
 }
 
 # received CONTAINER: ICMP echo requests
@@ -336,7 +422,7 @@ table bridge seen {
   }
 }
 RULES
-  oci 1 network create -d overlay -o encrypted --subnet 10.9.0.0/24 --subnet fd00:9::/64 shop
+  oci 1 network create -d overlay -o encrypted -o multicast --subnet 10.9.0.0/24 --subnet fd00:9::/64 shop
   # The port of the tunnel is another program's.
   started taken ip netns exec "$LAN-h1" socat UDP-LISTEN:51871 -
   wait_for on 1 sh -c 'ss -Hlun "sport = 51871" | grep -q .'
@@ -351,6 +437,8 @@ RULES
   wait_for pings "$(address_of c21 -6)" inside c11
   [ "$(inside c11 cat /sys/class/net/eth0/mtu)" = 1370 ]
   inside c11 busybox ping -q -c 1 -W 2 -s 1342 "$(address_of c21)"
+  hears c21
+  wait_for reaches c11 c21
   # A port of a service is led through the tunnel, too.
   started served ip netns exec "$LAN-c21" socat TCP-LISTEN:81,fork,reuseaddr "SYSTEM:echo c21 \$SOCAT_PEERADDR"
   wait_for answers "4 c21 192.0.2.254" 192.0.2.1
@@ -531,6 +619,9 @@ seen_packets() { ip netns exec "$LAN" nft list chain bridge seen forwarded | awk
     start_agent "$i"
   done
   says again
+  # An address that hosts hand to each other, as by VRRP, is the port's, too.
+  on 3 ip address add 192.0.2.100/32 dev eth0
+  wait_for answers $'2 c11 192.0.2.254\n2 c21 192.0.2.254' 192.0.2.100
   # A member is drained: new connections to ports go to the other, its own stay, and it comes back.
   on 1 mkdir /run/ocinet/drained
   on 1 mv "/run/ocinet/services/shop/$LAN-c11 eth0" /run/ocinet/drained

@@ -27,6 +27,7 @@ export const createOptions: readonly Option[] = [
 export const createFlags = {
   internal: "it leads nowhere but to its own containers and their hosts",
   encrypted: "between hosts it goes through WireGuard alone",
+  multicast: "multicast and broadcast reach containers on other hosts",
 };
 
 /** Says what the cluster is like, and what is wrong. */
@@ -39,10 +40,10 @@ export async function status(world: World): Promise<Report> {
     }`,
     ...etcd.map(({ endpoint, version }) => `etcd       ${endpoint} ${version ?? "does not answer"}`),
     ...hosts.map(({ name, underlay, mtu }) => `peer       ${name} ${underlay}, MTU ${mtu}`),
-    ...networks.map(({ name, vni, subnets, addresses, hosts, encrypted }) =>
+    ...networks.map(({ name, vni, subnets, addresses, hosts, encrypted, multicast }) =>
       `network    ${name} ${subnets.join(" ")}, VNI ${vni}, ${addresses} addresses${
         encrypted ? ", encrypted" : ""
-      }, on ${hosts.join(" ") || "no host"}`
+      }${multicast ? ", multicast" : ""}, on ${hosts.join(" ") || "no host"}`
     ),
     ...problems.map((problem) => `problem    ${problem}`),
   ];
@@ -68,6 +69,7 @@ export async function create(
   const [internal, encrypted] = [flags.has("internal"), flags.has("encrypted")];
   const network = await createOn(world, {
     ...{ name, internal, encrypted, subnets: given.get("subnet") ?? [] },
+    multicast: flags.has("multicast"),
     ...readMtu(name, given.get("mtu")?.at(-1)),
   });
   return { text: `${name}: ${network.subnets.join(" ")}, VNI ${network.vni}\n`, json: network };

@@ -59,6 +59,7 @@ export async function networkCreate(
 }
 
 const overlayDriver = "overlay";
+const overlayOptions = "mtu, encrypted and multicast";
 
 /** Makes a network of the whole cluster; each host's agent writes its file. */
 async function createOverlay(
@@ -73,17 +74,19 @@ async function createOverlay(
     ? "config-only"
     : [...given.keys()].find((key) => !known.includes(key));
   if (unknown !== undefined) {
-    throw refused(`--${unknown}: driver overlay has --subnet, --internal, and --opt mtu and encrypted`);
+    throw refused(`--${unknown}: driver overlay has --subnet, --internal, and --opt ${overlayOptions}`);
   }
-  const { "com.docker.network.driver.mtu": long, mtu = long, encrypted, ...others } = pairs(
+  const { "com.docker.network.driver.mtu": long, mtu = long, encrypted, multicast, ...others } = pairs(
     "opt",
     given.get("opt") ?? [],
   );
   const [other] = Object.keys(others);
-  if (other !== undefined) throw refused(`--opt ${other}: driver overlay has mtu and encrypted`);
-  if (!["", "true", "false", undefined].includes(encrypted)) {
-    throw refused(`--opt encrypted=${encrypted}: it may have no value, or be true or false`);
+  if (other !== undefined) throw refused(`--opt ${other}: driver overlay has ${overlayOptions}`);
+  for (const [key, value] of Object.entries({ encrypted, multicast })) {
+    if (["", "true", "false", undefined].includes(value)) continue;
+    throw refused(`--opt ${key}=${value}: it may have no value, or be true or false`);
   }
+  const isOn = (value: string | undefined) => value === "" || value === "true";
   const subnets = (given.get("subnet") ?? []).flatMap((value) => value.split(","));
   if (flags.has("ipv6") && !subnets.some((one) => one.includes(":"))) {
     throw refused("--ipv6: name the IPv6 subnet, such as --subnet fd00:9::/64");
@@ -92,7 +95,8 @@ async function createOverlay(
     name,
     subnets,
     internal: flags.has("internal"),
-    encrypted: encrypted === "" || encrypted === "true",
+    encrypted: isOn(encrypted),
+    multicast: isOn(multicast),
     ...readMtu(name, mtu),
   };
   const made = await createOn(world, wish);

@@ -21,8 +21,14 @@ const config = parseClusterConfig(
   "/c.json",
   "h1",
 );
-const network = parseNetwork("shop", '{"version":1,"vni":4097,"subnets":["10.9.0.0/24","fd00:9::/64"]}');
+const network = parseNetwork(
+  "shop",
+  '{"version":1,"vni":4097,"subnets":["10.9.0.0/24","fd00:9::/64"],"multicast":true}',
+);
 const hosts = ["h1", "h2", "h3", "h4"];
+
+/** Its entries in a VXLAN link's table say where multicast and broadcast go. */
+const anyMac = "00:00:00:00:00:00";
 
 /** The tables of a kernel, as far as lines of `bridge`, `ip` and `nft` change them. */
 class Tables {
@@ -59,6 +65,7 @@ class Tables {
     return [...this.all].flatMap(([key, value]): readonly object[] => {
       const [kind, name] = key.split(" ");
       if (what === "neigh") return kind === "neigh" ? [{ dst: name, lladdr: value }] : [];
+      if (kind === "flood") return [{ mac: anyMac, dst: name }];
       if (kind === "vtep") return [{ mac: name, dst: value }];
       return kind === "master" ? [{ mac: name, flags: ["sticky"], state: "static" }] : [];
     });
@@ -80,6 +87,7 @@ class Tables {
       void (verb === "del" ? this.all.delete(key) : this.all.set(key, value));
     switch (object) {
       case "fdb":
+        if (rest[0] === anyMac) return put(`flood ${word("dst")}`, "");
         return put(
           `${rest.includes("master") ? "master" : "vtep"} ${rest[0]}`,
           rest.includes("dst") ? word("dst") : "",
@@ -252,6 +260,10 @@ async function agree(seed: number): Promise<void> {
   const fresh = newMachine(etcd, worn.world.read("/s/mesh.json"));
   await settle(fresh, etcd);
   assert.deepEqual(stateOf(worn), stateOf(fresh), `seed ${seed}`);
+  // Whom this host hears is whom it floods.
+  const named = (kind: string) =>
+    [...worn.tables.all.keys()].flatMap((key) => key.startsWith(`${kind} `) ? [key.split(" ")[1]] : []);
+  assert.deepEqual(named("flood").sort(), named("peer").sort(), `seed ${seed}`);
   [worn, fresh].forEach(stop);
 }
 

@@ -34,6 +34,8 @@ export interface OverlayNetwork {
   readonly mtu?: number;
   /** Between hosts it is carried by WireGuard alone. */
   readonly encrypted?: true;
+  /** Multicast and broadcast reach the containers of other hosts, too. */
+  readonly multicast?: true;
 }
 
 /** Who has an address: a container's interface, or with no `id` a host itself. */
@@ -145,7 +147,7 @@ function parseTunnel(value: unknown): NonNullable<HostRecord["tunnel"]> {
 /** @throws Error giving the reason */
 export function parseNetwork(name: string, text: string): OverlayNetwork {
   refuseName(name);
-  const { vni, subnets, internal, mtu, encrypted } = readRecord(text, encryptedVersion);
+  const { vni, subnets, internal, mtu, encrypted, multicast } = readRecord(text, encryptedVersion);
   if (!isWithin(vni, 1, 2 ** 24 - 1)) throw new Error("its VNI is no number from 1 to 16777215");
   if (!Array.isArray(subnets)) throw new Error("it has no subnets");
   if (mtu !== undefined && !isWithin(mtu, 68, 65535)) {
@@ -155,6 +157,7 @@ export function parseNetwork(name: string, text: string): OverlayNetwork {
     ...{ name, vni: vni as number, subnets: parseSubnets(subnets.map(String)), internal: internal === true },
     ...(mtu === undefined ? {} : { mtu: mtu as number }),
     ...(encrypted === true ? { encrypted } : {}),
+    ...(multicast === true ? { multicast } : {}),
   };
 }
 

@@ -1,6 +1,7 @@
 import { addressOf, family, hostLength, lengthOf } from "../../net/address.ts";
 import { macOfAddress } from "../../net/names.ts";
 import { addAddress, addBridge, setLink } from "../../plan/ip.ts";
+import { passMark } from "../../plan/nft/chains.ts";
 import { line, type Step, words } from "../../plan/step.ts";
 import { disableDuplicateDetection } from "../../drivers/main/veth.ts";
 import type { Underlay } from "./cluster_config.ts";
@@ -44,11 +45,13 @@ export function mtuOf(network: OverlayNetwork, underlays: readonly Underlay[]): 
 /** What makes the network's links on this host; each is undone by taking the links away. */
 export function linkSteps(local: LocalNetwork, mtu: number): readonly Step[] {
   const { bridge, vxlan } = linkNames(local.digest);
+  // What goes to one container whose host is not known goes nowhere.
+  const unknown = local.network.multicast ? ["flood", "off"] : [];
   const addBridgeLine = addBridge(bridge, bridgeMac(local), mtu, false);
   return [
     { ...addBridgeLine, undo: words`link del dev ${bridge}` },
     addVxlan(local, mtu),
-    setLink("host", vxlan, "type", "bridge_slave", "neigh_suppress", "on", "learning", "off"),
+    setLink("host", vxlan, "type", "bridge_slave", "neigh_suppress", "on", "learning", "off", ...unknown),
     setLink("host", vxlan, "up"),
     setLink("host", bridge, "up"),
     ...disableDuplicateDetection(bridge),
@@ -59,7 +62,8 @@ export function linkSteps(local: LocalNetwork, mtu: number): readonly Step[] {
 
 /**
  * No `dev`, with which the link would go when the underlay's does. Over IPv4 no outer checksum, which packets that were
- * translated before get wrong on some kernels (flannel#1279); it cannot be changed later. Its own address is of no use.
+ * translated before get wrong on some kernels (flannel#1279); it cannot be changed later. Its own address is of no use. With
+ * `proxy` it sends no ARP and no neighbour solicitations: each host asks for its containers as their gateway.
  */
 function addVxlan({ network, digest, own, underlay, port }: LocalNetwork, mtu: number): Step {
   const { bridge, vxlan } = linkNames(digest);
@@ -67,7 +71,8 @@ function addVxlan({ network, digest, own, underlay, port }: LocalNetwork, mtu: n
   const checksum = family(underlay.address) === 4 ? " noudpcsum" : "";
   const run =
     words`link add name ${vxlan} address ${mac} mtu ${mtu} master ${bridge} type vxlan id ${network.vni}` +
-    words` dstport ${port} local ${underlay.address} nolearning` + checksum;
+    words` dstport ${port} local ${underlay.address} nolearning` + (network.multicast ? " proxy" : "") +
+    checksum;
   return line("ip", "host", { kind: "link", link: vxlan, type: "vxlan", master: bridge }, run, {
     undo: words`link del dev ${vxlan}`,
   });
@@ -99,7 +104,7 @@ export function guardTable({ vni }: OverlayNetwork): string {
  * that no masquerading changes their source. Others' VXLAN on the same port is not touched.
  */
 export function guardStep(local: LocalNetwork): Step {
-  const { network: { vni, internal }, port, tunnel } = local;
+  const { network: { vni, internal, multicast }, port, tunnel } = local;
   const table = guardTable(local.network);
   const { bridge } = linkNames(local.digest);
   // The VNI is three bytes in, behind UDP's header and VXLAN's flags.
@@ -117,8 +122,9 @@ export function guardStep(local: LocalNetwork): Step {
       ? []
       : [`add rule ${table} leaving ` + words`oifname != ${tunnel} ` + `${own} counter drop`]),
     `add rule ${table} leaving ${own} notrack`,
-    `add chain ${table} forwarded { type filter hook forward priority filter; }`,
+    `add chain ${table} forwarded { type filter hook forward priority filter${multicast ? " - 2" : ""}; }`,
     `add rule ${table} forwarded ${own} counter drop`,
+    ...(multicast ? [floodRule(table, bridge)] : []),
     ...routingRules(table, bridge, internal),
   ];
   return {
@@ -127,6 +133,12 @@ export function guardStep(local: LocalNetwork): Step {
     }),
     before: true,
   };
+}
+
+/** With br_netfilter, what comes from other hosts to no address in particular passes a FORWARD policy of DROP. */
+function floodRule(table: string, bridge: string): string {
+  return `add rule ${table} forwarded ` + words`oifname "${bridge}"` +
+    ` meta pkttype { broadcast, multicast } meta mark set meta mark | ${passMark}`;
 }
 
 /** A container of another network comes in by published ports alone, whichever host the container is on. */

@@ -9,7 +9,15 @@ import { type Agent, type Applied, type Joined, report } from "./agent_state.ts"
 import { bridgeMac, guardTable, linkNames } from "./links.ts";
 import { overlayKey } from "./local_records.ts";
 import { changePeers, indexOf } from "./peer_index.ts";
-import { guardSteps, observeEntries, observeGuard, peerSteps, wantedEntries } from "./peers.ts";
+import {
+  flooded,
+  floodSteps,
+  guardSteps,
+  observeEntries,
+  observeGuard,
+  peerSteps,
+  wantedEntries,
+} from "./peers.ts";
 import { hostsOn } from "./tunnel.ts";
 
 /** Where lines are run: all of it is the host's. */
@@ -103,13 +111,15 @@ async function applyChanges(
 ): Promise<void> {
   if (changes.size === 0) return;
   const { network, digest, claims } = joined;
+  const names = linkNames(digest);
   const change = changePeers(known.index, changes, {
     ...{ network, claims: claims.held, hosts, own: agent.config.name },
   });
   reportClaims(agent, joined, change.wanted.problems);
   await applySteps(agent, joined, [
     ...guardSteps(guardTable(network), known.hosts, change.hosts),
-    ...peerSteps(change.now, change.wanted, linkNames(digest)),
+    ...floodSteps(names.vxlan, flooded(network, known.hosts), flooded(network, change.hosts)),
+    ...peerSteps(change.now, change.wanted, names),
   ]);
   joined.applied = { ...known, hosts: change.hosts, isWhole: change.wanted.problems.length === 0 };
 }
@@ -133,10 +143,13 @@ async function applyAll(
   if (guard === undefined && made) await apply(world, here, [withoutUndo(made)]);
   // Docker may have come since containers did.
   if (known === undefined) await passPolicies(world, [], ["FORWARD"]);
-  const entries = known?.index.entries ?? await observeEntries(world, names);
+  const entries = known
+    ? { ...known.index.entries, floods: flooded(network, known.hosts) }
+    : await observeEntries(world, names);
   const [looked, now] = [known?.looked ?? began, performance.now()];
   await applySteps(agent, joined, [
     ...guardSteps(table, guard ?? new Set(), wanted.hosts),
+    ...floodSteps(names.vxlan, entries.floods, flooded(network, wanted.hosts)),
     ...peerSteps(entries, wanted, names),
   ]);
   joined.applied = {

@@ -28,6 +28,7 @@ export interface NetworkWish {
   readonly internal?: boolean;
   readonly mtu?: number;
   readonly encrypted?: boolean;
+  readonly multicast?: boolean;
 }
 
 /** A cluster's etcd, and what its keys begin with. */
@@ -61,7 +62,7 @@ export async function listNetworks(
  * @throws Error naming what is in the way
  */
 export async function createNetwork(store: Store, wish: NetworkWish): Promise<OverlayNetwork> {
-  const { name, internal = false, mtu, encrypted } = wish;
+  const { name, internal = false, mtu, encrypted, multicast } = wish;
   const problem = identifierProblem(name) ??
     (name.length > 100 ? "it is longer than 100 characters" : undefined);
   if (problem !== undefined) throw new Error(`Cannot create network ${JSON.stringify(name)}: ${problem}`);
@@ -76,7 +77,7 @@ export async function createNetwork(store: Store, wish: NetworkWish): Promise<Ov
     const vni = freeVni(others, held);
     const made = parseNetwork(
       name,
-      writeRecord({ vni, subnets, internal, encrypted, ...(mtu === undefined ? {} : { mtu }) }),
+      writeRecord({ vni, subnets, internal, encrypted, multicast, ...(mtu === undefined ? {} : { mtu }) }),
     );
     refuseSmall(made);
     // By this it is told from another that is to be the same.

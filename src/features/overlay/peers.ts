@@ -18,6 +18,9 @@ export interface PeerEntries {
   readonly neighbours: ReadonlyMap<string, string>;
 }
 
+/** Stands in the VXLAN link's table for addresses that it has no entry for. */
+const anyMac = "00:00:00:00:00:00";
+
 /** No entries. */
 export const noEntries: PeerEntries = { vteps: new Map(), forwarded: new Set(), neighbours: new Map() };
 
@@ -177,21 +180,55 @@ export function peerSteps(
   return steps;
 }
 
+/** The hosts that multicast and broadcast of a network go to. */
+export function flooded({ multicast }: OverlayNetwork, hosts: ReadonlySet<string>): ReadonlySet<string> {
+  return multicast ? hosts : new Set();
+}
+
+/** What has the VXLAN link send multicast and broadcast to other hosts than now. */
+export function floodSteps(
+  vxlan: string,
+  now: ReadonlySet<string>,
+  wanted: ReadonlySet<string>,
+): readonly Step[] {
+  return setSteps(now, wanted, (host, isNew) => {
+    const run = words`fdb ${isNew ? "append" : "del"} ${anyMac} dev ${vxlan} dst ${host}`;
+    return line("bridge", "host", { kind: "fdb", mac: anyMac, link: vxlan }, run);
+  });
+}
+
+/** What makes one set of another: first without what is gone. */
+function setSteps(
+  now: ReadonlySet<string>,
+  wanted: ReadonlySet<string>,
+  step: (one: string, isNew: boolean) => Step,
+): readonly Step[] {
+  return [
+    ...[...now].filter((one) => !wanted.has(one)).map((one) => ({
+      ...step(one, false),
+      removes: true as const,
+    })),
+    ...[...wanted].filter((one) => !now.has(one)).map((one) => step(one, true)),
+  ];
+}
+
 /** Looks at the kernel's tables. */
 export async function observeEntries(
   world: World,
   { bridge, vxlan }: { readonly bridge: string; readonly vxlan: string },
-): Promise<PeerEntries> {
+): Promise<PeerEntries & { readonly floods: ReadonlySet<string> }> {
   const [fdb, neighbours] = await Promise.all([
     rowsOf(world, ["bridge", "-json", "fdb", "show", "dev", vxlan]),
     rowsOf(world, ["ip", "-json", "neigh", "show", "dev", bridge, "nud", "permanent"]),
   ]);
   const text = (value: unknown) => typeof value === "string" ? value : "";
   const learnt = fdb.filter(({ mac, state }) => parseMac(text(mac)) && state !== "permanent");
+  const led = fdb.filter(({ dst }) => dst !== undefined).map(({ mac, dst }) =>
+    [text(mac), text(dst)] as const
+  );
   return {
-    vteps: new Map(
-      fdb.filter(({ dst }) => dst !== undefined).map(({ mac, dst }) => [text(mac), text(dst)] as const),
-    ),
+    vteps: new Map(led.filter(([mac]) => mac !== anyMac)),
+    floods: new Set(led.flatMap(([mac, host]) => mac === anyMac ? [host] : [])),
     forwarded: new Set(
       learnt.filter(({ flags }) => Array.isArray(flags) && flags.includes("sticky")).map(({ mac }) =>
         text(mac)
@@ -233,13 +270,8 @@ export function guardSteps(
   wanted: ReadonlySet<string>,
 ): readonly Step[] {
   const set = `${table} peers`;
-  const step = (verb: "add" | "delete", key: string) =>
-    line("nft", "host", { kind: "element", set, key }, `${verb} element ${set} { ${words`${key}`} }`);
-  return [
-    ...[...now].filter((one) => !wanted.has(one)).map((one) => ({
-      ...step("delete", one),
-      removes: true as const,
-    })),
-    ...[...wanted].filter((one) => !now.has(one)).map((one) => step("add", one)),
-  ];
+  return setSteps(now, wanted, (key, isNew) => {
+    const run = `${isNew ? "add" : "delete"} element ${set} { ${words`${key}`} }`;
+    return line("nft", "host", { kind: "element", set, key }, run);
+  });
 }

@@ -6,7 +6,15 @@ import { claimValue } from "./claims.ts";
 import type { KeyValue } from "./etcd_wire.ts";
 import { parseClaim, parseHost, parseNetwork, writeNetwork } from "./keys.ts";
 import { guardStep, guardTable, linkSteps, mtuOf } from "./links.ts";
-import { guardSteps, noEntries, observeGuard, peerSteps, wantedEntries } from "./peers.ts";
+import {
+  floodSteps,
+  guardSteps,
+  noEntries,
+  observeEntries,
+  observeGuard,
+  peerSteps,
+  wantedEntries,
+} from "./peers.ts";
 
 const network = parseNetwork("a", '{"version":1,"vni":7,"subnets":["10.9.0.0/24","fd00:9::/64"]}');
 const host = (underlay: string) =>
@@ -68,6 +76,25 @@ test("a host with this host's own underlay address is told, and nothing is sent 
   assert.deepEqual([...vteps.values()], ["192.0.2.2"]);
   assert.deepEqual(problems, [
     `Cannot reach host "h3": its underlay's address 192.0.2.1 is this host's own`,
+  ]);
+});
+
+test("multicast goes to hosts that have come since, and to those that have left no more", async () => {
+  const rows = ["192.0.2.2", "192.0.2.4"].map((dst) => ({
+    mac: "00:00:00:00:00:00",
+    dst,
+    state: "permanent",
+  }));
+  const one = { mac: "02:6f:0a:09:00:03", dst: "192.0.2.2", state: "permanent" };
+  const world = {
+    run: (argv: readonly string[]) =>
+      Promise.resolve({ code: 0, stdout: argv[0] === "bridge" ? JSON.stringify([...rows, one]) : "" }),
+  } as unknown as World;
+  const { floods, vteps } = await observeEntries(world, names);
+  assert.deepEqual([...vteps], [["02:6f:0a:09:00:03", "192.0.2.2"]]);
+  assert.deepEqual(lines(floodSteps("vx0", floods, new Set(["192.0.2.3", "192.0.2.2"]))), [
+    "bridge fdb del 00:00:00:00:00:00 dev vx0 dst 192.0.2.4",
+    "bridge fdb append 00:00:00:00:00:00 dev vx0 dst 192.0.2.3",
   ]);
 });
 
@@ -201,6 +228,18 @@ test("the links of a network, and the rules that guard it", () => {
   const rules = show([guardStep(local)]);
   assert.match(rules, /arriving udp dport 4789 @th,96,24 7 ip saddr @peers notrack accept/);
   assert.match(rules, /arriving udp dport 4789 @th,96,24 7 fib daddr type local counter drop/);
+  assert.match(rules, /hook forward priority filter; /);
+  assert.doesNotMatch(rules, /pkttype/);
+  // Multicast goes out, but no ARP, and nothing for a container that no host is known to have.
+  const many = { ...local, network: { ...network, multicast: true as const } };
+  assert.deepEqual(parseNetwork("a", writeNetwork(many.network)), many.network);
+  const links = show(linkSteps(many, 1450));
+  assert.match(links, / nolearning proxy noudpcsum\n/);
+  assert.match(links, / neigh_suppress on learning off flood off\n/);
+  assert.match(
+    show([guardStep(many)]),
+    /hook forward priority filter - 2; .*forwarded oifname "ovabcdef01234" meta pkttype \{ broadcast, multicast \} meta mark set/s,
+  );
   const table = guardTable(network);
   assert.deepEqual(lines(guardSteps(table, new Set(["192.0.2.3"]), new Set(["192.0.2.2"]))), [
     "nft delete element inet ocinet_7 peers { 192.0.2.3 }",
