@@ -622,6 +622,16 @@ seen_packets() { ip netns exec "$LAN" nft list chain bridge seen forwarded | awk
   # An address that hosts hand to each other, as by VRRP, is the port's, too.
   on 3 ip address add 192.0.2.100/32 dev eth0
   wait_for answers $'2 c11 192.0.2.254\n2 c21 192.0.2.254' 192.0.2.100
+  # Another leads on from some of the hosts' addresses only.
+  ip netns add "$LAN-c24"
+  oci 2 up "/run/netns/$LAN-c24"
+  oci 2 network connect --service near --publish-mesh 192.0.2.100/31:8092:80 --publish-mesh '[2001:db8::3]:8092:80' shop "$LAN-c24"
+  serve c24
+  PORT=8092 wait_for answers "4 c24 192.0.2.254" 192.0.2.100
+  PORT=8092 answers "4 c24 2001:0db8:*:0254" "[2001:db8::3]"
+  PORT=8092 answers "4 none" 192.0.2.3
+  PORT=8092 answers "4 none" "[2001:db8::1]"
+  down 2 c24
   # A member is drained: new connections to ports go to the other, its own stay, and it comes back.
   on 1 mkdir /run/ocinet/drained
   on 1 mv "/run/ocinet/services/shop/$LAN-c11 eth0" /run/ocinet/drained

@@ -1,5 +1,5 @@
 /** Services: names that several containers of an overlay network share, and ports that lead to any of them. */
-import { addressOf, family, networkOf } from "../../net/address.ts";
+import { addressOf, family, hostLength, networkOf, parseCidr } from "../../net/address.ts";
 import { identifierProblem, vethFrom } from "../../net/names.ts";
 import { parsePublish } from "../../net/port_mapping.ts";
 import type { Attached } from "../../engine/record.ts";
@@ -16,6 +16,8 @@ export interface MeshPort {
   readonly protocol: "tcp" | "udp";
   readonly hostPort: number;
   readonly port: number;
+  /** Only for connections to hosts' addresses in this subnet. */
+  readonly on?: string;
 }
 
 /** What a container is a member of. */
@@ -54,8 +56,8 @@ export function parseService(given: OptionValues): Service {
   if (ports.length > mostPorts) {
     throw new Error(`Cannot publish more than ${mostPorts} ports of service "${name}"`);
   }
-  const twice = ports.find(({ protocol, hostPort }, i) =>
-    ports.findIndex((one) => one.protocol === protocol && one.hostPort === hostPort) < i
+  const twice = ports.find(({ protocol, hostPort, on }, i) =>
+    ports.findIndex((one) => one.protocol === protocol && one.hostPort === hostPort && one.on === on) < i
   );
   if (twice) {
     throw new Error(`Cannot publish port ${twice.hostPort}/${twice.protocol} of service "${name}" twice`);
@@ -64,14 +66,17 @@ export function parseService(given: OptionValues): Service {
 }
 
 function meshPorts(text: string): readonly MeshPort[] {
-  return parsePublish(text).map(({ protocol, hostIp, family, hostPort, port }) => {
-    if (hostIp !== undefined || family !== undefined) {
-      throw new Error(`Cannot publish "${text}" on every host: it names an address`);
-    }
-    if (protocol === "sctp") {
-      throw new Error(`Cannot publish "${text}" on every host: it is neither TCP nor UDP`);
-    }
-    return { protocol, hostPort, port };
+  const refused = (reason: string) => new Error(`Cannot publish "${text}" on every host: ${reason}`);
+  // A subnet may stand where `--publish` has an address.
+  const [, start, length, rest] = /^([^/]+)\/(\d+)(\]?:.*)/.exec(text) ?? [];
+  return parsePublish(start ? start + rest : text).map(({ protocol, hostIp, family, hostPort, port }) => {
+    if (protocol === "sctp") throw refused("it is neither TCP nor UDP");
+    if (family === undefined) return { protocol, hostPort, port };
+    const address = hostIp ?? (family === 4 ? "0.0.0.0" : "::");
+    const on = `${address}/${length ?? (hostIp ? hostLength(hostIp) : 0)}`;
+    if (!parseCidr(on)) throw refused(`"${on}" is no subnet`);
+    if (/^(127\.|::1\/)/.test(on)) throw refused("no host leads on what is sent to its loopback addresses");
+    return { protocol, hostPort, port, on: networkOf(on) };
   });
 }
 
@@ -117,7 +122,9 @@ export function serviceSteps(
   return attachments.filter(({ network }) => isOverlay(network)).flatMap(
     ({ network, ifname, digest, result }) => {
       const addresses = (result?.ips ?? []).map(({ address }) => addressOf(address));
-      const text = JSON.stringify({ service: name, addresses, ports, affinity });
+      // One that does not know subnets would open the port to all.
+      const version = ports.some(({ on }) => on) ? { version: 2 } : {};
+      const text = JSON.stringify({ ...version, service: name, addresses, ports, affinity });
       return [
         claim(`${servicesDirectory(state, network.name)}/${id} ${ifname}`, text),
         ...(ports.length > 0

@@ -30,6 +30,28 @@ test("a service has a name, ports of every host, and a way to choose among its m
   assert.deepEqual(read(["service", "web"]), { name: "web", ports: [], affinity: false });
 });
 
+test("a service's port may be open on some addresses of hosts only, which an older ocinet is not to read", () => {
+  const subnets = (...ports: readonly string[]) =>
+    read(["service", "web"], ["publish-mesh", ...ports]).ports.map(({ on }) => on);
+  assert.deepEqual(
+    subnets(
+      "192.0.2.9/24:80:80",
+      "[fd00::9/8]:80:80/tcp",
+      "192.0.2.9:80-81:80-81",
+      "0.0.0.0:80:80",
+      "[::]:80:80",
+    ),
+    ["192.0.2.0/24", "fd00::/8", "192.0.2.9/32", "192.0.2.9/32", "0.0.0.0/0", "::/0"],
+  );
+  const attached = [{ network: shop, ifname: "eth0", digest: "0123456789abcdef" }] as unknown as Parameters<
+    typeof serviceSteps
+  >[2];
+  for (const [port, version] of [["80:80", undefined], ["192.0.2.9:80:80", 2]] as const) {
+    const [file] = serviceSteps("/s", "c1", attached, read(["service", "web"], ["publish-mesh", port]));
+    assert.equal(JSON.parse((file as Claim).owner).version, version);
+  }
+});
+
 test("what cannot be a service is refused with the option and the reason", () => {
   assert.throws(
     () => read(["publish-mesh", "8080:80"]),
@@ -39,7 +61,20 @@ test("what cannot be a service is refused with the option and the reason", () =>
   assert.throws(() => read(["service", "localhost"]), /Cannot use --service "localhost"/);
   assert.throws(() => read(["service", "web"], ["affinity", "both"]), /Cannot use --affinity "both"/);
   const publish = (port: string) => () => read(["service", "web"], ["publish-mesh", port]);
-  assert.throws(publish("127.0.0.1:8080:80"), /it names an address/);
+  assert.throws(
+    publish("127.0.0.1:8080:80"),
+    /Cannot publish "127.0.0.1:8080:80" on every host: no host leads on what is sent to its loopback/,
+  );
+  assert.throws(publish("[::1]:8080:80"), /loopback/);
+  assert.throws(publish("192.0.2.0/33:8080:80"), /"192.0.2.0\/33" is no subnet/);
+  assert.throws(
+    publish("192.0.2/24:8080:80"),
+    /Cannot publish "192.0.2:8080:80": "192.0.2" is not an address/,
+  );
+  assert.throws(
+    publish("192.0.2.9:80:80,192.0.2.9/32:80:81"),
+    /Cannot publish port 80\/tcp of service "web" twice/,
+  );
   assert.throws(publish("8080:80/sctp"), /it is neither TCP nor UDP/);
   assert.throws(publish("1-101:1-101"), /Cannot publish more than 100 ports of service "web"/);
   assert.throws(publish("8080:80,8080:81"), /Cannot publish port 8080\/tcp of service "web" twice/);

@@ -160,7 +160,7 @@ function withMarks({ world, state }: Agent, networks: readonly MeshNetwork[]): r
 /** What a program of this host, or a published port of a container, has is left to it. */
 async function isFree({ world, state, mesh }: Agent, { protocol, hostPort }: MeshTarget): Promise<boolean> {
   if (world.list(`${state}/ports/${protocol}/${hostPort}`).length > 0) return false;
-  const isLed = mesh?.text.includes(`ports ${protocol} dport ${hostPort} goto`);
+  const isLed = mesh?.text.includes(`${protocol} dport ${hostPort} goto`);
   if (isLed === true) return true;
   if (protocol === "udp") return !hasSocket(world, hostPort);
   return await world.canListen("0.0.0.0", hostPort) && await world.canListen("::", hostPort);

@@ -224,7 +224,10 @@ function happen(etcd: ReturnType<typeof newEtcd>, random: Random): void {
         `${keys.services}shop/${where}`,
         writeRecord({
           ...{ service: one(["web", "db"]), addresses: both, affinity: random() < 0.2 },
-          ports: [{ protocol: one(["tcp", "udp"]), hostPort: one([8080, 8081]), port: 80 }],
+          ports: [{
+            ...{ protocol: one(["tcp", "udp"]), hostPort: one([8080, 8081]), port: 80 },
+            ...(random() < 0.2 ? { on: "192.0.2.0/24" } : {}),
+          }],
         }),
       ),
     () => etcd.delete(`${keys.services}shop/${where}`),

@@ -6,8 +6,11 @@ import { isHostName } from "../networks/names.ts";
 import type { MeshPort } from "../networks/services.ts";
 import { parseObject } from "../../wire/overlay/requests.ts";
 
-/** The version of records, and that of a network which an ocinet without encryption has to refuse. */
-const [usualVersion, encryptedVersion] = [1, 2];
+/**
+ * The version of records, and that of those which an older ocinet has to refuse: of networks that are encrypted, and of
+ * services with ports on some addresses only.
+ */
+const [usualVersion, secondVersion] = [1, 2];
 
 /** A host, for as long as its lease. */
 export interface HostRecord {
@@ -87,7 +90,7 @@ export function writeRecord(record: object): string {
 
 /** A network's record. One that is encrypted has a version by which older agents leave it alone. */
 export function writeNetwork({ name: _, ...record }: OverlayNetwork): string {
-  return JSON.stringify({ version: record.encrypted ? encryptedVersion : usualVersion, ...record });
+  return JSON.stringify({ version: record.encrypted ? secondVersion : usualVersion, ...record });
 }
 
 /** Why a record cannot be used that this version cannot read. */
@@ -147,7 +150,7 @@ function parseTunnel(value: unknown): NonNullable<HostRecord["tunnel"]> {
 /** @throws Error giving the reason */
 export function parseNetwork(name: string, text: string): OverlayNetwork {
   refuseName(name);
-  const { vni, subnets, internal, mtu, encrypted, multicast } = readRecord(text, encryptedVersion);
+  const { vni, subnets, internal, mtu, encrypted, multicast } = readRecord(text, secondVersion);
   if (!isWithin(vni, 1, 2 ** 24 - 1)) throw new Error("its VNI is no number from 1 to 16777215");
   if (!Array.isArray(subnets)) throw new Error("it has no subnets");
   if (mtu !== undefined && !isWithin(mtu, 68, 65535)) {
@@ -206,7 +209,7 @@ export function parseNames(text: string): NamesRecord {
 
 /** @throws Error giving the reason */
 export function parseService(text: string): ServiceRecord {
-  const { service, addresses, ports, affinity } = readRecord(text);
+  const { service, addresses, ports, affinity } = readRecord(text, secondVersion);
   if (!isHostName(String(service))) throw new Error("it is no service's name");
   if (!Array.isArray(addresses) || !Array.isArray(ports)) throw new Error("it has no addresses, or no ports");
   return {
@@ -222,10 +225,14 @@ function readAddresses(all: readonly unknown[]): readonly string[] {
 }
 
 function parsePort(value: unknown): MeshPort {
-  const { protocol, hostPort, port } = (value ?? {}) as Readonly<Record<string, unknown>>;
+  const { protocol, hostPort, port, on } = (value ?? {}) as Readonly<Record<string, unknown>>;
   if (protocol !== "tcp" && protocol !== "udp") throw new Error("its protocol is neither tcp nor udp");
   if (!isWithin(hostPort, 1, 65535) || !isWithin(port, 1, 65535)) throw new Error("its port is no port");
-  return { protocol, hostPort: hostPort as number, port: port as number };
+  if (on !== undefined && !parseCidr(String(on))) throw new Error("its subnet is none");
+  return {
+    ...{ protocol, hostPort: hostPort as number, port: port as number },
+    ...(on === undefined ? {} : { on: networkOf(String(on)) }),
+  };
 }
 
 /** The subnet's gateway, which every host has for its own containers. */

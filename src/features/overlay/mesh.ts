@@ -21,6 +21,8 @@ export interface MeshHost {
 export interface MeshTarget {
   readonly protocol: "tcp" | "udp";
   readonly hostPort: number;
+  /** Only on hosts' addresses in this subnet. */
+  readonly on?: string | undefined;
   readonly affinity: boolean;
   readonly members: readonly { readonly address: string; readonly host: string; readonly port: number }[];
 }
@@ -113,9 +115,11 @@ export function meshRules(networks: readonly MeshNetwork[], clusterHosts: readon
 
 /** The chain of a port, which leads to a member. */
 function portRules(network: MeshNetwork, target: MeshTarget, clusterHosts: readonly string[]): string {
-  const name = words`${target.protocol}_${target.hostPort}`;
+  const { protocol, hostPort, on } = target;
+  const name = words`${[protocol, hostPort, ...on ? [on.replaceAll(":", "_")] : []].join("_")}`;
+  const to = on ? ipOf(family(on)) + words` daddr ${on} ` : "";
   return chain(name) + add(
-    `ports ${target.protocol} dport ${target.hostPort} goto ${name}`,
+    `ports ${to}${protocol} dport ${hostPort} goto ${name}`,
     `${name} ${setMark("ct", network.internal ? masqueraded : kept)}`,
     // A client with a way back that does not lead through this host is answered through this host all the same.
     `${name} fib saddr type local ${setMark("ct", masqueraded)}`,

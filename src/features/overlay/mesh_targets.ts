@@ -46,12 +46,12 @@ export function targetsOf(
       subnetOf(network, address) !== undefined && isClaimed(claims, one, address) &&
       canReach(one.host, family(address))
     );
-    for (const { protocol, hostPort, port } of addresses.length === 0 ? [] : one.ports) {
-      const key = `${one.service} ${protocol} ${hostPort}`;
+    for (const { protocol, hostPort, port, on } of addresses.length === 0 ? [] : one.ports) {
+      const key = `${one.service} ${protocol} ${hostPort} ${on}`;
       const { affinity, members } = targets.get(key) ?? { affinity: false, members: [] };
       const led = addresses.map((address) => ({ address: addressOf(address), host: one.host, port }));
       targets.set(key, {
-        ...{ service: one.service, protocol, hostPort },
+        ...{ service: one.service, protocol, hostPort, on },
         ...{ affinity: affinity || one.affinity, members: [...members, ...led] },
       });
     }

@@ -63,6 +63,17 @@ test("a port leads to each member in turn, by family, with the client's address"
   assert.equal(meshRules([], []), "add table inet ocinet_mesh\ndelete table inet ocinet_mesh\n");
 });
 
+test("a port is open on hosts' addresses in its subnet alone", () => {
+  const [target] = network.targets;
+  const on = (subnet: string) => ({ ...target!, on: subnet });
+  const rules = meshRules([{ ...network, targets: [on("192.0.2.0/24"), on("::/0")] }], []).split("\n");
+  assert.deepEqual(rules.filter((one) => one.includes(" dport ")), [
+    "add rule inet ocinet_mesh ports ip daddr 192.0.2.0/24 tcp dport 8080 goto tcp_8080_192.0.2.0/24",
+    "add rule inet ocinet_mesh ports ip6 daddr ::/0 tcp dport 8080 goto tcp_8080___/0",
+  ]);
+  assert.ok(rules.includes("add chain inet ocinet_mesh tcp_8080___/0"));
+});
+
 test("members that have no way out see the host that was asked", () => {
   assert.match(
     meshRules([{ ...network, internal: true }], []),
@@ -182,6 +193,13 @@ test("a port leads to members whose address is theirs, on hosts that are there a
   // Another's address, one that no container has, one outside of the network, and a host that is gone.
   assert.deepEqual(led(member("h2", "b", ["10.9.0.4", "10.9.0.8"])), []);
   assert.deepEqual(led(member("h2", "d", ["192.0.2.7"]), member("h3", "c", ["10.9.0.6"])), []);
+  // By which addresses a port is asked is part of it.
+  const near = { ports: [{ protocol: "tcp", hostPort: 8080, port: 80, on: "192.0.2.0/24" }] } as const;
+  assert.deepEqual(
+    targetsOf(shop, claims, [member("h1", "a", ["10.9.0.4"], near), member("h2", "b", ["10.9.0.5"])], hosts)
+      .map(({ on, members }) => [on, ...members.map(({ address }) => address)]),
+    [["192.0.2.0/24", "10.9.0.4"], [undefined, "10.9.0.5"]],
+  );
   // As soon as one member wants it, clients stay where they are.
   assert.deepEqual(
     led(member("h1", "a", ["10.9.0.4"]), member("h2", "b", ["10.9.0.5"], { affinity: true })),
@@ -207,6 +225,7 @@ test("this host's members are told by network and container, and what another ho
   bad(key, { ports: [{ protocol: "tcp; drop", hostPort: 8080, port: 80 }] });
   bad(key, { ports: [{ protocol: "tcp", hostPort: "80", port: 80 }] });
   bad(key, { ports: [{ protocol: "tcp", hostPort: 0, port: 80 }] });
+  bad(key, { ports: [{ protocol: "tcp", hostPort: 8080, port: 80, on: "192.0.2.0/24 tcp" }] });
   bad(key, { ports: [null] });
   // What is no address is left out.
   const { addresses } = readMember(

@@ -25,7 +25,7 @@ export const containerOptions: readonly Option[] = [
   option(
     "publish-mesh",
     "PORTS",
-    "HOSTPORT:PORT[/udp]: a port of every host, which leads to a member of the service",
+    "[SUBNET:]HOSTPORT:PORT[/udp]: a port of every host, which leads to a member of the service",
     true,
   ),
   option(
