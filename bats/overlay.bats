@@ -472,6 +472,11 @@ RULES
   wait_for pings "$(address_of c21)" inside c11
   [ "$(seen_packets 51871)" -gt 0 ]
   [ "$(seen_packets 4789)" = 0 ]
+  # A host behind NAT, which the other cannot reach of itself.
+  behind_nat
+  wait_for pings "$(address_of c11)" inside c21
+  wait_for pings "$(address_of c21)" inside c11
+  [[ $(on 1 wg show wg-ocinet endpoints) == *$'\t192.0.2.254:'* ]]
   # A host leaves; the others drop what it had.
   run ! oci 2 cluster leave
   [[ $output == *'Cannot take host "h2" out of the cluster: it has container "'"$LAN-c21"'" on network "shop"'* ]]
@@ -489,6 +494,7 @@ RULES
   run ! on 1 test -e /run/ocinet/agent.key
   # The same on an underlay that has IPv6 alone, and a network in clear text beside it.
   ended agent1 TERM
+  ip -n "$LAN" link set dev p2 master lan
   underlay_of_ipv6
   start_agent 1
   OCINET_RUNTIME=node start_agent 2
@@ -508,6 +514,28 @@ RULES
   inject_from "$LAN" 2001:db8::2 2001:db8::254 c2shop
   inject_from "$LAN" 2001:db8::2 2001:db8::254 c2plain
   wait_for oci 1 cluster status
+}
+
+# behind_nat: host 2 has another address, from which it only begins
+behind_nat() {
+  ip -n "$LAN" link set dev p2 nomaster
+  ip -n "$LAN" address add 198.51.100.1/24 dev p2
+  on 2 ip -4 address flush dev eth0
+  on 2 ip address add 198.51.100.2/24 dev eth0
+  on 2 ip route add default via 198.51.100.1
+  ip netns exec "$LAN" nft -f - <<'RULES'
+table ip translated {
+  chain leaving {
+    type nat hook postrouting priority 100
+    oifname "lan" ip saddr 198.51.100.0/24 masquerade
+  }
+  chain passing {
+    type filter hook forward priority 0
+    iifname "lan" ip daddr 198.51.100.0/24 ct state new drop
+  }
+}
+RULES
+  ip netns exec "$LAN" sysctl -qw net.ipv4.ip_forward=1
 }
 
 # underlay_of_ipv6: both hosts, and etcd, have no other addresses

@@ -70,7 +70,7 @@ function meshPorts(text: string): readonly MeshPort[] {
   // A subnet may stand where `--publish` has an address.
   const [, start, length, rest] = /^([^/]+)\/(\d+)(\]?:.*)/.exec(text) ?? [];
   return parsePublish(start ? start + rest : text).map(({ protocol, hostIp, family, hostPort, port }) => {
-    if (protocol === "sctp") throw refused("it is neither TCP nor UDP");
+    if (protocol === "sctp") throw refused("it is neither TCP nor UDP; use --publish");
     if (family === undefined) return { protocol, hostPort, port };
     const address = hostIp ?? (family === 4 ? "0.0.0.0" : "::");
     const on = `${address}/${length ?? (hostIp ? hostLength(hostIp) : 0)}`;

@@ -177,7 +177,12 @@ async function mendTunnel(agent: Agent): Promise<void> {
     if (!known) tunnel.applied!.looked = now;
     return;
   }
-  await configure(agent, conf);
+  // Where a peer that stays sends from, WireGuard knows better: it may be behind NAT.
+  const before = tunnel.applied?.conf === conf ? "" : tunnel.applied?.conf ?? "";
+  const blocks = conf.split("[Peer]").map((one) =>
+    before.includes(one) ? one.replace(/Endpoint.*\n/, "") : one
+  );
+  await configure(agent, blocks.join("[Peer]"));
   tunnel.applied = { conf, looked: now };
 }
 
@@ -269,12 +274,12 @@ function configuration(agent: Agent, peers: readonly Peer[]): string {
   ].join("");
 }
 
-/** Whether the link has the key, and just these peers with just their addresses. */
+/** Whether the link has the key, and just these peers with just their addresses, and knows where they are. */
 async function hasPeers(world: World, own: string, peers: readonly Peer[]): Promise<boolean> {
   const { code, stdout } = await world.run(["wg", "show", tunnelLink, "dump"], { looks: true });
   if (code !== 0) return false;
   const [first = "", ...rows] = stdout.trim().split("\n").map((line) => line.split("\t"));
-  const there = rows.map(([key, , , allowed]) => `${key} ${allowed}`).toSorted();
+  const there = rows.map(([key, , at, allowed]) => `${key} ${at === "(none)" || allowed}`).toSorted();
   const wanted = peers.map(({ key, address }) => `${key} ${address}/128`).toSorted();
   return first[1] === own && there.join("\n") === wanted.join("\n");
 }
