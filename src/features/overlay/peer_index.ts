@@ -24,14 +24,13 @@ export interface PeerIndex {
 /** The same as PeerEntries, and may change. */
 interface Filled extends PeerEntries {
   readonly vteps: Map<string, string>;
-  readonly forwarded: Set<string>;
   readonly neighbours: Map<string, string>;
 }
 
 /** The index of all claims of a network, for what `wantedEntries` has made of them. */
-export function indexOf(claims: Claims, { vteps, forwarded, neighbours }: Wanted): PeerIndex {
+export function indexOf(claims: Claims, { vteps, neighbours }: Wanted): PeerIndex {
   const index: PeerIndex = {
-    entries: { vteps: new Map(vteps), forwarded: new Set(forwarded), neighbours: new Map(neighbours) },
+    entries: filled(new Map(vteps), new Map(neighbours)),
     ...{ hosts: new Map(), addresses: new Map(), macs: new Map() },
   };
   for (const host of vteps.values()) count(index, host, 1);
@@ -87,32 +86,30 @@ export function changePeers(
 }
 
 function entriesOf(
-  { vteps, forwarded, neighbours }: PeerEntries,
+  { vteps, neighbours }: PeerEntries,
   macs: ReadonlySet<string>,
   addresses: ReadonlySet<string>,
 ): Filled {
   const pick = (from: ReadonlyMap<string, string>, keys: ReadonlySet<string>) =>
     new Map([...keys].flatMap((key) => from.has(key) ? [[key, from.get(key)!] as const] : []));
-  return {
-    vteps: pick(vteps, macs),
-    forwarded: new Set([...macs].filter((mac) => forwarded.has(mac))),
-    neighbours: pick(neighbours, addresses),
-  };
+  return filled(pick(vteps, macs), pick(neighbours, addresses));
+}
+
+function filled(vteps: Map<string, string>, neighbours: Map<string, string>): Filled {
+  return { vteps, forwarded: vteps, neighbours };
 }
 
 function replace(index: PeerIndex, now: PeerEntries, wanted: PeerEntries): void {
-  const { vteps, forwarded, neighbours } = index.entries;
+  const { vteps, neighbours } = index.entries;
   for (const [mac, host] of now.vteps) {
     vteps.delete(mac);
     count(index, host, -1);
   }
-  now.forwarded.forEach((mac) => forwarded.delete(mac));
   for (const address of now.neighbours.keys()) neighbours.delete(address);
   for (const [mac, host] of wanted.vteps) {
     vteps.set(mac, host);
     count(index, host, 1);
   }
-  wanted.forwarded.forEach((mac) => forwarded.add(mac));
   for (const [address, mac] of wanted.neighbours) neighbours.set(address, mac);
 }
 

@@ -27,7 +27,7 @@ function numbers(seed: number): (below: number) => number {
 }
 
 function sorted({ vteps, forwarded, neighbours }: PeerEntries): unknown {
-  return [[...vteps].toSorted(), [...forwarded].toSorted(), [...neighbours].toSorted()];
+  return [[...vteps].toSorted(), [...forwarded.keys()].toSorted(), [...neighbours].toSorted()];
 }
 
 function claim(owner: string, host: string, addresses: readonly string[]): KeyValue {

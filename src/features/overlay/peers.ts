@@ -12,8 +12,8 @@ import { listWhole } from "./whole_table.ts";
 export interface PeerEntries {
   /** The host of a MAC address, by its underlay address: the VXLAN link's own table. */
   readonly vteps: ReadonlyMap<string, string>;
-  /** MAC addresses that the bridge leads to the VXLAN link. */
-  readonly forwarded: ReadonlySet<string>;
+  /** MAC addresses that the bridge leads to the VXLAN link: wherever we make them, those of `vteps`. */
+  readonly forwarded: Pick<ReadonlyMap<string, unknown>, "has" | "keys">;
   /** MAC addresses by address: the bridge answers for them, so that nothing has to be flooded. */
   readonly neighbours: ReadonlyMap<string, string>;
 }
@@ -61,7 +61,7 @@ export function wantedEntries(
   );
   return {
     vteps,
-    forwarded: new Set(vteps.keys()),
+    forwarded: vteps,
     neighbours,
     hosts: members,
     problems: [...unreached, ...problems],
@@ -154,7 +154,7 @@ export function peerSteps(
     line("ip", "host", { kind: "neighbour", address, link: bridge }, run);
   const steps: Step[] = [];
   // Loops, not copies: there may be many thousands, of which a few change.
-  for (const mac of now.forwarded) {
+  for (const mac of now.forwarded.keys()) {
     if (!wanted.forwarded.has(mac)) steps.push(gone(fdb(mac, words`fdb del ${mac} dev ${vxlan} master`)));
   }
   for (const [mac, host] of now.vteps) {
@@ -164,7 +164,7 @@ export function peerSteps(
     // `append` and `add` leave a MAC address where it was; only `replace` moves it.
     if (now.vteps.get(mac) !== host) steps.push(fdb(mac, words`fdb replace ${mac} dev ${vxlan} dst ${host}`));
   }
-  for (const mac of wanted.forwarded) {
+  for (const mac of wanted.forwarded.keys()) {
     // Sticky: a container that uses the address does not take the entry away.
     if (now.forwarded.has(mac)) continue;
     steps.push(fdb(mac, words`fdb replace ${mac} dev ${vxlan} master static sticky`));
