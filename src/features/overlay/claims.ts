@@ -145,10 +145,14 @@ export async function releaseAddresses(
 
 /** The addresses that an attachment has. */
 export function claimsOf(claims: ReadonlyMap<string, KeyValue>, who: Claimant): readonly string[] {
-  return [...claims].filter(([, entry]) => {
-    const claim = readClaim(entry);
-    return claim?.host === who.host && claim.id === who.id && claim.ifname === who.ifname;
-  }).map(([address]) => address).toSorted((a, b) => family(a) - family(b));
+  return [...claims].filter(([, entry]) => isClaimOf(entry, who)).map(([address]) => address)
+    .toSorted((a, b) => family(a) - family(b));
+}
+
+/** Whether it is there, and a claim of this interface. */
+export function isClaimOf(entry: KeyValue | undefined, { host, id, ifname }: Claimant): boolean {
+  const claim = entry && readClaim(entry);
+  return claim?.host === host && claim.id === id && claim.ifname === ifname;
 }
 
 /** What a host and its containers have. */

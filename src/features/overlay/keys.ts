@@ -100,7 +100,7 @@ export class LaterRecord extends Error {}
 function readRecord(text: string, highest = usualVersion): Readonly<Record<string, unknown>> {
   const json = parseObject(text.slice(0, 65536));
   const version = json["version"];
-  if (!Number.isInteger(version) || version as number < 1) throw new Error("it has no version");
+  need(Number.isInteger(version) && version as number > 0, "it has no version");
   if (version as number > highest) {
     throw new LaterRecord(`it is of version ${version}, which a later ocinet wrote; update this host`);
   }
@@ -112,13 +112,11 @@ export function parseHost(name: string, text: string): HostRecord {
   refuseName(name);
   const { underlay, mtu, port, instance, tunnel } = readRecord(text);
   const address = parseAddress(String(underlay));
-  if (address === undefined || !isUnicast(address)) throw new Error(`its underlay is no host's address`);
-  if (!isWithin(mtu, 576, 65535)) throw new Error("its MTU is no number from 576 to 65535");
-  if (!isWithin(port, 1, 65535)) throw new Error("its port is no port");
+  need(address !== undefined && isUnicast(address), "its underlay is no host's address");
   return {
     underlay: address,
-    mtu: mtu as number,
-    port: port as number,
+    mtu: within(mtu, 576, 65535, "MTU"),
+    port: portOf(port),
     instance: String(instance).slice(0, 200),
     ...(tunnel === undefined ? {} : { tunnel: parseTunnel(tunnel) }),
   };
@@ -135,30 +133,24 @@ export function readHost(name: string, text: string): HostRecord | undefined {
 
 function refuseName(name: string): void {
   const problem = identifierProblem(name);
-  if (problem !== undefined) throw new Error(`its name cannot be used: ${problem}`);
+  need(problem === undefined, `its name cannot be used: ${problem}`);
 }
 
 function parseTunnel(value: unknown): NonNullable<HostRecord["tunnel"]> {
   const { key, port } = (value ?? {}) as Readonly<Record<string, unknown>>;
-  if (!/^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$/.test(String(key))) {
-    throw new Error("its key is none of WireGuard's");
-  }
-  if (!isWithin(port, 1, 65535)) throw new Error("its port of WireGuard is no port");
-  return { key: String(key), port: port as number };
+  need(/^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$/.test(String(key)), "its key is none of WireGuard's");
+  return { key: String(key), port: portOf(port) };
 }
 
 /** @throws Error giving the reason */
 export function parseNetwork(name: string, text: string): OverlayNetwork {
   refuseName(name);
   const { vni, subnets, internal, mtu, encrypted, multicast } = readRecord(text, secondVersion);
-  if (!isWithin(vni, 1, 2 ** 24 - 1)) throw new Error("its VNI is no number from 1 to 16777215");
-  if (!Array.isArray(subnets)) throw new Error("it has no subnets");
-  if (mtu !== undefined && !isWithin(mtu, 68, 65535)) {
-    throw new Error("its MTU is no number from 68 to 65535");
-  }
+  need(Array.isArray(subnets), "it has no subnets");
   return {
-    ...{ name, vni: vni as number, subnets: parseSubnets(subnets.map(String)), internal: internal === true },
-    ...(mtu === undefined ? {} : { mtu: mtu as number }),
+    ...{ name, vni: within(vni, 1, 2 ** 24 - 1, "VNI"), subnets: parseSubnets(subnets.map(String)) },
+    internal: internal === true,
+    ...(mtu === undefined ? {} : { mtu: within(mtu, 68, 65535, "MTU") }),
     ...(encrypted === true ? { encrypted } : {}),
     ...(multicast === true ? { multicast } : {}),
   };
@@ -168,23 +160,19 @@ export function parseNetwork(name: string, text: string): OverlayNetwork {
 export function parseSubnets(texts: readonly string[]): readonly string[] {
   const subnets = texts.map((text) => {
     const parsed = parseCidr(text);
-    if (parsed === undefined) {
-      throw new Error(`Cannot use subnet "${text}": it is not of the form 10.9.0.0/24`);
-    }
+    const refused = `Cannot use subnet "${text}":`;
+    need(parsed, `${refused} it is not of the form 10.9.0.0/24`);
     const subnet = networkOf(text);
     const most = family(subnet) === 4 ? 29 : 120;
-    if (parsed.length < 8 || parsed.length > most) {
-      throw new Error(`Cannot use subnet "${text}": its length has to be from 8 to ${most}`);
-    }
-    if (!isUnicast(addressOf(subnet))) {
-      throw new Error(`Cannot use subnet "${text}": its addresses are not for hosts`);
-    }
+    need(parsed.length >= 8 && parsed.length <= most, `${refused} its length has to be from 8 to ${most}`);
+    need(isUnicast(addressOf(subnet)), `${refused} its addresses are not for hosts`);
     return subnet;
   }).toSorted((a, b) => family(a) - family(b));
   const families = new Set(subnets.map(family));
-  if (subnets.length === 0 || families.size !== subnets.length) {
-    throw new Error("Cannot use the subnets: a network has one, or one of each family");
-  }
+  need(
+    subnets.length > 0 && families.size === subnets.length,
+    "Cannot use the subnets: a network has one, or one of each family",
+  );
   return subnets;
 }
 
@@ -192,15 +180,15 @@ export function parseSubnets(texts: readonly string[]): readonly string[] {
 export function parseClaim(text: string): AddressClaim {
   const { host, id, ifname, mac } = readRecord(text);
   const parsed = parseMac(String(mac));
-  if (identifierProblem(String(host)) !== undefined) throw new Error("its host cannot be a host's name");
-  if (parsed === undefined || !parsed.startsWith("02:")) throw new Error("its MAC address is none of ours");
+  need(identifierProblem(String(host)) === undefined, "its host cannot be a host's name");
+  need(parsed && parsed.startsWith("02:"), "its MAC address is none of ours");
   return { host: String(host), id: String(id ?? ""), ifname: String(ifname ?? ""), mac: parsed };
 }
 
 /** @throws Error giving the reason */
 export function parseNames(text: string): NamesRecord {
   const { addresses, names } = readRecord(text);
-  if (!Array.isArray(addresses) || !Array.isArray(names)) throw new Error("it has no addresses, or no names");
+  need(Array.isArray(addresses) && Array.isArray(names), "it has no addresses, or no names");
   return {
     addresses: readAddresses(addresses),
     names: names.slice(0, mostNames).map(String).filter(isHostName),
@@ -210,8 +198,8 @@ export function parseNames(text: string): NamesRecord {
 /** @throws Error giving the reason */
 export function parseService(text: string): ServiceRecord {
   const { service, addresses, ports, affinity } = readRecord(text, secondVersion);
-  if (!isHostName(String(service))) throw new Error("it is no service's name");
-  if (!Array.isArray(addresses) || !Array.isArray(ports)) throw new Error("it has no addresses, or no ports");
+  need(isHostName(String(service)), "it is no service's name");
+  need(Array.isArray(addresses) && Array.isArray(ports), "it has no addresses, or no ports");
   return {
     service: String(service),
     addresses: readAddresses(addresses),
@@ -226,11 +214,10 @@ function readAddresses(all: readonly unknown[]): readonly string[] {
 
 function parsePort(value: unknown): MeshPort {
   const { protocol, hostPort, port, on } = (value ?? {}) as Readonly<Record<string, unknown>>;
-  if (protocol !== "tcp" && protocol !== "udp") throw new Error("its protocol is neither tcp nor udp");
-  if (!isWithin(hostPort, 1, 65535) || !isWithin(port, 1, 65535)) throw new Error("its port is no port");
-  if (on !== undefined && !parseCidr(String(on))) throw new Error("its subnet is none");
+  need(protocol === "tcp" || protocol === "udp", "its protocol is neither tcp nor udp");
+  need(on === undefined || parseCidr(String(on)), "its subnet is none");
   return {
-    ...{ protocol, hostPort: hostPort as number, port: port as number },
+    ...{ protocol, hostPort: portOf(hostPort), port: portOf(port) },
     ...(on === undefined ? {} : { on: networkOf(String(on)) }),
   };
 }
@@ -268,6 +255,20 @@ function isUnicast(address: string): boolean {
     : !/^(::1?$|ff|::ffff:|fe[89ab])/.test(address);
 }
 
-function isWithin(value: unknown, least: number, most: number): boolean {
-  return Number.isInteger(value) && value as number >= least && value as number <= most;
+function portOf(value: unknown): number {
+  return within(value, 1, 65535, "port");
+}
+
+/** @throws Error naming what has the value */
+function within(value: unknown, least: number, most: number, what: string): number {
+  need(
+    Number.isInteger(value) && value as number >= least && value as number <= most,
+    `its ${what} is no number from ${least} to ${most}`,
+  );
+  return value as number;
+}
+
+/** @throws Error giving the reason, unless it holds */
+function need(holds: unknown, problem: string): asserts holds {
+  if (!holds) throw new Error(problem);
 }

@@ -8,7 +8,7 @@ import type { World } from "../../plan/world.ts";
 import { namesDirectory, refreshNames } from "../networks/names.ts";
 import { type Agent, etcdOf, type Joined, keysOf, report } from "./agent_state.ts";
 import { publish } from "./publish.ts";
-import { readClaim } from "./claims.ts";
+import { isClaimOf } from "./claims.ts";
 import type { KeyValue } from "./etcd_wire.ts";
 import { type NamesRecord, parseNames, writeRecord } from "./keys.ts";
 
@@ -110,12 +110,10 @@ export function remoteNames(
       problems.push(`Cannot use the names at ${JSON.stringify(key.slice(0, 80))}: ${known.message}`);
       continue;
     }
-    const { host, id, ifname, addresses, names } = known;
+    const { addresses, names } = known;
     if (names.length === 0) continue;
     for (const address of addresses) {
-      const claim = claims.has(address) ? readClaim(claims.get(address)!) : undefined;
-      const isTheirs = claim?.host === host && claim.id === id && claim.ifname === ifname;
-      if (isTheirs) lines.push([address, ...names].join(" "));
+      if (isClaimOf(claims.get(address), known)) lines.push([address, ...names].join(" "));
     }
   }
   if (lines.length > mostLines) {

@@ -1,6 +1,6 @@
 /** Where ports of services lead, by what etcd says of members, addresses and hosts. */
 import { addressOf, type Family, family } from "../../net/address.ts";
-import { readClaim } from "./claims.ts";
+import { isClaimOf, readClaim } from "./claims.ts";
 import type { KeyValue } from "./etcd_wire.ts";
 import { type OverlayNetwork, subnetOf } from "./keys.ts";
 import type { MeshHost, MeshTarget } from "./mesh.ts";
@@ -43,7 +43,7 @@ export function targetsOf(
     hosts.some(({ name, addresses }) => name === host && addresses.some((one) => family(one) === f));
   for (const one of members.toSorted((a, b) => keyOf(a) < keyOf(b) ? -1 : 1)) {
     const addresses = one.addresses.filter((address) =>
-      subnetOf(network, address) !== undefined && isClaimed(claims, one, address) &&
+      subnetOf(network, address) !== undefined && isClaimOf(claims.get(address), one) &&
       canReach(one.host, family(address))
     );
     for (const { protocol, hostPort, port, on } of addresses.length === 0 ? [] : one.ports) {
@@ -57,12 +57,6 @@ export function targetsOf(
     }
   }
   return [...targets.values()];
-}
-
-function isClaimed(claims: Entries, { host, id, ifname }: Member, address: string): boolean {
-  const entry = claims.get(address);
-  const claim = entry && readClaim(entry);
-  return claim?.host === host && claim.id === id && claim.ifname === ifname;
 }
 
 function keyOf({ service, host, id, ifname }: Member): string {

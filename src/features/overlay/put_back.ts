@@ -1,5 +1,5 @@
 import { type Agent, etcdOf, type Joined, keysOf, report } from "./agent_state.ts";
-import { claimsOfHost, claimValue, readClaim, showHolder } from "./claims.ts";
+import { claimsOfHost, claimValue, isClaimOf, readClaim, showHolder } from "./claims.ts";
 import type { Condition, KeyValue } from "./etcd_wire.ts";
 import { attachmentsOn } from "./local_records.ts";
 import { LaterRecord, parseClaim, parseNetwork, writeNetwork } from "./keys.ts";
@@ -75,8 +75,7 @@ function reportTaken(
     addresses.flatMap((address) => {
       const entry = claims.entries.get(address);
       const claim = entry && readClaim(entry);
-      if (claim === undefined) return [];
-      if (claim.host === agent.config.name && claim.id === id && claim.ifname === ifname) return [];
+      if (claim === undefined || isClaimOf(entry, { host: agent.config.name, id, ifname })) return [];
       return [
         `Cannot have address ${address} of ${id === "" ? "this host" : `container "${id}"`} on network ` +
         `"${network.name}" in etcd: ${showHolder(claim)} has it; take one of the two down`,
