@@ -26,7 +26,7 @@ both_agents() {
   oci 1 cluster create --subnet 10.9.0.0/24 --subnet fd00:9::/64 shop
   run ! oci 2 cluster create --subnet 192.0.2.128/25 bad
   [[ $output == *'with subnet 192.0.2.128/25: it contains 192.0.2.254, which is a name server or etcd'* ]]
-  oci 2 network create -d overlay -o multicast --subnet 10.7.0.0/24 --subnet fd00:7::/64 other
+  oci 2 cluster create --multicast --subnet 10.7.0.0/24 --subnet fd00:7::/64 other
   # As Docker has it.
   on 3 iptables -P FORWARD DROP
   on 3 ip6tables -P FORWARD DROP

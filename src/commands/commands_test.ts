@@ -180,6 +180,8 @@ const wrongUse: readonly WrongUse[] = [
   ["network create", ["a"], { driver: "overlay", subnet: "nonsense" }],
   ["network create", ["a"], { driver: "overlay", opt: "mtu=x" }],
   ["network create", ["a"], { driver: "overlay", opt: "mtu=65536" }],
+  ["network create", ["a"], { driver: "overlay", opt: "multicast=x" }],
+  ["network create", ["a"], { driver: "overlay", opt: "multicasts" }],
   ["cluster create", ["a"], { mtu: "67" }],
   ["network create", ["a"], { driver: "overlay" }, "ipv6"],
   ["network create", ["a"], { driver: "overlay" }, "config-only"],
