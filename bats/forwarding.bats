@@ -158,7 +158,7 @@ sources() { in_host firewall-cmd --zone=trusted --list-sources; }
   cannot_reach 192.0.2.2 in_ns one
   run -0 ocinet doctor
   [[ $output == *"drops what containers of 10.56.0.0/24, fd00:56::/64 send"*"ocinet repair"* ]] || fail "$output"
-  run -0 ocinet repair one
+  run -0 ocinet repair --all
   equal "firewalld's source 10.56.0.0/24 was gone, and is there again
 firewalld's source fd00:56::/64 was gone, and is there again" "${output//one: /}"
   passes_all

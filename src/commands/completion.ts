@@ -139,7 +139,7 @@ function valuesOf(world: World, { name }: Option, last: string): readonly Candid
 
 function argumentsOf(world: World, { usage }: Verb, before: string): readonly Candidate[] {
   const [verb] = usage.split(" ");
-  if (/<ids\.\.\.>|^trace /.test(usage) || (verb === "port" && ["add", "rm", "ls"].includes(before))) {
+  if (/\bids\.\.\.|^trace /.test(usage) || (verb === "port" && ["add", "rm", "ls"].includes(before))) {
     return containerIds(world, stateDirectory(world)).map((id) => [id]);
   }
   if (/^[a-z]+ <networks?\b/.test(usage)) {

@@ -205,11 +205,12 @@ export const verbs: readonly Verb[] = [
     act: (world, { flags }) => gc(world, flags.has("dry-run")),
   },
   {
-    usage: "repair <ids...>",
+    usage: "repair [ids...]",
     text: "restore missing parts of containers' networks: links, addresses, rules, settings, programs",
-    example: "ocinet repair box",
+    example: "ocinet repair box\n  ocinet repair --all",
     changes: true,
-    act: (world, { words }) => repair(world, words as readonly string[]),
+    flags: { "a, all": "every container" },
+    act: (world, { words, flags }) => repair(world, words as readonly string[], flags.has("all")),
   },
   {
     group: "network",

@@ -31,7 +31,7 @@ export interface Drift {
 /** A thing in a word or two, and what is wrong with it. */
 export interface Problem {
   readonly thing: string;
-  readonly is: "gone" | "down";
+  readonly is: "gone" | "down" | "changed";
 }
 
 /**
@@ -65,6 +65,8 @@ export async function findDrift(
   const first = firstOf([
     ...missing.filter(({ id }) => id.kind === "link"),
     ...strays,
+    // Where forwarding is off, rules are planned as well that were not needed before.
+    ...missing.filter(({ id }) => id.kind === "sysctl" && /forward/.test(id.key)),
     ...missing,
     ...routes,
   ]);
@@ -194,7 +196,7 @@ function firstOf(steps: readonly Step[]): Problem | undefined {
   if (!first) return undefined;
   return isUp(first.id)
     ? { thing: `link ${linkOf(first.id)}`, is: "down" }
-    : { thing: describeResource(first.id), is: "gone" };
+    : { thing: describeResource(first.id), is: first.id.kind === "sysctl" ? "changed" : "gone" };
 }
 
 function describeResource(id: Resource): string {

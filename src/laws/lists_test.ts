@@ -39,6 +39,25 @@ test("repair says what it cannot repair, and fails", async () => {
   }
 });
 
+test("repair --all repairs every container, says of which it could not, and leaves ended ones to gc", async () => {
+  const { world, removeNamespace } = await hostWith(containers, "bridge");
+  for (const id of ["c1", "c2"]) await containers.add(world, "bridge", id);
+  const all = (of = world) => repair(of, [], true);
+  assert.deepEqual([(await all()).text, (await all()).code], ["", 0]);
+  removeNamespace("box");
+  await world.run(["ip", "link", "set", "dev", "br0", "down"]);
+  const lock: typeof world.lock = (path, ...more) =>
+    path.includes("c0") ? Promise.reject(new Error("no lock")) : world.lock(path, ...more);
+  const { text, code } = await all({ ...world, lock });
+  assert.deepEqual([text, code], ["c0: not repaired: no lock\nc2: link br0 was down, and is up again\n", 1]);
+  for (const [ids, flag] of [[[], false], [["c0"], true]] as const) {
+    await assert.rejects(
+      repair(world, ids, flag),
+      /"ocinet repair": it takes either ids of containers or --all/,
+    );
+  }
+});
+
 test("a port of a container that has left its last network can be taken away", async () => {
   const { world, addNamespace } = newFake();
   addNamespace("box");

@@ -22,6 +22,8 @@ import { stepsForRepair } from "../cni_plugin/plan_again.ts";
 import { ownContext } from "../cni_runtime/call.ts";
 import { callOf } from "../cni_runtime/external_network.ts";
 
+const ways = { down: "up", gone: "there", changed: "set" } as const;
+
 /** A record, and the steps that are to be done again for it. */
 export interface Repaired {
   readonly record: BaseRecord;
@@ -52,7 +54,7 @@ export async function repairLinks(world: World, state: string, id: string): Prom
     await makeAgain(world, state, prefixes as Prefixes, { all, missing });
     return [
       ...renamed,
-      `${first.thing} was ${first.is}, and is ${first.is === "down" ? "up" : "there"} again`,
+      `${first.thing} was ${first.is}, and is ${ways[first.is]} again`,
     ];
   } catch (error) {
     throw explain(error);

@@ -184,7 +184,7 @@ async function lookAtFirewalld(
   return warn(
     "firewalld",
     `drops what containers of ${missing.join(", ")} send to the host and through it`,
-    `ocinet repair ID for each running container, as after each firewall-cmd --reload; or firewall-cmd --zone=trusted ` +
+    `ocinet repair --all, as after each firewall-cmd --reload; or firewall-cmd --zone=trusted ` +
       missing.map((subnet) => `--add-source=${subnet}`).join(" "),
   );
 }
