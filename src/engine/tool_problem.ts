@@ -41,6 +41,21 @@ const known: readonly (readonly [pattern: RegExp, told: (step: string) => string
       `${step}: Invalid argument: IPv6 does not work on a link with an MTU below 1280, as ${link} may have; ` +
         "give the network a greater mtu, or no IPv6 subnet";
   }],
+  [/mtu (less|greater) than|: Invalid argument/, (step) => {
+    const mtu = /ip link .* mtu (\d+)/.exec(step)?.[1];
+    return mtu && (Number(mtu) < 68 || Number(mtu) > 65000)
+      ? `Cannot use mtu ${mtu}: the link cannot have it; the least is 68, for IPv6 1280, and usual is 1500`
+      : undefined;
+  }],
+  [/invalid gateway|No route to host|unreachable|is expected rather than/, (step) => {
+    const [, dst, via] = /ip route \S+ (\S+) via (\S+)/.exec(step) ?? [];
+    return via && `Cannot make the route to ${dst}: its gateway ${via} is in no subnet of the interface; ` +
+        "give the network another gateway, or an address in that subnet";
+  }],
+  [/Cannot assign|ipv6: Invalid address/, (step) => {
+    const address = / address (?:replace |add )?(\S+)/.exec(step)?.[1]?.replace(/"$/, "");
+    return address && `Cannot use address ${address}: it is for no single interface; choose another`;
+  }],
   [/: (Invalid argument|Device or resource busy)/, (step) => {
     const [, link, type] = / link (\S+) name .* type (macvlan|ipvlan)/.exec(step) ?? [];
     return link &&

@@ -2,6 +2,44 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { toolProblem } from "./tool_problem.ts";
 
+test("a value that the kernel refuses is named, with what is possible", () => {
+  const told = (step: string, said: string) => toolProblem(`Cannot do "${step}"`, said)?.replace(/;.*/, "");
+  for (
+    const [step, said] of [
+      [
+        "ip link add name veth8 mtu 67 type veth peer name eth0 mtu 67 netns x",
+        "RTNETLINK answers: Invalid argument",
+      ],
+      ["ip link add name br0 mtu 67 type bridge", "Error: mtu less than device minimum."],
+      ["container: ip link set dev eth0 mtu 67", "Error: mtu less than device minimum."],
+    ] as const
+  ) assert.equal(told(step, said), "Cannot use mtu 67: the link cannot have it");
+  for (
+    const said of [
+      "Error: Nexthop has invalid gateway.",
+      "RTNETLINK answers: No route to host",
+      'Error: inet address is expected rather than "fd66::1".',
+    ]
+  ) {
+    assert.equal(
+      told("container: ip route add 10.77.0.0/16 via fd66::1 dev eth0", said),
+      "Cannot make the route to 10.77.0.0/16: its gateway fd66::1 is in no subnet of the interface",
+    );
+  }
+  const multicast = 'Error: ipv6: Cannot assign multicast address without "IFA_F_MCAUTOJOIN" flag.';
+  assert.equal(
+    told("container: ip address replace ff02::1/64 dev eth0 nodad", multicast),
+    "Cannot use address ff02::1/64: it is for no single interface",
+  );
+  assert.equal(
+    told(
+      "container: ip link set dev eth0 address 01:00:5e:00:00:01",
+      "RTNETLINK answers: Cannot assign requested address",
+    ),
+    "Cannot use address 01:00:5e:00:00:01: it is for no single interface",
+  );
+});
+
 test("what a tool says is told with the remedy, where there is one", () => {
   assert.equal(
     toolProblem(

@@ -152,7 +152,33 @@ test("of two containers that ask for one address at the same moment, one gets it
   await add("c6");
 });
 
+for (const type of ["bridge", "ptp", "macvlan"]) {
+  test(`of two containers that ask for one MAC address on ${type} at the same moment, one gets it`, async () => {
+    const fake = newHost();
+    const add = (id: string) =>
+      attach(fake.world, state, {
+        ...{ id, container: containerOfPath(fake.world, fake.addNamespace(id)), replace: false },
+        options: parseAttachOptions(new Map()),
+        networks: [{ list: networkOf(type, id), ifname: "eth0", args: `MAC=${wanted}` }],
+      });
+    const [one, two] = await Promise.allSettled([add("c1"), add("c2")]);
+    const refusal = [one, two].find(({ status }) => status === "rejected") as PromiseRejectedResult;
+    assert.match(
+      `${refusal?.reason}`,
+      /Cannot use address 02:.*:77: container "c[12]" has it; choose another/,
+    );
+    assert.ok([one, two].some(({ status }) => status === "fulfilled"));
+    const [had, next] = one.status === "fulfilled" ? ["c1", "c2"] : ["c2", "c1"];
+    fake.removeNamespace(had);
+    await add(next);
+    for (const id of ["c1", "c2"]) await detach(fake.world, state, id);
+    const claims = fake.world.list(`${state}/networks/.links`);
+    assert.deepEqual(claims.flatMap((name) => fake.world.list(`${state}/networks/.links/${name}`)), []);
+  });
+}
+
 const dhcp = '{"cniVersion":"1.1.0","name":"blue","type":"bridge","ipam":{"type":"dhcp"}}';
+const fixed = '{"cniVersion":"1.1.0","name":"blue","type":"bridge","ipam":{"type":"static"}}';
 const passthru = '{"cniVersion":"1.1.0","name":"blue","type":"macvlan","master":"eth0","mode":"passthru"}';
 
 test("what a network cannot give of what --net asks for is refused, with the reason", async () => {
@@ -171,6 +197,7 @@ test("what a network cannot give of what --net asks for is refused, with the rea
     ],
     [own(layer2), "IP=10.1.1.7", /IP=10.1.1.7: its configuration has no "ipam"/],
     [networkOf("ptp", "c1"), "GATEWAY=10.1.1.9", /GATEWAY=10.1.1.9: .*"host-local", .*use "static"$/],
+    [own(fixed), "IP=10.7.0.7/24,10.7.0.7/16", /Cannot use address 10\.7\.0\.7: it is given twice$/],
     [networkOf("ptp", "c1"), "ip6=fd00::9", /unknown args \["ip6=fd00::9"\]/],
   ] as const;
   for (const [list, args, why] of cases) {

@@ -7,7 +7,7 @@ import type { Plan } from "../../plan/plan.ts";
 import type { Step } from "../../plan/step.ts";
 import { checkArgs } from "../../wire/cni/args.ts";
 import type { Result } from "../../wire/cni/result.ts";
-import { addressClaims } from "./address_claims.ts";
+import { addressClaims, macClaims } from "./address_claims.ts";
 import { asksAnother, checkNamespace, type Context, lock, lookFor, parse, previousResult } from "./call.ts";
 import { deferTakenPorts } from "./port_failover.ts";
 import {
@@ -69,11 +69,13 @@ async function prepareOwn(
   const parsed = parse(context);
   const seen = await lookFor(context, parsed, before);
   if (parsed.role === "meta") {
-    return { context, ...planMeta(parsed, at, before, stateAfter(seen, planned)) };
+    const plan = planMeta(parsed, at, before, stateAfter(seen, planned));
+    return { context, ...plan, steps: [...macClaims(context, parsed), ...plan.steps] };
   }
   let link: Plan;
   try {
     link = parsed.plugin.link(parsed.conf, at, seen, before);
+    link = { ...link, steps: [...macClaims(context, parsed), ...link.steps] };
   } catch (error) {
     throw explainAbsent(context, error);
   }

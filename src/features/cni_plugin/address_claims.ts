@@ -1,7 +1,9 @@
 /** Claims of addresses, where nothing else keeps one address from two containers. */
 import { ownNamespace } from "../../engine/process.ts";
 import { undoClaim } from "../../engine/undo.ts";
+import type { Parsed } from "../../engine/chain.ts";
 import { addressOf } from "../../net/address.ts";
+import { parseMac } from "../../net/names.ts";
 import type { HostState } from "../../plan/host_state.ts";
 import { type Claim, claim } from "../../plan/step.ts";
 import type { Result } from "../../wire/cni/result.ts";
@@ -29,6 +31,13 @@ export function addressClaims(
 
 function claimOf({ state, at: { containerId, network, ifname } }: Context, name: string): Claim {
   return claim(`${state}/networks/.links/${name}/owner`, `${containerId} ${network} ${ifname}`);
+}
+
+/** Of two that ask for one MAC address on a network at the same moment, neither is on record yet. */
+export function macClaims(context: Context, { plugin }: Parsed): readonly Claim[] {
+  const { args, network } = context.at;
+  const mac = "readsArgs" in plugin ? parseMac(args.get("MAC") ?? "") : undefined;
+  return mac === undefined ? [] : [claimOf(context, `${ownNamespace(context.world)} ${network} ${mac}`)];
 }
 
 /** Gives back what an attachment has claimed, where no record tells it. */

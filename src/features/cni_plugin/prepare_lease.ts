@@ -4,7 +4,7 @@ import { table } from "../../drivers/table.ts";
 import type { ParsedIpam } from "../../engine/chain.ts";
 import { findPlugin } from "../../engine/external_plugin.ts";
 import { undoClaim } from "../../engine/undo.ts";
-import { family } from "../../net/address.ts";
+import { addressOf, family } from "../../net/address.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { Step } from "../../plan/step.ts";
 import { CniError } from "../../wire/cni/error.ts";
@@ -62,8 +62,13 @@ export async function prepareAddressed(
   }
 }
 
-/** In the reference's words (host-local's allocator/config.go). */
+/** In the reference's words (host-local's allocator/config.go). @throws CniError also for an address that is given twice */
 export function checkFamilies({ ips }: Lease, version: string): void {
+  const all = ips.map(({ address }) => addressOf(address));
+  const twice = all.find((address, i) => all.indexOf(address) < i);
+  if (twice !== undefined) {
+    throw new CniError("invalidConfig", `Cannot use address ${twice}: it is given twice`);
+  }
   const several = [4, 6].some((of) => ips.filter(({ address }) => family(address) === of).length > 1);
   if (!several || atLeast(version, "0.3.0")) return;
   throw new CniError(
