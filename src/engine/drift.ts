@@ -54,7 +54,10 @@ export async function findDrift(
   const see = (step: Step) => {
     const arrived = step.id.kind === "link" ? moved.get(step.id.link) : undefined;
     if (arrived === undefined) return (step.on === "host" ? host : container)?.isThere(step);
-    return step.on === "host" ? container?.hasLink(arrived) : undefined;
+    // By its first name a link is known that was renamed inside: a second one beside it would not be its.
+    return step.on === "host"
+      ? container?.hasLink(arrived) || container?.hasLink(linkOf(step.id)!)
+      : undefined;
   };
   const missing = lasting(steps).filter((step) => see(step) === false);
   const strays = steps.flatMap(({ on, id }) =>

@@ -1,7 +1,7 @@
 /** How either side is seen: what the steps of a record can be held against. */
 import { addressOf, hostLength, lastOf, lengthOf, networkOf, plus } from "../net/address.ts";
 import type { Prefixes } from "../plan/batch.ts";
-import { type Inside, ipv6Switch, lookInside, parseInside } from "../plan/inside.ts";
+import { type Inside, ipv6Switch, isNamed, lookInside, parseInside } from "../plan/inside.ts";
 import {
   type AddressResource,
   type ElementResource,
@@ -165,7 +165,8 @@ export async function viewContainer(
   return {
     // IPv6 that was switched off in the container stays off.
     isThere: (step) => isOff && isOfIpv6(step.id) ? undefined : isInside(inside, step),
-    hasLink: (link) => inside.links.has(link),
+    hasLink: (link) =>
+      inside.links.has(link) || [...inside.links.keys()].some((one) => isNamed(inside, one, link)),
     hasSubnet: (id) =>
       isOff && isOfIpv6(id) ||
       inside.routes.some(({ dst, dev }) => dst === networkOf(id.address) && dev === id.link),

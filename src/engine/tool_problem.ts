@@ -33,7 +33,9 @@ const known: readonly (readonly [pattern: RegExp, told: (step: string) => string
   [/Cannot find device "/, (step) => {
     const link = / link (\S+) name .* type (?:mac|ip)vlan/.exec(step)?.[1];
     const place = step.includes("container: ") ? " in the container" : "";
-    return link && `Cannot make a link on ${link}: there is no such link${place}; name another master`;
+    if (link) return `Cannot make a link on ${link}: there is no such link${place}; name another master`;
+    const own = place && / dev (\S+)/.exec(step)?.[1];
+    return own ? `${step}: the container has no ${own}; if it was renamed there, rename it back` : undefined;
   }],
   [/: Invalid argument/, (step) => {
     const link = /ip address replace \S*:\S* dev (\S+)/.exec(step)?.[1];

@@ -125,6 +125,22 @@ const damages: Readonly<Record<string, (namespace: Namespace, link: FakeLink) =>
   },
 };
 
+// One that is known by its first name as well gets its own back; a second one beside it would not be the container's.
+for (const type of ["macvlan", "ipvlan", "vlan", "tap", "dummy"]) {
+  test(`of ${type}: repair gives an interface its name back that the container has renamed`, async () => {
+    const fake = await hostWith(containers, type);
+    const before = dumpOf(fake);
+    const [link] = fake.kernel.namespaces.filter((one) => one !== hostOf(fake)).flatMap(({ links }) =>
+      links.filter(({ name }) => name === "eth0")
+    );
+    link!.name = "wan0";
+    const { index } = link!;
+    assert.deepEqual(await repair(fake.world, state, "c0"), ["link eth0 was gone, and is there again"]);
+    assert.deepEqual([link!.name, link!.index], ["eth0", index]);
+    assert.deepEqual(missingFrom(before, dumpOf(fake)), []);
+  });
+}
+
 /** Links of the host's that are there for containers. */
 const isOurs = ({ name }: FakeLink) => /^(veth|br0|cni0)/.test(name);
 

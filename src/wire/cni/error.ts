@@ -45,6 +45,10 @@ export function errorJson(error: unknown, cniVersion?: string): string {
 export function messageOf(error: unknown): string {
   if (error instanceof CniError) return error.details ? `${error.message}: ${error.details}` : error.message;
   const message = error instanceof Error ? error.message : String(error);
+  // Both runtimes parse more levels than they write.
+  if (message.startsWith("Maximum call stack")) {
+    return "Cannot use the JSON that was given: it is nested too deeply";
+  }
   // Deno's and Node's texts for a failed system call contain its error name or number.
   return /\bE[A-Z]+(: |$)|\(os error /.test(message) ? systemError(message) ?? message : message;
 }

@@ -21,6 +21,11 @@ test("an error is printed as the reference prints it, empty details left out", (
   });
 });
 
+test("JSON that is nested too deeply is told as such", () => {
+  const descend = (level: number): number => 1 + descend(level + 1);
+  assert.throws(() => descend(0), (error) => /^Cannot use the JSON .*: it is nested/.test(messageOf(error)));
+});
+
 test("what is no CNI error is one of code 999", () => {
   assert.deepEqual(JSON.parse(errorJson(new TypeError("x"))), { code: 999, msg: "x" });
   assert.deepEqual(JSON.parse(errorJson("x")), { code: 999, msg: "x" });
