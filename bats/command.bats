@@ -253,6 +253,7 @@ holder_is_apart() {
   says 1 'ocinet: Cannot use namespace "/etc/passwd": it is no namespace; ip netns add NAME makes one, /run/netns/NAME' \
     ocinet up /etc/passwd
   says 1 'ocinet: Cannot enter namespace "/run/netns/none": there is none' ocinet up /run/netns/none
+  says 1 'ocinet: Cannot use namespace "/proc/self/ns/uts": it is no network namespace' ocinet up /proc/self/ns/uts
   says 1 'ocinet: Cannot attach "/proc/self/ns/net": it is this very network namespace' ocinet up /proc/self/ns/net
   says 1 "ocinet: Cannot attach \"$HOST_PID\": it is this very network namespace" ocinet up "$HOST_PID"
   in_host ip netns attach own "$HOST_PID"

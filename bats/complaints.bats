@@ -368,6 +368,7 @@ flows() { in_host conntrack -L -p udp 2>/dev/null | sed -n 's/.*src=192.0.2.2 .*
     bridge ADD "$full" CNI_NETNS=/run/netns/none
   refused 999 'failed to open netns "/etc/passwd": unknown FS magic on "/etc/passwd": it is no namespace' \
     bridge ADD "$full" CNI_NETNS=/etc/passwd
+  refused 8 'failed to open netns "/proc/self/ns/uts": it is no network namespace' bridge ADD "$full" CNI_NETNS=/proc/self/ns/uts
   nothing_stays
   run -0 plugin loopback ADD "$(conf loopback)" CNI_NETNS=/proc/self/ns/net CNI_NETNS_OVERRIDE=TRUE
 }

@@ -274,10 +274,11 @@ plug() {
     exec socat TUN,tun-type=tap,tun-name=eth0,iff-no-pi UNIX-CONNECT:$cable,type=5"
 }
 
-# keeps_lease_of_net JSON: as a network of --net
+# keeps_lease_of_net JSON: as a network of --net, with a MAC address that is asked for (podman#1136)
 keeps_lease_of_net() {
   echo "$1" >"$NET_DIR/net.conf"
-  run -0 ocinet up --net net /run/netns/box
+  run -0 ocinet up --net net:mac=02:00:00:00:77:01 /run/netns/box
+  equal 02:00:00:00:77:01 "$(awk '{ print $2 }' "$LEASES")"
   equal 10.9.0.50/24 "$(address)"
   # So the container knows the server's MAC, and a release waits for no answer to ARP, for which a tap's program takes its time.
   in_box busybox ping -q -c 1 -w 20 10.9.0.1

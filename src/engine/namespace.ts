@@ -57,6 +57,7 @@ export function containerOfPath(world: World, path: string): Namespace {
  * could have the path lead to the host's own.
  */
 export function netnsProblem(world: World, path: string): string | undefined {
+  if (/^\/proc\/.*\/ns\/(?!net)/.test(path)) return "it is no network namespace";
   const why = whyOthersMove(world, path);
   return why &&
     `others could put another in its place, for ${why}; give the pid of a process in it, or a path in /run/netns`;

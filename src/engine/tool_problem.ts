@@ -54,9 +54,9 @@ const known: readonly (readonly [pattern: RegExp, told: (step: string) => string
     return via && `Cannot make the route to ${dst}: its gateway ${via} is in no subnet of the interface; ` +
         "give the network another gateway, or an address in that subnet";
   }],
-  [/Cannot assign|ipv6: Invalid address/, (step) => {
+  [/Cannot assign|ipv6: Invalid address|Operation not supported/, (step) => {
     const address = / address (?:replace |add )?(\S+)/.exec(step)?.[1]?.replace(/"$/, "");
-    return address && `Cannot use address ${address}: it is for no single interface; choose another`;
+    return address && `Cannot use address ${address}: the interface cannot have it; choose another, or none`;
   }],
   [/: (Invalid argument|Device or resource busy)/, (step) => {
     const [, link, type] = / link (\S+) name .* type (macvlan|ipvlan)/.exec(step) ?? [];

@@ -34,6 +34,12 @@ test("nowhere", () => {
   });
 });
 
+test("more destinations than nft takes in a moment are refused", () => {
+  const many = (count: number) => [Array(count).fill("10.0.0.1:80").join(",")];
+  assert.equal(parseEgress(many(4096)).length, 4096);
+  assert.throws(() => parseEgress(many(4097)), /it has more than 4096 destinations; use prefixes$/);
+});
+
 test("an item that is none is refused", () => {
   const rows: readonly (readonly [string, RegExp])[] = [
     ["", /it is not none, or a list/],
