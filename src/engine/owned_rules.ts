@@ -5,13 +5,13 @@ import type { World } from "../plan/world.ts";
 
 /**
  * Elements and chains of our tables that belong to a container, by its id or the names of its links.
- * @param ofLinks only what belongs to these links of it
+ * @param ofLinks only what belongs to these links of it; "alone": or to a link that it shares, such as a macvlan's master
  */
 export async function ownedRules(
   world: World,
   id: string,
   links: readonly string[],
-  ofLinks = false,
+  ofLinks: boolean | "alone" = false,
 ): Promise<readonly Step[]> {
   const tables = await Promise.all(["inet", "bridge"].map(async (family) => {
     const list = ["nft", "--numeric", "list", "table", family, "ocinet"];
@@ -46,11 +46,12 @@ function elementsFor(
   elements: readonly ListedElement[],
   id: string,
   links: readonly string[],
-  ofLinks: boolean,
+  ofLinks: boolean | "alone",
 ): readonly ListedElement[] {
   const isOwn = ({ owner = "" }: ListedElement) => {
     const [of, link] = owner.split(" ") as [string, string?];
-    return of === id.slice(0, longestInComment) && (!ofLinks || link !== undefined && links.includes(link));
+    const isOf = (one: string) => links.includes(one) || ofLinks === "alone" && !one.startsWith("veth");
+    return of === id.slice(0, longestInComment) && (!ofLinks || link !== undefined && isOf(link));
   };
   const own = elements.filter(isOwn);
   const members = own.filter(({ set }) => set.startsWith("members")).map(({ key }) => key);

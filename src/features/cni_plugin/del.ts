@@ -32,6 +32,7 @@ import {
   hasRecord,
   isAttachedByOther,
   otherRecords,
+  pluginKeys,
   type PluginRecord,
   readPlugin,
   recordFile,
@@ -172,16 +173,16 @@ async function delUnrecorded(context: Context): Promise<void> {
     await undoAll(world, prefixesFor(context), all, whatOf(key));
     if (parsed?.role === "main") releaseClaims(context);
   }
-  // It may be there and say nothing.
   removeRecord(world, state, key);
 }
 
 /** Rules say whose they are: those of all plugins for the interface go with its link, where nothing tells its addresses. */
 async function rulesOf(context: Context): Promise<readonly Step[]> {
-  const { world, key, call, at } = context;
+  const { world, state, key, call, at } = context;
   const known = accepted(() => previousResult(context)) ?? rememberedResult(context);
   if (known || table[call.type]?.role !== "main" || !isRoot(world)) return [];
-  return await ownedRules(world, key.id, [vethFrom(at.digest)], true);
+  const more = pluginKeys(world, state, key.id).some(({ ifname }) => ifname !== key.ifname);
+  return await ownedRules(world, key.id, [vethFrom(at.digest)], more || "alone");
 }
 
 /** @param parsed the IPAM type's part, where the rest of the configuration can be used as well */
@@ -219,8 +220,8 @@ async function plannedAgain(context: Context, parsed: Parsed): Promise<readonly 
   const link = deleteLink(context);
   try {
     const { steps } = await planAgain(context, parsed, before);
-    // Rules name addresses and ports, which are another container's by now unless this one is still there.
-    // The ifb link goes with bandwidth's own DEL, which comes before that of other types.
+    // Rules name addresses and ports, which are another's by now unless this one is still there. The ifb link goes with
+    // bandwidth's own DEL, which comes before that of other types.
     const links = hostLinks(before).filter((name) => name !== namedIfb(before));
     const still = links.length > 0 && links.every((name) => linkExists(world, name));
     const veth = vethFrom(at.digest);
