@@ -92,8 +92,8 @@ export const dnsPacket: Trim = {
 };
 
 /**
- * ipaddr.js also knows special ranges and masks, and reads prefixes, which address.ts does by its own rules. Of IPv6's
- * ranges it needs that of IPv4-mapped addresses itself.
+ * ipaddr.js also knows special ranges and masks, and reads prefixes, IPv4 in other forms than four numbers, and IPv4 in
+ * IPv6, which address.ts does by its own rules. Of IPv6's ranges it needs that of IPv4-mapped addresses itself.
  */
 export const ipaddr: Trim = {
   file: /\/ipaddr\.js\/lib\/ipaddr\.js$/,
@@ -102,6 +102,20 @@ export const ipaddr: Trim = {
     [/(?<=\n {8}IPv6\.prototype\.SpecialRanges = \{)\n[^]*?(?=\n +ipv4Mapped: )/, "\n"],
     [/(?<=\n +ipv4Mapped: .*)\n[^]*?(?=\n {8}\};\n)/, "\n"],
     [/\n( {8})IPv4\.prototype\.(match|range|toIPv4MappedAddress) = [^]*?\n\1\};(?=\n)/g, "\n"],
+    [/\n {4}const octalRegex = .*\n {4}const hexRegex = .*/, "\n"],
+    [/\n {4}function parseIntAuto [^]*?\n {4}\}(?=\n)/, "\n"],
+    [/parseIntAuto\(part\)/, "parseInt(part, 10)"],
+    [/\n {8}threeOctet: [^]*? {8}longValue: .*(?=\n)/, "\n"],
+    [
+      /\n {8}\} else if \(\(match = string\.match\(ipv4Regexes\.longValue\)\)\) \{[^]*?(?=\n {8}\} else \{\n {12}return null;)/,
+      "\n",
+    ],
+    [
+      /\n {8}if \(\(match = string\.match\(ipv6Regexes\.deprecatedTransitional\)\)\) \{[^]*?\n {8}\}(?=\n)/,
+      "\n",
+    ],
+    [/\n {8}if \(\(match = string\.match\(ipv6Regexes\.transitional\)\)\) \{[^]*?\n {8}\}(?=\n)/, "\n"],
+    [/\n {8}deprecatedTransitional: [^]*? {8}transitional: .*(?=\n)/, "\n"],
     [/\n( {8})IPv6\.prototype\.toFixedLengthString = [^]*?\n\1\};(?=\n)/, "\n"],
     [/\n( {8})IPv[46]\.prototype\.prefixLengthFromSubnetMask = [^]*?\n\1\};(?=\n)/g, "\n"],
     [
