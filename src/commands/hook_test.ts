@@ -51,8 +51,15 @@ test("a bundle that switches IPv6 off has no address of it, on a network that ha
   placeNetwork(fake, "dual", "10.6.0.0/24", "fd00:6::/64");
   placeNetwork(fake, "six", "fd00:7::/64");
   const both = ["10.6.0", "fd00:6:", "fd00:7:"];
-  for (const [value, expected] of [["1", ["10.6.0", "fd00:7:"]], [0, both]] as const) {
-    const linux = { sysctl: { "net.ipv6.conf.all.disable_ipv6": value } };
+  const four = ["10.6.0", "fd00:7:"];
+  for (
+    const [key, value, expected] of [
+      ["net.ipv6.conf.all.disable_ipv6", "1", four],
+      ["net/ipv6/conf/all/disable_ipv6", " 2", four],
+      ["net.ipv6.conf.all.disable_ipv6", 0, both],
+    ] as const
+  ) {
+    const linux = { sysctl: { [key]: value } };
     fake.place("/bundle/config.json", JSON.stringify({ ociVersion: "1.0.2", linux }));
     const state = JSON.stringify({ ociVersion: "1.0.2", id: "web", pid, bundle: "/bundle" });
     await hook(fake.world, ["createRuntime", "--net=dual,six"], state);

@@ -227,8 +227,12 @@ function asList(value: unknown): readonly unknown[] {
   return Array.isArray(value) ? value : [];
 }
 
-/** Whether a bundle's config.json switches IPv6 off. The runtime sets its sysctls after its hooks, over ours. */
+/**
+ * Whether a bundle's config.json switches IPv6 off. The runtime sets its sysctls after its hooks, over ours. Runtimes take
+ * slashes in place of dots, and the kernel any number but 0.
+ */
 export function switchesIpv6Off(config: Config | undefined): boolean {
-  const sysctls = asObject(asObject(config?.["linux"])["sysctl"]);
-  return String(sysctls["net.ipv6.conf.all.disable_ipv6"]) === "1";
+  return Object.entries(asObject(asObject(config?.["linux"])["sysctl"])).some(([key, value]) =>
+    key.replaceAll("/", ".") === "net.ipv6.conf.all.disable_ipv6" && Number(value) !== 0
+  );
 }
