@@ -53,6 +53,10 @@ const known:
       return via &&
         `Cannot make the route to ${dst}: its gateway ${via} is in no subnet of the interface; choose another`;
     }],
+    [/netns is immutable/, (step) => {
+      const link = / dev (\S+) netns /.exec(step)?.[1];
+      return link && `Cannot move ${link}: the kernel keeps it where it is; name another device`;
+    }],
     [/Cannot assign|ipv6: Invalid address|Operation not supported/, (step) => {
       const address = / address (?:replace |add )?(\S+)/.exec(step)?.[1]?.replace(/"$/, "");
       return address &&

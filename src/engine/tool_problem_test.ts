@@ -31,6 +31,10 @@ test("a value that the kernel refuses is named, with what is possible", () => {
     told("container: ip address replace ff02::1/64 dev eth0 nodad", multicast),
     "Cannot use address ff02::1/64: the interface cannot have it",
   );
+  assert.equal(
+    told("ip link set dev br0 netns /run/netns/box name move1", "Error: The interface netns is immutable."),
+    "Cannot move br0: the kernel keeps it where it is",
+  );
   // The second is what an ipvlan says.
   for (const said of ["Cannot assign requested address", "Operation not supported"]) {
     assert.equal(

@@ -106,6 +106,10 @@ export function link(conf: Conf, at: Attachment, seen: HostState): Plan {
     return { steps: [], result: resultOf(at, undefined, {}) };
   }
   const found = findLink(conf, device, seen);
+  // Every namespace has a loopback, and the container's would be taken for the device.
+  if (found.index === 1) {
+    throw wrong(`Cannot move ${found.name}: the kernel keeps it where it is; name another device`);
+  }
   return {
     steps: [...moveIn(found, at), ...bringUp(conf.bringUp, at.ifname)],
     result: resultOf(at, found.mac, {}),

@@ -149,6 +149,13 @@ test("a device is found by name, address, path, PCI address or the runtime's id,
   );
 });
 
+test("the host's loopback is refused: the container's own would be taken for it", () => {
+  assert.throws(
+    () => link({ device: "ens1" }, seeing({}, { index: 1 })),
+    /Cannot move ens1: the kernel keeps it where it is; name another device$/,
+  );
+});
+
 test("a device that a program drives is only named", () => {
   const seen = seeing({ "/sys/bus/pci/devices/0000:00:05.0": { driver: "vfio-pci" } });
   const conf = { pciBusID: "0000:00:05.0", ipam: { type: "static" } };
