@@ -18,7 +18,11 @@ import { takeSample } from "../features/top/sample.ts";
 import type { World } from "../plan/world.ts";
 import { repair } from "../features/container/repair.ts";
 import { containers, hostWith } from "./actions.ts";
-import { dumpOf, missingFrom, state } from "./machine.ts";
+import { containerOfPath } from "../engine/namespace.ts";
+import { attach } from "../features/container/attach.ts";
+import { parseAttachOptions } from "../features/container/options.ts";
+import { parseNetworkList } from "../wire/cni/network_list.ts";
+import { dumpOf, missingFrom, newHost, state } from "./machine.ts";
 import { networkTypes } from "./networks.ts";
 
 const hostOf = ({ kernel }: Fake) => namespaceOf(kernel, kernel.own);
@@ -85,6 +89,23 @@ test("repair makes a bridge again that was deleted, with its ports and addresses
   });
   assert.match(told.join("\n"), /br0 was gone, and is there again/);
   assert.deepEqual(lost, []);
+});
+
+test("a bridge is not renamed under a container because its network's file has another name since", async () => {
+  const fake = newHost();
+  const add = (id: string, netns: string, bridge: string) => {
+    const text = JSON.stringify({ cniVersion: "1.0.0", name: "blue", type: "bridge", bridge });
+    const list = parseNetworkList(text, "blue");
+    return attach(fake.world, state, {
+      ...{ id, container: containerOfPath(fake.world, netns), replace: false },
+      ...{ options: parseAttachOptions(new Map()), networks: [{ list, ifname: "eth0", args: "" }] },
+    });
+  };
+  await add("c1", fake.addNamespace("box"), "br7");
+  const refusal =
+    /Cannot use bridge br8: container "c1" is on br7, the bridge of this network; keep that name, or/;
+  await assert.rejects(add("c2", fake.addNamespace("other"), "br8"), refusal);
+  assert.ok(linkNamed(hostOf(fake), "br7"));
 });
 
 test("repair makes a container's link again that was deleted", async () => {

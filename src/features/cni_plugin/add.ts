@@ -19,7 +19,7 @@ import {
 } from "./prepare_lease.ts";
 import { giveWay, perform, type Prepared, stepsToKeep } from "./prepared.ts";
 import { prepareRemote } from "./remote.ts";
-import { explainAbsent, explainSharedLink } from "./shared_link.ts";
+import { explainAbsent, explainSharedLink, refuseRenaming } from "./shared_link.ts";
 import { withFirstValues } from "./shared_sysctls.ts";
 
 /**
@@ -79,6 +79,7 @@ async function prepareOwn(
   } catch (error) {
     throw explainAbsent(context, error);
   }
+  refuseRenaming(context, link.steps);
   const addressed = (lease: Lease) => {
     const { steps, result } = parsed.plugin.address(parsed.conf, at, lease, link.result, seen);
     return { steps: [...addressClaims(context, parsed, lease, seen, before), ...steps], result };

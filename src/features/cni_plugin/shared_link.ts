@@ -3,6 +3,8 @@ import { isOfLinks } from "../../engine/step_error.ts";
 import { otherWith } from "../../engine/taken.ts";
 import { parseMac } from "../../net/names.ts";
 import { CniError } from "../../wire/cni/error.ts";
+import { isRenaming } from "../../plan/ip.ts";
+import { show, type Step } from "../../plan/step.ts";
 import { asCniError, type Context } from "./call.ts";
 
 /** The reason why an ADD failed: it names the container that has an interface of this name in the namespace. */
@@ -35,4 +37,21 @@ export function explainAbsent({ world, conf }: Context, error: unknown): unknown
     return asked.some((word) => text.includes(`"${word}"`) || text.includes(`/${word}"`));
   });
   return who ? new CniError("internal", `${error.message}: ${who} has it; end that container first`) : error;
+}
+
+/**
+ * A bridge that somebody has renamed gets its name back. But where containers know it by the name that it has, the
+ * configuration has another one since, and rules of these containers would lose their bridge.
+ * @throws CniError in that case
+ */
+export function refuseRenaming({ world }: Context, steps: readonly Step[]): void {
+  for (const step of steps.filter(isRenaming)) {
+    const [, old, bridge] = / dev (\S+) name (\S+)/.exec(show([step])) ?? [];
+    const who = otherWith(world, [], ({ id }) => id.kind === "link" && id.master === old);
+    if (who === undefined) continue;
+    throw new CniError(
+      "invalidConfig",
+      `Cannot use bridge ${bridge}: ${who} is on ${old}, the bridge of this network; keep that name, or end that container first`,
+    );
+  }
 }
