@@ -22,7 +22,7 @@ function lead(from: Socket, to: Socket): void {
 
 /**
  * A failed write would destroy the socket, and with it what it has received and nothing has read: the answer of a server
- * that closes before it has read the whole request. So what cannot be written is dropped, and reading meets the end.
+ * that closes before it has read the whole request. So what cannot be written is dropped, as long as there is more to read.
  * @returns whether a write has failed
  */
 function keepReading(socket: Socket): () => boolean {
@@ -30,10 +30,10 @@ function keepReading(socket: Socket): () => boolean {
   for (const name of ["_write", "_writev"] as const) {
     const write = socket[name] as (...args: unknown[]) => void;
     socket[name] = (...args: unknown[]) => {
-      const done = args.pop() as () => void;
+      const done = args.pop() as (error?: Error | null) => void;
       write.call(socket, ...args, (error?: Error | null) => {
         broken ||= !!error;
-        done();
+        done(socket.readableEnded ? error : null);
       });
     };
   }

@@ -44,3 +44,14 @@ test("what a server answers arrives whole, though it closes before it has read t
   await once(client, "close");
   assert.equal(said.length, before.length + answer.length);
 });
+
+test("a client that has sent all and then goes away ends the server's answer", async () => {
+  const [[inside, server], [outside, client]] = [await connection("inside"), await connection("outside")];
+  join(outside, inside);
+  const closed = once(server, "close");
+  server.on("error", () => {}).on("end", () => client.destroy()).resume();
+  client.end("request");
+  const more = () => server.destroyed || server.write("answer ".repeat(1000), () => setTimeout(more));
+  more();
+  await closed;
+});
