@@ -226,7 +226,44 @@ knows() {
   unanswered tcp 10.12.0.2 81 in_peer
   equal 192.0.2.2 "$(ask tcp 10.13.0.2 82 in_peer)"
   equal "" "$(in_host ip -4 -o address show dev alone0)"
+  # Each family has its own mode: IPv4 is translated, IPv6 has the port on the container's address.
+  local six=$bridge.gateway_mode_ipv6
+  net create -o $six=routed --subnet 10.15.0.0/24 --subnet fd00:15::/64 dual
+  net create -o $mode=routed -o $six=nat-unprotected --subnet 10.16.0.0/24 --subnet fd00:16::/64 mixed
+  net create --internal -o $mode=isolated -o $bridge.name=half0 --subnet 10.17.0.0/24 --subnet fd00:17::/64 half
+  in_peer ip route add 10.16.0.0/15 via 192.0.2.1
+  in_peer ip route add fd00:10::/28 via 2001:db8:1::1
+  launch i runc --net dual -p 8084:84
+  launch j runc --net mixed -p 8086:86
+  launch k runc --net half
+  serve tcp 84 in_container i
+  serve tcp 85 in_container i
+  serve tcp 86 in_container j
+  serve tcp 87 in_container j
+  local turn
+  for turn in started connected repaired; do
+    equal "8084:84/tcp nftables+routed" "$(ocinet port ls i)"
+    equal 192.0.2.2 "$(ask tcp 192.0.2.1 8084 in_peer)"
+    equal 2001:db8:1::2 "$(ask tcp fd00:15::2 84 in_peer)"
+    equal 192.0.2.1 "$(ask tcp 192.0.2.2 83 in_container i)"
+    equal fd00:15::2 "$(ask tcp 2001:db8:1::2 83 in_container i)"
+    unanswered tcp 10.15.0.2 84 in_peer
+    unanswered tcp fd00:15::2 85 in_peer
+    unanswered tcp 2001:db8:1::1 8084 in_peer
+    case $turn in
+      started) net disconnect dual i && net connect --ip 10.15.0.2 --ip6 fd00:15::2 dual i ;;
+      connected) in_host nft delete table inet ocinet && ocinet repair i j k ;;
+    esac
+  done
+  equal 192.0.2.2 "$(ask tcp 10.16.0.2 86 in_peer)"
+  equal 2001:db8:1::2 "$(ask tcp fd00:16::2 87 in_peer)"
+  equal 10.16.0.2 "$(ask tcp 192.0.2.2 83 in_container j)"
+  equal 2001:db8:1::1 "$(ask tcp 2001:db8:1::2 83 in_container j)"
+  unanswered tcp 10.16.0.2 87 in_peer
+  unanswered tcp fd00:16::2 87 in_container i
+  equal fd00:17::1 "$(in_host ip -j address show dev half0 | jq -r '.[].addr_info[] | select(.scope == "global").local')"
+  reaches fd00:17::1 in_container k
   local id
-  for id in a b c d e f g h; do delete_container $id; done
-  net rm inside apart lan led bare alone
+  for id in a b c d e f g h i j k; do delete_container $id; done
+  net rm inside apart lan led bare alone dual mixed half
 }

@@ -24,7 +24,7 @@ async function hostWith(...nets: readonly string[]): Promise<Fake> {
   place("vault", "10.91.0.0/24", { internal: true });
   place("shop", "10.92.0.0/24", { ipMasq: true });
   place("plain", "10.93.0.0/24", {});
-  place("routed", "10.94.0.0/24", {}, [{ type: "portmap", routed: true }]);
+  place("routed", "10.94.0.0/24", {}, [{ type: "portmap", gatewayModes: { 4: "routed", 6: "routed" } }]);
   const options = new Map([["net", [nets.join(",")]], ["publish", ["8080:80"]]]);
   await up(fake.world, "/run/netns/box", options);
   return fake;

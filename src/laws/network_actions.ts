@@ -36,7 +36,7 @@ const redBy = (names: "hosts" | "dns", isRouted = false): Network => ({
       ...{ cniVersion: "1.0.0", name: "red", ocinet: { options: { names } } },
       plugins: [
         { ...main, ipMasq: !isRouted, ipam: { type: "host-local", ranges, routes } },
-        ...isRouted ? [{ type: "portmap", routed: true }] : [],
+        ...isRouted ? [{ type: "portmap", gatewayModes: { 4: "routed", 6: "routed" } }] : [],
       ],
     }),
     path,

@@ -37,7 +37,7 @@ test("a network is not left whose ports another container has on the host meanwh
   const ipam = { type: "host-local", subnet: "10.93.0.0/24" };
   const plugins = [{ type: "bridge", bridge: "brt", isGateway: true, ipam }, {
     type: "portmap",
-    routed: true,
+    gatewayModes: { 4: "routed", 6: "routed" },
   }];
   fake.place("/etc/ocinet/net.d/rt.conflist", JSON.stringify({ cniVersion: "1.0.0", name: "rt", plugins }));
   const { world } = fake;

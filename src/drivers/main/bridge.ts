@@ -17,6 +17,7 @@ import { findBridge, isOurs, isRenamed, nameNow } from "./bridge_found.ts";
 import {
   detectDuplicates,
   gatewayAddresses,
+  led,
   setGateway,
   withDefaultRoutes,
   withGateway,
@@ -24,6 +25,7 @@ import {
 } from "./bridge_gateway.ts";
 import { isFiltering, lostVlans, portVlans, vlanLink, type Vlans, vlansOn } from "./bridge_vlan.ts";
 import { endpointOf } from "./endpoint.ts";
+import { hasMode } from "./gateway_modes.ts";
 import { addAddresses, addRoutes, enableIpv6, needAddresses, withLease } from "./layer3.ts";
 import { announce, bringUp, bringUpAddressed } from "./move_in.ts";
 import {
@@ -177,7 +179,7 @@ export function checkDrift(
   const port = hostLinks(made).map((name) => seen.links.get(name)).find((link) => link?.master === bridge);
   if (!port) return `CNI veth created for bridge ${conf.bridge} was not found`;
   const ips = ownIps(made, ifname);
-  return lostVeth(conf.isGateway ? ips : [], ifname, port, seen, gatewayLink(conf)) ??
+  return lostVeth(led(conf, ips), ifname, port, seen, gatewayLink(conf)) ??
     lostPort(conf, port, seen) ??
     lostBridge(conf, ips, seen);
 }
@@ -198,7 +200,7 @@ function lostPort(
 }
 
 function lostBridge(conf: Conf, ips: readonly Ip[], seen: HostState): string | undefined {
-  const { bridge, promiscMode, isGateway } = conf;
+  const { bridge, promiscMode } = conf;
   const { up, promiscuous } = seen.links.get(bridge) ?? {};
   if (!up) return `bridge "${bridge}" is down`;
   const mixed = isFiltering(conf.vlans) ? filteringProblem(bridge, seen.links.get(bridge)) : undefined;
@@ -206,7 +208,7 @@ function lostBridge(conf: Conf, ips: readonly Ip[], seen: HostState): string | u
   if (promiscMode && !promiscuous) return `bridge "${bridge}" is no longer in promiscuous mode`;
   const name = gatewayLink(conf);
   const there = seen.links.get(name)?.addresses;
-  const gone = isGateway ? gatewayAddresses(ips).find((gateway) => !there?.includes(gateway)) : undefined;
+  const gone = gatewayAddresses(led(conf, ips)).find((gateway) => !there?.includes(gateway));
   return gone && `"${name}" no longer has the gateway's address ${gone}`;
 }
 
@@ -246,7 +248,8 @@ export function address(conf: Conf, at: Attachment, given: Lease, made: Result, 
   needAddresses(given);
   const lease = { ...given, ips: given.ips.map((ip) => withGateway(ip, conf)) };
   const routes = conf.isDefaultGateway ? withDefaultRoutes(lease) : lease.routes;
-  const gateways = conf.isGateway ? gatewayAddresses(lease.ips) : [];
+  const gateways = gatewayAddresses(led(conf, lease.ips));
+  const isRouted = hasMode(conf.modes, "routed");
   const mac = macFor(conf, at, lease);
   const named = mac === undefined ? made : withMac(made, mac);
   const result = withVlanLink(conf, at, withLease(named, { ...lease, routes }, 2, conf.dns), seen);
@@ -257,7 +260,7 @@ export function address(conf: Conf, at: Attachment, given: Lease, made: Result, 
     steps: [
       ...(mac === undefined ? [] : [setLink("container", at.ifname, "address", mac)]),
       ...setGateway(conf, at, gateways, seen),
-      ...(conf.isGateway ? forward(lease.ips, seen, endpoint.link) : []),
+      ...forward(led(conf, lease.ips), seen, endpoint.link),
       ...detectDuplicates(conf, at.ifname),
       ...enableIpv6(lease, at.ifname),
       ...announce(at.ifname, [4]),
@@ -268,7 +271,7 @@ export function address(conf: Conf, at: Attachment, given: Lease, made: Result, 
       ...(found === undefined || isOurs(found, at.networkDigest) ? guardHost(...bridges) : []),
       ...join(endpoint, lease.ips),
       ...(conf.internal ? [keepBridgeInternal(endpoint)] : []),
-      ...(conf.ipMasq ? masquerade(endpoint, lease.ips) : []),
+      ...(conf.ipMasq ? masquerade(endpoint, lease.ips.filter((ip) => !isRouted(ip))) : []),
     ],
     result,
   };

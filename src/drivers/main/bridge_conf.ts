@@ -4,6 +4,7 @@ import { linkNameProblem } from "../../net/names.ts";
 import { CniError } from "../../wire/cni/error.ts";
 import { type Fields, fields } from "../../wire/cni/fields.ts";
 import { type Dns, hasDns, parseDns } from "../../wire/cni/result.ts";
+import { type GatewayModes, parseModes } from "./gateway_modes.ts";
 import { parseTrunk, vlanLink, type Vlans } from "./bridge_vlan.ts";
 import { parseMasquerade } from "./layer3.ts";
 import { type BringUp, parseBringUp } from "./move_in.ts";
@@ -13,6 +14,7 @@ export interface Conf {
   readonly bridge: string;
   readonly isGateway: boolean;
   readonly isDefaultGateway: boolean;
+  readonly modes: GatewayModes;
   readonly forceAddress: boolean;
   readonly ipMasq: boolean;
   /** Our own option: the containers can open connections only to each other and to the host. */
@@ -61,6 +63,7 @@ export function parse(conf: Fields): Conf {
     bridge,
     isGateway,
     isDefaultGateway,
+    modes: parseModes(conf),
     forceAddress: flag(conf, "forceAddress"),
     ipMasq: parseMasquerade(conf),
     internal: flag(conf, "internal"),

@@ -10,11 +10,12 @@ import type { Lease } from "../plugin.ts";
 import { nameNow } from "./bridge_found.ts";
 import type { Conf } from "./bridge_conf.ts";
 import { makeVlanLink, vlanLink, vlanMac } from "./bridge_vlan.ts";
+import { hasMode } from "./gateway_modes.ts";
 import { gatewayFor } from "./layer3.ts";
 
 /** The address with the gateway that `isGateway` means: the first of its subnet, unless the IPAM has named one. */
-export function withGateway(ip: Ip, { isGateway }: Conf): Ip {
-  return ip.gateway === undefined && isGateway
+export function withGateway(ip: Ip, conf: Conf): Ip {
+  return ip.gateway === undefined && led(conf, [ip]).length > 0
     ? { ...ip, gateway: plus(addressOf(networkOf(ip.address)), 1n) }
     : ip;
 }
@@ -25,6 +26,12 @@ export function withDefaultRoutes({ ips, routes }: Lease): readonly Route[] {
     .filter(({ dst, gw }) => gw && !routes.some((route) => route.dst === dst && route.gw !== undefined));
   // A default route without a gateway of its own is this same route.
   return [...routes.filter((route) => !missing.some(({ dst }) => dst === route.dst)), ...missing];
+}
+
+/** The addresses of families that the bridge has the gateway of. */
+export function led({ isGateway, modes }: Conf, ips: readonly Ip[]): readonly Ip[] {
+  const isIsolated = hasMode(modes, "isolated");
+  return isGateway ? ips.filter((ip) => !isIsolated(ip)) : [];
 }
 
 /** The gateways with their prefix lengths. */

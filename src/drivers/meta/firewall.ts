@@ -11,6 +11,7 @@ import type { Plan } from "../../plan/plan.ts";
 import type { HostState } from "../../plan/host_state.ts";
 import { type Exec, exec, type Step, words } from "../../plan/step.ts";
 import { endpointLookups, endpointOf } from "../main/endpoint.ts";
+import { type GatewayModes, hasMode, parseModes } from "../main/gateway_modes.ts";
 import { alone } from "../main/layer3.ts";
 import type { Lookups } from "../plugin.ts";
 import { hostLinks, ownIps } from "../../wire/cni/previous_result.ts";
@@ -25,6 +26,8 @@ interface Conf {
   readonly adminChain?: string;
   /** Absent: this type does not decide from where the address can be reached. */
   readonly ingressPolicy?: typeof policies[number];
+  /** Only families that are unprotected are let pass and opened. */
+  readonly modes: GatewayModes;
 }
 
 /** The same as the reference's. Before that version, DEL is not told the addresses. */
@@ -47,6 +50,7 @@ export function parse(conf: Fields): Conf {
   const own = backend === "iptables" || backend === "nftables";
   return {
     ...(own || backend === "firewalld" ? { firewalld: backend === "firewalld" } : {}),
+    modes: parseModes(conf, "nat-unprotected"),
     zone: conf.string("firewalldZone") ?? "trusted",
     ...(backend === "nftables" ? {} : { adminChain }),
     ...(policy === undefined ? {} : { ingressPolicy: policy as typeof policies[number] }),
@@ -79,7 +83,7 @@ export function lookups({ firewalld }: Conf, at: Attachment, made?: Result): Loo
  * too.
  */
 export function plan(conf: Conf, at: Attachment, made: Result, seen: HostState): Plan {
-  const [ips, endpoint] = [ownIps(made, at.ifname), endpointOf(at, made, seen.reached)];
+  const [ips, endpoint] = [openIps(conf, at, made), endpointOf(at, made, seen.reached)];
   const { ingressPolicy: policy, firewalld = isRunning(seen), adminChain } = conf;
   return {
     steps: [
@@ -91,6 +95,10 @@ export function plan(conf: Conf, at: Attachment, made: Result, seen: HostState):
     ],
     result: made,
   };
+}
+
+function openIps({ modes }: Conf, { ifname }: Attachment, made: Result): readonly Ip[] {
+  return ownIps(made, ifname).filter(hasMode(modes, "nat-unprotected"));
 }
 
 /**
@@ -153,8 +161,9 @@ export function trust(zone: string, ips: readonly Ip[]): readonly Exec[] {
 }
 
 /** Looks up firewalld's zones of the addresses, and the chains that FORWARD calls. */
-export function evidence({ firewalld, adminChain }: Conf, { ifname }: Attachment, made: Result): Lookups {
-  const zones = firewalld ? ownIps(made, ifname).map(({ address }) => zoneOf(alone(address))) : [];
+export function evidence(conf: Conf, at: Attachment, made: Result): Lookups {
+  const { firewalld, adminChain } = conf;
+  const zones = firewalld ? openIps(conf, at, made).map(({ address }) => zoneOf(alone(address))) : [];
   return { answers: [...zones, ...(adminChain === undefined ? [] : forwardRules)] };
 }
 
@@ -167,7 +176,7 @@ function zoneOf(source: string): string {
 /** Checks the port's isolation and the zone. */
 export function checkDrift(
   conf: Conf,
-  { ifname }: Attachment,
+  at: Attachment,
   made: Result,
   seen: HostState,
 ): string | undefined {
@@ -183,7 +192,7 @@ export function checkDrift(
     );
   if (uncalled) return `FORWARD does not call "${conf.adminChain}"`;
   const away = conf.firewalld
-    ? ownIps(made, ifname).map(({ address }) => alone(address)).find((source) =>
+    ? openIps(conf, at, made).map(({ address }) => alone(address)).find((source) =>
       seen.answers?.get(zoneOf(source))?.trim() !== conf.zone
     )
     : undefined;

@@ -20,6 +20,7 @@ import { CniError } from "../../wire/cni/error.ts";
 import { endLinks, ownIps } from "../../wire/cni/previous_result.ts";
 import type { Ip, Result } from "../../wire/cni/result.ts";
 import { endpointLookups, endpointOf, isOurs } from "../main/endpoint.ts";
+import { hasMode } from "../main/gateway_modes.ts";
 import type { Lookups } from "../plugin.ts";
 import type { Conf } from "./portmap_conf.ts";
 
@@ -74,7 +75,7 @@ export function forwardPorts(conf: Conf, at: Attachment, made: Result, seen: Hos
   const { mappings, masks } = conf;
   const endpoint = endpointOf(at, made, seen.reached);
   if (mappings.length === 0) return { steps: [], result: made };
-  const ips = firstIps(made, at);
+  const ips = ledIps(conf, at, made);
   const spares6 = endpoint !== undefined && losesLoopback6(endpoint, at, made, seen);
   const everywhere = mappings.filter(({ hostIp }) => hostIp === undefined);
   const onAll = new Set(
@@ -86,12 +87,20 @@ export function forwardPorts(conf: Conf, at: Attachment, made: Result, seen: Hos
     steps: [
       ...(masks === "none" || !endpoint ? [] : reachableFromLoopback(endpoint, at, made, ips)),
       ...(endpoint && masks !== "none" && !isOurs(at, made) ? neighbour(endpoint, ips) : []),
-      ...(endpoint && !conf.routed ? maskingSteps(conf, endpoint, ips) : []),
+      ...(endpoint ? maskingSteps(conf, endpoint, ips) : []),
       ...mappings.flatMap((mapping) => forwardMapping(conf, at, mapping, { endpoint, ips, spares6, onAll })),
+      ...(endpoint ? openPorts(conf, endpoint, firstIps(made, at)) : []),
       ...mappings.flatMap(forgetFlows),
     ],
     result: made,
   };
+}
+
+/** Opens the ports on the container's addresses that are routed. */
+function openPorts({ mappings, modes }: Conf, endpoint: Endpoint, ips: readonly Ip[]): readonly Step[] {
+  return ips.filter(hasMode(modes, "routed")).map(({ address }) => addressOf(address)).flatMap((address) =>
+    mappings.filter((one) => leadsTo(one, address)).map((one) => openPort(endpoint, { ...one, address }))
+  );
 }
 
 /** The target of port forwarding. */
@@ -109,7 +118,7 @@ function ofFamily({ protocol, hostPort }: PortMapping, address: string): string 
 }
 
 function forwardMapping(
-  { conditions, held, routed }: Conf,
+  { conditions, held }: Conf,
   at: Attachment,
   mapping: PortMapping,
   { endpoint, ips, spares6, onAll }: Target,
@@ -119,7 +128,6 @@ function forwardMapping(
     .flatMap((address) => {
       const condition = conditions[family(address)];
       const port = { ...mapping, address };
-      if (routed) return endpoint ? [openPort(endpoint, port)] : [];
       const isOnAll = mapping.hostIp === undefined;
       const beside = [
         ...(isOnAll && held ? [holdPort(port)] : []),
@@ -168,8 +176,14 @@ function mark(chain: string, address: string, source: string | undefined): Exec 
   return exec("host", `mark ${address} from ${source ?? "all"}`, { run: call("-I"), undo: call("-D") });
 }
 
-/** The addresses that ports are forwarded to: the container's first of each family. */
-export function firstIps(made: Result, at: Attachment): readonly Ip[] {
+/** The addresses that ports are forwarded to. */
+export function ledIps({ modes }: Conf, at: Attachment, made: Result): readonly Ip[] {
+  const isRouted = hasMode(modes, "routed");
+  return firstIps(made, at).filter((ip) => !isRouted(ip));
+}
+
+/** The container's first address of each family. */
+function firstIps(made: Result, at: Attachment): readonly Ip[] {
   const ips = ownIps(made, at.ifname);
   return [4, 6].flatMap((of) => ips.filter(({ address }) => family(address) === of).slice(0, 1));
 }
@@ -208,11 +222,12 @@ function routeLocalnet(link: string): string {
 }
 
 /** Looks up whether packets from 127.0.0.1 may leave by the host's link. */
-export function evidence({ mappings, masks }: Conf, at: Attachment, made: Result): Lookups {
+export function evidence(conf: Conf, at: Attachment, made: Result): Lookups {
+  const { mappings, masks } = conf;
   // For another program's result, only the host's routes tell which link it is.
   const isKnown = isOurs(at, made) || endLinks(made).length === 1;
   const link = isKnown ? endpointOf(at, made)?.link : undefined;
-  const four = firstIps(made, at).some(({ address }) => family(address) === 4);
+  const four = ledIps(conf, at, made).some(({ address }) => family(address) === 4);
   if (mappings.length === 0 || masks === "none" || link === undefined || !four) return {};
   return { sysctls: [routeLocalnet(link)] };
 }

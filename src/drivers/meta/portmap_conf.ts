@@ -2,6 +2,7 @@
 import { parseHostIp, type PortMapping } from "../../net/port_mapping.ts";
 import { CniError } from "../../wire/cni/error.ts";
 import type { Fields } from "../../wire/cni/fields.ts";
+import { type GatewayModes, parseModes } from "../main/gateway_modes.ts";
 import { type Conditions, parseConditions } from "./port_conditions.ts";
 
 /** portmap's configuration, checked. */
@@ -17,8 +18,8 @@ export interface Conf {
   readonly held: boolean;
   /** An iptables chain that marks packets that another program shall masquerade. */
   readonly markChain?: string;
-  /** Our own option: the container's ports are opened to other hosts, and no port of the host's is used. */
-  readonly routed: boolean;
+  /** Of a routed family the container's ports are opened to other hosts, and no port of the host's is used. */
+  readonly modes: GatewayModes;
 }
 
 /**
@@ -28,15 +29,15 @@ export interface Conf {
 export function parse(conf: Fields): Conf {
   const entries = conf.object("runtimeConfig")?.objects("portMappings") ?? [];
   const [backend, markChain] = [parseBackend(conf), parseMarkChain(conf)];
-  const [all, routed] = [conf.boolean("masqAll") ?? false, conf.boolean("routed") ?? false];
+  const all = conf.boolean("masqAll") ?? false;
   return {
     mappings: entries.map(parseMapping),
-    masks: (conf.boolean("snat") ?? !routed) ? all ? "all" : "needed" : "none",
+    masks: conf.boolean("snat") ?? true ? all ? "all" : "needed" : "none",
     conditions: conf.has("conditionsV4") || conf.has("conditionsV6")
       ? parseConditions(conf, backend)
       : { 4: "", 6: "" },
     held: true,
-    routed,
+    modes: parseModes(conf),
     ...(markChain === undefined ? {} : { markChain }),
   };
 }

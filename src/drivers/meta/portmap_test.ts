@@ -48,7 +48,8 @@ test("mappings are read as every client spells them", () => {
   ];
   for (const [entry, wanted] of rows) assert.deepEqual(parse(entry).mappings, [wanted]);
   assert.deepEqual(portmap.parse(fields({})), {
-    ...{ mappings: [], masks: "needed", conditions: { 4: "", 6: "" }, held: true, routed: false },
+    ...{ mappings: [], masks: "needed", conditions: { 4: "", 6: "" }, held: true },
+    modes: { 4: "nat", 6: "nat" },
   });
 });
 
@@ -260,16 +261,19 @@ test("routed, the container's own ports are opened, and nothing of the host's is
       { hostPort: 3, containerPort: 53, hostIP: "::1", protocol: "udp" },
     ],
   };
-  const conf = portmap.parse(fields({ routed: true, runtimeConfig }));
-  assert.equal(
-    show(portmap.plan(conf, at, made, nothing).steps),
-    `nft add element inet ocinet opened4 { "cni0" . 10.1.2.3 . tcp . 80 }
-nft add element inet ocinet opened6 { "cni0" . fd00::3 . tcp . 80 }
-nft add element inet ocinet opened4 { "cni0" . 10.1.2.3 . tcp . 80 }
+  const by = (four: string) =>
+    portmap.parse(fields({ gatewayModes: { 4: four, 6: "routed" }, runtimeConfig }));
+  const six = `nft add element inet ocinet opened6 { "cni0" . fd00::3 . tcp . 80 }
 nft add element inet ocinet opened6 { "cni0" . fd00::3 . udp . 53 }
-conntrack -D -p udp --orig-dst ::1 --orig-port-dst 3`,
-  );
-  assert.deepEqual(portmap.evidence(conf, at, made), {});
+conntrack -D -p udp --orig-dst ::1 --orig-port-dst 3`;
+  const opened = `nft add element inet ocinet opened4 { "cni0" . 10.1.2.3 . tcp . 80 }\n`;
+  assert.equal(show(portmap.plan(by("routed"), at, made, nothing).steps), opened + opened + six);
+  assert.deepEqual(portmap.evidence(by("routed"), at, made), {});
+  // Of a family that is not routed, the host's ports lead to the container.
+  const both = show(portmap.plan(by("nat"), at, made, nothing).steps);
+  assert.ok(both.endsWith(six) && !both.includes("opened4"), both);
+  assert.deepEqual(both.match(/\w*ports\d \{ [a-z]+ \. \d/g), ["ports4 { tcp . 1", "ports4 { tcp . 2"]);
+  assert.throws(() => by("open"), /Cannot use gateway mode "open": there are nat, nat-unprotected, routed/);
 });
 
 test("options that cannot be are refused", () => {

@@ -31,7 +31,7 @@ import { filesOf, type Linked, planLinksOf, publishPorts } from "./attach_links.
 import { detachLocked } from "./detach.ts";
 import { readOrRecover } from "./read_or_recover.ts";
 import { collect } from "./gc.ts";
-import { bindingOf, givePorts, opensPorts, type PlannedLink, plannedLink, type Source } from "./links.ts";
+import { bindingOf, givePorts, hostPorts, type PlannedLink, plannedLink, type Source } from "./links.ts";
 import type { AttachOptions } from "./options.ts";
 import { findConflicting, portClaims, TakenPort, takePorts } from "./ports.ts";
 import type { Request } from "./request.ts";
@@ -105,7 +105,7 @@ async function attachLocked(
   const forwarding = forwardFromHost(world, ports);
   const links = givePorts(world, planned, source, forwarding.ports);
   const isRecorded = options.mode.kind !== "host";
-  const claimed = opensPorts(links) ? [] : options.ports;
+  const claimed = hostPorts(links, options.ports);
   const first = firstRecord(world, request, ports, links, portClaims(state, claimed, id));
   let done = isRecorded ? writeRecord(world, state, first) : first;
   const fold = newFold(world, state);

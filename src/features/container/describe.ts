@@ -134,16 +134,13 @@ function describeForward(port: PortMapping, uplink: Uplink | undefined): Describ
 
 function describeRule(port: PortMapping, byPlugins: boolean, sets: ReadonlySet<string>): DescribedPort {
   const families = port.family === undefined ? [4, 6] : [port.family];
-  const has = (set: string) => families.some((family) => sets.has(`inet ocinet ${set}${family}`));
+  const has = (name: string) =>
+    families.some((family) => [...sets].some((set) => new RegExp(` ${name}${family}$`).test(set)));
   return {
     ...describeMapping(port),
     driver: byPlugins
       ? "plugins"
-      : has("opened")
-      ? "routed"
-      : [...sets].some((set) => set.includes("ports"))
-      ? "nftables"
-      : "none",
+      : [...has("\\w*ports") ? ["nftables"] : [], ...has("opened") ? ["routed"] : []].join("+") || "none",
     keepsClientAddress: !has("masked"),
   };
 }

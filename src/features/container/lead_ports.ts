@@ -14,7 +14,7 @@ import { RollbackError } from "../../engine/step_error.ts";
 import { forwardFromHost } from "../rootless/host_forwarding.ts";
 import { planRelay } from "../rootless/relay.ts";
 import { asRunning } from "../rootless/uplink.ts";
-import { opensPorts, type PlannedLink, publish, publishedThrough } from "./links.ts";
+import { hostPorts, type PlannedLink, publish, publishedThrough } from "./links.ts";
 import { portClaims, takePorts } from "./ports.ts";
 
 /** The claims of the host's ports; none where the container's own are opened. */
@@ -23,7 +23,7 @@ export function claimsFor(
   record: ContainerRecord,
   ports: readonly PortMapping[],
 ): readonly Claim[] {
-  return opensPorts(linksOf(record)) ? [] : portClaims(state, ports, record.id);
+  return portClaims(state, hostPorts(linksOf(record), ports), record.id);
 }
 
 export function linksOf({ id, container, attachments }: ContainerRecord): readonly PlannedLink[] {
@@ -120,7 +120,9 @@ export async function movePorts(
   try {
     // Until they are taken, claims are what a killed process had begun.
     writeRecord(world, state, { ...claimed, before: record.steps.length });
-    if (claims.length > 0) await takePorts(world, state, ports, id);
+    if (claims.length > 0) {
+      await takePorts(world, state, hostPorts(linksOf({ ...record, attachments: after }), ports), id);
+    }
     await reconcile({ world, state }, [{ from: claimed, to: next }], prefixes);
     led = next;
     return save(next);

@@ -1,5 +1,5 @@
 import { CniError } from "../../wire/cni/error.ts";
-import { fields } from "../../wire/cni/fields.ts";
+import { type Fields, fields } from "../../wire/cni/fields.ts";
 import type { NetworkList, PluginConf } from "../../wire/cni/network_list.ts";
 import { type Ip, type Result, versions } from "../../wire/cni/result.ts";
 import { addressOf, family } from "../../net/address.ts";
@@ -11,6 +11,7 @@ import { setSysctl, type Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import * as bridge from "../../drivers/main/bridge.ts";
 import { endpointOf } from "../../drivers/main/endpoint.ts";
+import { type GatewayModes, parseModes, portsOfHost } from "../../drivers/main/gateway_modes.ts";
 import { apartOf } from "../../drivers/table.ts";
 import * as portmap from "../../drivers/meta/portmap.ts";
 import { attachmentOf } from "../../engine/attachment.ts";
@@ -183,7 +184,9 @@ export function believeAll(links: readonly PlannedLink[], results: readonly Resu
  * or that is not closed.
  */
 export function publishedThrough(links: readonly PlannedLink[]): number {
-  const leads = links.findIndex((link) => has(link, "ipMasq") || has(link, "routed"));
+  const leads = links.findIndex((link) =>
+    has(link, "ipMasq") || Object.values(modesOf(link)).includes("routed")
+  );
   const [on, open] = [isOnHost, () => true].map((is) =>
     links.findLastIndex((link) => !isClosed(link) && is(link))
   );
@@ -201,9 +204,20 @@ function isClosed(link: Pick<PlannedLink, "attached">): boolean {
   return has(link, "internal") && link.attached.network.name !== "default-restricted";
 }
 
-/** Whether published ports are opened on the container's address, and leave the host's ports free. */
-export function opensPorts(links: readonly PlannedLink[]): boolean {
-  return links.length > 0 && has(links[publishedThrough(links)]!, "routed");
+/** Those of the published ports that take ports of the host's. */
+export function hostPorts(
+  links: readonly PlannedLink[],
+  ports: readonly PortMapping[],
+): readonly PortMapping[] {
+  return links.length > 0 ? portsOfHost(modesOf(links[publishedThrough(links)]!), ports) : ports;
+}
+
+function modesOf(link: Pick<PlannedLink, "attached">): GatewayModes {
+  return parseModes(portmapOf(link));
+}
+
+function portmapOf({ attached }: Pick<PlannedLink, "attached">): Fields {
+  return fields(attached.network.plugins.find(({ type }) => type === "portmap") ?? {});
 }
 
 /** The host's address that published ports have which name none, where a network says it. */
@@ -243,14 +257,11 @@ export async function publish(
   const port = result.interfaces.some(({ name }) => name === vethFrom(at.digest));
   const isReflected = has({ attached }, "hairpinMode");
   const reflected = attached.by === "bridge" && port && !isReflected ? [bridge.reflect(at)] : [];
-  const parsed = portmap.parse(
-    fields(attached.network.plugins.find(({ type }) => type === "portmap") ?? {}),
-  );
-  const conf = { ...parsed, mappings: ports, held: false };
+  const conf = { ...portmap.parse(portmapOf({ attached })), mappings: ports, held: false };
   const seen = await observe(world, together([portmap.lookups(conf, at, result)]), undefined);
   const endpoint = endpointOf(at, result, seen.reached);
   if (!there && !isOnHost({ attached })) await tellApart(world, attached, result, endpoint?.link);
-  const lost = portmap.firstIps(result, at).filter(({ address }) => !hasWayBack(results, address));
+  const lost = portmap.ledIps(conf, at, result).filter(({ address }) => !hasWayBack(results, address));
   const masked = endpoint && conf.masks === "needed"
     ? lost.map(({ address }) => masqueradeInbound(endpoint, address, true))
     : [];

@@ -8,11 +8,11 @@ import { explain, RollbackError } from "../../engine/step_error.ts";
 import { prefixesOf } from "../../engine/namespace.ts";
 import { forwarders, type Forwarding, refuseForwardingOfRoot } from "../rootless/forwarding.ts";
 import { type ContainerRecord, writeRecord } from "../../engine/record.ts";
-import { bindingOf } from "./links.ts";
+import { bindingOf, hostPorts } from "./links.ts";
 import { portClaims, TakenPort, takePorts } from "./ports.ts";
 import { repairUnsupervised } from "./repair.ts";
 import { withSessionForwarders } from "../rootless/host_forwarding.ts";
-import { claimsFor, forwardSteps } from "./lead_ports.ts";
+import { claimsFor, forwardSteps, linksOf } from "./lead_ports.ts";
 import { notAttached, recordToChange } from "./port_change.ts";
 import { containerPaths } from "../../engine/state.ts";
 import { granting, hostOf } from "../rootless/uplink.ts";
@@ -59,7 +59,7 @@ export async function addPorts(
     try {
       // If this process is killed, the next one finds the claims in the record.
       writeRecord(world, state, claimed);
-      if (claims.length > 0) await takePorts(world, state, ports, id);
+      if (claims.length > 0) await takePorts(world, state, hostPorts(linksOf(record), ports), id);
       await reconcile({ world, state }, [{ from: claimed, to: next }], prefixesOf(record.container));
       return next;
     } catch (error) {

@@ -145,11 +145,19 @@ test("gateway modes: routed opens the container's ports, nat-unprotected all, is
   assert.match(elements, /opened4.*"br-abababababab" \. 10\.5\.0\.2 \. tcp \. 80/);
   assert.doesNotMatch(elements, /8080|masquerade4/);
   assert.ok((await made("nat-unprotected")).dump().some((line) => /open4.*10\.5\.0\.2/.test(line)));
-  const six = { [key.replace("ipv4", "ipv6")]: "routed" };
-  assert.match(
-    (await call(newFake(), "NetworkDriver.CreateNetwork", created(six)))["Err"] as string,
-    /^Cannot use gateway mode routed for one family: .* add -o \S+gateway_mode_ipv4=routed$/,
-  );
+  const two = newFake();
+  await call(two, "NetworkDriver.CreateNetwork", {
+    ...created({ [key]: "nat-unprotected", [key.replace("ipv4", "ipv6")]: "routed" }),
+    IPv6Data: [{ AddressSpace: "local", Pool: "fd00:5::/64", Gateway: "fd00:5::1/64" }],
+  });
+  const both = { ...given, AddressIPv6: "fd00:5::2/64" };
+  await call(two, "NetworkDriver.CreateEndpoint", { ...name, Interface: both });
+  assert.deepEqual(await call(two, "NetworkDriver.ProgramExternalConnectivity", ports), {});
+  const own = two.dump().filter((line) => /element/.test(line)).join("\n");
+  for (const there of [/open4.*10\.5/, /masquerade4/, /ports4.*8080/, /opened6.*fd00:5::2 \. tcp \. 80/]) {
+    assert.match(own, there);
+  }
+  assert.doesNotMatch(own, /open6|apart6|masquerade6|ports6|opened4/);
   const isolated = await made("isolated", { "com.docker.network.internal": true });
   assert.ok(!isolated.dump().some((line) => /10\.5\.0\.1\/24/.test(line)));
 });

@@ -11,6 +11,8 @@ import type { PluginConf } from "../../wire/cni/network_list.ts";
 import type { HostState } from "../../plan/host_state.ts";
 import { reflect } from "../../drivers/main/bridge.ts";
 import { endpointOf } from "../../drivers/main/endpoint.ts";
+import { type GatewayModes, hasMode, parseModes, portsOfHost } from "../../drivers/main/gateway_modes.ts";
+import { fields } from "../../wire/cni/fields.ts";
 import { checkMtu, findMaster } from "../../drivers/main/master.ts";
 import { lookupsOf, type Parsed, parsePlugin, planMeta } from "../../engine/chain.ts";
 import { hasBootEnded } from "../../engine/namespace.ts";
@@ -27,7 +29,7 @@ import {
 import { reconcile } from "../../engine/reconcile.ts";
 import { vethsOf } from "../../plan/ip.ts";
 import { asCapability } from "../cni_runtime/external_network.ts";
-import { mainOf, modeOf, needNetwork } from "./networks.ts";
+import { mainOf, needNetwork } from "./networks.ts";
 import type { DockerPlugin } from "./plugin.ts";
 
 const here = { host: [], container: [] };
@@ -125,7 +127,7 @@ async function plan(
     return { address, ...(gateway === undefined ? {} : { gateway }) };
   });
   if (main["type"] !== "bridge") return planOnMaster(main, seen, at, { ips, mac: wanted.mac });
-  return planOnBridge(parsed, seen, at, { ips, isOpen: modeOf(network) === "nat-unprotected" });
+  return planOnBridge(parsed, seen, at, { ips, modes: parseModes(fields(main)) });
 }
 
 /** The bridge driver's steps on the host. Docker does what is needed in the container. */
@@ -133,18 +135,20 @@ function planOnBridge(
   { plugin, conf }: Parsed & { role: "main" },
   seen: HostState,
   at: Attachment,
-  { ips, isOpen }: { readonly ips: readonly Ip[]; readonly isOpen: boolean },
+  { ips, modes }: { readonly ips: readonly Ip[]; readonly modes: GatewayModes },
 ): Planned {
   const link = plugin.link(conf, at, seen);
   const lease = { ips, routes: [], dns: {}, claims: [] };
   const addressed = ips.length === 0 ? link : plugin.address(conf, at, lease, link.result, seen);
   const endpoint = endpointOf(at, addressed.result)!;
   const all = addressed === link ? link.steps : [...link.steps, ...addressed.steps];
+  const unprotected = ips.filter(hasMode(modes, "nat-unprotected"));
   return {
     steps: [
       ...all.filter(({ on }) => on === "host"),
       ...contain(endpoint, ips),
-      ...(isOpen ? [...open(endpoint, ips), ...keepApart(endpoint, ips, false)] : []),
+      ...open(endpoint, unprotected),
+      ...keepApart(endpoint, unprotected, false),
     ],
     result: addressed.result,
   };
@@ -200,19 +204,20 @@ export async function publish(
   if (from.steps.length > own.length) await reconcile(plugin, [{ from, to: bare }], here);
   if (asked.length === 0) return void writeRecord(world, plugin.state, bare);
   const network = needNetwork(plugin, name.network);
-  const routed = modeOf(network) === "routed";
-  const ports = boundTo(mainOf(network)["hostBinding"] as string | undefined, asked);
-  if (!routed) { for (const port of ports) await refuseTaken(plugin, port); }
+  const { hostBinding, gatewayModes = {} } = mainOf(network);
+  const ports = boundTo(hostBinding as string | undefined, asked);
+  const taken = portsOfHost(parseModes(fields({ gatewayModes })), ports);
+  for (const port of taken) await refuseTaken(plugin, port);
   const at = await attachmentOf(name);
   const made = from.result!;
-  const conf = { type: "portmap", routed, runtimeConfig: { portMappings: ports.map(asCapability) } };
+  const conf = { type: "portmap", gatewayModes, runtimeConfig: { portMappings: ports.map(asCapability) } };
   const parsed = parsePlugin(conf, {}) as Parsed & { role: "meta" };
   if (made.interfaces.length === 0) {
     throw new Error("Cannot publish ports on a network of type macvlan or ipvlan: the host is not on it");
   }
   const seen = await observe(world, lookupsOf([{ chain: [parsed], at, made }]), undefined);
   const { steps } = planMeta(parsed, at, made, seen);
-  const more = [...(routed ? [] : [reflect(at)]), ...steps.filter(({ on }) => on === "host")];
+  const more = [...(taken.length > 0 ? [reflect(at)] : []), ...steps.filter(({ on }) => on === "host")];
   await reconcile(plugin, [{ from: bare, to: { ...bare, steps: [...own, ...more] } }], here);
 }
 

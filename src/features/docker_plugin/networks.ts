@@ -1,5 +1,5 @@
 import { overlaps } from "../networks/ipam_options.ts";
-import { type GatewayMode, gatewayMode, gatewayModeKeys, mainPlugin } from "../networks/driver_options.ts";
+import { gatewayModeKeys, mainPlugin } from "../networks/driver_options.ts";
 import { driverOf } from "../networks/plugin_options.ts";
 import { removeBridge } from "../networks/remove.ts";
 import type { DockerNetwork } from "../../wire/cnm/network_driver.ts";
@@ -15,23 +15,17 @@ export function mainOf({ id, internal, options, subnets }: DockerNetwork): Reado
   if (driver === "ptp") {
     throw new Error("Cannot use option type ptp: Docker's networks are of type bridge, macvlan or ipvlan");
   }
-  const main = mainPlugin({ id, driver, internal, options });
+  const main = mainPlugin({ id, driver, internal, options, subnets: subnets.map(({ subnet }) => subnet) });
   const led = subnets.some(({ gateway }) => gateway !== undefined);
   return driver === "bridge"
     ? { ...main, isGateway: led && main["isGateway"] === true, ipMasq: main["ipMasq"] === true && led }
     : main;
 }
 
-/** The gateway mode of a network, which is `nat` where the driver has none. @param subnets of a new one */
-export function modeOf({ internal, options }: DockerNetwork, subnets?: readonly string[]): GatewayMode {
-  return driverOf(options, gatewayModeKeys) === "bridge" ? gatewayMode(options, internal, subnets) : "nat";
-}
-
 /** Stores a network. An equal one that is stored already is not an error. @throws Error if it cannot be used */
 export function createNetwork(plugin: DockerPlugin, network: DockerNetwork): void {
   const { world, data } = plugin;
   const main = mainOf(network);
-  modeOf(network, network.subnets.map(({ subnet }) => subnet));
   const rival = networks(plugin).find((one) => one.id !== network.id && clashes(one, network, main));
   if (rival) {
     throw new Error(

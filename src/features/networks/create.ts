@@ -8,19 +8,14 @@ import { asTyped } from "../../engine/usage.ts";
 import { allNetworks, configurationFile, type Network, type Stored } from "./catalog.ts";
 import { lockNetworks } from "./locks.ts";
 import { findConfiguration, refuseInConfiguration, withConfiguration } from "./configuration.ts";
-import {
-  type Driver,
-  drivers,
-  gatewayMode,
-  mainPlugin,
-  refuseAlien,
-  refuseUnsupported,
-} from "./driver_options.ts";
+import { type Driver, drivers, mainPlugin, refuseAlien, refuseUnsupported } from "./driver_options.ts";
 import { checkNames } from "./names.ts";
 import { noPlugin } from "./plugin_networks.ts";
 import { completeIpam } from "./complete_ipam.ts";
 import { mainOnPlugin, makeOnPlugins, remoteOf } from "./create_on_plugins.ts";
 import { isNear } from "./near.ts";
+import { fields } from "../../wire/cni/fields.ts";
+import { hasMode, parseModes } from "../../drivers/main/gateway_modes.ts";
 import { isRouted, type NetworkOptions, ownIpam, routesOf } from "./network_options.ts";
 import { refuseSharing } from "./sharing.ts";
 import { reachedBy } from "./free_subnet.ts";
@@ -206,16 +201,18 @@ async function refuseOtherLink(world: World, { bridge }: Readonly<Record<string,
   }
 }
 
-/** The bridge of an isolated network has no address, and takes none from containers. */
+/** The bridge has no address of a family that is isolated, and takes none from containers. */
 function withoutGateways(
   ipam: readonly IpamConfig[],
   given: readonly IpamConfig[],
   main: Readonly<Record<string, unknown>>,
 ): readonly IpamConfig[] {
-  if (main["type"] !== "bridge" || main["isGateway"] !== false) return ipam;
-  return ipam.map(({ Gateway, ...rest }) =>
-    given.some((one) => one.Subnet === rest.Subnet && one.Gateway !== undefined) ? { ...rest, Gateway } : rest
-  ) as readonly IpamConfig[];
+  const isIsolated = hasMode(parseModes(fields(main)), "isolated");
+  return ipam.map((config) => {
+    const { Gateway: _, ...rest } = config;
+    const isNamed = given.some(({ Subnet, Gateway }) => Subnet === config.Subnet && Gateway !== undefined);
+    return isIsolated({ address: config.Subnet }) && !isNamed ? rest : config;
+  });
 }
 
 function localIpam(ipam: readonly IpamConfig[], driver: Driver, options: NetworkOptions): unknown {
@@ -242,14 +239,17 @@ function fileOf(
     ...(ownIpam.includes(ipamDriver) ? {} : { ipamDriver, ipamOptions }),
     configFrom: wanted.configFrom,
   };
-  const subnets = ipam.map(({ Subnet }) => Subnet);
-  const mode = driver === "bridge" ? asTyped(() => gatewayMode(options, internal, subnets)) : "nat";
-  const portmap = { type: "portmap", capabilities: { portMappings: true } };
+  const { gatewayModes } = main;
+  const modes = gatewayModes ? { gatewayModes } : {};
   const plugins = [
     { ...main, ...(ipamConf === undefined ? {} : { ipam: ipamConf }) },
-    ...(isRouted(driver) && !internal ? [mode === "routed" ? { ...portmap, routed: true } : portmap] : []),
+    ...(isRouted(driver) && !internal
+      ? [{ type: "portmap", capabilities: { portMappings: true }, ...modes }]
+      : []),
     // Hosts reach all ports by the containers' addresses, containers of other networks do not.
-    ...(mode === "nat-unprotected" ? [{ type: "firewall", ingressPolicy: "same-bridge" }] : []),
+    ...(Object.values(gatewayModes ?? {}).includes("nat-unprotected")
+      ? [{ type: "firewall", ingressPolicy: "same-bridge", ...modes }]
+      : []),
   ];
   return `${JSON.stringify({ cniVersion: "1.0.0", name, ocinet: stored, plugins }, null, 2)}\n`;
 }

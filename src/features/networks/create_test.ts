@@ -347,7 +347,12 @@ test("gateway modes of a bridge, and parents that are made, are as in Docker", a
     ipv6: true,
     options: { [`${key}4`]: "nat-unprotected", [`${key}6`]: "nat-unprotected" },
   });
-  assert.deepEqual(plugins("bare")[2], { type: "firewall", ingressPolicy: "same-bridge" });
+  const open = { 4: "nat-unprotected", 6: "nat-unprotected" };
+  assert.deepEqual(plugins("bare")[2], {
+    type: "firewall",
+    ingressPolicy: "same-bridge",
+    gatewayModes: open,
+  });
   const refuse = (options: Record<string, string>, message: RegExp, driver = "bridge") =>
     assert.rejects(create(world, "x", { driver, options }), { message });
   await refuse(
@@ -357,17 +362,23 @@ test("gateway modes of a bridge, and parents that are made, are as in Docker", a
   await create(world, "led", { options: { [`${key}4`]: "routed" } });
   assert.deepEqual([plugins("led")[0].ipMasq, plugins("led")[1]], [
     false,
-    { type: "portmap", capabilities: { portMappings: true }, routed: true },
+    { type: "portmap", capabilities: { portMappings: true }, gatewayModes: { 4: "routed", 6: "routed" } },
   ]);
   await refuse({ [`${key}4`]: "bridged" }, /"bridged" \(there are nat, nat-unprotected, routed, isolated\)$/);
   await assert.rejects(create(world, "x", { internal: true, options: { [`${key}4`]: "routed" } }), {
     message: /^gateway mode routed opens published ports to other hosts, which an internal network/,
   });
-  await refuse({ [`${key}4`]: "nat", [`${key}6`]: "nat-unprotected" }, /has one for both families$/);
-  // A family that none is given for would be open, too.
-  await refuse({ [`${key}6`]: "routed" }, /routed for one family: .* add -o \S+gateway_mode_ipv4=routed$/);
-  await assert.rejects(create(world, "x", { ipv6: true, options: { [`${key}4`]: "routed" } }), {
-    message: /add -o \S+gateway_mode_ipv6=routed$/,
+  await create(world, "dual", { ipv6: true, options: { [`${key}6`]: "routed" } });
+  const modes = { 4: "nat", 6: "routed" };
+  const [{ ipMasq, gatewayModes }, portmap, ...rest] = plugins("dual");
+  assert.deepEqual([ipMasq, gatewayModes, portmap.gatewayModes, rest], [true, modes, modes, []]);
+  await create(world, "half", { internal: true, ipv6: true, options: { [`${key}4`]: "isolated" } });
+  const [four, six] = ((await shown(world, "half"))["IPAM"] as { Config: Record<string, string>[] }).Config;
+  assert.deepEqual([four!["Gateway"], six!["Gateway"]], [undefined, `${six!["Subnet"]!.split("/")[0]}1`]);
+  assert.ok(plugins("half")[0].isGateway);
+  const named = { [`${key}6`]: "isolated", names: "dns" };
+  await assert.rejects(create(world, "x", { internal: true, ipv6: true, options: named }), {
+    message: /names=dns needs an address of the host's on the network, and its bridge has none, or of one/,
   });
   await create(world, "lan", { driver: "macvlan", options: { parent: "eth0.50" } });
   await create(world, "alone", { driver: "ipvlan", internal: true });

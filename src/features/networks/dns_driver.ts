@@ -11,9 +11,11 @@ import { resolverSocket, startResolver } from "./resolver_program.ts";
 export const dnsDriver: NameDriver = {
   name: "dns",
   refusal: ({ plugins: [main] }) => {
-    if (main?.type === "bridge" && main["isGateway"] === true) return undefined;
-    const why = main?.type === "bridge"
-      ? "its bridge has no address"
+    const isBridge = main?.type === "bridge";
+    const isIsolated = Object.values(main?.["gatewayModes"] ?? {}).includes("isolated");
+    if (isBridge && main["isGateway"] === true && !isIsolated) return undefined;
+    const why = isBridge
+      ? "its bridge has none, or of one family only"
       : `driver ${main?.type} gives the host none`;
     return `names=dns needs an address of the host's on the network, and ${why}; leave it out, for names in hosts files`;
   },

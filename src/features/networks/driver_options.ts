@@ -1,5 +1,6 @@
 import { linkNameProblem } from "../../net/names.ts";
 import { parseAddress } from "../../net/address.ts";
+import { type GatewayMode, type GatewayModes, readMode } from "../../drivers/main/gateway_modes.ts";
 
 /** What `--driver` may be, beside modes of a container. */
 export const drivers = ["bridge", "ptp", "macvlan", "ipvlan"] as const;
@@ -14,18 +15,24 @@ export interface Wanted {
   readonly driver: Driver;
   readonly internal: boolean;
   readonly options: Options;
+  /** Those that are asked for; IPv4 has one anyway, unless all are of IPv6. */
+  readonly subnets?: readonly string[];
+  /** IPv6 has a subnet, too. */
+  readonly ipv6?: boolean;
 }
 
 /** A network's main plugin without its `ipam`. @throws Error naming the option, in Docker's words where it has some */
-export function mainPlugin({ id, driver, internal, options }: Wanted): Readonly<Record<string, unknown>> {
+export function mainPlugin(wanted: Wanted): Readonly<Record<string, unknown>> {
+  const { id, driver, internal, options } = wanted;
   const mtu = readMtu(options);
   const common = { type: driver, ...(mtu === undefined ? {} : { mtu }) };
   if (driver === "macvlan" || driver === "ipvlan") {
     return { ...common, ...onParent(id, driver, internal, options) };
   }
   const asked = readFlag(options, "com.docker.network.bridge.enable_ip_masquerade") ?? true;
-  const mode = driver === "bridge" ? gatewayMode(options, internal) : "nat";
-  const masks = asked && !internal && mode !== "routed";
+  const modes = driver === "bridge" ? modesOf(wanted) : { 4: "nat", 6: "nat" };
+  const has = (mode: GatewayMode) => Object.values(modes).map((one) => one === mode);
+  const masks = asked && !internal && has("routed").includes(false);
   const shared = { ...common, ipMasq: masks, ...(internal ? { internal } : {}) };
   if (driver === "ptp") return shared;
   const hostBinding = readBinding(options);
@@ -33,7 +40,8 @@ export function mainPlugin({ id, driver, internal, options }: Wanted): Readonly<
     ...shared,
     ...(hostBinding === undefined ? {} : { hostBinding }),
     bridge: readBridge(options) ?? `br-${id.slice(0, 12)}`,
-    isGateway: mode !== "isolated",
+    isGateway: has("isolated").includes(false),
+    ...(has("nat").includes(false) ? { gatewayModes: modes } : {}),
     macFromAddress: true,
     ...(readFlag(options, "com.docker.network.bridge.enable_icc") === false ? { portIsolation: true } : {}),
   };
@@ -177,54 +185,36 @@ function masterOf(
   );
 }
 
-/** The options that {@link gatewayMode} reads. */
+/** The options that name the gateway modes of IPv4 and IPv6. */
 export const gatewayModeKeys = ["ipv4", "ipv6"].map((family) =>
   `com.docker.network.bridge.gateway_mode_${family}`
 );
 
-const gatewayModes = ["nat", "nat-unprotected", "routed", "isolated"] as const;
-
-/** How containers of a bridge are reached, and reach others. */
-export type GatewayMode = typeof gatewayModes[number];
-
 /**
- * The gateway mode of a bridge network, which is one for all of its families.
- * @param subnets of a new network: a family whose mode is not given would have nat, as in Docker
- * @throws Error for another, or for modes that differ
+ * The gateway modes of a bridge network: nat where none is given, as in Docker. A family without a subnet has the other's.
+ * @throws Error for one that there is not, or that the network cannot have
  */
-export function gatewayMode(
-  options: Options,
-  internal: boolean,
-  subnets: readonly string[] = [],
-): GatewayMode {
-  const modes = gatewayModeKeys.flatMap((key) => {
-    const text = options[key] || undefined;
-    const mode = gatewayModes.find((one) => one === text);
-    if (text === undefined) return [];
-    if (mode) return [mode];
-    throw unreadable(key, text, `there are ${gatewayModes.join(", ")}`);
-  });
-  const [mode = "nat", other = mode] = modes;
-  if (mode !== other) {
-    throw new Error(`Cannot use gateway modes ${mode} and ${other}: a network has one for both families`);
-  }
-  if (mode === "routed" && internal) {
+function modesOf({ options, internal, subnets = [], ipv6 = false }: Wanted): GatewayModes {
+  const [four, six] = gatewayModeKeys.map((key) => {
+    const text = options[key] || "nat";
+    return readMode(text, (reason) => {
+      throw unreadable(key, text, reason);
+    });
+  }) as [GatewayMode, GatewayMode];
+  const isSix = (subnet: string) => subnet.includes(":");
+  const onlySix = subnets.length > 0 && subnets.every(isSix);
+  const modes = { 4: onlySix ? six : four, 6: ipv6 || subnets.some(isSix) ? six : four };
+  const used = Object.values(modes);
+  if (used.includes("routed") && internal) {
     throw new Error(
       "gateway mode routed opens published ports to other hosts, which an internal network is closed to; " +
         "use another mode, or leave out --internal",
     );
   }
-  if (mode === "isolated" && !internal) {
+  if (used.includes("isolated") && !internal) {
     throw new Error("gateway mode isolated can only be used for an internal network; add --internal");
   }
-  const missing = subnets.map((subnet) => gatewayModeKeys[subnet.includes(":") ? 1 : 0]!)
-    .find((key) => (options[key] || "nat") !== mode);
-  if (missing !== undefined) {
-    throw new Error(
-      `Cannot use gateway mode ${mode} for one family: a network has one for both; add -o ${missing}=${mode}`,
-    );
-  }
-  return mode;
+  return modes;
 }
 
 function unreadable(key: string, value: string, reason: string): Error {

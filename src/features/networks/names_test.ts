@@ -166,7 +166,7 @@ test("only a bridge with an address of its own has a resolver", () => {
     checkNames({ ...network("x", { plugins: [main] }), name: "x" }, names);
   check({ type: "bridge", isGateway: true });
   check({ type: "macvlan" }, "hosts");
-  assert.throws(() => check({ type: "bridge" }), /its bridge has no address; leave it out/);
+  assert.throws(() => check({ type: "bridge" }), /its bridge has none, or of one family only; leave it out/);
   assert.throws(() => check({ type: "macvlan" }), /driver macvlan gives the host none/);
   assert.throws(() => check({ type: "bridge" }, "bind"), /"bind" \(there are: hosts, dns\)/);
 });

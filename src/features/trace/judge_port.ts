@@ -72,7 +72,7 @@ function ruleHops(side: Side, port: DescribedPort, { entries }: PortSeen): reado
 /** A program of the host's that listens on a port that no process holds for the container gets what comes for it. */
 function holderHops(side: Side, port: DescribedPort, { onHost }: PortSeen): readonly Hop[] {
   const isHeld = elementsIn(side.steps).some(({ set }) => /^inet ocinet held[46]$/.test(set));
-  if (port.driver !== "nftables" || isHeld) return [];
+  if (!port.driver.startsWith("nftables") || isHeld) return [];
   return [hop("host service", `${port.hostPort}/${port.protocol} on the host`, {
     found: onHost.length === 0 ? "no process listens" : `${onHost.join(", ")} listens`,
     expected: "no process listens",

@@ -71,7 +71,7 @@ export async function readPort(
     ...{ protocol, hostPort: port, port: 0 },
     ...(hostIp === "" || hostIp === "0.0.0.0" || hostIp === "::" ? {} : { hostIp }),
   }));
-  const isUplinks = mappings.some(({ driver }) => driver !== "nftables");
+  const isUplinks = mappings.some(({ driver }) => !driver.startsWith("nftables"));
   const onHost = isUplinks ? [] : readListeners(world, protocol)
     .filter((one) => wanted.some((mapping) => collide(mapping, one)));
   const inside = described.state === "dead" ? undefined : await readInside(world, record, protocol);
