@@ -33,7 +33,7 @@ import {
 } from "./live_checks.ts";
 import { movePorts, newSteps } from "./lead_ports.ts";
 import { believing, moveDefaults, takeOffChanging } from "./network_change.ts";
-import { withoutIpv6 } from "./without_ipv6.ts";
+import { mayHaveIpv6, withoutIpv6 } from "./without_ipv6.ts";
 import { notAttached, recordToChange } from "./port_change.ts";
 
 /** How a container is to be on a network. */
@@ -70,7 +70,8 @@ export async function connectNetwork(
     checkAddresses(network, options);
     const ifname = options.ifname ?? freeName(world, record);
     checkName(world, record, ifname);
-    const isOff = await isIpv6Off(world, fromHere(world, record.container));
+    const isOff = (options.ip6 !== undefined || mayHaveIpv6(network.list!)) &&
+      await isIpv6Off(world, fromHere(world, record.container));
     if (isOff && options.ip6 !== undefined) {
       throw new Error(
         `Cannot give container "${id}" address ${options.ip6}: IPv6 is off in it (net.ipv6.conf.all.disable_ipv6=1); leave --ip6 out`,
@@ -86,7 +87,8 @@ export async function connectNetwork(
       const { changing: _, ...done } = await moveDefaults(world, state, linked);
       await refreshNames(world, state, [network.name]);
       askResolvers(world, containerPaths(state, id).directory, resolversOf(done.attachments));
-      const linkedRecord = writeRecord<ContainerRecord>(world, state, { ...done, changing: "" });
+      const linkedRecord = { ...done, changing: "" };
+      if (done.ports.length > 0) writeRecord(world, state, linkedRecord);
       const all = done.attachments;
       return await movePorts(
         world,

@@ -23,6 +23,11 @@ export function withoutIpv6(list: NetworkList, id?: string): NetworkList {
   );
 }
 
+/** Whether there is an IPv6 address in what the network says of its addresses. */
+export function mayHaveIpv6({ plugins }: NetworkList): boolean {
+  return /:[0-9a-f]*:/i.test(JSON.stringify(plugins[0]!["ipam"] ?? ""));
+}
+
 /** Whether an entry of `ranges`, `addresses` or `routes` is of IPv4: by the first address in it. */
 function isNotIpv6(entry: unknown): boolean {
   const [, text = ""] = /"(?:subnet|address|dst)":"([^"]*)"/.exec(JSON.stringify(entry)) ?? [];

@@ -101,10 +101,12 @@ export function scopeOf({ driver }: Pick<Network, "driver">): "global" | "local"
   return driver === "overlay" ? "global" : "local";
 }
 
-/** As people count: net2 comes before net10. */
-function compareNames(a: string, b: string): number {
-  const order = a.localeCompare(b, "en", { numeric: true });
-  return order !== 0 ? order : a < b ? -1 : 1;
+/** As people count: net2 comes before net10. A runtime takes 10 ms to load what `localeCompare` needs. */
+function compareNames(...names: readonly [string, string]): number {
+  const [a, b] = names.map((name) =>
+    `${name.toLowerCase().replace(/[0-9]+/g, (digits) => digits.padStart(253, "0"))} ${name}`
+  ) as [string, string];
+  return a < b ? -1 : 1;
 }
 
 async function mode(name: string, driver: string): Promise<Network> {

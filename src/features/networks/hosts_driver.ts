@@ -41,11 +41,12 @@ function writeBlock(world: World, state: string, id: string, block: Block): void
 /** A hosts file in which a network's names are these. */
 export function withBlock(text: string, { network, lines }: Block): string {
   const [begin, end] = markers(network);
-  const rows = text.replace(/\n$/, "").split("\n");
-  const [from, to] = [rows.indexOf(begin), rows.indexOf(end)];
-  const block = lines.length === 0 ? [] : [begin, ...lines, end];
-  const others = from < 0 || to < from
-    ? [...rows, ...block]
-    : [...rows.slice(0, from), ...block, ...rows.slice(to + 1)];
-  return `${others.join("\n")}\n`;
+  // Thousands of lines stand in thousands of files: the text is not taken apart.
+  const whole = `\n${text}${text.endsWith("\n") ? "" : "\n"}`;
+  const [from, to] = [whole.indexOf(`\n${begin}\n`), whole.indexOf(`\n${end}\n`)];
+  const block = lines.length === 0 ? "" : `${begin}\n${lines.join("\n")}\n${end}\n`;
+  const next = from < 0 || to < from
+    ? whole + block
+    : whole.slice(0, from + 1) + block + whole.slice(to + end.length + 2);
+  return next.slice(1);
 }

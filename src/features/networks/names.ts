@@ -141,16 +141,17 @@ export async function refreshNames(
       removeAbandoned(world, directory);
       const files = world.list(directory).filter((name) => /^[^. ][^ ]* [^ ]+$/.test(name)).sort();
       if (files.length === 0) world.removeEmpty(directory);
-      const texts: { readonly id: string; readonly text: string }[] = [];
-      for (const name of files) {
+      const texts = (await Promise.all(files.map(async (name) => {
         const [id, ifname] = name.split(" ") as [string, string];
         // Containers of other hosts (features/overlay/member_names.ts) have no record here.
         const isOurs = identifierProblem(id) === undefined;
-        if (isOurs && await hasEnded(world, state, id, { network, ifname })) continue;
-        texts.push({ id, text: readUndamagedFile(world, `${directory}/${name}`) ?? "" });
-      }
+        if (isOurs && await hasEnded(world, state, id, { network, ifname })) return [];
+        return [{ id, text: readUndamagedFile(world, `${directory}/${name}`) ?? "" }];
+      }))).flat();
       for (const driver of drivers) {
         const own = texts.filter(({ text }) => (parseMember(text) ? dnsDriver : hostsDriver) === driver);
+        // Nobody has come who is of the other driver's concern.
+        if (own.length === 0 && texts.length > 0 && leavers.length === 0) continue;
         const members = new Map<string, readonly string[]>();
         for (const { id, text } of own) {
           members.set(id, [...members.get(id) ?? [], ...text.split("\n").filter((line) => line !== "")]);
