@@ -75,7 +75,7 @@ export const commanderOption: Trim = {
 
 /**
  * dns-packet knows what is in a record of each type. The resolver answers with addresses and names, and of a question it
- * needs EDNS alone; what it hears from other servers it passes on as it came. A record of another type is bytes.
+ * needs EDNS alone; what it hears from other servers it passes on as it came. A record of another type is bytes, as is an option of EDNS.
  */
 export const dnsPacket: Trim = {
   file: /\/dns-packet\/index\.js$/,
@@ -84,6 +84,14 @@ export const dnsPacket: Trim = {
     [/\nconst rhinfo = [^]*?(?=\nconst rptr = )/, "\n"],
     [/\nconst rsrv = [^]*?(?=\nconst ra = )/, "\n"],
     [/\nconst rdnskey = [^]*?(?=\nconst renc = )/, "\n"],
+    [/\nconst optioncodes = .*/, "\n"],
+    [/\nroption\.encode = [^]*?(?=\nroption\.decode = )/, "\n"],
+    [/\n {2}option\.type = .*/, "\n"],
+    [/(?<=\n {2}option\.data = .*)\n {2}switch \(option\.code\) \{[^]*?\n {2}\}(?=\n)/, "\n"],
+    [/\nroption\.encodingLength = [^]*?(?=\nconst ropt = )/, "\n"],
+    [/\nropt\.encode = [^]*?(?=\nropt\.decode = )/, "\n"],
+    [/\nropt\.encodingLength = [^]*?\n\}(?=\n)/, "\n"],
+    [/\nexports\.streamEncode = [^]*?(?=\nfunction encodingLengthList )/, "\n"],
     [
       /\n {4}case '(TXT|HINFO|SRV|CAA|MX|DNSKEY|RRSIG|RP|NSEC3?|SSHFP|DS|NAPTR|TLSA)': return r\w+(?=\n)/g,
       "\n",
