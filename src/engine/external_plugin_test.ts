@@ -11,7 +11,7 @@ test("a plugin that does not end is not waited for, nor is what it has started",
   world.makeDirectory(path);
   try {
     const install = "cat >$0/slow; chmod 755 $0/slow";
-    const stdin = "#!/bin/sh\necho $$ >$0.pid\nsleep 1000\necho '{}'\n";
+    const stdin = "#!/bin/sh\nsleep 1000 & echo $! >$0.started; echo $$ >$0.pid\nwait\n";
     await world.run(["sh", "-c", install, path], { stdin });
     const call = {
       type: "slow",
@@ -27,6 +27,7 @@ test("a plugin that does not end is not waited for, nor is what it has started",
     const pid = world.read(`${path}/slow.pid`)!.trim();
     // The process is about to end.
     while ((world.read(`/proc/${pid}/cmdline`) ?? "") !== "") await world.run(["sleep", "0.05"]);
+    await world.run(["kill", world.read(`${path}/slow.started`)!.trim()]);
   } finally {
     world.remove(path);
   }
