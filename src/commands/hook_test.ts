@@ -57,6 +57,7 @@ test("a bundle that switches IPv6 off has no address of it, on a network that ha
       ["net.ipv6.conf.all.disable_ipv6", "1", four],
       ["net/ipv6/conf/all/disable_ipv6", " 2", four],
       ["net.ipv6.conf.all.disable_ipv6", 0, both],
+      ["net.ipv6.conf.all.disable_ipv6", { toString: 1 }, both],
     ] as const
   ) {
     const linux = { sysctl: { [key]: value } };

@@ -16,8 +16,10 @@ const families = [4, 6] as const;
 /** Our own option of bridge, portmap and firewall. @param usual the mode of a family that has none */
 export function parseModes(conf: Fields, usual: GatewayMode = "nat"): GatewayModes {
   const found = conf.object("gatewayModes");
+  // Networks that an earlier ocinet made say `routed` of both families.
+  const rest = conf.boolean("routed") ? "routed" : usual;
   const [four, six] = families.map((family) => {
-    const text = found?.string(`${family}`) ?? usual;
+    const text = found?.string(`${family}`) ?? rest;
     return readMode(text, (reason) => {
       throw new CniError("invalidConfig", `Cannot use gateway mode ${JSON.stringify(text)}: ${reason}`);
     });

@@ -268,6 +268,8 @@ nft add element inet ocinet opened6 { "cni0" . fd00::3 . udp . 53 }
 conntrack -D -p udp --orig-dst ::1 --orig-port-dst 3`;
   const opened = `nft add element inet ocinet opened4 { "cni0" . 10.1.2.3 . tcp . 80 }\n`;
   assert.equal(show(portmap.plan(by("routed"), at, made, nothing).steps), opened + opened + six);
+  const older = portmap.parse(fields({ routed: true, runtimeConfig }));
+  assert.equal(show(portmap.plan(older, at, made, nothing).steps), opened + opened + six);
   assert.deepEqual(portmap.evidence(by("routed"), at, made), {});
   // Of a family that is not routed, the host's ports lead to the container.
   const both = show(portmap.plan(by("nat"), at, made, nothing).steps);

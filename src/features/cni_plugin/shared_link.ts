@@ -40,7 +40,7 @@ export function explainAbsent({ world, conf }: Context, error: unknown): unknown
 }
 
 /**
- * A bridge that somebody has renamed gets its name back. But where containers know it by the name that it has, the
+ * A bridge that an administrator has renamed gets its name back. But where containers know it by the name that it has, the
  * configuration has another one since, and rules of these containers would lose their bridge.
  * @throws CniError in that case
  */

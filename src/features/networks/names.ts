@@ -150,7 +150,7 @@ export async function refreshNames(
       }))).flat();
       for (const driver of drivers) {
         const own = texts.filter(({ text }) => (parseMember(text) ? dnsDriver : hostsDriver) === driver);
-        // Nobody has come who is of the other driver's concern.
+        // The other driver has neither members nor leavers.
         if (own.length === 0 && texts.length > 0 && leavers.length === 0) continue;
         const members = new Map<string, readonly string[]>();
         for (const { id, text } of own) {

@@ -233,6 +233,7 @@ function asList(value: unknown): readonly unknown[] {
  */
 export function switchesIpv6Off(config: Config | undefined): boolean {
   return Object.entries(asObject(asObject(config?.["linux"])["sysctl"])).some(([key, value]) =>
-    key.replaceAll("/", ".") === "net.ipv6.conf.all.disable_ipv6" && Number(value) !== 0
+    key.replaceAll("/", ".") === "net.ipv6.conf.all.disable_ipv6" && typeof value === "string" &&
+    Number(value) !== 0
   );
 }
