@@ -258,9 +258,9 @@ export function address(conf: Conf, at: Attachment, given: Lease, made: Result, 
   const bridges = [...new Set([found?.name ?? conf.bridge, endpoint.link])];
   return {
     steps: [
-      ...(mac === undefined ? [] : [setLink("container", at.ifname, "address", mac)]),
       ...setGateway(conf, at, gateways, seen),
       ...forward(led(conf, lease.ips), seen, endpoint.link),
+      ...(mac === undefined ? [] : [setLink("container", at.ifname, "address", mac)]),
       ...detectDuplicates(conf, at.ifname),
       ...enableIpv6(lease, at.ifname),
       ...announce(at.ifname, [4]),

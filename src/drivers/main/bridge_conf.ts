@@ -26,7 +26,7 @@ export interface Conf {
   readonly promiscMode: boolean;
   readonly vlans: Vlans;
   readonly macSpoofCheck: boolean;
-  /** Our own option: the container's MAC address follows from its IPv4 address, unless one is asked for. */
+  /** Our own option, false for DHCP: the container's MAC address follows from its IPv4 address, unless one is asked for. */
   readonly macFromAddress: boolean;
   readonly duplicateAddressDetection: boolean;
   readonly linkDown: boolean;
@@ -77,7 +77,7 @@ export function parse(conf: Fields): Conf {
       keepDefault: flag(conf, "preserveDefaultVlan"),
     },
     macSpoofCheck: flag(conf, "macspoofchk"),
-    macFromAddress: flag(conf, "macFromAddress"),
+    macFromAddress: conf.boolean("macFromAddress") ?? conf.object("ipam")?.string("type") !== "dhcp",
     duplicateAddressDetection: flag(conf, "enabledad"),
     linkDown,
     bringUp: parseBringUp(conf),

@@ -148,9 +148,9 @@ test("the strongest wish for a MAC address counts", () => {
   }
 });
 
-test("the MAC address may follow from the IPv4 address, so that neighbours reach the next container with it", () => {
+test("the MAC address follows from the IPv4 address, so that neighbours reach the next container with it", () => {
   const macOf = (conf: Record<string, unknown>, given = dual) => {
-    const { steps, result } = address({ macFromAddress: true, ...conf }, given);
+    const { steps, result } = address(conf, given);
     const first = show(steps).split("\n").find((line) => line.includes("address 02:"));
     return [result.interfaces[2]!.mac, first];
   };
@@ -158,6 +158,9 @@ test("the MAC address may follow from the IPv4 address, so that neighbours reach
   assert.deepEqual(macOf({}), [mac, `container: ip link set dev eth0 address ${mac}`]);
   const own = ["02:b2:b2:b2:b2:b2", undefined];
   assert.deepEqual(macOf({ macspoofchk: true }), own);
+  assert.deepEqual(macOf({ macFromAddress: false }), own);
+  // The server has leased the address to the link's own.
+  assert.equal(macOf({ ipam: { type: "dhcp" } })[0], own[0]);
   assert.deepEqual(macOf({}, { ...dual, ips: dual.ips.slice(1) }), own);
   assert.deepEqual(macOf({ runtimeConfig: { mac: "02:00:00:00:00:01" } }), ["02:00:00:00:00:01", undefined]);
 });
@@ -171,6 +174,7 @@ ip address replace fd00::1/64 dev cni0 nodad
 sysctl -w net/ipv4/ip_forward=1
 sysctl -w net/ipv6/conf/all/forwarding=1
 sysctl -w net/ipv4/conf/cni0/forwarding=1
+container: ip link set dev eth0 address 02:6f:0a:01:02:03
 container: sysctl -w net/ipv6/conf/eth0/accept_dad=0
 container: sysctl -w net/ipv6/conf/lo/disable_ipv6=0
 container: sysctl -w net/ipv6/conf/eth0/disable_ipv6=0
@@ -196,7 +200,8 @@ nft add element inet ocinet masquerade6 { "cni0" . fd00::3 }`,
 test("without being a gateway, only the container is touched, and its address noted", () => {
   assert.equal(
     show(address({ vlan: 7 }, { ...lease, routes: [] }).steps),
-    `container: sysctl -w net/ipv6/conf/eth0/accept_dad=0
+    `container: ip link set dev eth0 address 02:6f:0a:01:02:03
+container: sysctl -w net/ipv6/conf/eth0/accept_dad=0
 container: sysctl -w net/ipv4/conf/eth0/arp_notify=1
 container: ip address replace 10.1.2.3/24 dev eth0 brd +
 nft add element inet ocinet bridges { "cni0" . "cni0" }

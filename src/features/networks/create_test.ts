@@ -61,7 +61,6 @@ test("a network is a CNI network list, and is shown in Docker's words", async ()
       ipMasq: true,
       bridge: `br-${id.slice(0, 12)}`,
       isGateway: true,
-      macFromAddress: true,
     },
     ipam: {
       type: "host-local",

@@ -42,7 +42,6 @@ export function mainPlugin(wanted: Wanted): Readonly<Record<string, unknown>> {
     bridge: readBridge(options) ?? `br-${id.slice(0, 12)}`,
     isGateway: has("isolated").includes(false),
     ...(has("nat").includes(false) ? { gatewayModes: modes } : {}),
-    macFromAddress: true,
     ...(readFlag(options, "com.docker.network.bridge.enable_icc") === false ? { portIsolation: true } : {}),
   };
 }
