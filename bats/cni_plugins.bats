@@ -781,7 +781,7 @@ calls() { find "$LOG" -type f -printf '%f\n' | sort -n | xargs; }
     ["true"]="failed to unmarshal raw result: unexpected end of JSON input"
     ["echo {}"]="IPAM plugin returned missing IP config"
     ['echo "{\"cniVersion\":\"1.0.0\",\"ips\":[{\"address\":\"10.1.1.300/24\"}]}"']="invalid CIDR address: 10.1.1.300/24"
-    ['echo "{\"cniVersion\":\"1.0.0\",\"ips\":[{\"address\":\"10.1.1.3/24\"}],\"routes\":[{\"dst\":\"10.3.0.0/16\",\"gw\":\"10.2.2.2\"}]}"']='Cannot do "container: ip route add 10.3.0.0/16 via 10.2.2.2 dev eth0"'
+    ['echo "{\"cniVersion\":\"1.0.0\",\"ips\":[{\"address\":\"10.1.1.3/24\"}],\"routes\":[{\"dst\":\"10.3.0.0/16\",\"gw\":\"10.2.2.2\"}]}"']='Cannot make the route to 10.3.0.0/16: its gateway 10.2.2.2 is in no subnet of the interface; choose another'
   )
   for script in "${!says[@]}"; do
     make_ipam "[ \$CNI_COMMAND != ADD ] || { $script; }"
