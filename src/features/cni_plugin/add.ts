@@ -3,6 +3,7 @@ import { readsArgs, table } from "../../drivers/table.ts";
 import { planMeta, stateAfter } from "../../engine/chain.ts";
 import { typesOf } from "../../engine/external_plugin.ts";
 import { waitForAll } from "../../engine/locks.ts";
+import { isRenaming } from "../../plan/ip.ts";
 import type { Plan } from "../../plan/plan.ts";
 import type { Step } from "../../plan/step.ts";
 import { checkArgs } from "../../wire/cni/args.ts";
@@ -79,7 +80,7 @@ async function prepareOwn(
   } catch (error) {
     throw explainAbsent(context, error);
   }
-  refuseRenaming(context, link.steps);
+  if (link.steps.some(isRenaming)) refuseRenaming(context, link.steps);
   const addressed = (lease: Lease) => {
     const { steps, result } = parsed.plugin.address(parsed.conf, at, lease, link.result, seen);
     return { steps: [...addressClaims(context, parsed, lease, seen, before), ...steps], result };
