@@ -4,15 +4,16 @@
  * (bench_shares.ts); what passes by each way that an ordinary user's container has (bench_rootless.ts), and between two
  * hosts of a cluster (bench_overlay); asking a plugin for its versions; Docker's network commands (bench_networks). Ratios
  * are medians of one run. And it measures memory (bench_memory.ts), and what stays of containers that have gone
- * (bench_lasting.ts).
+ * (bench_lasting.ts), and our resolver's answers (bench_resolver.ts).
  *
- * usage: bench [hook|cni|growth|shares|version|memory|lasting|rootless|networks|overlay|all] [ROUNDS]
+ * usage: bench [hook|cni|growth|shares|version|memory|lasting|resolver|rootless|networks|overlay|all] [ROUNDS]
  */
 import { type Contender, type Group, groups as jobGroups, versionAskers } from "./bench_contenders.ts";
 import { growth, mostGrowth } from "./bench_growth.ts";
 import { printLasting } from "./bench_lasting.ts";
 import { printMemory } from "./bench_memory.ts";
 import { onHost } from "./bench_namespaces.ts";
+import { printResolver } from "./bench_resolver.ts";
 import { printShares } from "./bench_shares.ts";
 
 const groups: Readonly<Record<string, Group>> = { ...jobGroups, growth };
@@ -44,6 +45,7 @@ else {
     else if (name === "shares") await printShares(Number(words[0] ?? 20));
     else if (name === "version") await compareVersion(Number(words[0] ?? 20));
     else if (name === "memory") await printMemory();
+    else if (name === "resolver") await printResolver();
     else if (name === "lasting") await printLasting(Number(words[0] ?? 500));
     else await compare(name, groups[name]!, Number(words[0] ?? 20));
   }

@@ -30,7 +30,8 @@ function nodeSelf(): Self {
   // src/launcher.sh says why.
   const debuggerNowhere = "--inspect-port=[ff02::1]:9229";
   const file = builtin<typeof Fs>("node:fs").realpathSync(process.argv[1]!);
-  const self = [process.execPath, debuggerNowhere, file];
+  const run = [process.execPath, debuggerNowhere];
+  const self = [...run, file];
   return {
     runtime: "node",
     pid: process.pid,
@@ -38,7 +39,8 @@ function nodeSelf(): Self {
     runtimePath: process.execPath,
     self,
     // Its permissions do not reach as far as sockets.
-    confined: () => self,
+    // The heap is kept small as on Deno.
+    confined: (_, more) => more?.datagrams ? [...run, "--max-semi-space-size=1", file] : self,
     env: (name) => process.env[name],
     environment: () => ({ ...process.env }) as Record<string, string>,
   };
