@@ -15,7 +15,7 @@ import { endpointsIn, type NetworkEndpoint } from "./endpoints.ts";
  * Does something while no container is being attached, and no network made or removed.
  * @throws Error when containers are being attached all the time
  */
-export async function whileNobodyAttaches<T>(world: World, state: string, act: () => Promise<T>): Promise<T> {
+export async function whileNoneAttaches<T>(world: World, state: string, act: () => Promise<T>): Promise<T> {
   const unlock = await lockNetworks(world, state);
   try {
     const release = await own(world, state);
@@ -37,7 +37,7 @@ export async function removeNetwork(
   term: string,
   isForced = false,
 ): Promise<string> {
-  const { name, tell } = await whileNobodyAttaches(world, state, async () => {
+  const { name, tell } = await whileNoneAttaches(world, state, async () => {
     const network = await findUnused(world, state, term);
     return { name: network.name, tell: await removeLocked(world, state, network) };
   });
@@ -87,7 +87,7 @@ export async function pruneNetworks(
   state: string,
   isWanted: (network: Network) => boolean,
 ): Promise<readonly string[]> {
-  const gone = await whileNobodyAttaches(world, state, async () => {
+  const gone = await whileNoneAttaches(world, state, async () => {
     const endpoints = await endpointsIn(world, state);
     const isUsed = ({ name }: Network) => endpoints.some(({ network }) => network === name);
     const going = (await allNetworks(world)).filter((one) =>
