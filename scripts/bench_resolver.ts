@@ -41,7 +41,7 @@ export async function printResolver(): Promise<void> {
 async function measure(runtime: string): Promise<void> {
   for (let n = 0; n < networks; n++) placeNetwork(n);
   const [program, ...flags] = runtime === "node"
-    ? ["node", "--max-semi-space-size=1"]
+    ? ["node", "--max-semi-space-size=1", "--single-threaded"]
     : [Deno.execPath(), ...denoFlags];
   const args = [...flags, "dist/ocinet", "resolver", names, socket, "20000"];
   const resolver = new Deno.Command(program!, { args, stdout: "piped" }).spawn();
