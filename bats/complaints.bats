@@ -383,6 +383,24 @@ flows() { in_host conntrack -L -p udp 2>/dev/null | sed -n 's/.*src=192.0.2.2 .*
   nothing_stays
 }
 
+@test "a bridge that has as many ports as a bridge can have (moby#44973)" {
+  local n
+  # Both ends of a pair are ports of it.
+  for n in {1..512}; do
+    echo "link add p$n group 7 master cni0 type veth peer name q$n"
+    echo "link set q$n master cni0"
+  done >"$BATS_TEST_TMPDIR/ports"
+  in_host ip link add cni0 type bridge
+  run -1 in_host ip -batch "$BATS_TEST_TMPDIR/ports"
+  run -1 plugin bridge ADD "$(conf bridge "{ \"ipam\": $dual }")"
+  equal "Cannot connect to cni0: it has 1023 ports, and a bridge cannot have more; use another bridge" "$(jq -r .msg <<<"$output")"
+  equal "" "$(held)"
+  equal 1 "$(in_box ip -o link | wc -l)"
+  in_host ip link delete group 7
+  in_host ip link delete cni0
+  nothing_stays
+}
+
 @test "GC everywhere: STATUS with code 50 when the IP pool is exhausted, and GC that frees it" {
   local type
   for type in bridge ptp macvlan tap; do

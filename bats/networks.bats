@@ -236,6 +236,12 @@ knows() {
   launch i runc --net dual -p 8084:84
   launch j runc --net mixed -p 8086:86
   launch k runc --net half
+  # A container on two networks reaches what is routed, by either.
+  net connect dual g
+  equal 10.12.0.1 "$(ask tcp 10.12.0.2 80 in_container g)"
+  net disconnect bare g
+  equal 10.12.0.1 "$(ask tcp 10.12.0.2 80 in_container g)"
+  net disconnect dual g
   serve tcp 84 in_container i
   serve tcp 85 in_container i
   serve tcp 86 in_container j

@@ -29,10 +29,18 @@ world() {
   wait_for grep -q started "$BATS_TEST_TMPDIR/world.log"
 }
 
+# flood ID COUNT: asks for COUNT names of the world, and waits for no answer
+flood() {
+  # shellcheck disable=SC2016 # for the inner bash
+  in_container "$1" bash -c 'exec 9>/dev/udp/10.5.0.1/53
+    for ((i = 0; i < $1; i++)); do printf "\0\1\1\0\0\1\0\0\0\0\0\0\5q%04d\5world\4test\0\0\1\0\1" "$i" >&9; done' bash "$2"
+}
+
 # asked NAME: the world has been asked for it
 asked() { grep -q " query.* $1 from" "$BATS_TEST_TMPDIR/world.log"; }
 
 has_no_name() { [ "$(look a "$1")" = NXDOMAIN ]; }
+answers_again() { [ "$(look a again.world.test)" = 203.0.113.9 ]; }
 resolver_pids() { xargs <"$STATE_DIR/resolver/pid"; }
 no_resolver() { ! grep -aq "$STATE_DIR/resolver/socket" /proc/[0-9]*/cmdline 2>/dev/null; }
 runs_again() { [ "$(resolver_pids)" != "$1" ] && [ -S "$STATE_DIR/resolver/socket" ] && [[ $(look a b) == 10.5.0.* ]]; }
@@ -71,6 +79,15 @@ options ndots:0" "$(exec_container a cat /etc/resolv.conf)"
   asked x.world.test
   asked y.world.test
   run ! asked '\(z.world.test\|9.113.*\|\(a\|b\|c\|api\|nosuch\|www\)\(.shop\)\?\)'
+
+  # Questions that the world leaves unanswered hold up no name, of whoever asks.
+  local world
+  world=$(<"$BATS_TEST_TMPDIR/background/world")
+  kill -STOP "$world"
+  flood a 600
+  equal "10.5.0.3 10.5.0.2 10.6.0.2" "$(look a b) $(look b a) $(look c api)"
+  kill -CONT "$world"
+  wait_for answers_again
 
   # Others than members are told nothing.
   in_peer ip route add 10.5.0.0/24 via 192.0.2.1

@@ -154,10 +154,10 @@ function withAgent(runtime: string, contender: Contender): Contender {
 
 function netavark(): Contender {
   const program = `${peers}/bin/netavark`;
-  let next = 1;
+  let next = 2;
   const addresses = new Map<string, string>();
   const config = (id: string, port: number) => {
-    const address = addresses.get(id) ?? `10.77.${next >> 8}.${(next++ & 255) + 2}`;
+    const address = addresses.get(id) ?? `10.77.${next >> 8}.${next++ & 255}`;
     addresses.set(id, address);
     const ports = [{ container_port: 80, host_ip: "", host_port: port, protocol: "tcp", range: 1 }];
     return JSON.stringify({

@@ -18,9 +18,8 @@ const nothing: Collected = { collected: [], problems: [] };
 /** Takes away what ended containers left, and what containers shared once none is left. */
 export async function gc(world: World, dryRun: boolean): Promise<Report> {
   const state = stateDirectory(world);
-  const containers = await collect(world, state, containerIds(world, state), "for links");
+  const [containers, plugins] = await collectEnded(world, state);
   const changed = await takeOffAbandoned(world, state, containerIds(world, state));
-  const plugins = isRoot(world) ? await collectRecords(world, state) : nothing;
   const leases = dryRun ? { released: [], problems: [] } : await releaseOutlived(world);
   const networks = dryRun ? nothing : await collectBegunNetworks(world, state);
   const [collected, problems] = [
@@ -37,6 +36,12 @@ export async function gc(world: World, dryRun: boolean): Promise<Report> {
   // After a dry run those are still there.
   const gone = dryRun ? collected.map(({ id }) => id) : [];
   return report(collected, await collectUnused(world, state, gone), problems);
+}
+
+/** Takes down ended containers, and what our plugins attached for those of CNI runtimes. */
+export async function collectEnded(world: World, state: string): Promise<readonly [Collected, Collected]> {
+  const containers = await collect(world, state, containerIds(world, state), "for links");
+  return [containers, isRoot(world) ? await collectRecords(world, state) : nothing];
 }
 
 function report(

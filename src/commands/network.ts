@@ -1,8 +1,6 @@
 import * as overlay from "../features/overlay/networks.ts";
-import { containerIds } from "../engine/record.ts";
 import { stateDirectory } from "../engine/state.ts";
 import { describeContainer } from "../features/container/describe.ts";
-import { collect } from "../features/container/gc.ts";
 import { connectNetwork, disconnectNetwork } from "../features/container/live_networks.ts";
 import { allNetworks, findNetwork, UnknownNetwork } from "../features/networks/catalog.ts";
 import { createNetwork } from "../features/networks/create.ts";
@@ -24,6 +22,7 @@ import { oneLine, printJson } from "../wire/cni/output.ts";
 import { type OptionValues, UsageError } from "../wire/oci/options.ts";
 import { asTyped } from "../engine/usage.ts";
 import { readMtu } from "./cluster.ts";
+import { collectEnded } from "./gc.ts";
 import { findId } from "./ids.ts";
 import { type Report, rowsText, tableText } from "./report.ts";
 
@@ -171,7 +170,7 @@ export async function networkRemove(
   isForced: boolean,
 ): Promise<Report> {
   const state = stateDirectory(world);
-  await collect(world, state, containerIds(world, state), "for links");
+  await collectEnded(world, state);
   // A user's networks have their bridges, addresses and locks in the session.
   const isInside = findSession(world, state) !== undefined;
   const { done, problems } = await each(terms, async (term) => {
@@ -209,7 +208,7 @@ async function removeFromCluster(world: World, term: string): Promise<string | u
 export async function networkPrune(world: World, given: OptionValues): Promise<Report> {
   const state = stateDirectory(world);
   const isWanted = filterOf(world, given, ["label", "label!", "until"]);
-  await collect(world, state, containerIds(world, state), "for links");
+  await collectEnded(world, state);
   const filters = (given.get("filter") ?? []).map((text) => `--filter=${text}`);
   const names: readonly string[] = findSession(world, state)
     ? JSON.parse(await askInside(world, state, ["network", "prune", "--json", ...filters]))

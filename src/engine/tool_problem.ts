@@ -27,6 +27,11 @@ const known:
           place ? " in the container" : ""
         }; make it first`;
     }],
+    [/Exchange full/, (step) => {
+      const bridge = / master (\S+)/.exec(step)?.[1];
+      return bridge &&
+        `Cannot connect to ${bridge}: it has 1023 ports, and a bridge cannot have more; use another bridge`;
+    }],
     [/Cannot find device "/, (step) => {
       const link = / link (\S+) name .* type (?:mac|ip)vlan/.exec(step)?.[1];
       const place = step.includes("container: ") ? " in the container" : "";

@@ -1,10 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { down } from "../commands/down.ts";
-import { networkConnect, networkDisconnect } from "../commands/network.ts";
+import { networkConnect, networkDisconnect, networkRemove } from "../commands/network.ts";
 import { port } from "../commands/port.ts";
 import { up } from "../commands/up.ts";
 import { misspeltKeys } from "../features/networks/mistakes.ts";
+import { addNetwork } from "../features/cni_runtime/runtime.ts";
 import { attach } from "../features/container/attach.ts";
 import { detach } from "../features/container/detach.ts";
 import { parseAttachOptions } from "../features/container/options.ts";
@@ -54,7 +55,7 @@ test("a network is not left whose ports another container has on the host meanwh
 });
 
 for (const type of ["bridge", "ptp", "macvlan"]) {
-  test(`a container on ${type} that was killed has no names once another one comes or goes, whoever has its address`, async () => {
+  test(`a container on ${type} that was killed has no names once another one comes or goes, and does not keep the network`, async () => {
     const fake = newHost();
     const { world } = fake;
     for (const name of ["box", "dead", "next", "other"]) fake.addNamespace(name);
@@ -75,6 +76,13 @@ for (const type of ["bridge", "ptp", "macvlan"]) {
     fake.removeNamespace("other");
     await down(world, ["next"]);
     assert.deepEqual(names(), ["10.93.0.2 box"]);
+    const remove = () => networkRemove(world, ["shop"], false);
+    assert.match((await remove()).note!, /has active endpoints \(name:"box" id:"\w+"\);/);
+    fake.removeNamespace("box");
+    await addByRuntime(fake, "last", list);
+    assert.match((await remove()).note!, /has active endpoints \(name:"last" id:"\w+"\);/);
+    fake.removeNamespace("last");
+    assert.deepEqual((await remove()).json, ["shop"]);
   });
 }
 
@@ -84,6 +92,15 @@ test("no key of the networks that the laws are tried on is taken for a mistake",
     assert.deepEqual(misspeltKeys(world, { file: "x", list: networkOf(type, "c1") }), [], type);
   }
 });
+
+/** By `ocinet cni add`. */
+async function addByRuntime(fake: Fake, containerId: string, list: unknown): Promise<void> {
+  const config = JSON.stringify(list);
+  await addNetwork(fake.world, state, {
+    ...{ list: parseNetworkList(config, "shop"), config, containerId, ifname: "eth0", args: "", path: [] },
+    ...{ netns: fake.addNamespace(containerId), capabilityArgs: {}, cacheDirectory: "/var/lib/cni" },
+  });
+}
 
 /** A network on a bridge of that name, which a container has been on, while another goes on on another network. */
 async function hostWithNetwork(bridge: string): Promise<Fake> {
