@@ -48,7 +48,7 @@ export async function rollBack(
 }
 
 async function applyStage(world: World, prefixes: Prefixes, stage: Stage, done: Step[]): Promise<void> {
-  const ends = await Promise.allSettled(stage.map(async (lane) => {
+  const lanes = stage.map(async (lane) => {
     for (const batch of lane) {
       try {
         await applyBatch(world, prefixes, batch, done);
@@ -60,7 +60,12 @@ async function applyStage(world: World, prefixes: Prefixes, stage: Stage, done: 
         throw error;
       }
     }
-  }));
+  });
+  // While the host's programs run, one enters the container.
+  const entersLater = stage.some((lane) => lane.findIndex(({ on }) => on === "container") > 0);
+  const release = entersLater ? world.prepare(prefixes.container, { enters: true }) : undefined;
+  const ends = await Promise.allSettled(lanes);
+  release?.();
   const failed = ends.find((end) => end.status === "rejected");
   if (failed) throw failed.reason;
 }

@@ -37,6 +37,7 @@ export function dryWorld(world: World, tell: (line: string) => void): World {
     serveHttp: notDry,
     listen: notDry,
     watch: notDry,
+    prepare: () => () => {},
     hold: notDry,
     start: notDry,
     run: async (argv, options = {}) => {

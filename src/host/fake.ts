@@ -500,6 +500,7 @@ function worldOf(machine: Machine, self: FakeProcess, state: State): World {
       http: never("services that speak HTTP"),
       serveHttp: never("sockets to serve HTTP on"),
       watch: never("programs to watch"),
+      prepare: () => () => {},
       hold: never("programs to hold"),
     },
     ...{ start: never("programs to start"), onSignals: () => {} },

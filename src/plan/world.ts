@@ -109,10 +109,21 @@ export interface Locking {
   tryOwn(directory: string): Promise<(() => void) | undefined>;
 }
 
+/** What is known of a program that is prepared. */
+export interface Preparing {
+  /** The words only enter namespaces. The program that follows them in `run` may be any one. */
+  readonly enters?: true;
+}
+
 /** What starts programs. */
 export interface Programs {
   /** Runs a program found on PATH or in the system's own directories, with a clean environment unless one is given. */
   run(argv: readonly string[], options?: RunOptions): Promise<Output>;
+  /**
+   * Starts a program before its standard input is known, so that `run` with the same words, and input, has it at once.
+   * @returns ends it, if `run` has not taken it
+   */
+  prepare(argv: readonly string[], how?: Preparing): () => void;
   /** What a program says on stderr. Everything stands still meanwhile: it is for what is hardly ever asked. */
   ask(argv: readonly string[]): string;
   /** Starts a program, and tells each line that it says; it ends when we do. */

@@ -1,4 +1,12 @@
-import { adopt, holdForWriting, leave, ownPlace, takeStreams, waitForLine } from "../../host/adoption.ts";
+import {
+  adopt,
+  holdForWriting,
+  leave,
+  ownPlace,
+  settle,
+  takeStreams,
+  waitForLine,
+} from "../../host/adoption.ts";
 import { whyFailed, type World } from "../../plan/world.ts";
 import { messageOf } from "../../wire/cni/error.ts";
 import { oneLine } from "../../wire/cni/output.ts";
@@ -33,9 +41,11 @@ export interface Service {
  * descriptor, child, signal handler, mask or privilege. Otherwise it ends, and the agent starts another process.
  */
 export async function serveCalls(world: World, service: Service): Promise<number> {
+  settle();
   const own = ownPlace(world.environment());
   leave(own);
   let [slot, served] = [await makeSlot(world, service, 0), 0];
+  prepareUsual(world);
   for (let number = 1;; number++) {
     const call = await serveCall(world, slot, service);
     if (call.isServed) served++;
@@ -45,11 +55,17 @@ export async function serveCalls(world: World, service: Service): Promise<number
     slot = await makeSlot(world, service, number);
     world.write(slot.served, `${served}\n`);
     world.remove(last);
+    prepareUsual(world);
     const isAsBefore = isDone && seesChildren(world) && traits(world, service.directory) === call.before;
     if (!isAsBefore || memoryOf(world) > mostMemory) return notServed;
     // After many calls at once there are more than are to wait.
     if (freeSlots(world, service.directory).length >= service.count) return notServed;
   }
+}
+
+/** Programs that nearly every call needs wait with the process, so that the call does not wait for their start. */
+function prepareUsual(world: World): void {
+  for (const argv of [["ip", "-batch", "-"], ["nft", "-f", "-"]]) world.prepare(argv);
 }
 
 /** Some kernels do not tell what a process's children are (CONFIG_PROC_CHILDREN). */
@@ -75,19 +91,18 @@ async function makeSlot(world: World, { directory, name }: Service, number: numb
  */
 export function traits(world: Pick<World, "list" | "read" | "readLink">, slots: string): string {
   const links = (directory: string) =>
-    world.list(directory).map((name) => [name, world.readLink(`${directory}/${name}`)] as const)
-      // /proc/PID/fd is what lists it.
-      .filter(([, target]) =>
-        target && !target.startsWith(`${slots}/`) && !/^\/proc\/[0-9]+\/fd$/.test(target)
-      )
-      .map((link) => link.join(" ")).sort();
+    world.list(directory).map((name) => world.readLink(`${directory}/${name}`)).sort();
+  // /proc/PID/fd is what lists it. The programs that wait for the next call have other pipes than those for the last one.
+  const files = links("/proc/self/fd").filter((target) =>
+    target && !target.startsWith(`${slots}/`) && !/^\/proc\/[0-9]+\/fd$/.test(target)
+  ).map((target) => target!.replace(/\[[0-9]+\]$/, ""));
   const kept =
     /^(Uid|Gid|Groups|SigBlk|SigIgn|SigCgt|CapInh|CapPrm|CapEff|CapBnd|CapAmb|NoNewPrivs|Seccomp):.*$/gm;
   const status = (world.read("/proc/self/status") ?? "").match(kept) ?? ["unknown"];
   const children = world.list("/proc/self/task").map((thread) =>
     world.read(`/proc/self/task/${thread}/children`) ?? ""
-  );
-  return [...links("/proc/self/fd"), ...links("/proc/self/ns"), ...status, children.join("")].join("\n");
+  ).join("").match(/[0-9]+/g)?.length;
+  return [...files, ...links("/proc/self/ns"), ...status, children].join("\n");
 }
 
 /** A call that has ended. */
@@ -103,7 +118,6 @@ async function serveCall(world: World, slot: Slot, service: Service): Promise<Ca
   const answer = holdForWriting(slot.answer);
   const asked = waitForLine(slot.request);
   world.write(slot.ready, `${world.pid}\n`);
-  // Deno begins to listen for signals some time after it has started.
   let before = traits(world, directory);
   const isWanted = () => {
     before = traits(world, directory);

@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { settle } from "../../host/adoption.ts";
+import { onDeno, realWorld } from "../../host/runtime.ts";
+import { signals } from "../../plan/world.ts";
 import { traits } from "./worker.ts";
 
 const files: Readonly<Record<string, string>> = {
@@ -48,4 +51,13 @@ test("slots, the listing itself, and memory do not count", () => {
     "/proc/self/status": files["/proc/self/status"]!.replace("70000", "71000"),
   };
   assert.equal(traitsWith(more), traitsWith({}));
+});
+
+test("what a runtime begins to catch after its start, it catches from the start", () => {
+  settle();
+  const caught = () =>
+    BigInt(`0x${/^SigCgt:\s*([0-9a-f]+)/m.exec(realWorld().read("/proc/self/status")!)![1]}`);
+  const later = ["SIGHUP", "SIGINT", "SIGTERM", "SIGUSR1"] as const;
+  const bits = later.map((name) => 1n << BigInt(signals[name] - 1));
+  assert.ok(!onDeno || bits.every((bit) => (caught() & bit) === bit));
 });

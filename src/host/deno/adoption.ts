@@ -39,6 +39,14 @@ const buffer = new Uint8Array(65536);
 
 /** See adoption.ts. */
 export const denoAdoption: Adoption = {
+  // Half a second after its start Deno (2.9.5) begins to catch these signals.
+  settle: () => {
+    const pass = () => {};
+    for (const name of ["SIGHUP", "SIGINT", "SIGTERM", "SIGUSR1"] as const) {
+      Deno.addSignalListener(name, pass);
+      Deno.removeSignalListener(name, pass);
+    }
+  },
   waitForLine: async (fifo) => {
     const file = Deno.openSync(fifo, { read: true, write: true });
     let text = "";

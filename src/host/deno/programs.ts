@@ -12,13 +12,16 @@ import {
   usualLimit,
 } from "../../plan/world.ts";
 import { watch } from "../node/programs.ts";
+import { type PreparedPrograms, preparedPrograms } from "../prepared.ts";
 import { isBlocked, printBytes, signal } from "./process.ts";
 import { later } from "./timer.ts";
 
 /** What Deno starts. */
 export function denoPrograms(world: Surroundings): Programs {
+  const prepared = preparedPrograms(world, { start: (argv) => spawn(world, argv, { stdin: "" }), end });
   return {
-    run: (argv, options) => run(world, argv, options),
+    run: (argv, options) => run(world, argv, options, prepared),
+    prepare: prepared.prepare,
     ask: (argv) => ask(world, argv),
     watch: (argv, tell) => watch(world, argv, tell),
     hold: (argv) => hold(world, argv),
@@ -47,23 +50,37 @@ function start(
   return { pid: child.pid, ended: child.status.then(({ code }) => code) };
 }
 
+function spawn(
+  world: Surroundings,
+  [program, ...args]: readonly string[],
+  { env, stdin }: RunOptions,
+): Deno.ChildProcess {
+  return new Deno.Command(needProgram(world, program!), {
+    args,
+    clearEnv: true,
+    env: { ...(env ?? cleanEnvironment(world)) },
+    stdin: stdin === undefined ? "null" : "piped",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+}
+
+function end(child: Deno.ChildProcess): void {
+  kill(child);
+  for (const over of [child.stdin.close(), child.output()]) over.catch(() => {});
+}
+
 /** See `World.run`. */
 export async function run(
   world: Surroundings,
   argv: readonly string[],
   options: RunOptions = {},
+  prepared?: PreparedPrograms<Deno.ChildProcess>,
 ): Promise<Output> {
-  const [program, ...args] = argv;
-  const { timeout: limit = usualLimit } = options;
-  const child = new Deno.Command(needProgram(world, program!), {
-    args,
-    clearEnv: true,
-    env: { ...(options.env ?? cleanEnvironment(world)) },
-    stdin: options.stdin === undefined ? "null" : "piped",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  const fed = options.stdin === undefined ? undefined : feed(child.stdin, options.stdin);
+  const { timeout: limit = usualLimit, stdin, env } = options;
+  const taken = stdin === undefined || env ? undefined : prepared?.take(argv);
+  const child = taken?.child ?? spawn(world, argv, options);
+  const fed = stdin === undefined ? undefined : feed(child.stdin, (taken?.head ?? "") + stdin);
   const output = child.output();
   // What it started may outlive it, and keep its output open; and it may itself be where no signal ends it.
   let inTime = () => {};

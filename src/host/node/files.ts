@@ -63,16 +63,17 @@ export function nodeWriting(): Writing {
 }
 
 /** With those above it. Node's own way to do that never ends where a file system makes none, such as /proc (20.20). */
-export function makeDirectory(path: string, mode = 0o700): void {
+export function makeDirectory(path: string, mode = 0o700, isSecondTry = false): void {
   const fs = builtin<typeof Fs>("node:fs");
   try {
     unmasked(() => fs.mkdirSync(path, { mode }));
   } catch (error) {
     if (codeOf(error) === "EEXIST" && fs.statSync(path).isDirectory()) return;
     const above = path.slice(0, path.lastIndexOf("/"));
-    if (codeOf(error) !== "ENOENT" || above === "" || fs.existsSync(above)) throw error;
-    makeDirectory(above, mode);
-    makeDirectory(path, mode);
+    if (codeOf(error) !== "ENOENT" || above === "" || isSecondTry) throw error;
+    // Another process may have made it since.
+    if (!fs.existsSync(above)) makeDirectory(above, mode);
+    makeDirectory(path, mode, true);
   }
 }
 

@@ -14,13 +14,16 @@ import {
   usualLimit,
   type Watched,
 } from "../../plan/world.ts";
+import { type PreparedPrograms, preparedPrograms } from "../prepared.ts";
 import { builtin } from "./builtin.ts";
 import { nodeProcess, signal } from "./process.ts";
 
 /** What Node starts. */
 export function nodePrograms(world: Surroundings): Programs {
+  const prepared = preparedPrograms(world, { start: (argv) => spawnAhead(world, argv), end });
   return {
-    run: (argv, options) => run(world, argv, options),
+    run: (argv, options) => run(world, argv, prepared, options),
+    prepare: prepared.prepare,
     ask: (argv) => ask(world, argv),
     watch: (argv, tell) => watch(world, argv, tell),
     hold: (argv) => hold(world, argv),
@@ -53,18 +56,39 @@ function start(
   return { pid: child.pid!, ended };
 }
 
-function run(world: Surroundings, argv: readonly string[], options: RunOptions = {}): Promise<Output> {
-  const [program, ...args] = argv;
-  const { timeout: limit = usualLimit } = options;
+function spawn(
+  world: Surroundings,
+  [program, ...args]: readonly string[],
+  { env, stdin }: RunOptions,
+): ChildProcess.ChildProcess {
+  return builtin<typeof ChildProcess>("node:child_process").spawn(needProgram(world, program!), args, {
+    env: { ...(env ?? cleanEnvironment(world)) },
+    stdio: [stdin === undefined ? "ignore" : "pipe", "pipe", "pipe"],
+  });
+}
+
+/** Undefined if no descriptor is left for it. */
+function spawnAhead(world: Surroundings, argv: readonly string[]): ChildProcess.ChildProcess | undefined {
+  const child = spawn(world, argv, { stdin: "" });
+  child.on("error", () => {});
+  return child.stdout ? child : undefined;
+}
+
+function end(child: ChildProcess.ChildProcess): void {
+  child.kill("SIGKILL");
+  child.stdio.forEach((stream) => stream?.destroy());
+}
+
+function run(
+  world: Surroundings,
+  argv: readonly string[],
+  prepared: PreparedPrograms<ChildProcess.ChildProcess>,
+  options: RunOptions = {},
+): Promise<Output> {
+  const { timeout: limit = usualLimit, stdin, env } = options;
   return new Promise((resolve, reject) => {
-    const child = builtin<typeof ChildProcess>("node:child_process").spawn(
-      needProgram(world, program!),
-      args,
-      {
-        env: { ...(options.env ?? cleanEnvironment(world)) },
-        stdio: [options.stdin === undefined ? "ignore" : "pipe", "pipe", "pipe"],
-      },
-    );
+    const taken = stdin === undefined || env ? undefined : prepared.take(argv);
+    const child = taken?.child ?? spawn(world, argv, options);
     child.on("error", reject);
     // Where no descriptor is left it has no streams, and the error comes a moment later.
     if (!child.stdout) return;
@@ -89,7 +113,7 @@ function run(world: Surroundings, argv: readonly string[], options: RunOptions =
       });
     });
     // A program that ends without reading it all closes the pipe; its exit status says why.
-    child.stdin?.on("error", () => {}).end(options.stdin);
+    child.stdin?.on("error", () => {}).end((taken?.head ?? "") + stdin);
   });
 }
 
