@@ -115,6 +115,47 @@ port_ranges() {
   ocinet ls --json | jq -e '[.[0].ports[].mapping] == ["9000:80/tcp", "9001:81/tcp", "9002:82/tcp"]'
 }
 
+@test "a range with the same numbers on both sides is one claim and one rule, of which a part may go" {
+  launch a runc -p 6000-6999:6000-6999
+  serve tcp 6000 in_container a
+  serve tcp 6999 in_container a
+  local port
+  for port in 6000 6999; do
+    equal 192.0.2.2 "$(ask tcp 192.0.2.1 $port in_peer)"
+    equal 2001:db8:1::2 "$(ask tcp 2001:db8:1::1 $port in_peer)"
+    ask tcp 127.0.0.1 $port in_host
+    ask tcp ::1 $port in_host
+  done
+  unanswered tcp 192.0.2.1 6001 in_peer
+  equal 1 "$(find "$STATE_DIR/ports" -type f | wc -l)"
+  equal "6000-6999:6000-6999/tcp" "$(ocinet ls | awk 'NR == 2 { print $NF }')"
+  ocinet trace a :6999 | grep -F 'leads there'
+
+  # Whoever wants a part of it is refused.
+  launch b crun
+  run -1 ocinet port add b 6999:80
+  equal 'ocinet: Cannot publish "6999:80/tcp": container "a" has it' "$output"
+  run -1 ocinet port add b 5000-7999:5000-7999
+  equal 'ocinet: Cannot publish "6000:6000/tcp": container "a" has it' "$output"
+  ocinet port add b 7000:80
+
+  in_host nft flush map inet ocinet ranges4
+  unanswered tcp 192.0.2.1 6000 in_peer
+  ocinet repair a
+  equal 192.0.2.2 "$(ask tcp 192.0.2.1 6000 in_peer)"
+
+  ocinet port rm a 6000 >/dev/null
+  unanswered tcp 192.0.2.1 6000 in_peer
+  equal 192.0.2.2 "$(ask tcp 192.0.2.1 6999 in_peer)"
+  equal 2001:db8:1::2 "$(ask tcp 2001:db8:1::1 6999 in_peer)"
+  ocinet port add b 6000:6000
+  delete_container a
+  delete_container b
+  equal "" "$(find "$STATE_DIR/ports" -type f)"
+  own_elements && fail "elements are left"
+  true
+}
+
 with_each_runtime "a port on one address, or of one family, answers there alone" bound_ports
 bound_ports() {
   launch a "$1" -p 127.0.0.1:8001:80 -p 192.0.2.1:8002:80 -p "[2001:db8:1::1]:8003:80" -p 0.0.0.0:8004:80 -p "[::]:8005:80" \

@@ -3,7 +3,7 @@ import { invocation } from "../plan/batch.ts";
 import { bridgeTable } from "../plan/nft/bridge.ts";
 import { asksResolver, forwards, tableOf } from "../plan/nft/element.ts";
 import { type ListedElement, parseElements } from "../plan/nft/listing.ts";
-import { mapsOfOne, takenOnOne } from "../plan/nft/ports.ts";
+import { mapsOfOthers, ownerIn, probesOf, takenByOther } from "../plan/nft/ports.ts";
 import { baseTable, baseTableWithoutSockets } from "../plan/nft/table.ts";
 import { append, type Line, type Step } from "../plan/step.ts";
 import { endedBy, type Output, whyFailed, type World } from "../plan/world.ts";
@@ -22,15 +22,21 @@ export async function applyRules(
   steps: readonly Line[],
   done: Step[],
 ): Promise<void> {
+  let probes = probesOf(steps);
   for (let freed = 0;; freed++) {
     try {
-      const listed = await addRules(world, prefix, steps);
+      const listed = await addRules(world, prefix, steps, probes);
       append(done, steps);
-      return await refuseTakenOnOne(world, prefix, steps, parseElements(listed));
+      return await refuseTaken(world, prefix, steps, parseElements(listed));
     } catch (error) {
       if (!(error instanceof StepError) || !error.details.includes("File exists")) throw error;
       const holder = await holderOf(world, prefix, error.step as Line);
       if (!holder) throw error;
+      // The container's own range gives way to single ports.
+      if (probes.length > 0 && holder.id === ownerIn(error.step as Line)) {
+        probes = [];
+        continue;
+      }
       if (freed >= steps.length || !await freeAbandoned(world, prefix, holder)) {
         throw new TakenError(error.step, holder.id);
       }
@@ -38,38 +44,44 @@ export async function applyRules(
   }
 }
 
-/** Refuses a port on all addresses if another container has it on one address. */
-async function refuseTakenOnOne(
+/** Refuses a port that another container has by another map: that no probe tells. */
+async function refuseTaken(
   world: World,
   prefix: readonly string[],
   steps: readonly Line[],
   listed: readonly ListedElement[],
 ): Promise<void> {
-  const taken = takenOnOne(steps, listed);
+  const taken = takenByOther(steps, listed);
   if (!taken) return;
   const holder = holderIn("inet ocinet", taken.by);
   if (!holder || !await freeAbandoned(world, prefix, holder)) {
     throw new TakenError(taken.step, holder?.id ?? "?");
   }
-  await refuseTakenOnOne(world, prefix, steps, listed.filter((one) => one !== taken.by));
+  await refuseTaken(world, prefix, steps, listed.filter((one) => one !== taken.by));
 }
 
-/** @returns the listing of the ports on single addresses, taken just before the rules were added */
-async function addRules(world: World, prefix: readonly string[], steps: readonly Line[]): Promise<string> {
+/** @returns the listing of others' ports, taken just before the rules were added */
+async function addRules(
+  world: World,
+  prefix: readonly string[],
+  steps: readonly Line[],
+  probes: ReturnType<typeof probesOf>,
+): Promise<string> {
   const attaches = steps[0]!.on === "host" && (forwards(steps) || asksResolver(steps));
   const lists = [
-    ...mapsOfOne(steps).map((map) => `list map ${map}\n`),
+    ...mapsOfOthers(steps).map((map) => `list map ${map}\n`),
     // The rule in FORWARD is checked only on hosts that have such a chain.
     ...(attaches ? ["list chains ip\n", "list chains ip6\n"] : []),
   ];
   const { argv, stdin } = invocation(steps, prefix, "run");
-  const first = await world.run(argv, { stdin: lists.join("") + stdin });
+  const tried = probes.map(({ line }) => line).join("");
+  const first = await world.run(argv, { stdin: lists.join("") + stdin + tried });
   if (first.code === 0) {
     if (attaches) await passFirewalls(world, prefix, steps, hasFilterChain(world, first.stdout));
     return first.stdout;
   }
   const tableGone = steps[0]!.on === "host" && first.stderr.includes("No such file or directory");
-  if (!tableGone) throw ruleError(steps, first, lists.length);
+  if (!tableGone) throw ruleError([...steps, ...probes.map(({ step }) => step)], first, lists.length);
   await loadRules(world, steps, prefix);
   return "";
 }

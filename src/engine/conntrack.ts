@@ -1,3 +1,4 @@
+import { hasHostPort } from "../net/port_mapping.ts";
 import { deletion, type Flows } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
 import { isHostAddress } from "./routes.ts";
@@ -14,12 +15,13 @@ export async function endFlows(
   wanted: readonly Flows[],
 ): Promise<void> {
   const ports = new Set(wanted.map(({ port }) => port));
-  const only = ports.size === 1 ? ["--orig-port-dst", ...ports] : [];
+  const ranges = [...ports].filter((port) => port.includes("-"));
+  const only = ports.size === 1 && ranges.length === 0 ? ["--orig-port-dst", ...ports] : [];
   const { stdout } = await world.run([...prefix, "conntrack", "-L", "-p", "udp", ...only], {
     ...{ looks: true, timeout },
   });
   const targets = wanted.map(({ port, address }) => address === undefined ? port : `${address} ${port}`);
-  for (const target of findTargets(stdout, new Set(targets))) {
+  for (const target of findTargets(stdout, new Set(targets), ranges)) {
     const [address, port] = target.split(" ") as [string, string];
     if (await isHostAddress(world, address)) {
       await world.run([...prefix, ...deletion({ address, port })], { timeout });
@@ -30,11 +32,17 @@ export async function endFlows(
 /** In milliseconds. The caller can continue without the answer. */
 const timeout = 5000;
 
-/** The targets (address and port) of flows. `wanted` has ports, or addresses with ports. */
-function findTargets(flows: string, wanted: ReadonlySet<string>): ReadonlySet<string> {
+/** The targets (address and port) of flows. `wanted` has ports, or addresses with ports; `ranges` are of ports. */
+function findTargets(
+  flows: string,
+  wanted: ReadonlySet<string>,
+  ranges: readonly string[],
+): ReadonlySet<string> {
   const sent = flows.matchAll(/^udp .*? src=\S+ dst=(\S+) sport=\d+ dport=(\d+) /gm);
   const found = Array.from(sent, ([, address, port]) => ({ port: port!, target: `${address} ${port}` }));
   return new Set(
-    found.filter(({ port, target }) => wanted.has(port) || wanted.has(target)).map(({ target }) => target),
+    found.filter(({ port, target }) =>
+      wanted.has(port) || wanted.has(target) || ranges.some((range) => hasHostPort(range, Number(port)))
+    ).map(({ target }) => target),
   );
 }

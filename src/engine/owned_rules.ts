@@ -56,7 +56,8 @@ function elementsFor(
   const own = elements.filter(isOwn);
   const members = own.filter(({ set }) => set.startsWith("members")).map(({ key }) => key);
   const isBesidePort = ({ set, key }: ListedElement) =>
-    /^(held|no_loopback)/.test(set) && own.some((one) => one.key === key && one.set === `ports${set.at(-1)}`);
+    /^(held|no_loopback)/.test(set) &&
+    own.some((one) => one.key === key && /^(ports|ranges)/.test(one.set) && one.set.at(-1) === set.at(-1));
   return elements.filter((one) =>
     isOwn(one) || members.some((member) => one.key === member || one.key.startsWith(`${member} . `)) ||
     isBesidePort(one) ||

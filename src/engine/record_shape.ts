@@ -47,8 +47,8 @@ function isAttached(value: Partial<Attached> | null): boolean {
 }
 
 function isMapping(value: Partial<PortMapping> | null): boolean {
-  const { hostPort, port, protocol } = value ?? {};
-  return [hostPort, port].every(Number.isInteger) && areTexts(protocol);
+  const { hostPort, port, protocol, count = 1 } = value ?? {};
+  return [hostPort, port, count].every(Number.isInteger) && areTexts(protocol);
 }
 
 function isResult(value: Partial<Result>): boolean {

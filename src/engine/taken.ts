@@ -1,6 +1,6 @@
 import { family } from "../net/address.ts";
 import { element, elementsIn, memberKey, setOf } from "../plan/nft/element.ts";
-import { portOnAll } from "../plan/nft/ports.ts";
+import { portOnAll, rangeWith } from "../plan/nft/ports.ts";
 import { type ListedElement, parseElements } from "../plan/nft/listing.ts";
 import { readRows, type Row } from "../plan/ip_json.ts";
 import type { Prefixes } from "../plan/batch.ts";
@@ -30,13 +30,15 @@ export async function holderOf(
   prefix: readonly string[],
   line: Line,
 ): Promise<Holder | undefined> {
-  const candidates = elementsIn([line]).flatMap((element) => [element, portOnAll(element) ?? []]).flat();
+  const candidates = elementsIn([line])
+    .flatMap((element) => [element, portOnAll(element) ?? [], rangeWith(element) ?? []]).flat();
   for (const { set, key } of candidates) {
     const argv = [...prefix, "nft", "get", "element", ...set.split(" "), `{ ${key} }`];
     const { stdout } = await world.run(argv, { looks: true });
     const [found] = parseElements(stdout);
     const holder = found && holderIn(tableOfSet(set), found);
-    if (holder) return { ...holder, key };
+    // A port may be in a range.
+    if (holder) return found!.key.includes("-") ? holder : { ...holder, key };
   }
   return undefined;
 }

@@ -227,9 +227,14 @@ async function removalOf(world: World, step: Send): Promise<string | undefined> 
 export function undoClaim(world: World, { path, owner }: Claim): void {
   const directory = path.slice(0, path.lastIndexOf("/"));
   if (readUndamagedFile(world, path)?.trim() === owner) world.remove(path);
-  // It has a directory of its own.
-  if (path.endsWith("/owner")) removeAbandoned(world, directory);
   world.removeEmpty(directory);
+  // It has a directory of its own, where one that was killed may have left what it had begun.
+  if (/\/owner$|\/ports\/[^/]+\/[^/]+\/[^/]+$/.test(path) && world.stat(directory)) {
+    removeAbandoned(world, directory);
+    world.removeEmpty(directory);
+  }
+  const ranges = /^.*\/ports\/\w+-ranges(?=\/)/.exec(directory)?.[0];
+  if (ranges) world.removeEmpty(ranges);
 }
 
 /**

@@ -1,6 +1,7 @@
 /** The other things that the laws are tried on: ports of a container that runs, repair, and gc. */
-import { parsePublish, showMapping } from "../net/port_mapping.ts";
+import { expanded, parsePublish, showMapping } from "../net/port_mapping.ts";
 import type { World } from "../plan/world.ts";
+import type { Fake } from "../host/fake.ts";
 import { namespaceOf } from "../host/fake/kernel.ts";
 import { readContainer } from "../engine/record.ts";
 import { detach } from "../features/container/detach.ts";
@@ -12,16 +13,17 @@ import { containers, gc, hostWith } from "./actions.ts";
 import { type Action, refused, textOf } from "./faults.ts";
 import { state } from "./machine.ts";
 
-const ports = ["8080:80", "192.0.2.1:53:53/udp"].flatMap(parsePublish);
+const ports = ["8080:80", "192.0.2.1:53:53/udp", "9000-9016:9000-9016/udp"].flatMap(parsePublish);
+const part = ports.filter(({ hostPort }) => hostPort === 9001);
 const forwarding = parseForwarding(new Map());
 
 function publish(world: World): Promise<unknown> {
   return addPorts(world, state, "c1", ports, forwarding);
 }
 
-async function unpublish(world: World): Promise<void> {
-  const there = new Set(readContainer(world, state, "c1")?.ports.map(showMapping));
-  const own = ports.filter((port) => there.has(showMapping(port)));
+async function unpublish(world: World, asked = ports): Promise<void> {
+  const there = new Set(expanded(readContainer(world, state, "c1")?.ports ?? []).map(showMapping));
+  const own = asked.filter((port) => there.has(showMapping(port)));
   if (own.length > 0) await removePorts(world, state, "c1", own);
   // What a killed process had begun is undone before anything else.
   else await repair(world, state, "c1");
@@ -33,8 +35,14 @@ const next: Action["next"] = {
   remove: (world) => containers.remove(world, "portmap", "c2"),
 };
 
+/** One that wants none. */
+const bridged: Action["next"] = {
+  add: (world) => containers.add(world, "bridge", "c2"),
+  remove: (world) => containers.remove(world, "bridge", "c2"),
+};
+
 const portEndings: Action["endings"] = [
-  { name: "taking them away", end: unpublish },
+  { name: "taking them away", end: (world) => unpublish(world) },
   {
     name: "publishing again, and taking them away",
     end: async (world) => {
@@ -59,8 +67,25 @@ export async function portActions(): Promise<readonly Action[]> {
   const common = { next, endings: portEndings, own: /\/containers\/c1\/|host: link veth/ };
   return [
     { ...common, name: "ports, add", before, act: publish },
-    { ...common, name: "ports, remove", before: made.copy(), end: before, act: unpublish, takesAway: true },
+    {
+      ...common,
+      ...{ name: "ports, remove", before: made.copy(), end: before, act: (world: World) => unpublish(world) },
+      takesAway: true,
+    },
+    await partAction(made.copy(), common),
   ];
+}
+
+/** Of a range, one port is taken away. */
+async function partAction(before: Fake, { own }: Pick<Action, "own">): Promise<Action> {
+  const end = before.copy();
+  const act = (world: World) => unpublish(world, part);
+  await act(end.world);
+  const endings = [{ name: "taking it away again", end: act }];
+  return {
+    ...{ name: "ports, remove one of a range", before, end, act, endings, takesAway: true, next: bridged },
+    ...(own ? { own } : {}),
+  };
 }
 
 /** Rules that have been flushed are put back. */
@@ -75,10 +100,7 @@ export async function repairActions(): Promise<readonly Action[]> {
   return [{
     ...{ name: "repair", before, end, act: repairAll },
     endings: [{ name: "repairing again", end: repairAll }],
-    next: {
-      add: (world) => containers.add(world, "bridge", "c2"),
-      remove: (world) => containers.remove(world, "bridge", "c2"),
-    },
+    next: bridged,
   }];
 }
 

@@ -13,6 +13,8 @@ export interface PortMapping {
   readonly family?: Family;
   readonly hostPort: number;
   readonly port: number;
+  /** A range of so many ports that have the same numbers on both sides, of which `hostPort` and `port` are the first. */
+  readonly count?: number;
   /** Set if our relay forwards the port, instead of the container's uplink. */
   readonly relay?: Relaying;
   /** In a session: the name of the uplink that forwards the port from the host. */
@@ -93,16 +95,79 @@ function problem(text: string, reason: string): Error {
   return new Error(`Cannot publish "${text}": ${reason}`);
 }
 
+/** Fewer ports than this are a mapping each: maps of single ports cost the same with any number of containers. */
+const leastRange = 16;
+
+/** What of single ports a record has room for. */
+const mostMappings = 28_000;
+
+/**
+ * Joins consecutive ports on all of the host's addresses that lead to the same numbers, where the kernel forwards them.
+ * @throws Error where there are more mappings than a record has room for
+ */
+export function joined(ports: readonly PortMapping[]): readonly PortMapping[] {
+  const runs: PortMapping[][] = [];
+  for (const one of ports) {
+    const last = runs.at(-1);
+    const isNext = last && canJoin(one) && canJoin(last[0]!) && one.hostPort === last.at(-1)!.hostPort + 1 &&
+      one.protocol === last[0]!.protocol && one.family === last[0]!.family;
+    if (isNext) last.push(one);
+    else runs.push([one]);
+  }
+  const all = runs.flatMap((run) => run.length < leastRange ? run : [{ ...run[0]!, count: run.length }]);
+  if (all.length <= mostMappings) return all;
+  throw new Error(
+    `Cannot publish ${ports.length} ports: there may be ${mostMappings}; a range without HOSTIP that has the same ` +
+      "numbers on both sides counts as one",
+  );
+}
+
+function canJoin({ hostIp, hostPort, port, relay, uplink }: PortMapping): boolean {
+  return hostPort === port && hostIp === undefined && relay === undefined && uplink === undefined;
+}
+
+/** A mapping for each port. */
+export function expanded(ports: readonly PortMapping[]): readonly PortMapping[] {
+  return ports.flatMap((one) => {
+    const { count, ...first } = one;
+    if (count === undefined) return [one];
+    return Array.from(
+      { length: count },
+      (_, i) => ({ ...first, hostPort: first.hostPort + i, port: first.port + i }),
+    );
+  });
+}
+
+/** The host's ports of a mapping: "8080", or "20000-21999". */
+export function showHostPorts({ hostPort, count }: Pick<PortMapping, "hostPort" | "count">): string {
+  return count === undefined ? `${hostPort}` : `${hostPort}-${hostPort + count - 1}`;
+}
+
+/** Reads such text. @returns the first port and the last */
+export function hostPortsIn(text: string): readonly [number, number] {
+  const [first, last = first] = text.split("-").map(Number) as [number, number?];
+  return [first, last!];
+}
+
+/** Whether such text has a port. */
+export function hasHostPort(text: string, port: number): boolean {
+  const [first, last] = hostPortsIn(text);
+  return first <= port && port <= last;
+}
+
 /** A mapping in the syntax of `--publish`. */
-export function showMapping({ protocol, hostIp, family, hostPort, port }: PortMapping): string {
+export function showMapping(mapping: PortMapping): string {
+  const { protocol, hostIp, family, port } = mapping;
   const anywhere = family === 4 ? "0.0.0.0:" : family === 6 ? "[::]:" : "";
   const host = hostIp === undefined ? anywhere : hostIp.includes(":") ? `[${hostIp}]:` : `${hostIp}:`;
-  return `${host}${hostPort}:${port}/${protocol}`;
+  const hostPorts = showHostPorts(mapping);
+  return `${host}${hostPorts}:${mapping.count === undefined ? port : hostPorts}/${protocol}`;
 }
 
 /** Whether two mappings need the same port of the same address. */
 export function collide(a: PortMapping, b: PortMapping): boolean {
-  return a.protocol === b.protocol && a.hostPort === b.hostPort &&
+  return a.protocol === b.protocol && a.hostPort < b.hostPort + (b.count ?? 1) &&
+    b.hostPort < a.hostPort + (a.count ?? 1) &&
     (a.family === undefined || b.family === undefined || a.family === b.family) &&
     (a.hostIp === undefined || b.hostIp === undefined || a.hostIp === b.hostIp);
 }

@@ -1,6 +1,14 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { collide, parseHostIp, parsePublish, type PortMapping, showMapping } from "./port_mapping.ts";
+import {
+  collide,
+  expanded,
+  joined,
+  parseHostIp,
+  parsePublish,
+  type PortMapping,
+  showMapping,
+} from "./port_mapping.ts";
 
 test("ports are read with address, range and protocol", () => {
   const rows: readonly (readonly [string, readonly PortMapping[]])[] = [
@@ -71,6 +79,29 @@ test("a mapping is shown in the words that give it again", () => {
   }
   assert.equal(showMapping(parsePublish("0.0.0.0:1:2")[0]!), "0.0.0.0:1:2/tcp");
   assert.equal(showMapping(parsePublish("[::]:1:2")[0]!), "[::]:1:2/tcp");
+});
+
+test("consecutive ports that lead to the same numbers are one range, unless they are few", () => {
+  const rows: readonly (readonly [string, readonly string[]])[] = [
+    ["20000-20015:20000-20015", ["20000-20015:20000-20015/tcp"]],
+    ["[::]:1-65535:1-65535/udp", ["[::]:1-65535:1-65535/udp"]],
+    ["1-16:1-16,18-33:18-33,34-40:34-40", ["1-16:1-16/tcp", "18-40:18-40/tcp"]],
+    ["1-20:1-20,21-40:21-40/udp", ["1-20:1-20/tcp", "21-40:21-40/udp"]],
+  ];
+  for (const [text, wanted] of rows) {
+    const ports = text.split(",").flatMap(parsePublish);
+    assert.deepEqual(joined(ports).map(showMapping), wanted);
+    assert.deepEqual(expanded(joined(ports)), ports);
+  }
+  for (const text of ["1-15:1-15", "1-16:2-17", "10.0.0.1:1-16:1-16"]) {
+    assert.deepEqual(joined(parsePublish(text)), parsePublish(text));
+  }
+  assert.throws(
+    () => joined(parsePublish("1-65534:2-65535")),
+    /^Error: Cannot publish 65534 ports: there may be 28000; /,
+  );
+  const relayed = parsePublish("1-16:1-16").map((port) => ({ ...port, relay: {} }));
+  assert.deepEqual(joined(relayed), relayed);
 });
 
 test("mappings collide where one connection could be meant for both", () => {

@@ -104,6 +104,7 @@ export interface Send extends Common {
 export interface Flows extends Common {
   readonly tool: "conntrack";
   readonly on: "host";
+  /** "53", or a range: "5000-5999". */
   readonly port: string;
   /** Only flows to this address of the host. */
   readonly address?: string;

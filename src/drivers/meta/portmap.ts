@@ -1,6 +1,6 @@
 import { addressOf, family, networkOf } from "../../net/address.ts";
 import { vethFrom } from "../../net/names.ts";
-import type { PortMapping } from "../../net/port_mapping.ts";
+import { expanded, type PortMapping, showHostPorts } from "../../net/port_mapping.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import type { HostState } from "../../plan/host_state.ts";
 import { acceptLoopbackAnswers } from "../../plan/ip.ts";
@@ -99,7 +99,9 @@ export function forwardPorts(conf: Conf, at: Attachment, made: Result, seen: Hos
 /** Opens the ports on the container's addresses that are routed. */
 function openPorts({ mappings, modes }: Conf, endpoint: Endpoint, ips: readonly Ip[]): readonly Step[] {
   return ips.filter(hasMode(modes, "routed")).map(({ address }) => addressOf(address)).flatMap((address) =>
-    mappings.filter((one) => leadsTo(one, address)).map((one) => openPort(endpoint, { ...one, address }))
+    expanded(mappings).filter((one) => leadsTo(one, address)).map((one) =>
+      openPort(endpoint, { ...one, address })
+    )
   );
 }
 
@@ -113,8 +115,8 @@ interface Target {
   readonly onAll: ReadonlySet<string>;
 }
 
-function ofFamily({ protocol, hostPort }: PortMapping, address: string): string {
-  return `${family(address)} ${protocol} ${hostPort}`;
+function ofFamily(mapping: PortMapping, address: string): string {
+  return `${family(address)} ${mapping.protocol} ${showHostPorts(mapping)}`;
 }
 
 function forwardMapping(
@@ -127,7 +129,11 @@ function forwardMapping(
   return ips.map(({ address }) => addressOf(address)).filter((address) => leadsTo(mapping, address))
     .flatMap((address) => {
       const condition = conditions[family(address)];
-      const port = { ...mapping, address };
+      // A range with conditions is led port by port.
+      const ports = condition === "" ? [mapping] : expanded([mapping]);
+      return ports.map((one) => ({ condition, port: { ...one, address } }));
+    }).flatMap(({ condition, port }) => {
+      const { address } = port;
       const isOnAll = mapping.hostIp === undefined;
       const beside = [
         ...(isOnAll && held ? [holdPort(port)] : []),
@@ -248,7 +254,6 @@ export function kernelProbe(): readonly string[] {
   return tryRules;
 }
 
-function forgetFlows({ protocol, hostIp, hostPort }: PortMapping): readonly Flows[] {
-  if (protocol !== "udp") return [];
-  return [endFlowsTo(String(hostPort), hostIp)];
+function forgetFlows(mapping: PortMapping): readonly Flows[] {
+  return mapping.protocol === "udp" ? [endFlowsTo(showHostPorts(mapping), mapping.hostIp)] : [];
 }

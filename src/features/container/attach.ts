@@ -14,7 +14,7 @@ import {
 import { defaultMtu } from "../../engine/routes.ts";
 import { containerPaths, refuseUnknownFiles } from "../../engine/state.ts";
 import { isRoot } from "../../engine/user.ts";
-import { boundTo } from "../../net/port_mapping.ts";
+import { boundTo, joined } from "../../net/port_mapping.ts";
 import type { Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import { messageOf } from "../../wire/cni/error.ts";
@@ -33,7 +33,8 @@ import { readOrRecover } from "./read_or_recover.ts";
 import { collect } from "./gc.ts";
 import { bindingOf, givePorts, hostPorts, type PlannedLink, plannedLink, type Source } from "./links.ts";
 import type { AttachOptions } from "./options.ts";
-import { findConflicting, portClaims, TakenPort, takePorts } from "./ports.ts";
+import { findConflicting, portClaims } from "./port_claims.ts";
+import { TakenPort, takePorts } from "./ports.ts";
 import type { Request } from "./request.ts";
 import { explainShared } from "./shared_namespace.ts";
 import { withoutIpv6 } from "./without_ipv6.ts";
@@ -101,11 +102,12 @@ async function attachLocked(
   // A session is connected by an uplink all the same: what the file says counts in it.
   if (!source.root && !session) refuseStandIns(networks);
   const planned = await Promise.all(networks.map((network) => plannedLink(world, source, network, request)));
-  const ports = await withSessionForwarders(world, options.ports);
+  const single = await withSessionForwarders(world, options.ports);
+  const ports = source.root ? joined(single) : single;
   const forwarding = forwardFromHost(world, ports);
   const links = givePorts(world, planned, source, forwarding.ports);
   const isRecorded = options.mode.kind !== "host";
-  const claimed = hostPorts(links, options.ports);
+  const claimed = hostPorts(links, ports);
   const first = firstRecord(world, request, ports, links, portClaims(state, claimed, id));
   let done = isRecorded ? writeRecord(world, state, first) : first;
   const fold = newFold(world, state);

@@ -1,7 +1,7 @@
 import { messageOf } from "../../wire/cni/error.ts";
 import type { Result } from "../../wire/cni/result.ts";
 import { showDestination } from "../../net/egress.ts";
-import { type PortMapping, type Protocol, showMapping } from "../../net/port_mapping.ts";
+import { expanded, type PortMapping, type Protocol, showMapping } from "../../net/port_mapping.ts";
 import type { ProxyVersion } from "../../net/proxy_protocol.ts";
 import { elementsIn } from "../../plan/nft/element.ts";
 import type { World } from "../../plan/world.ts";
@@ -98,9 +98,10 @@ export function describeContainer(
     netns: container.netns,
     ...(container.init ? { pid: container.init.pid } : {}),
     networks: attachments.map(describeNetwork),
-    ports: ports.map((port) => {
+    ports: ports.flatMap((port) => {
       const by = port.uplink === undefined ? uplink : uplinkNamed(port.uplink);
-      return port.relay || by ? describeForward(port, by) : describeRule(port, byPlugins, sets);
+      const described = port.relay || by ? describeForward(port, by) : describeRule(port, byPlugins, sets);
+      return expanded([port]).map((one) => ({ ...described, ...describeMapping(one) }));
     }),
     ...(limits && Object.keys(limits).length > 0 ? { limits: describeLimits(limits) } : {}),
   };
@@ -140,7 +141,8 @@ function describeRule(port: PortMapping, byPlugins: boolean, sets: ReadonlySet<s
     ...describeMapping(port),
     driver: byPlugins
       ? "plugins"
-      : [...has("\\w*ports") ? ["nftables"] : [], ...has("opened") ? ["routed"] : []].join("+") || "none",
+      : [...has("\\w*(ports|ranges)") ? ["nftables"] : [], ...has("opened") ? ["routed"] : []].join("+") ||
+        "none",
     keepsClientAddress: !has("masked"),
   };
 }

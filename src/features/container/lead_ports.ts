@@ -15,7 +15,8 @@ import { forwardFromHost } from "../rootless/host_forwarding.ts";
 import { planRelay } from "../rootless/relay.ts";
 import { asRunning } from "../rootless/uplink.ts";
 import { hostPorts, type PlannedLink, publish, publishedThrough } from "./links.ts";
-import { portClaims, takePorts } from "./ports.ts";
+import { portClaims } from "./port_claims.ts";
+import { takePorts } from "./ports.ts";
 
 /** The claims of the host's ports; none where the container's own are opened. */
 export function claimsFor(

@@ -4,7 +4,7 @@ import type { NetworkList, PluginConf } from "../../wire/cni/network_list.ts";
 import { type Ip, type Result, versions } from "../../wire/cni/result.ts";
 import { addressOf, family } from "../../net/address.ts";
 import { digest, vethFrom } from "../../net/names.ts";
-import type { PortMapping } from "../../net/port_mapping.ts";
+import { expanded, type PortMapping } from "../../net/port_mapping.ts";
 import type { Attachment } from "../../plan/attachment.ts";
 import { believe, contain, masquerade, masqueradeInbound } from "../../plan/nft/endpoint.ts";
 import { setSysctl, type Step } from "../../plan/step.ts";
@@ -135,7 +135,7 @@ export function givePorts(
   const target = publishedThrough(links);
   return links.map((link, i) =>
     i === target && publishesPorts(world, link.attached.network, directories)
-      ? { ...link, attached: { ...link.attached, published } }
+      ? { ...link, attached: { ...link.attached, published: expanded(published) } }
       : link
   );
 }

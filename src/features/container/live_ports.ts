@@ -1,4 +1,4 @@
-import { boundTo, collide, type PortMapping, showMapping } from "../../net/port_mapping.ts";
+import { boundTo, collide, expanded, joined, type PortMapping, showMapping } from "../../net/port_mapping.ts";
 import type { Claim, Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import { uplinkNamed } from "../../drivers/uplinks/table.ts";
@@ -9,7 +9,8 @@ import { prefixesOf } from "../../engine/namespace.ts";
 import { forwarders, type Forwarding, refuseForwardingOfRoot } from "../rootless/forwarding.ts";
 import { type ContainerRecord, writeRecord } from "../../engine/record.ts";
 import { bindingOf, hostPorts } from "./links.ts";
-import { portClaims, TakenPort, takePorts } from "./ports.ts";
+import { portClaims } from "./port_claims.ts";
+import { TakenPort, takePorts } from "./ports.ts";
 import { repairUnsupervised } from "./repair.ts";
 import { withSessionForwarders } from "../rootless/host_forwarding.ts";
 import { claimsFor, forwardSteps, linksOf } from "./lead_ports.ts";
@@ -102,34 +103,45 @@ export async function removePorts(
 ): Promise<ContainerRecord> {
   return await change(world, state, id, async (record) => {
     const asked = boundBy(record, named);
-    const shown = new Set(asked.map(showMapping));
-    const missing = asked.find((port) =>
-      !record.ports.some((other) => showMapping(other) === showMapping(port))
-    );
+    const [shown, there] = [asked, expanded(record.ports)].map((all) => new Set(all.map(showMapping))) as [
+      Set<string>,
+      Set<string>,
+    ];
+    const missing = asked.find((port) => !there.has(showMapping(port)));
     if (missing) {
       const known = record.ports.map(showMapping).join(", ") || "none";
       throw cannot("take away", missing, `container "${id}" does not publish it (it publishes: ${known})`);
     }
-    const ports = record.ports.filter((port) => shown.has(showMapping(port)));
-    const rest = record.ports.filter((port) => !shown.has(showMapping(port)));
+    const isShown = (port: PortMapping) => shown.has(showMapping(port));
+    const ports = record.ports.filter((port) => expanded([port]).some(isShown));
     ports.forEach((port) => refuseKept(record, port));
+    // What is left of a range are single ports.
+    const left = expanded(ports).filter((port) => !isShown(port));
+    const rest = [...record.ports.filter((port) => !ports.includes(port)), ...left];
     // Steps that other ports share stay, e.g. the container's element in the set of masqueraded ones.
     const lead = async (ports: readonly PortMapping[]) => [
       ...portClaims(state, ports, id),
       ...await forwardSteps(world, state, record, ports, true),
     ];
-    const kept = new Set((await lead(rest)).map(keyOf));
+    const staying = await lead(rest);
+    const kept = new Set(staying.map(keyOf));
     const own = (await lead(ports)).filter((step) => !kept.has(keyOf(step)));
     const gone = new Set(own.map(keyOf));
-    const next = { ...record, ports: rest, steps: record.steps.filter((step) => !gone.has(keyOf(step))) };
-    // A port that the helper published at attach has no step of its own.
     const known = new Set(record.steps.map(keyOf));
+    const fresh = left.length === 0 ? [] : staying.filter((step) => !known.has(keyOf(step)));
+    const split = { ...record, steps: [...record.steps, ...fresh] };
+    const next = { ...record, ports: rest, steps: split.steps.filter((step) => !gone.has(keyOf(step))) };
+    // A port that the helper published at attach has no step of its own.
     const told = own.filter((step) => step.tool === "send" && !known.has(keyOf(step)));
-    const from = { ...record, steps: [...record.steps, ...told] };
+    const from = { ...split, steps: [...split.steps, ...told] };
     try {
+      // The single ports lead to the container before the range no longer does.
+      if (fresh.length > 0) {
+        await reconcile({ world, state }, [{ from: record, to: split }], prefixesOf(record.container));
+      }
       await reconcile({ world, state }, [{ from, to: next }], prefixesOf(record.container));
     } catch (error) {
-      throw new Error(`Cannot take away all of the ports: ${messageOf(error)}`);
+      throw new Error(`Cannot take away all of the ports: ${messageOf(explain(error))}`);
     }
     return next;
   });
@@ -173,7 +185,7 @@ async function withForwarders(
 ): Promise<readonly PortMapping[]> {
   const attached = attachments[0];
   const uplink = attached && uplinkNamed(attached.by);
-  if (!uplink) return await withSessionForwarders(world, ports);
+  if (!uplink) return joined(await withSessionForwarders(world, ports));
   const restricted = attached.network.name === "default-restricted";
   const host = uplink.provided ? await granting(world) : hostOf(world);
   const forwarded = { host, restricted, limits, runs: true, others };

@@ -1,39 +1,12 @@
 import { fromNumber } from "../../net/address.ts";
-import { collide, parseHostIp, type PortMapping, showMapping } from "../../net/port_mapping.ts";
-import { type Claim, claim } from "../../plan/step.ts";
-import { createWithDirectory, readUndamagedFile, removeAbandoned } from "../../plan/files.ts";
+import { collide, expanded, parseHostIp, type PortMapping, showMapping } from "../../net/port_mapping.ts";
+import { createWithDirectory, removeAbandoned } from "../../plan/files.ts";
 import { processWith } from "../../plan/open_files.ts";
 import type { World } from "../../plan/world.ts";
 import { readContainer } from "../../engine/record.ts";
 import { addressesSeenBy, isHostAddress } from "../../engine/routes.ts";
 import { processOnHost } from "../rootless/host_forwarding.ts";
-
-/**
- * The claims that keep two containers from publishing the same port. Each port has a directory with one file per claim,
- * named by the address. So finding a conflict costs the same, however many ports are published.
- */
-export function portClaims(state: string, ports: readonly PortMapping[], id: string): readonly Claim[] {
-  return ports.map((port) => claim(`${directoryOf(state, port)}/${fileOf(port)}`, id));
-}
-
-function directoryOf(state: string, { protocol, hostPort }: PortMapping): string {
-  return `${state}/ports/${protocol}/${hostPort}`;
-}
-
-function fileOf({ family, hostIp }: PortMapping): string {
-  return `${family ?? "any"} ${hostIp ?? "any"}`;
-}
-
-function readFile(name: string, { protocol, hostPort }: PortMapping): PortMapping {
-  const [family, hostIp] = name.split(" ");
-  return {
-    protocol,
-    hostPort,
-    port: 0,
-    ...(family === "any" ? {} : { family: Number(family) as 4 | 6 }),
-    ...(hostIp === "any" ? {} : { hostIp }),
-  };
-}
+import { type Conflict, conflicts, directoryOf, portClaims } from "./port_claims.ts";
 
 /**
  * Claims ports for a container, before anything else is done for it.
@@ -93,31 +66,42 @@ async function claimPorts(
   for (const [i, port] of ports.entries()) {
     const path = claims[i]!.path;
     const directory = directoryOf(state, port);
-    if (world.list(directory).length > 0) {
-      removeAbandoned(world, directory);
-      const conflicting = findFirstConflicting(world, state, port, id);
-      if (conflicting !== undefined) throw new TakenPort(port, `container "${conflicting}" has it`);
-    } else {
-      world.makeDirectory(directory, 0o755);
-    }
+    if (world.list(directory).length > 0) removeAbandoned(world, directory);
+    else world.makeDirectory(directory, 0o755);
+    const [conflicting] = conflicts(world, state, port, id);
+    if (conflicting) throw takenBy(port, conflicting);
     if (!createWithDirectory(world, path, id) && world.read(path) !== id) {
-      throw new TakenPort(port, `container "${world.read(path) ?? "?"}" has it`);
+      throw takenBy(port, { id: world.read(path) ?? "?", claim: port });
     }
-    // Most claims are the only ones of their ports.
-    if (world.list(directory).length > 1) await settle(world, state, port, id);
+    await settle(world, state, port, id);
   }
 }
 
-/** Refuses duplicates. All 65,535 ports may be published, so only mappings of the same number are compared. */
+/** The error for a port that another container has, of a range the first that it has. */
+function takenBy(port: PortMapping, { id, claim }: Conflict): TakenPort {
+  return new TakenPort(within(port, claim), `container "${id}" has it`);
+}
+
+/** The first port of a mapping that another has, too. */
+function within(port: PortMapping, { hostPort }: PortMapping): PortMapping {
+  const { count, ...first } = port;
+  const shared = Math.max(hostPort, port.hostPort);
+  return count === undefined ? port : { ...first, hostPort: shared, port: shared };
+}
+
+/** Refuses duplicates. All 65,535 ports may be published, so only mappings that reach the same number are compared. */
 function refuseDuplicates(ports: readonly PortMapping[]): void {
-  const byNumber = new Map<number, readonly PortMapping[]>();
-  for (const port of ports) {
-    const others = byNumber.get(port.hostPort) ?? [];
+  let others: readonly PortMapping[] = [];
+  for (const port of ports.toSorted((a, b) => a.hostPort - b.hostPort)) {
+    others = others.filter(({ hostPort, count = 1 }) => port.hostPort < hostPort + count);
     const duplicate = others.find((other) => collide(port, other));
     if (duplicate) {
-      throw new TakenPort(port, `this container publishes it already, as "${showMapping(duplicate)}"`);
+      throw new TakenPort(
+        within(port, duplicate),
+        `this container publishes it already, as "${showMapping(duplicate)}"`,
+      );
     }
-    byNumber.set(port.hostPort, [...others, port]);
+    others = [...others, port];
   }
 }
 
@@ -127,10 +111,10 @@ function refuseDuplicates(ports: readonly PortMapping[]): void {
  */
 async function settle(world: World, state: string, port: PortMapping, id: string): Promise<void> {
   for (let waited = 0;; waited += 5) {
-    const conflicting = findFirstConflicting(world, state, port, id);
+    const [conflicting] = conflicts(world, state, port, id);
     if (conflicting === undefined) return;
-    if (conflicting < id || waited >= longestWait(world, state, conflicting)) {
-      throw new TakenPort(port, `container "${conflicting}" has it`);
+    if (conflicting.id < id || waited >= longestWait(world, state, conflicting.id)) {
+      throw takenBy(port, conflicting);
     }
     await new Promise((resolve) => setTimeout(resolve, 5));
   }
@@ -152,13 +136,16 @@ function longestWait(world: World, state: string, conflicting: string): number {
 async function checkListeners(world: World, ports: readonly PortMapping[]): Promise<void> {
   const protocols = [...new Set(ports.map(({ protocol }) => protocol))];
   const tcp = ports.filter(({ protocol }) => protocol === "tcp");
-  const busy = tcp.length > fewPorts || await isBusy(world, tcp);
+  const many = tcp.reduce((sum, { count = 1 }) => sum + count, 0) > fewPorts;
+  const busy = many || await isBusy(world, expanded(tcp));
   const listeners = protocols.flatMap((protocol) =>
     protocol === "tcp" && !busy ? [] : readListeners(world, protocol)
   );
   for (const port of ports) {
     const listener = listeners.find((other) => collide(port, other));
-    if (listener) throw new TakenPort(port, `${findProcess(world, listener.inode)} listens on it`);
+    if (listener) {
+      throw new TakenPort(within(port, listener), `${findProcess(world, listener.inode)} listens on it`);
+    }
   }
 }
 
@@ -177,33 +164,6 @@ async function isBusy(world: World, ports: readonly PortMapping[]): Promise<bool
     }
   }
   return false;
-}
-
-/** The first container, by id, that has published the port on one or all addresses. */
-function findFirstConflicting(
-  world: World,
-  state: string,
-  port: PortMapping,
-  id: string,
-): string | undefined {
-  return findConflicting(world, state, [port], id).toSorted()[0];
-}
-
-/** The other containers that have published one of the ports. */
-export function findConflicting(
-  world: World,
-  state: string,
-  ports: readonly PortMapping[],
-  id: string,
-): readonly string[] {
-  const owners = ports.flatMap((port) => {
-    const directory = directoryOf(state, port);
-    const names = world.list(directory).filter((name) => !name.startsWith("."));
-    return names.filter((name) => collide(port, readFile(name, port))).map((name) =>
-      readUndamagedFile(world, `${directory}/${name}`)
-    );
-  });
-  return [...new Set(owners.flatMap((owner) => owner === undefined || owner === id ? [] : [owner]))];
 }
 
 /** The error for a port that is taken. */

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { parsePublish } from "../../net/port_mapping.ts";
+import { joined, parsePublish } from "../../net/port_mapping.ts";
 import type { World } from "../../plan/world.ts";
-import { findConflicting, portClaims, takePorts } from "./ports.ts";
+import { findConflicting, portClaims } from "./port_claims.ts";
+import { takePorts } from "./ports.ts";
 
 const header =
   "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode";
@@ -59,6 +60,8 @@ test("each port is a file named for its address, in a directory for the port", (
     "/s/ports/sctp/81/6 fd00::1",
   ]);
   assert.deepEqual(claims.map(({ owner }) => owner), ["c1", "c1", "c1", "c1"]);
+  const range = portClaims("/s", joined(publish("80-8079:80-8079")), "c1");
+  assert.deepEqual(range.map(({ path }) => path), ["/s/ports/tcp-ranges/80-8079/any any"]);
 });
 
 test("a rival is a program that has the port on an address that is ours too", () => {
@@ -66,6 +69,8 @@ test("a rival is a program that has the port on an address that is ours too", ()
     "/s/ports/tcp/80/4 127.0.0.1": "c2",
     "/s/ports/tcp/80/.4 10.0.0.1.7.0": "half written",
     "/s/ports/tcp/81/any any": "c3",
+    "/s/ports/tcp-ranges/100-199/6 any": "c4",
+    "/s/ports/udp-ranges/1-9999/any any": "c5",
   });
   const rows = [
     ["80:1", "c2"],
@@ -73,13 +78,22 @@ test("a rival is a program that has the port on an address that is ours too", ()
     ["0.0.0.0:80:1", "c2"],
     ["10.0.0.1:80:1", undefined],
     ["[::]:80:1", undefined],
-    ["80:1/udp", undefined],
+    ["10000:1/udp", undefined],
     ["[fd00::1]:81:1", "c3"],
     ["82:1", undefined],
+    ["199:1", "c4"],
+    ["0.0.0.0:199:1", undefined],
+    ["[fd00::1]:100:1", "c4"],
+    ["9999:1/udp", "c5"],
+    ["81-99:81-99", "c3"],
+    ["199-299:199-299", "c4"],
+    ["82-99:82-99", undefined],
+    ["200-299:200-299", undefined],
+    ["0.0.0.0:90-299:90-299", undefined],
   ] as const;
   for (const [text, owner] of rows) {
     assert.deepEqual(
-      findConflicting(world, "/s", publish(text), "c1"),
+      findConflicting(world, "/s", joined(publish(text)), "c1"),
       owner === undefined ? [] : [owner],
       text,
     );
@@ -123,6 +137,21 @@ test("a port that is taken is refused with who has it", async () => {
     ["54:1/udp", undefined],
     ["53:1/sctp", undefined],
   ];
+  for (
+    const [text, port, reason] of [
+      ["70-90:70-90", 80, 'container "c2" has it'],
+      ["[::]:60-90:60-90", undefined, ""],
+      ["8081-8100:8081-8100", 8082, "a process of another user listens on it"],
+      ["1-60:1-60/udp", 53, "process 41 (dns server) listens on it"],
+    ] as const
+  ) {
+    const check = takePorts(world, "/s", joined(publish(text)), "c1");
+    const protocol = text.includes("/") ? "udp" : "tcp";
+    if (port === undefined) await check;
+    else {
+      await assert.rejects(check, { message: `Cannot publish "${port}:${port}/${protocol}": ${reason}` });
+    }
+  }
   for (const [text, reason] of rows) {
     const [port] = publish(text);
     const check = takePorts(world, "/s", [port!], "c1");
@@ -135,6 +164,9 @@ test("a port that is taken is refused with who has it", async () => {
 test("a container cannot publish one port twice", async () => {
   await assert.rejects(takePorts(having({}), "/s", publish("80:1", "127.0.0.1:80:2"), "c1"), {
     message: 'Cannot publish "127.0.0.1:80:2/tcp": this container publishes it already, as "80:1/tcp"',
+  });
+  await assert.rejects(takePorts(having({}), "/s", joined(publish("50-90:50-90", "80:2")), "c1"), {
+    message: 'Cannot publish "80:2/tcp": this container publishes it already, as "50-90:50-90/tcp"',
   });
   await takePorts(having({}), "/s", publish("127.0.0.1:80:1", "127.0.0.2:80:1", "80:1/udp"), "c1");
 });

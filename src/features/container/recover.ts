@@ -118,7 +118,7 @@ async function findRules(
   links: readonly string[],
   ports: readonly Claim[],
 ): Promise<readonly Step[]> {
-  const flows = ports.filter(({ path }) => path.includes("/ports/udp/")).map(({ path }): Step => {
+  const flows = ports.filter(({ path }) => /\/ports\/udp(-ranges)?\//.test(path)).map(({ path }): Step => {
     const [port, name] = path.split("/").slice(-2) as [string, string];
     const address = name.split(" ")[1];
     return endFlowsTo(port, address === "any" ? undefined : address);

@@ -2,7 +2,7 @@ import { messageOf } from "../../wire/cni/error.ts";
 import type { Result } from "../../wire/cni/result.ts";
 import { coversPort, type Grants, showRange } from "../../wire/helper/policy.ts";
 import type { Attach, ChangePorts, HelperRequest, Offer } from "../../wire/helper/wire.ts";
-import { type PortMapping, showMapping } from "../../net/port_mapping.ts";
+import { expanded, type PortMapping, showMapping } from "../../net/port_mapping.ts";
 import type { World } from "../../plan/world.ts";
 import { attach } from "../container/attach.ts";
 import { isThere, staleness } from "../../engine/namespace.ts";
@@ -128,7 +128,7 @@ async function unpublishFor(asking: Asking, { id, ports }: ChangePorts): Promise
   for (const whole of findIds(asking, id)) {
     const record = recordOf(world, state, whole);
     const own = record?.phase === "done" && staleness(world, record) === undefined ? record.ports : [];
-    const gone = own.filter((port) => asked.has(showMapping(port)));
+    const gone = expanded(own).filter((port) => asked.has(showMapping(port)));
     if (gone.length > 0) await removePorts(world, state, whole, gone);
     found ||= gone.length > 0;
   }

@@ -1,5 +1,6 @@
 import { passPolicies } from "../../engine/forward_policy.ts";
 import { explain } from "../../engine/step_error.ts";
+import { hasHostPort } from "../../net/port_mapping.ts";
 import { whyFailed, type World } from "../../plan/world.ts";
 import { messageOf } from "../../wire/cni/error.ts";
 import { type Agent, livingHosts, report } from "./agent_state.ts";
@@ -159,6 +160,8 @@ function withMarks({ world, state }: Agent, networks: readonly MeshNetwork[]): r
 
 /** What a program of this host, or a published port of a container, has is left to it. */
 async function isFree({ world, state, mesh }: Agent, { protocol, hostPort }: MeshTarget): Promise<boolean> {
+  const ranges = world.list(`${state}/ports/${protocol}-ranges`);
+  if (ranges.some((range) => hasHostPort(range, hostPort))) return false;
   if (world.list(`${state}/ports/${protocol}/${hostPort}`).length > 0) return false;
   const isLed = mesh?.text.includes(`${protocol} dport ${hostPort} goto`);
   if (isLed === true) return true;

@@ -1,5 +1,6 @@
 /** Whether a published port leads to the container, and to a program that listens there. */
 import { elementsIn } from "../../plan/nft/element.ts";
+import { isOfHostPort } from "../../plan/nft/ports.ts";
 import type { DescribedPort } from "../container/describe.ts";
 import type { Listener } from "../container/ports.ts";
 import { hop, isOfPort, mend } from "./judge_side.ts";
@@ -50,7 +51,7 @@ function closed({ described: { id } }: Side, { mapping }: DescribedPort): Hop {
 /** What is recorded of a mapping in nft's maps, and what these have. */
 function ruleHops(side: Side, port: DescribedPort, { entries }: PortSeen): readonly Hop[] {
   const isOf = ({ set, key }: { set: string; key: string }) =>
-    isOfPort(set) && key.endsWith(`${port.protocol} . ${port.hostPort}`);
+    isOfPort(set) && isOfHostPort(key, { protocol: port.protocol, port: port.hostPort });
   const wanted = elementsIn(side.steps).filter(isOf);
   if (port.driver === "none") return [closed(side, port)];
   if (wanted.length === 0) return [];

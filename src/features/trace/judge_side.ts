@@ -176,7 +176,7 @@ export function routedAddresses(steps: readonly Step[]): readonly { link: string
   });
 }
 
-const ports = /^inet ocinet (when)?(host)?ports[46]$/;
+const ports = /^inet ocinet ((when)?(host)?ports|ranges)[46]$/;
 
 /** Whether an element leads a published port. */
 export function isOfPort(set: string): boolean {

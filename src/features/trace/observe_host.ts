@@ -2,6 +2,7 @@
 import { family } from "../../net/address.ts";
 import { collide } from "../../net/port_mapping.ts";
 import { elementsIn } from "../../plan/nft/element.ts";
+import { isOfHostPort } from "../../plan/nft/ports.ts";
 import { parseElements } from "../../plan/nft/listing.ts";
 import type { Step } from "../../plan/step.ts";
 import { readUndamagedFile } from "../../plan/files.ts";
@@ -64,8 +65,12 @@ export async function readPort(
   { port, protocol }: Extract<Target, { kind: "port" }>,
 ): Promise<PortSeen> {
   const key = `${protocol} . ${port}`;
-  const own = elementsIn(steps).filter((one) => isOfPort(one.set) && one.key.endsWith(key));
-  const asked = [4, 6].map((of) => ({ set: `inet ocinet ports${of}`, key }));
+  const own = elementsIn(steps).filter((one) =>
+    isOfPort(one.set) && isOfHostPort(one.key, { protocol, port }) && !one.key.includes("-")
+  );
+  const asked = [4, 6].flatMap((of) =>
+    ["ports", "ranges"].map((map) => ({ set: `inet ocinet ${map}${of}`, key }))
+  );
   const mappings = described.ports.filter((one) => one.hostPort === port && one.protocol === protocol);
   const wanted = mappings.map(({ hostIp }) => ({
     ...{ protocol, hostPort: port, port: 0 },

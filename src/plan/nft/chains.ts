@@ -92,10 +92,12 @@ const portChains: Readonly<Record<string, Chain>> = {
     rules: [
       // Programs have addresses there for themselves, such as resolvers on 127.0.0.53.
       "ip daddr 127.0.0.0/8 ip daddr != 127.0.0.1 return",
-      "ip6 daddr ::1 meta l4proto . th dport @no_loopback6 return",
+      ...["", "_ranges"].map((set) => `ip6 daddr ::1 meta l4proto . th dport @no_loopback${set}6 return`),
       ...ofEach((f, ip) => [
         `meta nfproto ipv${f} meta l4proto . th dport vmap @whenports${f}`,
-        `meta nfproto ipv${f} dnat ${ip} to meta l4proto . th dport map @ports${f}`,
+        ...["ports", "ranges"].map((map) =>
+          `meta nfproto ipv${f} dnat ${ip} to meta l4proto . th dport map @${map}${f}`
+        ),
       ]),
     ],
   },

@@ -21,7 +21,7 @@ import {
   neighbour,
   open,
 } from "./endpoint.ts";
-import { forwardPort, holdPort, mapsOfOne, showElementStep, sparePort6, takenOnOne } from "./ports.ts";
+import { forwardPort, holdPort, mapsOfOthers, showElementStep, sparePort6, takenByOther } from "./ports.ts";
 import { baseTable, baseTableWithoutSockets, dropTable, sharedSets } from "./table.ts";
 import { allowOnlyMac, bridgeTable, dropBridgeTable, forbidSpoofing } from "./bridge.ts";
 import { setLink } from "../ip.ts";
@@ -110,12 +110,20 @@ test("a port on all addresses is found to be another container's on one", () => 
     forwardPort("c1 veth1", { ...port, address: "fd00::3" }),
     forwardPort("c1 veth1", { ...port, hostIp: "10.0.0.1", hostPort: 81, address: "10.1.2.3" }),
   ];
-  assert.deepEqual(mapsOfOne(steps), ["inet ocinet hostports4", "inet ocinet hostports6"]);
+  assert.deepEqual(mapsOfOthers(steps), ["inet ocinet hostports4", "inet ocinet hostports6"]);
   const listed = (owner: string, key = "10.0.0.9 . tcp . 8080") => [{ set: "hostports4", key, owner }];
-  assert.deepEqual(takenOnOne(steps, listed("c2 veth2")), { step: steps[0], by: listed("c2 veth2")[0] });
-  assert.equal(takenOnOne(steps, listed("c1 veth9")), undefined);
+  assert.deepEqual(takenByOther(steps, listed("c2 veth2")), { step: steps[0], by: listed("c2 veth2")[0] });
+  assert.equal(takenByOther(steps, listed("c1 veth9")), undefined);
   for (const other of ["10.0.0.9 . udp . 8080", "10.0.0.1 . tcp . 81"]) {
-    assert.equal(takenOnOne(steps, listed("c2", other)), undefined);
+    assert.equal(takenByOther(steps, listed("c2", other)), undefined);
+  }
+  const range = forwardPort("c1", { ...port, count: 20, address: "10.1.2.3" });
+  assert.equal(range.run, 'create element inet ocinet ranges4 { tcp . 8080-8099 comment "c1" : 10.1.2.3 }');
+  assert.deepEqual(mapsOfOthers([range]), ["inet ocinet ports4", "inet ocinet hostports4"]);
+  for (const key of ["tcp . 8080", "tcp . 8099", "tcp . 8079", "tcp . 8100", "udp . 8080"]) {
+    const by = { set: "ports4", key, owner: "c2" };
+    const isTaken = /tcp . 80[89]/.test(key);
+    assert.deepEqual(takenByOther([range], [by]), isTaken ? { step: range, by } : undefined, key);
   }
   assert.deepEqual([...steps, ...join(at, ips)].map(showElementStep), [
     "publish port 8080/tcp",

@@ -1,13 +1,15 @@
 /** Published ports: elements of maps. */
 import { family } from "../../net/address.ts";
+import { hostPortsIn, showHostPorts } from "../../net/port_mapping.ts";
 import type { ElementResource } from "../resource.ts";
 import { type Line, line, show, type Step, words } from "../step.ts";
 import { element, elementsIn } from "./element.ts";
 import type { ListedElement } from "./listing.ts";
 
-/** A published port. */
+/** A published port, or a range on all addresses that leads to the same numbers (port_mapping.ts). */
 export interface PublishedPort {
   readonly protocol: string;
+  readonly count?: number;
   readonly hostIp?: string;
   readonly hostPort: number;
   /** The container's address, of the family of `hostIp` if there is one. */
@@ -17,12 +19,12 @@ export interface PublishedPort {
 
 /**
  * The host's port leads to the container's. Fails with "File exists" when the port leads anywhere already: on its address,
- * or on all of them. That one on all addresses leads elsewhere on one, `takenOnOne` tells.
+ * or on all of them. That one on all addresses leads elsewhere on one, `takenByOther` tells.
  * @param beside the container has the port on all addresses itself
  */
 export function forwardPort(owner: string, port: PublishedPort, beside = false): Line {
   const { set, key } = placeOf(port);
-  const value = words`${port.address} . ${port.port}`;
+  const value = port.count === undefined ? words`${port.address} . ${port.port}` : words`${port.address}`;
   const made = element(`inet ocinet ${set}`, key, { owner, value });
   const all = portOnAll({ set: `inet ocinet ${set}`, key });
   if (all === undefined || beside) return made;
@@ -36,8 +38,8 @@ export function holdPort({ protocol, hostPort, address }: PublishedPort): Line {
 }
 
 /** The port does not lead from [::1], which is then refused at once. */
-export function sparePort6({ protocol, hostPort }: PublishedPort): Line {
-  return element("inet ocinet no_loopback6", words`${protocol} . ${hostPort}`);
+export function sparePort6(port: PublishedPort): Line {
+  return element(`inet ocinet no_loopback${port.count === undefined ? "" : "_ranges"}6`, placeOf(port).key);
 }
 
 /** The element of the same port on all addresses, for that of one on one address. */
@@ -49,37 +51,97 @@ export function portOnAll(
   return { set: `${table} ${name.replace("host", "")}`, key: key.split(" . ").slice(1).join(" . ") };
 }
 
-/** The maps of ports on one address that have to be looked at when steps publish ports on all. */
-export function mapsOfOne(steps: readonly Step[]): readonly string[] {
-  return [...new Set(steps.flatMap((step) => onAll(step)?.map ?? []))];
+/** The maps in which another container may have a port of an element, where no probe tells. */
+const others: Readonly<Record<string, readonly string[]>> = {
+  hostports: [],
+  ports: ["hostports"],
+  ranges: ["ports", "hostports"],
+};
+
+/** The element of a range that would have the same port, for that of a single port. */
+export function rangeWith(
+  { set, key }: Pick<ElementResource, "set" | "key">,
+): { readonly set: string; readonly key: string } | undefined {
+  const family = /^inet ocinet (?:host)?ports([46])$/.exec(set)?.[1];
+  return family === undefined
+    ? undefined
+    : { set: `inet ocinet ranges${family}`, key: key.split(" . ").slice(-2).join(" . ") };
 }
 
-function onAll(
+/**
+ * Lines that change nothing, and fail with "File exists" where a single port of a step is in a range. However many ranges
+ * there are, a probe costs the same.
+ */
+export function probesOf(steps: readonly Line[]): readonly { readonly line: string; readonly step: Line }[] {
+  return steps.flatMap((step) => {
+    const [element] = elementsIn([step]);
+    const range = element && rangeWith(element);
+    if (!range) return [];
+    const probe = `element ${range.set} { ${range.key} : ${element.value!.split(" . ")[0]} }`;
+    return [{ line: `create ${probe}; delete ${probe}\n`, step }];
+  });
+}
+
+/** The maps that have to be looked at when steps publish ports. */
+export function mapsOfOthers(steps: readonly Step[]): readonly string[] {
+  return [...new Set(steps.flatMap((step) => portIn(step)?.maps ?? []))].map((map) => `inet ocinet ${map}`);
+}
+
+/** The ports that a step publishes: their key, and the maps to look at. */
+function portIn(
   step: Step,
-): { readonly map: string; readonly key: string; readonly id: string } | undefined {
+): { readonly maps: readonly string[]; readonly key: string; readonly id: string } | undefined {
   const [element] = elementsIn([step]);
-  const family = /^inet ocinet ports([46])$/.exec(element?.set ?? "")?.[1];
-  if (element === undefined || family === undefined || step.tool !== "nft") return undefined;
-  return { map: `inet ocinet hostports${family}`, key: element.key, id: ownerIn(step) };
+  const [, map, family] = /^inet ocinet ((?:host)?ports|ranges)([46])$/.exec(element?.set ?? "") ?? [];
+  if (map === undefined || step.tool !== "nft") return undefined;
+  return { maps: others[map]!.map((other) => other + family), key: element!.key, id: ownerIn(step) };
 }
 
-/** The first of the steps whose port on all addresses is another container's on one, with that one's element. */
-export function takenOnOne(
+/** The first of the steps whose port is another container's in another map, with that one's element. */
+export function takenByOther(
   steps: readonly Line[],
   listed: readonly ListedElement[],
 ): { readonly step: Line; readonly by: ListedElement } | undefined {
-  for (const step of steps) {
-    const all = onAll(step);
-    const by = all &&
-      listed.find(({ set, key, owner }) =>
-        `inet ocinet ${set}` === all.map && key.endsWith(` . ${all.key}`) && owner?.split(" ")[0] !== all.id
+  const known = listed.map((one) => ({ one, ports: portsOf(one.key), id: one.owner?.split(" ")[0] }));
+  for (const step of known.length === 0 ? [] : steps) {
+    const own = portIn(step);
+    const ports = own && portsOf(own.key);
+    const by = ports &&
+      known.find((other) =>
+        own.maps.includes(other.one.set) && other.id !== own.id && overlap(other.ports, ports)
       );
-    if (by) return { step, by };
+    if (by) return { step, by: by.one };
   }
   return undefined;
 }
 
-function ownerIn({ run }: Line): string {
+/** What an element's key ends with. */
+interface Ports {
+  readonly protocol: string;
+  readonly first: number;
+  readonly last: number;
+}
+
+function portsOf(key: string): Ports {
+  const [ports, protocol] = key.split(" . ").toReversed() as [string, string];
+  const [first, last] = hostPortsIn(ports);
+  return { protocol, first, last };
+}
+
+function overlap(one: Ports, other: Ports): boolean {
+  return one.protocol === other.protocol && one.first <= other.last && other.first <= one.last;
+}
+
+/** Whether an element is of a port. */
+export function isOfHostPort(
+  key: string,
+  { protocol, port }: { readonly protocol: string; readonly port: number },
+): boolean {
+  return overlap(portsOf(key), { protocol, first: port, last: port });
+}
+
+/** The container that an element of a step names. */
+export function ownerIn({ run }: Line): string {
   return / comment "([^" ]*)/.exec(run)?.[1] ?? "";
 }
 
@@ -88,17 +150,18 @@ export function showElementStep(step: Step): string {
   const [{ set, key } = { set: "", key: "" }] = elementsIn([step]);
   const words = key.replaceAll('"', "").split(" . ");
   const [port, protocol, address] = words.toReversed();
-  if (set.includes("ports")) {
+  if (/ports|ranges/.test(set)) {
     return `publish port ${port}/${protocol}${address === undefined ? "" : ` on ${address}`}`;
   }
   return set.includes("members") ? `use address ${port} on link ${protocol}` : `do "${show([step])}"`;
 }
 
 /** Where a port stands: the map for its family, and its key there. */
-function placeOf({ protocol, hostIp, hostPort, address }: PublishedPort): { set: string; key: string } {
-  const own = words`${protocol} . ${hostPort}`;
+function placeOf(port: PublishedPort): { set: string; key: string } {
+  const { protocol, hostIp, count, address } = port;
+  const own = words`${protocol} . ${showHostPorts(port)}`;
   return hostIp === undefined
-    ? { set: `ports${family(address)}`, key: own }
+    ? { set: `${count === undefined ? "ports" : "ranges"}${family(address)}`, key: own }
     : { set: `hostports${family(address)}`, key: `${words`${hostIp}`} . ${own}` };
 }
 

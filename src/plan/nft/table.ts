@@ -14,6 +14,8 @@ const sets = ofEach((f) => [
   `add set inet ocinet resolvers${f} { type ipv${f}_addr; }`,
   `add set inet ocinet held${f} { type inet_proto . inet_service; }`,
   `add map inet ocinet ports${f} { type inet_proto . inet_service : ipv${f}_addr . inet_service; }`,
+  // Ports of 16 and more numbers, which are the same in the container.
+  `add map inet ocinet ranges${f} { type inet_proto . inet_service : ipv${f}_addr; flags interval; }`,
   `add map inet ocinet hostports${f} { type ipv${f}_addr . inet_proto . inet_service : ipv${f}_addr . inet_service; }`,
   `add map inet ocinet whenports${f} { type inet_proto . inet_service : verdict; }`,
   `add map inet ocinet whenhostports${f} { type ipv${f}_addr . inet_proto . inet_service : verdict; }`,
@@ -26,6 +28,7 @@ const links = [
   "internal { type ifname; }",
   "own_bridges { type ifname; }",
   "no_loopback6 { type inet_proto . inet_service; }",
+  "no_loopback_ranges6 { type inet_proto . inet_service; flags interval; }",
   "localnet { type ifname; }",
   // Twice the same name: nft cannot compare iifname with oifname, but it finds such a pair.
   "bridges { type ifname . ifname; }",
