@@ -134,6 +134,27 @@ test("of a file, the beginning is read, also of one of the kernel's that says li
   assert.equal(world.readStart("/proc/self/mountinfo", 1_000_000), whole);
 });
 
+test("a file that is written into is never cut, and stays the same file", async () => {
+  const [file, stop] = [`${directory}/into`, `${directory}/stop`];
+  world.write(file, "first\n");
+  const { identity } = world.stat(file)!;
+  const reader = world.run([
+    ...["sh", "-c", 'while [ ! -e "$2" ]; do read -r line <"$1" || echo cut; done', "sh"],
+    ...[file, stop],
+  ]);
+  for (let i = 0; i < 3000; i++) {
+    const text = `first\n${"x".repeat(i % 3 * 5000)}\n`;
+    world.put(file, text);
+    if (i % 100 > 0) continue;
+    assert.equal(world.read(file), text);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+  world.write(stop, "");
+  assert.equal((await reader).stdout, "");
+  assert.equal(world.stat(file)!.identity, identity);
+  assert.throws(() => world.put(`${directory}/missing`, ""));
+});
+
 test("what is no regular file, or too long, is neither opened nor read, and the error says what it is", async () => {
   const at = (name: string) => `${directory}/${name}`;
   assert.equal((await world.run(["mkfifo", at("pipe")])).code, 0);

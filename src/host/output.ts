@@ -20,6 +20,18 @@ export function writeAll(stream: string, bytes: Uint8Array, write: (part: Uint8A
   }
 }
 
+/**
+ * What is written over a file's old content, from its beginning, before the file gets the length of the text: whoever reads
+ * it meanwhile finds empty lines at its end, and none that is cut.
+ * @param size of the old content, in bytes
+ */
+export function overOld(bytes: Uint8Array, size: number): Uint8Array {
+  if (bytes.length >= size) return bytes;
+  const whole = new Uint8Array(size).fill(10);
+  whole.set(bytes);
+  return whole;
+}
+
 /** Sleeps a moment before a stream that was not ready is tried again. */
 export function pauseUntilReady(): void {
   Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, pause);

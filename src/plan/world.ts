@@ -87,7 +87,10 @@ export interface Writing {
   write(path: string, text: string, mode?: number, owner?: Owner): void;
   /** Makes the file whole, or answers false because the name is taken. */
   create(path: string, text: string, mode?: number): boolean;
-  /** Writes into a file of the kernel's, such as one of /proc/sys. It follows links: not for a directory that others write. */
+  /**
+   * Writes into a file that is there, such as one of /proc/sys, or one that is mounted elsewhere. A reader meanwhile may find
+   * some of the old text, and no file that is cut. It follows links: not for a directory that others write.
+   */
   put(path: string, text: string): void;
   symlink(target: string, path: string): void;
   makeDirectory(path: string, mode?: number): void;

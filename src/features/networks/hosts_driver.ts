@@ -11,8 +11,10 @@ export const hostsDriver: NameDriver = {
   steps: () => [],
   refresh: (world, state, { network, members, leavers }) => {
     const lines = [...members.values()].flat();
-    for (const id of members.keys()) writeBlock(world, state, id, { network, lines });
-    for (const id of leavers) if (!members.has(id)) writeBlock(world, state, id, { network, lines: [] });
+    const replace = replacing({ network, lines });
+    for (const id of members.keys()) rewrite(world, state, id, replace);
+    const away = replacing({ network, lines: [] });
+    for (const id of leavers) if (!members.has(id)) rewrite(world, state, id, away);
     return Promise.resolve();
   },
 };
@@ -29,24 +31,28 @@ interface Block {
 }
 
 /** What the container itself has written into its file stays. */
-function writeBlock(world: World, state: string, id: string, block: Block): void {
+function rewrite(world: World, state: string, id: string, replace: (text: string) => string): void {
   if (identifierProblem(id) !== undefined) return;
   const path = `${containerPaths(state, id).directory}/hosts`;
   const text = world.readStart(path, most);
   if (text === undefined) return;
-  const next = withBlock(text, block);
+  const next = replace(text);
   if (next !== text) world.put(path, next);
 }
 
 /** A hosts file in which a network's names are these. */
-export function withBlock(text: string, { network, lines }: Block): string {
+export function withBlock(text: string, block: Block): string {
+  return replacing(block)(text);
+}
+
+/** Thousands of lines stand in thousands of files: they are put together once, and a file is not taken apart. */
+function replacing({ network, lines }: Block): (text: string) => string {
   const [begin, end] = markers(network);
-  // Thousands of lines stand in thousands of files: the text is not taken apart.
-  const whole = `\n${text}${text.endsWith("\n") ? "" : "\n"}`;
-  const [from, to] = [whole.indexOf(`\n${begin}\n`), whole.indexOf(`\n${end}\n`)];
   const block = lines.length === 0 ? "" : `${begin}\n${lines.join("\n")}\n${end}\n`;
-  const next = from < 0 || to < from
-    ? whole + block
-    : whole.slice(0, from + 1) + block + whole.slice(to + end.length + 2);
-  return next.slice(1);
+  return (text) => {
+    const whole = text.endsWith("\n") ? text : `${text}\n`;
+    const from = whole.startsWith(`${begin}\n`) ? 0 : whole.indexOf(`\n${begin}\n`) + 1;
+    const to = from === 0 && !whole.startsWith(begin) ? -1 : whole.indexOf(`\n${end}\n`, from);
+    return to < 0 ? whole + block : whole.slice(0, from) + block + whole.slice(to + end.length + 2);
+  };
 }

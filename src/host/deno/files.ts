@@ -1,7 +1,7 @@
 import { checkFile, temporaryName } from "../../plan/files.ts";
 import type { Pinned, Reading, Stat, Writing } from "../../plan/world.ts";
 import { pin as pinByNode, writeTemporary as writeOwned } from "../node/files.ts";
-import { textOfBytes } from "../output.ts";
+import { overOld, textOfBytes } from "../output.ts";
 import { close, hasLibc, open } from "./libc.ts";
 
 /** What Deno reads of the file system. */
@@ -38,7 +38,17 @@ export const denoWriting: Writing = {
       Deno.removeSync(temporary);
     }
   },
-  put: (path, text) => Deno.writeTextFileSync(path, text, { create: false }),
+  put: (path, text) => {
+    const file = Deno.openSync(path, { write: true });
+    try {
+      const [bytes, { size }] = [new TextEncoder().encode(text), file.statSync()];
+      const whole = overOld(bytes, size);
+      for (let done = 0; done < whole.length;) done += file.writeSync(whole.subarray(done));
+      if (whole !== bytes) file.truncateSync(bytes.length);
+    } finally {
+      file.close();
+    }
+  },
   symlink: (target, path) => Deno.symlinkSync(target, path),
   makeDirectory: (path, mode = 0o700) => unmasked(() => Deno.mkdirSync(path, { recursive: true, mode })),
   remove: (path) => void orUndefined(() => Deno.removeSync(path, { recursive: true })),

@@ -1,6 +1,7 @@
 import type * as Fs from "node:fs";
 import { checkFile, temporaryName } from "../../plan/files.ts";
 import type { Owner, Pinned, Reading, Stat, Writing } from "../../plan/world.ts";
+import { overOld } from "../output.ts";
 import { builtin, codeOf, orUndefined } from "./builtin.ts";
 
 /** What Node reads of the file system. */
@@ -43,10 +44,12 @@ export function nodeWriting(): Writing {
       }
     },
     put: (path, text) => {
-      const { O_WRONLY, O_TRUNC } = fs.constants;
-      const fd = fs.openSync(path, O_WRONLY | O_TRUNC);
+      const fd = fs.openSync(path, fs.constants.O_WRONLY);
       try {
-        fs.writeFileSync(fd, text);
+        const bytes = new TextEncoder().encode(text);
+        const whole = overOld(bytes, fs.fstatSync(fd).size);
+        fs.writeFileSync(fd, whole);
+        if (whole !== bytes) fs.ftruncateSync(fd, bytes.length);
       } finally {
         fs.closeSync(fd);
       }
