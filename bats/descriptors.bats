@@ -104,7 +104,7 @@ ask_in_turn() {
 users_descriptors() {
   local wrappers record more pid before
   local fifo
-  fifo="^[3-6] /run/user/$(user_id)/ocinet/containers/(session|box)/(relay/)?(life|ready|back|tie)( \\(deleted\\))?\$"
+  fifo="^[3-6] /run/user/$(user_id)/ocinet/containers/(session|box)/(relay/)?(life|ready|back)( \\(deleted\\))?\$"
   export OCINET_RUNTIME=$1
   recorder
   recording() { as_user env PATH="$wrappers:$PATH" bash -c "$close_inherited" bash "$OCINET" "$@"; }
@@ -116,6 +116,10 @@ users_descriptors() {
   recorded sh unshare nsenter setpriv setsid slirp4netns
   for record in "$wrappers"/records/*; do
     more=$(more_than_three "$record") || continue
+    # The relay's outer process starts the inner one with a channel.
+    if grep -q ' relay inside ' "$record" && ! grep -q ' relay outside ' "$record"; then
+      more=$(grep -v '^3 socket:' <<<"$more") || continue
+    fi
     case ${record##*/} in
       flock.*) [[ $more == "3 /run/user/$(user_id)/ocinet"* ]] ;;
       *) ! grep -vE "$fifo" <<<"$more" ;;

@@ -51,7 +51,9 @@ export interface Self {
    * The same for a service that may do nothing but use the network it is in, and read and write these files: as far as
    * the runtime can see to it.
    */
-  confined(paths: readonly string[], more?: Confinement): readonly string[];
+  confined(paths: readonly string[], more?: Partial<Confinement>): readonly string[];
+  /** Why this runtime cannot relay ports (src/host/relay); absent if it can. */
+  readonly relayProblem?: string;
   env(name: string): string | undefined;
   /** The whole environment, for programs that get it passed on. */
   environment(): Readonly<Record<string, string>>;
@@ -208,6 +210,8 @@ export interface Confinement {
   readonly reads: readonly string[];
   /** It has sockets for datagrams by the runtime's own API. */
   readonly datagrams: boolean;
+  /** A program that it runs, with the environment. */
+  readonly runs: string;
 }
 
 /** A shell that becomes the program that we have prepared everything for. */

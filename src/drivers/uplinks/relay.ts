@@ -1,6 +1,5 @@
 import { type PortMapping, showMapping } from "../../net/port_mapping.ts";
 import { withCapabilities } from "../../plan/programs.ts";
-import { quote } from "../../plan/batch.ts";
 import { addForward } from "../../plan/hostfwd.ts";
 import type { Send, Spawn } from "../../plan/step.ts";
 import { keepRunning } from "./supervise.ts";
@@ -8,16 +7,10 @@ import { refuse, refuseLow } from "./refusals.ts";
 import type { Entrance, Host } from "./uplink.ts";
 
 /**
- * Starts the relay's inner process, waits until it is ready, and becomes the outer one. The inner process ends with the
- * outer one, because its standard input closes. The outer process learns from descriptor 3 when the container has ended
- * (keep.ts).
+ * Becomes the outer process, which starts the inner one, and learns from its standard input when the container has ended
+ * (supervise.ts). The last word is the limit of descriptors.
  */
-const both = `d=$1 inside=$2
-rm -f "$d/tie" "$d/there" "$3" "$4"; shift 4; mkfifo -m 600 "$d/tie" "$d/there" || exit
-exec 6<>"$d/tie"; ulimit -Sn "$(ulimit -Hn)"; export NO_COLOR=1
-sh -c "exec $inside $(ulimit -Hn)" <"$d/tie" >"$d/there" 3<&- 4>&- 5<&- 6<&- &
-byte=$(head -c 1 "$d/there"); rm -f "$d/tie" "$d/there"
-[ -n "$byte" ] || exit
+const run = `rm -f "$1"; shift; ulimit -Sn "$(ulimit -Hn)"; export NO_COLOR=1
 exec "$@" "$(ulimit -Hn)" <&3 3<&- >&4 4>&-`;
 
 const relayName = "relay";
@@ -26,31 +19,44 @@ const relayName = "relay";
 export interface Relayed {
   /** Its `directory` belongs to the relay. */
   readonly entrance: Entrance;
-  /** The path of the socket for requests. `inside` is the socket that connects the two processes. */
+  /** The path of the socket for requests. */
   readonly socket: string;
-  readonly inside: string;
   /** The commands that start ocinet as the outer and as the inner process. */
   readonly program: { readonly outside: readonly string[]; readonly inside: readonly string[] };
 }
 
 /** Starts the relay: one process in the host's network and one in the container's, both without capabilities. */
-export function startRelay({ entrance, socket, inside, program }: Relayed): Spawn {
+export function startRelay({ entrance, socket, program }: Relayed): Spawn {
   const words = (pid: number, enter: readonly string[]) => [
-    ...["sh", "-c", both, "sh", entrance.directory],
-    [
-      ...["nsenter", ...enter, `--net=/proc/${pid}/ns/net`],
+    ...[
+      "sh",
+      "-c",
+      run,
+      "sh",
+      socket,
+      "setpriv",
+      "--no-new-privs",
+      ...program.outside,
+      "relay",
+      "outside",
+      socket,
+    ],
+    ...[
+      "nsenter",
+      ...enter,
+      `--net=/proc/${pid}/ns/net`,
       ...withCapabilities(""),
-      ...[...program.inside, "relay", "inside", inside],
-    ].map(quote).join(" "),
-    ...[socket, inside, "setpriv", "--no-new-privs", ...program.outside],
-    ...["relay", "outside", socket, inside],
+      ...program.inside,
+      "relay",
+      "inside",
+    ],
   ];
   const kept = {
     name: relayName,
     words,
     ends: "told",
     cmdlineMarker: socket,
-    cleanupPaths: [socket, inside],
+    cleanupPaths: [socket],
   } as const;
   return { ...keepRunning(entrance, kept), keepsLinks: true };
 }
@@ -65,6 +71,7 @@ export function relayRefusal(mapping: PortMapping, host: Host, proxied: boolean)
   if (mapping.protocol === "sctp") return refuse(mapping, "the relay forwards tcp and udp only");
   if (mapping.family === 6 && !host.ipv6) return refuse(mapping, "the kernel has no IPv6");
   if (proxied && mapping.protocol === "udp") return refuseProxied(mapping);
+  if (host.relayProblem) return refuse(mapping, host.relayProblem);
   return refuseLow(mapping, host);
 }
 

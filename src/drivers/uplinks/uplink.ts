@@ -69,6 +69,8 @@ export interface Host {
   readonly routes: { readonly 4: boolean; readonly 6: boolean };
   /** The lowest port that an ordinary user may listen on (net.ipv4.ip_unprivileged_port_start). */
   readonly lowestPort: number;
+  /** Why no relay can run; absent if one can. */
+  readonly relayProblem?: string;
   /** The host's DNS settings that are valid in a container too. */
   readonly names?: ResolvConf;
   /** The host's name servers; absent: they have IPv4 addresses. */

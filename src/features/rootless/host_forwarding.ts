@@ -39,7 +39,11 @@ export async function withSessionForwarders(
   const session = ports.length > 0 ? sessionAround(world) : undefined;
   if (!session) return ports;
   const uplink = uplinkOf(session);
-  const host = { ...(uplink.provided ? await granting(world) : hostOf(world)), ...session.session! };
+  const host = {
+    ...(uplink.provided ? await granting(world) : hostOf(world)),
+    ...session.session!,
+    ...(relayOf(session) ? {} : { relayProblem: "the session was started without a relay; start it anew" }),
+  };
   // What the relay forwards passes the links of containers in a session.
   const forwarded = { host, restricted: false, limits: {}, runs: true };
   return ports.map((port) => {
@@ -65,9 +69,12 @@ export function forwardFromHost(world: World, ports: readonly PortMapping[]): Ho
 function forwardPort(world: World, session: ContainerRecord, port: PortMapping): Send {
   const here = { ...port, port: port.hostPort };
   if (!port.relay) return uplinkOf(session).publish!(asRunning(session), here);
-  const relay = session.steps.filter((step) => step.tool === "spawn").find(isRelay);
   const guests = session.attachments[0]!.result!.ips.map(({ address }) => addressOf(address));
-  return relayPort(relay!.cleanupPaths[0]!, guests, hostOf(world), here);
+  return relayPort(relayOf(session)!.cleanupPaths[0]!, guests, hostOf(world), here);
+}
+
+function relayOf({ steps }: ContainerRecord): Spawn | undefined {
+  return steps.filter((step) => step.tool === "spawn").find(isRelay);
 }
 
 function uplinkOf({ attachments }: ContainerRecord): Uplink {

@@ -31,7 +31,7 @@ export function planRelay(
   },
 ): readonly Step[] {
   const own = ports.filter(({ relay }) => relay);
-  if (own.length === 0 && !isSession) return [];
+  if (own.length === 0 && (!isSession || world.relayProblem !== undefined)) return [];
   const guests = attached.result!.ips.map(({ address }) => addressOf(address));
   const relayed = relayedOf(world, state, entering, attached.digest);
   const host = hostOf(world);
@@ -49,12 +49,9 @@ function relayedOf(
 ): Relayed {
   const directory = relayDirectory(state, entering.id);
   world.makeDirectory(directory);
-  const [socket, inside] = ["relay", "inside"].map((name) => socketPath(state, entering.id, digest, name));
+  const socket = socketPath(state, entering.id, digest, "relay");
   return {
-    ...{ entrance: { ...entranceOf(world, state, entering), directory }, socket: socket!, inside: inside! },
-    program: {
-      outside: world.confined([socket!, inside!]),
-      inside: world.confined([inside!]),
-    },
+    ...{ entrance: { ...entranceOf(world, state, entering), directory }, socket },
+    program: { outside: world.confined([socket], { runs: "nsenter" }), inside: world.confined([]) },
   };
 }

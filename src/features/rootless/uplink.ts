@@ -20,7 +20,9 @@ import { userNicFor } from "./user_nic.ts";
 
 /** What an uplink has to know of this host. */
 export function hostOf(world: World): Host {
+  const { relayProblem } = world;
   return {
+    ...(relayProblem === undefined ? {} : { relayProblem }),
     ipv6: world.stat("/proc/sys/net/ipv6/conf") !== undefined,
     routes: { 4: hasDefaultRoute(world, 4), 6: hasDefaultRoute(world, 6) },
     lowestPort: Number(world.read("/proc/sys/net/ipv4/ip_unprivileged_port_start") ?? 1024),

@@ -35,14 +35,24 @@ function denoSelf(): Self {
     uid: Deno.uid() ?? 0,
     runtimePath: Deno.execPath(),
     self: selfCommand(["-A"]),
-    confined: (paths, { reads = [], datagrams = false }: Partial<Confinement> = {}) =>
+    confined: (paths, { reads = [], datagrams = false, runs }: Partial<Confinement> = {}) =>
       selfCommand([
         ...permissions(paths, reads),
+        ...(runs ? [`--allow-run=${runs}`, "--allow-env"] : []),
         ...(datagrams ? ["--unstable-net", `--v8-flags=${smallHeap}`] : []),
       ]),
+    ...relayProblem(),
     env: (name) => Deno.env.get(name),
     environment: () => Deno.env.toObject(),
   };
+}
+
+/** Of the versions that were tried 2.7.14 cannot, and 2.8.0 can. */
+function relayProblem(): Pick<Self, "relayProblem"> {
+  const [major, minor] = Deno.version.deno.split(".").map(Number);
+  if (major! > 2 || minor! >= 8) return {};
+  const why = `Deno ${Deno.version.deno} cannot pass sockets to the relay's other process`;
+  return { relayProblem: `${why}; install Deno 2.8 or later, or set OCINET_RUNTIME=node` };
 }
 
 function selfCommand(allowed: readonly string[]): readonly string[] {
@@ -67,7 +77,7 @@ function permissions(paths: readonly string[], reads: readonly string[]): readon
   return [
     "--no-prompt",
     `--allow-read=${list([...paths, ...reads, own])}`,
-    `--allow-write=${list(paths)}`,
+    ...(paths.length > 0 ? [`--allow-write=${list(paths)}`] : []),
     "--allow-net",
   ];
 }

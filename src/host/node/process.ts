@@ -119,6 +119,10 @@ export const service = {
   ready: (): void => void process.stdout.write("ready\n"),
   tell: (line: string): void => void process.stderr.write(`${line}\n`),
   exit: (code: number): never => process.exit(code),
+  /** Messages of the process that started this one, perhaps with a socket. This one ends with it. */
+  onMessage: (tell: (message: unknown, socket: unknown) => void): void =>
+    void process.on("message", tell).on("disconnect", () => process.exit()),
+  send: (message: unknown): void => void process.send!(message),
   /** An unexpected error is told, and ends nothing. */
   survive: (tell: (problem: unknown) => void): void =>
     void process.on("uncaughtException", tell).on("unhandledRejection", tell),

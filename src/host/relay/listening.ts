@@ -7,7 +7,8 @@ import type { Room } from "./room.ts";
 
 /** A port to listen on, and what to do with its clients. */
 export interface Listener {
-  readonly at: Net.ListenOptions;
+  /** @param serve is called for each client @throws Error if it cannot listen */
+  open(serve: (client: Net.Socket) => void): Promise<Net.Server>;
   /** A connection takes two descriptors: its own, and the one to its destination. `serve` releases them. */
   readonly room: Room;
   serve(socket: Net.Socket): void;
@@ -16,7 +17,15 @@ export interface Listener {
 }
 
 /** In milliseconds: the time before listening is tried again. */
-const pause = 100;
+export const pause = 100;
+
+/** Listens. @param serve is called for each client @throws Error if it cannot */
+export function listenAt(at: Net.ListenOptions, serve: (client: Net.Socket) => void): Promise<Net.Server> {
+  const server = builtin<typeof Net>("node:net").createServer({ allowHalfOpen: true }, serve);
+  return new Promise((resolve, reject) => {
+    server.once("error", reject).listen(at, () => resolve(server.off("error", reject)));
+  });
+}
 
 /**
  * Listens on a port. Clients that come when there is no room are broken off. After an accept fails for lack of
@@ -41,9 +50,9 @@ interface State {
   server: Net.Server | undefined;
 }
 
-function begin(listener: Listener, state: State): Promise<Net.Server> {
-  const { at, room, serve, tell } = listener;
-  const server = builtin<typeof Net>("node:net").createServer({ allowHalfOpen: true }, (socket) => {
+async function begin(listener: Listener, state: State): Promise<Net.Server> {
+  const { open, room, serve, tell } = listener;
+  const server = await open((socket) => {
     socket.on("error", () => {});
     if (room.take(2)) {
       tell(undefined);
@@ -51,20 +60,15 @@ function begin(listener: Listener, state: State): Promise<Net.Server> {
     }
     tell("there is no room for more connections");
     breakOff(socket);
-    if (onDeno && state.server === server) void rest(listener, state);
+    if (onDeno && state.server) void rest(listener, state.server, state);
   });
-  return new Promise((resolve, reject) => {
-    server.once("error", reject).listen(at, () => {
-      // A connection that could not be accepted for lack of descriptors ends nothing.
-      server.off("error", reject).on("error", (error) => tell(error.message));
-      resolve(server);
-    });
-  });
+  // A connection that could not be accepted for lack of descriptors ends nothing.
+  return server.on("error", (error) => tell(error.message));
 }
 
 /** Stops listening until there is room and the address is available. */
-async function rest(listener: Listener, state: State): Promise<void> {
-  state.server?.close();
+async function rest(listener: Listener, server: Net.Server, state: State): Promise<void> {
+  server.close();
   state.server = undefined;
   while (state.open && state.server === undefined) {
     await new Promise((resolve) => setTimeout(resolve, pause));

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { builtin } from "../node/builtin.ts";
 import { realWorld } from "../runtime.ts";
-import { type Listener, listenWithRoom } from "./listening.ts";
+import { listenAt, type Listener, listenWithRoom } from "./listening.ts";
 import { type Room, roomOf } from "./room.ts";
 
 type Socket = Parameters<Listener["serve"]>[0];
@@ -31,8 +31,9 @@ function serve(socket: Socket, room: Room): void {
 
 test("when there is room again after too many came, connections are accepted again", async () => {
   const [room, problems] = [roomOf(70), new Set<string | undefined>()];
+  const open: Listener["open"] = (serve) => listenAt(at, serve);
   const tell = (problem: string | undefined) => void problems.add(problem);
-  const listening = await listenWithRoom({ at, room, serve: (socket) => serve(socket, room), tell });
+  const listening = await listenWithRoom({ open, room, serve: (socket) => serve(socket, room), tell });
   const first = await Promise.all(Array.from({ length: 3 }, ask));
   assert.deepEqual(first.map(({ said }) => said), ["hello", "hello", "hello"]);
   const more = await Promise.all(Array.from({ length: 20 }, ask));

@@ -1,6 +1,7 @@
+import type * as Dgram from "node:dgram";
+import type * as Net from "node:net";
 import type { ProxyVersion } from "../../net/proxy_protocol.ts";
 import { onDeno } from "../runtime.ts";
-import type { Destination } from "./inside.ts";
 import type { Room } from "./room.ts";
 
 /** A request for a port, in slirp4netns's format (slirp4netns(1), API) with a few more fields. */
@@ -17,25 +18,36 @@ export interface Request {
   readonly proxy_protocol?: ProxyVersion;
 }
 
-/** A port that is listened on. */
+/** A port that is forwarded. */
 export interface Forward {
   /** Existing connections stay. */
   close(): void;
+  /** Takes another server for the one that had to be closed. */
+  goOn?(server: Net.Server): void;
 }
 
-/** What all ports share. */
+/** What is known to whoever forwards a port. */
 export interface Common {
-  /** The path of the socket of `relayInside`. */
-  readonly inside: string;
+  readonly request: Request;
   readonly room: Room;
   log(line: string): void;
 }
 
-/** The first line to the inner process. */
-export function destinationLine({ proto, guest_addr, guest_addr6, guest_port }: Request): string {
-  const hosts = guest_addr6 === undefined ? [guest_addr] : [guest_addr, guest_addr6];
-  const destination: Destination = { proto, hosts, port: guest_port };
-  return `${JSON.stringify(destination)}\n`;
+/** An open port of the host's. */
+export type Opened = Net.Server | Dgram.Socket;
+
+/** A message to the inner process: to forward an opened port, which is sent along, or not to forward it any more. */
+export interface Order {
+  readonly id: number;
+  readonly request?: Request;
+}
+
+/** A message from the inner process: it has done what it was ordered, or why it has not. The id 0 means that it is ready. */
+export interface Report {
+  readonly id: number;
+  readonly problem?: string;
+  /** It has had to close the port, and needs it once more. */
+  readonly again?: boolean;
 }
 
 /** Deno always listens on `::` for both families. */
@@ -46,7 +58,7 @@ export function refusal(error: NodeJS.ErrnoException, { ipv6_only }: Request): E
   );
 }
 
-/** Whether a client is of the wrong family, which Deno's listening lets in. */
-export function isForeign({ ipv6_only }: Request, address: string | undefined): boolean {
-  return ipv6_only === true && address !== undefined && address.startsWith("::ffff:");
+/** Whether a client of an IPv6 port is of the wrong family, which Deno's listening lets in. */
+export function isForeign(address: string | undefined): boolean {
+  return address?.startsWith("::ffff:") ?? false;
 }

@@ -1,5 +1,5 @@
 import type * as Net from "node:net";
-import { listenWithRoom } from "../relay/listening.ts";
+import { listenAt, listenWithRoom } from "../relay/listening.ts";
 import type { Forward } from "../relay/port.ts";
 import type { Room } from "../relay/room.ts";
 import { framed, unframed } from "./connection.ts";
@@ -66,7 +66,7 @@ async function bindDatagrams(address: string, answering: Answering): Promise<Dat
 async function bindConnections(address: string, room: Room, answering: Answering): Promise<Forward> {
   const clients = new Map<string, Net.Socket[]>();
   return await listenWithRoom({
-    ...{ at: { host: address, port: 53 }, room, tell: () => {} },
+    ...{ open: (serve) => listenAt({ host: address, port: 53 }, serve), room, tell: () => {} },
     serve: (socket) => {
       const from = socket.remoteAddress ?? "";
       const own = [...clients.get(from) ?? [], socket];
