@@ -115,7 +115,7 @@ function processes(): Map<string, Process> {
     if (!/^[0-9]+$/.test(pid) || Number(pid) === Deno.pid) continue;
     try {
       const name = Deno.readTextFileSync(`/proc/${pid}/cmdline`).replaceAll(/[\0\s]+/g, " ").replace(
-        /^.*ocinet (?=\w)/,
+        /^.*?ocinet (?=\w)/,
         "ocinet ",
       );
       const pss = /^Pss: +([0-9]+)/m.exec(Deno.readTextFileSync(`/proc/${pid}/smaps_rollup`))?.[1];

@@ -38,12 +38,18 @@ async function startInner([program, ...words]: readonly string[]): Promise<Relay
   const relay: Relay = {
     requests: new Map(),
     order: (order, opened) => {
-      // Once it is sent, the inner process has a descriptor of its own.
-      child.send(order, opened, {}, () => opened?.close());
+      child.send(order, opened, {}, (error) => {
+        // The inner process has a descriptor of its own by now.
+        opened?.close();
+        if (error) waiting.get(order.id)?.(error.message);
+      });
       return reported(order.id);
     },
   };
-  child.on("error", ({ message }) => service.tell(message)).on("exit", () => service.exit(1));
+  child.on("exit", () => service.exit(1)).on("error", ({ message }) => {
+    service.tell(message);
+    service.exit(1);
+  });
   child.on("message", ({ id, problem, again }: Report) => {
     if (again) return void openAgain(relay, id);
     waiting.get(id)?.(problem);
@@ -59,7 +65,8 @@ async function openAgain(relay: Relay, id: number): Promise<void> {
   if (!request) return;
   try {
     const opened = await open(request);
-    await relay.order({ id, request }, opened);
+    if (relay.requests.has(id)) await relay.order({ id, request }, opened);
+    else opened.close();
   } catch {
     setTimeout(() => void openAgain(relay, id), pause);
   }
@@ -88,8 +95,13 @@ let lastId = 0;
 async function add(relay: Relay, request: Request): Promise<number> {
   const opened = await open(request);
   const id = ++lastId;
-  await relay.order({ id, request }, opened);
   relay.requests.set(id, request);
+  try {
+    await relay.order({ id, request }, opened);
+  } catch (error) {
+    relay.requests.delete(id);
+    throw error;
+  }
   return id;
 }
 
