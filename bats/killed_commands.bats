@@ -76,7 +76,8 @@ is_collected() { ocinet gc >/dev/null && same_snapshot "$BATS_TEST_TMPDIR/before
     run -0 oc session stop
     user_is_clean "$1"
   }
-  COUNT=0 EVERY=4 WHEN=before kill_at_each_call wrapped session start
+  # The relay starts programs too: if it is killed, the command fails.
+  COUNT=0 STATUSES="137 1" EVERY=4 WHEN=before kill_at_each_call wrapped session start
   ((KILLS >= 3)) || fail "session start ran $KILLS programs only"
 
   prepare_kill() { oc session exec true; }
@@ -125,7 +126,6 @@ is_collected() { ocinet gc >/dev/null && same_snapshot "$BATS_TEST_TMPDIR/before
     run -0 oc port rm a 8080:80
     [ -z "$(port_holder)" ] || fail "Killed $1, it leaves" "$(port_holder)"
   }
-  # The relay starts programs too: if it is killed, the command fails.
   STATUSES="137 1" EVERY=3 WHEN=before kill_at_each_call wrapped port add --port-driver relay a 8080:80
   ((KILLS >= 3)) || fail "it ran $KILLS programs only"
   oc port rm a 8080:80

@@ -28,28 +28,10 @@ export interface Relayed {
 /** Starts the relay: one process in the host's network and one in the container's, both without capabilities. */
 export function startRelay({ entrance, socket, program }: Relayed): Spawn {
   const words = (pid: number, enter: readonly string[]) => [
-    ...[
-      "sh",
-      "-c",
-      run,
-      "sh",
-      socket,
-      "setpriv",
-      "--no-new-privs",
-      ...program.outside,
-      "relay",
-      "outside",
-      socket,
-    ],
-    ...[
-      "nsenter",
-      ...enter,
-      `--net=/proc/${pid}/ns/net`,
-      ...withCapabilities(""),
-      ...program.inside,
-      "relay",
-      "inside",
-    ],
+    ...["sh", "-c", run, "sh", socket, "setpriv", "--no-new-privs"],
+    ...[...program.outside, "relay", "outside", socket],
+    ...["nsenter", ...enter, `--net=/proc/${pid}/ns/net`, ...withCapabilities("")],
+    ...[...program.inside, "relay", "inside"],
   ];
   const kept = {
     name: relayName,
