@@ -660,14 +660,7 @@ seen_packets() { ip netns exec "$LAN" nft list chain bridge seen forwarded | awk
   PORT=8092 answers "4 none" 192.0.2.3
   PORT=8092 answers "4 none" "[2001:db8::1]"
   down 2 c24
-  # A member is drained: new connections to ports go to the other, its own stay, and it comes back.
-  on 1 mkdir /run/ocinet/drained
-  on 1 mv "/run/ocinet/services/shop/$LAN-c11 eth0" /run/ocinet/drained
-  wait_for answers "4 c21 192.0.2.254" 192.0.2.3
-  says drained
-  on 1 mv "/run/ocinet/drained/$LAN-c11 eth0" /run/ocinet/services/shop
-  wait_for answers $'2 c11 192.0.2.254\n2 c21 192.0.2.254' 192.0.2.3
-  on 1 rmdir /run/ocinet/drained
+  drains
   # One that has ended is asked no more; connections to the other stay.
   down 2 c21
   wait_for answers "4 c11 192.0.2.254" 192.0.2.3
@@ -694,6 +687,38 @@ seen_packets() { ip netns exec "$LAN" nft list chain bridge seen forwarded | awk
   run ! on 3 test -e /run/ocinet/mesh.json
   oci 3 gc
   [ "$(on 3 cat /proc/sys/net/ipv6/conf/all/forwarding)" = 0 ]
+}
+
+# drains: neither ports nor the service's name lead to a drained member; what is open stays, and it comes back
+drains() {
+  local c11="$LAN-c11 web on shop"
+  [ "$(oci 1 cluster drain "$LAN-c11")" = "$c11" ]
+  wait_for answers "4 c21 192.0.2.254" 192.0.2.3
+  wait_for on 3 grep -qx "$(address_of c11) $LAN-c11" "/run/ocinet/names/shop/~ hosts"
+  says drained
+  # With no member left, too; a new agent and repair leave it so.
+  [ "$(oci 2 cluster drain --all --net shop)" = "$LAN-c21 web on shop" ]
+  ended agent1 KILL
+  start_agent 1
+  oci 1 repair "$LAN-c11"
+  wait_for answers "4 none" 192.0.2.1
+  answers "4 none" 192.0.2.3
+  on 3 grep -qx "$(address_of c11) $LAN-c11" "/run/ocinet/names/shop/~ hosts"
+  says alone
+  [ "$(oci 1 inspect "$LAN-c11" | jq -r '.[].networks[].drained')" = web ]
+  run -0 oci 3 cluster status
+  [[ $output == *"drained    $LAN-c11 on h1, of service web on shop"*"drained    $LAN-c21 on h2, of service web on shop"* ]]
+  # What is none is told, and keeps no other from it.
+  ip netns add "$LAN-c25"
+  up 2 c25 shop
+  run -1 oci 2 cluster undrain "$LAN-c25" nobody "$LAN-c21"
+  [[ $output == *"container \"$LAN-c25\": it is no member of one; a member is started with --service; "*"\"nobody\": it is not attached"* ]]
+  down 2 c25
+  [ "$(oci 1 cluster undrain --json --all | jq -r '.[] | "\(.id) \(.service) on \(.network)"')" = "$c11" ]
+  oci 1 cluster undrain --all
+  wait_for answers $'2 c11 192.0.2.254\n2 c21 192.0.2.254' 192.0.2.3
+  wait_for on 3 grep -qx "$(address_of c11) $LAN-c11 web" "/run/ocinet/names/shop/~ hosts"
+  run ! on 1 test -e /run/ocinet/drained/shop
 }
 
 # lose_rules HOST: those of routing that are ours, and all of nft; the agent is to look

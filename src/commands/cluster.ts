@@ -3,10 +3,15 @@ import {
   createOn,
   forgetHost,
   leaveCluster,
+  needAgent,
   openStore,
   rotate,
 } from "../features/overlay/cluster.ts";
 import { listNetworks, removeNetwork } from "../features/overlay/networks.ts";
+import { drain as drainMember, type Drained, memberIds } from "../features/container/drain.ts";
+import { stateDirectory } from "../engine/state.ts";
+import { findId } from "./ids.ts";
+import { messageOf } from "../wire/cni/error.ts";
 import type { World } from "../plan/world.ts";
 import { type Option, type OptionValues, UsageError } from "../wire/oci/options.ts";
 import type { Report } from "./report.ts";
@@ -33,7 +38,7 @@ export const createFlags = {
 /** Says what the cluster is like, and what is wrong. */
 export async function status(world: World): Promise<Report> {
   const seen = await clusterStatus(world);
-  const { agent, etcd, hosts, networks, problems } = seen;
+  const { agent, etcd, hosts, networks, drained, problems } = seen;
   const lines = [
     `host       ${seen.host}, ${
       "problem" in agent ? "no agent" : agent.inCluster ? "in the cluster" : "not in the cluster"
@@ -44,6 +49,9 @@ export async function status(world: World): Promise<Report> {
       `network    ${name} ${subnets.join(" ")}, VNI ${vni}, ${addresses} addresses${
         encrypted ? ", encrypted" : ""
       }${multicast ? ", multicast" : ""}, on ${hosts.join(" ") || "no host"}`
+    ),
+    ...drained.map(({ network, service, host, id }) =>
+      `drained    ${id} on ${host}, of service ${service} on ${network}`
     ),
     ...problems.map((problem) => `problem    ${problem}`),
   ];
@@ -98,6 +106,40 @@ export async function rotateKey(world: World): Promise<Report> {
 export async function leave(world: World, force: boolean): Promise<Report> {
   await leaveCluster(world, force);
   return { text: "", json: {} };
+}
+
+/** What `cluster drain` and `undrain` can be told. */
+export const drainOptions: readonly Option[] = [{
+  ...{ name: "net", value: "NETWORK", many: false, annotation: false },
+  text: "only on this network (default: on all)",
+}];
+
+/** @param words ids of containers, unless it is all members of this host */
+export async function drain(
+  world: World,
+  words: readonly string[],
+  { given, flags }: { readonly given: OptionValues; readonly flags: ReadonlySet<string> },
+  isDrained: boolean,
+): Promise<Report> {
+  if (flags.has("all") === words.length > 0) {
+    const verb = `ocinet cluster ${isDrained ? "" : "un"}drain`;
+    throw new UsageError(`Cannot do "${verb}": it takes either ids of containers or --all`);
+  }
+  await needAgent(world);
+  const [state, network] = [stateDirectory(world), given.get("net")?.at(-1)];
+  const ids = flags.has("all")
+    ? memberIds(world, state, network)
+    : words.map((word) => findId(world, state, word));
+  const [done, failed]: [Drained[], string[]] = [[], []];
+  for (const id of ids) {
+    await drainMember(world, state, id, { network, isDrained })
+      .then((members) => done.push(...members), (error) => failed.push(messageOf(error)));
+  }
+  if (failed.length > 0) throw new Error(failed.join("; "));
+  return {
+    text: done.map(({ id, network, service }) => `${id} ${service} on ${network}\n`).join(""),
+    json: done,
+  };
 }
 
 /** Gives back the addresses of a host that is gone for good. */

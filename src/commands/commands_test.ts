@@ -154,6 +154,7 @@ test("completion knows commands, options, networks and containers", async () => 
   assert.deepEqual(words("help", "network", "cre"), ["create"]);
   assert.deepEqual(words("he"), ["helper", "help"]);
   assert.deepEqual(words("down", "b"), ["box"]);
+  assert.deepEqual(words("cluster", "drain", "b"), ["box"]);
   assert.deepEqual(words("port", "rm", ""), [long, "box"]);
   assert.deepEqual(words("network", "rm", "default", "sh"), ["shop"]);
   assert.deepEqual(words("network", "connect", "shop", "b"), ["box"]);
@@ -202,6 +203,8 @@ const wrongUse: readonly WrongUse[] = [
   ["cluster create", ["a"], { subnet: "nonsense" }],
   ["cluster create", ["a"], { mtu: "x" }],
   ["cluster create", ["pasta"], {}],
+  ["cluster drain", [], {}],
+  ["cluster undrain", ["box"], {}, "all"],
   ["up", ["box"], { publish: "99999:1" }],
   ["hooks-json", [], { uplink: "x" }],
   ["inject", ["/none"], { "rate-in": "x" }],

@@ -143,7 +143,7 @@ const ownFiles = [
   /^networks\/([^/]+\/(lock|last_reserved_ip\.[0-9]+|\.?(empty\.)?[0-9a-f.:-]+)|\.(boots|links)\/.+)$/,
   /^ports\/[a-z]+\/[0-9]+\/(any|4|6) [^/]+$/,
   /^meetings\/[0-9]+\/(input|ready|inside|agent|done|failed)$/,
-  /^(names|services)\/[^/]+\/[^/ ]+ [^/ ]+$/,
+  /^(drained|names|services)\/[^/]+\/[^/ ]+ [^/ ]+$/,
   /^resolver\/(lock|log|pid|ready|socket)$/,
   /^results\/[^/]+-[^/]+-[^/]+$/,
   /^(hook\.log|pasta\.version)$/,

@@ -22,6 +22,7 @@ import { askHost } from "../../engine/drift_views.ts";
 import type { Answers } from "../../engine/links.ts";
 import { ownNamespace } from "../../engine/process.ts";
 import type { Limits } from "../../net/limits.ts";
+import { membership } from "../networks/services.ts";
 import { deadPrograms } from "./repair.ts";
 
 /** `dead`: it has ended, and `gc` takes it. `partial`: something of it is missing, or cannot be told. */
@@ -60,6 +61,8 @@ export interface DescribedNetwork {
   readonly gateways: readonly string[];
   readonly routes: readonly { readonly dst: string; readonly gw?: string }[];
   readonly nameservers: readonly string[];
+  /** The service of which it is a member that gets no new connections. */
+  readonly drained?: string;
 }
 
 /** One of its published ports. */
@@ -97,7 +100,10 @@ export function describeContainer(
     ...stateOf(staleness(world, record), () => disturbance(world, record, plugins, answers)),
     netns: container.netns,
     ...(container.init ? { pid: container.init.pid } : {}),
-    networks: attachments.map(describeNetwork),
+    networks: attachments.map((one) => {
+      const { isDrained, service } = membership(record, one) ?? {};
+      return { ...describeNetwork(one), ...(isDrained ? { drained: service } : {}) };
+    }),
     ports: ports.flatMap((port) => {
       const by = port.uplink === undefined ? uplink : uplinkNamed(port.uplink);
       const described = port.relay || by ? describeForward(port, by) : describeRule(port, byPlugins, sets);

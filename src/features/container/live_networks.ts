@@ -1,4 +1,3 @@
-import { waitForAll } from "../../engine/locks.ts";
 import { fromHere, prefixesOf, staleness } from "../../engine/namespace.ts";
 import { reconcile } from "../../engine/reconcile.ts";
 import { type Attached, type ContainerRecord, readContainer, writeRecord } from "../../engine/record.ts";
@@ -34,7 +33,7 @@ import {
 import { movePorts, newSteps } from "./lead_ports.ts";
 import { believing, moveDefaults, takeOffChanging } from "./network_change.ts";
 import { mayHaveIpv6, withoutIpv6 } from "./without_ipv6.ts";
-import { notAttached, recordToChange } from "./port_change.ts";
+import { changeContainer } from "./port_change.ts";
 
 /** How a container is to be on a network. */
 export interface EndpointOptions {
@@ -158,14 +157,7 @@ async function change(world: World, state: string, id: string, make: Change): Pr
         "in a session it can be done: ocinet session exec ocinet network …",
     );
   }
-  const paths = containerPaths(state, id);
-  if (world.stat(paths.directory) === undefined) throw notAttached(id, "networks");
-  const release = await waitForAll([world.share(state), world.lock(paths.lock)]);
-  try {
-    return await make(await recordToChange(world, state, id, "networks"));
-  } finally {
-    release();
-  }
+  return await changeContainer(world, state, id, "networks", make);
 }
 
 interface Wanted {

@@ -1,3 +1,4 @@
+import { waitForAll } from "../../engine/locks.ts";
 import { livePrefixes, staleness } from "../../engine/namespace.ts";
 import { type ContainerRecord, readContainer, writeRecord } from "../../engine/record.ts";
 import { containerPaths } from "../../engine/state.ts";
@@ -33,7 +34,7 @@ export async function undoBegun(
 }
 
 /** The part of an attached container that is changed, for error messages. */
-export type Changed = "networks" | "ports";
+export type Changed = "networks" | "ports" | "services";
 
 /**
  * The record of an attached container for a change by the holder of its lock, without unfinished changes of a killed
@@ -51,6 +52,27 @@ export async function recordToChange(
   const gone = staleness(world, record);
   if (gone) throw new Error(`Cannot change the ${what} of container "${id}": ${gone}`);
   return await undoBegun(world, state, record);
+}
+
+/**
+ * Changes an attached container, with its lock.
+ * @throws Error if the container is not attached, or has ended
+ */
+export async function changeContainer<T>(
+  world: World,
+  state: string,
+  id: string,
+  what: Changed,
+  make: (record: ContainerRecord) => Promise<T>,
+): Promise<T> {
+  const paths = containerPaths(state, id);
+  if (world.stat(paths.directory) === undefined) throw notAttached(id, what);
+  const release = await waitForAll([world.share(state), world.lock(paths.lock)]);
+  try {
+    return await make(await recordToChange(world, state, id, what));
+  } finally {
+    release();
+  }
 }
 
 /** The error for a container that is not attached. */

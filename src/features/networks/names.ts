@@ -122,6 +122,28 @@ export function namesDirectory(state: string, network: string): string {
   return `${state}/names/${network}`;
 }
 
+/** Where the members of services are that are drained: files as those of names, with the name that leads to them no more. */
+export function drainedDirectory(state: string, network: string): string {
+  return `${state}/drained/${network}`;
+}
+
+/** Takes out of the text of a file of names what leads to its container no more: the name of a service, while it is drained. */
+export function withoutDrained(
+  world: World,
+  state: string,
+  network: string,
+): (file: string, text: string) => string {
+  const directory = drainedDirectory(state, network);
+  const drained = world.list(directory);
+  return (file, text) => {
+    if (!drained.includes(file)) return text;
+    const service = readUndamagedFile(world, `${directory}/${file}`)?.trim();
+    return text.split("\n").map((line) => line.split(" ").filter((word) => word !== service).join(" ")).join(
+      "\n",
+    );
+  };
+}
+
 /**
  * Writes the names of networks' present containers to the hosts files of these containers, or has the resolver read them.
  * A container that was killed is left out.
@@ -140,13 +162,14 @@ export async function refreshNames(
       const directory = namesDirectory(state, network);
       removeAbandoned(world, directory);
       const files = world.list(directory).filter((name) => /^[^. ][^ ]* [^ ]+$/.test(name)).sort();
+      const told = withoutDrained(world, state, network);
       if (files.length === 0) world.removeEmpty(directory);
       const texts = (await Promise.all(files.map(async (name) => {
         const [id, ifname] = name.split(" ") as [string, string];
         // Containers of other hosts (features/overlay/member_names.ts) have no record here.
         const isOurs = identifierProblem(id) === undefined;
         if (isOurs && await hasEnded(world, state, id, { network, ifname })) return [];
-        return [{ id, text: readUndamagedFile(world, `${directory}/${name}`) ?? "" }];
+        return [{ id, text: told(name, readUndamagedFile(world, `${directory}/${name}`) ?? "") }];
       }))).flat();
       for (const driver of drivers) {
         const own = texts.filter(({ text }) => (parseMember(text) ? dnsDriver : hostsDriver) === driver);

@@ -76,6 +76,10 @@ test("names come and go in the hosts files of those on the network, which are wr
   assert.deepEqual([hosts("web"), hosts("db")], [own + block, own + block]);
   assert.equal(identity("web"), before);
   assert.doesNotMatch(hosts("other")!, /10\.5/);
+  world.makeDirectory(`${state}/drained/shop`);
+  world.write(`${state}/drained/shop/db eth0`, "api");
+  await refreshNames(world, state, ["shop"]);
+  assert.equal(hosts("web"), own + block.replace("db api", "db"));
   world.remove(`${state}/names/shop/db eth0`);
   await refreshNames(world, state, ["shop"], ["db"]);
   assert.equal(hosts("db"), own);

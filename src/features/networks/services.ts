@@ -2,13 +2,14 @@
 import { addressOf, family, hostLength, networkOf, parseCidr } from "../../net/address.ts";
 import { identifierProblem, vethFrom } from "../../net/names.ts";
 import { parsePublish } from "../../net/port_mapping.ts";
-import type { Attached } from "../../engine/record.ts";
+import type { Attached, ContainerRecord } from "../../engine/record.ts";
 import { addRule } from "../../drivers/meta/sbr.ts";
 import { route, setLink } from "../../plan/ip.ts";
-import { claim, type Step } from "../../plan/step.ts";
+import { type Claim, claim, type Step } from "../../plan/step.ts";
 import type { OptionValues } from "../../wire/oci/options.ts";
 import type { NetworkList } from "../../wire/cni/network_list.ts";
-import { isHostName } from "./names.ts";
+import { idsOf } from "../../wire/dns/zone.ts";
+import { drainedDirectory, isHostName } from "./names.ts";
 import type { ChosenNetwork } from "./networks.ts";
 
 /** A port of every host of the cluster that leads to a port of the service's members. */
@@ -107,6 +108,33 @@ export function withService(
 /** Where the members of services on a network are. */
 export function servicesDirectory(state: string, network: string): string {
   return `${state}/services/${network}`;
+}
+
+/** That a container's interface is a member of a service, and what drains it, in the file that is there meanwhile. */
+export interface Membership {
+  readonly service: string;
+  readonly isDrained: boolean;
+  readonly drain: Claim;
+}
+
+/** By what is recorded of the container; undefined if the interface is no member. */
+export function membership(
+  { id, hostname, steps }: Pick<ContainerRecord, "id" | "hostname" | "steps">,
+  { network: { name }, ifname, aliases = [] }: Attached,
+): Membership | undefined {
+  const paths = steps.flatMap((step) => step.tool === "claim" ? step : []);
+  const at = `/services/${name}/${id} ${ifname}`;
+  const member = paths.find(({ path }) => path.endsWith(at));
+  if (member === undefined) return undefined;
+  const { service } = JSON.parse(member.owner) as { readonly service: string };
+  const state = member.path.slice(0, -at.length);
+  // A name that is its own too still leads to it.
+  const own = [...idsOf(id), hostname, ...aliases.toSpliced(aliases.lastIndexOf(service), 1)];
+  const drain = claim(
+    `${drainedDirectory(state, name)}/${id} ${ifname}`,
+    own.includes(service) ? "-" : service,
+  );
+  return { service, drain, isDrained: paths.some(({ path }) => path === drain.path) };
 }
 
 /**

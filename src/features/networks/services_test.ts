@@ -3,7 +3,7 @@ import { test } from "node:test";
 import type { Claim, Line } from "../../plan/step.ts";
 import type { NetworkList } from "../../wire/cni/network_list.ts";
 import { serviceOf } from "./service_options.ts";
-import { serviceSteps, withService } from "./services.ts";
+import { membership, serviceSteps, withService } from "./services.ts";
 
 const read = (...given: readonly (readonly [string, ...string[]])[]) =>
   serviceOf(new Map(given.map(([name, ...values]) => [name, values]))).service!;
@@ -114,4 +114,15 @@ test("a member has the service's name on overlay networks, and is written down f
     "rule add from 10.9.0.4/32 lookup 65827",
   ]);
   assert.equal(serviceSteps("/s", "c1", attached, { ...service, ports: [] }).length, 1);
+  // It is drained by a file with the service's name, unless that is its own as well.
+  const drained = (id: string, ...aliases: readonly string[]) => {
+    const steps = serviceSteps("/s", id, attached, service);
+    const { isDrained, drain } = membership({ id, steps }, { ...attached[0]!, aliases } as never)!;
+    const after = membership({ id, steps: [...steps, drain] }, attached[0] as never)!;
+    return [isDrained, drain.path, drain.owner, after.isDrained];
+  };
+  assert.deepEqual(drained("c1", "x", "web"), [false, "/s/drained/shop/c1 eth0", "web", true]);
+  assert.equal(drained("web", "web")[2], "-");
+  assert.equal(drained("c1", "web", "web")[2], "-");
+  assert.equal(membership({ id: "c1", steps }, attached[1] as never), undefined);
 });

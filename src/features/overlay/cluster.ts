@@ -17,6 +17,7 @@ import { createNetwork, listNetworks, type NetworkWish, type Store } from "./net
 import { readClaim } from "./claims.ts";
 import { checkNewName } from "../networks/create.ts";
 import { type Place, probeWays } from "./probe.ts";
+import { type Member, readMember } from "./services.ts";
 
 /** The cluster that this host is configured for. @throws Error when it is for none */
 export function openStore(world: World): Store {
@@ -59,6 +60,8 @@ export interface ClusterStatus {
   readonly hosts: readonly (HostRecord & { readonly name: string })[];
   readonly networks:
     readonly (OverlayNetwork & { readonly addresses: number; readonly hosts: readonly string[] })[];
+  /** Members of services that get no new connections. */
+  readonly drained: readonly Pick<Member, "network" | "service" | "host" | "id">[];
   /** What is wrong, with the remedy. */
   readonly problems: readonly string[];
 }
@@ -71,7 +74,7 @@ export async function clusterStatus(world: World): Promise<ClusterStatus> {
   // Side by side: each of them may wait for its answer as long as it may take.
   const looked = lookAt(store, (problem) => problems.push(problem)).catch((error) => {
     problems.push(messageOf(error));
-    return { hosts: [], networks: [], places: [] };
+    return { hosts: [], networks: [], places: [], drained: [] };
   });
   const [agent, etcd, seen, ways] = await Promise.all([
     askOwn(world, { do: "status" }).then(
@@ -92,8 +95,8 @@ export async function clusterStatus(world: World): Promise<ClusterStatus> {
   }
   problems.push(...etcdProblems(etcd), ...ways);
   problems.push(...("problem" in agent ? [agent.problem] : agent.problems));
-  const { hosts, networks } = seen;
-  return { host: config.name, agent, etcd, hosts, networks, problems: [...new Set(problems)] };
+  const { hosts, networks, drained } = seen;
+  return { host: config.name, agent, etcd, hosts, networks, drained, problems: [...new Set(problems)] };
 }
 
 /** Seconds by which clocks may differ. */
@@ -130,6 +133,18 @@ async function lookAt(store: Store, tell: (problem: string) => void) {
       return [];
     }
   });
+  const drained = (await store.etcd.list(keys.services)).keys.flatMap((entry) => {
+    try {
+      const { network, service, host, id, drained } = readMember(
+        entry.key.slice(keys.services.length),
+        entry,
+      );
+      return drained ? [{ network, service, host, id }] : [];
+    } catch {
+      // The agents tell what cannot be read.
+      return [];
+    }
+  });
   const places: Place[] = [];
   const networks = await Promise.all((await listNetworks(store, tell)).map(async (network) => {
     const prefix = keys.addresses(network.name);
@@ -138,7 +153,7 @@ async function lookAt(store: Store, tell: (problem: string) => void) {
     const members = claims.flatMap((entry) => readClaim(entry)?.host ?? []);
     return { ...network, addresses: claims.length, hosts: [...new Set(members)].toSorted() };
   }));
-  return { hosts, networks, places };
+  return { hosts, networks, places, drained };
 }
 
 /** The first address of each host's own on a network. */
@@ -164,6 +179,11 @@ export async function rotate(world: World): Promise<string> {
 /** Takes this host out of the cluster. @throws Error naming the containers that are on overlay networks */
 export async function leaveCluster(world: World, force: boolean): Promise<void> {
   await askOwn(world, { do: "leave", force });
+}
+
+/** @throws Error unless the agent runs, which tells the other hosts */
+export async function needAgent(world: World): Promise<void> {
+  await askOwn(world, { do: "status" });
 }
 
 async function askOwn(world: World, request: AgentRequest): Promise<unknown> {

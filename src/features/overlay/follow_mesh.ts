@@ -17,7 +17,7 @@ import {
   meshTable,
   type MeshTarget,
 } from "./mesh.ts";
-import { hostsOf, type ServiceTarget, targetsOf } from "./mesh_targets.ts";
+import { drainedOf, hostsOf, type ServiceTarget, targetsOf } from "./mesh_targets.ts";
 import { type Member, members } from "./services.ts";
 import { listWhole } from "./whole_table.ts";
 
@@ -103,6 +103,7 @@ async function meshNetworks(agent: Agent, meshed: readonly Member[]): Promise<re
       own: hosts.find(({ name }) => name === agent.config.name)?.addresses ?? [],
       hosts: hosts.filter(({ name }) => name !== agent.config.name),
       targets: targets.filter((_, i) => free[i]),
+      drained: drainedOf(joined.network, joined.claims.held, on, hosts),
     });
   }
   const marked = withMarks(agent, networks);

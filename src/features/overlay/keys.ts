@@ -74,6 +74,8 @@ export interface NamesRecord {
 export interface ServiceRecord {
   readonly service: string;
   readonly addresses: readonly string[];
+  /** Addresses instead of those, while it gets no new connections: packets of the others still go there. */
+  readonly drained?: readonly string[];
   readonly ports: readonly MeshPort[];
   readonly affinity: boolean;
 }
@@ -197,12 +199,13 @@ export function parseNames(text: string): NamesRecord {
 
 /** @throws Error giving the reason */
 export function parseService(text: string): ServiceRecord {
-  const { service, addresses, ports, affinity } = readRecord(text, secondVersion);
+  const { service, addresses, drained, ports, affinity } = readRecord(text, secondVersion);
   need(isHostName(String(service)), "it is no service's name");
   need(Array.isArray(addresses) && Array.isArray(ports), "it has no addresses, or no ports");
   return {
     service: String(service),
     addresses: readAddresses(addresses),
+    ...(Array.isArray(drained) ? { drained: readAddresses(drained) } : {}),
     ports: ports.slice(0, mostPorts).map(parsePort),
     affinity: affinity === true,
   };

@@ -5,7 +5,7 @@
 import { identifierProblem, linkNameProblem } from "../../net/names.ts";
 import { readUndamagedFile } from "../../plan/files.ts";
 import type { World } from "../../plan/world.ts";
-import { namesDirectory, refreshNames } from "../networks/names.ts";
+import { namesDirectory, refreshNames, withoutDrained } from "../networks/names.ts";
 import { type Agent, etcdOf, type Joined, keysOf, report } from "./agent_state.ts";
 import { publish } from "./publish.ts";
 import { isClaimOf } from "./claims.ts";
@@ -38,16 +38,16 @@ export async function followNames(agent: Agent, joined: Joined): Promise<void> {
 /** What the files of this host's containers say, by key below the network's. */
 export function localNames(
   world: World,
-  directory: string,
+  state: string,
+  network: string,
   host: string,
 ): ReadonlyMap<string, NamesRecord> {
+  const [directory, told] = [namesDirectory(state, network), withoutDrained(world, state, network)];
   return new Map(
     world.list(directory).flatMap((file) => {
       const [, id, ifname] = ownFile.exec(file) ?? [];
-      const rows = (readUndamagedFile(world, `${directory}/${file}`) ?? "").split("\n").filter((line) =>
-        line !== ""
-      )
-        .map((line) => line.split(" "));
+      const text = told(file, readUndamagedFile(world, `${directory}/${file}`) ?? "");
+      const rows = text.split("\n").filter((line) => line !== "").map((line) => line.split(" "));
       if (id === undefined || rows.length === 0) return [];
       return [[`${host}/${id}/${ifname}`, {
         addresses: rows.map(([address]) => address!),
@@ -59,7 +59,7 @@ export function localNames(
 
 async function publishNames(agent: Agent, { network, names, published }: Joined): Promise<void> {
   const { world, state, config: { name } } = agent;
-  const wanted = localNames(world, namesDirectory(state, network.name), name);
+  const wanted = localNames(world, state, network.name, name);
   await publish(
     agent,
     {

@@ -25,9 +25,13 @@ test("this host's names are told by container, without those of other hosts", ()
   world.makeDirectory("/s/names/shop");
   world.write("/s/names/shop/web eth0", "10.9.0.3 web www\nfd00:9::3 web www");
   world.write("/s/names/shop/~ hosts", "10.9.0.9 other");
-  assert.deepEqual([...localNames(world, "/s/names/shop", "h2")], [
+  assert.deepEqual([...localNames(world, "/s", "shop", "h2")], [
     ["h2/web/eth0", { addresses: ["10.9.0.3", "fd00:9::3"], names: ["web", "www"] }],
   ]);
+  // While it is drained, the service's name does not lead to it.
+  world.makeDirectory("/s/drained/shop");
+  world.write("/s/drained/shop/web eth0", "www");
+  assert.deepEqual([...localNames(world, "/s", "shop", "h2").values()].map(({ names }) => names), [["web"]]);
 });
 
 test("names of other hosts' containers are lines, whatever their order in etcd", () => {

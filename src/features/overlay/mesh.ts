@@ -38,6 +38,8 @@ export interface MeshNetwork {
   /** Other hosts of the network. */
   readonly hosts: readonly MeshHost[];
   readonly targets: readonly MeshTarget[];
+  /** Members that no port leads to any more, but connections do that are open. */
+  readonly drained: readonly { readonly address: string; readonly host: string }[];
 }
 
 /** The table of the ports' rules. */
@@ -187,7 +189,8 @@ export function meshRoutes(networks: readonly MeshNetwork[], f: Family): Readonl
     route(mark, "default", via, network.bridge);
   }
   for (const network of networks) {
-    for (const { address, host } of network.targets.flatMap(({ members }) => members)) {
+    const led = network.targets.flatMap(({ members }) => members);
+    for (const { address, host } of [...led, ...network.drained]) {
       const there = network.hosts.find(({ name }) => name === host);
       const via = there && addressOn(there);
       if (via !== undefined && family(address) === f) route(kept, address, via, network.bridge);

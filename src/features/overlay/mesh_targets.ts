@@ -3,7 +3,7 @@ import { addressOf, type Family, family } from "../../net/address.ts";
 import { isClaimOf, readClaim } from "./claims.ts";
 import type { KeyValue } from "./etcd_wire.ts";
 import { type OverlayNetwork, subnetOf } from "./keys.ts";
-import type { MeshHost, MeshTarget } from "./mesh.ts";
+import type { MeshHost, MeshNetwork, MeshTarget } from "./mesh.ts";
 import type { Member } from "./services.ts";
 
 type Entries = ReadonlyMap<string, KeyValue>;
@@ -39,13 +39,8 @@ export function targetsOf(
   hosts: readonly MeshHost[],
 ): readonly ServiceTarget[] {
   const targets = new Map<string, ServiceTarget>();
-  const canReach = (host: string, f: Family) =>
-    hosts.some(({ name, addresses }) => name === host && addresses.some((one) => family(one) === f));
   for (const one of members.toSorted((a, b) => keyOf(a) < keyOf(b) ? -1 : 1)) {
-    const addresses = one.addresses.filter((address) =>
-      subnetOf(network, address) !== undefined && isClaimOf(claims.get(address), one) &&
-      canReach(one.host, family(address))
-    );
+    const addresses = one.addresses.filter(reachable(network, claims, one, hosts));
     for (const { protocol, hostPort, port, on } of addresses.length === 0 ? [] : one.ports) {
       const key = `${one.service} ${protocol} ${hostPort} ${on}`;
       const { affinity, members } = targets.get(key) ?? { affinity: false, members: [] };
@@ -57,6 +52,29 @@ export function targetsOf(
     }
   }
   return [...targets.values()];
+}
+
+/** Which addresses of a member count. */
+function reachable(network: OverlayNetwork, claims: Entries, one: Member, hosts: readonly MeshHost[]) {
+  const canReach = (f: Family) =>
+    hosts.some(({ name, addresses }) => name === one.host && addresses.some((own) => family(own) === f));
+  return (address: string) =>
+    subnetOf(network, address) !== undefined && isClaimOf(claims.get(address), one) &&
+    canReach(family(address));
+}
+
+/** The same of drained members, to which connections go that are open. */
+export function drainedOf(
+  network: OverlayNetwork,
+  claims: Entries,
+  members: readonly Member[],
+  hosts: readonly MeshHost[],
+): MeshNetwork["drained"] {
+  return members.flatMap((one) =>
+    (one.drained ?? []).filter(reachable(network, claims, one, hosts)).map((address) => ({
+      ...{ address, host: one.host },
+    }))
+  );
 }
 
 function keyOf({ service, host, id, ifname }: Member): string {

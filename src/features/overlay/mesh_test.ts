@@ -5,7 +5,7 @@ import { claimValue } from "./claims.ts";
 import type { KeyValue } from "./etcd_wire.ts";
 import { meshLeftovers, type MeshNetwork, meshRoutes, meshRules } from "./mesh.ts";
 import { giveMarks, mostPairs, readMarks, writeMarks } from "./mesh_marks.ts";
-import { hostsOf, targetsOf } from "./mesh_targets.ts";
+import { drainedOf, hostsOf, targetsOf } from "./mesh_targets.ts";
 import { localMembers, type Member, readMember } from "./services.ts";
 
 const network: MeshNetwork = {
@@ -24,6 +24,7 @@ const network: MeshNetwork = {
       { address: "fd00:9::5", host: "h2", port: 81 },
     ],
   }],
+  drained: [],
 };
 
 test("a port leads to each member in turn, by family, with the client's address", () => {
@@ -115,6 +116,8 @@ test("packets go to a member by its host, answers by the host that was asked, an
     meshRoutes([network], 6).has("route replace fd00:9::5 via fd00:9::3 dev ov1 table 28527 protocol kernel"),
     true,
   );
+  const drained = network.targets.flatMap(({ members }) => members);
+  assert.deepEqual(meshRoutes([{ ...network, targets: [], drained }], 4), meshRoutes([network], 4));
   assert.equal(meshRoutes([{ ...network, hosts: [] }], 4).size, 0);
   // Rules of others with the same preference stay.
   const leftovers = meshLeftovers().trim().split("\n");
@@ -200,6 +203,10 @@ test("a port leads to members whose address is theirs, on hosts that are there a
       .map(({ on, members }) => [on, ...members.map(({ address }) => address)]),
     [["192.0.2.0/24", "10.9.0.4"], [undefined, "10.9.0.5"]],
   );
+  // No port leads to one that is drained, but packets still go to it by its host.
+  const drained = member("h2", "b", [], { drained: ["10.9.0.5", "10.9.0.4"] });
+  assert.deepEqual(led(drained), []);
+  assert.deepEqual(drainedOf(shop, claims, [drained], hosts), [{ address: "10.9.0.5", host: "h2" }]);
   // As soon as one member wants it, clients stay where they are.
   assert.deepEqual(
     led(member("h1", "a", ["10.9.0.4"]), member("h2", "b", ["10.9.0.5"], { affinity: true })),
@@ -216,6 +223,11 @@ test("this host's members are told by network and container, and what another ho
   const [[key, value]] = [...localMembers(world, "/s", "h1")] as [[string, string]];
   assert.equal(key, "shop/h1/a/eth0");
   assert.deepEqual(readMember(key, entry(value)), member("h1", "a", ["10.9.0.4"], { affinity: true }));
+  world.makeDirectory("/s/drained/shop");
+  world.write("/s/drained/shop/a eth0", "web");
+  const [told] = [...localMembers(world, "/s", "h1").values()];
+  const drained = { affinity: true, drained: ["10.9.0.4"] };
+  assert.deepEqual(readMember(key, entry(told!)), member("h1", "a", [], drained));
   const bad = (at: string, change: Record<string, unknown>) =>
     assert.throws(() => readMember(at, entry(JSON.stringify({ ...JSON.parse(value), ...change }))), at);
   bad("shop/h1/a", {});

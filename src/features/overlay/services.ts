@@ -3,6 +3,7 @@ import { identifierProblem, linkNameProblem } from "../../net/names.ts";
 import { readUndamagedFile } from "../../plan/files.ts";
 import type { World } from "../../plan/world.ts";
 import { parseObject } from "../../wire/overlay/requests.ts";
+import { drainedDirectory } from "../networks/names.ts";
 import { servicesDirectory } from "../networks/services.ts";
 import { type Agent, keysOf, report } from "./agent_state.ts";
 import type { KeyValue } from "./etcd_wire.ts";
@@ -22,11 +23,16 @@ export function localMembers(world: World, state: string, host: string): Readonl
   return new Map(
     world.list(`${state}/services`).flatMap((network) => {
       const directory = servicesDirectory(state, network);
+      const drained = world.list(drainedDirectory(state, network));
       return world.list(directory).flatMap((file) => {
         const [, id, ifname] = /^([^. ][^ ]*) ([^ ]+)$/.exec(file) ?? [];
         const text = readUndamagedFile(world, `${directory}/${file}`);
         if (id === undefined || text === undefined) return [];
-        return [[`${network}/${host}/${id}/${ifname}`, writeRecord(parseObject(text))] as const];
+        const record = parseObject(text);
+        const led = drained.includes(file)
+          ? { ...record, addresses: [], drained: record["addresses"] }
+          : record;
+        return [[`${network}/${host}/${id}/${ifname}`, writeRecord(led)] as const];
       });
     }),
   );
