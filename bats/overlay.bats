@@ -661,6 +661,15 @@ seen_packets() { ip netns exec "$LAN" nft list chain bridge seen forwarded | awk
   PORT=8092 answers "4 none" "[2001:db8::1]"
   down 2 c24
   drains
+  # Of one that is gone without a word nobody hears any more, though it stays recorded.
+  up 2 c26 shop "${mesh[@]}"
+  wait_for on 3 grep -q c26 "/run/ocinet/names/shop/~ hosts"
+  wait_for is_told "services/.*c26"
+  ip netns delete "$LAN-c26"
+  wait_for names_are_gone 3 c26
+  wait_for is_untold "services/.*c26"
+  on 2 test -e "/run/ocinet/containers/$LAN-c26"
+  oci 2 gc
   # One that has ended is asked no more; connections to the other stay.
   down 2 c21
   wait_for answers "4 c11 192.0.2.254" 192.0.2.3
@@ -720,6 +729,10 @@ drains() {
   wait_for on 3 grep -qx "$(address_of c11) $LAN-c11 web" "/run/ocinet/names/shop/~ hosts"
   run ! on 1 test -e /run/ocinet/drained/shop
 }
+
+# is_told PATTERN, is_untold PATTERN: whether it is in etcd
+is_told() { keys | grep -q "$1"; }
+is_untold() { ! is_told "$1"; }
 
 # lose_rules HOST: those of routing that are ours, and all of nft; the agent is to look
 lose_rules() {

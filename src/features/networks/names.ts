@@ -188,7 +188,7 @@ export async function refreshNames(
 }
 
 /** Whether a container's namespace is gone. Its record is read only if no link of the host's tells that it is there. */
-async function hasEnded(
+export async function hasEnded(
   world: World,
   state: string,
   id: string,

@@ -11,6 +11,7 @@ import { serve } from "./agent_requests.ts";
 import { agentSocket } from "../../wire/overlay/requests.ts";
 import { type ClusterConfig, readClusterConfig } from "./cluster_config.ts";
 import { connect } from "./etcd.ts";
+import { noteEnded } from "./ended.ts";
 import { EtcdError } from "./etcd_error.ts";
 import { beat, enterAgain } from "./host_lease.ts";
 import { restoreHostRules } from "./host_rules.ts";
@@ -73,7 +74,14 @@ function newAgent(world: World, state: string, config: ClusterConfig, tell: (lin
   const keys = keysBelow(config.prefix);
   const agent = {
     ...{ world, state, config, tell, store },
-    ...{ joined: new Map(), problems: new Map(), published: new Map(), wake: () => {}, end: () => {} },
+    ...{
+      joined: new Map(),
+      problems: new Map(),
+      published: new Map(),
+
+      wake: () => {},
+      end: () => {},
+    },
   };
   const wake = () => agent.wake();
   return Object.assign(agent, {
@@ -139,6 +147,7 @@ async function pass(agent: Agent, sweeps: boolean): Promise<void> {
   if (sweeps) {
     const problem = await sweepElsewhere(agent).then(() => undefined, messageOf);
     report(agent, "addresses on other networks", problem);
+    await noteEnded(agent).catch((error) => agent.tell(messageOf(error)));
   }
   for (const joined of [...agent.joined.values()]) {
     const topic = `network ${joined.network.name}`;

@@ -19,6 +19,8 @@ export interface Agent {
   readonly services: Mirror;
   /** This host's members as they were put last, by key, with the lease. */
   readonly published: Map<string, string>;
+  /** Files of names whose containers have ended, NETWORK/FILE, as of the last sweep. */
+  ended?: ReadonlySet<string>;
   /** The networks that the host takes part in, by name. */
   readonly joined: Map<string, Joined>;
   readonly tell: (line: string) => void;

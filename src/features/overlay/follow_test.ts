@@ -2,12 +2,18 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { newFake } from "../../host/fake.ts";
 import { newEtcd } from "../../host/fake/etcd.ts";
-import { newRecord, type PluginRecord, writeRecord as writeFile } from "../../engine/record.ts";
+import {
+  type ContainerRecord,
+  newRecord,
+  type PluginRecord,
+  writeRecord as writeFile,
+} from "../../engine/record.ts";
 import type { Output, World } from "../../plan/world.ts";
 import { type Agent, type Joined, keysOf, lingerOf } from "./agent_state.ts";
 import { claimValue } from "./claims.ts";
 import { parseClusterConfig } from "./cluster_config.ts";
 import { connect } from "./etcd.ts";
+import { noteEnded } from "./ended.ts";
 import { followMesh } from "./follow_mesh.ts";
 import { parseNetwork, writeRecord } from "./keys.ts";
 import { mendPeers } from "./mend.ts";
@@ -15,6 +21,7 @@ import { followNames } from "./member_names.ts";
 import { mirror } from "./mirror.ts";
 import { overlayKey } from "./local_records.ts";
 import { putBack } from "./put_back.ts";
+import { publishMembers } from "./services.ts";
 
 const config = parseClusterConfig(
   '{"endpoints":["http://192.0.2.9:2379"],"underlay":"eth0","leaseSeconds":2}',
@@ -360,4 +367,49 @@ test("a port that a program has by either family is left to it, and rules that a
     assert.equal(tables.rules, before);
     stop(machine);
   }
+});
+
+test("of a container that ended without a word no names are told, nor that it is a member, until it runs again", async () => {
+  const etcd = newEtcd();
+  const machine = newMachine(etcd);
+  const { agent, world } = machine;
+  agent.lease = "1";
+  await settle(machine, etcd);
+  const told = async () => {
+    await noteEnded(agent);
+    await pass(machine);
+    await publishMembers(agent);
+    return Object.keys(etcd.dump()).sort();
+  };
+  const shop = { network: "shop", ifname: "eth0" };
+  const container = { netns: "/proc/77/ns/net", identity: "4:1", init: { pid: 77, startTime: "1" } };
+  for (const id of ["a", "b"]) {
+    world.makeDirectory("/s/names/shop");
+    world.makeDirectory("/s/services/shop");
+    world.makeDirectory(`/s/containers/${id}`);
+    world.write(`/s/names/shop/${id} eth0`, `10.9.0.4 ${id} web`);
+    world.write(`/s/services/shop/${id} eth0`, '{"service":"web","addresses":["10.9.0.4"],"ports":[]}');
+  }
+  const keys = ["names/shop/h1/a", "names/shop/h1/b", "services/shop/h1/a", "services/shop/h1/b"].map((key) =>
+    `/ocinet/${key}/eth0`
+  );
+  assert.deepEqual(await told(), keys);
+  world.write("/s/containers/a/hosts", "");
+  const record = {
+    ...shop,
+    id: "b",
+    part: "container" as const,
+    created: "",
+    phase: "done" as const,
+    attachments: [],
+    ports: [],
+    steps: [],
+    container,
+  };
+  writeFile(world, "/s", newRecord<ContainerRecord>(world, { ...record, network: "", ifname: "" }));
+  assert.deepEqual(await told(), keys.filter((key) => key.includes("/a/")));
+  assert.match(world.read("/s/containers/a/hosts")!, /a web\n# ocinet: end/);
+  world.remove("/s/containers/b/container.json");
+  assert.deepEqual(await told(), keys);
+  stop(machine);
 });

@@ -9,11 +9,12 @@ import { namesDirectory, refreshNames, withoutDrained } from "../networks/names.
 import { type Agent, etcdOf, type Joined, keysOf, report } from "./agent_state.ts";
 import { publish } from "./publish.ts";
 import { isClaimOf } from "./claims.ts";
+import { ofLiving, ownFile } from "./ended.ts";
 import type { KeyValue } from "./etcd_wire.ts";
 import { type NamesRecord, parseNames, writeRecord } from "./keys.ts";
 
-/** A file of names of a container of this host, and of all others. "~" comes last: own containers are found first. */
-const [ownFile, remoteFile, oldFile] = [/^([^~. ][^ ]*) ([^ ]+)$/, "~ hosts", /^~[0-9a-f]{32} [^ ]+$/];
+/** The file of names of all other hosts' containers. "~" comes last: own containers are found first. */
+const [remoteFile, oldFile] = ["~ hosts", /^~[0-9a-f]{32} [^ ]+$/];
 /** The most lines of other hosts' names: each container's hosts file has all of them, and of that a megabyte is read. */
 const mostLines = 5000;
 /** How many times as long as writing names took it is left alone: endpoints of a large network come first. */
@@ -66,7 +67,11 @@ async function publishNames(agent: Agent, { network, names, published }: Joined)
       ...{ mirror: names, prefix: keysOf(agent).names(network.name), published },
       isOwn: (key) => key.startsWith(`${name}/`),
     },
-    new Map([...wanted].map(([key, record]) => [key, writeRecord(record)])),
+    await ofLiving(
+      agent,
+      new Map([...wanted].map(([key, record]) => [key, writeRecord(record)])),
+      `${network.name}/`,
+    ),
   );
 }
 

@@ -6,6 +6,7 @@ import { parseObject } from "../../wire/overlay/requests.ts";
 import { drainedDirectory } from "../networks/names.ts";
 import { servicesDirectory } from "../networks/services.ts";
 import { type Agent, keysOf, report } from "./agent_state.ts";
+import { ofLiving } from "./ended.ts";
 import type { KeyValue } from "./etcd_wire.ts";
 import { publish } from "./publish.ts";
 import { parseService, type ServiceRecord, writeRecord } from "./keys.ts";
@@ -47,7 +48,7 @@ export async function publishMembers(agent: Agent): Promise<void> {
       ...{ mirror: services, prefix: keysOf(agent).services, published },
       isOwn: (key) => key.split("/")[1] === name,
     },
-    localMembers(world, state, name),
+    await ofLiving(agent, localMembers(world, state, name)),
   );
 }
 
