@@ -27,7 +27,9 @@ call_agent() {
   if [ -O / ]; then set -- /run; else set -- "$XDG_RUNTIME_DIR" /run/user/*; fi
   for calls; do
     calls=$calls/ocinet/calls/@BUILD@
-    if [ ! -O "$calls" ] || [ -h "$calls" ]; then continue; fi
+    # What was begun just now is later than its file "alive" if the agent is stopped: its processes may be, too.
+    # shellcheck disable=SC3013 # dash, bash and busybox have it
+    if [ ! -O "$calls" ] || [ -h "$calls" ] || [ "/proc/$$" -nt "$calls/alive" ]; then continue; fi
     for slot in "$calls"/*"/ready"; do
       slot=${slot%"/ready"}
       # The caller that makes the file has the slot.

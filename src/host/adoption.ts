@@ -37,11 +37,15 @@ export interface Adoption {
   /** Reads some bytes of standard input; undefined at its end. */
   readInput(): Uint8Array | undefined;
   appendFile(path: string, bytes: Uint8Array): void;
+  /** Gives a file another name. @returns false if it is not there: of several that try, one does it */
+  moved(path: string, to: string): boolean;
+  /** Sets when a file was changed last. @param at milliseconds since 1970 */
+  setModified(path: string, at: number): void;
 }
 
 const adoption: Adoption = onDeno ? denoAdoption : nodeAdoption;
 
-export const { settle, waitForLine, holdForWriting, takeStreams } = adoption;
+export const { settle, waitForLine, holdForWriting, takeStreams, moved, setModified } = adoption;
 
 /** What this process has of its own: no arguments, its environment, the root directory, and a mask that shuts out others. */
 export function ownPlace(environment: Readonly<Record<string, string>>): Adopted {

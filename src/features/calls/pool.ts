@@ -1,10 +1,14 @@
 /** Processes that wait for calls, each in a slot of its own. */
 import type { Started, World } from "../../plan/world.ts";
 import { readPids } from "../../engine/process.ts";
-import { type Slot, slotIn, slotsOf } from "./slot.ts";
+import { moved, setModified } from "../../host/adoption.ts";
+import { aliveFile, type Slot, slotIn, slotsOf } from "./slot.ts";
 
 /** Milliseconds between two looks at the slots, and from a failed start to the next one. */
 const [lookEvery, afterFailure] = [1000, 2000];
+
+/** Milliseconds after which launchers take an agent for stopped that does not look at its slots. */
+const untilStopped = 4000;
 
 /** Milliseconds that calls have to end in when the agent ends, and that a launcher has to write its pid. */
 const [lastCalls, untilNamed] = [10_000, 5000];
@@ -40,6 +44,8 @@ export async function keepWaiting(
     ...{ world, directory, count, tell, members: new Set(), made: 0, served: 0 },
     ...{ isEnding: false, pauseUntil: 0 },
   };
+  world.write(aliveFile(directory), "");
+  stayAlive(pool);
   fill(pool);
   const timer = setInterval(() => look(pool), lookEvery);
   return {
@@ -53,6 +59,7 @@ export async function keepWaiting(
         slotsOfMember(pool, member).forEach(({ ready }) => world.remove(ready));
       }
       removeLeft(world, directory);
+      world.remove(aliveFile(directory));
       unlock();
       [directory, directory.slice(0, directory.lastIndexOf("/"))].forEach(world.removeEmpty);
     },
@@ -76,6 +83,8 @@ interface Member {
   /** What its slots are called. */
   readonly name: string;
   readonly started: Started;
+  /** The slot in which it was stopped at the last look, with a caller that waits. */
+  stoppedIn?: string | undefined;
 }
 
 function slotsOfMember({ world, directory }: State, { name }: Member): readonly Slot[] {
@@ -103,7 +112,7 @@ function startOne(pool: State): void {
   if (pool.isEnding || performance.now() < pool.pauseUntil) return;
   const name = `${world.pid}-${pool.made++}`;
   const words = [...world.self, "worker", directory, name, String(pool.count), String(world.pid)];
-  const member = { name, started: world.start(words, world.environment()) };
+  const member: Member = { name, started: world.start(words, world.environment()) };
   pool.members.add(member);
   member.started.ended.then((code) => after(pool, member, code));
 }
@@ -113,13 +122,13 @@ function after(pool: State, member: Member, code: number): void {
   const { world } = pool;
   const slots = slotsOfMember(pool, member);
   pool.members.delete(member);
-  const wasReady = slots.some(({ ready, served }) =>
-    [ready, served].some((path) => world.stat(path) !== undefined)
+  const wasReady = slots.some(({ ready, begun, served }) =>
+    [ready, begun, served].some((path) => world.stat(path) !== undefined)
   );
   pool.served += Math.max(0, ...slots.map(({ served }) => Number(world.read(served) ?? 0))) +
     (code === 0 ? 1 : 0);
   for (const slot of slots) {
-    world.remove(slot.ready);
+    [slot.ready, slot.begun].forEach(world.remove);
     // The caller of one that has died needs the rest.
     if (code === 0 || code === notServed) world.remove(slot.directory);
   }
@@ -138,12 +147,32 @@ function failed(pool: State, problem: string): void {
 /** Frees the slots of callers that were killed, and makes up for those whose calls take long. */
 function look(pool: State): void {
   const { world, directory } = pool;
+  stayAlive(pool);
   for (const member of pool.members) {
     const isKept = slotsOfMember(pool, member).some((slot) => isForsaken(world, slot));
-    if (isKept) world.signal(member.started.pid, "SIGKILL");
+    if (isKept || isHeldUp(pool, member)) world.signal(member.started.pid, "SIGKILL");
   }
   removeLeft(world, directory, new Set([...pool.members].map(({ name }) => name)));
   fill(pool);
+}
+
+function stayAlive({ world, directory }: State): void {
+  setModified(aliveFile(directory), world.now() + untilStopped);
+}
+
+/**
+ * Whether a caller waits for a process that is stopped and has not begun its call, nor can begin it any more. At the second
+ * look: a debugger stops a process again and again.
+ */
+function isHeldUp({ world, directory }: State, member: Member): boolean {
+  const isStopped = () => /^\d+ \(.*\) [Tt] /s.test(world.read(`/proc/${member.started.pid}/stat`) ?? "");
+  const slot = slotsOf(world, directory, member.name).find(({ ready, caller }) =>
+    [ready, caller].every((path) => world.stat(path) !== undefined)
+  );
+  const before = member.stoppedIn;
+  member.stoppedIn = slot && isStopped() ? slot.directory : undefined;
+  return slot !== undefined && before === slot.directory && before === member.stoppedIn &&
+    moved(slot.ready, slot.begun);
 }
 
 /** Whether it was claimed by a caller that is gone. */

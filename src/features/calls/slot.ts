@@ -14,6 +14,8 @@ export interface Slot {
   readonly answer: string;
   /** There when the process waits. It has its pid. */
   readonly ready: string;
+  /** The same file once a call has begun. The agent gives it this name where a process that is stopped must begin none. */
+  readonly begun: string;
   /** How many calls the process has served before this one. */
   readonly served: string;
   /** Made exclusively by the launcher that claims the slot. It has its pid. */
@@ -46,8 +48,19 @@ export function slotIn(directory: string): Slot {
   const at = (name: string) => `${directory}/${name}`;
   return {
     ...{ directory, request: at("request"), answer: at("answer") },
-    ...{ ready: at("ready"), served: at("served"), caller: at("caller"), input: at("input") },
+    ...{
+      ready: at("ready"),
+      begun: at("begun"),
+      served: at("served"),
+      caller: at("caller"),
+      input: at("input"),
+    },
   };
+}
+
+/** The file that is of a later time than now, as long as the agent of a directory of slots runs. */
+export function aliveFile(directory: string): string {
+  return `${directory}/alive`;
 }
 
 /**

@@ -2,6 +2,7 @@ import {
   adopt,
   holdForWriting,
   leave,
+  moved,
   ownPlace,
   settle,
   takeStreams,
@@ -124,7 +125,8 @@ async function serveCall(world: World, slot: Slot, service: Service): Promise<Ca
     return world.stat(`/proc/${agent}`) !== undefined && !isOneTooMany(world, slot, service);
   };
   const pid = await whileThere(asked, isWanted, agentEvery);
-  if (pid === undefined) return endAtOnce(world);
+  // It may be no more ours to begin: then the launcher does it.
+  if (pid === undefined || !moved(slot.ready, slot.begun)) return endAtOnce(world);
   const caller = take(world, slot, Number(pid));
   const answered = caller instanceof NotServed
     ? `cold ${oneLine(caller.message)}`
@@ -132,7 +134,7 @@ async function serveCall(world: World, slot: Slot, service: Service): Promise<Ca
   // What a caller that was killed had begun is cut short as if it had been this process.
   if (answered === undefined) return endAtOnce(world);
   // The agent may see the slot after the caller has ended.
-  [slot.ready, slot.caller].forEach(world.remove);
+  world.remove(slot.caller);
   answer.write(`${answered}\n`);
   answer.letGo();
   return { isServed: typeof answered === "number", before };

@@ -93,6 +93,15 @@ export const denoAdoption: Adoption = {
   },
   readInput,
   appendFile: (path, bytes) => Deno.writeFileSync(path, bytes, { append: true, mode: 0o600 }),
+  moved: (path, to) => {
+    try {
+      Deno.renameSync(path, to);
+      return true;
+    } catch {
+      return false;
+    }
+  },
+  setModified: (path, at) => Deno.utimeSync(path, at / 1000, at / 1000),
 };
 
 /** The very same open file, with its offset and flags. Where the kernel does not let us, undefined. */

@@ -58,6 +58,15 @@ export const nodeAdoption: Adoption = {
   },
   readInput,
   appendFile: (path, bytes) => builtin<typeof Fs>("node:fs").appendFileSync(path, bytes, { mode: 0o600 }),
+  moved: (path, to) => {
+    try {
+      builtin<typeof Fs>("node:fs").renameSync(path, to);
+      return true;
+    } catch {
+      return false;
+    }
+  },
+  setModified: (path, at) => builtin<typeof Fs>("node:fs").utimesSync(path, at / 1000, at / 1000),
 };
 
 /**
