@@ -477,6 +477,12 @@ RULES
   wait_for pings "$(address_of c11)" inside c21
   wait_for pings "$(address_of c21)" inside c11
   [[ $(on 1 wg show wg-ocinet endpoints) == *$'\t192.0.2.254:'* ]]
+  # Both behind NAT, which leads on to the one.
+  ended agent1 TERM
+  behind_forwarding_nat
+  start_agent 1
+  wait_for pings "$(address_of c11)" inside c21
+  wait_for pings "$(address_of c21)" inside c11
   # A host leaves; the others drop what it had.
   run ! oci 2 cluster leave
   [[ $output == *'Cannot take host "h2" out of the cluster: it has container "'"$LAN-c21"'" on network "shop"'* ]]
@@ -494,6 +500,7 @@ RULES
   run ! on 1 test -e /run/ocinet/agent.key
   # The same on an underlay that has IPv6 alone, and a network in clear text beside it.
   ended agent1 TERM
+  ip -n "$LAN" link set dev p1 master lan
   ip -n "$LAN" link set dev p2 master lan
   underlay_of_ipv6
   start_agent 1
@@ -538,6 +545,29 @@ RULES
   ip netns exec "$LAN" sysctl -qw net.ipv4.ip_forward=1
 }
 
+# behind_forwarding_nat: host 1, beside host 2
+behind_forwarding_nat() {
+  ip -n "$LAN" link set dev p1 nomaster
+  ip -n "$LAN" address add 203.0.113.1/24 dev p1
+  on 1 ip -4 address flush dev eth0
+  on 1 ip address add 203.0.113.2/24 dev eth0
+  on 1 ip route add default via 203.0.113.1
+  ip netns exec "$LAN" nft -f - <<'RULES'
+table ip forwarded {
+  chain coming {
+    type nat hook prerouting priority -100
+    ip daddr 192.0.2.254 udp dport 51871 dnat to 203.0.113.2
+  }
+  chain passing {
+    type filter hook forward priority 0
+    ct state new ct status & dnat == 0 drop
+  }
+}
+RULES
+  jq '.encryptionAddress = "192.0.2.254"' "$BATS_TEST_TMPDIR/etc1/cluster.json" >"$BATS_TEST_TMPDIR/new"
+  cat "$BATS_TEST_TMPDIR/new" >"$BATS_TEST_TMPDIR/etc1/cluster.json"
+}
+
 # underlay_of_ipv6: both hosts, and etcd, have no other addresses
 underlay_of_ipv6() {
   local i
@@ -549,7 +579,7 @@ underlay_of_ipv6() {
   for i in 1 2; do
     on "$i" ip -4 address flush dev eth0
     on "$i" ip address add "2001:db8::$i/64" dev eth0 nodad
-    jq --arg etcd "$ETCD" '.endpoints = [$etcd]' "$BATS_TEST_TMPDIR/etc$i/cluster.json" >"$BATS_TEST_TMPDIR/settings"
+    jq --arg etcd "$ETCD" '.endpoints = [$etcd] | del(.encryptionAddress)' "$BATS_TEST_TMPDIR/etc$i/cluster.json" >"$BATS_TEST_TMPDIR/settings"
     cp "$BATS_TEST_TMPDIR/settings" "$BATS_TEST_TMPDIR/etc$i/cluster.json"
   done
 }

@@ -18,6 +18,8 @@ export interface ClusterConfig {
   readonly port: number;
   /** UDP port of WireGuard on this host. */
   readonly encryptionPort: number;
+  /** Where other hosts reach that, if not at the underlay's address. */
+  readonly encryptionAddress?: string;
   /** Seconds after which a host that is silent counts as gone. */
   readonly leaseSeconds: number;
   /** Paths of PEM files. */
@@ -31,6 +33,7 @@ export interface ClusterConfig {
 
 const keys = [
   ...["endpoints", "prefix", "name", "underlay", "port", "encryptionPort", "leaseSeconds"],
+  "encryptionAddress",
   ...["ca", "cert", "key", "user", "passwordFile"],
 ];
 
@@ -69,6 +72,11 @@ export function parseClusterConfig(text: string, path: string, hostname: string)
       .filter(([, value]) => value !== undefined),
   );
   if (("cert" in files) !== ("key" in files)) throw new Error('"cert" and "key" need each other');
+  const at = readText(json, "encryptionAddress");
+  const encryptionAddress = at === undefined ? undefined : parseAddress(at);
+  if (at !== undefined && encryptionAddress === undefined) {
+    throw new Error('"encryptionAddress" has to be an address');
+  }
   const user = readText(json, "user");
   if ((user === undefined) !== !("passwordFile" in files)) {
     throw new Error('"user" and "passwordFile" need each other');
@@ -83,6 +91,7 @@ export function parseClusterConfig(text: string, path: string, hostname: string)
     encryptionPort: readNumber(json, "encryptionPort", 51871, 1024, 65535),
     leaseSeconds: readNumber(json, "leaseSeconds", 15, 2, 600),
     ...files,
+    ...(encryptionAddress === undefined ? {} : { encryptionAddress }),
     ...(user === undefined ? {} : { user }),
   };
 }

@@ -33,6 +33,7 @@ test("what cannot be right in it is named", () => {
   for (
     const [more, reason] of [
       [{ endpoint: "x" }, /"endpoint" is no setting \(there are: endpoints, /],
+      [{ encryptionAddress: "gateway" }, /"encryptionAddress" has to be an address/],
       [{ endpoints: [] }, /"endpoints" has to be a list/],
       [{ endpoints: ["192.0.2.9:2379"] }, /endpoint "192\.0\.2\.9:2379" is no address of the form/],
       [

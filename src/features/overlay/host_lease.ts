@@ -37,7 +37,9 @@ async function beatOnce(agent: Agent): Promise<void> {
 function recordOf({ world, config, underlay, tunnel }: Agent): string {
   const { address, mtu } = underlay!;
   const instance = `${bootId(world)} ${ownNamespace(world)}`;
-  const shown = tunnel === undefined ? {} : { tunnel: { key: tunnel.key, port: tunnel.port } };
+  const shown = tunnel === undefined
+    ? {}
+    : { tunnel: { key: tunnel.key, port: tunnel.port, address: config.encryptionAddress } };
   return writeRecord({ underlay: address, mtu, port: config.port, instance, ...shown });
 }
 

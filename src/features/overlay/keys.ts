@@ -21,8 +21,8 @@ export interface HostRecord {
   readonly port: number;
   /** Tells one start of a machine from another, and two machines of one name. */
   readonly instance: string;
-  /** Its WireGuard: the public key, and the UDP port. */
-  readonly tunnel?: { readonly key: string; readonly port: number };
+  /** Its WireGuard: the public key, the UDP port, and the address if that is not the underlay's. */
+  readonly tunnel?: { readonly key: string; readonly port: number; readonly address?: string };
 }
 
 /** A network. */
@@ -139,9 +139,14 @@ function refuseName(name: string): void {
 }
 
 function parseTunnel(value: unknown): NonNullable<HostRecord["tunnel"]> {
-  const { key, port } = (value ?? {}) as Readonly<Record<string, unknown>>;
+  const { key, port, address } = (value ?? {}) as Readonly<Record<string, unknown>>;
   need(/^[A-Za-z0-9+/]{42}[AEIMQUYcgkosw048]=$/.test(String(key)), "its key is none of WireGuard's");
-  return { key: String(key), port: portOf(port) };
+  const parsed = parseAddress(String(address));
+  need(
+    address === undefined || parsed !== undefined && isUnicast(parsed),
+    "its WireGuard's address is no host's",
+  );
+  return { key: String(key), port: portOf(port), ...(parsed ? { address: parsed } : {}) };
 }
 
 /** @throws Error giving the reason */

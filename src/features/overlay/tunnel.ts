@@ -256,7 +256,8 @@ async function wantedPeers(agent: Agent): Promise<readonly Peer[]> {
       problems.push(`Cannot use the key of host "${name}": it is that of host "${owner}"`);
     } else {
       owners.set(tunnel!.key, name);
-      const endpoint = `${family(underlay) === 4 ? underlay : `[${underlay}]`}:${tunnel!.port}`;
+      const at = tunnel!.address ?? underlay;
+      const endpoint = `${family(at) === 4 ? at : `[${at}]`}:${tunnel!.port}`;
       peers.push({ key: tunnel!.key, address: await tunnelAddress(name), endpoint });
     }
   }

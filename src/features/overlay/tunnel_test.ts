@@ -137,13 +137,16 @@ test("a host makes its key, tells the public part alone, and takes other hosts' 
   assert.equal(machine.inputs.length, before);
   assert.ok(machine.inputs.some((line) => line.includes("route replace unreachable fd6f:6369:6e65::/48")));
   // Another host comes. Where the one before it sends from may not be what its record says.
-  etcd.put("/ocinet/hosts/h7", record("192.0.2.7", "W"));
+  etcd.put(
+    "/ocinet/hosts/h7",
+    record("192.0.2.7", "W").replace('"port":51871', '"port":51871,"address":"198.51.100.7"'),
+  );
   for (let i = 0; i < 5000 && !agent.hosts.held.has("h7"); i++) {
     await new Promise((resolve) => setTimeout(resolve, 1));
   }
   await followTunnel(agent);
   const second = machine.inputs.findLast((line) => line.startsWith("wg syncconf"))!;
-  assert.deepEqual(second.match(/^Endpoint.*/gm), ["Endpoint = 192.0.2.7:51871"]);
+  assert.deepEqual(second.match(/^Endpoint.*/gm), ["Endpoint = 198.51.100.7:51871"]);
   assert.deepEqual(second.match(/^AllowedIPs.*/gm)!.slice(0, 2), conf.match(/^AllowedIPs.*/gm));
   // A new key: the host keeps its address in the tunnel, and the file has the new one.
   assert.equal(await rotateKey(agent), key("B"));
