@@ -1,7 +1,7 @@
 /** Services: names that several containers of an overlay network share, and ports that lead to any of them. */
 import { addressOf, family, hostLength, networkOf, parseCidr } from "../../net/address.ts";
 import { identifierProblem, vethFrom } from "../../net/names.ts";
-import { parsePublish } from "../../net/port_mapping.ts";
+import { parsePublish, type Protocol } from "../../net/port_mapping.ts";
 import type { Attached, ContainerRecord } from "../../engine/record.ts";
 import { addRule } from "../../drivers/meta/sbr.ts";
 import { route, setLink } from "../../plan/ip.ts";
@@ -14,7 +14,7 @@ import type { ChosenNetwork } from "./networks.ts";
 
 /** A port of every host of the cluster that leads to a port of the service's members. */
 export interface MeshPort {
-  readonly protocol: "tcp" | "udp";
+  readonly protocol: Protocol;
   readonly hostPort: number;
   readonly port: number;
   /** Only for connections to hosts' addresses in this subnet. */
@@ -71,7 +71,6 @@ function meshPorts(text: string): readonly MeshPort[] {
   // A subnet may stand where `--publish` has an address.
   const [, start, length, rest] = /^([^/]+)\/(\d+)(\]?:.*)/.exec(text) ?? [];
   return parsePublish(start ? start + rest : text).map(({ protocol, hostIp, family, hostPort, port }) => {
-    if (protocol === "sctp") throw refused("it is neither TCP nor UDP; use --publish");
     if (family === undefined) return { protocol, hostPort, port };
     const address = hostIp ?? (family === 4 ? "0.0.0.0" : "::");
     const on = `${address}/${length ?? (hostIp ? hostLength(hostIp) : 0)}`;

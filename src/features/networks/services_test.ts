@@ -75,7 +75,7 @@ test("what cannot be a service is refused with the option and the reason", () =>
     publish("192.0.2.9:80:80,192.0.2.9/32:80:81"),
     /Cannot publish port 80\/tcp of service "web" twice/,
   );
-  assert.throws(publish("8080:80/sctp"), /it is neither TCP nor UDP/);
+  assert.throws(publish("8080:80/dccp"), /protocol "dccp" is neither tcp, udp nor sctp/);
   assert.throws(publish("1-101:1-101"), /Cannot publish more than 100 ports of service "web"/);
   assert.throws(publish("8080:80,8080:81"), /Cannot publish port 8080\/tcp of service "web" twice/);
 });

@@ -167,6 +167,7 @@ async function isFree({ world, state, mesh }: Agent, { protocol, hostPort }: Mes
   const isLed = mesh?.text.includes(`${protocol} dport ${hostPort} goto`);
   if (isLed === true) return true;
   if (protocol === "udp") return !hasSocket(world, hostPort);
+  if (protocol === "sctp") return !hasEndpoint(world, hostPort);
   return await world.canListen("0.0.0.0", hostPort) && await world.canListen("::", hostPort);
 }
 
@@ -174,6 +175,12 @@ async function isFree({ world, state, mesh }: Agent, { protocol, hostPort }: Mes
 function hasSocket(world: World, port: number): boolean {
   const row = new RegExp(`:${port.toString(16).toUpperCase().padStart(4, "0")} 0+:0000 `);
   return ["udp", "udp6"].some((table) => row.test(world.read(`/proc/net/${table}`) ?? ""));
+}
+
+/** Whether a program of this host has an SCTP endpoint on the port: the sixth word of a line. */
+function hasEndpoint(world: World, port: number): boolean {
+  const lines = (world.read("/proc/net/sctp/eps") ?? "").split("\n");
+  return lines.some((line) => line.trim().split(/\s+/)[5] === String(port));
 }
 
 async function hasTable({ world }: Agent): Promise<boolean> {

@@ -222,7 +222,10 @@ function readAddresses(all: readonly unknown[]): readonly string[] {
 
 function parsePort(value: unknown): MeshPort {
   const { protocol, hostPort, port, on } = (value ?? {}) as Readonly<Record<string, unknown>>;
-  need(protocol === "tcp" || protocol === "udp", "its protocol is neither tcp nor udp");
+  need(
+    protocol === "tcp" || protocol === "udp" || protocol === "sctp",
+    "its protocol is neither tcp, udp nor sctp",
+  );
   need(on === undefined || parseCidr(String(on)), "its subnet is none");
   return {
     ...{ protocol, hostPort: portOf(hostPort), port: portOf(port) },

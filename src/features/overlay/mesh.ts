@@ -4,6 +4,7 @@
  * leads the answer back there (docs/overlay.md, "Services").
  */
 import { addressOf, type Family, family } from "../../net/address.ts";
+import type { Protocol } from "../../net/port_mapping.ts";
 import { passMark } from "../../plan/nft/chains.ts";
 import { words } from "../../plan/step.ts";
 import { mostPairs } from "./mesh_marks.ts";
@@ -19,7 +20,7 @@ export interface MeshHost {
 
 /** A port, and where it leads. */
 export interface MeshTarget {
-  readonly protocol: "tcp" | "udp";
+  readonly protocol: Protocol;
   readonly hostPort: number;
   /** Only on hosts' addresses in this subnet. */
   readonly on?: string | undefined;
