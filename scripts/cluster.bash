@@ -5,7 +5,6 @@
 enter_world() {
   if [ -z "${WORLD_INSIDE-}" ]; then
     scripts/build
-    [ -d /etc/ocinet ] || { mkdir /etc/ocinet && trap 'rmdir /etc/ocinet' EXIT; }
     WORLD_INSIDE=yes unshare --net --mount --pid --fork --kill-child --mount-proc --propagation private \
       "scripts/${0##*/}" "$@"
     exit
@@ -17,6 +16,9 @@ enter_world() {
   # Where Deno keeps what it has compiled for root (src/launcher.sh).
   mount -t tmpfs tmpfs /var/cache
   mkdir -p /run/lock
+  # A directory to mount over that no other test run removes: that would unmount it here, too.
+  mkdir -p "$BATS_TEST_TMPDIR"/.etc/{upper/ocinet,work}
+  mount -t overlay -o "lowerdir=/etc,upperdir=$BATS_TEST_TMPDIR/.etc/upper,workdir=$BATS_TEST_TMPDIR/.etc/work" overlay /etc
   ip link set dev lo up
   bats_require_minimum_version() { :; }
   load() { . bats/hosts.bash; }
