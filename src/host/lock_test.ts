@@ -5,6 +5,9 @@ import { holderOf, lockFailed } from "./lock.ts";
 
 test("who has a lock is said, not who waits for it, or may not be looked at", () => {
   const files: Readonly<Record<string, string>> = {
+    // A container's own file may have the same path there.
+    "/proc/6/fd/5": "/s/locks/box",
+    "/proc/6/fdinfo/5": "lock:\t1: FLOCK  ADVISORY  WRITE 6 00:9:9 0 EOF\n",
     "/proc/7/fd/3": "/s/locks/box",
     "/proc/7/fdinfo/3": "flags: 02\n",
     "/proc/8/fd/5": "/s/locks/box",
@@ -13,10 +16,11 @@ test("who has a lock is said, not who waits for it, or may not be looked at", ()
   };
   const world = {
     list: (path: string) => {
-      if (path === "/proc") return ["self", "1", "7", "8"];
+      if (path === "/proc") return ["self", "1", "6", "7", "8"];
       if (path === "/proc/1/fd") throw new Error("EACCES");
       return path === "/proc/7/fd" ? ["3"] : ["5"];
     },
+    stat: (path: string) => ({ identity: path.startsWith("/proc/6/") ? "9:9" : "1:2" }),
     read: (path: string) => files[path],
     readLink: (path: string) => files[path],
   } as unknown as World;

@@ -10,8 +10,11 @@ function agent(statuses: readonly string[], answer: Promise<string> = new Promis
     "/proc/8/fd/5": "/s/locks/.agent",
     "/proc/8/fdinfo/5": "lock:\t1: FLOCK  ADVISORY  WRITE 8 00:1:2 0 EOF\n",
   };
+  // One of a container's has another file by the same path.
+  for (const path of Object.keys(files)) files[path.replace("8", "7")] = files[path]!;
   const world = {
-    list: (path: string) => path === "/proc" ? ["8"] : ["5"],
+    list: (path: string) => path === "/proc" ? ["7", "8"] : ["5"],
+    stat: (path: string) => ({ identity: path.startsWith("/proc/7/") ? "1:7" : "1:8" }),
     readLink: (path: string) => files[path],
     read: (path: string) =>
       path === "/proc/8/status" ? statuses[Math.min(looks++, statuses.length - 1)] : files[path],
