@@ -3,7 +3,7 @@ import { invocation } from "../plan/batch.ts";
 import { bridgeTable } from "../plan/nft/bridge.ts";
 import { asksResolver, forwards, tableOf } from "../plan/nft/element.ts";
 import { type ListedElement, parseElements } from "../plan/nft/listing.ts";
-import { mapsOfOthers, ownerIn, probesOf, takenByOther } from "../plan/nft/ports.ts";
+import { mapsOfOthers, takenByOther } from "../plan/nft/ports.ts";
 import { baseTable, baseTableWithoutSockets } from "../plan/nft/table.ts";
 import { append, type Line, type Step } from "../plan/step.ts";
 import { endedBy, type Output, whyFailed, type World } from "../plan/world.ts";
@@ -22,21 +22,15 @@ export async function applyRules(
   steps: readonly Line[],
   done: Step[],
 ): Promise<void> {
-  let probes = probesOf(steps);
   for (let freed = 0;; freed++) {
     try {
-      const listed = await addRules(world, prefix, steps, probes);
+      const listed = await addRules(world, prefix, steps);
       append(done, steps);
       return await refuseTaken(world, prefix, steps, parseElements(listed));
     } catch (error) {
       if (!(error instanceof StepError) || !error.details.includes("File exists")) throw error;
       const holder = await holderOf(world, prefix, error.step as Line);
       if (!holder) throw error;
-      // The container's own range gives way to single ports.
-      if (probes.length > 0 && holder.id === ownerIn(error.step as Line)) {
-        probes = [];
-        continue;
-      }
       if (freed >= steps.length || !await freeAbandoned(world, prefix, holder)) {
         throw new TakenError(error.step, holder.id);
       }
@@ -61,12 +55,7 @@ async function refuseTaken(
 }
 
 /** @returns the listing of others' ports, taken just before the rules were added */
-async function addRules(
-  world: World,
-  prefix: readonly string[],
-  steps: readonly Line[],
-  probes: ReturnType<typeof probesOf>,
-): Promise<string> {
+async function addRules(world: World, prefix: readonly string[], steps: readonly Line[]): Promise<string> {
   const attaches = steps[0]!.on === "host" && (forwards(steps) || asksResolver(steps));
   const lists = [
     ...mapsOfOthers(steps).map((map) => `list map ${map}\n`),
@@ -74,14 +63,13 @@ async function addRules(
     ...(attaches ? ["list chains ip\n", "list chains ip6\n"] : []),
   ];
   const { argv, stdin } = invocation(steps, prefix, "run");
-  const tried = probes.map(({ line }) => line).join("");
-  const first = await world.run(argv, { stdin: lists.join("") + stdin + tried });
+  const first = await world.run(argv, { stdin: lists.join("") + stdin });
   if (first.code === 0) {
     if (attaches) await passFirewalls(world, prefix, steps, hasFilterChain(world, first.stdout));
     return first.stdout;
   }
   const tableGone = steps[0]!.on === "host" && first.stderr.includes("No such file or directory");
-  if (!tableGone) throw ruleError([...steps, ...probes.map(({ step }) => step)], first, lists.length);
+  if (!tableGone) throw ruleError(steps, first, lists.length);
   await loadRules(world, steps, prefix);
   return "";
 }

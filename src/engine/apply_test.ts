@@ -24,7 +24,7 @@ function worldOf(answers: (command: string, runs: readonly string[]) => { out?: 
   return { runs, world: { ...newFake().world, run } as World };
 }
 
-const exists = "/dev/stdin:2:1-2: Error: Could not process rule: File exists";
+const exists = "/dev/stdin:3:1-2: Error: Could not process rule: File exists";
 const held =
   'table inet ocinet {\n\tmap ports4 {\n\t\telements = { tcp . 8080 comment "c2 veth2" : 10.1.9.9 . 80 }\n\t}\n}';
 
@@ -72,45 +72,40 @@ test("a port on all addresses is taken back where another container has it on on
     message: "Cannot publish port 8080/tcp",
     details: 'container "c2" has it',
   });
-  const probe = "element inet ocinet ranges4 { tcp . 8080 : 10.1.2.3 }";
-  const input = `list map inet ocinet hostports4\n${everywhere.run}\ncreate ${probe}; delete ${probe}`;
-  assert.equal(runs[0], `nft -f - ${input}`);
+  const lists = ["hostports4", "ranges4"].map((map) => `list map inet ocinet ${map}\n`).join("");
+  assert.equal(runs[0], `nft -f - ${lists}${everywhere.run}`);
   assert.deepEqual(runs.slice(1), ["ip link show dev veth2", `nft -f - ${everywhere.undo}`]);
 });
 
 test("a port in another container's range is refused, and free once its link has gone", async () => {
-  const range = 'elements = { tcp . 8000-8999 comment "c2 veth2" : 10.1.9.9 }';
-  const { world, runs } = worldOf((command, before) => {
-    if (command.startsWith("nft -f")) {
-      return before.some((line) => line.includes("delete element inet ocinet ranges4 { tcp . 8000-"))
-        ? {}
-        : { error: exists };
-    }
-    if (command.startsWith("nft get element inet ocinet ranges4")) {
-      return { out: `table inet ocinet {\n\tmap ranges4 {\n\t\t${range}\n\t}\n}` };
-    }
-    if (command.startsWith("ip link")) return { error: 'Device "veth2" does not exist.' };
-    return command.startsWith("nft get") ? { error: "No such file" } : {};
-  });
-  await apply(world, { host: [], container: [] }, [onOne]);
-  assert.equal(runs.at(-2), "nft delete element inet ocinet ranges4 { tcp . 8000-8999 }");
-});
-
-test("single ports take the place of their container's own range", async () => {
-  const range = 'elements = { tcp . 8000-8999 comment "c1 veth1" : 10.1.2.3 }';
-  const { world, runs } = worldOf((command) => {
-    if (command.startsWith("nft get element inet ocinet ranges4")) {
-      return { out: `table inet ocinet {\n\tmap ranges4 {\n\t\t${range}\n\t}\n}` };
-    }
-    return command.includes("element inet ocinet ranges4") ? { error: exists } : {};
-  });
-  await apply(world, { host: [], container: [] }, [everywhere]);
-  assert.equal(runs.at(-1), `nft -f - list map inet ocinet hostports4\n${everywhere.run}`);
+  for (
+    const [step, id, link] of [[onOne, "c2", "gone"], [everywhere, "c2", "there"], [
+      everywhere,
+      "c1",
+      "there",
+    ]] as const
+  ) {
+    const range = `elements = { tcp . 8000-8999 comment "${id} veth2" : 10.1.9.9 }`;
+    const { world, runs } = worldOf((command) => {
+      if (command.includes("list map inet ocinet ranges4")) {
+        return { out: `table inet ocinet {\n\tmap ranges4 {\n\t\t${range}\n\t}\n}` };
+      }
+      return command.startsWith("ip link") && link === "gone"
+        ? { error: 'Device "veth2" does not exist.' }
+        : {};
+    });
+    const applied = apply(world, { host: [], container: [] }, [step]);
+    const isRefused = id === "c2" && link === "there";
+    if (isRefused) await assert.rejects(applied, { details: 'container "c2" has it' });
+    else await applied;
+    const freed = runs.includes("nft delete element inet ocinet ranges4 { tcp . 8000-8999 }");
+    assert.equal(freed, link === "gone", `${id} ${link}`);
+  }
 });
 
 test("a port on one address is looked for on all of them, too", async () => {
   const { world } = worldOf((command) => {
-    if (command.startsWith("nft -f")) return { error: exists.replace(":2:", ":1:") };
+    if (command.startsWith("nft -f")) return { error: exists.replace(":3:", ":2:") };
     return command === "nft get element inet ocinet ports4 { tcp . 8080 }"
       ? { out: held }
       : { error: "No such file" };

@@ -161,8 +161,7 @@ export function typedLines(argv: readonly string[], stdin = ""): readonly string
     ];
   }
   const command = argv.map(quote).join(" ").replace(/ -(force -)?batch -$| -f -$/, "");
-  // A probe changes nothing.
-  const lines = stdin.split("\n").filter((line) => !/^$|^create element (.+); delete element \1$/.test(line));
+  const lines = stdin.split("\n").filter((line) => line !== "");
   return lines.length === 0 ? [command] : lines.map((line) => `${command} ${forShell(line)}`);
 }
 

@@ -110,7 +110,10 @@ test("a port on all addresses is found to be another container's on one", () => 
     forwardPort("c1 veth1", { ...port, address: "fd00::3" }),
     forwardPort("c1 veth1", { ...port, hostIp: "10.0.0.1", hostPort: 81, address: "10.1.2.3" }),
   ];
-  assert.deepEqual(mapsOfOthers(steps), ["inet ocinet hostports4", "inet ocinet hostports6"]);
+  assert.deepEqual(
+    mapsOfOthers(steps),
+    ["hostports4", "ranges4", "hostports6", "ranges6"].map((map) => `inet ocinet ${map}`),
+  );
   const listed = (owner: string, key = "10.0.0.9 . tcp . 8080") => [{ set: "hostports4", key, owner }];
   assert.deepEqual(takenByOther(steps, listed("c2 veth2")), { step: steps[0], by: listed("c2 veth2")[0] });
   assert.equal(takenByOther(steps, listed("c1 veth9")), undefined);
