@@ -230,6 +230,13 @@ nothing_on() {
   kill -HUP "${RUNNING[agent1]}"
   wait_for pings "$(address_of c21)" inside c11
   pings "$(address_of c12)" inside c11
+  # Where packets pass in one direction only, both hosts tell.
+  ip netns exec "$LAN" nft 'table bridge oneway { chain first { type filter hook forward priority 0; udp dport 4789 ip saddr 192.0.2.1 drop; }; }'
+  run ! oci 1 cluster status
+  [[ $output == *'nothing comes back from host "h2" at 192.0.2.2 on network "shop"'* ]]
+  run ! oci 2 cluster status
+  [[ $output == *'nothing comes back from host "h1" at 192.0.2.1 on network "shop"'* ]]
+  ip netns exec "$LAN" nft delete table bridge oneway
   # One that is stopped is not waited for; what ends meanwhile is given back when it goes on.
   ip netns add "$LAN-c13"
   kill -STOP "${RUNNING[agent1]}"
@@ -611,6 +618,10 @@ seen_packets() { ip netns exec "$LAN" nft list chain bridge seen forwarded | awk
   up 1 c11 shop "${mesh[@]}"
   serve c11
   wait_for answers "4 c11 192.0.2.254" 192.0.2.3
+  # An administrator's rule that comes first keeps a client out.
+  on 3 nft 'table ip admin { chain first { type filter hook prerouting priority -110; ip saddr 192.0.2.254 tcp dport 8080 drop; }; }'
+  run ! ip netns exec "$LAN" socat -u OPEN:/dev/null TCP:192.0.2.3:8080,connect-timeout=1
+  on 3 nft delete table ip admin
   # A connection to the only member.
   mkfifo "$BATS_TEST_TMPDIR/said"
   started client ip netns exec "$LAN" socat "$BATS_TEST_TMPDIR/said!!STDOUT" TCP:192.0.2.3:8081
