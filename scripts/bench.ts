@@ -1,6 +1,6 @@
 /**
  * Times attaching a container, and taking it down again: whole processes, cold, in turns, with no other container there
- * and with 150; our hook on hosts that have more and more (bench_growth.ts); what of a hook's time each program takes
+ * and with 400; our hook on hosts that have more and more (bench_growth.ts); what of a hook's time each program takes
  * (bench_shares.ts); what passes by each way that an ordinary user's container has (bench_rootless.ts), and between two
  * hosts of a cluster (bench_overlay); asking a plugin for its versions; Docker's network commands (bench_networks). Ratios
  * are medians of one run. And it measures memory (bench_memory.ts), and what stays of containers that have gone
@@ -17,7 +17,7 @@ import { printResolver } from "./bench_resolver.ts";
 import { printShares } from "./bench_shares.ts";
 
 const groups: Readonly<Record<string, Group>> = { ...jobGroups, growth };
-const crowd = 150;
+const crowd = 400;
 
 const [job = "all", ...words] = Deno.args;
 if (job === "worker") await work(groups[words[0]!]!.contenders[words[1]!]!);
