@@ -2,6 +2,7 @@ import { identifierProblem } from "../../net/names.ts";
 import { askLinks, linkExists } from "../../engine/links.ts";
 import { configDirectory } from "../../engine/state.ts";
 import type { PluginConf } from "../../wire/cni/network_list.ts";
+import { isRoot } from "../../engine/user.ts";
 import { createWithDirectory, removeAbandoned } from "../../plan/files.ts";
 import type { World } from "../../plan/world.ts";
 import { asTyped } from "../../engine/usage.ts";
@@ -112,6 +113,8 @@ export async function createNetwork(
     } else {
       const ipam = withoutGateways(await completeIpam(world, networks, wanted), given, main);
       write(ipam, localIpam(ipam, driver!, options));
+      // Of a network that is new no container can have an address (drivers/ipam/living.ts).
+      if (isRoot(world) && ipam.length > 0) world.makeDirectory(`${state}/networks/${name}`, 0o755);
     }
     const note = await clashes(world, options.driver, given);
     return { id, name, ...(note === undefined ? {} : { note }) };
