@@ -28,8 +28,8 @@ export interface Adoption {
    * @returns false if this cannot be done such that all is as if we had inherited them; then nothing has changed
    */
   takeStreams(pid: number, descriptors: readonly number[]): boolean;
-  /** Has the runtime do at once what it would only do some time after its start. */
-  settle(): void;
+  /** Installs at once the signal handlers that the runtime would only install some time after its start. */
+  installSignalHandlers(): void;
   /** Replaces standard input, output and error by /dev/null. @returns false if what was not written may come later */
   leaveStreams(): boolean;
   /** Replaces the environment, the working directory and the mask for new files' modes. */
@@ -45,7 +45,8 @@ export interface Adoption {
 
 const adoption: Adoption = onDeno ? denoAdoption : nodeAdoption;
 
-export const { settle, waitForLine, holdForWriting, takeStreams, moved, setModified } = adoption;
+export const { installSignalHandlers, waitForLine, holdForWriting, takeStreams, moved, setModified } =
+  adoption;
 
 /** What this process has of its own: no arguments, its environment, the root directory, and a mask that shuts out others. */
 export function ownPlace(environment: Readonly<Record<string, string>>): Adopted {

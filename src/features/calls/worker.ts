@@ -1,10 +1,10 @@
 import {
   adopt,
   holdForWriting,
+  installSignalHandlers,
   leave,
   moved,
   ownPlace,
-  settle,
   takeStreams,
   waitForLine,
 } from "../../host/adoption.ts";
@@ -42,7 +42,7 @@ export interface Service {
  * descriptor, child, signal handler, mask or privilege. Otherwise it ends, and the agent starts another process.
  */
 export async function serveCalls(world: World, service: Service): Promise<number> {
-  settle();
+  installSignalHandlers();
   const own = ownPlace(world.environment());
   leave(own);
   let [slot, served] = [await makeSlot(world, service, 0), 0];

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { settle } from "../../host/adoption.ts";
+import { installSignalHandlers } from "../../host/adoption.ts";
 import { onDeno, realWorld } from "../../host/runtime.ts";
 import { signals } from "../../plan/world.ts";
 import { traits } from "./worker.ts";
@@ -53,8 +53,8 @@ test("slots, the listing itself, and memory do not count", () => {
   assert.equal(traitsWith(more), traitsWith({}));
 });
 
-test("what a runtime begins to catch after its start, it catches from the start", () => {
-  settle();
+test("signal handlers that a runtime installs after its start are installed before the first call", () => {
+  installSignalHandlers();
   const caught = () =>
     BigInt(`0x${/^SigCgt:\s*([0-9a-f]+)/m.exec(realWorld().read("/proc/self/status")!)![1]}`);
   const later = ["SIGHUP", "SIGINT", "SIGTERM", "SIGUSR1"] as const;

@@ -74,14 +74,7 @@ function newAgent(world: World, state: string, config: ClusterConfig, tell: (lin
   const keys = keysBelow(config.prefix);
   const agent = {
     ...{ world, state, config, tell, store },
-    ...{
-      joined: new Map(),
-      problems: new Map(),
-      published: new Map(),
-
-      wake: () => {},
-      end: () => {},
-    },
+    ...{ joined: new Map(), problems: new Map(), published: new Map(), wake: () => {}, end: () => {} },
   };
   const wake = () => agent.wake();
   return Object.assign(agent, {

@@ -39,8 +39,8 @@ const buffer = new Uint8Array(65536);
 
 /** See adoption.ts. */
 export const denoAdoption: Adoption = {
-  // Half a second after its start Deno (2.9.5) begins to catch these signals.
-  settle: () => {
+  // Half a second after its start Deno (2.9.5) installs handlers for these signals.
+  installSignalHandlers: () => {
     const pass = () => {};
     for (const name of ["SIGHUP", "SIGINT", "SIGTERM", "SIGUSR1"] as const) {
       Deno.addSignalListener(name, pass);

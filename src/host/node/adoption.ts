@@ -6,7 +6,7 @@ import { readInput } from "./process.ts";
 
 /** See adoption.ts. */
 export const nodeAdoption: Adoption = {
-  settle: () => {},
+  installSignalHandlers: () => {},
   waitForLine: (fifo) => {
     const { constants, openSync } = builtin<typeof Fs>("node:fs");
     // A thread that waits in read(2) would keep Node from ending.
