@@ -25,16 +25,29 @@ export const dnsDriver: NameDriver = {
     startResolver(world, state),
   ],
   refresh: async (world, state, { network, members }) => {
-    const socket = resolverSocket(state);
-    if (members.size === 0 && world.stat(socket) === undefined) return;
-    const problem = await follow(world, state, network, members.size > 0);
-    if (problem === undefined) return;
-    throw new Error(
-      `Cannot serve names of network "${network}": ${problem}; ` +
-        "see who has the port (ss -lnp 'sport = 53'), or create the network without --opt names=dns",
-    );
+    if (members.size === 0 && world.stat(resolverSocket(state)) === undefined) return;
+    await serveNames(world, state, network, members.size > 0);
   },
 };
+
+/**
+ * Has the resolver read a network's members.
+ * @param isNeeded the network has members: the resolver is started where it has ended
+ * @throws Error when the resolver cannot serve the network
+ */
+export async function serveNames(
+  world: World,
+  state: string,
+  network: string,
+  isNeeded: boolean,
+): Promise<void> {
+  const problem = await follow(world, state, network, isNeeded);
+  if (problem === undefined) return;
+  throw new Error(
+    `Cannot serve names of network "${network}": ${problem}; ` +
+      "see who has the port (ss -lnp 'sport = 53'), or create the network without --opt names=dns",
+  );
+}
 
 /** Has the resolver look at its networks; it is started where it has ended. @returns why it does not serve the network */
 async function follow(

@@ -10,7 +10,7 @@ import { type Member, parseMember } from "../../wire/dns/member.ts";
 import { idsOf } from "../../wire/dns/zone.ts";
 import { UsageError } from "../../wire/oci/options.ts";
 import type { NetworkList } from "../../wire/cni/network_list.ts";
-import { dnsDriver } from "./dns_driver.ts";
+import { dnsDriver, serveNames } from "./dns_driver.ts";
 import { hostsDriver } from "./hosts_driver.ts";
 import type { NameDriver } from "./name_driver.ts";
 
@@ -160,52 +160,38 @@ export async function refreshNames(
     const unlock = await world.lock(`${state}/locks/.names-${network}`);
     try {
       const directory = namesDirectory(state, network);
+      const textOf = (file: string) => readUndamagedFile(world, `${directory}/${file}`) ?? "";
       removeAbandoned(world, directory);
       const files = world.list(directory).filter((name) => /^[^. ][^ ]* [^ ]+$/.test(name)).sort();
+      const told = withoutDrained(world, state, network);
       if (files.length === 0) world.removeEmpty(directory);
-      // All members have one driver. Where that is the resolver, it reads their files by itself, and looks who has ended.
-      const isAsked = files.length > 0 && parseMember(textOf(world, directory, files[0]!)) !== undefined;
-      const members = isAsked ? new Map() : await livingMembers(world, state, network, files);
-      if (!isAsked || leavers.length > 0) {
-        await hostsDriver.refresh(world, state, { network, members, leavers });
+      const [first] = files;
+      // The resolver reads the members' files and leaves out ended containers by itself: so adding a member reads one file.
+      if (first !== undefined && leavers.length === 0 && parseMember(textOf(first))) {
+        await serveNames(world, state, network, true);
+        continue;
       }
-      if (isAsked || files.length === 0) {
-        await dnsDriver.refresh(world, state, {
-          network,
-          members: new Map(isAsked ? [[files[0]!, []]] : []),
-          leavers,
-        });
+      const texts = (await Promise.all(files.map(async (name) => {
+        const [id, ifname] = name.split(" ") as [string, string];
+        // Containers of other hosts (features/overlay/member_names.ts) have no record here.
+        const isOurs = identifierProblem(id) === undefined;
+        if (isOurs && await hasEnded(world, state, id, { network, ifname })) return [];
+        return [{ id, text: told(name, textOf(name)) }];
+      }))).flat();
+      for (const driver of drivers) {
+        const own = texts.filter(({ text }) => (parseMember(text) ? dnsDriver : hostsDriver) === driver);
+        // The other driver has neither members nor leavers.
+        if (own.length === 0 && texts.length > 0 && leavers.length === 0) continue;
+        const members = new Map<string, readonly string[]>();
+        for (const { id, text } of own) {
+          members.set(id, [...members.get(id) ?? [], ...text.split("\n").filter((line) => line !== "")]);
+        }
+        await driver.refresh(world, state, { network, members, leavers });
       }
     } finally {
       unlock();
     }
   }
-}
-
-/** The lines of the files of names by container, without those of containers that have ended. */
-async function livingMembers(
-  world: World,
-  state: string,
-  network: string,
-  files: readonly string[],
-): Promise<ReadonlyMap<string, readonly string[]>> {
-  const told = withoutDrained(world, state, network);
-  const living = await Promise.all(files.map(async (name) => {
-    const [id, ifname] = name.split(" ") as [string, string];
-    // Containers of other hosts (features/overlay/member_names.ts) have no record here.
-    const isOurs = identifierProblem(id) === undefined;
-    if (isOurs && await hasEnded(world, state, id, { network, ifname })) return [];
-    return [[id, told(name, textOf(world, namesDirectory(state, network), name)).split("\n")] as const];
-  }));
-  const members = new Map<string, readonly string[]>();
-  for (const [id, lines] of living.flat()) {
-    members.set(id, [...members.get(id) ?? [], ...lines.filter((line) => line !== "")]);
-  }
-  return members;
-}
-
-function textOf(world: World, directory: string, file: string): string {
-  return readUndamagedFile(world, `${directory}/${file}`) ?? "";
 }
 
 /** Whether a container's namespace is gone. Its record is read only if no link of the host's tells that it is there. */

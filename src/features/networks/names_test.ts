@@ -193,3 +193,19 @@ test("the resolver is told of who comes and goes, is started where it has ended,
   await refreshNames(world, state, ["shop"]);
   assert.equal(running(), 0);
 });
+
+test("adding a member to a network with a resolver reads one member's file, however many there are", async () => {
+  const { world } = newFake();
+  world.makeDirectory(`${state}/names/shop`);
+  const read: string[] = [];
+  const watched = { ...world, read: (path: string) => (read.push(path), world.read(path)) };
+  const filesRead = async (count: number) => {
+    for (let i = 0; i < count; i++) {
+      const [claim] = nameSteps(world, state, { id: `web${i}` }, [asking("shop")]);
+      world.write((claim as Claim).path, (claim as Claim).owner);
+    }
+    await refreshNames(watched, state, ["shop"]);
+    return read.splice(0).filter((path) => path.startsWith(`${state}/names/`)).length;
+  };
+  assert.deepEqual([await filesRead(1), await filesRead(50)], [1, 1]);
+});
