@@ -17,6 +17,7 @@ import { messageOf } from "../wire/cni/error.ts";
 import { applyRules } from "./apply_rules.ts";
 import { endFlows } from "./conntrack.ts";
 import { applyCall } from "./plugin_calls.ts";
+import { programRuns } from "./process.ts";
 import { RollbackError, StepError, TakenError } from "./step_error.ts";
 import { claimHolder, linkTaken, routeTaken } from "./taken.ts";
 import { undo } from "./undo.ts";
@@ -205,6 +206,8 @@ async function applyExec(world: World, prefixes: Prefixes, step: Exec): Promise<
 }
 
 async function applySpawn(world: World, prefixes: Prefixes, step: Spawn): Promise<void> {
+  // Several containers share it. If it is about to end, the request to it starts it again (dns_driver.ts).
+  if (step.undoBy === "gc" && programRuns(world, step)) return;
   // crun runs hooks with all signals blocked. A program that keeps running must not inherit that.
   const blocked = /^SigBlk:\s*0*[1-9a-f]/m.test(world.read("/proc/self/status") ?? "");
   const unblock = blocked ? ["env", "--default-signal"] : [];

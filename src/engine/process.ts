@@ -1,4 +1,5 @@
 import { readUndamagedFile } from "../plan/files.ts";
+import type { Spawn } from "../plan/step.ts";
 import type { World } from "../plan/world.ts";
 
 /** A process, identified so that a later one with the same pid is not mistaken for it. */
@@ -131,6 +132,12 @@ export function readPids(world: World, path: string): readonly number[] {
   return (readUndamagedFile(world, path) ?? "").split("\n").map(Number).filter((pid) =>
     Number.isSafeInteger(pid) && pid > 1
   );
+}
+
+/** Whether a program runs. Its keeper, the first pid in the file, may be restarting it. */
+export function programRuns(world: World, { pidFile, cmdlineMarker }: Spawn): boolean {
+  const pid = readPids(world, pidFile).at(-1);
+  return pid !== undefined && ownerIsAlive(world, pid, cmdlineMarker);
 }
 
 /** The kernel's id of this boot. State of another boot describes kernel objects that no longer exist. */

@@ -278,12 +278,17 @@ async function run(
 }
 
 /** Only a resolver is ever asked. */
-async function request({ kernel, tree }: Machine, state: State, socket: string): Promise<string> {
+async function request(
+  { kernel, tree }: Machine,
+  state: State,
+  socket: string,
+  text: string,
+): Promise<string> {
   await Promise.resolve();
   const isThere = kernel.processes.some(({ cmdline }) => cmdline === `resolver ${socket}`);
   const fault = isThere ? count(state, `request ${socket}`) : undefined;
   if (fault?.kind === "refused") return '{"error":{"desc":"10.2.2.1 port 53: Device or resource busy"}}';
-  const answer = fault?.kind === "hangs" ? undefined : askResolver(kernel, tree, socket);
+  const answer = fault?.kind === "hangs" ? undefined : askResolver(kernel, tree, socket, text);
   if (fault?.kind === "we die after") {
     state.dead = true;
     throw new Killed(`the process was killed after it had asked ${socket}`);
@@ -487,7 +492,7 @@ function worldOf(machine: Machine, self: FakeProcess, state: State): World {
     now: options.now ?? Date.now,
     random: options.random ?? Math.random,
     warn: () => {},
-    request: (socket) => request(machine, state, socket),
+    request: (socket, text) => request(machine, state, socket, text),
     canListen: () => Promise.resolve(true),
     hasAddress: (address) => Promise.resolve(hasAddress(machine, address)),
     exists: (pid) => kernel.processes.some((one) => one.pid === pid),

@@ -84,11 +84,16 @@ export function temporaryName(path: string, pid: number): string {
   return `${path.slice(0, at)}.${path.slice(at)}.${pid}.${number}`;
 }
 
-/** Removes from a directory what `write` and `create` had begun in processes that were killed over it. */
-export function removeAbandoned(world: World, directory: string): void {
-  for (const name of world.list(directory)) {
+/**
+ * Removes from a directory what `write` and `create` had begun in processes that were killed over it.
+ * @returns the names that the directory had
+ */
+export function removeAbandoned(world: World, directory: string): readonly string[] {
+  const names = world.list(directory);
+  for (const name of names) {
     // Their temporary files are .NAME.PID.NUMBER.
     const pid = /^\..+\.([0-9]+)\.[0-9]+$/.exec(name)?.[1];
     if (pid !== undefined && world.stat(`/proc/${pid}`) === undefined) world.remove(`${directory}/${name}`);
   }
+  return names;
 }

@@ -123,7 +123,7 @@ async function attachLocked(
   try {
     await takeFreedPorts(world, state, claimed, id);
     await connect(world, state, { request, links, root: source.root, forwarding, fold, flush });
-    if (namedBy(links).length > 0) await refreshNames(world, state, namedBy(links));
+    if (namedBy(links).length > 0) await refreshNames(world, state, namedBy(links), { id });
     return isRecorded ? writeRecord<ContainerRecord>(world, state, { ...done, phase: "done" }) : undefined;
   } catch (error) {
     // With its record it can be tried again.

@@ -84,7 +84,7 @@ export async function connectNetwork(
     try {
       const linked = await makeLink(world, state, begun, link);
       const { changing: _, ...done } = await moveDefaults(world, state, linked);
-      await refreshNames(world, state, [network.name]);
+      await refreshNames(world, state, [network.name], { id });
       askResolvers(world, containerPaths(state, id).directory, resolversOf(done.attachments));
       const linkedRecord = { ...done, changing: "" };
       if (done.ports.length > 0) writeRecord(world, state, linkedRecord);

@@ -112,7 +112,7 @@ function pluginRecords(world: World, state: string, { id }: ContainerRecord, att
     .flatMap((key) => readPlugin(world, state, key) ?? []);
 }
 
-/** Gives back addresses that no step names yet, and has other programs do their part. */
+/** Gives back addresses that no step names yet, where a connect was cut off, and has other programs do their part. */
 async function release(
   world: World,
   state: string,
@@ -120,6 +120,8 @@ async function release(
   attached: Attached,
 ): Promise<void> {
   if (attached.path) return await delExternal(world, state, record, attached);
+  // A result is recorded after the steps that hold its addresses.
+  if (attached.result) return;
   const chain = parseChain(attached.network.plugins, { dataDir: `${state}/networks` });
   releaseAddresses(chain, attachmentOf(attached, record.id, record.container), world);
 }

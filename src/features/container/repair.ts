@@ -6,7 +6,7 @@ import { explain } from "../../engine/step_error.ts";
 import { livePrefixes, staleness } from "../../engine/namespace.ts";
 import { type ContainerRecord, readContainer, readUndamaged, writeRecord } from "../../engine/record.ts";
 import { note } from "../../engine/hook_log.ts";
-import { judge, ownerIsAlive, ownNamespace, readPids } from "../../engine/process.ts";
+import { judge, ownerIsAlive, ownNamespace, programRuns, readPids } from "../../engine/process.ts";
 import { refreshNames } from "../networks/names.ts";
 import { repairNames } from "./names_again.ts";
 import { repairLinks } from "./repair_links.ts";
@@ -99,13 +99,8 @@ function isUp(world: World, record: ContainerRecord): boolean {
  */
 export function deadPrograms(world: World, { steps, restarting = [] }: ContainerRecord): readonly Spawn[] {
   return steps.filter((step) => step.tool === "spawn").filter((step) =>
-    restarting.includes(step.pidFile) || !runs(world, step)
+    restarting.includes(step.pidFile) || !programRuns(world, step)
   );
-}
-
-function runs(world: World, { pidFile, cmdlineMarker }: Spawn): boolean {
-  const pid = readPids(world, pidFile).at(-1);
-  return pid !== undefined && ownerIsAlive(world, pid, cmdlineMarker);
 }
 
 async function startAgain(world: World, { container, steps }: ContainerRecord, start: Spawn): Promise<void> {
@@ -115,7 +110,7 @@ async function startAgain(world: World, { container, steps }: ContainerRecord, s
     step === start ? { ...start, run: start.again ?? start.run } : step
   );
   // Some of the container's own links may be left. If a process was killed during a restart, the program runs already.
-  const unended = runs(world, start) ? [start] : [];
+  const unended = programRuns(world, start) ? [start] : [];
   await undo(world, prefixes, [...unended, ...lost.filter(({ on }) => on === "container")]);
   await apply(world, { host: prefixes.host, container: prefixes.container }, lost);
 }

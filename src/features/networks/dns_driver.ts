@@ -26,45 +26,61 @@ export const dnsDriver: NameDriver = {
   ],
   refresh: async (world, state, { network, members }) => {
     if (members.size === 0 && world.stat(resolverSocket(state)) === undefined) return;
-    await serveNames(world, state, network, members.size > 0);
+    await serveNames(world, state, { network, isNeeded: members.size > 0 });
   },
 };
 
+/** What the resolver is asked to look at. */
+interface Following {
+  readonly network: string;
+  /** The network has members: the resolver is started where it has ended. */
+  readonly isNeeded: boolean;
+  /** The id of the only container whose files may have changed. */
+  readonly changed?: string | undefined;
+}
+
 /**
  * Has the resolver read a network's members.
- * @param isNeeded the network has members: the resolver is started where it has ended
+ * @returns whether the network has names of hosts files as well, as when its option was edited under running containers
  * @throws Error when the resolver cannot serve the network
  */
 export async function serveNames(
   world: World,
   state: string,
-  network: string,
-  isNeeded: boolean,
-): Promise<void> {
-  const problem = await follow(world, state, network, isNeeded);
-  if (problem === undefined) return;
+  following: Following,
+): Promise<Pick<Answer, "hasOthers">> {
+  const { problem, hasOthers } = await follow(world, state, following);
+  if (problem === undefined) return { hasOthers };
   throw new Error(
-    `Cannot serve names of network "${network}": ${problem}; ` +
+    `Cannot serve names of network "${following.network}": ${problem}; ` +
       "see who has the port (ss -lnp 'sport = 53'), or create the network without --opt names=dns",
   );
 }
 
-/** Has the resolver look at its networks; it is started where it has ended. @returns why it does not serve the network */
+interface Answer {
+  /** Why it does not serve the network. */
+  readonly problem?: string | undefined;
+  readonly hasOthers: boolean;
+}
+
+/** Has the resolver look at its networks; it is started where it has ended. */
 async function follow(
   world: World,
   state: string,
-  network: string,
-  isNeeded: boolean,
-): Promise<string | undefined> {
-  const request = JSON.stringify({ execute: "follow", arguments: { network } });
-  const ask = async () =>
-    refusalIn(await world.request(resolverSocket(state), request, { timeoutSeconds: 20 }));
+  { network, isNeeded, changed }: Following,
+): Promise<Answer> {
+  const request = JSON.stringify({ execute: "follow", arguments: { network, changed } });
+  const ask = async () => {
+    const answer = await world.request(resolverSocket(state), request, { timeoutSeconds: 20 });
+    return { problem: refusalIn(answer), hasOthers: answer.includes('"hasOthers"') };
+  };
+  const failed = (problem?: string) => ({ problem, hasOthers: false });
   try {
     return await ask();
   } catch (error) {
-    if (!isNeeded) return undefined;
+    if (!isNeeded) return failed();
     const output = await world.run(startResolver(world, state).run);
-    if (output.code !== 0) return whyFailed(output);
-    return await ask().catch((again) => `the resolver does not answer: ${messageOf(again ?? error)}`);
+    if (output.code !== 0) return failed(whyFailed(output));
+    return await ask().catch((again) => failed(`the resolver does not answer: ${messageOf(again ?? error)}`));
   }
 }

@@ -144,33 +144,48 @@ export function withoutDrained(
   };
 }
 
+/** The only container whose names on networks have changed. */
+export interface NameChange {
+  readonly id: string;
+  /** It is not on the networks any more. */
+  readonly hasLeft?: boolean;
+}
+
 /**
  * Writes the names of networks' present containers to the hosts files of these containers, or has the resolver read them.
  * A container that was killed is left out.
- * @param leavers containers that are not on the networks any more
+ * @param change if only one container's names have changed: a resolver's members are then not looked at
  * @throws Error when a resolver cannot serve one of them
  */
 export async function refreshNames(
   world: World,
   state: string,
   networks: readonly string[],
-  leavers: readonly string[] = [],
+  change?: NameChange,
 ): Promise<void> {
+  const leavers = change?.hasLeft ? [change.id] : [];
   for (const network of networks) {
     const unlock = await world.lock(`${state}/locks/.names-${network}`);
     try {
       const directory = namesDirectory(state, network);
       const textOf = (file: string) => readUndamagedFile(world, `${directory}/${file}`) ?? "";
-      removeAbandoned(world, directory);
-      const files = world.list(directory).filter((name) => /^[^. ][^ ]* [^ ]+$/.test(name)).sort();
-      const told = withoutDrained(world, state, network);
-      if (files.length === 0) world.removeEmpty(directory);
+      const files = removeAbandoned(world, directory).filter((name) => /^[^. ][^ ]* [^ ]+$/.test(name))
+        .sort();
       const [first] = files;
-      // The resolver reads the members' files and leaves out ended containers by itself: so adding a member reads one file.
-      if (first !== undefined && leavers.length === 0 && parseMember(textOf(first))) {
-        await serveNames(world, state, network, true);
-        continue;
+      if (first === undefined) world.removeEmpty(directory);
+      // The resolver reads the members' files, and leaves out ended containers by itself.
+      else if (parseMember(textOf(first))) {
+        const { hasOthers } = await serveNames(world, state, {
+          network,
+          isNeeded: true,
+          changed: change?.id,
+        });
+        if (!hasOthers) {
+          await hostsDriver.refresh(world, state, { network, members: new Map(), leavers });
+          continue;
+        }
       }
+      const told = withoutDrained(world, state, network);
       const texts = (await Promise.all(files.map(async (name) => {
         const [id, ifname] = name.split(" ") as [string, string];
         // Containers of other hosts (features/overlay/member_names.ts) have no record here.
@@ -220,5 +235,5 @@ export async function forgetNames(
   id: string,
 ): Promise<void> {
   const networks = left.filter(({ network }) => network.named).map(({ network }) => network.name);
-  await refreshNames(world, state, networks, [id]).catch(() => {});
+  await refreshNames(world, state, networks, { id, hasLeft: true }).catch(() => {});
 }

@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { apply } from "../../engine/apply.ts";
 import { newFake } from "../../host/fake.ts";
 import { parseNetworkList } from "../../wire/cni/network_list.ts";
 import { emptyResult } from "../../wire/cni/result.ts";
 import type { Claim } from "../../plan/step.ts";
+import type { World } from "../../plan/world.ts";
 import { withBlock } from "./hosts_driver.ts";
 import { checkAliases, checkNames, nameSteps, refreshNames, resolversOf } from "./names.ts";
 
@@ -81,7 +83,7 @@ test("names come and go in the hosts files of those on the network, which are wr
   await refreshNames(world, state, ["shop"]);
   assert.equal(hosts("web"), own + block.replace("db api", "db"));
   world.remove(`${state}/names/shop/db eth0`);
-  await refreshNames(world, state, ["shop"], ["db"]);
+  await refreshNames(world, state, ["shop"], { id: "db", hasLeft: true });
   assert.equal(hosts("db"), own);
   assert.match(hosts("web")!, /^10\.5\.0\.2 web api$/m);
   assert.doesNotMatch(hosts("web")!, /10\.5\.0\.3/);
@@ -188,24 +190,60 @@ test("the resolver is told of who comes and goes, is started where it has ended,
   await refreshNames(world, state, ["shop"]);
   assert.equal(running(), 1);
   world.remove(claim.path);
-  await refreshNames(world, state, ["shop"], ["web"]);
+  await refreshNames(world, state, ["shop"], { id: "web", hasLeft: true });
   assert.equal(running(), 0);
   await refreshNames(world, state, ["shop"]);
   assert.equal(running(), 0);
 });
 
-test("adding a member to a network with a resolver reads one member's file, however many there are", async () => {
+test("a member that comes or goes on a network with a resolver has one file read, however many there are", async () => {
   const { world } = newFake();
   world.makeDirectory(`${state}/names/shop`);
   const read: string[] = [];
   const watched = { ...world, read: (path: string) => (read.push(path), world.read(path)) };
-  const filesRead = async (count: number) => {
+  const filesRead = async (count: number, hasLeft: boolean) => {
     for (let i = 0; i < count; i++) {
       const [claim] = nameSteps(world, state, { id: `web${i}` }, [asking("shop")]);
       world.write((claim as Claim).path, (claim as Claim).owner);
     }
-    await refreshNames(watched, state, ["shop"]);
+    await refreshNames(watched, state, ["shop"], { id: "web0", hasLeft });
     return read.splice(0).filter((path) => path.startsWith(`${state}/names/`)).length;
   };
-  assert.deepEqual([await filesRead(1), await filesRead(50)], [1, 1]);
+  assert.deepEqual([await filesRead(1, false), await filesRead(50, false), await filesRead(50, true)], [
+    1,
+    1,
+    1,
+  ]);
+});
+
+test("where a network's names option was edited under running containers, those with hosts files are told of all", async () => {
+  const { world } = newFake();
+  const [asker, hosts] = [{ id: "asker" }, { id: "hosts" }];
+  const [claim, told] = [
+    nameSteps(world, state, asker, [asking("shop")])[0] as Claim,
+    nameSteps(world, state, hosts, [member("shop", "10.5.0.9/24")])[0] as Claim,
+  ];
+  world.makeDirectory(`${state}/names/shop`);
+  for (const { path, owner } of [claim, told]) world.write(path, owner);
+  world.makeDirectory(`${state}/containers/hosts`);
+  world.write(`${state}/containers/hosts/hosts`, "");
+  await refreshNames(world, state, ["shop"], { id: "asker" });
+  assert.match(world.read(`${state}/containers/hosts/hosts`)!, /^10\.5\.0\.9 hosts api$/m);
+  world.remove(told.path);
+  await refreshNames(world, state, ["shop"], { id: "hosts", hasLeft: true });
+  assert.doesNotMatch(world.read(`${state}/containers/hosts/hosts`)!, /10\.5/);
+});
+
+test("the resolver is started where it does not run", async () => {
+  const { world, kernel } = newFake();
+  const step = nameSteps(world, state, { id: "web" }, [asking("shop")]).at(-1)!;
+  const starts = async () => {
+    const runs: string[] = [];
+    const run: World["run"] = (argv, options) => (runs.push(argv.join(" ")), world.run(argv, options));
+    await apply({ ...world, run }, { host: [], container: [] }, [step]);
+    return runs.length;
+  };
+  assert.deepEqual([await starts(), await starts()], [1, 0]);
+  kernel.processes = [];
+  assert.equal(await starts(), 1);
 });

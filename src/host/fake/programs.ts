@@ -329,17 +329,18 @@ function startResolver({ kernel, tree, trouble }: Caller, [, directory]: readonl
 }
 
 /** What the resolver answers at a socket, where it runs. It ends when no network has a member whose names it tells. */
-export function askResolver(kernel: Kernel, tree: Tree, socket: string): string | undefined {
+export function askResolver(kernel: Kernel, tree: Tree, socket: string, request: string): string | undefined {
   if (!kernel.processes.some(({ cmdline }) => cmdline === `resolver ${socket}`)) return undefined;
   const names = `${socket.slice(0, -"/resolver/socket".length)}/names`;
-  const files = tree.names(names).flatMap((network) =>
-    tree.names(`${names}/${network}`).map((name) => tree.entry(`${names}/${network}/${name}`)?.text ?? "")
-  );
-  if (!files.some((text) => text.startsWith("# {"))) {
+  const isMember = (network: string) => (name: string) =>
+    tree.entry(`${names}/${network}/${name}`)?.text.startsWith("# {") === true;
+  if (!tree.names(names).some((network) => tree.names(`${names}/${network}`).some(isMember(network)))) {
     endProcesses(kernel, ({ cmdline }) => cmdline === `resolver ${socket}`);
     [socket, `${socket.slice(0, -"socket".length)}pid`].forEach((path) => tree.remove(path));
   }
-  return '{"return":{}}';
+  const { network } = (JSON.parse(request) as { readonly arguments: { readonly network: string } }).arguments;
+  const hasOthers = !tree.names(`${names}/${network}`).every(isMember(network));
+  return JSON.stringify({ return: hasOthers ? { hasOthers } : {} });
 }
 
 function tellLease(caller: Caller, [lease]: readonly string[]): Output {

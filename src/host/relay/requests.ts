@@ -7,7 +7,7 @@ const longestRequest = 4096;
 /**
  * Listens on a unix socket, and answers as slirp4netns does: one JSON request per connection, at whose end the client
  * closes its side.
- * @param answered is called after each answer
+ * @param answered is called after each answer, when the connection is closed: the client waits for that
  * @throws Error if it cannot listen
  */
 export function serveRequests(
@@ -22,10 +22,8 @@ export function serveRequests(
       text += part;
       if (text.length > longestRequest) socket.destroy();
     });
-    socket.on("end", async () => {
-      socket.end(JSON.stringify(await answer(text)));
-      answered();
-    });
+    socket.on("close", answered);
+    socket.on("end", async () => socket.end(JSON.stringify(await answer(text))));
   });
   return new Promise((resolve, reject) => void server.on("error", reject).listen({ path }, resolve));
 }

@@ -23,6 +23,7 @@ function resolver(zone = shop, exists = (_: string) => true) {
   const made = newResolver(
     {
       readAll: () => [zone],
+      hasOthers: () => false,
       find: (_, address) => {
         const member = zone.members.get(address)?.[0];
         return member && { member, zones: [zone] };

@@ -1,15 +1,21 @@
 import type * as Fs from "node:fs";
 import { identifierProblem } from "../../net/names.ts";
 import { checkFile } from "../../plan/files.ts";
-import { parseMember } from "../../wire/dns/member.ts";
+import { type Member, parseMember } from "../../wire/dns/member.ts";
 import type { Asker } from "../../wire/dns/decide.ts";
 import { type Zone, type ZoneMember, zoneOf } from "../../wire/dns/zone.ts";
 import { builtin } from "../node/builtin.ts";
 
 /** What the state directory tells of the members of networks. */
 export interface Directory {
-  /** Looks at all networks. @returns those that have members */
-  readAll(): readonly Zone[];
+  /**
+   * Looks at all networks.
+   * @param changed the id of the only container whose files may have changed; other files that are known are not looked at
+   * @returns those that have members
+   */
+  readAll(changed?: string): readonly Zone[];
+  /** Whether a network has files of names that are not a resolver's, but a hosts file's. */
+  hasOthers(network: string): boolean;
   /** A member of a network, by its address there, and all networks of its container's, that one first. */
   find(
     network: string,
@@ -18,12 +24,22 @@ export interface Directory {
   ): { readonly member: ZoneMember; readonly zones: readonly Zone[] } | undefined;
 }
 
-interface Read {
-  readonly zone: Zone;
-  /** What tells a change of the directory. */
+/** How far what was read of a file or a directory holds. */
+interface Stamp {
+  /** What tells a change of it. */
   readonly stamp: string;
   /** It may have changed once more in the same tick of the kernel's clock. */
   readonly isFresh: boolean;
+}
+
+interface Read extends Stamp {
+  readonly zone: Zone;
+  readonly files: ReadonlyMap<string, MemberFile>;
+}
+
+interface MemberFile extends Stamp {
+  /** Undefined for what is none of a resolver's. */
+  readonly member: Member | undefined;
 }
 
 /** Milliseconds: more than a tick of the clock by which the kernel stamps files. */
@@ -31,7 +47,8 @@ const tick = 50;
 
 /**
  * Reads the members' files below `names`. A file is made and removed whole, which changes the time of its directory: so a
- * question costs one look at that, however many networks there are, and no change is missed.
+ * question costs one look at that, however many networks there are, and no change is missed. Of a directory that has changed
+ * only those files are read again that have changed.
  */
 export function directoryAt(path: string): Directory {
   const known = new Map<string, Read>();
@@ -42,25 +59,32 @@ export function directoryAt(path: string): Directory {
     }
     known.delete(network);
   };
-  const read = (network: string): Zone | undefined => {
+  const read = (network: string, changed?: string): Zone | undefined => {
     const [old, now] = [known.get(network), stampOf(`${path}/${network}`)];
     if (old && now && old.stamp === now.stamp && !old.isFresh) return old.zone;
     forget(network);
-    const zone = now && readZone(path, network);
-    if (!now || !zone || zone.members.size === 0) return undefined;
-    known.set(network, { zone, ...now });
+    if (!now) return undefined;
+    const files = readFiles(`${path}/${network}`, old?.files, changed);
+    const zone = zoneOf(
+      network,
+      [...files].flatMap(([name, { member }]) => member ? [[name.split(" ")[0]!, member]] : []),
+    );
+    if (zone.members.size === 0) return undefined;
+    // What was not looked at is looked at the next time.
+    known.set(network, { ...now, zone, files, isFresh: now.isFresh || changed !== undefined });
     for (const { id } of membersOf(zone)) {
       networksById.set(id, (networksById.get(id) ?? new Set()).add(network));
     }
     return zone;
   };
   return {
-    readAll: () => {
+    readAll: (changed) => {
       const networks = list(path).filter((name) => identifierProblem(name) === undefined).sort();
       [...known.keys()].filter((name) => !networks.includes(name)).forEach(forget);
       for (const [id, of] of networksById) if (of.size === 0) networksById.delete(id);
-      return networks.flatMap((network) => read(network) ?? []);
+      return networks.flatMap((network) => read(network, changed) ?? []);
     },
+    hasOthers: (network) => [...known.get(network)?.files.values() ?? []].some(({ member }) => !member),
     find: (network, address, isThere) => {
       const zone = read(network);
       const all = zone?.members.get(address);
@@ -76,18 +100,25 @@ function membersOf(zone: Zone | undefined): readonly ZoneMember[] {
   return [...zone?.members.values() ?? []].flat();
 }
 
-function readZone(path: string, network: string): Zone {
-  const files = list(`${path}/${network}`).filter((name) => /^[^. ][^ ]* [^ ]+$/.test(name)).sort();
-  return zoneOf(
-    network,
-    files.flatMap((name) => {
-      const member = parseMember(readText(`${path}/${network}/${name}`));
-      return member ? [[name.split(" ")[0]!, member] as const] : [];
-    }),
-  );
+function readFiles(
+  directory: string,
+  known: ReadonlyMap<string, MemberFile> | undefined,
+  changed: string | undefined,
+): ReadonlyMap<string, MemberFile> {
+  const names = list(directory).filter((name) => /^[^. ][^ ]* [^ ]+$/.test(name)).sort();
+  return new Map(names.map((name) => {
+    const [path, old] = [`${directory}/${name}`, known?.get(name)];
+    const holds = old &&
+      (changed === undefined
+        ? !old.isFresh && stampOf(path)?.stamp === old.stamp
+        : !name.startsWith(`${changed} `));
+    if (holds) return [name, old];
+    const stamp = stampOf(path) ?? { stamp: "", isFresh: true };
+    return [name, { ...stamp, member: parseMember(readText(path)) }];
+  }));
 }
 
-function stampOf(path: string): Pick<Read, "stamp" | "isFresh"> | undefined {
+function stampOf(path: string): Stamp | undefined {
   try {
     const { mtimeMs, ino } = builtin<typeof Fs>("node:fs").statSync(path);
     return { stamp: `${mtimeMs} ${ino}`, isFresh: Date.now() - mtimeMs < tick };

@@ -59,9 +59,9 @@ function logger(): (line: string) => void {
   };
 }
 
-/** Listens where there are members now, and nowhere else. */
-function follow({ resolver, room, listeners }: Service): readonly Zone[] {
-  const zones = resolver.directory.readAll();
+/** Listens where there are members now, and nowhere else. @param changed see `Directory.readAll` */
+function follow({ resolver, room, listeners }: Service, changed?: string): readonly Zone[] {
+  const zones = resolver.directory.readAll(changed);
   setNetworks(resolver, zones);
   const wanted = new Map(
     zones.flatMap(({ network, listen }) => listen.map((cidr) => [cidr.split("/")[0]!, network] as const)),
@@ -101,15 +101,18 @@ function listen(running: Service): Promise<void> {
   return serveRequests(socket, (text) => respond(running, text), () => void endUnused(running));
 }
 
-/** `follow` the networks as they are now, and say whether `network` is served; `show` all that are. */
+/**
+ * `follow` the networks as they are now, in which only the files of container `changed` have changed if it is named, and say
+ * whether `network` is served, and whether it has names of hosts files as well; `show` all that are.
+ */
 async function respond(running: Service, text: string): Promise<unknown> {
   try {
     const { execute, arguments: given } = JSON.parse(text) as {
       execute: string;
-      arguments?: { network?: string };
+      arguments?: { network?: string; changed?: string };
     };
     if (!["follow", "show"].includes(execute)) throw new Error(`bad request: unknown "execute": ${execute}`);
-    follow(running);
+    follow(running, given?.changed);
     const served = [...running.listeners].map(([address, { network, listener }]) => ({
       address,
       network,
@@ -123,7 +126,8 @@ async function respond(running: Service, text: string): Promise<unknown> {
     if (execute === "show") return { return: { addresses } };
     const failed = addresses.find(({ network, problem }) => network === given?.network && problem);
     if (failed) throw new Error(`${failed.address} port 53: ${failed.problem}`);
-    return { return: {} };
+    const hasOthers = given?.network !== undefined && running.resolver.directory.hasOthers(given.network);
+    return { return: hasOthers ? { hasOthers } : {} };
   } catch (error) {
     return { error: { desc: messageOf(error).replaceAll('"', "'") } };
   }
