@@ -217,8 +217,8 @@ async function run(
     conditions: ["import", "default"],
     legalComments: "inline",
     minify: true,
-    // Commander's private properties: no other code has such names.
-    mangleProps: /^_[a-z]/,
+    // Commander's private properties. Elsewhere such names are those of the runtimes' objects.
+    ...(name === "people" ? { mangleProps: /^_[a-z]/ } : {}),
     sourcemap: "external",
     sourcesContent: false,
     define: { OCINET_VERSION: JSON.stringify(version), ...shortNames },
