@@ -155,6 +155,35 @@ no_relay() { ! processes | grep -w relay; }
   [ "$answers" = "$(seq 100)" ]
 }
 
+# early_server: answers each client with 10,000 bytes, and closes without having read its request.
+# shellcheck disable=SC2016 # perl's
+early_server='use IO::Socket::INET; $SIG{CHLD} = "IGNORE";
+  my $listener = IO::Socket::INET->new(LocalPort => 80, Listen => 50, ReuseAddr => 1) or die $!;
+  while (my $client = $listener->accept) { next if fork; sysread $client, my $byte, 1;
+    syswrite $client, "x" x 10000; close $client; exit }'
+# early_client: 100 clients of 192.0.2.1:8080 that send a MB and say how much each was answered.
+# shellcheck disable=SC2016 # perl's
+early_client='use IO::Socket::INET; $SIG{PIPE} = "IGNORE";
+  for (1..100) {
+    my $server = IO::Socket::INET->new("192.0.2.1:8080") or die $!;
+    unless (fork) { syswrite $server, "x" x 1000000; exit }
+    my $count = 0; while (my $read = sysread $server, my $part, 65536) { $count += $read }
+    print "$count\n"; wait;
+  }'
+
+@test "what a server answers arrives whole, though it closes before it has read the request; on Deno, and on Node" {
+  local runtime
+  for runtime in deno node; do
+    OCINET_RUNTIME=$runtime launch "c-$runtime" --uplink slirp4netns --port-driver relay -p 8080:80
+    background server in_container "c-$runtime" perl -e "$early_server"
+    wait_for in_container "c-$runtime" sh -c 'ss -Hltn "sport = :80" | grep -q .'
+    [ "$(in_peer perl -e "$early_client" | sort | uniq -c | tr -s ' ')" = " 100 10000" ]
+    stop_background
+    delete_container "c-$runtime"
+    wait_for no_processes
+  done
+}
+
 @test "it has no power, nor gets any; and a client that does not read stops its server, and not our memory" {
   launch c1 --uplink slirp4netns --port-driver relay -p 8080:80
   background flood in_container c1 socat -u /dev/zero TCP4-LISTEN:80,reuseaddr

@@ -210,6 +210,8 @@ export interface Confinement {
   readonly reads: readonly string[];
   /** It has sockets for datagrams by the runtime's own API. */
   readonly datagrams: boolean;
+  /** It calls the C library, so that only the system's own limits hold for it. */
+  readonly libc: boolean;
   /** A program that it runs, with the environment. */
   readonly runs: string;
 }

@@ -52,6 +52,9 @@ function relayedOf(
   const socket = socketPath(state, entering.id, digest, "relay");
   return {
     ...{ entrance: { ...entranceOf(world, state, entering), directory }, socket },
-    program: { outside: world.confined([socket], { runs: "nsenter" }), inside: world.confined([]) },
+    program: {
+      outside: world.confined([socket], { runs: "nsenter" }),
+      inside: world.confined([], { libc: true }),
+    },
   };
 }

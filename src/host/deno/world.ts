@@ -35,10 +35,11 @@ function denoSelf(): Self {
     uid: Deno.uid() ?? 0,
     runtimePath: Deno.execPath(),
     self: selfCommand(["-A"]),
-    confined: (paths, { reads = [], datagrams = false, runs }: Partial<Confinement> = {}) =>
+    confined: (paths, { reads = [], datagrams = false, libc = false, runs }: Partial<Confinement> = {}) =>
       selfCommand([
         ...permissions(paths, reads),
         ...(runs ? [`--allow-run=${runs}`, "--allow-env"] : []),
+        ...(libc ? ["--allow-ffi"] : []),
         ...(datagrams ? ["--unstable-net", `--v8-flags=${smallHeap}`] : []),
       ]),
     ...relayProblem(),

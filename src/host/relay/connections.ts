@@ -87,7 +87,7 @@ function dialOne(host: string, port: number): Promise<Net.Socket | string> {
 }
 
 /** Reports a problem when it begins, and again only after it has been over. */
-function newsOnly(log: (line: string) => void): (problem: string | undefined) => void {
+export function newsOnly(log: (line: string) => void): (problem: string | undefined) => void {
   let last: string | undefined;
   return (problem) => {
     if (problem !== undefined && problem !== last) log(problem);

@@ -2,9 +2,11 @@ import type * as Dgram from "node:dgram";
 import type * as Net from "node:net";
 import { messageOf } from "../../wire/cni/error.ts";
 import { service } from "../node/process.ts";
+import { onDeno } from "../runtime.ts";
 import { forwardConnections } from "./connections.ts";
 import { forwardDatagrams } from "./datagrams.ts";
-import type { Forward, Opened, Order, Report } from "./port.ts";
+import { openNative } from "./native.ts";
+import type { Common, Forward, Opened, Order, Report } from "./port.ts";
 import type { Room } from "./room.ts";
 
 /** The largest number of log lines: the file may be in memory. */
@@ -15,6 +17,10 @@ export function relayInside(room: Room): void {
   const forwards = new Map<number, Forward>();
   const report = (report: Report) => service.send(report);
   const log = logger();
+  const native = onDeno ? openNative(room) : undefined;
+  const forwardTcp = (opened: Net.Server, id: number, common: Common) =>
+    native?.(opened, common) ??
+      forwardConnections(opened, { ...common, again: () => report({ id, again: true }) });
   const obey = ({ id, request }: Order, opened?: Opened) => {
     const forward = forwards.get(id);
     if (!request) {
@@ -31,7 +37,7 @@ export function relayInside(room: Room): void {
     forwards.set(
       id,
       request.proto === "tcp"
-        ? forwardConnections(opened as Net.Server, { ...common, again: () => report({ id, again: true }) })
+        ? forwardTcp(opened as Net.Server, id, common)
         : forwardDatagrams(opened as Dgram.Socket, common),
     );
   };

@@ -7,7 +7,8 @@ import { roomOf } from "./room.ts";
 /**
  * Forwards ports to an ordinary user's container, until standard input closes. It consists of two processes, because
  * neither runtime can change its network namespace: the outer one opens the host's ports, and passes each open socket to
- * the inner one, which does the rest. Both runtimes use Node's API. It prints a line when it is ready.
+ * the inner one, which does the rest: with Node's API, and on Deno connections with the C library (native.ts). It prints a
+ * line when it is ready.
  * @param words `outside SOCKET COMMAND…`: the socket for requests, and the command that starts the inner process, which
  * ends in `relay inside LIMIT`: the limit of descriptors
  */
