@@ -2,7 +2,7 @@
  * Sockets by descriptor, through the C library: Deno's own API copies all that passes into JavaScript. The numbers are those of
  * Linux on x86-64 and ARM64, which are all that Deno runs on.
  */
-import { type Family, fromNumber, toNumber } from "../../net/address.ts";
+import { fromNumber, toNumber } from "../../net/address.ts";
 import type { Endpoint } from "../../net/proxy_protocol.ts";
 import { libcNames } from "./libc.ts";
 
@@ -162,9 +162,8 @@ function bytesOf({ address, port }: Endpoint): Uint8Array<ArrayBuffer> {
 }
 
 function endpointOf(name: Uint8Array): Endpoint {
-  const [of, address]: [Family, Uint8Array] = name[0] === ipv4
-    ? [4, name.subarray(4, 8)]
-    : [6, name.subarray(8, 24)];
-  const value = address.reduce((sum, byte) => sum << 8n | BigInt(byte), 0n);
-  return { address: fromNumber(value, of), port: name[2]! << 8 | name[3]! };
+  const port = name[2]! << 8 | name[3]!;
+  if (name[0] === ipv4) return { address: name.subarray(4, 8).join("."), port };
+  const value = name.subarray(8, 24).reduce((sum, byte) => sum << 8n | BigInt(byte), 0n);
+  return { address: fromNumber(value, 6), port };
 }
