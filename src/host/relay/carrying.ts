@@ -30,7 +30,7 @@ interface Lane {
 }
 
 /** Parts that are read before other connections get their turn. */
-const partsAtOnce = 16;
+const partsAtOnce = 4;
 /** Pipes that are kept for later. */
 const spare = 16;
 

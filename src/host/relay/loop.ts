@@ -10,9 +10,8 @@ export interface Loop {
   forget(fd: number): void;
 }
 
-/** After so many turns, a wait counting as some, the runtime gets its turn. */
-const turnsAtMost = 64;
-const wait = 16;
+/** Milliseconds after which the runtime gets its turn, for what else it does. */
+const longest = 1;
 
 /** Starts to look at descriptors. While many are busy it asks the kernel by itself: the runtime's way takes twice as long. */
 export function startLoop(sockets: Sockets): Loop {
@@ -33,18 +32,14 @@ export function startLoop(sockets: Sockets): Loop {
     for (const fd of earlier) handle(fd, 0);
   };
   const run = async () => {
-    for (let turns = 0;; turns++) {
+    for (let since = performance.now();;) {
       let count = sockets.ready();
-      if (count < 1 && unfinished.size === 0) {
-        turns += wait;
-        count = sockets.readySoon();
-        if (count < 1) count = await sockets.readyLater();
-      }
-      if (turns > turnsAtMost) {
-        turns = 0;
-        await new Promise((resolve) => setImmediate(resolve));
-      }
+      if (count < 1 && unfinished.size === 0) count = sockets.readySoon();
+      if (count < 1 && unfinished.size === 0) count = await sockets.readyLater();
       turn(count);
+      if (performance.now() - since < longest) continue;
+      await new Promise((resolve) => setImmediate(resolve));
+      since = performance.now();
     }
   };
   void run();
