@@ -14,6 +14,7 @@ export function dryWorld(world: World, tell: (line: string) => void): World {
       const key = path.startsWith("/proc/sys/") ? path.slice(10) : path;
       tell(`sysctl -w ${key}=${text}`);
     },
+    append: () => {},
     symlink: () => {},
     makeDirectory: () => {},
     remove: () => {},

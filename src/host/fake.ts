@@ -357,6 +357,7 @@ type Files = Pick<
   | "write"
   | "create"
   | "put"
+  | "append"
   | "symlink"
   | "makeDirectory"
   | "remove"
@@ -400,6 +401,10 @@ function filesOf(machine: Machine, self: FakeProcess, state: State): Files {
     create: (path, text, mode = 0o600) =>
       changing("create", path, true, () => tree.entry(path) ? false : (tree.write(path, text, mode), true)),
     put: (path, text) => changing("put", path, !isKernels(path), () => put(path, text)),
+    append: (path, text) => {
+      const old = tree.entry(path)?.text;
+      if (old !== undefined) changing("append", path, true, () => put(path, old + text));
+    },
     symlink: (target, path) =>
       changing("symlink", path, true, () => tree.write(path, target, 0o777, "symlink")),
     makeDirectory: (path, mode) =>

@@ -94,6 +94,8 @@ export interface Writing {
    * some of the old text, and no file that is cut. It follows links: not for a directory that others write.
    */
   put(path: string, text: string): void;
+  /** Writes to the end of a file that is there; where there is none, nothing. It follows links, as `put` does. */
+  append(path: string, text: string): void;
   symlink(target: string, path: string): void;
   makeDirectory(path: string, mode?: number): void;
   /** Removes a file or a whole directory. */

@@ -1,7 +1,7 @@
 import { identifierProblem } from "../../net/names.ts";
 import { containerPaths } from "../../engine/state.ts";
 import type { World } from "../../plan/world.ts";
-import type { NameDriver } from "./name_driver.ts";
+import type { NameDriver, NetworkChange } from "./name_driver.ts";
 
 /** Names in the hosts files that are mounted into containers: no process takes part. */
 export const hostsDriver: NameDriver = {
@@ -19,6 +19,23 @@ export const hostsDriver: NameDriver = {
   },
 };
 
+/**
+ * Tells who is new on a network: its own file gets the names of all, and those of others get its lines at their end, however
+ * much they have.
+ */
+export function joinHosts(
+  world: World,
+  state: string,
+  { network, members }: Pick<NetworkChange, "network" | "members">,
+  joiner: string,
+): void {
+  rewrite(world, state, joiner, replacing({ network, lines: [...members.values()].flat() }));
+  const [begin, end] = markers(network);
+  // A file of a container's may end without a newline.
+  const text = `\n${begin}\n${members.get(joiner)?.join("\n")}\n${end}\n`;
+  for (const id of members.keys()) if (id !== joiner && isOurs(id)) world.append(hostsFile(state, id), text);
+}
+
 /** What a network's names stand between. */
 const markers = (network: string) => [`# ocinet: network ${network}`, `# ocinet: end of ${network}`] as const;
 
@@ -32,12 +49,21 @@ interface Block {
 
 /** What the container itself has written into its file stays. */
 function rewrite(world: World, state: string, id: string, replace: (text: string) => string): void {
-  if (identifierProblem(id) !== undefined) return;
-  const path = `${containerPaths(state, id).directory}/hosts`;
+  if (!isOurs(id)) return;
+  const path = hostsFile(state, id);
   const text = world.readStart(path, most);
   if (text === undefined) return;
   const next = replace(text);
   if (next !== text) world.put(path, next);
+}
+
+/** Whether it is a container of this host. */
+function isOurs(id: string): boolean {
+  return identifierProblem(id) === undefined;
+}
+
+function hostsFile(state: string, id: string): string {
+  return `${containerPaths(state, id).directory}/hosts`;
 }
 
 /** A hosts file in which a network's names are these. */
@@ -51,8 +77,17 @@ function replacing({ network, lines }: Block): (text: string) => string {
   const block = lines.length === 0 ? "" : `${begin}\n${lines.join("\n")}\n${end}\n`;
   return (text) => {
     const whole = text.endsWith("\n") ? text : `${text}\n`;
-    const from = whole.startsWith(`${begin}\n`) ? 0 : whole.indexOf(`\n${begin}\n`) + 1;
-    const to = from === 0 && !whole.startsWith(begin) ? -1 : whole.indexOf(`\n${end}\n`, from);
-    return to < 0 ? whole + block : whole.slice(0, from) + block + whole.slice(to + end.length + 2);
+    const beginAfter = (at: number) =>
+      whole.startsWith(`${begin}\n`, at) ? at : whole.indexOf(`\n${begin}\n`, at) + 1 || -1;
+    let [kept, at] = ["", 0];
+    for (let from = beginAfter(0), isFirst = true; from >= 0; from = beginAfter(at), isFirst = false) {
+      const to = whole.indexOf(`\n${end}\n`, from);
+      if (to < 0) break;
+      const between = whole.slice(at, from);
+      // Before what was appended is an empty line.
+      kept += isFirst ? between + block : between.replace(/(^|\n)\n$/, "$1");
+      at = to + end.length + 2;
+    }
+    return at === 0 ? whole + block : kept + whole.slice(at);
   };
 }

@@ -20,7 +20,7 @@ export interface NameDriver {
 /** Who is on a network, and who has left it. */
 export interface NetworkChange {
   readonly network: string;
-  /** The lines of the members' files by container; those of other drivers are none. */
+  /** The texts of the members' files by container; those of other drivers are none. */
   readonly members: ReadonlyMap<string, readonly string[]>;
   readonly leavers: readonly string[];
 }

@@ -11,11 +11,14 @@ import { idsOf } from "../../wire/dns/zone.ts";
 import { UsageError } from "../../wire/oci/options.ts";
 import type { NetworkList } from "../../wire/cni/network_list.ts";
 import { dnsDriver, serveNames } from "./dns_driver.ts";
-import { hostsDriver } from "./hosts_driver.ts";
+import { hostsDriver, joinHosts } from "./hosts_driver.ts";
 import type { NameDriver } from "./name_driver.ts";
 
 /** A name that a hosts file, and a resolver, can have. */
 const hostName = /^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})$/;
+
+/** On networks with more members than this their hosts files are not rewritten for one that joins. */
+const few = 64;
 
 const drivers: readonly NameDriver[] = [hostsDriver, dnsDriver];
 
@@ -153,7 +156,7 @@ export interface NameChange {
 
 /**
  * Writes the names of networks' present containers to the hosts files of these containers, or has the resolver read them.
- * A container that was killed is left out.
+ * A container that was killed is left out; of a network with many members it stays in hosts files until another leaves.
  * @param change if only one container's names have changed: a resolver's members are then not looked at
  * @throws Error when a resolver cannot serve one of them
  */
@@ -186,27 +189,73 @@ export async function refreshNames(
         }
       }
       const told = withoutDrained(world, state, network);
-      const texts = (await Promise.all(files.map(async (name) => {
-        const [id, ifname] = name.split(" ") as [string, string];
+      const all = files.map((file) => {
+        const [id, ifname] = file.split(" ") as [string, string];
+        return { id, ifname, text: told(file, textOf(file)).trim() };
+      });
+      if (
+        change && leavers.length === 0 && files.length > few &&
+        await mayJoin(world, state, network, all, change)
+      ) {
+        joinHosts(world, state, { network, members: textsOf(all) }, change.id);
+        continue;
+      }
+      const texts = (await Promise.all(all.map(async (one) => {
         // Containers of other hosts (features/overlay/member_names.ts) have no record here.
-        const isOurs = identifierProblem(id) === undefined;
-        if (isOurs && await hasEnded(world, state, id, { network, ifname })) return [];
-        return [{ id, text: told(name, textOf(name)) }];
+        const isOurs = identifierProblem(one.id) === undefined;
+        return isOurs && await hasEnded(world, state, one.id, { network, ifname: one.ifname }) ? [] : [one];
       }))).flat();
       for (const driver of drivers) {
         const own = texts.filter(({ text }) => (parseMember(text) ? dnsDriver : hostsDriver) === driver);
         // The other driver has neither members nor leavers.
         if (own.length === 0 && texts.length > 0 && leavers.length === 0) continue;
-        const members = new Map<string, readonly string[]>();
-        for (const { id, text } of own) {
-          members.set(id, [...members.get(id) ?? [], ...text.split("\n").filter((line) => line !== "")]);
-        }
-        await driver.refresh(world, state, { network, members, leavers });
+        await driver.refresh(world, state, { network, members: textsOf(own), leavers });
       }
     } finally {
       unlock();
     }
   }
+}
+
+/** A file of names. */
+interface Told {
+  readonly id: string;
+  readonly ifname: string;
+  readonly text: string;
+}
+
+/** What is told, by container. */
+function textsOf(told: readonly Told[]): ReadonlyMap<string, readonly string[]> {
+  const texts = new Map<string, string[]>();
+  for (const { id, text } of told) {
+    if (text !== "" && !texts.get(id)?.push(text)) texts.set(id, [text]);
+  }
+  return texts;
+}
+
+/**
+ * Whether nothing changes but that a container's lines are added: all names are in hosts files, and none of its own is that of
+ * a container that was killed, whose address would stand first.
+ */
+async function mayJoin(
+  world: World,
+  state: string,
+  network: string,
+  all: readonly Told[],
+  { id }: NameChange,
+): Promise<boolean> {
+  const namesOf = ({ text }: Told) => text.split("\n").flatMap((line) => line.split(" ").slice(1));
+  const own = [...new Set(all.filter((one) => one.id === id).flatMap(namesOf))];
+  for (const one of all) {
+    if (one.text.startsWith("#")) return false;
+    // Of a thousand texts few are taken apart.
+    if (one.id === id || !own.some((name) => one.text.includes(name) && namesOf(one).includes(name))) {
+      continue;
+    }
+    if (identifierProblem(one.id) !== undefined) continue;
+    if (await hasEnded(world, state, one.id, { network, ifname: one.ifname })) return false;
+  }
+  return true;
 }
 
 /** Whether a container's namespace is gone. Its record is read only if no link of the host's tells that it is there. */

@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { apply } from "../../engine/apply.ts";
 import { newFake } from "../../host/fake.ts";
+import { type ContainerRecord, recordFormat, writeRecord } from "../../engine/record.ts";
 import { parseNetworkList } from "../../wire/cni/network_list.ts";
 import { emptyResult } from "../../wire/cni/result.ts";
 import type { Claim } from "../../plan/step.ts";
@@ -246,4 +247,91 @@ test("the resolver is started where it does not run", async () => {
   assert.deepEqual([await starts(), await starts()], [1, 0]);
   kernel.processes = [];
   assert.equal(await starts(), 1);
+});
+
+/** A network of many members, whose names are in hosts files. */
+async function manyMembers(count: number) {
+  const { world } = newFake();
+  const path = (id: string) => `${state}/containers/${id}/hosts`;
+  const join = (id: string, address: string) => {
+    world.makeDirectory(`${state}/containers/${id}`);
+    world.write(path(id), "127.0.0.1\tlocalhost\n");
+    const [claim] = nameSteps(world, state, { id }, [member("shop", address)]);
+    world.write((claim as Claim).path, (claim as Claim).owner);
+  };
+  world.makeDirectory(`${state}/names/shop`);
+  for (let i = 0; i < count; i++) join(`m${i}`, `10.5.1.${i}/24`);
+  await refreshNames(world, state, ["shop"]);
+  return { world, join, path, hosts: (id: string) => world.read(path(id))! };
+}
+
+test("one that joins many has its lines added to their hosts files, and is told of all; one that leaves has them rewritten", async () => {
+  const { world, join, hosts, path } = await manyMembers(100);
+  const [before, written]: [string, string[]] = [hosts("m7"), []];
+  const watched = {
+    ...world,
+    readStart: (path: string, most: number) => (written.push(path), world.readStart(path, most)),
+    put: (path: string, text: string) => (written.push(path), world.put(path, text)),
+  };
+  join("new", "10.5.2.1/24");
+  await refreshNames(watched, state, ["shop"], { id: "new" });
+  assert.deepEqual(written, [path("new"), path("new")]);
+  assert.equal(hosts("m7"), `${before}\n# ocinet: network shop\n10.5.2.1 new api\n# ocinet: end of shop\n`);
+  assert.equal(hosts("new").match(/^10\.5\.\d+\.\d+ /gm)!.length, 101);
+  world.put(path("m8"), `${hosts("m8")}10.9.9.9 mine`);
+  join("last", "10.5.2.2/24");
+  await refreshNames(world, state, ["shop"], { id: "last" });
+  assert.match(hosts("m8"), /\n10\.9\.9\.9 mine\n# ocinet: network shop\n10\.5\.2\.2 last api\n/);
+  world.remove(`${state}/names/shop/new eth0`);
+  await refreshNames(world, state, ["shop"], { id: "new", hasLeft: true });
+  const block = before.slice("127.0.0.1\tlocalhost\n".length);
+  const [begin] = block.split("\n");
+  assert.equal(hosts("m7").split(begin!).length, 2);
+  assert.equal(hosts("m7"), before.replace(`${begin}\n`, `${begin}\n10.5.2.2 last api\n`));
+  assert.equal(hosts("m8"), `${hosts("m7")}10.9.9.9 mine\n`);
+  assert.equal(hosts("new"), "127.0.0.1\tlocalhost\n");
+});
+
+test("hosts files are rewritten for one that joins few, or takes over the name of one that was killed", async () => {
+  const few = await manyMembers(20);
+  few.join("new", "10.5.2.1/24");
+  await refreshNames(few.world, state, ["shop"], { id: "new" });
+  assert.equal(few.hosts("m7"), few.hosts("new"));
+  const { world, join, hosts } = await manyMembers(100);
+  const key = { part: "container", id: "m50", network: "", ifname: "" } as const;
+  const nothing = { steps: [], attachments: [], ports: [], container: { netns: "", identity: "" } };
+  const earlier: ContainerRecord = {
+    ...{ ...key, ...nothing, format: recordFormat, bootId: "earlier", host: "", created: "", phase: "done" },
+  };
+  writeRecord(world, state, earlier);
+  const [claim] = nameSteps(world, state, { id: "new", hostname: "m50" }, [member("shop", "10.5.2.1/24")]);
+  join("new", "10.5.2.1/24");
+  world.write((claim as Claim).path, (claim as Claim).owner);
+  await refreshNames(world, state, ["shop"], { id: "new" });
+  assert.deepEqual(hosts("m7").match(/^.* m50 .*$/gm), ["10.5.2.1 new m50 api"]);
+});
+
+test("what is drained is not added either", async () => {
+  const { world, join, hosts } = await manyMembers(100);
+  world.makeDirectory(`${state}/drained/shop`);
+  world.write(`${state}/drained/shop/new eth0`, "api");
+  join("new", "10.5.2.1/24");
+  await refreshNames(world, state, ["shop"], { id: "new" });
+  assert.match(hosts("m7"), /^10\.5\.2\.1 new$/m);
+});
+
+test("of many blocks of a network in a hosts file one is left, and what else there is stays", () => {
+  const block = (...lines: readonly string[]) =>
+    ["# ocinet: network shop", ...lines, "# ocinet: end of shop", ""].join("\n");
+  const now = { network: "shop", lines: ["10.5.0.2 web"] };
+  assert.equal(
+    withBlock(`a\n${block("1")}b\n\n${block("2")}\n${block("3")}${block("4")}c\n\n`, now),
+    `a\n${block("10.5.0.2 web")}b\nc\n\n`,
+  );
+  assert.equal(
+    withBlock(`${block("1")}\n${block("2")}# ocinet: network shop\nc`, { ...now, lines: [] }),
+    "# ocinet: network shop\nc\n",
+  );
+  const hostile = "# ocinet: network shop\n".repeat(40_000);
+  assert.equal(withBlock(hostile, now), hostile + block("10.5.0.2 web"));
 });

@@ -49,6 +49,10 @@ export const denoWriting: Writing = {
       file.close();
     }
   },
+  append: (path, text) =>
+    void orUndefined(() =>
+      Deno.writeFileSync(path, new TextEncoder().encode(text), { append: true, create: false })
+    ),
   symlink: (target, path) => Deno.symlinkSync(target, path),
   makeDirectory: (path, mode = 0o700) => unmasked(() => Deno.mkdirSync(path, { recursive: true, mode })),
   remove: (path) => void orUndefined(() => Deno.removeSync(path, { recursive: true })),

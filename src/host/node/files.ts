@@ -43,6 +43,15 @@ export function nodeWriting(): Writing {
         fs.unlinkSync(temporary);
       }
     },
+    append: (path, text) => {
+      const fd = orUndefined(() => fs.openSync(path, fs.constants.O_WRONLY | fs.constants.O_APPEND));
+      if (fd === undefined) return;
+      try {
+        fs.writeFileSync(fd, text);
+      } finally {
+        fs.closeSync(fd);
+      }
+    },
     put: (path, text) => {
       const fd = fs.openSync(path, fs.constants.O_WRONLY);
       try {
