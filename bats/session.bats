@@ -222,6 +222,7 @@ ports_over() {
   [ $driver != relay ] || said=$relay both=$relay
   [ $driver != slirp4netns ] || both="slirp4netns, IPv4 only"
   session start --uplink "$1"
+  [ "$1" != pasta ] || equal reno "$(inside cat /proc/sys/net/ipv4/tcp_congestion_control)"
   in_session web --net default "${ports[@]/#/--publish=}"
   serve tcp 80 in_container web
   serve udp 53 in_container web

@@ -53,6 +53,21 @@ publishes() {
   run ! ask_within 1 tcp 192.0.2.1 8081 in_peer
 }
 
+@test "pasta: the container's TCP recovers fast from what is dropped, also when pasta has been started again" {
+  local settings=(/proc/sys/net/ipv4/tcp_{congestion_control,frto}) fast=$'reno\n0' pid
+  if [ -e /proc/sys/net/ipv4/tcp_rto_min_us ]; then
+    settings+=(/proc/sys/net/ipv4/tcp_rto_min_us)
+    fast+=$'\n20000'
+  fi
+  [ "$(as_user "$OCINET" run --uplink pasta -- cat "${settings[@]}")" = "$fast" ]
+  launch c1 --uplink pasta
+  [ "$(in_container c1 cat "${settings[@]}")" = "$fast" ]
+  pid=$(uplink_pids c1 | tail -n 1)
+  kill -KILL "$pid"
+  wait_for runs_again c1 "$pid"
+  [ "$(in_container c1 cat "${settings[@]}")" = "$fast" ]
+}
+
 with_each_uplink "the host's loopback is out of reach, unless it is asked for" keeps_loopback
 keeps_loopback() {
   serve tcp 8000 in_host

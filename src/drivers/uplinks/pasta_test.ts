@@ -29,6 +29,9 @@ function connect(options: string, ports: readonly string[] = [], more: Partial<T
 }
 
 const allows = "container: sysctl -w net/ipv6/conf/default/disable_ipv6=0\n";
+const recovers = "container: sysctl -w net/ipv4/tcp_rto_min_us=20000\n" +
+  "container: sysctl -w net/ipv4/tcp_frto=0\n" +
+  "container: sysctl -w net/ipv4/tcp_congestion_control=reno\n";
 const begins =
   "pasta --foreground --quiet --pid=/c1/ready --log-file=/c1/pasta.log --config-net --ns-ifname=eth0 ";
 const still = "--no-dhcp --no-dhcpv6 --no-ra ";
@@ -43,7 +46,7 @@ test("pasta gets all it has to know when it starts", () => {
   ]);
   assert.equal(
     show(steps),
-    allows + begins +
+    allows + recovers + begins +
       "--mtu=65520 --address=10.0.2.100 --netmask=24 --gateway=10.0.2.2 --address=fd00::100 " +
       `--gateway=fd00::2 ${still}--no-map-gw --dns-forward=10.0.2.3 --tcp-ports=8080:80 ` +
       "--tcp-ports=127.0.0.1/8081:81 --tcp-ports=::1/8082:82 --tcp-ports=0.0.0.0/8083:83 --udp-ports=::/5353:53 " +
@@ -53,11 +56,24 @@ test("pasta gets all it has to know when it starts", () => {
   assert.deepEqual(result.dns, { nameservers: ["10.0.2.3"] });
 });
 
+test("the container's TCP recovers fast from what pasta drops, on kernels that can do so", () => {
+  for (const options of ["", "ipv6=false"]) {
+    const { steps } = connect(options);
+    const settings = steps.filter((step) => step.tool === "sysctl" && step.key.startsWith("net/ipv4/tcp_"));
+    assert.equal(settings.length, 3);
+    // They are there before the first connection, and an older kernel lacks the first one.
+    assert.ok(
+      settings.every((step) => steps.indexOf(step) < steps.findIndex(({ tool }) => tool === "spawn")),
+    );
+    assert.ok(settings.every(({ onError }) => onError === "ignore"));
+  }
+});
+
 test("pasta leaves no way out of default-restricted, not even for names or by request", () => {
   const { steps, result } = connect("host-loopback=true", ["8080:80"], { restricted: true });
   assert.equal(
     show(steps),
-    begins + "--mtu=65520 --address=10.0.2.100 --netmask=24 --gateway=10.0.2.2 --ipv4-only " +
+    recovers + begins + "--mtu=65520 --address=10.0.2.100 --netmask=24 --gateway=10.0.2.2 --ipv4-only " +
       `${still}--no-map-gw --no-icmp --outbound-if4=lo --tcp-ports=8080:80 --udp-ports=none ` +
       "--tcp-ns=none --udp-ns=none 7\n" +
       "container: nft table inet ocinet_restricted { chain out { type filter hook output priority 0; " +
@@ -74,7 +90,7 @@ test("pasta's options all take effect", () => {
   );
   assert.equal(
     show(steps),
-    allows + begins +
+    allows + recovers + begins +
       "--mtu=1500 --ns-mac-addr=02:00:00:00:00:01 --address=10.99.0.100 --netmask=16 --gateway=10.99.0.2 " +
       `--address=fd00::100 --gateway=fd00::2 ${still}--outbound=192.0.2.1 --outbound-if6=eth1 ` +
       "--tcp-ports=none --udp-ports=none --tcp-ns=none --udp-ns=none 7",
