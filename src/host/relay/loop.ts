@@ -25,10 +25,9 @@ export function startLoop(sockets: Sockets): Loop {
     const earlier = unfinished;
     unfinished = new Set();
     for (let i = 0; i < count; i++) {
-      const [fd, events] = sockets.readyOne(i);
-      earlier.delete(fd);
-      handle(fd, events);
+      handle(...sockets.readyOne(i));
     }
+    // Whatever was reported of them by now: an event concerns only a part of what is unfinished.
     for (const fd of earlier) handle(fd, 0);
   };
   const run = async () => {
