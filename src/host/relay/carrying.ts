@@ -111,9 +111,9 @@ function pump(carrier: Carrier, lane: Lane, reverse: Lane): "waits" | "unfinishe
   return "unfinished";
 }
 
-/** Whether there was no more to read, so that the next part is an event. */
-function isAll({ isBulk, isLost, mayEnd, rest }: Lane, count: number): boolean {
-  return !isBulk && !isLost && !mayEnd && rest === undefined && count < buffer.length;
+/** Whether there was no more to read, so that the next part is an event. Into a pipe less may fit than there is. */
+function isAll({ isBulk, isLost, mayEnd, rest, piped }: Lane, count: number): boolean {
+  return !isBulk && !isLost && !mayEnd && rest === undefined && piped === 0 && count < buffer.length;
 }
 
 /** Writes what waits. @returns whether nothing waits any more */

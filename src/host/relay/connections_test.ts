@@ -101,6 +101,21 @@ for (const [name, forward] of Object.entries(ways)) {
     guest.close();
   });
 
+  on("parts of any size are passed on at once, without more to come", async () => {
+    const guest = await listen(0, (client) => void client.pipe(client));
+    const { port, close } = await forward(guest);
+    const client = net.connect({ host, port });
+    for (const size of [1, 65_535, 65_536, 65_537, 70_000, 140_000, 1_048_577, 10]) {
+      client.write(much.subarray(0, size));
+      let left = size;
+      while (left > 0) left -= (await new Promise<Buffer>((resolve) => client.once("data", resolve))).length;
+      assert.equal(left, 0);
+    }
+    client.destroy();
+    close();
+    guest.close();
+  });
+
   on("what a server answers arrives whole, though it closes before it has read the request", async () => {
     const answer = much.subarray(0, 100_000);
     const guest = await listen(0, (client) => {
