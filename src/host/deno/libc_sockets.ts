@@ -57,30 +57,28 @@ export function openSockets(): Sockets | undefined {
   return undefined;
 }
 
-function wrap(
-  libc: Deno.StaticForeignLibraryInterface<typeof symbols>,
-  { epoll_wait }: Deno.StaticForeignLibraryInterface<typeof waiting>,
-) {
+type Libc = Deno.StaticForeignLibraryInterface<typeof symbols>;
+type Waiting = Deno.StaticForeignLibraryInterface<typeof waiting>;
+/** The result of a call, or its error as a negative number. */
+type Done = (result: number) => number;
+
+function wrap(libc: Libc, { epoll_wait }: Waiting) {
   const errno = new Int32Array(Deno.UnsafePointerView.getArrayBuffer(libc.__errno_location()!, 4));
-  const done = (result: number) => result < 0 ? -errno[0]! : result;
-  const poll = libc.epoll_create1(cloexec);
-  // The kernel's struct epoll_event is packed on x86-64 alone.
-  const [size, at] = Deno.build.arch === "x86_64" ? [12, 4] : [16, 8];
-  const one = new DataView(new ArrayBuffer(size));
-  const ready = new DataView(new ArrayBuffer(size * mostEvents));
-  const bytes = (view: ArrayBufferView<ArrayBuffer>) => new Uint8Array(view.buffer);
-  const [oneBytes, readyBytes] = [bytes(one), bytes(ready)];
-  // struct pollfd, whose events are POLLIN.
-  const polled = bytes(new Int32Array([poll, 1]));
-  const moment = bytes(new BigInt64Array([0n, aMoment]));
-  const [name, length] = [new Uint8Array(28), new Uint32Array(1)];
-  const option = (fd: number, level: number, which: number, ...values: number[]) =>
-    libc.setsockopt(fd, level, which, bytes(new Int32Array(values)), 4 * values.length);
-  const control = (what: number, fd: number, wanted: number) => {
-    one.setUint32(0, wanted, true);
-    one.setInt32(at, fd, true);
-    return done(libc.epoll_ctl(poll, what, fd, oneBytes));
+  const done: Done = (result) => result < 0 ? -errno[0]! : result;
+  return {
+    ...connections(libc, done),
+    ...options(libc),
+    ...data(libc, done),
+    ...readiness(libc, epoll_wait, done),
   };
+}
+
+function bytes(view: ArrayBufferView<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  return new Uint8Array(view.buffer);
+}
+
+function connections(libc: Libc, done: Done) {
+  const [name, length] = [new Uint8Array(28), new Uint32Array(1)];
   const nameLength = () => {
     length[0] = name.length;
     return bytes(length);
@@ -108,20 +106,33 @@ function wrap(
     problem: (fd: number) => {
       const value = new Int32Array(1);
       length[0] = 4;
-      return libc.getsockopt(fd, 1, 4, bytes(value), bytes(length)) < 0 ? errno[0]! : value[0]!;
-    },
-    /** Small parts are sent at once. */
-    sendAtOnce: (fd: number) => option(fd, tcp, 1, 1),
-    /** Asks a peer that has said nothing for so many seconds whether it is still there. */
-    keepAlive: (fd: number, seconds: number) => option(fd, 1, 9, 1) + option(fd, tcp, 4, seconds),
-    /** Closes a socket so that its peer sees an error instead of a proper end. */
-    reset: (fd: number) => {
-      option(fd, 1, 13, 1, 0);
-      return libc.close(fd);
+      const result = done(libc.getsockopt(fd, 1, 4, bytes(value), bytes(length)));
+      return result < 0 ? -result : value[0]!;
     },
     close: (fd: number) => libc.close(fd),
     /** Tells the peer that no more comes. */
     end: (fd: number) => libc.shutdown(fd, 1),
+  };
+}
+
+function options(libc: Libc) {
+  const set = (fd: number, level: number, which: number, ...values: number[]) =>
+    libc.setsockopt(fd, level, which, bytes(new Int32Array(values)), 4 * values.length);
+  return {
+    /** Small parts are sent at once. */
+    sendAtOnce: (fd: number) => set(fd, tcp, 1, 1),
+    /** Asks a peer that has said nothing for so many seconds whether it is still there. */
+    keepAlive: (fd: number, seconds: number) => set(fd, 1, 9, 1) + set(fd, tcp, 4, seconds),
+    /** Closes a socket so that its peer sees an error instead of a proper end. */
+    reset: (fd: number) => {
+      set(fd, 1, 13, 1, 0);
+      return libc.close(fd);
+    },
+  };
+}
+
+function data(libc: Libc, done: Done) {
+  return {
     receive: (fd: number, into: Uint8Array<ArrayBuffer>) => done(libc.recv(fd, into, into.length, dontWait)),
     send: (fd: number, what: Uint8Array<ArrayBuffer>) =>
       done(libc.send(fd, what, what.length, dontWait | noSignal)),
@@ -134,18 +145,38 @@ function wrap(
       libc.fcntl(ends[1]!, pipeSize, wholePipe);
       return [ends[0]!, ends[1]!];
     },
-    watch: (fd: number, wanted: number) => control(1, fd, wanted),
-    unwatch: (fd: number) => control(2, fd, 0),
+  };
+}
+
+function readiness(libc: Libc, waitLong: Waiting["epoll_wait"], done: Done) {
+  const poll = libc.epoll_create1(cloexec);
+  // The kernel's struct epoll_event is packed on x86-64 alone.
+  const [size, at] = Deno.build.arch === "x86_64" ? [12, 4] : [16, 8];
+  const one = new DataView(new ArrayBuffer(size));
+  const ready = new DataView(new ArrayBuffer(size * mostEvents));
+  const [oneBytes, readyBytes] = [bytes(one), bytes(ready)];
+  // struct pollfd, whose events are POLLIN.
+  const polled = bytes(new Int32Array([poll, 1]));
+  const moment = bytes(new BigInt64Array([0n, aMoment]));
+  const control = (what: number, fd: number, wanted: number, key: number) => {
+    one.setUint32(0, wanted, true);
+    one.setUint32(at, key, true);
+    return done(libc.epoll_ctl(poll, what, fd, oneBytes));
+  };
+  return {
+    /** @param key what `readyOne` calls it, below 2^32 @returns a negative number if it cannot be watched */
+    watch: (fd: number, wanted: number, key: number) => control(1, fd, wanted, key),
+    unwatch: (fd: number) => control(2, fd, 0, 0),
     /** How many watched descriptors are ready now. @returns less than one for none */
     ready: () => libc.epoll_wait(poll, readyBytes, mostEvents, 0),
     /** The same, after having waited a moment at most, in which this process does nothing else. */
     readySoon: () =>
       libc.ppoll(polled, 1n, moment, null) > 0 ? libc.epoll_wait(poll, readyBytes, mostEvents, 0) : 0,
     /** The same, when some are. */
-    readyLater: () => epoll_wait(poll, readyBytes, mostEvents, -1),
-    /** One of those that are ready, and for what. */
-    readyOne: (i: number): readonly [fd: number, what: number] => [
-      ready.getInt32(size * i + at, true),
+    readyLater: () => waitLong(poll, readyBytes, mostEvents, -1),
+    /** The key of one of those that are ready, and for what it is. */
+    readyOne: (i: number): readonly [key: number, what: number] => [
+      ready.getUint32(size * i + at, true),
       ready.getUint32(size * i, true),
     ],
   };

@@ -44,11 +44,17 @@ const changes = edge | read | write | peerEnded;
 /**
  * Copies data between two connected sockets in both directions, as `join` does. What comes in large parts the kernel moves
  * by itself.
+ * @param header is sent to the second before what the first sends
  * @param ended is called when both are closed
  */
-export function carry(carrier: Carrier, a: number, b: number, ended: () => void): void {
+export function carry(
+  carrier: Carrier,
+  [a, b]: readonly [number, number],
+  header: Uint8Array<ArrayBuffer> | undefined,
+  ended: () => void,
+): void {
   const { loop, sockets } = carrier;
-  const lanes = [newLane(a, b), newLane(b, a)] as const;
+  const lanes = [newLane(a, b, header), newLane(b, a)] as const;
   const finish = (close: (fd: number) => void) => {
     for (const fd of [a, b]) {
       loop.forget(fd);
@@ -72,14 +78,14 @@ export function carry(carrier: Carrier, a: number, b: number, ended: () => void)
   for (const fd of [a, b]) if (loop.watch(fd, changes, tell(fd)) < 0) return void finish(sockets.reset);
 }
 
-function newLane(from: number, to: number): Lane {
-  return { from, to, piped: 0, isBulk: false, mayEnd: false, isLost: false, end: "none" };
+function newLane(from: number, to: number, rest?: Uint8Array<ArrayBuffer>): Lane {
+  return { from, to, rest, piped: 0, isBulk: false, mayEnd: false, isLost: false, end: "none" };
 }
 
 /** Nearly every event says that a socket can be written to: that concerns only what waits for it. */
-function isConcerned({ from, rest, piped, end }: Lane, fd: number, now: number): boolean {
+function isConcerned({ from, rest, piped }: Lane, fd: number, now: number): boolean {
   if (from === fd) return now !== write;
-  return rest !== undefined || piped > 0 || end === "read" || now === 0 || (now & (hangup | error)) !== 0;
+  return rest !== undefined || piped > 0 || now === 0 || (now & (hangup | error)) !== 0;
 }
 
 /** Moves what there is. */

@@ -131,7 +131,7 @@ for (const [name, forward] of Object.entries(ways)) {
     guest.close();
   });
 
-  on("whoever breaks a connection off breaks off the other's", async () => {
+  on("a client that breaks its connection off has the one to the server broken off", async () => {
     const served: Promise<string>[] = [];
     const guest = await listen(0, (client) => {
       served.push(new Promise((resolve) => client.on("error", ({ message }) => resolve(message)).resume()));

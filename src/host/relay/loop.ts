@@ -15,20 +15,21 @@ const longest = 1;
 
 /** Starts to look at descriptors. While many are busy it asks the kernel by itself: the runtime's way takes twice as long. */
 export function startLoop(sockets: Sockets): Loop {
+  // By a key of each watch: the kernel may have reported a descriptor whose number another socket has by now.
   const watched = new Map<number, (events: number) => boolean>();
+  const keys = new Map<number, number>();
+  let lastKey = 0;
   const { setImmediate } = builtin<typeof Timers>("node:timers");
   let unfinished = new Set<number>();
-  const handle = (fd: number, events: number) => {
-    if (watched.get(fd)?.(events)) unfinished.add(fd);
+  const handle = (key: number, events: number) => {
+    if (watched.get(key)?.(events)) unfinished.add(key);
   };
   const turn = (count: number) => {
     const earlier = unfinished;
     unfinished = new Set();
-    for (let i = 0; i < count; i++) {
-      handle(...sockets.readyOne(i));
-    }
+    for (let i = 0; i < count; i++) handle(...sockets.readyOne(i));
     // Whatever was reported of them by now: an event concerns only a part of what is unfinished.
-    for (const fd of earlier) handle(fd, 0);
+    for (const key of earlier) handle(key, 0);
   };
   const run = async () => {
     for (let since = performance.now();;) {
@@ -44,12 +45,16 @@ export function startLoop(sockets: Sockets): Loop {
   void run();
   return {
     watch: (fd, events, tell) => {
-      watched.set(fd, tell);
-      return sockets.watch(fd, events);
+      lastKey = lastKey + 1 >>> 0;
+      keys.set(fd, lastKey);
+      watched.set(lastKey, tell);
+      return sockets.watch(fd, events, lastKey);
     },
     forget: (fd) => {
-      watched.delete(fd);
-      unfinished.delete(fd);
+      const key = keys.get(fd) ?? 0;
+      keys.delete(fd);
+      watched.delete(key);
+      unfinished.delete(key);
       sockets.unwatch(fd);
     },
   };

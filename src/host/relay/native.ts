@@ -96,9 +96,7 @@ function serve(
       sockets.reset(client);
       return ended();
     }
-    // A new connection has room for it.
-    if (header) sockets.send(within, header as Uint8Array<ArrayBuffer>);
-    carry(carrier, client, within, ended);
+    carry(carrier, [client, within], header as Uint8Array<ArrayBuffer> | undefined, ended);
   });
 }
 
