@@ -150,7 +150,7 @@ options ndots:0" "$(exec_container a cat /etc/resolv.conf)"
   wait_for grep -q started "$BATS_TEST_TMPDIR/taken.log"
   prepare a runc --net shop
   run ! start_container a "$(bundle_path a)"
-  [[ $output == *"Cannot serve names of network \\\"shop\\\": 10.5.0.1 port 53: "*"see who has the port"* ]] || fail "$output"
+  [[ $output == *"Cannot serve names of network \\\"shop\\\": 10.5.0.1 port 53: "*"see which program has the port"* ]] || fail "$output"
   ocinet ls --json | jq -e '. == []'
   wait_for no_resolver
   stop taken

@@ -29,7 +29,7 @@ async function lookAtResolver(world: World): Promise<readonly Finding[]> {
     return warn(
       name,
       `cannot serve network ${failed.network}: ${failed.address} port 53: ${failed.problem}`,
-      "see who has the port: ss -lnp 'sport = 53'",
+      "see which program has the port: ss -lnp 'sport = 53'",
     );
   } catch {
     return warn(

@@ -30,6 +30,6 @@ test("doctor says whether the resolver serves the networks that ask it", async (
   ]);
   const taken = [{ address: "10.5.0.1", network: "shop", problem: "EADDRINUSE" }];
   assert.deepEqual(await said({ "shop/web eth0": text }, answering(taken)), [
-    "warning: cannot serve network shop: 10.5.0.1 port 53: EADDRINUSE; see who has the port: ss -lnp 'sport = 53'",
+    "warning: cannot serve network shop: 10.5.0.1 port 53: EADDRINUSE; see which program has the port: ss -lnp 'sport = 53'",
   ]);
 });

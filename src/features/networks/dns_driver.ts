@@ -53,7 +53,7 @@ export async function serveNames(
   if (problem === undefined) return { hasOthers };
   throw new Error(
     `Cannot serve names of network "${following.network}": ${problem}; ` +
-      "see who has the port (ss -lnp 'sport = 53'), or create the network without --opt names=dns",
+      "see which program has the port (ss -lnp 'sport = 53'), or create the network without --opt names=dns",
   );
 }
 

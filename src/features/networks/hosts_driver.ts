@@ -20,8 +20,8 @@ export const hostsDriver: NameDriver = {
 };
 
 /**
- * Tells who is new on a network: its own file gets the names of all, and those of others get its lines at their end, however
- * much they have.
+ * Adds the names of a container that joins a network. Its own hosts file gets the names of all members. The files of the others
+ * get its lines at their end, and are not read.
  */
 export function joinHosts(
   world: World,

@@ -12,7 +12,7 @@ import { UsageError } from "../../wire/oci/options.ts";
 import type { NetworkList } from "../../wire/cni/network_list.ts";
 import { dnsDriver, serveNames } from "./dns_driver.ts";
 import { hostsDriver, joinHosts } from "./hosts_driver.ts";
-import type { NameDriver } from "./name_driver.ts";
+import type { NameDriver, NetworkChange } from "./name_driver.ts";
 
 /** A name that a hosts file, and a resolver, can have. */
 const hostName = /^[A-Za-z0-9_]([A-Za-z0-9_.-]{0,252})$/;
@@ -166,54 +166,61 @@ export async function refreshNames(
   networks: readonly string[],
   change?: NameChange,
 ): Promise<void> {
-  const leavers = change?.hasLeft ? [change.id] : [];
   for (const network of networks) {
     const unlock = await world.lock(`${state}/locks/.names-${network}`);
     try {
-      const directory = namesDirectory(state, network);
-      const textOf = (file: string) => readUndamagedFile(world, `${directory}/${file}`) ?? "";
-      const files = removeAbandoned(world, directory).filter((name) => /^[^. ][^ ]* [^ ]+$/.test(name))
-        .sort();
-      const [first] = files;
-      if (first === undefined) world.removeEmpty(directory);
-      // The resolver reads the members' files, and leaves out ended containers by itself.
-      else if (parseMember(textOf(first))) {
-        const { hasOthers } = await serveNames(world, state, {
-          network,
-          isNeeded: true,
-          changed: change?.id,
-        });
-        if (!hasOthers) {
-          await hostsDriver.refresh(world, state, { network, members: new Map(), leavers });
-          continue;
-        }
-      }
-      const told = withoutDrained(world, state, network);
-      const all = files.map((file) => {
-        const [id, ifname] = file.split(" ") as [string, string];
-        return { id, ifname, text: told(file, textOf(file)).trim() };
-      });
-      if (
-        change && leavers.length === 0 && files.length > few &&
-        await mayJoin(world, state, network, all, change)
-      ) {
-        joinHosts(world, state, { network, members: textsOf(all) }, change.id);
-        continue;
-      }
-      const texts = (await Promise.all(all.map(async (one) => {
-        // Containers of other hosts (features/overlay/member_names.ts) have no record here.
-        const isOurs = identifierProblem(one.id) === undefined;
-        return isOurs && await hasEnded(world, state, one.id, { network, ifname: one.ifname }) ? [] : [one];
-      }))).flat();
-      for (const driver of drivers) {
-        const own = texts.filter(({ text }) => (parseMember(text) ? dnsDriver : hostsDriver) === driver);
-        // The other driver has neither members nor leavers.
-        if (own.length === 0 && texts.length > 0 && leavers.length === 0) continue;
-        await driver.refresh(world, state, { network, members: textsOf(own), leavers });
-      }
+      await refreshNetwork(world, state, network, change);
     } finally {
       unlock();
     }
+  }
+}
+
+async function refreshNetwork(
+  world: World,
+  state: string,
+  network: string,
+  change: NameChange | undefined,
+): Promise<void> {
+  const leavers = change?.hasLeft ? [change.id] : [];
+  const directory = namesDirectory(state, network);
+  const textOf = (file: string) => readUndamagedFile(world, `${directory}/${file}`) ?? "";
+  const files = removeAbandoned(world, directory).filter((name) => /^[^. ][^ ]* [^ ]+$/.test(name)).sort();
+  const [first] = files;
+  if (first === undefined) world.removeEmpty(directory);
+  // The resolver reads the members' files, and leaves out ended containers by itself.
+  else if (parseMember(textOf(first))) {
+    const following = { network, isNeeded: true, changed: change?.id };
+    const { hasOthers } = await serveNames(world, state, following);
+    if (!hasOthers) return await hostsDriver.refresh(world, state, { network, members: new Map(), leavers });
+  }
+  const told = withoutDrained(world, state, network);
+  const all = files.map((file) => {
+    const [id, ifname] = file.split(" ") as [string, string];
+    return { id, ifname, text: told(file, textOf(file)).trim() };
+  });
+  if (change && !change.hasLeft && files.length > few && await mayJoin(world, state, network, all, change)) {
+    return joinHosts(world, state, { network, members: textsOf(all) }, change.id);
+  }
+  await refreshAll(world, state, { network, all, leavers });
+}
+
+/** Tells each driver of all its members that are still there. */
+async function refreshAll(
+  world: World,
+  state: string,
+  { network, all, leavers }: Pick<NetworkChange, "network" | "leavers"> & { readonly all: readonly Told[] },
+): Promise<void> {
+  const living = (await Promise.all(all.map(async (one) => {
+    // Containers of other hosts (features/overlay/member_names.ts) have no record here.
+    const isOurs = identifierProblem(one.id) === undefined;
+    return isOurs && await hasEnded(world, state, one.id, { network, ifname: one.ifname }) ? [] : [one];
+  }))).flat();
+  for (const driver of drivers) {
+    const own = living.filter(({ text }) => (parseMember(text) ? dnsDriver : hostsDriver) === driver);
+    // The other driver has neither members nor leavers.
+    if (own.length === 0 && living.length > 0 && leavers.length === 0) continue;
+    await driver.refresh(world, state, { network, members: textsOf(own), leavers });
   }
 }
 
