@@ -34,7 +34,10 @@ const waiting = { epoll_wait: { ...symbols.epoll_wait, nonblocking: true } } as 
 /** Error numbers, which calls return as negative numbers, as the kernel does. */
 export const [eagain, einprogress] = [11, 115];
 /** What a descriptor is ready for (epoll_ctl(2)); `edge` reports a change only. */
-export const events = { read: 1, write: 4, error: 8, hangup: 16, peerEnded: 0x2000, edge: 1 << 31 };
+export const events = {
+  ...{ read: 1, urgent: 2, write: 4, error: 8, hangup: 16, peerEnded: 0x2000 },
+  edge: 1 << 31,
+};
 
 const [cloexec, nonBlocking, noSignal, dontWait] = [0o2000000, 0o4000, 0x4000, 0x40];
 const [ipv4, ipv6, stream, tcp] = [2, 10, 1, 6];
@@ -121,6 +124,8 @@ function options(libc: Libc) {
   return {
     /** Small parts are sent at once. */
     sendAtOnce: (fd: number) => set(fd, tcp, 1, 1),
+    /** Urgent data is received in its place among the other data. */
+    keepUrgent: (fd: number) => set(fd, 1, 10, 1),
     /** Asks a peer that has said nothing for so many seconds whether it is still there. */
     keepAlive: (fd: number, seconds: number) => set(fd, 1, 9, 1) + set(fd, tcp, 4, seconds),
     /** Closes a socket so that its peer sees an error instead of a proper end. */

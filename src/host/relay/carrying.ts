@@ -22,8 +22,10 @@ interface Lane {
   piped: number;
   /** Much comes at a time, which the kernel is to move by itself. */
   isBulk: boolean;
-  /** The sender may have ended: a read that got little is not its last. */
-  mayEnd: boolean;
+  /** A read that got little is not the last: the sender may have ended, or has sent urgent data, at which a read stops. */
+  needsAnotherRead: boolean;
+  /** The sender uses urgent data (tcp(7)), at which splice(2) stops for good. */
+  hasUrgent: boolean;
   /** A write failed: what still comes is dropped. */
   isLost: boolean;
   end: "none" | "read" | "passed on" | "broken";
@@ -36,10 +38,10 @@ const spare = 16;
 
 const buffer = new Uint8Array(1 << 16);
 
-const { edge, read, write, peerEnded, hangup, error } = events;
+const { edge, read, urgent, write, peerEnded, hangup, error } = events;
 
 /** What is watched of a connected socket. */
-const changes = edge | read | write | peerEnded;
+const changes = edge | read | urgent | write | peerEnded;
 
 /**
  * Copies data between two connected sockets in both directions, as `join` does. What comes in large parts the kernel moves
@@ -67,7 +69,7 @@ export function carry(
   const tell = (fd: number) => (now: number) => {
     let isUnfinished = false;
     for (const [i, lane] of lanes.entries()) {
-      if (lane.from === fd && now & (peerEnded | hangup | error)) lane.mayEnd = true;
+      if (lane.from === fd) heed(lane, now);
       const state = isConcerned(lane, fd, now) ? pump(carrier, lane, lanes[1 - i]!) : "waits";
       if (state === "broken") return finish(sockets.reset);
       if (state === "unfinished") isUnfinished = true;
@@ -75,11 +77,27 @@ export function carry(
     if (lanes.every(({ end }) => end === "passed on")) return finish(sockets.close);
     return isUnfinished;
   };
-  for (const fd of [a, b]) if (loop.watch(fd, changes, tell(fd)) < 0) return void finish(sockets.reset);
+  for (const fd of [a, b]) {
+    sockets.keepUrgent(fd);
+    if (loop.watch(fd, changes, tell(fd)) < 0) return void finish(sockets.reset);
+  }
 }
 
 function newLane(from: number, to: number, rest?: Uint8Array<ArrayBuffer>): Lane {
-  return { from, to, rest, piped: 0, isBulk: false, mayEnd: false, isLost: false, end: "none" };
+  const state = {
+    isBulk: false,
+    needsAnotherRead: false,
+    hasUrgent: false,
+    isLost: false,
+    end: "none",
+  } as const;
+  return { from, to, rest, piped: 0, ...state };
+}
+
+/** Notes what an event says of how to read. */
+function heed(lane: Lane, now: number): void {
+  if (now & urgent) lane.hasUrgent = true;
+  if (now & (urgent | peerEnded | hangup | error)) lane.needsAnotherRead = true;
 }
 
 /** Nearly every event says that a socket can be written to: that concerns only what waits for it. */
@@ -118,8 +136,9 @@ function pump(carrier: Carrier, lane: Lane, reverse: Lane): "waits" | "unfinishe
 }
 
 /** Whether there was no more to read, so that the next part is an event. Into a pipe less may fit than there is. */
-function isAll({ isBulk, isLost, mayEnd, rest, piped }: Lane, count: number): boolean {
-  return !isBulk && !isLost && !mayEnd && rest === undefined && piped === 0 && count < buffer.length;
+function isAll({ isBulk, isLost, needsAnotherRead, rest, piped }: Lane, count: number): boolean {
+  return !isBulk && !isLost && !needsAnotherRead && rest === undefined && piped === 0 &&
+    count < buffer.length;
 }
 
 /** Writes what waits. @returns whether nothing waits any more */
@@ -149,7 +168,7 @@ function lose(carrier: Carrier, lane: Lane): void {
 /** Reads a part, and writes it as far as it can be written. @returns its bytes, 0 at the end, or an error */
 function readPart(carrier: Carrier, lane: Lane): number {
   const { sockets } = carrier;
-  if (lane.isBulk && !lane.isLost && takePipe(carrier, lane)) {
+  if (lane.isBulk && !lane.hasUrgent && !lane.isLost && takePipe(carrier, lane)) {
     const count = sockets.splice(lane.from, lane.pipe![1]);
     if (count > 0) lane.piped += count;
     lane.isBulk = count >= buffer.length >> 2 || count === -eagain;

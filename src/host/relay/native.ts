@@ -49,8 +49,12 @@ function forward(carrier: Carrier, own: number, { request, log }: Common): Forwa
   const rest = (problem: number) => {
     tellCrowd(nameOf(problem));
     loop.forget(own);
-    setTimeout(() => isOpen && loop.watch(own, events.read, accept), pause);
+    setTimeout(() => isOpen && begin(), pause);
     return false;
+  };
+  const begin = () => {
+    const problem = loop.watch(own, events.read, accept);
+    if (problem < 0) rest(-problem);
   };
   const accept = () => {
     for (let i = 0; i < clientsAtOnce; i++) {
@@ -67,8 +71,7 @@ function forward(carrier: Carrier, own: number, { request, log }: Common): Forwa
     }
     return false;
   };
-  const problem = loop.watch(own, events.read, accept);
-  if (problem < 0) rest(-problem);
+  begin();
   return {
     close: () => {
       isOpen = false;
@@ -126,6 +129,7 @@ function dial(
     return false;
   });
   if (watched < 0) {
+    loop.forget(fd);
     sockets.close(fd);
     failed(watched);
   }
