@@ -222,8 +222,11 @@ ports_over() {
   [ $driver != relay ] || said=$relay both=$relay
   [ $driver != slirp4netns ] || both="slirp4netns, IPv4 only"
   session start --uplink "$1"
-  [ "$1" != pasta ] || equal reno "$(inside cat /proc/sys/net/ipv4/tcp_congestion_control)"
   in_session web --net default "${ports[@]/#/--publish=}"
+  if [ "$1" = pasta ]; then
+    equal reno "$(inside cat /proc/sys/net/ipv4/tcp_congestion_control)"
+    equal reno "$(in_container web cat /proc/sys/net/ipv4/tcp_congestion_control)"
+  fi
   serve tcp 80 in_container web
   serve udp 53 in_container web
   equal "$seen4" "$(ask tcp 192.0.2.1 8080 in_peer)"

@@ -9,6 +9,18 @@ import { refuse, refuseLow } from "./refusals.ts";
 import { noWayOut } from "./restricted.ts";
 import type { Host, Target, Uplink } from "./uplink.ts";
 
+/**
+ * pasta drops what the host's socket does not take of a stream, which happens often where the other end is near, and
+ * mostly only a timeout tells the container's TCP. So it waits 20 ms (above the round-trip time) for an acknowledgement
+ * instead of 200, sends all of the dropped data again without probing whether the timeout was spurious, and gets fast
+ * again with each round trip, which takes microseconds there (reno), instead of with time (cubic). The data's way beyond
+ * pasta is not affected: there the host's TCP decides. The settings are for IPv4 and IPv6; the first one of them came
+ * with Linux 6.11. See vendor-docs/pasta.md.
+ */
+const recoverFast = [["rto_min_us", "20000"], ["frto", "0"], ["congestion_control", "reno"]].map((
+  [key, value],
+) => setSysctl("container", `net/ipv4/tcp_${key}`, value!, { onError: "ignore" }));
+
 /** pasta: it is faster than slirp4netns and can publish IPv6 ports. It is always sandboxed. */
 export const pasta = {
   name: "pasta",
@@ -19,6 +31,7 @@ export const pasta = {
   },
   // A connection from the host's loopback comes from the container's own address.
   keepsClientAddress: true,
+  settings: recoverFast,
   // Without a default route on the host, version 2025_05 gives the container 169.254.2.1 instead of the configured
   // address.
   problem: ({ routes }) =>
@@ -86,18 +99,6 @@ export const pasta = {
 
 /** IPv6 may be off in the namespace, or by the bundle's own sysctls: pasta's link would take no IPv6 address. */
 const allowIpv6 = setSysctl("container", "net/ipv6/conf/default/disable_ipv6", "0", { onError: "ignore" });
-
-/**
- * pasta drops what the host's socket does not take of a stream, which happens often where the other end is near, and
- * mostly only a timeout tells the container's TCP. So it waits 20 ms (above the round-trip time) for an acknowledgement
- * instead of 200, sends all of the dropped data again without probing whether the timeout was spurious, and gets fast
- * again with each round trip, which takes microseconds there (reno), instead of with time (cubic). The data's way beyond
- * pasta is not affected: there the host's TCP decides. The settings are for IPv4 and IPv6; the first one of them came
- * with Linux 6.11. See vendor-docs/pasta.md.
- */
-const recoverFast = [["rto_min_us", "20000"], ["frto", "0"], ["congestion_control", "reno"]].map((
-  [key, value],
-) => setSysctl("container", `net/ipv4/tcp_${key}`, value!, { onError: "ignore" }));
 
 function hasIpv6({ ipv6, routes }: Host): boolean {
   return ipv6 && routes[6];

@@ -20,6 +20,8 @@ export interface Uplink {
   readonly keepsClientAddress: boolean;
   /** The family to which published ports are limited. Absent: both are supported. */
   readonly publishes?: 4;
+  /** Settings for each container whose traffic it carries: its own, or those in a session. Absent: none. */
+  readonly settings?: readonly Step[];
   /** The reason why it cannot connect any container on this host; undefined if it can. */
   problem(host: Host, restricted: boolean, options: UplinkOptions): string | undefined;
   /** The reason why it may fail although it can be tried. Then it is used only if requested. Absent: there is none. */

@@ -14,6 +14,7 @@ import { writeCache } from "../cni_runtime/cache.ts";
 import { callOf } from "../cni_runtime/external_network.ts";
 import { flush as flushFold, type Fold, foldNetwork } from "../cni_runtime/fold.ts";
 import { resolversOf } from "../networks/names.ts";
+import { settingsInSession } from "../rootless/host_forwarding.ts";
 import { planRelay } from "../rootless/relay.ts";
 import { planRootless, type RootlessPlan } from "../rootless/rootless.ts";
 import { type Connecting, namedBy, withResults } from "./attach.ts";
@@ -37,7 +38,7 @@ export async function planLinksOf(world: World, state: string, connecting: Conne
   // A port that is taken is refused before anything is made.
   const steps: readonly Step[] = request.options.mode.kind === "host"
     ? []
-    : [...forwarding.forwards, setLink("container", "lo", "up")];
+    : [...forwarding.forwards, setLink("container", "lo", "up"), ...settingsInSession(world)];
   if (!root && links.length > 0) return await planUplink(world, state, connecting, steps);
   const results: Result[] = [];
   const more: Step[] = [];

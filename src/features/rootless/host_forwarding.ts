@@ -1,7 +1,7 @@
 import { messageOf } from "../../wire/cni/error.ts";
 import { addressOf } from "../../net/address.ts";
 import type { PortMapping } from "../../net/port_mapping.ts";
-import type { Send, Spawn } from "../../plan/step.ts";
+import type { Send, Spawn, Step } from "../../plan/step.ts";
 import type { World } from "../../plan/world.ts";
 import { isRelay, relayPort } from "../../drivers/uplinks/relay.ts";
 import { uplinkNamed } from "../../drivers/uplinks/table.ts";
@@ -64,6 +64,12 @@ export function forwardFromHost(world: World, ports: readonly PortMapping[]): Ho
       relay || family === undefined ? port : { ...port, family }
     ),
   };
+}
+
+/** Settings for a container in the session that we are in, if we are in one: its traffic leaves by the session's uplink. */
+export function settingsInSession(world: World): readonly Step[] {
+  const session = sessionAround(world);
+  return session ? uplinkOf(session).settings ?? [] : [];
 }
 
 function forwardPort(world: World, session: ContainerRecord, port: PortMapping): Send {
