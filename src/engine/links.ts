@@ -86,11 +86,14 @@ function linesFor({ links, reached, macs, renamed = [] }: Questions): readonly s
   ];
 }
 
+/** Prints what lines of its input ask for, until they end. */
+export const lookingIp: readonly string[] = ["ip", "-d", "-json", "-force", "-batch", "-"];
+
 /** What `ip` prints for lines that only look. What is not there has no answer, and stops nothing. */
 export async function askIp(world: World, lines: readonly string[]): Promise<readonly Row[]> {
   if (lines.length === 0) return [];
   const stdin = lines.map((line) => `${line}\n`).join("");
-  const output = await world.run(["ip", "-d", "-json", "-force", "-batch", "-"], { stdin, looks: true });
+  const output = await world.run(lookingIp, { stdin, looks: true });
   // 1 is for what is not there, which it says; who was killed, or could not begin, has told nothing.
   if (output.code > 1 || output.code === 1 && !isGone(output.stderr)) {
     throw new Error(`Cannot look at links by ip: ${whyFailed(output)}`);

@@ -6,6 +6,8 @@ import type { Preparing, Surroundings } from "../plan/world.ts";
 export interface Starter<Child> {
   /** With pipes for all three standard streams. @returns undefined if there is no room for another one */
   start(argv: readonly string[]): Child | undefined;
+  /** Writes to its standard input, and leaves that open. */
+  write(child: Child, text: string): void;
   end(child: Child): void;
 }
 
@@ -33,27 +35,42 @@ export interface PreparedPrograms<Child> {
 /** All of this process's: each call that it serves has a World of its own. */
 const waiting = new Set<Waiting<unknown>>();
 
-/** A shell that becomes what the first line of its input says. */
-const becoming = ["sh", "-c", 'read -r l && eval "$l"'];
+/** A shell that becomes what the first line of its input says. One that is prepared itself enters sooner than a new one. */
+export const becoming: readonly string[] = ["sh", "-c", 'read -r l && eval "$l"'];
 
 export function preparedPrograms<Child extends { readonly pid?: number | undefined }>(
   world: Surroundings,
-  { start, end }: Starter<Child>,
+  { start, write, end }: Starter<Child>,
 ): PreparedPrograms<Child> {
   const identityOf = ([program]: readonly string[]) => world.stat(needProgram(world, program!))?.identity;
   const isAlive = ({ child }: Waiting<Child>) =>
     /\) [^ZX] /.test(world.read(`/proc/${child.pid}/stat`) ?? "");
   const find = (isWanted: (one: Waiting<Child>) => boolean) =>
     [...waiting as Set<Waiting<Child>>].find(isWanted);
+  const take = (argv: readonly string[]) => {
+    const one = find((one) => isSame(one.argv, one.enters ? argv.slice(0, one.argv.length) : argv));
+    if (!one || !isOneLine(argv) || one.identity !== identityOf(argv)) return undefined;
+    waiting.delete(one);
+    if (!isAlive(one)) return undefined;
+    return { child: one.child, head: one.enters ? `${lineFor(argv.slice(one.argv.length))}\n` : "" };
+  };
+  const startToEnter = (argv: readonly string[]) => {
+    const words = [...argv, ...becoming];
+    const shell = isOneLine(argv) ? take(becoming) : undefined;
+    if (!shell) return start(words);
+    write(shell.child, `${lineFor(words)}\n`);
+    return shell.child;
+  };
   return {
     prepare: (argv, how = {}) => {
       const old = find((one) => isSame(one.argv, argv));
       if (old && isAlive(old)) return () => {};
       if (old) waiting.delete(old);
       try {
-        const child = start(how.enters ? [...argv, ...becoming] : argv);
+        const identity = identityOf(argv);
+        const child = how.enters ? startToEnter(argv) : start(argv);
         if (!child) return () => {};
-        const one = { argv, child, identity: identityOf(argv), ...how };
+        const one = { argv, child, identity, ...how };
         waiting.add(one);
         return () => waiting.delete(one) && end(child);
       } catch {
@@ -61,15 +78,12 @@ export function preparedPrograms<Child extends { readonly pid?: number | undefin
         return () => {};
       }
     },
-    take: (argv) => {
-      const one = find((one) => isSame(one.argv, one.enters ? argv.slice(0, one.argv.length) : argv));
-      const isOneLine = !argv.some((word) => word.includes("\n"));
-      if (!one || !isOneLine || one.identity !== identityOf(argv)) return undefined;
-      waiting.delete(one);
-      if (!isAlive(one)) return undefined;
-      return { child: one.child, head: one.enters ? `${lineFor(argv.slice(one.argv.length))}\n` : "" };
-    },
+    take,
   };
+}
+
+function isOneLine(argv: readonly string[]): boolean {
+  return !argv.some((word) => word.includes("\n"));
 }
 
 function isSame(a: readonly string[], b: readonly string[]): boolean {

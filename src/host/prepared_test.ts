@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { becoming } from "./prepared.ts";
 import { realWorld } from "./runtime.ts";
 
 const world = realWorld();
@@ -59,4 +60,17 @@ test("what only enters becomes whatever program follows, with its own arguments 
   const release = world.prepare(enter, { enters: true });
   assert.equal((await world.run([...enter, "printf", "%s", "a\nb"], { stdin: "" })).stdout, "a\nb");
   release();
+});
+
+test("a shell that waits already is what enters; of other programs that wait none is", async () => {
+  const enter = ["env", "PLACE=there"];
+  startedBy(() => world.prepare(["cat"]));
+  const shell = startedBy(() => world.prepare(becoming));
+  assert.equal(startedBy(() => world.prepare(enter, { enters: true })), undefined);
+  const script = ["sh", "-c", 'echo "$PLACE"; cat; echo $$'];
+  assert.equal((await world.run([...enter, ...script], { stdin: "in\n" })).stdout, `there\nin\n${shell}\n`);
+  const unwanted = startedBy(() => world.prepare(becoming));
+  world.prepare(enter, { enters: true })();
+  await awaitEnd(unwanted);
+  assert.equal((await world.run(["cat"], { stdin: "in\n" })).stdout, "in\n");
 });

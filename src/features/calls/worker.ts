@@ -8,9 +8,11 @@ import {
   takeStreams,
   waitForLine,
 } from "../../host/adoption.ts";
+import { becoming } from "../../host/prepared.ts";
 import { whyFailed, type World } from "../../plan/world.ts";
 import { messageOf } from "../../wire/cni/error.ts";
 import { oneLine } from "../../wire/cni/output.ts";
+import { lookingIp } from "../../engine/links.ts";
 import { isAlive } from "../../engine/process.ts";
 import { type Caller, NotServed, readCaller } from "./caller.ts";
 import { notServed } from "./pool.ts";
@@ -66,7 +68,7 @@ export async function serveCalls(world: World, service: Service): Promise<number
 
 /** Programs that nearly every call needs wait with the process, so that the call does not wait for their start. */
 function prepareUsual(world: World): void {
-  for (const argv of [["ip", "-batch", "-"], ["nft", "-f", "-"]]) world.prepare(argv);
+  for (const argv of [["ip", "-batch", "-"], ["nft", "-f", "-"], lookingIp, becoming]) world.prepare(argv);
 }
 
 /** Some kernels do not tell what a process's children are (CONFIG_PROC_CHILDREN). */

@@ -18,7 +18,11 @@ import { later } from "./timer.ts";
 
 /** What Deno starts. */
 export function denoPrograms(world: Surroundings): Programs {
-  const prepared = preparedPrograms(world, { start: (argv) => spawn(world, argv, { stdin: "" }), end });
+  const prepared = preparedPrograms(world, {
+    start: (argv) => spawn(world, argv, { stdin: "" }),
+    write: ({ stdin }, text) => void write(stdin, text),
+    end,
+  });
   return {
     run: (argv, options) => run(world, argv, options, prepared),
     prepare: prepared.prepare,
@@ -101,6 +105,14 @@ function kill(child: Deno.ChildProcess): void {
   try {
     child.kill("SIGKILL");
   } catch { /* It has ended, and what it started has not. */ }
+}
+
+async function write(stdin: WritableStream<Uint8Array>, text: string): Promise<void> {
+  const writer = stdin.getWriter();
+  const written = writer.write(new TextEncoder().encode(text));
+  writer.releaseLock();
+  // Whether it has ended is looked at before it is used.
+  await written.catch(() => {});
 }
 
 async function feed(stdin: WritableStream<Uint8Array>, text: string): Promise<void> {

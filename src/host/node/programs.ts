@@ -20,7 +20,11 @@ import { nodeProcess, signal } from "./process.ts";
 
 /** What Node starts. */
 export function nodePrograms(world: Surroundings): Programs {
-  const prepared = preparedPrograms(world, { start: (argv) => spawnAhead(world, argv), end });
+  const prepared = preparedPrograms(world, {
+    start: (argv) => spawnAhead(world, argv),
+    write: ({ stdin }, text) => void stdin!.write(text),
+    end,
+  });
   return {
     run: (argv, options) => run(world, argv, prepared, options),
     prepare: prepared.prepare,
