@@ -1,43 +1,60 @@
 import { dryWorld } from "../host/dry.ts";
 import type { World } from "../plan/world.ts";
+import { messageOf } from "../wire/cni/error.ts";
 import { cniByWords } from "./cni.ts";
 import { hook } from "./hook.ts";
 import { plugin } from "./plugin.ts";
-import { runCommand } from "./program.ts";
+import { type Console, runCommand } from "./program.ts";
 
 /**
  * Has the usual calls go through once without any effect, before a process waits for a real one: a runtime compiles a
- * function when it is first called, which is most of the time that a call takes of ours. How they end is of no interest.
+ * function when it is first called, which is most of the time that a call takes of ours.
+ * @returns what they complained of
  */
-export async function rehearse(world: World): Promise<void> {
+export async function rehearse(world: World): Promise<readonly string[]> {
+  const complaints: string[] = [];
   const netns = `/proc/${world.pid}/ns/net`;
   const stage = stageOf(world);
-  const type = (...words: readonly string[]) => () => runCommand(stage, silent(words), "");
+  const console = (words: readonly string[]): Console => ({
+    args: () => words,
+    stdin: () => Promise.resolve(""),
+    print: (to, text) => void (to === "stderr" && complaints.push(`${words.join(" ")}: ${text}`)),
+  });
+  const type = (...words: readonly string[]) => () => runCommand(stage, console(words), "");
   const state = { ociVersion: "1.0.2", id: "rehearsal", pid: world.pid, bundle: "" };
   const network = { cniVersion: "1.0.0", name: "rehearsal", type: "bridge", isGateway: true, ipMasq: true };
   const ipam = { type: "host-local", subnet: "192.0.2.0/24" };
   const portMappings = [{ hostPort: 65000, containerPort: 80, protocol: "tcp" }];
   const list = { ...network, plugins: [{ ...network, ipam }, { type: "portmap" }, { type: "firewall" }] };
-  const called = (command: string): World => ({
-    ...stage,
-    env: (name) =>
-      ({ CNI_COMMAND: command, CNI_CONTAINERID: "rehearsal", CNI_NETNS: netns, CNI_IFNAME: "eth0" })[name],
-  });
+  const called = (command: string, type: string, conf: object) => async () => {
+    const own: Readonly<Record<string, string>> = {
+      ...{ CNI_COMMAND: command, CNI_CONTAINERID: "rehearsal", CNI_NETNS: netns, CNI_IFNAME: "eth0" },
+      CNI_PATH: "/opt/cni/bin",
+    };
+    const told = { ...stage, env: (name: string) => own[name] };
+    const { code, stdout } = await plugin(told, type, () => Promise.resolve(JSON.stringify(conf)));
+    if (code !== 0) complaints.push(`${command} of ${type}: ${stdout}`);
+  };
   const scenes: readonly (() => Promise<unknown>)[] = [
     type("ls"),
-    type("up", "--publish=65000:80", netns),
+    type("up", "--id=rehearsal", "--publish=65000:80", netns),
     type("port", "add", "rehearsal", "65001:81"),
+    ...["names=hosts", "names=dns"].flatMap((names) => [
+      type("network", "create", `--opt=${names}`, "rehearsal"),
+      type("network", "connect", "rehearsal", "rehearsal"),
+      type("network", "inspect", "rehearsal"),
+      type("network", "disconnect", "rehearsal", "rehearsal"),
+      type("network", "rm", "rehearsal"),
+    ]),
     type("down", "rehearsal"),
     () => hook(stage, ["createRuntime", "--net=default", "--publish=65000:80"], JSON.stringify(state)),
     () => hook(stage, ["poststop"], JSON.stringify({ ...state, pid: 0 })),
     ...["ADD", "DEL"].flatMap((command) => [
-      () => plugin(called(command), "bridge", () => Promise.resolve(JSON.stringify({ ...network, ipam }))),
-      () =>
-        plugin(called(command), "portmap", () =>
-          Promise.resolve(JSON.stringify({
-            ...{ ...network, type: "portmap", runtimeConfig: { portMappings } },
-            prevResult: { cniVersion: "1.0.0", interfaces: [], ips: [{ address: "192.0.2.2/24" }] },
-          }))),
+      called(command, "bridge", { ...network, ipam }),
+      called(command, "portmap", {
+        ...{ ...network, type: "portmap", runtimeConfig: { portMappings } },
+        prevResult: { cniVersion: "1.0.0", interfaces: [], ips: [{ address: "192.0.2.2/24" }] },
+      }),
     ]),
     ...["add", "del"].map((verb) => () =>
       cniByWords(
@@ -50,7 +67,8 @@ export async function rehearse(world: World): Promise<void> {
       )
     ),
   ];
-  for (const scene of scenes) await scene().catch(() => {});
+  for (const scene of scenes) await scene().catch((error) => complaints.push(messageOf(error)));
+  return complaints;
 }
 
 /** Programs do nothing and say nothing, and our own network namespace is another than it is. */
@@ -59,18 +77,20 @@ function stageOf(world: World): World {
   const none = () => {
     throw new Error("this is a rehearsal");
   };
+  const files = remembered(world);
   return {
     ...dryWorld(world, () => {}),
+    ...files,
     readLink: (path) => path === "/proc/self/ns/net" ? "net:[1]" : world.readLink(path),
     stat: (path, link) => {
-      const stat = world.stat(path, link);
-      return stat && path === "/proc/self/ns/net" ? { ...stat, identity: "0:1" } : stat;
+      const stat = files.stat(path, link);
+      return stat && path === "/proc/self/ns/net" ? { ...stat, identity: `${stat.identity}0` } : stat;
     },
     warn: () => {},
     run: () => Promise.resolve({ code: 0, stdout: "[]", stderr: "" }),
     ask: () => "",
     ...{
-      request: unavailable,
+      request: () => Promise.resolve('{"return":{}}'),
       http: unavailable,
       serveHttp: unavailable,
       listen: unavailable,
@@ -80,6 +100,31 @@ function stageOf(world: World): World {
   };
 }
 
-function silent(words: readonly string[]) {
-  return { args: () => words, stdin: () => Promise.resolve(""), print: () => {} };
+/** Files that are kept in memory alone, so that each scene finds what the one before would have written. */
+function remembered(
+  world: World,
+): Pick<World, "read" | "readStart" | "list" | "stat" | "write" | "create" | "put" | "remove"> {
+  const files = new Map<string, string>();
+  const within = (path: string) => [...files.keys()].filter((one) => one.startsWith(`${path}/`));
+  const write = (path: string, text: string) => void files.set(path, text);
+  return {
+    read: (path) => files.get(path) ?? world.read(path),
+    readStart: (path, bytes) => files.get(path)?.slice(0, bytes) ?? world.readStart(path, bytes),
+    list: (path) => [
+      ...new Set([
+        ...world.list(path),
+        ...within(path).map((one) => one.slice(path.length + 1).split("/")[0]!),
+      ]),
+    ],
+    stat: (path, link) =>
+      world.stat(files.has(path) ? "/proc/self/status" : within(path).length > 0 ? "/" : path, link),
+    write,
+    create: (path, text) => {
+      if (files.has(path)) return false;
+      write(path, text);
+      return true;
+    },
+    put: write,
+    remove: (path) => [path, ...within(path)].forEach((one) => files.delete(one)),
+  };
 }

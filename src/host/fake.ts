@@ -486,6 +486,7 @@ function worldOf(machine: Machine, self: FakeProcess, state: State): World {
       pid: self.pid,
       uid,
       self: ["/usr/bin/deno", "/usr/bin/ocinet"],
+      lean: ["/usr/bin/deno", "/usr/bin/ocinet"],
     },
     confined: () => ["/usr/bin/deno", "/usr/bin/ocinet"],
     env: (name) => Object.hasOwn(env, name) ? env[name] : undefined,

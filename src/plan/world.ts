@@ -47,6 +47,8 @@ export interface Self {
   readonly runtimePath: string;
   /** The program and leading arguments that run this file again, all absolute. No signal has it listen for a debugger. */
   readonly self: readonly string[];
+  /** The same for a process that waits most of the time, with less memory: V8's young heap is kept at 1 MB. */
+  readonly lean: readonly string[];
   /**
    * The same for a service that may do nothing but use the network it is in, and read and write these files: as far as
    * the runtime can see to it.

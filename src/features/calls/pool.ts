@@ -111,7 +111,7 @@ function startOne(pool: State): void {
   const { world, directory } = pool;
   if (pool.isEnding || performance.now() < pool.pauseUntil) return;
   const name = `${world.pid}-${pool.made++}`;
-  const words = [...world.self, "worker", directory, name, String(pool.count), String(world.pid)];
+  const words = [...world.lean, "worker", directory, name, String(pool.count), String(world.pid)];
   const member: Member = { name, started: world.start(words, world.environment()) };
   pool.members.add(member);
   member.started.ended.then((code) => after(pool, member, code));

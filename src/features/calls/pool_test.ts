@@ -21,7 +21,7 @@ async function inDirectory(act: (world: World, directory: string) => Promise<voi
   const directory = `${stdout.trim()}/calls/build`;
   const sh = ["/bin/sh", "-c", worker];
   try {
-    await act({ ...real, self: sh }, directory);
+    await act({ ...real, lean: sh }, directory);
   } finally {
     real.remove(stdout.trim());
   }

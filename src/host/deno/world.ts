@@ -25,8 +25,11 @@ export function denoWorld(): World {
   };
 }
 
-/** A service that makes an object for each datagram keeps 45 MB less so (scripts/bench_resolver.ts), and is no slower. */
-const smallHeap = "--max-semi-space-size=1";
+/**
+ * A service that makes an object for each datagram keeps 45 MB less so (scripts/bench_resolver.ts), and is no slower; one
+ * that serves calls 15 MB (docs/performance.md).
+ */
+const smallHeap = "--v8-flags=--max-semi-space-size=1";
 
 function denoSelf(): Self {
   return {
@@ -35,12 +38,13 @@ function denoSelf(): Self {
     uid: Deno.uid() ?? 0,
     runtimePath: Deno.execPath(),
     self: selfCommand(["-A"]),
+    lean: selfCommand(["-A", smallHeap]),
     confined: (paths, { reads = [], datagrams = false, libc = false, runs }: Partial<Confinement> = {}) =>
       selfCommand([
         ...permissions(paths, reads),
         ...(runs ? [`--allow-run=${runs}`, "--allow-env"] : []),
         ...(libc ? ["--allow-ffi"] : []),
-        ...(datagrams ? ["--unstable-net", `--v8-flags=${smallHeap}`] : []),
+        ...(datagrams ? ["--unstable-net", smallHeap] : []),
       ]),
     ...relayProblem(),
     env: (name) => Deno.env.get(name),

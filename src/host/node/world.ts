@@ -26,6 +26,8 @@ export function nodeWorld(): World {
   };
 }
 
+const smallHeap = "--max-semi-space-size=1";
+
 function nodeSelf(): Self {
   // src/launcher.sh says why.
   const debuggerNowhere = "--inspect-port=[ff02::1]:9229";
@@ -38,10 +40,10 @@ function nodeSelf(): Self {
     uid: process.getuid!(),
     runtimePath: process.execPath,
     self,
+    lean: [...run, smallHeap, file],
     // Its permissions do not reach as far as sockets.
     // The heap is kept small as on Deno. Without V8's own threads it is smaller still, on Node alone.
-    confined: (_, more) =>
-      more?.datagrams ? [...run, "--max-semi-space-size=1", "--single-threaded", file] : self,
+    confined: (_, more) => more?.datagrams ? [...run, smallHeap, "--single-threaded", file] : self,
     env: (name) => process.env[name],
     environment: () => ({ ...process.env }) as Record<string, string>,
   };
