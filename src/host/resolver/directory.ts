@@ -34,6 +34,8 @@ interface Stamp {
 
 interface Read extends Stamp {
   readonly zone: Zone;
+  /** When it was last looked whether it still holds, in milliseconds. */
+  looked: number;
   readonly files: ReadonlyMap<string, MemberFile>;
 }
 
@@ -44,10 +46,12 @@ interface MemberFile extends Stamp {
 
 /** Milliseconds: more than a tick of the clock by which the kernel stamps files. */
 const tick = 50;
+/** Milliseconds for which a look at a directory holds for questions: of those that change it, each says so (`readAll`). */
+const lookHolds = 10;
 
 /**
  * Reads the members' files below `names`. A file is made and removed whole, which changes the time of its directory: so a
- * question costs one look at that, however many networks there are, and no change is missed. Of a directory that has changed
+ * question costs one look at that at most, however many networks there are, and no change is missed. Of a directory that has changed
  * only those files are read again that have changed.
  */
 export function directoryAt(path: string): Directory {
@@ -61,7 +65,10 @@ export function directoryAt(path: string): Directory {
   };
   const read = (network: string, changed?: string): Zone | undefined => {
     const [old, now] = [known.get(network), stampOf(`${path}/${network}`)];
-    if (old && now && old.stamp === now.stamp && !old.isFresh) return old.zone;
+    if (old && now && old.stamp === now.stamp && !old.isFresh) {
+      old.looked = Date.now();
+      return old.zone;
+    }
     forget(network);
     if (!now) return undefined;
     const files = readFiles(`${path}/${network}`, old?.files, changed);
@@ -71,11 +78,16 @@ export function directoryAt(path: string): Directory {
     );
     if (zone.members.size === 0) return undefined;
     // What was not looked at is looked at the next time.
-    known.set(network, { ...now, zone, files, isFresh: now.isFresh || changed !== undefined });
+    const isFresh = now.isFresh || changed !== undefined;
+    known.set(network, { ...now, zone, files, isFresh, looked: isFresh ? 0 : Date.now() });
     for (const { id } of membersOf(zone)) {
       networksById.set(id, (networksById.get(id) ?? new Set()).add(network));
     }
     return zone;
+  };
+  const forQuestion = (network: string) => {
+    const old = known.get(network);
+    return old && Date.now() - old.looked < lookHolds ? old.zone : read(network);
   };
   return {
     readAll: (changed) => {
@@ -86,12 +98,12 @@ export function directoryAt(path: string): Directory {
     },
     hasOthers: (network) => [...known.get(network)?.files.values() ?? []].some(({ member }) => !member),
     find: (network, address, isThere) => {
-      const zone = read(network);
+      const zone = forQuestion(network);
       const all = zone?.members.get(address);
       const member = all?.find(isThere) ?? all?.[0];
       if (!zone || !member) return undefined;
       const others = [...networksById.get(member.id) ?? []].filter((name) => name !== network).sort();
-      return { member, zones: [zone, ...others.flatMap((name) => read(name) ?? [])] };
+      return { member, zones: [zone, ...others.flatMap((name) => forQuestion(name) ?? [])] };
     },
   };
 }

@@ -39,8 +39,8 @@ const usualLongest = 512;
 const ednsLongest = 1232;
 
 /**
- * Reads a question. dns-packet decodes the whole of it, which shows what is malformed, and finds EDNS; the lengths of the
- * labels are checked before, because it takes such of 64 bytes.
+ * Reads a question. Where more follows it, dns-packet decodes the whole packet, which shows what is malformed, and finds
+ * EDNS; the lengths of the labels are checked before, because it takes such of 64 bytes.
  */
 export function readQuery(bytes: Uint8Array): Query | NoQuery {
   if (bytes.length < headerLength || (bytes[2]! & 0x80) !== 0) return { problem: "ignored" };
@@ -49,7 +49,8 @@ export function readQuery(bytes: Uint8Array): Query | NoQuery {
   const malformed = { problem: "formerr", id } as const;
   const end = number16(bytes, 4) === 1 ? endOfName(bytes, headerLength) : undefined;
   if (end === undefined || end + 4 > bytes.length) return malformed;
-  const edns = udpSize(bytes);
+  const isAlone = end + 4 === bytes.length && [6, 8, 10].every((at) => number16(bytes, at) === 0);
+  const edns = isAlone ? 0 : udpSize(bytes);
   if (edns === undefined) return malformed;
   const said = edns === 0 ? usualLongest : Math.max(edns, usualLongest);
   return {
@@ -120,28 +121,48 @@ export function writeAnswer(query: Query, { rcode, answers }: Verdict, longest: 
   const isCut = records.length < answers.length;
   // Response, authoritative, recursion available.
   const flags = 0x8480 | (isCut ? 0x200 : 0) | (recursionDesired ? 0x100 : 0) | rcode;
-  return Buffer.concat([
+  return joined([
     header(id, flags, [1, records.length, 0, hasEdns ? 1 : 0]),
     question,
     ...records,
-    Uint8Array.from(extra),
-  ]);
+    extra,
+  ], length);
+}
+
+function joined(parts: readonly ArrayLike<number>[], length: number): Uint8Array {
+  const whole = new Uint8Array(length);
+  let at = 0;
+  for (const part of parts) {
+    whole.set(part, at);
+    at += part.length;
+  }
+  return whole;
 }
 
 /** An answer to what cannot be read as a question. */
 export function writeRefusal({ problem, id }: Exclude<NoQuery, { problem: "ignored" }>): Uint8Array {
-  return header(id, 0x8080 | rcodes[problem], [0, 0, 0, 0]);
+  return Uint8Array.from(header(id, 0x8080 | rcodes[problem], [0, 0, 0, 0]));
 }
 
-function header(id: number, flags: number, counts: readonly number[]): Uint8Array {
-  return Uint8Array.from([id, flags, ...counts].flatMap((word) => [word >> 8, word & 255]));
+function header(id: number, flags: number, counts: readonly number[]): readonly number[] {
+  return [id, flags, ...counts].flatMap((word) => [word >> 8, word & 255]);
 }
+
+/** Records that were written before, by their type and data, and how many are kept. */
+const written = new Map<string, Uint8Array>();
+const mostWritten = 10_000;
 
 /** Its name is a pointer to the question's, 12 bytes from the beginning; it may not be kept (TTL 0). */
 function recordOf({ type, data }: Answer): Uint8Array {
+  const key = `${type} ${data}`;
+  const known = written.get(key);
+  if (known) return known;
   const whole = packets.encode({ type: "response", answers: [{ type, name: ".", data, ttl: 0 }] });
   // Behind the header and the root's one byte.
-  return Buffer.concat([Uint8Array.from([0xc0, headerLength]), whole.subarray(headerLength + 1)]);
+  const record = Uint8Array.from([0xc0, headerLength, ...whole.subarray(headerLength + 1)]);
+  if (written.size >= mostWritten) written.clear();
+  written.set(key, record);
+  return record;
 }
 
 /** The response code of a packet of at least a header. */
