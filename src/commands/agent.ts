@@ -84,9 +84,7 @@ export async function agent(world: World, workers = String(usualWorkers), at?: s
 async function serveCalls(world: World, workers: number, isOptional: boolean): Promise<Pool | undefined> {
   if (workers === 0) return undefined;
   try {
-    const pool = await keepWaiting(world, slotsDirectory(world, buildId()), workers, tell);
-    tell(`serves calls, ${workers} at once`);
-    return pool;
+    return await keepWaiting(world, slotsDirectory(world, buildId()), workers, tell);
   } catch (error) {
     if (!isOptional) throw error;
     tell(messageOf(error));

@@ -2,10 +2,13 @@
 import type { Started, World } from "../../plan/world.ts";
 import { readPids } from "../../engine/process.ts";
 import { moved, setModified } from "../../host/adoption.ts";
-import { aliveFile, type Slot, slotIn, slotsOf } from "./slot.ts";
+import { aliveFile, freeSlots, type Slot, slotIn, slotsOf } from "./slot.ts";
 
 /** Milliseconds between two looks at the slots, and from a failed start to the next one. */
 const [lookEvery, afterFailure] = [1000, 2000];
+
+/** Milliseconds between two looks whether the first process waits. */
+const untilReady = 20;
 
 /** Milliseconds after which launchers take an agent for stopped that does not look at its slots. */
 const untilStopped = 4000;
@@ -47,6 +50,7 @@ export async function keepWaiting(
   world.write(aliveFile(directory), "");
   stayAlive(pool);
   fill(pool);
+  void tellOnceReady(pool);
   const timer = setInterval(() => look(pool), lookEvery);
   return {
     stop: async () => {
@@ -89,6 +93,15 @@ interface Member {
 
 function slotsOfMember({ world, directory }: State, { name }: Member): readonly Slot[] {
   return slotsOf(world, directory, name);
+}
+
+/** Says that calls are served when the first process waits. */
+async function tellOnceReady(pool: State): Promise<void> {
+  while (freeSlots(pool.world, pool.directory).length === 0) {
+    await new Promise((resolve) => setTimeout(resolve, untilReady));
+    if (pool.isEnding) return;
+  }
+  pool.tell(`serves calls, ${pool.count} at once`);
 }
 
 /** Starts processes until enough of them wait. */

@@ -1,8 +1,7 @@
-import { type Family, family, parseCidr } from "../../net/address.ts";
+import { addressOf, type Family, family, lastOf, networkOf, parseCidr, toNumber } from "../../net/address.ts";
 import { readRoutes } from "../../engine/routes.ts";
 import type { World } from "../../plan/world.ts";
 import { allNetworks } from "./catalog.ts";
-import { overlaps } from "./ipam_options.ts";
 import { elsewhere, probe } from "./subnets.ts";
 
 /** Docker's pools, and then more of a size that suffices for most. */
@@ -44,14 +43,22 @@ export async function freeSubnet(
   id: string,
   taken: readonly string[],
 ): Promise<string> {
-  const all = of === 4 ? candidates4() : candidates6(id);
-  for (const subnet of all.filter((one) => !taken.some((other) => overlaps(one, other)))) {
+  // There may be many networks, and as many candidates until one is free.
+  const ranges = taken.filter((subnet) => family(subnet) === of).map(rangeOf);
+  for (const subnet of of === 4 ? candidates4() : candidates6(id)) {
+    const [first, last] = rangeOf(subnet);
+    if (ranges.some(([from, to]) => first <= to && from <= last)) continue;
     if (await reachedBy(world, subnet) === undefined) return subnet;
   }
   throw new Error(
     "all predefined address pools have been fully subnetted: give the network a subnet with --subnet, " +
       "or remove networks that are not needed (ocinet network prune)",
   );
+}
+
+/** A subnet's first and last address, as numbers. */
+function rangeOf(subnet: string): readonly [first: bigint, last: bigint] {
+  return [toNumber(addressOf(networkOf(subnet))), toNumber(lastOf(subnet))];
 }
 
 /** By what the host reaches addresses of a subnet, but for default routes; undefined when by nothing. */
