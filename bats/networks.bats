@@ -90,6 +90,16 @@ knows() {
   refuses "no configured subnet contains IP address 10.7.0.1" connect --ip 10.7.0.1 shop b
   refuses "Cannot change the networks of container \"none\": it is not attached" connect shop none
 
+  # A network that gives no addresses by itself.
+  local fixed='{"cniVersion":"1.0.0","name":"fixed","plugins":[{"type":"bridge","bridge":"fixed0","ipam":{"type":"static"}}]}'
+  echo "$fixed" >"$NET_DIR/fixed.conflist"
+  refuses 'Cannot use network "fixed"' connect --ip 10.8.0.9 fixed a
+  [[ $stderr == *"NOT in CIDR notation, got: '10.8.0.9'"* ]]
+  net connect --ip 10.8.0.9/24 fixed a
+  equal "eth2 10.8.0.9/24" "$(addresses a | grep eth2 | grep -v : | xargs)"
+  net disconnect fixed a
+  rm "$NET_DIR/fixed.conflist"
+
   # Names of a network are seen on it alone.
   knows a store
   knows b front

@@ -2,7 +2,7 @@
 import { uplinkNamed } from "../../drivers/uplinks/table.ts";
 import { pidInside, prefixesOf } from "../../engine/namespace.ts";
 import type { ContainerRecord, Namespace } from "../../engine/record.ts";
-import { contains, parseAddress } from "../../net/address.ts";
+import { contains, family, parseAddress, parseCidr } from "../../net/address.ts";
 import { linkNameProblem, parseMac } from "../../net/names.ts";
 import { ipv6Switch } from "../../plan/inside.ts";
 import type { World } from "../../plan/world.ts";
@@ -44,8 +44,8 @@ export function refuseUplink({ id, attachments, session }: ContainerRecord): voi
 /** Refuses what no interface can have. @throws Error */
 export function checkValues({ ip, ip6, mac, ifname }: EndpointOptions): void {
   for (const [text, of] of [[ip, 4], [ip6, 6]] as const) {
-    const address = text === undefined ? undefined : parseAddress(text);
-    if (text !== undefined && (address === undefined || address.includes(":") !== (of === 6))) {
+    const address = addressIn(text);
+    if (text !== undefined && (address === undefined || family(address) !== of)) {
       throw new Error(`invalid IPv${of} address: ${text}`);
     }
   }
@@ -54,10 +54,15 @@ export function checkValues({ ip, ip6, mac, ifname }: EndpointOptions): void {
   if (problem) throw new Error(`Cannot name the interface ${JSON.stringify(ifname)}: ${problem}`);
 }
 
+/** An address may have a prefix length, which a network with addresses of IPAM type static needs. */
+function addressIn(text: string | undefined): string | undefined {
+  return text === undefined ? undefined : parseAddress(text) ?? parseCidr(text)?.address;
+}
+
 /** Refuses addresses that the network cannot give. @throws Error */
 export function checkAddresses({ name, ipam }: Network, { ip, ip6 }: EndpointOptions): void {
   for (const text of [ip, ip6]) {
-    const address = text === undefined ? undefined : parseAddress(text);
+    const address = addressIn(text);
     if (address !== undefined && ipam.length > 0 && !ipam.some(({ Subnet }) => contains(Subnet, address))) {
       const subnets = ipam.map(({ Subnet }) => Subnet).join(", ");
       throw new Error(`no configured subnet contains IP address ${text}: network ${name} has ${subnets}`);
