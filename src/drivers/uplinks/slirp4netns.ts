@@ -14,6 +14,7 @@ import type { Host, Running, Target, Uplink } from "./uplink.ts";
 /** slirp4netns: it needs nothing from the host and supports every option. */
 export const slirp4netns = {
   name: "slirp4netns",
+  setsLoUp: true,
   keys: [...commonKeys, "sandbox" as const, "seccomp" as const],
   // A connection from the host's loopback has the gateway as its source.
   keepsClientAddress: true,

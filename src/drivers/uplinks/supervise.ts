@@ -31,7 +31,8 @@ const readySeconds = 60;
  * would otherwise wait forever for a reader.
  */
 const start = `umask 077; keep=$1 d=$3; shift
-rm -f "$d/life" "$d/back" "$d/ready" "$d/uplink.log"; mkfifo -m 600 "$d/ready" || exit
+for left in life back ready uplink.log; do [ ! -e "$d/$left" ] || rm -f "$d/$left"; done
+mkfifo -m 600 "$d/ready" "$d/life" "$d/back" || exit
 exec 5<>"$d/ready" 6<"$d/ready" 4>"$d/ready" 5<&-
 setsid sh -c "$keep" sh "$@" 6<&- </dev/null >"$d/uplink.log" 2>&1 &
 exec 4>&-; byte=$(timeout --foreground ${readySeconds} head -c 1 <&6); waited=$?
@@ -82,7 +83,6 @@ const watch = 'tail --pid="$1" -f /dev/null & exec >/dev/null; read -r _; kill $
 const run = `d=$1 init=$2 pid=$3 holder=$4 ends=$5 enter=$6; shift 7
 [ "$ends" = killed ] || echo $$ >>"$d/uplink.pid"
 [ "$ends" != itself ] || exec "$@"
-mkfifo -m 600 "$d/life" "$d/back" || exit
 if [ "$holder" = cat ]; then setsid nsenter $enter -t "$pid" -p cat <"$d/back" >"$d/life" 2>/dev/null 4>&- &
 else setsid sh -c '${watch}' sh "$init" <"$d/back" >"$d/life" 2>/dev/null 4>&- & fi
 exec 5<>"$d/back" 3<"$d/life"

@@ -20,6 +20,8 @@ export interface Uplink {
   readonly keepsClientAddress: boolean;
   /** The family to which published ports are limited. Absent: both are supported. */
   readonly publishes?: 4;
+  /** Its program sets the container's link lo up by itself. */
+  readonly setsLoUp?: true;
   /** Settings for each container whose traffic it carries: its own, or those in a session. Absent: none. */
   readonly settings?: readonly Step[];
   /** The reason why it cannot connect any container on this host; undefined if it can. */

@@ -24,6 +24,8 @@ import { believeAll, naming, type PlannedLink, publish, publishedThrough, stepsO
 import { defaultRouteFilter } from "./default_route.ts";
 import type { Request } from "./request.ts";
 
+const loopbackUp = setLink("container", "lo", "up");
+
 /** A container's links as they will be. */
 export interface Linked {
   /** What is still to be done for them, beside what is in the fold. */
@@ -38,7 +40,7 @@ export async function planLinksOf(world: World, state: string, connecting: Conne
   // A port that is taken is refused before anything is made.
   const steps: readonly Step[] = request.options.mode.kind === "host"
     ? []
-    : [...forwarding.forwards, setLink("container", "lo", "up"), ...settingsInSession(world)];
+    : [...forwarding.forwards, loopbackUp, ...settingsInSession(world)];
   if (!root && links.length > 0) return await planUplink(world, state, connecting, steps);
   const results: Result[] = [];
   const more: Step[] = [];
@@ -94,7 +96,8 @@ async function planUplink(
   const attachments = links.map(({ attached }) => attached);
   const rootless = await planRootless(world, state, request, attachments);
   if (typeof rootless.result !== "function") {
-    return { steps: [...first, ...rootless.steps], results: [rootless.result], rootless };
+    const steps = [...first, ...rootless.steps].filter((step) => step !== loopbackUp || !rootless.setsLoUp);
+    return { steps, results: [rootless.result], rootless };
   }
   await flush(first, []);
   const granted = await firstGranted(rootless, (plan) => flush(plan.steps, [], plan));

@@ -21,6 +21,8 @@ export interface RootlessPlan {
   readonly by: string;
   readonly ports: readonly PortMapping[];
   readonly steps: readonly Step[];
+  /** See `Uplink`. */
+  readonly setsLoUp?: true | undefined;
   /** What is true once the steps have been done, or who has to be asked for it then. */
   readonly result: Result | (() => Promise<Result>);
   /** Another, should that be refused; absent where the user has asked for this one by name. */
@@ -55,7 +57,7 @@ export async function planRootless(
       ? undefined
       : uplink.losesNames?.(host);
     if (lost !== undefined) tellOfLost(world, `uplink ${uplink.name}: ${lost}`);
-    return { ...plan, by: uplink.name, ports };
+    return { ...plan, by: uplink.name, ports, setsLoUp: uplink.setsLoUp };
   }
   const { steps, answer, read } = plan;
   const instead = () => planRootless(world, state, request, attachments, [...except, uplink.name]);

@@ -64,10 +64,12 @@ export async function attachByFreeId(
  */
 export async function runConnected(world: World, state: string, { id, options, words }: Run): Promise<void> {
   const command = commandOf(world);
-  await collectOpportunistically(world, state);
   const cgroup = world.uid === 0 ? cgroupFor(world) : undefined;
   const kinds = kindsOf(options);
-  const holder = await holdNamespaces(world, kinds, hold, cgroup ? [`cgroup=${cgroup}`] : []);
+  const [holder] = await Promise.all([
+    holdNamespaces(world, kinds, hold, cgroup ? [`cgroup=${cgroup}`] : []),
+    collectOpportunistically(world, state),
+  ]);
   try {
     const container = containerOfProcess(world, holder.pid);
     // Until it becomes the command, and wherever that goes, the namespaces are those of their holder.

@@ -113,9 +113,11 @@ export function refuseRoot(world: World): void {
 }
 
 async function start(world: World, state: string, options: AttachOptions): Promise<ContainerRecord> {
-  await collectOpportunistically(world, state);
   const path = containerFile(state, sessionId);
-  const holder = await holdNamespaces(world, kinds, hold, [`JOURNAL=${path}`]);
+  const [holder] = await Promise.all([
+    holdNamespaces(world, kinds, hold, [`JOURNAL=${path}`]),
+    collectOpportunistically(world, state),
+  ]);
   try {
     const container = containerOfProcess(world, holder.pid);
     const rootfs = { pid: holder.pid, enter: enterUser(container), path: "" };

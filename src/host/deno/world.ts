@@ -56,7 +56,7 @@ function denoSelf(): Self {
 function relayProblem(): Pick<Self, "relayProblem"> {
   const [major, minor] = Deno.version.deno.split(".").map(Number);
   if (major! > 2 || minor! >= 8) return {};
-  const why = `Deno ${Deno.version.deno} cannot pass sockets to the relay's other process`;
+  const why = `Deno ${Deno.version.deno} cannot pass on sockets`;
   return { relayProblem: `${why}; install Deno 2.8 or later, or set OCINET_RUNTIME=node` };
 }
 
