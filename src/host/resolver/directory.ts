@@ -34,7 +34,7 @@ interface Stamp {
 
 interface Read extends Stamp {
   readonly zone: Zone;
-  /** When it was last looked whether it still holds, in milliseconds. */
+  /** When it was last looked whether it still holds, in milliseconds of a clock that never goes back. */
   looked: number;
   readonly files: ReadonlyMap<string, MemberFile>;
 }
@@ -66,7 +66,7 @@ export function directoryAt(path: string): Directory {
   const read = (network: string, changed?: string): Zone | undefined => {
     const [old, now] = [known.get(network), stampOf(`${path}/${network}`)];
     if (old && now && old.stamp === now.stamp && !old.isFresh) {
-      old.looked = Date.now();
+      old.looked = performance.now();
       return old.zone;
     }
     forget(network);
@@ -79,7 +79,7 @@ export function directoryAt(path: string): Directory {
     if (zone.members.size === 0) return undefined;
     // What was not looked at is looked at the next time.
     const isFresh = now.isFresh || changed !== undefined;
-    known.set(network, { ...now, zone, files, isFresh, looked: isFresh ? 0 : Date.now() });
+    known.set(network, { ...now, zone, files, isFresh, looked: isFresh ? -lookHolds : performance.now() });
     for (const { id } of membersOf(zone)) {
       networksById.set(id, (networksById.get(id) ?? new Set()).add(network));
     }
@@ -87,7 +87,7 @@ export function directoryAt(path: string): Directory {
   };
   const forQuestion = (network: string) => {
     const old = known.get(network);
-    return old && Date.now() - old.looked < lookHolds ? old.zone : read(network);
+    return old && performance.now() - old.looked < lookHolds ? old.zone : read(network);
   };
   return {
     readAll: (changed) => {
