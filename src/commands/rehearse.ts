@@ -13,29 +13,38 @@ import { type Console, runCommand } from "./program.ts";
  */
 export async function rehearse(world: World): Promise<readonly string[]> {
   const complaints: string[] = [];
-  const netns = `/proc/${world.pid}/ns/net`;
-  const stage = stageOf(world);
+  const stage: Stage = {
+    world: stageOf(world),
+    netns: `/proc/${world.pid}/ns/net`,
+    complain: (text) => complaints.push(text),
+  };
+  for (const scene of [...typed(stage), ...hooks(stage), ...plugins(stage), ...runtime(stage)]) {
+    await scene().catch((error) => stage.complain(messageOf(error)));
+  }
+  return complaints;
+}
+
+/** Where calls go through without any effect. */
+interface Stage {
+  readonly world: World;
+  /** The network namespace of the container that is connected. */
+  readonly netns: string;
+  complain(text: string): void;
+}
+
+type Scenes = readonly (() => Promise<unknown>)[];
+
+const network = { cniVersion: "1.0.0", name: "rehearsal", type: "bridge", isGateway: true, ipMasq: true };
+const ipam = { type: "host-local", subnet: "192.0.2.0/24" };
+
+function typed({ world, netns, complain }: Stage): Scenes {
   const console = (words: readonly string[]): Console => ({
     args: () => words,
     stdin: () => Promise.resolve(""),
-    print: (to, text) => void (to === "stderr" && complaints.push(`${words.join(" ")}: ${text}`)),
+    print: (to, text) => to === "stderr" && complain(`${words.join(" ")}: ${text}`),
   });
-  const type = (...words: readonly string[]) => () => runCommand(stage, console(words), "");
-  const state = { ociVersion: "1.0.2", id: "rehearsal", pid: world.pid, bundle: "" };
-  const network = { cniVersion: "1.0.0", name: "rehearsal", type: "bridge", isGateway: true, ipMasq: true };
-  const ipam = { type: "host-local", subnet: "192.0.2.0/24" };
-  const portMappings = [{ hostPort: 65000, containerPort: 80, protocol: "tcp" }];
-  const list = { ...network, plugins: [{ ...network, ipam }, { type: "portmap" }, { type: "firewall" }] };
-  const called = (command: string, type: string, conf: object) => async () => {
-    const own: Readonly<Record<string, string>> = {
-      ...{ CNI_COMMAND: command, CNI_CONTAINERID: "rehearsal", CNI_NETNS: netns, CNI_IFNAME: "eth0" },
-      CNI_PATH: "/opt/cni/bin",
-    };
-    const told = { ...stage, env: (name: string) => own[name] };
-    const { code, stdout } = await plugin(told, type, () => Promise.resolve(JSON.stringify(conf)));
-    if (code !== 0) complaints.push(`${command} of ${type}: ${stdout}`);
-  };
-  const scenes: readonly (() => Promise<unknown>)[] = [
+  const type = (...words: readonly string[]) => () => runCommand(world, console(words), "");
+  return [
     type("ls"),
     type("up", "--id=rehearsal", "--publish=65000:80", netns),
     type("port", "add", "rehearsal", "65001:81"),
@@ -47,28 +56,44 @@ export async function rehearse(world: World): Promise<readonly string[]> {
       type("network", "rm", "rehearsal"),
     ]),
     type("down", "rehearsal"),
-    () => hook(stage, ["createRuntime", "--net=default", "--publish=65000:80"], JSON.stringify(state)),
-    () => hook(stage, ["poststop"], JSON.stringify({ ...state, pid: 0 })),
-    ...["ADD", "DEL"].flatMap((command) => [
-      called(command, "bridge", { ...network, ipam }),
-      called(command, "portmap", {
-        ...{ ...network, type: "portmap", runtimeConfig: { portMappings } },
-        prevResult: { cniVersion: "1.0.0", interfaces: [], ips: [{ address: "192.0.2.2/24" }] },
-      }),
-    ]),
-    ...["add", "del"].map((verb) => () =>
-      cniByWords(
-        {
-          ...stage,
-          list: (path) => path === "/rehearsal" ? ["net.conflist"] : stage.list(path),
-          read: (path) => path === "/rehearsal/net.conflist" ? JSON.stringify(list) : stage.read(path),
-        },
-        [verb, "--netconf-path=/rehearsal", "rehearsal", netns],
-      )
-    ),
   ];
-  for (const scene of scenes) await scene().catch((error) => complaints.push(messageOf(error)));
-  return complaints;
+}
+
+function hooks({ world }: Stage): Scenes {
+  const state = (pid: number) => JSON.stringify({ ociVersion: "1.0.2", id: "rehearsal", pid, bundle: "" });
+  return [
+    () => hook(world, ["createRuntime", "--net=default", "--publish=65000:80"], state(world.pid)),
+    () => hook(world, ["poststop"], state(0)),
+  ];
+}
+
+function plugins({ world, netns, complain }: Stage): Scenes {
+  const call = (command: string, type: string, conf: object) => async () => {
+    const own: Readonly<Record<string, string>> = {
+      CNI_COMMAND: command,
+      CNI_CONTAINERID: "rehearsal",
+      CNI_NETNS: netns,
+      CNI_IFNAME: "eth0",
+      CNI_PATH: "/opt/cni/bin",
+    };
+    const told = { ...world, env: (name: string) => own[name] };
+    const { code, stdout } = await plugin(told, type, () => Promise.resolve(JSON.stringify(conf)));
+    if (code !== 0) complain(`${command} of ${type}: ${stdout}`);
+  };
+  const portMappings = [{ hostPort: 65000, containerPort: 80, protocol: "tcp" }];
+  const prevResult = { cniVersion: "1.0.0", interfaces: [], ips: [{ address: "192.0.2.2/24" }] };
+  return ["ADD", "DEL"].flatMap((command) => [
+    call(command, "bridge", { ...network, ipam }),
+    call(command, "portmap", { ...network, type: "portmap", runtimeConfig: { portMappings }, prevResult }),
+  ]);
+}
+
+function runtime({ world, netns }: Stage): Scenes {
+  const list = { ...network, plugins: [{ ...network, ipam }, { type: "portmap" }, { type: "firewall" }] };
+  world.write("/stage/net.conflist", JSON.stringify(list));
+  return ["add", "del"].map((verb) => () =>
+    cniByWords(world, [verb, "--netconf-path=/stage", "rehearsal", netns])
+  );
 }
 
 /** Programs do nothing and say nothing, and our own network namespace is another than it is. */
